@@ -1,0 +1,93 @@
+"""The error tree. Every message names the id or file concerned and what to do about it.
+
+    VoxdataError
+    ├── ConfigError            voxdata.toml or a command-line value is wrong          (exit code 2)
+    ├── AudioError             a file gives no usable audio; carries a `DropReason`
+    ├── BackendError           a model backend is unknown, lacks weights, or failed
+    ├── SchemeError            a label or scheme that is not defined
+    ├── MixedRecordingsError   values of several recordings where one is expected
+    ├── ManifestError          a manifest file is malformed
+    ├── WarehouseError         the DuckDB file is locked, too new or inconsistent
+    ├── NotFoundError          a name or id that is not there
+    ├── AnnotationError        Label Studio refused or lost something
+    ├── TrainingError          a training run could not be done; says why
+    └── TransientError         a network hiccup: exactly what flows retry
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class VoxdataError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class ConfigError(VoxdataError):
+    """The configuration or a command-line value is wrong."""
+
+
+class DropReason(StrEnum):
+    """Why a file or an utterance did not go on; the ledger stores the value."""
+
+    MISSING = "missing"
+    NOT_AUDIO = "not_audio"
+    UNDECODABLE = "undecodable"
+    NO_AUDIO_STREAM = "no_audio_stream"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    SILENT = "silent"
+    INVALID_FORMAT = "invalid_format"
+    TOO_LONG = "too_long"
+    TOO_SHORT = "too_short"
+    NO_SPEECH = "no_speech"
+    NO_TEXT = "no_text"
+    FAILED = "failed"
+
+
+class AudioError(VoxdataError):
+    """A file gives no usable audio.
+
+    Attributes:
+        reason: What the ledger records.
+    """
+
+    def __init__(self, message: str, *, reason: DropReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BackendError(VoxdataError):
+    """A model backend is unknown, lacks its weights, or failed."""
+
+
+class SchemeError(VoxdataError):
+    """A label or scheme that is not defined."""
+
+
+class MixedRecordingsError(VoxdataError):
+    """Values of several recordings where one recording is expected."""
+
+
+class ManifestError(VoxdataError):
+    """A manifest file is malformed."""
+
+
+class WarehouseError(VoxdataError):
+    """The DuckDB file is locked, written by a newer version, or inconsistent."""
+
+
+class NotFoundError(VoxdataError):
+    """A name or id that is not there."""
+
+
+class AnnotationError(VoxdataError):
+    """Label Studio refused or lost something."""
+
+
+class TrainingError(VoxdataError):
+    """A training run could not be done; the message says why."""
+
+
+class TransientError(VoxdataError):
+    """A network hiccup that is worth another try: exactly what flows retry."""

@@ -1,0 +1,43 @@
+"""Deterministic identifiers: the same content always gets the same id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+def digest(*parts: str | int) -> str:
+    """First 128 bits of the SHA-256 over the parts, as 32 hex characters.
+
+    Parts are joined by the unit separator, so ("ab", "c") and ("a", "bc") differ.
+    """
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """Which model made a result: name, revision of its weights, and its parameters.
+
+    Attributes:
+        name: For people, such as "pyannote/segmentation-3.0+cam++".
+        revision: Changes whenever the weights do (a content hash or a hub revision).
+        params: What else decides the output; JSON values only.
+        weak: True for rules and zero-shot stand-ins that no one trained for this scheme.
+    """
+
+    name: str
+    revision: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    weak: bool = False
+
+    @property
+    def key(self) -> str:
+        """Hash over name, revision and parameters: the identity of the computation."""
+        return digest(self.name, self.revision, canonical_json(dict(self.params)))

@@ -1,0 +1,82 @@
+"""Predictions by models, annotations by people, and the gold label resolved from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from voxdata.identity import ModelRef
+
+Distribution = Mapping[str, float]
+"""Label name -> probability; the values add up to 1."""
+
+
+def top_label(distribution: Distribution) -> str:
+    """The most probable label; ties go to the first in alphabetical order.
+
+    >>> top_label({"sad": 0.5, "happy": 0.5})
+    'happy'
+    """
+    return min(distribution, key=lambda name: (-distribution[name], name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model says about one utterance under one scheme."""
+
+    utterance_id: str
+    scheme: str
+    distribution: Distribution
+    model: ModelRef
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return top_label(self.distribution)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """What one person said about one utterance, as it stood at `updated_at`.
+
+    Attributes:
+        annotation_id: The server's id, unique within `project_id`.
+        project_id: The server's project.
+        utterance_id: What was heard.
+        annotator: The person's login name.
+        labels: Scheme -> label; empty when skipped.
+        text: The transcript as corrected, or None when the person left it alone.
+        skipped: The person passed on this clip.
+        deleted: The annotation has vanished from the server.
+        lead_time_ms: Time the person spent, in ms, or None when unknown.
+        updated_at: The server's clock, UTC.
+    """
+
+    annotation_id: int
+    project_id: int
+    utterance_id: str
+    annotator: str
+    labels: Mapping[str, str]
+    text: str | None = None
+    skipped: bool = False
+    deleted: bool = False
+    lead_time_ms: int | None = None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gold:
+    """The label resolved from several people's votes, with the votes behind it.
+
+    Attributes:
+        label: The winning label.
+        distribution: Share of the votes for each label named at least once.
+        num_votes: How many people voted.
+    """
+
+    utterance_id: str
+    scheme: str
+    label: str
+    distribution: Distribution
+    num_votes: int

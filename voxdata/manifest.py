@@ -1,0 +1,144 @@
+"""The hand-off file: a dataset version as JSON lines, for machines without the warehouse.
+
+The first line is a header, each further line one example. Audio stays where it is: `audio_root` joined with an
+example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel` is the clip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxdata.dataset import Example, GoldLabel, Split, fingerprint
+from voxdata.errors import ManifestError
+from voxdata.segment import Segment
+
+FORMAT = "voxdata-manifest/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A dataset version outside the warehouse.
+
+    Attributes:
+        version_id: The fingerprint of the examples.
+        name: What people call the version.
+        audio_root: Folder that `Example.audio_file` is relative to.
+        schemes: Scheme name -> label names, in the order of the scheme.
+        examples: Sorted by utterance id.
+    """
+
+    version_id: str
+    name: str
+    audio_root: Path
+    schemes: Mapping[str, tuple[str, ...]]
+    examples: tuple[Example, ...]
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write atomically: a reader sees the whole file or none."""
+    lines = [
+        json.dumps(
+            {
+                "format": FORMAT,
+                "version_id": manifest.version_id,
+                "name": manifest.name,
+                "audio_root": str(manifest.audio_root),
+                "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
+                "num_examples": len(manifest.examples),
+            },
+            ensure_ascii=False,
+        )
+    ]
+    lines += [json.dumps(encode_example(e), ensure_ascii=False) for e in sorted(manifest.examples, key=lambda e: e.utterance_id)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest and check it against its own fingerprint.
+
+    Raises:
+        ManifestError: Missing, of another format, malformed in the line named, or its rows do not match `version_id`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); export the version again") from error
+    number = 1
+    try:
+        header = json.loads(lines[0])
+        if header["format"] != FORMAT:
+            raise ManifestError(f"{path}: format {header['format']!r}, this release reads {FORMAT!r}")
+        examples = []
+        for number, line in enumerate(lines[1:], start=2):
+            examples.append(decode_example(json.loads(line)))
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"{path}: line {number} is malformed ({error!r}); export the version again") from error
+    actual = fingerprint(examples)
+    if actual != header["version_id"] or len(examples) != header["num_examples"]:
+        raise ManifestError(f"{path}: its rows give {actual[:12]}, its header says {header['version_id'][:12]}; export the version again")
+    return Manifest(
+        version_id=header["version_id"],
+        name=header["name"],
+        audio_root=Path(header["audio_root"]),
+        schemes={name: tuple(labels) for name, labels in header["schemes"].items()},
+        examples=tuple(examples),
+    )
+
+
+def encode_example(example: Example) -> dict[str, object]:
+    """An example as JSON values."""
+    return {
+        "utterance_id": example.utterance_id,
+        "recording_id": example.recording_id,
+        "channel": example.channel,
+        "start_ms": example.segment.start_ms,
+        "end_ms": example.segment.end_ms,
+        "voice": example.voice,
+        "group": example.group,
+        "audio_file": example.audio_file,
+        "text": example.text,
+        "language": example.language,
+        "split": example.split.value,
+        "gold": {
+            scheme: {"label": gold.label, "distribution": dict(gold.distribution), "num_votes": gold.num_votes}
+            for scheme, gold in example.gold.items()
+        },
+    }
+
+
+def decode_example(row: Mapping[str, object]) -> Example:
+    """The inverse of `encode_example`; raises KeyError, TypeError or ValueError on malformed rows."""
+    gold = row["gold"]
+    if not isinstance(gold, Mapping):
+        raise TypeError("gold is not an object")
+    return Example(
+        utterance_id=str(row["utterance_id"]),
+        recording_id=str(row["recording_id"]),
+        channel=int(str(row["channel"])),
+        segment=Segment(start_ms=int(str(row["start_ms"])), end_ms=int(str(row["end_ms"]))),
+        voice=str(row["voice"]),
+        group=str(row["group"]),
+        audio_file=str(row["audio_file"]),
+        text=str(row["text"]),
+        language=str(row["language"]),
+        split=Split(str(row["split"])),
+        gold={
+            str(scheme): GoldLabel(label=str(g["label"]), distribution={str(k): float(v) for k, v in g["distribution"].items()}, num_votes=int(g["num_votes"]))
+            for scheme, g in gold.items()
+        },
+    )
+
+
+def select(manifest: Manifest, split: Split, *, scheme: str) -> Sequence[Example]:
+    """The examples of one split that have a gold label under `scheme`."""
+    return [example for example in manifest.examples if example.split is split and scheme in example.gold]

@@ -1,0 +1,47 @@
+"""A recording: one ingested file, known by its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ChannelLayout(StrEnum):
+    """How the channels of the original relate; decides what the canonical file keeps."""
+
+    MONO = "mono"
+    DUAL_MONO = "dual_mono"  # identical channels: one is kept
+    ANTIPHASE = "antiphase"  # one is the other's negative: one is kept, since their sum is silence
+    ONE_LIVE = "one_live"  # only one channel carries sound: that one is kept
+    PER_CHANNEL = "per_channel"  # one party a channel: every live channel is kept
+    ROOM = "room"  # correlated channels of one scene: mixed down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One ingested file. Derived times come from `num_samples`, never from a header.
+
+    Attributes:
+        recording_id: Hash of the decoded content (rate, channels and samples), 32 hex characters.
+        sample_rate_hz: Of the original.
+        num_samples: Per channel, in the original.
+        num_channels: Of the original.
+        layout: How the original's channels relate.
+        canonical_channels: Channels of the canonical 16 kHz FLAC (1 unless PER_CHANNEL).
+        codec: The decoder's name for the original's codec, such as "pcm_s16le".
+        container: The demuxer's name, such as "wav".
+    """
+
+    recording_id: str
+    sample_rate_hz: int
+    num_samples: int
+    num_channels: int
+    layout: ChannelLayout
+    canonical_channels: int
+    codec: str
+    container: str
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in ms, rounded down."""
+        return self.num_samples * 1000 // self.sample_rate_hz

@@ -1,0 +1,189 @@
+"""Utterances: what a person hears and labels, and a model trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voxdata.errors import MixedRecordingsError
+from voxdata.identity import ModelRef, digest
+from voxdata.segment import Segment, overlap_ms
+from voxdata.turn import Turn, sort_turns
+
+SENTENCE_END = (".", "?", "!", "。", "？", "！", "…")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One transcribed word (one character or so in Chinese), with its leading space if it had one.
+
+    Attributes:
+        probability: The transcriber's own estimate, 0..1.
+    """
+
+    text: str
+    segment: Segment
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What was said on one channel of a recording.
+
+    Attributes:
+        language: BCP 47 primary subtag such as "en" or "zh".
+        language_probability: 0..1.
+        words: Sorted by start.
+    """
+
+    language: str
+    language_probability: float
+    words: tuple[Word, ...]
+    model: ModelRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """A stretch of one speaker's speech, with the words in it.
+
+    Attributes:
+        speaker: Local to the recording, such as "S0".
+        text: The words joined; "" when nothing was recognised.
+        language: BCP 47 primary subtag, "und" when unknown.
+    """
+
+    recording_id: str
+    channel: int
+    speaker: str
+    segment: Segment
+    text: str
+    language: str
+    words: tuple[Word, ...] = ()
+
+    @property
+    def utterance_id(self) -> str:
+        """Hash of recording, channel, start and end."""
+        return digest(self.recording_id, self.channel, self.segment.start_ms, self.segment.end_ms)
+
+
+def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Turn, list[Word]]]:
+    """Give each word to the turn it overlaps most, or else to the nearest turn.
+
+    Args:
+        words: One channel of one recording.
+        turns: The same channel, in any order.
+
+    Returns:
+        Every turn with its words in order of time, sorted by turn start. Words are lost only when there is no turn.
+
+    Raises:
+        MixedRecordingsError: `turns` come from several recordings.
+    """
+    if len({turn.recording_id for turn in turns}) > 1:
+        raise MixedRecordingsError("assign_words takes the turns of one recording")
+    ordered = sort_turns(turns)
+    bins: list[list[Word]] = [[] for _ in ordered]
+    for word in sorted(words, key=lambda w: w.segment):
+        if ordered:
+            bins[max(range(len(ordered)), key=lambda i: _closeness(word.segment, ordered[i].segment))].append(word)
+    return list(zip(ordered, bins, strict=True))
+
+
+def _closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
+    """Overlap first; among equals the nearest, then the shortest turn (an interjection owns its word)."""
+    gap = max(turn.start_ms - word.end_ms, word.start_ms - turn.end_ms, 0)
+    return overlap_ms(word, turn), -gap, -turn.duration_ms
+
+
+def cut_utterances(
+    turns: Sequence[Turn],
+    transcript: Transcript,
+    *,
+    pause_ms: int = 500,
+    sentence_pause_ms: int = 200,
+    min_ms: int = 600,
+    max_ms: int = 15_000,
+    pad_ms: int = 100,
+) -> list[Utterance]:
+    """Cut turns into utterances at pauses and sentence ends.
+
+    Args:
+        turns: One channel of one recording.
+        transcript: The same channel.
+        pause_ms: A silence between words at least this long always cuts.
+        sentence_pause_ms: A silence this long cuts after sentence-final punctuation.
+        min_ms: A shorter piece joins its neighbour, unless it is all the turn has.
+        max_ms: A longer piece is cut at its longest pause.
+        pad_ms: Kept around the words, as far as the turn and the neighbours allow.
+
+    Returns:
+        Utterances sorted by start. A turn in which no word was recognised becomes one utterance with empty text.
+    """
+    out: list[Utterance] = []
+    for turn, words in assign_words(transcript.words, turns):
+        groups = _group_words(words, pause_ms=pause_ms, sentence_pause_ms=sentence_pause_ms, min_ms=min_ms, max_ms=max_ms)
+        for segment, group in _bounds(turn.segment, groups, pad_ms=pad_ms):
+            out.append(
+                Utterance(
+                    recording_id=turn.recording_id,
+                    channel=turn.channel,
+                    speaker=turn.speaker,
+                    segment=segment,
+                    text="".join(word.text for word in group).strip(),
+                    language=transcript.language if group else "und",
+                    words=tuple(group),
+                )
+            )
+    # Two short interjections can round to the same bounds; one id must stay one utterance.
+    unique = {utterance.utterance_id: utterance for utterance in out}
+    return sorted(unique.values(), key=lambda u: (u.segment, u.channel, u.speaker))
+
+
+def _span_ms(group: Sequence[Word]) -> int:
+    return group[-1].segment.end_ms - group[0].segment.start_ms
+
+
+def _group_words(words: Sequence[Word], *, pause_ms: int, sentence_pause_ms: int, min_ms: int, max_ms: int) -> list[list[Word]]:
+    groups: list[list[Word]] = []
+    for word in words:
+        if groups:
+            last = groups[-1][-1]
+            gap = word.segment.start_ms - last.segment.end_ms
+            ends = last.text.rstrip().endswith(SENTENCE_END)
+            if gap < pause_ms and not (ends and (gap >= sentence_pause_ms or _span_ms(groups[-1]) >= min_ms)):
+                groups[-1].append(word)
+                continue
+        groups.append([word])
+    joined: list[list[Word]] = []
+    for group in groups:
+        near = bool(joined) and group[0].segment.start_ms - joined[-1][-1].segment.end_ms < pause_ms
+        if joined and near and (_span_ms(group) < min_ms or _span_ms(joined[-1]) < min_ms) and _span_ms(joined[-1] + group) <= max_ms:
+            joined[-1].extend(group)
+        else:
+            joined.append(list(group))
+    return [piece for group in joined for piece in _split_long(group, max_ms=max_ms)]
+
+
+def _split_long(group: list[Word], *, max_ms: int) -> list[list[Word]]:
+    if len(group) < 2 or _span_ms(group) <= max_ms:
+        return [group]
+    gaps = [b.segment.start_ms - a.segment.end_ms for a, b in zip(group, group[1:], strict=False)]
+    middle = (len(gaps) - 1) / 2
+    at = 1 + max(range(len(gaps)), key=lambda i: (gaps[i], -abs(i - middle)))
+    return _split_long(group[:at], max_ms=max_ms) + _split_long(group[at:], max_ms=max_ms)
+
+
+def _bounds(turn: Segment, groups: list[list[Word]], *, pad_ms: int) -> list[tuple[Segment, list[Word]]]:
+    """Bounds for each group: its words plus padding, meeting half-way where two groups are close."""
+    if not groups:
+        return [(turn, [])]
+    out: list[tuple[Segment, list[Word]]] = []
+    for i, group in enumerate(groups):
+        first, last = group[0].segment.start_ms, group[-1].segment.end_ms
+        floor = (groups[i - 1][-1].segment.end_ms + first) // 2 if i else 0
+        start_ms = max(first - pad_ms, min(floor, first), 0)
+        end_ms = last + pad_ms
+        if i + 1 < len(groups):
+            end_ms = min(end_ms, max(last, (last + groups[i + 1][0].segment.start_ms) // 2))
+        out.append((Segment(start_ms=start_ms, end_ms=max(end_ms, start_ms + 1)), group))
+    return out
