@@ -1,1 +1,1 @@
-"""TBD."""
+"""The composition root: Prefect flows, settings, wiring and the command line."""

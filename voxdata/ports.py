@@ -148,6 +148,19 @@ class AnnotationQueue(Protocol):
             TransientError: The server could not be reached; pull again.
         """
 
+    def reconcile(self, known: Mapping[int, Annotation]) -> list[Annotation]:
+        """Which of these annotations have vanished.
+
+        Args:
+            known: Annotation id -> the newest revision known; of this queue only.
+
+        Returns:
+            Those the server no longer has, marked `deleted`.
+
+        Raises:
+            TransientError: The server could not be reached.
+        """
+
     def count(self) -> int:
         """Clips in the queue."""
 

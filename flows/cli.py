@@ -1,0 +1,344 @@
+"""The command line. A command is a library call: it reads the workspace, calls one function, prints what came back.
+
+Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (and what), 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.settings import DEMO_DIR, FILE_NAME, find_workspace, template
+from voxdata.errors import ConfigError, VoxdataError
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
+
+app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", "-C", envvar="VOXDATA_DIR", help="The workspace: the folder that holds voxdata.toml.")
+    ] = None,
+) -> None:
+    ctx.obj = directory
+
+
+def _workspace(ctx: typer.Context) -> Workspace:
+    from flows.workspace import open_workspace
+
+    root = find_workspace(Path.cwd(), explicit=ctx.obj)
+    if ctx.obj is None and root == (Path.cwd() / DEMO_DIR).resolve():
+        _tell(f"workspace: {DEMO_DIR} (the demo's; choose another with --dir)")
+    return open_workspace(root)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _table(title: str, rows: Sequence[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in rows[0] if rows else ["nothing"]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _run(workspace: Workspace, name: str, *args: Any) -> Any:
+    from flows.run import run_flow
+
+    return run_flow(workspace, name, *args, say=_tell)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
+    """Write a commented voxdata.toml."""
+    path = directory / FILE_NAME
+    if path.exists():
+        raise ConfigError(f"{path} is there already; edit it, or remove it first")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "inbox").mkdir(exist_ok=True)
+    path.write_text(template(), encoding="utf-8")
+    _tell(f"wrote {path}; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the demo's workspace lies.")] = Path(DEMO_DIR),
+    annotate: Annotated[bool, typer.Option("--annotate", help="Label the clips yourself instead of the scripted annotators.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end instead of leaving them up to look at.")] = False,
+) -> None:
+    """Run the whole loop on the sample recordings."""
+    from flows.demo.loop import run_demo
+
+    run_demo(directory, annotate=annotate, stop=stop)
+
+
+@app.command()
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Say what works here, and how to mend what does not."""
+    from flows.doctor import render_checks, run_workspace_checks
+
+    checks = run_workspace_checks(ctx.obj or Path.cwd(), explicit=ctx.obj is not None)
+    if as_json:
+        _print([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
+    else:
+        render_checks(checks)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ingest(
+    ctx: typer.Context,
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
+    workspace = _workspace(ctx)
+    absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
+    summary = _run(workspace, "ingest", absolute)
+    _print(summary) if as_json else _table("ingest", [summary])
+
+
+@app.command()
+def prelabel(
+    ctx: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run and why; run nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Diarize, transcribe and propose labels for whatever is pending."""
+    workspace = _workspace(ctx)
+    if not plan:
+        summary = _run(workspace, "prelabel")
+        _print(summary) if as_json else _table("prelabel", [summary])
+        return
+    from flows.prelabel import plan_prelabel
+    from flows.wiring import build_diarizer, build_labelers, build_transcriber
+
+    found = plan_prelabel(
+        workspace,
+        diarizer=build_diarizer(workspace),
+        transcriber=build_transcriber(workspace),
+        labelers=build_labelers(workspace),
+    )
+    rows: list[dict[str, object]] = [
+        {"work": "diarize, transcribe, label", "subject": p.stored.uri, "why": p.reason, "seconds": p.stored.recording.duration_ms / 1000}
+        for p in found.recordings
+    ]
+    rows += [
+        {"work": f"propose {scheme}", "subject": f"{count} utterances", "why": "not labelled by the present model", "seconds": None}
+        for scheme, count in found.relabel.items()
+        if count
+    ]
+    _print(rows) if as_json else _table("pending", rows)
+
+
+@app.command()
+def inspect(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Any recording.")],
+    output: Annotated[str, typer.Option("--format", help="table, json, rttm or srt.")] = "table",
+) -> None:
+    """Show everything the models say about one file, without a warehouse."""
+    from flows.inspect import FORMATS, inspect_file
+
+    if output not in FORMATS:
+        raise ConfigError(f"--format {output}: choose one of {', '.join(FORMATS)}")
+    typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
+
+
+@app.command()
+def push(ctx: typer.Context, as_json: Json = False) -> None:
+    """Put clips with their proposals into Label Studio, each once."""
+    summary = _run(_workspace(ctx), "push")
+    _print(summary) if as_json else _table("push", [summary])
+
+
+@app.command()
+def pull(ctx: typer.Context, as_json: Json = False) -> None:
+    """Bring annotations from Label Studio into the warehouse."""
+    summary = _run(_workspace(ctx), "pull")
+    _print(summary) if as_json else _table("pull", [summary])
+
+
+@app.command()
+def release(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The dataset, such as calls.")], as_json: Json = False) -> None:
+    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
+    workspace = _workspace(ctx)
+    _run(workspace, "release", name)
+    from flows.views import version_row
+    from warehouse.versions import find_version
+
+    with workspace.warehouse(read_only=True) as con:
+        row = version_row(find_version(con, name))
+    _print(row) if as_json else _table("release", [row])
+
+
+@app.command()
+def versions(ctx: typer.Context, as_json: Json = False) -> None:
+    """List dataset versions."""
+    from flows.views import version_row
+    from warehouse.versions import list_versions
+
+    with _workspace(ctx).warehouse(read_only=True) as con:
+        rows = [version_row(version) for version in list_versions(con)]
+    _print(rows) if as_json else _table("versions", rows)
+
+
+@app.command()
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help="A version: name, name@2 or the start of its id.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two dataset versions."""
+    from flows.views import diff_rows
+    from warehouse.versions import diff_versions, find_version
+
+    with _workspace(ctx).warehouse(read_only=True) as con:
+        found = diff_versions(con, find_version(con, a).version_id, find_version(con, b).version_id)
+    rows = diff_rows(found)
+    _print(rows) if as_json else _table(f"{a} -> {b}", rows)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version: name, name@2 or the start of its id.")],
+    output: Annotated[str, typer.Option("--format", help="parquet or jsonl.")] = "parquet",
+    path: Annotated[Path | None, typer.Option("--output", help="The file; by default in the exports folder.")] = None,
+) -> None:
+    """Write a dataset version to a file; the same version gives the same bytes. Prints the path."""
+    from warehouse.export import export_version
+    from warehouse.versions import find_version
+
+    if output not in ("parquet", "jsonl"):
+        raise ConfigError(f"--format {output}: choose parquet or jsonl")
+    workspace = _workspace(ctx)
+    with workspace.warehouse(read_only=True) as con:
+        found = find_version(con, version)
+        target = path or workspace.exports_dir / f"{found.name}-{found.number}.{output}"
+        typer.echo(export_version(con, found.version_id, format=output, output=target))
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    scheme: Annotated[str, typer.Argument(metavar="TASK", help="The scheme to learn: intent or emotion.")],
+    version: Annotated[str, typer.Option("--version", help="A version: name, name@2 or the start of its id.")],
+    force: Annotated[bool, typer.Option("--force", help="Train again though this was trained before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune on a dataset version and judge the model against the one before."""
+    from flows.finetune import train_version
+    from flows.views import run_row
+
+    runs = train_version(_workspace(ctx), [scheme], version, force=force, say=_tell)
+    rows = [run_row(run) for run in runs]
+    _print(rows) if as_json else _table("train", rows)
+
+
+@app.command()
+def models(ctx: typer.Context, as_json: Json = False) -> None:
+    """List training runs with their figures before and after, and which model is promoted."""
+    from flows.views import run_row
+    from warehouse.runs import list_training_runs, promoted_run
+
+    workspace = _workspace(ctx)
+    with workspace.warehouse(read_only=True) as con:
+        runs = list_training_runs(con)
+        current = {run.training_id for s in workspace.schemes if (run := promoted_run(con, s.name)) is not None}
+    rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
+    _print(rows) if as_json else _table("models", rows)
+
+
+@app.command()
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Count what there is at every stage, and what waits for whom."""
+    from flows.status import read_status
+
+    found = read_status(_workspace(ctx))
+    if as_json:
+        _print(found)
+        return
+    _table("status", [{"stage": name, "count": value} for name, value in found.items() if not isinstance(value, (dict, list))])
+    waiting = found.get("waiting")
+    if isinstance(waiting, dict):
+        _table("waiting", [{"for": name, "count": count} for name, count in waiting.items()])
+
+
+@app.command()
+def ledger(ctx: typer.Context, as_json: Json = False) -> None:
+    """List everything that was dropped, with the reason."""
+    from flows.views import drop_row
+    from warehouse.ledger import list_drops
+
+    with _workspace(ctx).warehouse(read_only=True) as con:
+        rows = [drop_row(row) for row in list_drops(con)]
+    _print(rows) if as_json else _table("dropped", rows)
+
+
+@app.command()
+def report(ctx: typer.Context) -> None:
+    """Write the HTML report of the workspace. Prints its path."""
+    from flows.report import write_report
+
+    typer.echo(write_report(_workspace(ctx)))
+
+
+@app.command()
+def up(ctx: typer.Context, as_json: Json = False) -> None:
+    """Start Prefect, Label Studio and the worker on this machine, on 127.0.0.1; safe to repeat."""
+    from flows.services import start_services
+
+    services = start_services(_workspace(ctx), say=_tell)
+    rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
+    _print(rows) if as_json else _table("services", rows)
+
+
+@app.command()
+def down(ctx: typer.Context) -> None:
+    """Stop what `voxdata up` started."""
+    from flows.services import stop_services
+
+    stop_services(_workspace(ctx), say=_tell)
+
+
+def main() -> None:
+    """Entry point of the `voxdata` script."""
+    try:
+        app()
+    except ConfigError as error:
+        _tell(f"voxdata: {error}")
+        sys.exit(2)
+    except VoxdataError as error:
+        _tell(f"voxdata: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _tell("voxdata: interrupted; run the command again to go on where it stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

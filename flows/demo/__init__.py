@@ -1,0 +1,1 @@
+"""The demo: the loop on sample recordings with scripted annotators."""

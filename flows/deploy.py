@@ -1,0 +1,71 @@
+"""Deployments: schedules and triggers for one workspace, served by one runner process.
+
+    python -m flows.deploy ROOT
+
+Started by `voxdata up`. Each flow run is a child process. Flows are deployed by module path.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, serve
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+from prefect.schedules import Cron
+
+from flows.finetune import finetune
+from flows.ingest import ingest
+from flows.prelabel import prelabel
+from flows.pull import pull
+from flows.push import push
+from flows.release import VERSION_CREATED, release
+from flows.workspace import Workspace, open_workspace
+
+
+def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
+    """Every deployment of a workspace: the flows on their schedules, and fine-tuning on the release of a version."""
+    root, schedules = str(workspace.root), workspace.settings.schedules
+    scheduled: list[tuple[Flow[Any, Any], str, dict[str, Any]]] = [
+        (ingest, schedules.ingest if workspace.settings.sources.inbox else "", {}),
+        (prelabel, schedules.prelabel, {}),
+        (push, schedules.push, {}),
+        (pull, schedules.pull, {}),
+        (release, schedules.release, {"name": workspace.settings.project.name}),
+    ]
+    deployments = [
+        flow.to_deployment(
+            name=workspace.settings.project.name,
+            parameters={"root": root, **parameters},
+            schedule=Cron(cron, timezone="UTC") if cron else None,
+            concurrency_limit=1,
+        )
+        for flow, cron, parameters in scheduled
+    ]
+    trigger = DeploymentEventTrigger(
+        name="finetune-on-version",
+        expect={VERSION_CREATED},
+        match={"prefect.resource.id": "voxdata.dataset.*"},
+        for_each={"prefect.resource.id", "voxdata.version"},
+        parameters={"root": _from_event("root"), "version_id": _from_event("version_id")},
+    )
+    deployments.append(
+        finetune.to_deployment(name=workspace.settings.project.name, triggers=[trigger], concurrency_limit=1)  # type: ignore[arg-type]
+    )
+    return [deployment for deployment in deployments if isinstance(deployment, RunnerDeployment)]
+
+
+def _from_event(field: str) -> dict[str, Any]:
+    """A parameter taken from the event's payload; wrapped as JSON, since a bare template would always give a string."""
+    return {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "template": "{{ event.payload." + field + " | tojson }}"}}
+
+
+def main() -> None:
+    """Serve the deployments of the workspace named on the command line until stopped."""
+    serve(*build_deployments(open_workspace(Path(sys.argv[1]))), limit=2)
+
+
+if __name__ == "__main__":
+    main()

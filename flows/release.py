@@ -1,0 +1,188 @@
+"""Release: resolve the votes into gold labels, assign splits, and cut an immutable dataset version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+from prefect.events import emit_event
+
+from flows.steps import call, show_text, step, tell
+from flows.workspace import Say, Workspace, open_workspace
+from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
+from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.errors import NotFoundError
+from voxdata.label import Annotation, Gold
+from voxdata.split import assign_splits, find_conflicts, fix_groups, group_by_recording_and_voice
+from voxdata.utterance import Utterance
+from warehouse.labels import current_annotations
+from warehouse.recordings import list_recordings
+from warehouse.utterances import list_utterances
+from warehouse.versions import DatasetVersion, create_version, list_outbox, mark_sent, split_assignments
+
+VERSION_CREATED = "voxdata.dataset.version.created"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSummary:
+    """What a release did.
+
+    Attributes:
+        version: The version, new or the one that says the same.
+        created: False when nothing had changed since.
+        splits: Examples in each split.
+        conflicts: Voices whose splits contradict each other now; their examples were left out.
+    """
+
+    version: DatasetVersion
+    created: bool
+    splits: Mapping[Split, int]
+    conflicts: tuple[str, ...]
+
+
+def corrected_texts(annotations: Sequence[Annotation]) -> dict[str, str]:
+    """Utterance id -> the transcript as last corrected by a person."""
+    ordered = sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id))
+    return {a.utterance_id: a.text for a in ordered if a.text is not None and not a.deleted and not a.skipped}
+
+
+def build_examples(
+    utterances: Sequence[Utterance],
+    gold: Mapping[str, Mapping[str, Gold]],
+    *,
+    texts: Mapping[str, str],
+    audio_files: Mapping[str, str],
+    fixed: Mapping[str, Split],
+    ratios: Mapping[Split, float],
+    seed: int,
+) -> tuple[list[Example], tuple[str, ...]]:
+    """Join utterances with gold labels and splits.
+
+    Args:
+        utterances: All there are; those without any gold label are left out.
+        gold: Scheme -> utterance id -> gold label.
+        texts: Corrected transcripts by utterance id.
+        audio_files: Recording id -> canonical file.
+        fixed: Voice -> the split it was given before.
+        ratios: Wanted shares.
+        seed: Decides among equals.
+
+    Returns:
+        Examples, and the voices left out because earlier splits contradict each other.
+    """
+    labelled = [u for u in utterances if any(u.utterance_id in found for found in gold.values())]
+    voice_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}
+    groups = group_by_recording_and_voice((u.recording_id, voice_of[u.utterance_id]) for u in labelled)
+    conflicts = find_conflicts(groups, fixed)
+    counts: dict[str, Counter[str]] = {}
+    for u in labelled:
+        tally = counts.setdefault(groups[voice_of[u.utterance_id]], Counter())
+        tally["examples"] += 1
+        tally.update(f"{scheme}={found[u.utterance_id].label}" for scheme, found in gold.items() if u.utterance_id in found)
+    splits = assign_splits(counts, fixed=fix_groups(groups, fixed), ratios=ratios, seed=seed)
+    examples = [
+        Example(
+            utterance_id=u.utterance_id,
+            recording_id=u.recording_id,
+            channel=u.channel,
+            segment=u.segment,
+            voice=voice_of[u.utterance_id],
+            group=groups[voice_of[u.utterance_id]],
+            audio_file=audio_files[u.recording_id],
+            text=texts.get(u.utterance_id, u.text),
+            language=u.language,
+            gold={
+                scheme: GoldLabel(label=g.label, distribution=g.distribution, num_votes=g.num_votes)
+                for scheme, found in gold.items()
+                if (g := found.get(u.utterance_id)) is not None
+            },
+            split=splits[groups[voice_of[u.utterance_id]]],
+        )
+        for u in labelled
+        if groups[voice_of[u.utterance_id]] not in conflicts
+    ]
+    left_out = sorted(voice for voice, group in groups.items() if group in conflicts)
+    return examples, tuple(left_out)
+
+
+@step("cut-version")
+def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
+    """Read votes, build examples and write the version with its outbox row in one transaction."""
+    settings = workspace.settings.release
+    with workspace.warehouse() as con:
+        annotations = current_annotations(con)
+        votes = {s.name: collect_votes(annotations, scheme=s.name) for s in workspace.schemes}
+        gold = {
+            scheme: {g.utterance_id: g for g in resolve(cast, scheme=scheme, min_votes=settings.min_votes)}
+            for scheme, cast in votes.items()
+        }
+        examples, conflicts = build_examples(
+            list_utterances(con),
+            gold,
+            texts=corrected_texts(annotations),
+            audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
+            fixed=split_assignments(con),
+            ratios=settings.ratios,
+            seed=settings.seed,
+        )
+        if not examples:
+            raise NotFoundError(
+                f"nothing to release: no utterance has {settings.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
+            )
+        recipe = {
+            "consensus": "majority",
+            "min_votes": settings.min_votes,
+            "ratios": {split.value: share for split, share in settings.ratios.items()},
+            "seed": settings.seed,
+            "schemes": workspace.scheme_versions,
+            "agreement_alpha": {scheme: krippendorff_alpha(cast) for scheme, cast in votes.items()},
+        }
+        version, created = create_version(con, name, examples, recipe=recipe, run_id=workspace.run_id)
+    return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in examples), conflicts=conflicts)
+
+
+def announce_versions(workspace: Workspace) -> int:
+    """Emit an event for every version in the outbox that was not announced yet.
+
+    Returns:
+        Events emitted. The caller must be connected to the workspace's Prefect server.
+    """
+    with workspace.warehouse() as con:
+        waiting = [row for row in list_outbox(con) if row.sent_at is None]
+    for row in waiting:
+        emit_event(
+            event=VERSION_CREATED,
+            resource={
+                "prefect.resource.id": f"voxdata.dataset.{row.payload['name']}",
+                "voxdata.version": str(row.payload["version_id"]),
+            },
+            payload={"root": str(workspace.root), **row.payload},
+        )
+        with workspace.warehouse() as con:
+            mark_sent(con, row.event_id, run_id=workspace.run_id)
+    return len(waiting)
+
+
+def release_version(workspace: Workspace, name: str, *, say: Say) -> ReleaseSummary:
+    """Cut a version of the dataset `name` from the votes there are."""
+    summary = call(cut_version, workspace, name)
+    version = summary.version
+    counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
+    what = "new version" if summary.created else "nothing changed since"
+    say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
+    for voice in summary.conflicts:
+        say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+    show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
+    return summary
+
+
+@flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
+def release(root: str, name: str) -> str:
+    """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
+    workspace = open_workspace(Path(root))
+    summary = release_version(workspace, name, say=tell)
+    announce_versions(workspace)
+    return summary.version.version_id

@@ -1,0 +1,254 @@
+"""Settings: voxdata.toml and the environment, read once, into frozen values."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from voxdata.dataset import Split
+from voxdata.errors import ConfigError, SchemeError
+from voxdata.scheme import Scheme, SchemeLabel, find_scheme
+
+FILE_NAME = "voxdata.toml"
+DEMO_DIR = "voxdata-demo"
+
+
+class _Table(BaseModel):
+    """A table of the file: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProjectSettings(_Table):
+    """[project]"""
+
+    name: str = Field(default="calls", pattern=r"^[\w.-]{3,40}$")
+
+
+class SourceSettings(_Table):
+    """[sources]"""
+
+    inbox: tuple[str, ...] = ()
+    max_hours: float = Field(default=12.0, gt=0)
+
+
+class StorageSettings(_Table):
+    """[storage]: paths relative to the file."""
+
+    warehouse: str = "warehouse.duckdb"
+    audio: str = "audio"
+    media: str = "media"
+    models: str = "models"
+    exports: str = "exports"
+    reports: str = "reports"
+
+
+class BackendSettings(BaseModel):
+    """[diarizer], [transcriber]: a backend's name; every other key is an option of that backend."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    backend: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is passed to the backend's class."""
+        return dict(self.model_extra or {})
+
+
+class UtteranceSettings(_Table):
+    """[utterance]"""
+
+    pause_ms: int = Field(default=500, ge=50)
+    max_ms: int = Field(default=15_000, ge=1_000)
+    min_ms: int = Field(default=300, ge=0)
+
+
+class AnnotationSettings(_Table):
+    """[annotation]"""
+
+    votes_wanted: int = Field(default=1, ge=1)
+    guidelines: str = ""
+
+
+class ReleaseSettings(_Table):
+    """[release]"""
+
+    min_votes: int = Field(default=1, ge=1)
+    ratios: Mapping[Split, float] = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
+    seed: int = 0
+
+    @field_validator("ratios")
+    @classmethod
+    def _ratios_add_up(cls, ratios: Mapping[Split, float]) -> Mapping[Split, float]:
+        if set(ratios) != set(Split) or any(share < 0 for share in ratios.values()) or abs(sum(ratios.values()) - 1) > 1e-6:
+            raise ValueError("give train, validation and test as shares that add up to 1")
+        return ratios
+
+
+class TrainingSettings(_Table):
+    """[training]: every key but `schemes` overrides the recipe of training/configs."""
+
+    schemes: tuple[str, ...] = ("intent", "emotion")
+    min_gain: float = 0.0
+    recipe: Mapping[str, Any] = {}
+
+
+class ServiceSettings(_Table):
+    """[services]"""
+
+    label_studio_port: int = Field(default=8080, ge=1024, le=65_535)
+    prefect_port: int = Field(default=4200, ge=1024, le=65_535)
+
+
+class ScheduleSettings(_Table):
+    """[schedules]: cron expressions in UTC; "" is off."""
+
+    ingest: str = ""
+    prelabel: str = ""
+    push: str = ""
+    pull: str = ""
+    release: str = ""
+
+
+class LabelSettings(_Table):
+    """[[schemes.labels]]"""
+
+    name: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+    valence: float | None = Field(default=None, ge=-1, le=1)
+    arousal: float | None = Field(default=None, ge=-1, le=1)
+
+
+class SchemeSettings(_Table):
+    """[[schemes]]"""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: int = Field(ge=1)
+    title: str = ""
+    cold_start: str
+    labels: tuple[LabelSettings, ...]
+
+    @property
+    def scheme(self) -> Scheme:
+        """As the core's value."""
+        labels = tuple(
+            SchemeLabel(name=x.name, description=x.description, examples=x.examples, valence=x.valence, arousal=x.arousal)
+            for x in self.labels
+        )
+        return Scheme(name=self.name, version=self.version, title=self.title or self.name, labels=labels)
+
+
+class Settings(_Table):
+    """The whole file."""
+
+    project: ProjectSettings = ProjectSettings()
+    sources: SourceSettings = SourceSettings()
+    storage: StorageSettings = StorageSettings()
+    diarizer: BackendSettings = BackendSettings(backend="pyannote")
+    transcriber: BackendSettings = BackendSettings(backend="whisper")
+    utterance: UtteranceSettings = UtteranceSettings()
+    annotation: AnnotationSettings = AnnotationSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    training: TrainingSettings = TrainingSettings()
+    services: ServiceSettings = ServiceSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
+    schemes: tuple[SchemeSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _schemes_are_sound(self) -> Settings:
+        names = [scheme.name for scheme in self.schemes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a scheme is defined twice: {names}")
+        try:
+            for settings in self.schemes:
+                settings.scheme  # noqa: B018  (building it checks it)
+            for name in self.training.schemes:
+                find_scheme([s.scheme for s in self.schemes], name)
+        except SchemeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+def parse_settings(text: str, *, origin: str) -> Settings:
+    """Parse the text of a voxdata.toml.
+
+    Raises:
+        ConfigError: Not TOML, an unknown key, or a wrong value; the message names `origin`, the key and the trouble.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines)) from error
+
+
+def template(name: str = "templates/voxdata.toml") -> str:
+    """The commented file that `voxdata init` writes, or the demo's."""
+    return files("flows").joinpath(name).read_text(encoding="utf-8")
+
+
+def default_settings() -> Settings:
+    """What `voxdata init` writes, as values."""
+    return parse_settings(template(), origin="the template")
+
+
+class Secrets(BaseModel):
+    """What comes from the environment and is never written down.
+
+    Attributes:
+        label_studio_url: A server not run by `voxdata up`.
+        label_studio_token: Its access token.
+        hf_token: For models on the Hugging Face hub.
+        cache_dir: Where servers, migrated databases and assembled weights are kept between workspaces.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label_studio_url: str | None = None
+    label_studio_token: str | None = Field(default=None, repr=False)
+    hf_token: str | None = Field(default=None, repr=False)
+    cache_dir: Path
+
+
+def read_environment(environ: Mapping[str, str] | None = None) -> Secrets:
+    """Read the environment variables that voxdata knows; the only place that does."""
+    env = os.environ if environ is None else environ
+    xdg = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME", "~")).expanduser() / ".cache")
+    return Secrets(
+        label_studio_url=env.get("VOXDATA_LABEL_STUDIO_URL") or None,
+        label_studio_token=env.get("VOXDATA_LABEL_STUDIO_TOKEN") or None,
+        hf_token=env.get("HF_TOKEN") or None,
+        cache_dir=Path(env.get("VOXDATA_CACHE") or Path(xdg) / "voxdata"),
+    )
+
+
+def find_workspace(start: Path, *, explicit: Path | None = None) -> Path:
+    """The folder whose voxdata.toml applies.
+
+    Args:
+        start: Where the user is; it and its parents are searched, then the demo's folder below it.
+        explicit: A folder given by the user (--dir or VOXDATA_DIR); nothing else is searched then.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if explicit is not None:
+        if (explicit / FILE_NAME).is_file():
+            return explicit.resolve()
+        raise ConfigError(f"{explicit} holds no {FILE_NAME}; make one with `voxdata init {explicit}`")
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder.resolve()
+    if (start / DEMO_DIR / FILE_NAME).is_file():
+        return (start / DEMO_DIR).resolve()
+    raise ConfigError(f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, or try `voxdata demo`")

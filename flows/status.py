@@ -1,0 +1,48 @@
+"""Status: counts at every stage, and what waits for whom."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flows.workspace import Workspace
+from voxdata.agreement import collect_votes
+from warehouse.labels import current_annotations, list_predictions
+from warehouse.ledger import list_drops
+from warehouse.recordings import list_recordings
+from warehouse.runs import list_training_runs, promoted_run
+from warehouse.status import count_rows
+from warehouse.utterances import list_utterances
+from warehouse.versions import list_outbox, list_versions
+
+
+def read_status(workspace: Workspace) -> dict[str, object]:
+    """Count everything. Loads no model and asks no server, so it answers at once.
+
+    Returns:
+        Counts by stage; "drops" by stage and reason; "promoted" by scheme; "waiting" by who has to act.
+    """
+    with workspace.warehouse() as con:
+        counts = count_rows(con)
+        utterances = list_utterances(con)
+        annotations = current_annotations(con)
+        predicted = {s.name: set(list_predictions(con, scheme=s.name)) for s in workspace.schemes}
+        settled = {u.recording_id for u in utterances} | {row.recording_id for row in list_drops(con)}
+        waiting_prelabel = [r for r in list_recordings(con) if r.recording.recording_id not in settled]
+        versions, runs = list_versions(con), list_training_runs(con)
+        outbox = [row for row in list_outbox(con) if row.sent_at is None]
+        promoted = {s.name: run.model_name if (run := promoted_run(con, s.name)) else None for s in workspace.schemes}
+    wanted = workspace.settings.annotation.votes_wanted
+    votes = collect_votes(annotations, scheme=workspace.schemes[0].name)
+    return {
+        **asdict(counts),
+        "drops": {f"{stage}: {reason}": count for (stage, reason), count in counts.drops.items()},
+        "promoted": promoted,
+        "waiting": {
+            "models: recordings to pre-label": len(waiting_prelabel),
+            "models: utterances without every proposal": sum(any(u.utterance_id not in p for p in predicted.values()) for u in utterances),
+            "push: utterances not in Label Studio": max(0, len(utterances) - counts.pushed),
+            "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in utterances),
+            "training: versions not announced": len(outbox),
+            "training: newest version untrained": int(bool(versions) and versions[-1].version_id not in {r.version_id for r in runs}),
+        },
+    }

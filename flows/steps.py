@@ -1,0 +1,64 @@
+"""Prefect where it helps: a step is a plain function that a flow run retries and shows, and a command calls directly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
+from prefect.tasks import exponential_backoff
+
+from voxdata.errors import TransientError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def _is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    outcome = await state.aresult(raise_on_failure=False)
+    return isinstance(outcome, TransientError)
+
+
+def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a step: retried three times with back-off and jitter, on TransientError only."""
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        return task(
+            function,
+            name=name,
+            retries=3,
+            retry_delay_seconds=exponential_backoff(2),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_is_transient,
+            persist_result=False,
+        )
+
+    return decorate
+
+
+def call(step: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a step inside a flow run, or its plain function when there is none."""
+    if FlowRunContext.get() is None:
+        return step.fn(*args, **kwargs)
+    return step(*args, **kwargs)
+
+
+def show_table(key: str, rows: list[dict[str, object]], *, description: str) -> None:
+    """Publish a table on the page of the current flow run; outside a flow run there is no page, so nothing happens."""
+    if FlowRunContext.get() is not None:
+        create_table_artifact(key=key, table=rows, description=description)
+
+
+def show_text(key: str, markdown: str, *, description: str) -> None:
+    """Publish Markdown on the page of the current flow run, if there is one."""
+    if FlowRunContext.get() is not None:
+        create_markdown_artifact(key=key, markdown=markdown, description=description)
+
+
+def tell(line: str) -> None:
+    """Tell a person: on stderr, and in the log of the flow run when there is one."""
+    print(line, file=sys.stderr, flush=True)

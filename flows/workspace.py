@@ -1,0 +1,97 @@
+"""A workspace: one folder with a voxdata.toml, and where everything of it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+from duckdb import DuckDBPyConnection
+
+from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
+from voxdata.scheme import Scheme
+from warehouse.connection import open_warehouse
+
+Say = Callable[[str], None]
+"""Receives one line of status for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Settings, secrets and paths of one folder.
+
+    Attributes:
+        root: The folder, absolute.
+        run_id: Written into every row that this process adds.
+    """
+
+    root: Path
+    settings: Settings
+    secrets: Secrets
+    run_id: str
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file."""
+        return self.root / self.settings.storage.warehouse
+
+    @property
+    def audio_dir(self) -> Path:
+        """Canonical recordings."""
+        return self.root / self.settings.storage.audio
+
+    @property
+    def media_dir(self) -> Path:
+        """Clips served to annotators."""
+        return self.root / self.settings.storage.media
+
+    @property
+    def models_dir(self) -> Path:
+        """Training runs."""
+        return self.root / self.settings.storage.models
+
+    @property
+    def exports_dir(self) -> Path:
+        """Exported versions."""
+        return self.root / self.settings.storage.exports
+
+    @property
+    def reports_dir(self) -> Path:
+        """HTML reports."""
+        return self.root / self.settings.storage.reports
+
+    @property
+    def state_dir(self) -> Path:
+        """Services, logs and credentials."""
+        return self.root / ".voxdata"
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """In the order of the file."""
+        return tuple(settings.scheme for settings in self.settings.schemes)
+
+    @property
+    def scheme_versions(self) -> dict[str, int]:
+        """Scheme name -> version."""
+        return {scheme.name: scheme.version for scheme in self.schemes}
+
+    @contextmanager
+    def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
+        """Open the warehouse; keep it open briefly, since one process at a time can have it."""
+        with open_warehouse(self.warehouse_path, read_only=read_only) as con:
+            yield con
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Read the settings of a workspace and the environment.
+
+    Raises:
+        ConfigError: voxdata.toml is missing or wrong.
+    """
+    path = root.resolve() / FILE_NAME
+    settings = parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
+    return Workspace(root=root.resolve(), settings=settings, secrets=read_environment(), run_id=run_id)

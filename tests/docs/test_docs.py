@@ -1,0 +1,107 @@
+"""The documents are true: every command, option and setting is in them, and every command they show exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from flows.cli import app
+from flows.settings import BackendSettings, Settings, parse_settings, template
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+GROUP_OPTIONS = {"--dir", "-C"}
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """(page, command line) for every `voxdata ...` line inside a code block."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL) + re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+        for line in "\n".join(blocks).splitlines():
+            if line.strip().startswith("voxdata "):
+                found.append((page.name, line.split("#")[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_cli_page_lists_every_command(name: str) -> None:
+    assert f"`voxdata {name}" in (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_cli_page_lists_every_option(name: str) -> None:
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    options = {o for p in COMMANDS[name].params for o in p.opts if o.startswith("--") and o not in {"--json", "--help"}}
+    row = next(line for line in page.splitlines() if line.startswith(f"| `voxdata {name}"))
+    assert [option for option in sorted(options) if option not in row] == []
+
+
+def test_pages_show_commands() -> None:
+    assert len(shown_commands()) > 10
+
+
+@pytest.mark.parametrize(("page", "line"), shown_commands())
+def test_every_command_shown_exists(page: str, line: str) -> None:
+    words = shlex.split(line)[1:]
+    while words and words[0] in GROUP_OPTIONS:
+        words = words[2:]
+    assert words, f"{page}: {line}"
+    assert words[0] in COMMANDS, f"{page}: {line}"
+    known = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts}
+    assert [w for w in words[1:] if w.startswith("--") and w not in known] == [], f"{page}: {line}"
+
+
+def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:
+    return [f"{prefix}.{name}" for name in model.model_fields]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        key
+        for name, field in Settings.model_fields.items()
+        if name != "schemes" and isinstance(field.annotation, type)
+        for key in (setting_keys(field.annotation, name) if field.annotation is not BackendSettings else [f"{name}.backend"])
+    ],
+)
+def test_settings_page_lists_every_setting(key: str) -> None:
+    assert f"`{key}`" in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["templates/voxdata.toml", "demo/voxdata.toml"])
+def test_shipped_settings_are_valid(name: str) -> None:
+    assert parse_settings(template(name), origin=name).schemes
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    broken = [
+        (page.name, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_first_screen_of_readme_has_the_two_commands() -> None:
+    block = re.search(r"(?:^    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert block is not None
+    assert [line.split("#")[0].strip() for line in block.group().strip().splitlines()] == ["make demo", "make test"]
+
+
+def test_no_page_repeats_a_paragraph_of_another() -> None:
+    seen: dict[str, str] = {}
+    repeated = []
+    for page in PAGES:
+        for paragraph in re.split(r"\n\s*\n", page.read_text(encoding="utf-8")):
+            text = " ".join(paragraph.split())
+            if len(text) > 120 and text in seen:
+                repeated.append((page.name, seen[text], text[:60]))
+            seen.setdefault(text, page.name)
+    assert repeated == []

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from flows.settings import DEMO_DIR, FILE_NAME, default_settings, find_workspace, parse_settings, read_environment, template
+from voxdata.errors import ConfigError
+
+MINIMAL = """
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "similarity"
+labels = [{name = "是", examples = ["是的"]}, {name = "否", examples = ["不是"]}]
+[training]
+schemes = ["intent"]
+"""
+
+
+def test_template_is_valid_and_holds_both_schemes() -> None:
+    assert [scheme.name for scheme in default_settings().schemes] == ["intent", "emotion"]
+
+
+def test_parse_settings_keeps_unicode_labels() -> None:
+    assert parse_settings(MINIMAL, origin="x").schemes[0].scheme.label_names == ("是", "否")
+
+
+def test_parse_settings_passes_backend_options_on() -> None:
+    settings = parse_settings(MINIMAL + '[diarizer]\nbackend = "pyannote"\nthreshold = 0.5\n', origin="x")
+    assert settings.diarizer.options == {"threshold": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[project\n", ["f.toml", "not valid TOML"]),
+        (MINIMAL + "[project]\nnmae = 'a'\n", ["f.toml", "project.nmae"]),
+        (MINIMAL + "[utterance]\nmax_ms = 'long'\n", ["utterance.max_ms"]),
+        (MINIMAL + "[release]\nratios = {train = 0.9, validation = 0.2, test = 0.1}\n", ["release.ratios", "add up to 1"]),
+        (MINIMAL.replace('schemes = ["intent"]', 'schemes = ["mood"]'), ["mood", "intent"]),
+        (MINIMAL.replace("否", "是"), ["twice"]),
+        ("[project]\nname = 'calls'\n", ["schemes"]),
+    ],
+)
+def test_parse_settings_names_the_trouble(text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text, origin="f.toml")
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_find_workspace_searches_parents(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_workspace(below) == tmp_path.resolve()
+
+
+def test_find_workspace_takes_the_demo_below_when_nothing_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / DEMO_DIR).mkdir()
+    (tmp_path / DEMO_DIR / FILE_NAME).write_text(template(), encoding="utf-8")
+    assert find_workspace(tmp_path) == (tmp_path / DEMO_DIR).resolve()
+
+
+def test_find_workspace_fails_with_a_remedy_when_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="voxdata init"):
+        find_workspace(tmp_path)
+
+
+def test_find_workspace_does_not_search_on_when_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ConfigError, match="other"):
+        find_workspace(tmp_path, explicit=tmp_path / "other")
+
+
+def test_read_environment_prefers_the_named_cache() -> None:
+    assert read_environment({"VOXDATA_CACHE": "/c", "XDG_CACHE_HOME": "/x"}).cache_dir == Path("/c")
+    assert read_environment({"XDG_CACHE_HOME": "/x"}).cache_dir == Path("/x/voxdata")
+
+
+def test_secrets_do_not_show_tokens() -> None:
+    assert "hunter2" not in repr(read_environment({"HF_TOKEN": "hunter2", "VOXDATA_LABEL_STUDIO_TOKEN": "hunter2", "HOME": "/h"}))

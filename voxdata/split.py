@@ -1,0 +1,252 @@
+"""Splits that share no voice and no recording, keep every label's share, and never move an old example.
+
+A group is what a split may not divide: a connected component of voices and recordings. Groups that were placed before
+stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
+chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio.
+
+Two voices once in different splits may turn out to share a recording, or to be one person. Their group then touches two
+splits and no assignment can be right for both pasts: `find_conflicts` reports it, and `fix_groups` places it where a
+model already trained cannot be tested on what it has seen (train before validation before test).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.dataset import Split
+from voxdata.identity import digest
+
+MISSING_PENALTY = 0.05
+EMPTY_PENALTY = 1_000.0
+MAX_SEARCHED = 1_000
+MAX_SWAPPED = 200
+MAX_STEPS = 2_000
+RESTARTS = 6
+
+Floats = npt.NDArray[np.float64]
+
+
+def group_by_recording_and_voice(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join voices that share a recording, directly or through others.
+
+    Args:
+        pairs: (recording_id, voice), in any order, repeats allowed.
+
+    Returns:
+        Voice -> group id, a digest of the group's first voice in alphabetical order.
+    """
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    voices = set()
+    for recording_id, voice in pairs:
+        voices.add(voice)
+        parent[root(("recording", recording_id))] = root(("voice", voice))
+    members: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for voice in sorted(voices):
+        members[root(("voice", voice))].append(voice)
+    return {voice: digest("group", group[0]) for group in members.values() for voice in group}
+
+
+def find_conflicts(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, dict[Split, tuple[str, ...]]]:
+    """Groups whose voices were placed in different splits before.
+
+    Args:
+        groups: Voice -> group.
+        assigned: Voice -> the split it was put into first.
+
+    Returns:
+        Group -> split -> its voices there; only groups that touch two splits or more.
+    """
+    touched: dict[str, dict[Split, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for voice, group in sorted(groups.items()):
+        if voice in assigned:
+            touched[group][assigned[voice]].append(voice)
+    return {group: {split: tuple(there) for split, there in by.items()} for group, by in sorted(touched.items()) if len(by) > 1}
+
+
+def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, Split]:
+    """Where groups with voices placed before must stay.
+
+    Args:
+        groups: Voice -> group.
+        assigned: Voice -> the split it was put into first.
+
+    Returns:
+        Group -> split, for groups with a voice placed before. One in conflict goes to the first of train, validation, test it touches.
+    """
+    order = list(Split)
+    fixed: dict[str, Split] = {}
+    for voice, group in sorted(groups.items()):
+        if voice in assigned:
+            fixed[group] = min(fixed.get(group, assigned[voice]), assigned[voice], key=order.index)
+    return fixed
+
+
+def assign_splits(
+    groups: Mapping[str, Counter[str]], *, fixed: Mapping[str, Split], ratios: Mapping[Split, float], seed: int
+) -> dict[str, Split]:
+    """Give every group a split.
+
+    Args:
+        groups: Group -> how often each label occurs in it, such as {"intent=question": 3}.
+        fixed: Group -> the split it stays in; groups that are not in `groups` are ignored.
+        ratios: Wanted share of each split; they need not add up to 1. A split left out or at 0 gets no new group.
+        seed: Decides among equals.
+
+    Returns:
+        Group -> split for all of `groups`, whatever their order. With at least as many groups as wanted splits none is empty,
+        unless fixed groups leave too few free.
+
+    Raises:
+        ValueError: A ratio is negative, or none is positive.
+    """
+    if any(ratio < 0 for ratio in ratios.values()) or not any(ratios.values()):
+        raise ValueError(f"split ratios must be positive or 0, and not all 0: {dict(ratios)}")
+    splits = [split for split in Split if ratios.get(split, 0) > 0]
+    placed = {group: fixed[group] for group in sorted(groups) if group in fixed}
+    new = sorted((group for group in groups if group not in fixed), key=lambda group: (digest(seed, group), group))
+    if not new:
+        return placed
+    labels = sorted({label for counts in groups.values() for label in counts})
+    wanted = np.array([ratios[split] for split in splits]) / sum(ratios[split] for split in splits)
+    start = np.zeros((len(splits), len(labels) + 1))
+    outside = np.zeros(len(labels) + 1)
+    for group, split in placed.items():
+        vector = _vector(groups[group], labels)
+        if split in splits:
+            start[splits.index(split)] += vector
+        else:
+            outside += vector
+    vectors = np.array([_vector(groups[group], labels) for group in new])
+    chosen = _place(vectors, start, wanted, seed=seed)
+    return placed | {group: splits[at] for group, at in zip(new, chosen, strict=True)}
+
+
+def _vector(counts: Counter[str], labels: list[str]) -> Floats:
+    """(num_labels + 1,): how often each label occurs, and the size of the group (at least 1) last."""
+    return np.array([*(counts[label] for label in labels), max(counts.total(), 1)], dtype=np.float64)
+
+
+def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
+    """Greedy in the order given; for small corpora also local search from several seeded orders, keeping the best."""
+    measure = _Measure(vectors, start, wanted)
+    best = measure.greedy(range(len(vectors)))
+    if len(vectors) > MAX_SEARCHED:
+        return [int(at) for at in best]
+    best = measure.search(best)
+    restarts = RESTARTS if len(vectors) <= MAX_SWAPPED else 1
+    for restart in range(restarts):
+        keys = [hashlib.sha256(f"{seed}/{restart}/{i}".encode()).digest() for i in range(len(vectors))]
+        size_first = restart == 0
+        order = sorted(range(len(vectors)), key=lambda i: (-vectors[i, -1] if size_first else 0.0, keys[i]))
+        found = measure.search(measure.greedy(order))
+        if measure.cost(found) < measure.cost(best) - 1e-9:
+            best = found
+    return [int(at) for at in best]
+
+
+class _Measure:
+    """How far an assignment of the new groups is from the wanted shares.
+
+    Args:
+        vectors: (num_new, num_columns) occurrences in each new group; the last column is the size.
+        start: (num_splits, num_columns) what fixed groups hold.
+        wanted: (num_splits,) adding up to 1.
+    """
+
+    def __init__(self, vectors: Floats, start: Floats, wanted: Floats) -> None:
+        self.vectors, self.start = vectors, start
+        self.totals = start.sum(axis=0) + vectors.sum(axis=0)
+        self.scale = np.maximum(self.totals, 1.0)
+        self.wanted = wanted[:, None]
+        groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
+        columns = vectors.shape[1]
+        # The size weighs as much as all labels together.
+        self.weight = np.ones(columns)
+        self.weight[-1] = max(columns - 1, 1)
+        self.missing = np.where(groups_with >= len(wanted), MISSING_PENALTY, 0.0)
+        self.missing[-1] = EMPTY_PENALTY
+
+    def held(self, assigned: npt.NDArray[np.intp]) -> Floats:
+        """(num_splits, num_columns) under an assignment."""
+        held = self.start.copy()
+        np.add.at(held, assigned, self.vectors)
+        return held
+
+    def of(self, held: Floats) -> Floats:
+        """Cost of what splits hold: (..., num_splits, num_columns) -> (...)."""
+        off = (held / self.scale - self.wanted) ** 2 / self.wanted * self.weight
+        return np.asarray((off + (held < 0.5) * self.missing).sum(axis=(-1, -2)))
+
+    def cost(self, assigned: npt.NDArray[np.intp]) -> float:
+        """Cost of an assignment."""
+        return float(self.of(self.held(assigned)))
+
+    def greedy(self, order: Iterable[int]) -> npt.NDArray[np.intp]:
+        """One group after the other to where it costs least."""
+        held, num_splits = self.start.copy(), len(self.wanted)
+        assigned = np.zeros(len(self.vectors), dtype=np.intp)
+        for i in order:
+            trial = np.repeat(held[None], num_splits, axis=0)
+            trial[np.arange(num_splits), np.arange(num_splits)] += self.vectors[i]
+            at = int(np.argmin(np.round(self.of(trial), 12)))
+            assigned[i] = at
+            held[at] += self.vectors[i]
+        return assigned
+
+    def search(self, assigned: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Move a group, or swap two, as long as that lowers the cost."""
+        assigned = assigned.copy()
+        held = self.held(assigned)
+        for _ in range(MAX_STEPS):
+            now = float(self.of(held))
+            step = self._best_move(assigned, held, now)
+            if step is None and len(assigned) <= MAX_SWAPPED:
+                step = self._best_swap(assigned, held, now)
+            if step is None:
+                break
+            for i, to in step:
+                held[assigned[i]] -= self.vectors[i]
+                held[to] += self.vectors[i]
+                assigned[i] = to
+        return assigned
+
+    def _best_move(self, assigned: npt.NDArray[np.intp], held: Floats, now: float) -> list[tuple[int, int]] | None:
+        n, rows = len(assigned), np.arange(len(assigned))
+        costs = np.empty((n, len(self.wanted)))
+        for to in range(len(self.wanted)):
+            trial = np.repeat(held[None], n, axis=0)
+            trial[rows, assigned] -= self.vectors
+            trial[rows, to] += self.vectors
+            costs[:, to] = self.of(trial)
+        i, to = divmod(int(np.argmin(np.round(costs, 12))), len(self.wanted))
+        return [(i, to)] if costs[i, to] < now - 1e-9 else None
+
+    def _best_swap(self, assigned: npt.NDArray[np.intp], held: Floats, now: float) -> list[tuple[int, int]] | None:
+        best, step = now - 1e-9, None
+        for i in range(len(assigned)):
+            others = np.flatnonzero(assigned != assigned[i])
+            others = others[others > i]
+            if not len(others):
+                continue
+            trial = np.repeat(held[None], len(others), axis=0)
+            rows, change = np.arange(len(others)), self.vectors[others] - self.vectors[i]
+            trial[:, assigned[i]] += change
+            trial[rows, assigned[others]] -= change
+            costs = np.round(self.of(trial), 12)
+            at = int(np.argmin(costs))
+            if costs[at] < best:
+                best, step = float(costs[at]), [(i, int(assigned[others[at]])), (int(others[at]), int(assigned[i]))]
+        return step

@@ -1,0 +1,147 @@
+"""Predictions, what was pushed to the annotators, and what came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.identity import ModelRef, canonical_json, digest
+from voxdata.label import Annotation, Prediction
+from warehouse.connection import transaction
+from warehouse.rows import insert_new, read_rows, utc_aware, utc_naive
+
+
+def add_models(con: DuckDBPyConnection, models: Iterable[ModelRef], *, run_id: str) -> int:
+    """Add the models that are not known yet.
+
+    Returns:
+        How many were new.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "model_key": model.key, "name": model.name, "revision": model.revision, "params": canonical_json(dict(model.params)),
+            "weak": model.weak, "run_id": run_id,
+        }
+        for model in models
+    ]  # fmt: skip
+    return insert_new(con, "model", rows, key=("model_key",))
+
+
+def add_predictions(con: DuckDBPyConnection, predictions: Sequence[Prediction], *, scheme_versions: Mapping[str, int], run_id: str) -> int:
+    """Add predictions with their models, each once for utterance, scheme, scheme version and model.
+
+    Args:
+        scheme_versions: Scheme name -> version, for every scheme predicted.
+
+    Returns:
+        How many were new.
+    """
+    rows: list[dict[str, object]] = []
+    for prediction in predictions:
+        version = scheme_versions[prediction.scheme]
+        rows.append(
+            {
+                "prediction_id": digest(prediction.utterance_id, prediction.scheme, version, prediction.model.key),
+                "utterance_id": prediction.utterance_id, "scheme": prediction.scheme, "scheme_version": version,
+                "label": prediction.label, "distribution": canonical_json(dict(prediction.distribution)),
+                "model_key": prediction.model.key, "run_id": run_id,
+            }
+        )  # fmt: skip
+    with transaction(con):
+        add_models(con, {p.model.key: p.model for p in predictions}.values(), run_id=run_id)
+        return insert_new(con, "prediction", rows, key=("prediction_id",))
+
+
+def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | None = None) -> dict[str, Prediction]:
+    """Utterance id -> its newest prediction under a scheme, by one model or, with None, by any."""
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """
+        select p.utterance_id, p.scheme, p.distribution, m.name, m.revision, m.params, m.weak
+        from prediction p join model m using (model_key)
+        where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
+        qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1 order by p.utterance_id
+        """,
+        {"scheme": scheme, "model_key": model_key},
+    )
+    return {
+        row["utterance_id"]: Prediction(
+            utterance_id=row["utterance_id"],
+            scheme=row["scheme"],
+            distribution=json.loads(row["distribution"]),
+            model=ModelRef(name=row["name"], revision=row["revision"], params=json.loads(row["params"]), weak=row["weak"]),
+        )
+        for row in rows
+    }
+
+
+def predicted_ids(con: DuckDBPyConnection, *, scheme: str, scheme_version: int, model_key: str) -> set[str]:
+    """Utterances that this model has labelled under this version of the scheme."""
+    rows = read_rows(
+        con,
+        "select distinct utterance_id from prediction where scheme = ? and scheme_version = ? and model_key = ?",
+        [scheme, scheme_version, model_key],
+    )
+    return {str(row["utterance_id"]) for row in rows}
+
+
+def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
+    """Add revisions: new is what has not been seen with this project, id, time of change and deletion.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        ValueError: An annotation's time has no time zone.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "annotation_id": a.annotation_id, "project_id": a.project_id, "utterance_id": a.utterance_id, "annotator": a.annotator,
+            "labels": canonical_json(dict(a.labels)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
+            "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "run_id": run_id,
+        }
+        for a in annotations
+    ]  # fmt: skip
+    return insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
+
+
+def current_annotations(con: DuckDBPyConnection) -> list[Annotation]:
+    """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        "select annotation_id, project_id, utterance_id, annotator, labels, text, skipped, deleted, lead_time_ms, updated_at"
+        " from current_annotation order by project_id, annotation_id",
+    )
+    return [Annotation(**{**row, "labels": json.loads(row["labels"]), "updated_at": utc_aware(row["updated_at"])}) for row in rows]
+
+
+def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
+    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions do not count: they carry no server time."""
+    rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
+    return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
+
+
+def record_pushes(con: DuckDBPyConnection, *, project_id: int, pushed: Mapping[str, str], run_id: str) -> int:
+    """Note which proposals each utterance has on the server.
+
+    Args:
+        pushed: Utterance id -> key of its predictions.
+
+    Returns:
+        How many differ from what was noted last.
+    """
+    rows: list[dict[str, object]] = [
+        {"project_id": project_id, "utterance_id": utterance_id, "predictions_key": key, "run_id": run_id}
+        for utterance_id, key in sorted(pushed.items())
+    ]
+    return insert_new(con, "push", rows, key=("project_id", "utterance_id", "predictions_key"), existing="current_push")
+
+
+def pushed_keys(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
+    """Utterance id -> key of the predictions it was last pushed with."""
+    rows = read_rows(con, "select utterance_id, predictions_key from current_push where project_id = ? order by utterance_id", [project_id])
+    return {str(row["utterance_id"]): str(row["predictions_key"]) for row in rows}

@@ -1,0 +1,68 @@
+"""The ledger: everything that did not go on, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.errors import DropReason
+from warehouse.rows import insert_new, read_rows, utc_aware
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One thing that was dropped.
+
+    Attributes:
+        stage: Where, such as "ingest", "prelabel" or "push".
+        subject: What, such as a file or an utterance id.
+        key: The computation that dropped it, "" where there is only one.
+        value: What was measured, when the reason is a threshold.
+        threshold: What it was held against.
+    """
+
+    stage: str
+    subject: str
+    reason: DropReason
+    detail: str
+    recording_id: str | None
+    key: str
+    value: float | None
+    threshold: float | None
+    created_at: datetime
+
+
+def record_drop(
+    con: DuckDBPyConnection,
+    *,
+    stage: str,
+    subject: str,
+    reason: DropReason,
+    detail: str,
+    run_id: str,
+    recording_id: str | None = None,
+    key: str = "",
+    value: float | None = None,
+    threshold: float | None = None,
+) -> bool:
+    """Write a drop down, once for each stage, subject, reason and key.
+
+    Returns:
+        True when it was new.
+    """
+    row: dict[str, object] = {
+        "stage": stage, "subject": subject, "reason": reason.value, "detail": detail, "recording_id": recording_id, "key": key,
+        "value": None if value is None else float(value), "threshold": None if threshold is None else float(threshold), "run_id": run_id,
+    }  # fmt: skip
+    return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
+
+
+def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
+    """All drops, oldest first."""
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select stage, subject, reason, detail, recording_id, key, value, threshold, created_at from ledger order by seq"
+    )
+    return [LedgerRow(**{**row, "reason": DropReason(row["reason"]), "created_at": utc_aware(row["created_at"])}) for row in rows]
