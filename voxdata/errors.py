@@ -10,6 +10,7 @@
     ├── WarehouseError         the DuckDB file is locked, too new or inconsistent
     ├── NotFoundError          a name or id that is not there
     ├── AnnotationError        Label Studio refused or lost something
+    ├── ServiceError           a background service did not start; carries its last log lines
     ├── TrainingError          a training run could not be done; says why
     └── TransientError         a network hiccup: exactly what flows retry
 """
@@ -83,6 +84,10 @@ class NotFoundError(VoxdataError):
 
 class AnnotationError(VoxdataError):
     """Label Studio refused or lost something."""
+
+
+class ServiceError(VoxdataError):
+    """A background service did not start or could not be stopped; the message carries its last log lines."""
 
 
 class TrainingError(VoxdataError):

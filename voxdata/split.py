@@ -122,13 +122,9 @@ def assign_splits(
     labels = sorted({label for counts in groups.values() for label in counts})
     wanted = np.array([ratios[split] for split in splits]) / sum(ratios[split] for split in splits)
     start = np.zeros((len(splits), len(labels) + 1))
-    outside = np.zeros(len(labels) + 1)
     for group, split in placed.items():
-        vector = _vector(groups[group], labels)
         if split in splits:
-            start[splits.index(split)] += vector
-        else:
-            outside += vector
+            start[splits.index(split)] += _vector(groups[group], labels)
     vectors = np.array([_vector(groups[group], labels) for group in new])
     chosen = _place(vectors, start, wanted, seed=seed)
     return placed | {group: splits[at] for group, at in zip(new, chosen, strict=True)}

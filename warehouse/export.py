@@ -25,8 +25,8 @@ def export_version(con: DuckDBPyConnection, version_id: str, *, format: Literal[
     """Write a version as one flat table, sorted by utterance id.
 
     For each scheme there are three columns: `<scheme>` (the gold label), `<scheme>_distribution` (shares of the votes; JSON
-    text in Parquet) and `<scheme>_votes`; null where an example has no gold label. The Parquet footer and nothing in the
-    JSON lines carries the version id, under `voxdata_version_id`.
+    text in Parquet) and `<scheme>_votes`; null where an example has no gold label. The Parquet footer carries
+    the version id under `voxdata_version_id`; JSON lines hold the rows alone.
 
     Args:
         output: The file; in an existing folder the file is called after the version. Replaced when it exists.

@@ -120,7 +120,7 @@ def current_annotations(con: DuckDBPyConnection) -> list[Annotation]:
 
 
 def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
-    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions do not count: they carry no server time."""
+    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions carry none, so they do not count."""
     rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
     return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
 

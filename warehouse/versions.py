@@ -188,7 +188,8 @@ def list_outbox(con: DuckDBPyConnection) -> list[OutboxEvent]:
     """All events, oldest first, sent or not."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select event_id, event, payload, o.created_at, (select min(s.created_at) from outbox_send s where s.event_id = o.event_id) as sent_at
+        """select event_id, event, payload, o.created_at,
+            (select min(s.created_at) from outbox_send s where s.event_id = o.event_id) as sent_at
         from outbox o order by o.seq""",
     )
     return [

@@ -1,0 +1,82 @@
+# voxdata: `make demo` and `make test` are all one needs; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean system
+
+PYTHON ?= python3
+DEMO_DIR ?= voxdata-demo
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock 2>/dev/null)
+
+# A custom bundle of certificates that pip was given is passed on to uv.
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+export UV_LINK_MODE ?= copy
+export UV_HTTP_TIMEOUT ?= 180
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(STAMP) ## run the whole loop on the sample recordings
+	$(BIN)/voxdata demo --dir "$(DEMO_DIR)"
+
+test: $(STAMP) ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## lint, format, types, import contracts, documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/docs
+
+bench: $(STAMP) ## run the benchmarks (VOXDATA_CORPORA names the corpora)
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## resolve pyproject.toml into requirements.lock again
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --upgrade --quiet \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o $(VENV)/resolved.txt
+	sed -E "/sys_platform == '(win32|emscripten)'/d; s/ ; (sys_platform != 'emscripten'|(platform_python_)?implementation(_name)? [!=]= '(PyPy|CPython)')$$//" \
+	  $(VENV)/resolved.txt > requirements.lock
+
+clean: ## remove the environment and caches; workspaces stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml | system
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "voxdata needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 2; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { \
+	  echo "voxdata: $(PYTHON) cannot make a virtual environment; on Debian install python3-venv" >&2; exit 2; }
+	@echo "voxdata: installing $$(grep -c == requirements.lock) packages into $(VENV) (some GB; a few minutes)"
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; then \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock; \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  echo "voxdata: uv $(UV_VERSION) cannot be installed; going on with pip" >&2; \
+	  grep -v '^uv==' requirements.lock > $(VENV)/without-uv.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/without-uv.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@touch $@
+
+# System packages that pip cannot bring: decoders, a browser for the page tests, and a font with Chinese.
+system:
+	@missing=""; \
+	command -v ffmpeg >/dev/null || missing="$$missing ffmpeg"; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	if command -v dpkg >/dev/null; then dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$$missing fonts-noto-cjk"; fi; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	    echo "voxdata: installing system packages:$$missing"; \
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	      || echo "voxdata: apt-get could not install:$$missing; install them by hand (decoding or page tests may fail)" >&2; \
+	  else \
+	    echo "voxdata: please install these system packages:$$missing (Debian: sudo apt-get install$$missing)" >&2; \
+	  fi; \
+	fi

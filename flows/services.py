@@ -1,0 +1,101 @@
+"""The services of a workspace on this machine: a Prefect server, the worker that serves the deployments, and Label Studio."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from flows.label_studio import label_studio_access, label_studio_credentials, label_studio_spec, project_page
+from flows.prefect_env import prefect_environment
+from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all
+from flows.workspace import Say, Workspace
+
+__all__ = [
+    "label_studio_access",
+    "label_studio_credentials",
+    "prefect_access",
+    "project_page",
+    "running_services",
+    "start_services",
+    "stop_services",
+]
+
+
+def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
+    """Start what is not running yet, and wait until everything answers; safe to repeat, also twice at once.
+
+    A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is, and none is started here.
+
+    Returns:
+        Every service of this workspace, in order of start.
+
+    Raises:
+        ServiceError: A service did not start; those started before it keep running.
+    """
+    state_dir = workspace.state_dir
+    with service_lock(state_dir, say=say):
+        server = ensure_running(state_dir, prefect_spec(workspace), say=say)
+        ensure_running(state_dir, worker_spec(workspace, server), say=say)
+        if workspace.secrets.label_studio_url is None:
+            ensure_running(state_dir, label_studio_spec(workspace, say=say), say=say)
+    return service_status(state_dir)
+
+
+def stop_services(workspace: Workspace, *, say: Say) -> list[str]:
+    """Stop what `start_services` started. Returns the names of those that ran."""
+    with service_lock(workspace.state_dir, say=say):
+        stopped = stop_all(workspace.state_dir, say=say)
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    return stopped
+
+
+def running_services(workspace: Workspace) -> list[Service]:
+    """The services that run now."""
+    return service_status(workspace.state_dir)
+
+
+def prefect_access(workspace: Workspace) -> dict[str, str] | None:
+    """Environment of a client of the workspace's Prefect server; None when that is not up."""
+    server = read_services(workspace.state_dir).get("prefect-server")
+    if server is None or server.port is None or not server.alive:
+        return None
+    return prefect_environment(home=prefect_home(workspace), port=server.port)
+
+
+def prefect_home(workspace: Workspace) -> Path:
+    """Folder of Prefect's database, results and profiles."""
+    return workspace.state_dir / "prefect"
+
+
+def prefect_spec(workspace: Workspace) -> ServiceSpec:
+    """How the Prefect server is started."""
+    return ServiceSpec(
+        name="prefect-server",
+        command=(sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", "{port}"),
+        env={**_prefect_template(workspace), "PYTHONUNBUFFERED": "1"},
+        port=workspace.settings.services.prefect_port,
+        health_path="/api/health",
+        version=version("prefect"),
+        cwd=workspace.root,
+    )
+
+
+def worker_spec(workspace: Workspace, server: Service) -> ServiceSpec:
+    """How the worker is started; it belongs to one server process, so a new server gets a new worker."""
+    if server.port is None:
+        raise ValueError("the Prefect server listens on a port")
+    environment = prefect_environment(home=prefect_home(workspace), port=server.port)
+    return ServiceSpec(
+        name="worker",
+        command=(sys.executable, "-m", "flows.deploy", str(workspace.root)),
+        env={**environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        ready_text="deployments are being served",
+        version=f"{version('voxdata')} on {server.pid}:{server.port}",
+        cwd=workspace.root,
+    )
+
+
+def _prefect_template(workspace: Workspace) -> dict[str, str]:
+    """The environment with `{port}` still open, since the port is chosen at the start."""
+    return {k: v.replace(":1/api", ":{port}/api") for k, v in prefect_environment(home=prefect_home(workspace), port=1).items()}

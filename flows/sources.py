@@ -1,0 +1,220 @@
+"""Sources: the files, folders, globs and URLs that recordings come from."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, VoxdataError
+
+_WEB = ("http", "https")
+_REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file that may hold a recording.
+
+    Attributes:
+        uri: Absolute path (as a file:// URL when the name is not valid UTF-8) or URL.
+        name: The last part of the path, for people.
+        size_bytes: -1 when the store does not say.
+        modified_ns: When it last changed; where a store tells no time, a number that changes with its ETag; else 0.
+        path: Where it lies on this machine; None when it must be fetched.
+        problem: Why it cannot be read, such as a link that leads out of the folder; "" when nothing is known to be wrong.
+        problem_reason: What the ledger records then.
+    """
+
+    uri: str
+    name: str
+    size_bytes: int
+    modified_ns: int
+    path: Path | None = None
+    problem: str = ""
+    problem_reason: DropReason = DropReason.MISSING
+
+
+def list_sources(patterns: Sequence[str]) -> list[Source]:
+    """List every file that the patterns name, sorted by URI, each once.
+
+    A folder stands for all files below it, hidden ones and sidecars included: what is no audio gets its row in the ledger instead of
+    being passed over. Links inside a folder are followed when they stay inside; one that leads out, a broken one, and anything that is
+    no regular file are listed with a `problem`. An existing folder without files gives nothing; that is how an inbox looks most days.
+
+    Args:
+        patterns: Files, folders, globs (`**` crosses folders), or URLs that fsspec opens (s3://, gs://, https://, file://, memory://).
+            An existing path is taken literally, whatever characters it has. http(s) URLs are single files.
+
+    Raises:
+        ConfigError: A pattern matches nothing, or its store is unknown or refuses access.
+        TransientError: A store cannot be reached.
+    """
+    found: dict[str, Source] = {}
+    for pattern in patterns:
+        scheme = urlsplit(pattern).scheme.lower() if "://" in pattern else ""
+        if scheme == "file":
+            listed = _list_local(unquote(urlsplit(pattern).path, errors="surrogateescape"), pattern)
+        elif scheme:
+            listed = _list_remote(pattern, scheme)
+        else:
+            listed = _list_local(pattern, pattern)
+        found.update((source.uri, source) for source in listed)
+    return [found[uri] for uri in sorted(found)]
+
+
+@contextmanager
+def open_local(source: Source) -> Iterator[Path]:
+    """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.
+
+    Raises:
+        AudioError: The source has a `problem`, or is gone.
+        ConfigError: Its store refuses access.
+        TransientError: It cannot be fetched now, or arrived incomplete.
+    """
+    if source.problem:
+        raise AudioError(f"{source.uri}: {source.problem}", reason=source.problem_reason)
+    if source.path is not None:
+        yield source.path
+        return
+    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
+        path = Path(folder) / ("source" + Path(source.name).suffix)
+        try:
+            fs, remote = url_to_fs(source.uri)
+            fs.get_file(remote, str(path))
+        except FileNotFoundError as error:
+            raise AudioError(f"{source.uri}: is no longer there", reason=DropReason.MISSING) from error
+        except Exception as error:  # every store raises exceptions of its own
+            raise _explain(source.uri, error) from error
+        if 0 <= source.size_bytes != path.stat().st_size:
+            raise TransientError(f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again")
+        yield path
+
+
+def _list_local(text: str, pattern: str) -> list[Source]:
+    path = Path(text).expanduser()
+    try:
+        found = [str(path)] if os.path.lexists(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
+    except ValueError as error:
+        raise ConfigError(f"{pattern!r} is not a path ({error})") from error
+    if not found:
+        raise ConfigError(f"{pattern!r} matches no file; check the path")
+    return [source for match in map(Path, found) for source in (_walk(match) if match.is_dir() else [_local_source(match, inside=None)])]
+
+
+def _walk(root: Path) -> list[Source]:
+    inside = root.resolve()
+    problems: list[OSError] = []
+    out: list[Source] = []
+    for folder, folders, files in os.walk(root, onerror=problems.append):
+        out += [_local_source(Path(folder) / name, inside=inside) for name in files]
+        links = [Path(folder) / name for name in folders if (Path(folder) / name).is_symlink()]
+        # A link to a folder inside is not followed: the walk reaches its files by their own names.
+        out += [_local_source(link, inside=inside) for link in links if not link.resolve().is_relative_to(inside)]
+    for problem in problems:
+        source = _local_source(Path(os.fsdecode(problem.filename)), inside=None)
+        out.append(_with_problem(source, f"the folder cannot be read ({problem.strerror}); grant access or move it"))
+    return out
+
+
+def _local_source(path: Path, *, inside: Path | None) -> Source:
+    absolute = path.absolute()
+    try:
+        str(absolute).encode()
+        uri = str(absolute)
+    except UnicodeEncodeError:
+        uri = absolute.as_uri()
+    name = os.fsencode(absolute.name).decode(errors="replace")
+    try:
+        info = absolute.stat()
+    except OSError as error:
+        problem = "a link that leads nowhere" if absolute.is_symlink() else f"cannot be read ({error.strerror})"
+        return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem)
+    source = Source(uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute)
+    if inside is not None and absolute.is_symlink() and not absolute.resolve().is_relative_to(inside):
+        return _with_problem(source, "a link that leads out of its folder; name its target to ingest it")
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
+        return _with_problem(source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO)
+    return source
+
+
+def _with_problem(source: Source, problem: str, *, reason: DropReason = DropReason.MISSING) -> Source:
+    return Source(
+        uri=source.uri, name=source.name, size_bytes=source.size_bytes, modified_ns=source.modified_ns,
+        path=source.path, problem=problem, problem_reason=reason,
+    )  # fmt: skip
+
+
+def _list_remote(pattern: str, scheme: str) -> list[Source]:
+    try:
+        fs, path = url_to_fs(pattern)
+        fs.invalidate_cache()
+        if scheme in _WEB:
+            entries = {path: fs.info(path)}
+        elif any(mark in path for mark in "*?[") and not fs.exists(path):
+            entries = {k: v for match, entry in fs.glob(path, detail=True).items() for k, v in _files_below(fs, match, entry).items()}
+        elif fs.exists(path):
+            entries = _files_below(fs, path, fs.info(path))
+        else:
+            entries = {}
+    except FileNotFoundError as error:
+        raise ConfigError(f"{pattern!r} matches no file; check the URL") from error
+    except Exception as error:  # every store raises exceptions of its own
+        raise _explain(pattern, error) from error
+    if not entries:
+        raise ConfigError(f"{pattern!r} matches no file; check the URL")
+    urls = {key: key if scheme in _WEB else str(fs.unstrip_protocol(key)) for key in entries}
+    return [_remote_source(urls[key], entry) for key, entry in entries.items()]
+
+
+def _files_below(fs: Any, path: str, entry: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    if entry.get("type") != "directory":
+        return {path: entry}
+    below: dict[str, Mapping[str, Any]] = fs.find(path, detail=True)
+    return below
+
+
+def _remote_source(uri: str, entry: Mapping[str, Any]) -> Source:
+    size = entry.get("size")
+    name = unquote(urlsplit(uri).path.rsplit("/", 1)[-1]) or uri
+    return Source(uri=uri, name=name, size_bytes=-1 if size is None else int(size), modified_ns=_stamp_ns(entry))
+
+
+def _stamp_ns(entry: Mapping[str, Any]) -> int:
+    for key in ("LastModified", "last_modified", "updated", "mtime", "modified", "created"):
+        value = entry.get(key)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+            delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+            return (delta.days * 86_400_000_000 + delta.seconds * 1_000_000 + delta.microseconds) * 1000
+        if isinstance(value, int | float):
+            return round(value * 1_000_000_000)
+    etag = entry.get("ETag") or entry.get("etag")
+    return int(hashlib.sha256(str(etag).encode()).hexdigest()[:15], 16) if etag else 0
+
+
+def _explain(uri: str, error: Exception) -> VoxdataError:
+    """A store's exception in our words: ours to retry, or the operator's to mend."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    status = getattr(error, "status", None)
+    if isinstance(error, PermissionError) or status in (401, 403) or kinds & set(_REFUSED):
+        return ConfigError(f"{uri}: access is refused ({error}); check the credentials")
+    if isinstance(error, ImportError | ValueError) and not isinstance(error, OSError):
+        return ConfigError(f"{uri}: cannot be opened ({error})")
+    return TransientError(f"{uri}: cannot be reached ({type(error).__name__}: {error}); try again")

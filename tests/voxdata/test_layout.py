@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from voxdata.layout import detect_layout, is_flat, mix_down
+from voxdata.recording import ChannelLayout
+from voxdata.testing import compose_call, noise, silence, speech_like, tone
+
+RATE = 16_000
+SPEECH = speech_like(6_000, seed=1)
+OTHER = speech_like(6_000, seed=2)
+HISS = noise(6_000, level=0.0003, seed=3)
+ROOM = np.stack([SPEECH + 0.1 * noise(6_000, seed=4), np.roll(0.7 * SPEECH, 9) + 0.1 * noise(6_000, seed=5)], axis=1).astype(np.float32)
+
+
+def columns(*channels):
+    return np.stack(channels, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("samples", "layout", "kept"),
+    [
+        (columns(SPEECH), ChannelLayout.MONO, (0,)),
+        (columns(SPEECH, SPEECH), ChannelLayout.DUAL_MONO, (0,)),
+        (columns(SPEECH, 0.9 * SPEECH + HISS), ChannelLayout.DUAL_MONO, (0,)),
+        (columns(SPEECH, -SPEECH), ChannelLayout.ANTIPHASE, (0,)),
+        (columns(SPEECH, HISS - 0.8 * SPEECH), ChannelLayout.ANTIPHASE, (0,)),
+        (columns(SPEECH, silence(6_000)), ChannelLayout.ONE_LIVE, (0,)),
+        (columns(silence(6_000) + 0.2, SPEECH), ChannelLayout.ONE_LIVE, (1,)),
+        (columns(0.05 * HISS, SPEECH), ChannelLayout.ONE_LIVE, (1,)),
+        (columns(SPEECH, OTHER), ChannelLayout.PER_CHANNEL, (0, 1)),
+        (columns(SPEECH + 0.05 * OTHER, OTHER + 0.05 * SPEECH), ChannelLayout.PER_CHANNEL, (0, 1)),
+        (columns(tone(1_000), tone(1_000, frequency_hz=700)), ChannelLayout.PER_CHANNEL, (0, 1)),
+        (ROOM, ChannelLayout.ROOM, (0, 1)),
+        (columns(silence(500), silence(500)), ChannelLayout.DUAL_MONO, (0,)),
+        (columns(SPEECH, SPEECH, OTHER, silence(6_000)), ChannelLayout.PER_CHANNEL, (0, 2)),
+        (columns(silence(6_000), SPEECH, silence(6_000)), ChannelLayout.ONE_LIVE, (1,)),
+        (columns(SPEECH[:100], OTHER[:100]), ChannelLayout.ROOM, (0, 1)),
+    ],
+)
+def test_detect_layout_tells_how_channels_relate(samples, layout, kept):
+    assert detect_layout(samples, RATE) == (layout, kept)
+
+
+@pytest.mark.parametrize("overlap_ms", [0, 800])
+def test_detect_layout_tells_a_composed_call(overlap_ms):
+    parties = [[speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)]
+    call = compose_call(parties, overlap_ms=overlap_ms)
+    assert detect_layout(call.samples, RATE) == (ChannelLayout.PER_CHANNEL, (0, 1))
+
+
+def test_detect_layout_keeps_a_party_that_hardly_speaks():
+    call = compose_call([[SPEECH, OTHER, SPEECH], [0.1 * speech_like(600, seed=9)]])
+    assert detect_layout(call.samples, RATE) == (ChannelLayout.PER_CHANNEL, (0, 1))
+
+
+def test_mix_down_never_cancels():
+    assert np.allclose(mix_down(columns(SPEECH, -0.5 * SPEECH)), 0.75 * SPEECH, atol=1e-6)
+
+
+def test_is_flat_ignores_a_constant_offset():
+    assert is_flat(silence(10) + 0.25)
+    assert not is_flat(tone(10, level=0.001))

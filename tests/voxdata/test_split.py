@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxdata.dataset import Split
+from voxdata.split import assign_splits, find_conflicts, fix_groups, group_by_recording_and_voice
+
+RATIOS = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
+
+pairs = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("stuvwxyz")), max_size=12)
+tallies = st.dictionaries(
+    st.text(min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from(["q", "s", "问"]), st.integers(1, 9), max_size=3).map(Counter),
+    max_size=14,
+)
+
+
+@given(pairs, st.randoms())
+def test_group_by_recording_and_voice_divides_no_recording_and_ignores_order(found: list[tuple[str, str]], rng: random.Random) -> None:
+    groups = group_by_recording_and_voice(found)
+    of_recording: dict[str, set[str]] = {}
+    for recording_id, voice in found:
+        of_recording.setdefault(recording_id, set()).add(groups[voice])
+    assert all(len(there) == 1 for there in of_recording.values())
+    shuffled = rng.sample(found, len(found))
+    assert group_by_recording_and_voice(shuffled) == groups
+
+
+def test_group_by_recording_and_voice_joins_only_what_is_linked() -> None:
+    groups = group_by_recording_and_voice([("r1", "a"), ("r1", "b"), ("r2", "b"), ("r2", "c"), ("r3", "d"), ("b", "e")])
+    assert groups["a"] == groups["b"] == groups["c"]
+    assert len(set(groups.values())) == 3
+
+
+@settings(deadline=None, max_examples=60)
+@given(tallies, st.randoms(), st.integers(0, 3))
+def test_assign_splits_ignores_order_and_leaves_no_split_empty(groups: dict[str, Counter[str]], rng: random.Random, seed: int) -> None:
+    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=seed)
+    assert splits.keys() == groups.keys()
+    if len(groups) >= 3:
+        assert set(splits.values()) == set(Split)
+    names = rng.sample(sorted(groups), len(groups))
+    assert assign_splits({name: groups[name] for name in names}, fixed={}, ratios=RATIOS, seed=seed) == splits
+
+
+@settings(deadline=None, max_examples=60)
+@given(tallies, tallies)
+def test_assign_splits_never_moves_what_was_placed(old: dict[str, Counter[str]], new: dict[str, Counter[str]]) -> None:
+    before = assign_splits(old, fixed={}, ratios=RATIOS, seed=1)
+    after = assign_splits({**new, **old}, fixed=before, ratios=RATIOS, seed=2)
+    assert {group: after[group] for group in old} == before
+
+
+@pytest.mark.parametrize(("num_groups", "worst"), [(20, 0.04), (200, 0.01), (2000, 0.01)])
+def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: float) -> None:
+    rng = random.Random(0)
+    groups = {f"g{i}": Counter({"q": rng.randint(1, 9), "s": rng.randint(1, 9), "rare": rng.randint(0, 1)}) for i in range(num_groups)}
+    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    for label in ("q", "s", "rare"):
+        total = sum(counts[label] for counts in groups.values())
+        for split, ratio in RATIOS.items():
+            share = sum(counts[label] for group, counts in groups.items() if splits[group] is split) / total
+            assert abs(share - ratio) <= (worst if label != "rare" else max(worst, 1.5 / total))
+
+
+def test_assign_splits_spreads_a_label_over_every_split_when_it_can() -> None:
+    groups = {f"a{i}": Counter({"a": 2}) for i in range(3)} | {f"b{i}": Counter({"b": 2}) for i in range(3)}
+    splits = assign_splits(groups, fixed={}, ratios={Split.TRAIN: 0.4, Split.VALIDATION: 0.3, Split.TEST: 0.3}, seed=0)
+    assert {splits[f"a{i}"] for i in range(3)} == {splits[f"b{i}"] for i in range(3)} == set(Split)
+
+
+def test_assign_splits_gives_nothing_new_to_a_split_without_a_share() -> None:
+    groups = {f"g{i}": Counter({"a": 1}) for i in range(9)}
+    splits = assign_splits(groups, fixed={"g0": Split.TEST}, ratios={Split.TRAIN: 2, Split.VALIDATION: 1, Split.TEST: 0}, seed=0)
+    assert [group for group, split in splits.items() if split is Split.TEST] == ["g0"]
+    for ratios in ({Split.TRAIN: 0.0}, {Split.TRAIN: -1.0}, {}):
+        with pytest.raises(ValueError, match="ratios"):
+            assign_splits(groups, fixed={}, ratios=ratios, seed=0)
+
+
+def test_find_conflicts_names_groups_that_touch_two_splits() -> None:
+    groups = {"a": "g", "b": "g", "c": "g", "d": "h"}
+    assigned = {"a": Split.TEST, "b": Split.VALIDATION, "d": Split.TEST, "gone": Split.TRAIN}
+    assert find_conflicts(groups, assigned) == {"g": {Split.TEST: ("a",), Split.VALIDATION: ("b",)}}
+    assert fix_groups(groups, assigned) == {"g": Split.VALIDATION, "h": Split.TEST}
+    assert find_conflicts(groups, {"a": Split.TEST, "b": Split.TEST}) == {}

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from duckdb import DuckDBPyConnection
+
+from voxdata.errors import DropReason, NotFoundError
+from voxdata.prelabel import Prelabels
+from voxdata.recording import Recording
+from warehouse.ledger import list_drops, record_drop
+from warehouse.recordings import SourceRow, add_recording, add_source, find_source, get_recording, list_recordings, pending_prelabel
+from warehouse.utterances import store_prelabels
+
+Make = Callable[[str], Recording]
+
+
+def test_add_recording_keeps_one_row_and_the_first_source(con: DuckDBPyConnection, recording: Make) -> None:
+    assert add_recording(con, recording("r1"), audio_file="r1.flac", run_id="t")
+    assert not add_recording(con, recording("r1"), audio_file="r1.flac", run_id="t2")
+    assert get_recording(con, "r1").uri == "r1.flac"
+    for uri in ("z.wav", "a.wav"):
+        add_source(con, uri=uri, size_bytes=1, modified_ns=2**62, recording_id="r1", run_id="t")
+    (stored,) = list_recordings(con)
+    assert (stored.recording, stored.audio_file, stored.uri) == (recording("r1"), "r1.flac", "z.wav")
+    assert stored.created_at.utcoffset() is not None
+    with pytest.raises(NotFoundError, match="nope"):
+        get_recording(con, "nope")
+
+
+def test_find_source_wants_uri_size_and_time(con: DuckDBPyConnection) -> None:
+    stamp = {"uri": "天.wav", "size_bytes": 5, "modified_ns": 7}
+    assert add_source(con, **stamp, recording_id=None, run_id="t")
+    assert not add_source(con, **stamp, recording_id="r1", run_id="t")
+    assert find_source(con, **stamp) == SourceRow(**stamp, recording_id=None)
+    assert find_source(con, uri="天.wav", size_bytes=5, modified_ns=8) is None
+
+
+def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
+    drop = {"stage": "push", "subject": "u", "reason": DropReason.TOO_SHORT, "detail": "short", "run_id": "t"}
+    assert [record_drop(con, **drop, key=key, value=3, threshold=5) for key in ("a", "a", "b")] == [True, False, True]
+    assert [(row.key, row.value, row.threshold, row.reason) for row in list_drops(con)] == [
+        ("a", 3.0, 5.0, DropReason.TOO_SHORT),
+        ("b", 3.0, 5.0, DropReason.TOO_SHORT),
+    ]
+
+
+def test_pending_prelabel_lists_new_and_stale_ones_only(
+    con: DuckDBPyConnection, recording: Make, prelabels: Callable[..., Prelabels]
+) -> None:
+    for name in ("new", "done", "old", "silent", "failed", "failed-before"):
+        add_recording(con, recording(name), audio_file=name, run_id="t")
+    store_prelabels(con, prelabels("done"), key="k2", scheme_versions={"intent": 1}, run_id="t")
+    store_prelabels(con, prelabels("old"), key="k1", scheme_versions={"intent": 1}, run_id="t")
+    for stage, name, reason, key in (
+        ("ingest", "silent", DropReason.SILENT, ""),
+        ("prelabel", "failed", DropReason.FAILED, "k2"),
+        ("prelabel", "failed-before", DropReason.FAILED, "k1"),
+    ):
+        record_drop(con, stage=stage, subject=name, reason=reason, detail="", recording_id=name, key=key, run_id="t")
+    pending = {p.stored.recording.recording_id: p.reason for p in pending_prelabel(con, key="k2")}
+    assert pending == {"new": "new", "old": "stale", "failed-before": "new"}

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from duckdb import DuckDBPyConnection
+
+from voxdata.dataset import Example
+from voxdata.errors import DropReason, NotFoundError
+from voxdata.label import Annotation
+from voxdata.prelabel import Prelabels
+from voxdata.recording import Recording
+from warehouse.labels import add_annotations, record_pushes
+from warehouse.ledger import record_drop
+from warehouse.recordings import add_recording, add_source
+from warehouse.runs import TrainingRun, add_training_run, find_training_run, list_training_runs, promoted_run
+from warehouse.status import Counts, count_rows
+from warehouse.utterances import store_prelabels
+from warehouse.versions import create_version
+
+RUN = TrainingRun(
+    training_id="t1", scheme="intent", version_id="v", config_key="c", state="done", model_key="m", model_name="head", checkpoint_dir="d",
+    result={"uar": 0.5}, promoted=True, reason="better", seconds=3,
+)  # fmt: skip
+
+
+def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConnection) -> None:
+    runs = [
+        RUN,
+        replace(RUN, training_id="t2"),
+        replace(RUN, training_id="t3", promoted=False),
+        replace(RUN, training_id="t4", scheme="emotion"),
+    ]
+    assert [add_training_run(con, run, run_id="t") for run in (*runs, RUN)] == [True, True, True, True, False]
+    assert [run.training_id for run in list_training_runs(con, "intent")] == ["t1", "t2", "t3"]
+    assert len(list_training_runs(con)) == 4
+    promoted = promoted_run(con, "intent")
+    assert promoted is not None
+    assert replace(promoted, created_at=RUN.created_at) == runs[1]
+    assert promoted_run(con, "topic") is None
+    with pytest.raises(NotFoundError, match="nope"):
+        find_training_run(con, "nope")
+
+
+def test_add_training_run_lets_a_success_follow_a_failure(con: DuckDBPyConnection) -> None:
+    failed = replace(RUN, state="failed", promoted=False)
+    assert [add_training_run(con, run, run_id="t") for run in (failed, failed, RUN, failed)] == [True, False, True, False]
+    assert find_training_run(con, "t1").state == "done"
+    assert len(list_training_runs(con)) == 1
+
+
+def test_count_rows_counts_every_stage(
+    con: DuckDBPyConnection, recording: Callable[[str], Recording], prelabels: Callable[..., Prelabels], example: Callable[..., Example]
+) -> None:
+    empty = count_rows(con)
+    assert (empty.sources, empty.recording_minutes, empty.drops, empty.promoted) == (0, 0, {}, {})
+    add_recording(con, recording("r1"), audio_file="a", run_id="t")
+    add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
+    store_prelabels(con, prelabels(), key="k1", scheme_versions={"intent": 1}, run_id="t")
+    store_prelabels(con, prelabels(), key="k2", scheme_versions={"intent": 1}, run_id="t")
+    record_pushes(con, project_id=1, pushed={"u": "k"}, run_id="t")
+    record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
+    now = datetime.now(UTC)
+    said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": "ask"}, updated_at=now)
+    add_annotations(con, [said, replace(said, annotation_id=2, skipped=True), replace(said, annotation_id=3, deleted=True)], run_id="t")
+    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    add_training_run(con, RUN, run_id="t")
+    assert count_rows(con) == Counts(
+        sources=1, recordings=1, recording_minutes=1.0, utterances=2, utterance_minutes=0.05, predictions=2, pushed=1, annotations=1,
+        annotators=1, drops={("push", "too_short"): 1}, versions=1, training_runs=1, promoted={"intent": "t1"},
+    )  # fmt: skip
