@@ -16,7 +16,6 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock 2>/de
 ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
-export UV_LINK_MODE ?= copy
 export UV_HTTP_TIMEOUT ?= 180
 
 help: ## list the targets
@@ -38,10 +37,11 @@ check: $(STAMP) ## lint, format, types, import contracts, documents
 bench: $(STAMP) ## run the benchmarks (VOXDATA_CORPORA names the corpora)
 	$(BIN)/python -m benchmarks
 
-lock: $(STAMP) ## resolve pyproject.toml into requirements.lock again
-	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --upgrade --quiet \
+lock: $(STAMP) ## resolve pyproject.toml into requirements.lock, keeping what fits (LOCK_ARGS=--upgrade renews all)
+	cp requirements.lock $(VENV)/resolved.txt
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --quiet $(LOCK_ARGS) \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o $(VENV)/resolved.txt
-	sed -E "/sys_platform == '(win32|emscripten)'/d; s/ ; (sys_platform != 'emscripten'|(platform_python_)?implementation(_name)? [!=]= '(PyPy|CPython)')$$//" \
+	sed -E "/sys_platform == '(win32|emscripten)'/d; /python_full_version >= '3\.14'/d; s/ ; (sys_platform != 'emscripten'|python_full_version < '3\.14'|(platform_python_)?implementation(_name)? [!=]= '(PyPy|CPython)')$$//" \
 	  $(VENV)/resolved.txt > requirements.lock
 
 clean: ## remove the environment and caches; workspaces stay
@@ -53,6 +53,7 @@ $(STAMP): requirements.lock pyproject.toml | system
 	  echo "voxdata needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 2; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { \
 	  echo "voxdata: $(PYTHON) cannot make a virtual environment; on Debian install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "voxdata: installing $$(grep -c == requirements.lock) packages into $(VENV) (some GB; a few minutes)"
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; then \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock; \

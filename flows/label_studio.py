@@ -10,10 +10,128 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
-from annotation import server
-
 from flows.supervisor import ServiceSpec, read_services
 from flows.workspace import Say, Workspace
 from voxdata.errors import AnnotationError, ConfigError
 
 ADMIN_EMAIL = "admin@voxdata.local"
+VERSION = "1.23.2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelStudioCredentials:
+    """The administrator of a workspace's Label Studio; lies in a file that its owner alone can read.
+
+    Attributes:
+        email: Login.
+        password: Login.
+        token: For the API, 40 hexadecimal digits.
+        secret: From which the passwords of scripted annotators are derived.
+    """
+
+    email: str
+    password: str
+    token: str
+    secret: str
+
+    def password_for(self, email: str) -> str:
+        """The password of another account of this server; always the same for one e-mail address."""
+        return hmac.new(self.secret.encode(), email.encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def label_studio_credentials(workspace: Workspace) -> LabelStudioCredentials:
+    """Read the credentials of the workspace's Label Studio; make them when there are none.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    path = workspace.state_dir / "label-studio.json"
+    if path.exists():
+        try:
+            return LabelStudioCredentials(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged ({error}); restore it, or remove {path.parent} to begin with a new server") from error
+    made = LabelStudioCredentials(email=ADMIN_EMAIL, password=token_urlsafe(18), token=token_hex(20), secret=token_hex(32))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(made), file, indent=2)
+    return made
+
+
+def label_studio_spec(workspace: Workspace, *, say: Say) -> ServiceSpec:
+    """How Label Studio is started for a workspace; its environment and a migrated database are made first when absent.
+
+    Raises:
+        AnnotationError: The server could not be installed or its database not be made.
+    """
+    from annotation import server
+
+    data_dir = workspace.state_dir / "label-studio"
+    media_dir = workspace.media_dir
+    media_dir.mkdir(parents=True, exist_ok=True)
+    program = server.ensure_installed(cache_dir=workspace.secrets.cache_dir, say=say)
+    server.ensure_migrated(cache_dir=workspace.secrets.cache_dir, data_dir=data_dir, say=say)
+    return ServiceSpec(
+        name="label-studio",
+        command=(str(program), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}"),
+        env=label_studio_environment(label_studio_credentials(workspace), data_dir=data_dir, media_dir=media_dir),
+        port=workspace.settings.services.label_studio_port,
+        health_path="/health",
+        version=VERSION,
+        cwd=data_dir,
+        ready_timeout_s=300,
+    )
+
+
+def label_studio_environment(credentials: LabelStudioCredentials, *, data_dir: Path, media_dir: Path) -> dict[str, str]:
+    """Variables of a server that is private to this machine: a fixed token, local files, no sign-up, no call to the outside.
+
+    Args:
+        credentials: They act when the database gets its first user; later they must stay the same.
+        data_dir: Of the server.
+        media_dir: Root of the files it serves.
+
+    Returns:
+        Name -> value; `{port}` stands for the port.
+    """
+    return {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
+        "LABEL_STUDIO_HOST": "http://127.0.0.1:{port}",
+        "LABEL_STUDIO_USERNAME": credentials.email,
+        "LABEL_STUDIO_PASSWORD": credentials.password,
+        "LABEL_STUDIO_USER_TOKEN": credentials.token,
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(media_dir),
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "SSRF_PROTECTION_ENABLED": "false",
+        "ML_BLOCK_LOCAL_IP": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "COLLECT_ANALYTICS": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+
+
+def label_studio_access(workspace: Workspace) -> tuple[str, str]:
+    """Address and token of the Label Studio in use: the one of the environment, else the one `voxdata up` started.
+
+    Raises:
+        ConfigError: An address is set without a token.
+        AnnotationError: None runs.
+    """
+    secrets = workspace.secrets
+    if secrets.label_studio_url is not None:
+        if secrets.label_studio_token is None:
+            raise ConfigError("VOXDATA_LABEL_STUDIO_URL is set without VOXDATA_LABEL_STUDIO_TOKEN; set both")
+        return secrets.label_studio_url.rstrip("/"), secrets.label_studio_token
+    service = read_services(workspace.state_dir).get("label-studio")
+    if service is None or service.url is None or not service.alive:
+        raise AnnotationError("Label Studio is not up; start it with `voxdata up`, or set VOXDATA_LABEL_STUDIO_URL and _TOKEN")
+    return service.url, label_studio_credentials(workspace).token
+
+
+def project_page(workspace: Workspace, url: str) -> str:
+    """Where a person looks at the projects of the workspace."""
+    return f"{url}/projects"

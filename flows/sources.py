@@ -103,6 +103,8 @@ def open_local(source: Source) -> Iterator[Path]:
 
 
 def _list_local(text: str, pattern: str) -> list[Source]:
+    if not text.strip():
+        raise ConfigError(f"{pattern!r} names no file; give a path or URL")
     path = Path(text).expanduser()
     try:
         found = [str(path)] if os.path.lexists(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
@@ -169,6 +171,9 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
         else:
             entries = {}
     except FileNotFoundError as error:
+        cause = error.__cause__  # for http, whatever went wrong: only some of it means that the file is not there
+        if isinstance(cause, Exception) and not isinstance(cause, FileNotFoundError) and getattr(cause, "status", None) not in (404, 410):
+            raise _explain(pattern, cause) from error
         raise ConfigError(f"{pattern!r} matches no file; check the URL") from error
     except Exception as error:  # every store raises exceptions of its own
         raise _explain(pattern, error) from error

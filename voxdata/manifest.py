@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxdata.dataset import Example, GoldLabel, Split, fingerprint
@@ -70,29 +70,34 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: Missing, of another format, malformed in the line named, or its rows do not match `version_id`.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); export the version again") from error
+    lines = text.removesuffix("\n").split("\n")  # not splitlines(): a transcript may hold U+2028 and its like
     number = 1
     try:
         header = json.loads(lines[0])
         if header["format"] != FORMAT:
             raise ManifestError(f"{path}: format {header['format']!r}, this release reads {FORMAT!r}")
+        manifest = Manifest(
+            version_id=str(header["version_id"]),
+            name=str(header["name"]),
+            audio_root=Path(header["audio_root"]),
+            schemes={str(name): tuple(map(str, labels)) for name, labels in header["schemes"].items()},
+            examples=(),
+        )
+        num_examples = int(header["num_examples"])
         examples = []
-        for number, line in enumerate(lines[1:], start=2):
+        for line in lines[1:]:
+            number += 1
             examples.append(decode_example(json.loads(line)))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path}: line {number} is malformed ({error!r}); export the version again") from error
     actual = fingerprint(examples)
-    if actual != header["version_id"] or len(examples) != header["num_examples"]:
-        raise ManifestError(f"{path}: its rows give {actual[:12]}, its header says {header['version_id'][:12]}; export the version again")
-    return Manifest(
-        version_id=header["version_id"],
-        name=header["name"],
-        audio_root=Path(header["audio_root"]),
-        schemes={name: tuple(labels) for name, labels in header["schemes"].items()},
-        examples=tuple(examples),
-    )
+    if actual != manifest.version_id or len(examples) != num_examples:
+        message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {manifest.version_id[:12]}"
+        raise ManifestError(f"{message}; export the version again")
+    return replace(manifest, examples=tuple(examples))
 
 
 def encode_example(example: Example) -> dict[str, object]:
@@ -133,7 +138,9 @@ def decode_example(row: Mapping[str, object]) -> Example:
         language=str(row["language"]),
         split=Split(str(row["split"])),
         gold={
-            str(scheme): GoldLabel(label=str(g["label"]), distribution={str(k): float(v) for k, v in g["distribution"].items()}, num_votes=int(g["num_votes"]))
+            str(scheme): GoldLabel(
+                label=str(g["label"]), distribution={str(k): float(v) for k, v in g["distribution"].items()}, num_votes=int(g["num_votes"])
+            )
             for scheme, g in gold.items()
         },
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voxdata.errors import MixedRecordingsError
 from voxdata.identity import ModelRef, digest
@@ -134,9 +135,20 @@ def cut_utterances(
                     words=tuple(group),
                 )
             )
-    # Two short interjections can round to the same bounds; one id must stay one utterance.
-    unique = {utterance.utterance_id: utterance for utterance in out}
-    return sorted(unique.values(), key=lambda u: (u.segment, u.channel, u.speaker))
+    return sorted(_keep_apart(out), key=lambda u: (u.segment, u.channel, u.speaker))
+
+
+def _keep_apart(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """One id, one utterance: of those with equal bounds a wordless one goes, and one with words ends 1 ms later."""
+    unique: dict[str, Utterance] = {}
+    for utterance in sorted(utterances, key=lambda u: not u.words):
+        if not utterance.words and utterance.utterance_id in unique:
+            continue
+        while utterance.utterance_id in unique:
+            later = Segment(start_ms=utterance.segment.start_ms, end_ms=utterance.segment.end_ms + 1)
+            utterance = replace(utterance, segment=later)
+        unique[utterance.utterance_id] = utterance
+    return list(unique.values())
 
 
 def _span_ms(group: Sequence[Word]) -> int:
@@ -167,7 +179,7 @@ def _group_words(words: Sequence[Word], *, pause_ms: int, sentence_pause_ms: int
 def _split_long(group: list[Word], *, max_ms: int) -> list[list[Word]]:
     if len(group) < 2 or _span_ms(group) <= max_ms:
         return [group]
-    gaps = [b.segment.start_ms - a.segment.end_ms for a, b in zip(group, group[1:], strict=False)]
+    gaps = [b.segment.start_ms - a.segment.end_ms for a, b in itertools.pairwise(group)]
     middle = (len(gaps) - 1) / 2
     at = 1 + max(range(len(gaps)), key=lambda i: (gaps[i], -abs(i - middle)))
     return _split_long(group[:at], max_ms=max_ms) + _split_long(group[at:], max_ms=max_ms)

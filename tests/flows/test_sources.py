@@ -63,11 +63,10 @@ def test_list_sources_decodes_file_urls(folder):
 @pytest.mark.parametrize("pattern", ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""])
 def test_list_sources_names_a_pattern_that_matches_nothing(tmp_path, monkeypatch, pattern):
     monkeypatch.chdir(tmp_path)
-    if pattern:
-        with pytest.raises(ConfigError, match=pattern.replace("*", r"\*")):
-            list_sources([pattern])
-    else:
-        assert list_sources([pattern]) == []
+    with pytest.raises(ConfigError) as caught:
+        list_sources([pattern])
+    assert pattern in str(caught.value)
+    assert str(caught.value) != pattern
 
 
 def test_list_sources_gives_nothing_for_an_empty_inbox(tmp_path):
@@ -85,7 +84,8 @@ def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path
     os.mkfifo(folder / "pipe.wav")
     sources = {source.name: source for source in list_sources([str(folder)])}
     assert {name for name, source in sources.items() if source.problem} == {"out.wav", "outdir", "broken.wav", "pipe.wav"}
-    assert "s.wav" not in sources and "loop" not in sources
+    assert "s.wav" not in sources
+    assert "loop" not in sources
     for name, reason in [("out.wav", DropReason.MISSING), ("pipe.wav", DropReason.NOT_AUDIO)]:
         with pytest.raises(AudioError, match=name) as caught, open_local(sources[name]):
             pass
@@ -102,7 +102,8 @@ def test_list_sources_follows_a_link_that_is_named(folder, tmp_path):
 def test_list_sources_gives_a_url_for_a_name_that_is_not_utf8(tmp_path):
     (tmp_path / b"caf\xe9.wav".decode(errors="surrogateescape")).write_bytes(b"x")
     (source,) = list_sources([str(tmp_path)])
-    assert source.uri.endswith("/caf%E9.wav") and source.uri.startswith("file://")
+    assert source.uri.endswith("/caf%E9.wav")
+    assert source.uri.startswith("file://")
     source.name.encode()
     with open_local(source) as path:
         assert path.read_bytes() == b"x"
@@ -116,7 +117,7 @@ def test_list_sources_reads_an_object_store(tmp_path):
     try:
         sources = list_sources(["memory://bucket"])
         assert [(s.uri, s.size_bytes) for s in sources] == [
-            ("memory:///bucket/a.wav", 5), ("memory:///bucket/notes.txt", 9), ("memory:///bucket/sub/b 录.mp3", 12),
+            ("memory:///bucket/a.wav", 5), ("memory:///bucket/notes.txt", 9), ("memory:///bucket/sub/b 录.mp3", 13),
         ]  # fmt: skip
         assert all(source.modified_ns > 0 for source in sources)
         assert names(list_sources(["memory://bucket/*.wav"])) == {"a.wav"}
@@ -160,3 +161,32 @@ def test_open_local_raises_transient_error_when_the_server_is_gone():
     source = Source(uri="http://127.0.0.1:9/a.wav", name="a.wav", size_bytes=1, modified_ns=0)
     with pytest.raises(TransientError), open_local(source):
         pass
+
+
+def test_list_sources_reads_an_s3_bucket(monkeypatch):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in [
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]:
+            monkeypatch.setenv(name, value)
+        fs = fsspec.filesystem("s3")
+        fs.mkdir("calls")
+        for name in ["2026/a.wav", "2026/b 录.mp3", "2025/c.wav"]:
+            fs.pipe(f"calls/{name}", name.encode())
+        assert [source.uri for source in list_sources(["s3://calls/2026/"])] == ["s3://calls/2026/a.wav", "s3://calls/2026/b 录.mp3"]
+        assert names(list_sources(["s3://calls/**/*.wav"])) == {"a.wav", "c.wav"}
+        (source,) = list_sources(["s3://calls/2025/c.wav"])
+        assert source.modified_ns > 0
+        with open_local(source) as path:
+            assert path.read_bytes() == b"2025/c.wav"
+        with pytest.raises(ConfigError, match="gone"):
+            list_sources(["s3://gone/x.wav"])
+    finally:
+        server.stop()

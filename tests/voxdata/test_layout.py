@@ -34,7 +34,7 @@ def columns(*channels):
         (columns(silence(500), silence(500)), ChannelLayout.DUAL_MONO, (0,)),
         (columns(SPEECH, SPEECH, OTHER, silence(6_000)), ChannelLayout.PER_CHANNEL, (0, 2)),
         (columns(silence(6_000), SPEECH, silence(6_000)), ChannelLayout.ONE_LIVE, (1,)),
-        (columns(SPEECH[:100], OTHER[:100]), ChannelLayout.ROOM, (0, 1)),
+        (columns(noise(400, seed=1), noise(400, seed=2)), ChannelLayout.ROOM, (0, 1)),
     ],
 )
 def test_detect_layout_tells_how_channels_relate(samples, layout, kept):

@@ -18,7 +18,8 @@ def test_measure_quality_gives_finite_figures_for_any_length(num_samples, value)
 
 
 def test_measure_quality_gives_the_level_of_a_tone():
-    assert measure_quality(tone(1_000, level=0.5), source_rate_hz=16_000).level_db == pytest.approx(20 * math.log10(0.5 / math.sqrt(2)), abs=0.01)
+    level_db = measure_quality(tone(1_000, level=0.5), source_rate_hz=16_000).level_db
+    assert level_db == pytest.approx(20 * math.log10(0.5 / math.sqrt(2)), abs=0.01)
 
 
 def test_measure_quality_puts_silence_at_the_floor():
@@ -34,10 +35,10 @@ def test_measure_quality_finds_less_snr_in_more_noise():
 
 
 def test_measure_quality_finds_clipping_only_where_samples_stick():
-    loud = 3 * speech_like(2_000)
+    loud = tone(2_000, frequency_hz=150) * np.linspace(0.2, 1, 32_000, dtype=np.float32)
     clipped = np.clip(loud, -0.3, 0.3)
-    assert measure_quality(clipped, source_rate_hz=16_000).clipping_ratio > 0.005
-    assert measure_quality(loud, source_rate_hz=16_000).clipping_ratio < 0.0005
+    assert measure_quality(clipped, source_rate_hz=16_000).clipping_ratio > 0.1
+    assert measure_quality(loud, source_rate_hz=16_000).clipping_ratio < 0.02
 
 
 def test_measure_quality_finds_the_true_bandwidth_behind_a_high_rate():

@@ -1,0 +1,252 @@
+"""The doctor: what works on this machine, and how to mend what does not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.supervisor import read_services
+from voxdata.errors import VoxdataError
+
+PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
+"""The set whose binaries fit together."""
+
+REINSTALL = "reinstall the pinned packages: `make clean && make test`"
+MIN_FREE_GB = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What was found.
+
+    Attributes:
+        name: What was looked at.
+        ok: True works, False does not, None is optional and absent.
+        detail: What was found, one line.
+        remedy: What to do; empty when nothing needs doing.
+    """
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+class WeightStatus(Protocol):
+    """What `voxdata.backends.weights.weights_status` tells about one set of packaged weights."""
+
+    @property
+    def name(self) -> str:
+        """Such as "whisper-base"."""
+
+    @property
+    def present(self) -> bool:
+        """Whether all files are here."""
+
+    @property
+    def detail(self) -> str:
+        """Where they lie, or what is missing."""
+
+
+def run_checks(
+    *, workspace: Path | None, cache_dir: Path, hf_token: str | None, urls: Mapping[str, str | None], expected: bool = False
+) -> list[Check]:
+    """Look at everything; takes a few seconds, most of it importing torch and pyannote.
+
+    Args:
+        workspace: The folder of a voxdata.toml; None when there is none here.
+        cache_dir: Where weights and servers are kept between workspaces.
+        hf_token: Token of the Hugging Face hub, if any.
+        urls: Name of a service -> its health address, or None when it is not started.
+        expected: A missing workspace is a failure, since the user named it.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        reached = [pool.submit(check_service, name, url) for name, url in urls.items()]
+        return [
+            check_python(sys.version_info[:2]),
+            check_pins(),
+            check_torchcodec(),
+            check_pyannote(),
+            check_program("ffmpeg", ("ffmpeg",), remedy="apt-get install ffmpeg (or brew install ffmpeg)", required=False),
+            check_gpu(),
+            *check_weights(cache_dir),
+            check_token(hf_token),
+            *[future.result() for future in reached],
+            check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
+            check_disk(workspace or Path.cwd()),
+            check_workspace(workspace, expected=expected),
+        ]
+
+
+def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
+    """Run every check for the workspace at or above `directory`.
+
+    Args:
+        directory: Where the user is, or the folder named.
+        explicit: The user named it, so it must hold a voxdata.toml.
+    """
+    secrets = read_environment()
+    try:
+        root: Path | None = find_workspace(directory, explicit=directory if explicit else None)
+    except VoxdataError:
+        root = directory if explicit else None
+    services = read_services(root / ".voxdata") if root else {}
+    urls: dict[str, str | None] = {}
+    for name, path in {"prefect-server": "/api/health", "label-studio": "/health"}.items():
+        service = services.get(name)
+        urls[name] = f"{service.url}{path}" if service is not None and service.url and service.alive else None
+    if secrets.label_studio_url:
+        urls["label-studio"] = secrets.label_studio_url.rstrip("/") + "/health"
+    return run_checks(workspace=root, cache_dir=secrets.cache_dir, hf_token=secrets.hf_token, urls=urls, expected=explicit)
+
+
+def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
+    """Print the checks as a table, and each remedy below what it mends."""
+    table = Table(title="voxdata doctor", title_justify="left", show_edge=False)
+    for heading in ("", "what", "found"):
+        table.add_column(heading, overflow="fold")
+    signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]absent[/]"}
+    for check in checks:
+        table.add_row(signs[check.ok], check.name, check.detail.replace("[", "\\["))
+        if check.ok is not True and check.remedy:
+            table.add_row("", "", f"[bold]-> {check.remedy}[/]")
+    failed = sum(check.ok is False for check in checks)
+    console = console or Console()
+    console.print(table)
+    console.print(f"{failed} of {len(checks)} checks fail" if failed else "everything needed works")
+
+
+def check_python(found: tuple[int, int]) -> Check:
+    """Python itself."""
+    ok = (3, 11) <= found <= (3, 13)
+    remedy = "" if ok else "use Python 3.11 to 3.13: `make clean && make PYTHON=python3.12 test`"
+    return Check(name="Python", ok=ok, detail=f"{found[0]}.{found[1]} at {sys.executable}", remedy=remedy)
+
+
+def check_pins(find_version: Callable[[str], str] = version) -> Check:
+    """The versions of torch, torchaudio, torchcodec and pyannote.audio that fit together."""
+    found: dict[str, str] = {}
+    for name in PINS:
+        try:
+            found[name] = find_version(name).partition("+")[0]
+        except PackageNotFoundError:
+            found[name] = "missing"
+    detail = ", ".join(f"{name} {text}" for name, text in found.items())
+    return Check(name="model packages", ok=found == PINS, detail=detail, remedy="" if found == PINS else REINSTALL)
+
+
+def check_torchcodec() -> Check:
+    """Whether torchcodec finds the ffmpeg libraries; without them pyannote still takes decoded waveforms, as voxdata gives it."""
+    try:
+        import_module("torchcodec.decoders")
+    except (ImportError, OSError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return Check(
+            name="torchcodec and ffmpeg libraries", ok=False, detail=first, remedy="apt-get install ffmpeg (or brew install ffmpeg)"
+        )
+    return Check(name="torchcodec and ffmpeg libraries", ok=True, detail="loaded")
+
+
+def check_pyannote() -> Check:
+    """Whether pyannote.audio can be imported."""
+    try:
+        import_module("pyannote.audio")
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return Check(name="pyannote.audio", ok=False, detail=str(error)[:200], remedy=REINSTALL)
+    return Check(name="pyannote.audio", ok=True, detail="imports")
+
+
+def check_gpu() -> Check:
+    """A CUDA device or Apple's GPU."""
+    try:
+        torch = import_module("torch")
+        if torch.cuda.is_available():
+            return Check(name="GPU", ok=True, detail=str(torch.cuda.get_device_name(0)))
+        if torch.backends.mps.is_available():
+            return Check(name="GPU", ok=True, detail="Apple MPS")
+    except (ImportError, OSError, RuntimeError) as error:
+        return Check(name="GPU", ok=None, detail=f"torch does not load: {error}", remedy=REINSTALL)
+    return Check(name="GPU", ok=None, detail="none; everything runs on the CPU")
+
+
+def check_weights(cache_dir: Path) -> list[Check]:
+    """Each backend: whether it imports and its weights are here."""
+    from voxdata.backends import BUILT_IN
+
+    checks = []
+    for (port, name), target in BUILT_IN.items():
+        try:
+            import_module(target.partition(":")[0])
+        except (ImportError, OSError) as error:
+            checks.append(Check(name=f"{port} {name}", ok=False, detail=f"cannot be imported: {error}", remedy=REINSTALL))
+        else:
+            checks.append(Check(name=f"{port} {name}", ok=True, detail="imports"))
+    try:
+        found: Sequence[WeightStatus] = import_module("voxdata.backends.weights").weights_status(cache_dir=cache_dir)
+    except (ImportError, OSError, VoxdataError) as error:
+        return [*checks, Check(name="packaged weights", ok=False, detail=str(error), remedy=REINSTALL)]
+    remedy = {True: "", False: REINSTALL}
+    return checks + [Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present]) for w in found]
+
+
+def check_token(token: str | None) -> Check:
+    """A token of the Hugging Face hub, for larger models."""
+    if token:
+        return Check(name="hub token", ok=True, detail="HF_TOKEN is set")
+    return Check(name="hub token", ok=None, detail="not set; packaged weights are used", remedy="set HF_TOKEN to use models of the hub")
+
+
+def check_service(name: str, url: str | None) -> Check:
+    """Whether a service answers; one that was not started is no failure."""
+    if url is None:
+        return Check(name=name, ok=None, detail="not started", remedy="`voxdata up` starts it")
+    try:
+        status = httpx.get(url, timeout=5, trust_env="127.0.0.1" not in url).status_code
+    except httpx.HTTPError as error:
+        return Check(name=name, ok=False, detail=f"{url}: {error}", remedy="`voxdata down`, then `voxdata up`; see .voxdata/logs")
+    ok = status == 200
+    return Check(name=name, ok=ok, detail=f"{url}: {status}", remedy="" if ok else "`voxdata down`, then `voxdata up`; see .voxdata/logs")
+
+
+def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
+    """Whether one of the programs is on the path."""
+    found = next((path for program in programs if (path := shutil.which(program))), None)
+    if found is None:
+        return Check(name=name, ok=False if required else None, detail=f"no {' or '.join(programs)} on the path", remedy=remedy)
+    return Check(name=name, ok=True, detail=found)
+
+
+def check_disk(folder: Path, *, min_free_gb: float = MIN_FREE_GB) -> Check:
+    """Free space where the workspace lies."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    ok = free_gb >= min_free_gb
+    remedy = "" if ok else f"free {min_free_gb - free_gb:.1f} GB, or put the workspace on another disk"
+    return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {there}", remedy=remedy)
+
+
+def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
+    """Whether voxdata.toml is there and right."""
+    if root is None or not (root / FILE_NAME).is_file():
+        where = "here" if root is None else f"in {root}"
+        return Check(name="workspace", ok=False if expected else None, detail=f"no {FILE_NAME} {where}", remedy="`voxdata init` makes one")
+    path = root / FILE_NAME
+    try:
+        parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return Check(
+            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
+        )
+    return Check(name="workspace", ok=True, detail=str(path))

