@@ -160,10 +160,10 @@ def inspect(
     output: Annotated[str, typer.Option("--format", help="table, json, rttm or srt.")] = "table",
 ) -> None:
     """Show everything the models say about one file, without a warehouse."""
-    from flows.inspect import FORMATS, inspect_file
+    if output not in ("table", "json", "rttm", "srt"):
+        raise ConfigError(f"--format {output}: choose table, json, rttm or srt")
+    from flows.inspect import inspect_file
 
-    if output not in FORMATS:
-        raise ConfigError(f"--format {output}: choose one of {', '.join(FORMATS)}")
     typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
 
 

@@ -92,7 +92,9 @@ def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = Non
 
 
 def _whisper_config(*, dim: int, num_layers: int, num_heads: int) -> WhisperConfig:
-    return WhisperConfig(d_model=dim, encoder_layers=num_layers, encoder_attention_heads=num_heads, encoder_ffn_dim=4 * dim, num_mel_bins=80)
+    return WhisperConfig(
+        d_model=dim, encoder_layers=num_layers, encoder_attention_heads=num_heads, encoder_ffn_dim=4 * dim, num_mel_bins=80
+    )
 
 
 def _packaged_whisper(name: str) -> WhisperEncoder:

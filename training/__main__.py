@@ -1,0 +1,53 @@
+"""python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR [--cache DIR] [--device cpu]."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.config import read_config
+from training.run import read_incumbent, run_training, write_outcome
+from voxdata.errors import ManifestError, TrainingError
+from voxdata.manifest import read_manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one training job.
+
+    Returns:
+        0 done, 1 the run could not be done (the reason is on stderr). Wrong usage exits with 2.
+    """
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train and judge a model on a dataset version.")
+    parser.add_argument("--config", type=Path, required=True, help="TOML file, see training/configs")
+    parser.add_argument("--manifest", type=Path, required=True, help="the dataset version, JSON lines")
+    parser.add_argument("--incumbent", type=Path, required=True, help="answers of the model to beat for the test examples, JSON lines")
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint, result.json and curves")
+    parser.add_argument("--cache", type=Path, help="folder of cached features (default: OUTPUT/features)")
+    parser.add_argument("--device", default="cpu", help="torch device of the encoder (default: cpu)")
+    chosen = parser.parse_args(arguments)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        config, manifest, incumbent = read_config(chosen.config), read_manifest(chosen.manifest), read_incumbent(chosen.incumbent)
+        chosen.output.mkdir(parents=True, exist_ok=True)
+        (chosen.output / "result.json").unlink(missing_ok=True)
+        cache_dir = chosen.cache or chosen.output / "features"
+        outcome = run_training(config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say)
+        write_outcome(chosen.output, outcome)
+    except (TrainingError, ManifestError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    for line in (outcome.result["note"], outcome.result["warning"]):
+        if line:
+            say(str(line))
+    decision = outcome.result["decision"]
+    say(f"decision: {decision}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""A trained model on disk: `head.safetensors` and `model.json`, known by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from training.config import TrainingConfig, parse_config
+from training.model import Head
+from voxdata.errors import TrainingError
+from voxdata.identity import ModelRef, canonical_json
+
+FORMAT = "voxdata-head/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A trained head and all that is needed to use it.
+
+    Attributes:
+        labels: In the order of the head's outputs.
+        encoder_revision: The weights it was trained on; others are refused.
+        padding_policy: How clips became features.
+        version_id: The dataset version it was trained on.
+        versions: Library name -> version at training time.
+        shape: (num_layers, dim) of its input.
+    """
+
+    head: Head
+    config: TrainingConfig
+    labels: tuple[str, ...]
+    encoder_revision: str
+    padding_policy: str
+    version_id: str
+    versions: Mapping[str, str]
+    shape: tuple[int, int]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
+    """Write both files and return the model's identity."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in checkpoint.head.state_dict().items()})
+    card: dict[str, object] = {
+        "format": FORMAT,
+        "config": asdict(checkpoint.config),
+        "labels": list(checkpoint.labels),
+        "encoder": checkpoint.config.encoder,
+        "encoder_revision": checkpoint.encoder_revision,
+        "padding_policy": checkpoint.padding_policy,
+        "version_id": checkpoint.version_id,
+        "seed": checkpoint.config.seed,
+        "versions": dict(checkpoint.versions),
+        "shape": list(checkpoint.shape),
+    }
+    card["revision"] = _revision(weights, card)
+    _replace(folder / "head.safetensors", weights)
+    _replace(folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode())
+    return _model_ref(card)
+
+
+def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
+    """Read and verify a checkpoint.
+
+    Raises:
+        TrainingError: A file is missing or malformed, or the content does not match its revision.
+    """
+    try:
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        weights = (folder / "head.safetensors").read_bytes()
+        if card["format"] != FORMAT:
+            raise TrainingError(f"{folder}: format {card['format']!r}, this release reads {FORMAT!r}")
+        if _revision(weights, card) != card["revision"]:
+            raise TrainingError(f"{folder}: the content does not match its revision {card['revision'][:12]}; train again or restore it")
+        config = parse_config(card["config"], origin=str(folder / "model.json"))
+        num_layers, dim = card["shape"]
+        head = Head(num_layers=num_layers, dim=dim, num_labels=len(card["labels"]), config=config)
+        head.load_state_dict(safetensors.torch.load(weights))
+        checkpoint = Checkpoint(
+            head=head.eval(), config=config, labels=tuple(card["labels"]), encoder_revision=card["encoder_revision"],
+            padding_policy=card["padding_policy"], version_id=card["version_id"], versions=card["versions"], shape=(num_layers, dim),
+        )  # fmt: skip
+        return checkpoint, _model_ref(card)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"{folder}: is no readable checkpoint ({error!r}); train again or restore it") from error
+
+
+def _revision(weights: bytes, card: Mapping[str, object]) -> str:
+    body = canonical_json({key: value for key, value in card.items() if key != "revision"})
+    return hashlib.sha256(hashlib.sha256(weights).digest() + body.encode()).hexdigest()
+
+
+def _model_ref(card: Mapping[str, object]) -> ModelRef:
+    config = card["config"]
+    scheme = config["scheme"] if isinstance(config, Mapping) else ""
+    return ModelRef(
+        name=f"{scheme}-head/{card['encoder']}",
+        revision=str(card["revision"]),
+        params={"scheme": scheme, "encoder_revision": card["encoder_revision"], "padding_policy": card["padding_policy"]},
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)

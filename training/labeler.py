@@ -1,0 +1,70 @@
+"""A trained model as a labeler of the pre-labelling stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.checkpoint import load_checkpoint
+from training.encoder import PADDING_POLICY, Encoder, load_encoder
+from training.features import pool_clip
+from training.loop import predict
+from voxdata.errors import TrainingError
+from voxdata.identity import ModelRef
+from voxdata.label import Distribution
+from voxdata.ports import Clip
+
+
+class TrainedLabeler:
+    """The Labeler port on a checkpoint. The encoder is loaded with the first clip.
+
+    Args:
+        checkpoint_dir: What `python -m training` wrote to `output/checkpoint`.
+        cache_dir: Where hub downloads of the encoder go.
+        device: A torch device for the encoder.
+
+    Raises:
+        TrainingError: The checkpoint is missing, damaged, or made under another padding policy.
+    """
+
+    def __init__(self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu") -> None:
+        self._checkpoint, self._model = load_checkpoint(checkpoint_dir)
+        if self._checkpoint.padding_policy != PADDING_POLICY:
+            policy = self._checkpoint.padding_policy
+            raise TrainingError(f"{checkpoint_dir}: made under padding policy {policy}, this release uses {PADDING_POLICY}; train again")
+        self._cache_dir = cache_dir
+        self._device = device
+        self._encoder: Encoder | None = None
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running; never weak."""
+        return self._model
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels it knows, in the order of the scheme it was trained on."""
+        return self._checkpoint.labels
+
+    def label(self, clips: Sequence[Clip]) -> list[Distribution]:
+        """One distribution a clip, each from that clip alone.
+
+        Raises:
+            TrainingError: The encoder's weights are not those the head was trained on.
+        """
+        if not clips:
+            return []
+        encoder = self._load()
+        answers = predict(self._checkpoint.head, np.stack([pool_clip(encoder, clip.samples) for clip in clips]))
+        return [dict(zip(self.labels, map(float, row), strict=True)) for row in answers]
+
+    def _load(self) -> Encoder:
+        if self._encoder is None:
+            name = self._checkpoint.config.encoder
+            encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
+            if encoder.revision != self._checkpoint.encoder_revision:
+                raise TrainingError(f"encoder {name!r} has other weights than the head was trained on; install that version or train again")
+            self._encoder = encoder
+        return self._encoder
