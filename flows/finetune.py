@@ -101,7 +101,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     )  # fmt: skip
     began = monotonic()
     try:
-        result = dict(LocalLauncher(cache_dir=workspace.secrets.cache_dir, progress=say).launch(job))
+        result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
     except TrainingError as error:
         with workspace.warehouse() as con:
             add_training_run(con, replace(run, reason=str(error), seconds=monotonic() - began), run_id=workspace.run_id)

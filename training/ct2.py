@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from voxdata.errors import TrainingError
+
+Array = npt.NDArray[Any]
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _LAYER = {
@@ -20,7 +24,7 @@ _LAYER = {
 _PART = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 
-def read_ct2(content: bytes) -> dict[str, np.ndarray]:
+def read_ct2(content: bytes) -> dict[str, Array]:
     """The variables of a CTranslate2 `model.bin`, format 6.
 
     Raises:
@@ -41,7 +45,7 @@ def read_ct2(content: bytes) -> dict[str, np.ndarray]:
         at += length
         return value
 
-    variables: dict[str, np.ndarray] = {}
+    variables: dict[str, Array] = {}
     try:
         version = number("I")
         if version != 6:
@@ -58,7 +62,7 @@ def read_ct2(content: bytes) -> dict[str, np.ndarray]:
     return variables
 
 
-def whisper_encoder_state(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+def whisper_encoder_state(variables: dict[str, Array]) -> dict[str, torch.Tensor]:
     """The state dict of transformers' WhisperEncoder, float32; fused query/key/value matrices are taken apart."""
     state: dict[str, torch.Tensor] = {}
     for name, array in variables.items():

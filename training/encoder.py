@@ -118,7 +118,9 @@ def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encod
         model: Any = AutoModel.from_pretrained(name, cache_dir=cache_dir)
         if model.config.model_type == "whisper":
             return _Whisper(name, model.get_encoder(), device=device)
-        extractor: Any = AutoFeatureExtractor.from_pretrained(name, cache_dir=cache_dir)
+        extractor: Any = AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
+            name, cache_dir=cache_dir
+        )
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"encoder {name!r}: no such packaged encoder ({', '.join(PACKAGED)}), folder or reachable checkpoint ({error})"
@@ -152,7 +154,8 @@ class _Whisper:
     def __init__(self, name: str, model: WhisperEncoder, *, device: str) -> None:
         self.name = name
         self.revision = weights_revision(model)
-        self._model: Any = model.eval().to(device)
+        loaded: Any = model
+        self._model = loaded.eval().to(device)
         self._device = device
         bins = mel_filter_bank(201, model.config.num_mel_bins, 0.0, 8000.0, MODEL_RATE_HZ, norm="slaney", mel_scale="slaney")
         self._filters = torch.from_numpy(bins.T.astype(np.float32)).to(device)

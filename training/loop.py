@@ -89,7 +89,7 @@ def fit_head(
         for epoch in range(1, num_epochs + 1):
             head.train()
             order, total = torch.randperm(len(x)), 0.0
-            for rows in order.split(config.batch_size):
+            for rows in torch.split(order, config.batch_size):
                 optimizer.zero_grad()
                 loss = functional.cross_entropy(head(x[rows]), y[rows], weight=weights)
                 torch.autograd.backward(loss)
@@ -109,7 +109,7 @@ def fit_head(
                     train_loss=total / len(x),
                     validation_loss=validation_loss,
                     validation_uar=validation_uar,
-                    learning_rate=schedule.get_last_lr()[0],
+                    learning_rate=float(schedule.get_last_lr()[0]),
                 )
             )
             if progress:

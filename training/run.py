@@ -256,9 +256,9 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
 def _write_events(folder: Path, curves: Sequence[Epoch]) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(folder))
     for row in curves:
         for name, value in asdict(row).items():
             if name != "epoch" and value is not None:
-                writer.add_scalar(name, value, row.epoch)  # type: ignore[no-untyped-call]
-    writer.close()  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, value, row.epoch)
+    writer.close()

@@ -57,7 +57,7 @@ def test_ingest_keeps_one_recording_for_two_names_and_a_ledger_row_for_a_bad_fil
     import soundfile
 
     voxdata("init", ".", cwd=tmp_path)
-    samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.float32)
+    samples = (9000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
     soundfile.write(tmp_path / "inbox/a.wav", samples, 16_000, subtype="PCM_16")
     soundfile.write(tmp_path / "inbox/b.flac", samples, 16_000, subtype="PCM_16")
     (tmp_path / "inbox/c.wav").write_bytes(b"not audio at all")

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from training.checkpoint import load_checkpoint
+from training.config import TrainingConfig
+from training.labeler import TrainedLabeler
+from training.launcher import LocalLauncher
+from training.run import run_training, write_outcome
+from voxdata.audio import read_clip
+from voxdata.dataset import Split
+from voxdata.errors import TrainingError
+from voxdata.manifest import Manifest, select
+from voxdata.ports import Clip, TrainingJob
+from voxdata.testing.launcher import FakeLauncher, LauncherContract
+
+Answers = Mapping[str, Mapping[str, float]]
+
+
+def test_labeler_equals_training_time_predictions(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+    outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
+    (tmp_path / "out").mkdir()
+    model = write_outcome(tmp_path / "out", outcome)
+    labeler = TrainedLabeler(tmp_path / "out" / "checkpoint")
+    clips = [
+        Clip(utterance_id=e.utterance_id, speaker=e.voice, text="", language="en",
+             samples=read_clip(manifest.audio_root / e.audio_file, segment=e.segment))
+        for e in select(manifest, Split.TEST, scheme="emotion")
+    ]  # fmt: skip
+    assert len(clips) == 6
+    assert [dict(d) for d in labeler.label(clips)] == [outcome.predictions[c.utterance_id] for c in clips]
+    assert [dict(d) for d in labeler.label(clips[::-1])] == [outcome.predictions[c.utterance_id] for c in clips[::-1]]
+    assert labeler.model == model
+    assert not labeler.model.weak
+
+
+def test_run_training_learns_and_promotes(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+    result = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache").result
+    assert result["before"]["uar"] == 0.5
+    assert result["after"]["uar"] == 1.0
+    assert result["decision"]["promote"] is True
+    assert result["small_sample"] is True
+    assert "small sample" in result["warning"]
+
+
+def test_run_training_repeats_exactly_from_the_cache(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
+    runs = [run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache") for _ in range(2)]
+    assert runs[0].result["seconds"]["audio_encoded"] > 5
+    assert runs[1].result["seconds"]["audio_encoded"] == 0
+    assert runs[0].predictions == runs[1].predictions
+
+
+def _relabel(manifest: Manifest, **changes: object) -> Manifest:
+    return replace(manifest, examples=tuple(replace(e, **changes) for e in manifest.examples))
+
+
+def test_run_training_refuses_a_leaking_split(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+    with pytest.raises(TrainingError, match="split leaks: voice 'v'"):
+        run_training(config, _relabel(manifest, voice="v"), incumbent, cache_dir=tmp_path)
+    with pytest.raises(TrainingError, match="split leaks: group 'g'"):
+        run_training(config, _relabel(manifest, group="g"), incumbent, cache_dir=tmp_path)
+
+
+def test_run_training_names_what_is_missing(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+    with pytest.raises(TrainingError, match="'mood' is not in version 'tiny'; it has: emotion"):
+        run_training(replace(config, scheme="mood"), manifest, incumbent, cache_dir=tmp_path)
+    with pytest.raises(TrainingError, match="no training example"):
+        run_training(config, _relabel(manifest, split=Split.TEST), incumbent, cache_dir=tmp_path)
+    with pytest.raises(TrainingError, match="no answer for 6 test examples"):
+        run_training(config, manifest, {}, cache_dir=tmp_path)
+    one = _relabel(manifest, gold=next(e for e in manifest.examples).gold)
+    with pytest.raises(TrainingError, match="at least two labels"):
+        run_training(config, one, incumbent, cache_dir=tmp_path)
+    gone = select(manifest, Split.TRAIN, scheme="emotion")[0]
+    (manifest.audio_root / gone.audio_file).unlink()
+    with pytest.raises(TrainingError, match=gone.utterance_id):
+        run_training(config, manifest, incumbent, cache_dir=tmp_path)
+
+
+def test_run_training_does_not_promote_when_test_is_empty(tmp_path: Path, config: TrainingConfig, manifest: Manifest) -> None:
+    kept = replace(manifest, examples=tuple(e for e in manifest.examples if e.split is Split.TRAIN))
+    outcome = run_training(config, kept, {}, cache_dir=tmp_path)
+    assert outcome.result["after"] is None
+    assert outcome.result["decision"]["promote"] is False
+    assert "empty" in outcome.result["decision"]["reason"]
+    assert len(outcome.fit.curves) == config.fixed_epochs
+    assert "validation split is empty" in outcome.result["note"]
+
+
+def test_load_checkpoint_refuses_changed_content(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+    outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
+    (tmp_path / "out").mkdir()
+    write_outcome(tmp_path / "out", outcome)
+    card = tmp_path / "out" / "checkpoint" / "model.json"
+    assert load_checkpoint(card.parent)[0].version_id == manifest.version_id
+    card.write_text(card.read_text(encoding="utf-8").replace('"calm"', '"cold"'), encoding="utf-8")
+    with pytest.raises(TrainingError, match="does not match its revision"):
+        load_checkpoint(card.parent)
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"prefect", "duckdb", "pyannote", "label_studio_sdk", "polars", "faster_whisper", "ctranslate2"}:
+            raise ImportError("blocked " + name)
+sys.meta_path.insert(0, Block())
+from training.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
+    command = [sys.executable, "-c", BLOCK, "--config", job.config, "--manifest", job.manifest, "--incumbent", job.incumbent]
+    done = subprocess.run([*command, "--output", job.output], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
+    assert result["counts"] == {"train": 12, "validation": 6, "test": 6}
+    assert (job.output / "curves.csv").read_text().count("\n") == len(result["curves"]) + 1
+    assert len((job.output / "predictions.jsonl").read_text().splitlines()) == 6
+    assert list((job.output / "tensorboard").glob("events.*"))
+    assert TrainedLabeler(job.output / "checkpoint").model.key == result["model"]["key"]
+
+
+def test_main_exits_2_on_wrong_usage() -> None:
+    done = subprocess.run([sys.executable, "-m", "training"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+
+
+class TestLocalLauncher(LauncherContract):
+    @pytest.fixture
+    def launcher(self, tmp_path: Path) -> LocalLauncher:
+        return LocalLauncher(cache_dir=tmp_path / "cache")
+
+
+class TestFakeLauncher(LauncherContract):
+    @pytest.fixture
+    def launcher(self) -> FakeLauncher:
+        return FakeLauncher({"model": {}, "decision": {}})
