@@ -194,7 +194,7 @@ def check_weights(cache_dir: Path) -> list[Check]:
         else:
             checks.append(Check(name=f"{port} {name}", ok=True, detail="imports"))
     try:
-        found: Sequence[WeightStatus] = import_module("voxdata.backends.weights").weights_status(cache_dir=cache_dir)
+        found: Sequence[WeightStatus] = import_module("voxdata.backends.weights").weights_status()
     except (ImportError, OSError, VoxdataError) as error:
         return [*checks, Check(name="packaged weights", ok=False, detail=str(error), remedy=REINSTALL)]
     remedy = {True: "", False: REINSTALL}

@@ -13,7 +13,8 @@ from training.config import TrainingConfig, load_recipe, write_config
 from training.launcher import LocalLauncher
 
 from flows.prelabel import load_clips
-from flows.steps import call, show_table, step, tell
+from flows.say import tell
+from flows.steps import call, show_table, step
 from flows.wiring import build_labeler
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, Split

@@ -10,7 +10,8 @@ from prefect import flow
 from voxdata.audio import canonicalise, decode_audio, is_silent, write_canonical
 
 from flows.sources import Source, list_sources, open_local
-from flows.steps import call, show_table, step, tell
+from flows.say import tell
+from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.errors import AudioError, ConfigError, DropReason
 from warehouse.ledger import record_drop

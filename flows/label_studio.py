@@ -130,8 +130,3 @@ def label_studio_access(workspace: Workspace) -> tuple[str, str]:
     if service is None or service.url is None or not service.alive:
         raise AnnotationError("Label Studio is not up; start it with `voxdata up`, or set VOXDATA_LABEL_STUDIO_URL and _TOKEN")
     return service.url, label_studio_credentials(workspace).token
-
-
-def project_page(workspace: Workspace, url: str) -> str:
-    """Where a person looks at the projects of the workspace."""
-    return f"{url}/projects"

@@ -9,7 +9,8 @@ from pathlib import Path
 from prefect import flow
 from voxdata.audio import read_clip
 
-from flows.steps import call, show_table, step, tell
+from flows.say import tell
+from flows.steps import call, show_table, step
 from flows.wiring import build_diarizer, build_labelers, build_transcriber
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.errors import AudioError, BackendError, DropReason

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.steps import call, show_table, step, tell
+from flows.say import tell
+from flows.steps import call, show_table, step
 from flows.wiring import build_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes, krippendorff_alpha

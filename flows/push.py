@@ -9,7 +9,8 @@ from pathlib import Path
 from prefect import flow
 from voxdata.audio import read_clip, write_clip_wav
 
-from flows.steps import call, show_table, step, tell
+from flows.say import tell
+from flows.steps import call, show_table, step
 from flows.wiring import build_labelers, build_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.errors import DropReason
@@ -98,7 +99,7 @@ def _entry(
     start = utterance.segment.start_ms
     return QueueEntry(
         utterance_id=utterance.utterance_id,
-        audio_file=f"{utterance.recording_id}/{utterance.utterance_id}.wav",
+        audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}.wav",
         text=utterance.text,
         note=f"{Path(stored.uri).name} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
         predictions=tuple(found[utterance.utterance_id] for found in proposals.values() if utterance.utterance_id in found),

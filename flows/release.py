@@ -10,7 +10,8 @@ from pathlib import Path
 from prefect import flow
 from prefect.events import emit_event
 
-from flows.steps import call, show_text, step, tell
+from flows.say import tell
+from flows.steps import call, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
 from voxdata.dataset import Example, GoldLabel, Split

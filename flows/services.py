@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.label_studio import label_studio_access, label_studio_credentials, label_studio_spec, project_page
+from flows.label_studio import label_studio_access, label_studio_credentials, label_studio_spec
 from flows.prefect_env import prefect_environment
 from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all
 from flows.workspace import Say, Workspace
@@ -15,7 +15,6 @@ __all__ = [
     "label_studio_access",
     "label_studio_credentials",
     "prefect_access",
-    "project_page",
     "running_services",
     "start_services",
     "stop_services",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -57,8 +56,3 @@ def show_text(key: str, markdown: str, *, description: str) -> None:
     """Publish Markdown on the page of the current flow run, if there is one."""
     if FlowRunContext.get() is not None:
         create_markdown_artifact(key=key, markdown=markdown, description=description)
-
-
-def tell(line: str) -> None:
-    """Tell a person: on stderr, and in the log of the flow run when there is one."""
-    print(line, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from flows.demo.samples import match_answers, read_answers, sample_paths
 from flows.run import run_flow
 from flows.services import start_services, stop_services
 from flows.settings import FILE_NAME, template
-from flows.steps import tell
+from flows.say import tell
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
@@ -68,10 +68,9 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
     tell(f"demo: the loop turned in {monotonic() - began:.0f} s")
     tell(f"  report         {report}")
     if not stop:
-        from flows.services import label_studio_access, project_page
+        from flows.wiring import build_queue
 
-        url, _ = label_studio_access(workspace)
-        tell(f"  Label Studio   {project_page(workspace, url)}  (login: {workspace.state_dir / 'label-studio.json'})")
+        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {workspace.state_dir / 'label-studio.json'})")
         tell(f"  look around    voxdata --dir {directory} status | versions | models | ledger")
         tell(f"  stop servers   voxdata --dir {directory} down")
     return report
@@ -102,11 +101,13 @@ def _answer(workspace: Workspace) -> None:
     queue = build_queue(workspace)
     with workspace.warehouse() as con:
         names = {r.recording.recording_id: Path(r.uri).name for r in list_recordings(con)}
-        key = match_answers(list_utterances(con), read_answers(), names=names)
+        utterances = list_utterances(con)
+    key = match_answers(utterances, read_answers(), names=names)
     for annotator in ANNOTATORS:
         counts = annotator.answer(
             queue,
             key,
+            [u.utterance_id for u in utterances],
             schemes=workspace.schemes,
             password=label_studio_credentials(workspace).password_for(annotator.email),
         )

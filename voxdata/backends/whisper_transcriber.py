@@ -63,7 +63,7 @@ class WhisperTranscriber:
         language: str | None = None,
         beam_size: int = 1,
         threads: int = 2,
-        compute_type: str = "default",
+        compute_type: str = "int8",
         device: str = "auto",
         cache_dir: str | None = None,
     ) -> None:

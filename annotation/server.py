@@ -1,0 +1,136 @@
+"""A Label Studio server of one's own: its environment and an empty migrated database, both kept in a cache.
+
+The server's pins exclude Prefect's, so it lives in a virtual environment of its own. Migrating a database takes half a minute,
+so one is migrated once, without any user or key in it, and copied for each workspace.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from voxdata.errors import AnnotationError
+
+VERSION = "1.23.2"
+LOCK = Path(__file__).with_name("label-studio.lock")
+DATABASE = "label_studio.sqlite3"
+
+Say = Callable[[str], None]
+
+
+def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
+    """Make the server's environment when it is not there.
+
+    Args:
+        cache_dir: Shared by all workspaces of this machine.
+        say: Told when this is going to take a while.
+
+    Returns:
+        The `label-studio` program.
+
+    Raises:
+        AnnotationError: The packages could not be installed.
+    """
+    home = _home(cache_dir)
+    venv = home / "venv"
+    program, stamp = venv / "bin" / "label-studio", venv / ".complete"
+    wanted = LOCK.read_text(encoding="utf-8")
+    with _locked(home):
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and program.is_file():
+            return program
+        say("label-studio: installing the server into the cache (about 1 GB, once)")
+        shutil.rmtree(venv, ignore_errors=True)
+        uv = _find_uv()
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], what="make the server's environment")
+        _run(
+            [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
+            what="install the Label Studio server",
+        )
+        stamp.write_text(wanted, encoding="utf-8")
+    return program
+
+
+def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
+    """Give a workspace a database of the right schema when it has none; one that is there is left alone.
+
+    Args:
+        cache_dir: Holds the migrated, empty database.
+        data_dir: Of the workspace's server.
+        say: Told when this is going to take a while.
+
+    Raises:
+        AnnotationError: Migrating failed.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (data_dir / DATABASE).exists():
+        return
+    program = ensure_installed(cache_dir=cache_dir, say=say)
+    home = _home(cache_dir)
+    template = home / DATABASE
+    with _locked(home):
+        if not template.is_file():
+            say("label-studio: preparing an empty database in the cache (half a minute, once)")
+            fresh = home / "migrating"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            _migrate(program, fresh)
+            (fresh / DATABASE).replace(template)
+            shutil.rmtree(fresh)
+    partial = data_dir / f"{DATABASE}.partial"
+    shutil.copyfile(template, partial)
+    partial.chmod(0o600)
+    partial.replace(data_dir / DATABASE)
+
+
+def _migrate(program: Path, data_dir: Path) -> None:
+    python = program.with_name("python")
+    found = _run([str(python), "-c", "import label_studio; print(label_studio.__path__[0])"], what="find the server")
+    package = Path(found.strip().splitlines()[-1])
+    _run(
+        [str(python), str(package / "manage.py"), "migrate", "--no-input", "-v", "0"],
+        what="migrate an empty Label Studio database",
+        env={
+            "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
+            "COLLECT_ANALYTICS": "false",
+            "LATEST_VERSION_CHECK": "false",
+            "SENTRY_DSN": "",
+            "FRONTEND_SENTRY_DSN": "",
+            "PYTHONPATH": str(package),
+        },
+    )
+
+
+def _home(cache_dir: Path) -> Path:
+    home = cache_dir / f"label-studio-{VERSION}"
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One process at a time builds in the cache; the lock ends with the process that holds it."""
+    with (home / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _find_uv() -> str:
+    from uv import find_uv_bin
+
+    return str(find_uv_bin())
+
+
+def _run(command: list[str], *, what: str, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+    )
+    if done.returncode:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        raise AnnotationError(f"could not {what}: `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{last}")
+    return done.stdout

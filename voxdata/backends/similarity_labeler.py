@@ -1,0 +1,108 @@
+"""Cold-start intent: how similar a text is to the example phrases of a scheme.
+
+Source: N. Reimers and I. Gurevych, Sentence-BERT, EMNLP 2019; the model is all-MiniLM-L6-v2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.backends.weights import locate, revision
+from voxdata.errors import BackendError
+from voxdata.identity import ModelRef, canonical_json, digest
+from voxdata.label import Distribution
+from voxdata.ports import Clip
+from voxdata.scheme import Scheme
+
+MAX_TOKENS = 256
+NEAREST = 2
+"""A label is as close as the mean of its nearest examples."""
+
+
+class SimilarityLabeler:
+    """The Labeler port by comparison with example phrases; nobody trained it for the scheme, so it is weak.
+
+    It reads English. For any other language and for empty text it abstains: all labels get the same probability.
+
+    Args:
+        scheme: Every label needs example phrases.
+        temperature: Of the softmax over cosine similarities; lower is more decided.
+
+    Raises:
+        BackendError: A label has no example.
+    """
+
+    def __init__(self, *, scheme: Scheme, temperature: float = 0.08) -> None:
+        bare = [label.name for label in scheme.labels if not label.examples]
+        if bare:
+            raise BackendError(f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml")
+        self._scheme = scheme
+        self._temperature = temperature
+        self._sentences: _SentenceModel | None = None
+        self._examples: list[npt.NDArray[np.float32]] = []
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running; a changed example phrase makes it another model."""
+        phrases = {label.name: list(label.examples) for label in self._scheme.labels}
+        return ModelRef(
+            name=f"cold-start/similarity-{self._scheme.name}",
+            revision=revision("minilm.onnx", "minilm.onnx_data", "minilm.tokenizer"),
+            params={"examples": digest(canonical_json(phrases)), "temperature": self._temperature, "nearest": NEAREST},
+            weak=True,
+        )
+
+    def label(self, clips: Sequence[Clip]) -> list[Distribution]:
+        """See `Labeler.label`."""
+        names = self._scheme.label_names
+        out: list[Distribution] = [dict.fromkeys(names, 1 / len(names)) for _ in clips]
+        readable = [i for i, clip in enumerate(clips) if clip.language == "en" and clip.text.strip()]
+        if not readable:
+            return out
+        model = self._load()
+        for i in readable:
+            (vector,) = model.embed([clips[i].text])
+            scores = np.array([np.sort(examples @ vector)[-NEAREST:].mean() for examples in self._examples])
+            weights = np.exp((scores - scores.max()) / self._temperature)
+            out[i] = dict(zip(names, map(float, weights / weights.sum()), strict=True))
+        return out
+
+    def _load(self) -> _SentenceModel:
+        if self._sentences is None:
+            self._sentences = _SentenceModel()
+            self._examples = [self._sentences.embed(label.examples) for label in self._scheme.labels]
+        return self._sentences
+
+
+class _SentenceModel:
+    """Texts to unit vectors."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        locate("minilm.onnx_data")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session: Any = onnxruntime.InferenceSession(str(locate("minilm.onnx")), options, providers=["CPUExecutionProvider"])
+        self._tokenizer: Any = Tokenizer.from_file(str(locate("minilm.tokenizer")))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(num_texts, 384) of length 1, one text at a time, so that none depends on its neighbours."""
+        rows = []
+        for text in texts:
+            encoding = self._tokenizer.encode(text)
+            ids = np.array([encoding.ids], dtype=np.int64)
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+            hidden = self._session.run(None, {name: feed[name] for name in feed if name in self._inputs})[0]
+            mean = hidden[0].mean(axis=0)
+            rows.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
+        return np.asarray(rows, dtype=np.float32)
