@@ -20,6 +20,10 @@ _STYLE = """
     .vox { max-width: 900px }
     .vox-note { color: #667085; font-size: 13px; margin-bottom: 4px }
     .vox-row { margin-top: 14px; padding-top: 10px; border-top: 1px solid #e4e7ec }
+    .vox-row .lsf-choices { display: flex; flex-wrap: wrap; gap: 8px 12px }
+    .vox-row .lsf-choice { margin: 0; padding: 6px 12px; border: 1px solid #d0d5dd; border-radius: 8px }
+    .vox-row .lsf-choice__item { margin: 0 }
+    .vox-row .lsf-choice:has(input:checked) { border-color: #4c5fa9; background: rgba(76, 95, 169, 0.1) }
 """
 
 

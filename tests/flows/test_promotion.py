@@ -1,0 +1,148 @@
+"""From votes to a promoted model that labels next, on real parts; only the voices are synthetic tones."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from flows.finetune import train_version
+from flows.ingest import ingest_sources
+from flows.prelabel import label_recording
+from flows.release import release_version
+from flows.settings import FILE_NAME
+from flows.wiring import build_labelers
+from flows.workspace import Workspace, open_workspace
+from training.labeler import TrainedLabeler
+from voxdata.dataset import Split
+from voxdata.identity import ModelRef
+from voxdata.label import Annotation
+from voxdata.prelabel import Prelabels
+from voxdata.quality import Quality
+from voxdata.segment import Segment
+from voxdata.turn import Turn
+from voxdata.utterance import Utterance
+from warehouse.labels import add_annotations, list_predictions
+from warehouse.recordings import list_recordings
+from warehouse.runs import list_training_runs, promoted_run
+from warehouse.utterances import list_utterances, store_prelabels
+from warehouse.versions import list_outbox, list_versions, load_examples
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "similarity"
+labels = [{name = "low", examples = ["low"]}, {name = "high", examples = ["high"]}]
+[training]
+schemes = ["intent"]
+recipe = { encoder = "whisper-tiny.en", max_epochs = 20 }
+[release]
+ratios = { train = 0.5, validation = 0.25, test = 0.25 }
+"""
+TONES = {"low": 200.0, "high": 900.0}
+CLIPS = 4
+
+
+def quiet(_line: str) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does not tell."""
+    root = tmp_path_factory.mktemp("promotion")
+    (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        parts = [
+            (np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000 + generator.normal(0, 200, 16_000)).astype(np.int16)
+            for hz in [TONES["low"], TONES["high"]] * (CLIPS // 2)
+        ]
+        soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
+    opened = open_workspace(root)
+    ingest_sources(opened, [str(root / "*.wav")], say=quiet)
+    with opened.warehouse() as con:
+        for stored in list_recordings(con):
+            key = stored.recording.recording_id
+            spans = [Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000) for i in range(CLIPS)]
+            utterances = tuple(
+                Utterance(recording_id=key, channel=0, speaker="S0", segment=s, text="", language="und") for s in spans
+            )
+            labels = ["low", "high"] * (CLIPS // 2)
+            store_prelabels(
+                con,
+                Prelabels(
+                    recording_id=key,
+                    turns=(Turn(recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=CLIPS * 1000)),),
+                    utterances=utterances,
+                    quality={u.utterance_id: Quality(level_db=-10, snr_db=30, clipping_ratio=0, bandwidth_hz=8000) for u in utterances},
+                    predictions=(),
+                    models={"diarizer": ModelRef(name="none", revision="1"), "transcriber": ModelRef(name="none", revision="1")},
+                ),
+                key="test",
+                scheme_versions=opened.scheme_versions,
+                run_id="test",
+            )
+            add_annotations(
+                con,
+                [
+                    Annotation(
+                        annotation_id=int(u.utterance_id[:12], 16),
+                        project_id=1,
+                        utterance_id=u.utterance_id,
+                        annotator="a",
+                        labels={"intent": label},
+                        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+                    )
+                    for u, label in zip(utterances, labels, strict=True)
+                ],
+                run_id="test",
+            )
+    return opened
+
+
+def test_release_makes_one_version_and_one_event_however_often_it_runs(workspace: Workspace) -> None:
+    first = release_version(workspace, "tones", say=quiet)
+    again = release_version(workspace, "tones", say=quiet)
+    assert (first.created, again.created) == (True, False)
+    assert first.version == again.version
+    with workspace.warehouse() as con:
+        assert len(list_versions(con)) == 1
+        assert len(list_outbox(con)) == 1
+        examples = load_examples(con, first.version.version_id)
+    assert {split: {e.recording_id for e in examples if e.split is split} for split in Split}.keys() == set(Split)
+    assert all(any(e.split is split for e in examples) for split in Split)
+
+
+def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Workspace) -> None:
+    release_version(workspace, "tones", say=quiet)
+    (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
+    assert run.promoted, run.reason
+    assert run.result["after"]["uar"] > run.result["before"]["uar"]
+    (again,) = train_version(workspace, ["intent"], "tones", say=quiet)
+    assert again.training_id == run.training_id
+    with workspace.warehouse() as con:
+        assert len(list_training_runs(con)) == 1
+        assert promoted_run(con, "intent") == again
+        stored, utterances = list_recordings(con), list_utterances(con)
+    labelers = build_labelers(workspace)
+    assert isinstance(labelers["intent"], TrainedLabeler)
+    assert sum(label_recording.fn(workspace, r, labelers) for r in stored) == len(utterances)
+    assert sum(label_recording.fn(workspace, r, labelers) for r in stored) == 0
+    with workspace.warehouse() as con:
+        found = list_predictions(con, scheme="intent", model_key=run.model_key)
+    right = [found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2] for u in utterances]
+    assert sum(right) / len(right) > 0.9
+
+
+def test_training_result_carries_what_the_report_shows(workspace: Workspace) -> None:
+    release_version(workspace, "tones", say=quiet)
+    (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
+    result = json.loads((workspace.root / run.checkpoint_dir).parent.joinpath("result.json").read_text(encoding="utf-8"))
+    assert {"before", "after", "curves", "labels", "decision", "warning"} <= set(result)
+    assert result["before"]["confusion"] != result["after"]["confusion"]

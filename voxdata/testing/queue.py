@@ -1,0 +1,308 @@
+"""A fake annotation queue, and the contract every AnnotationQueue is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from voxdata.errors import AnnotationError, SchemeError
+from voxdata.identity import ModelRef
+from voxdata.label import Annotation, Prediction
+from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
+from voxdata.scheme import Scheme, SchemeLabel, find_scheme
+
+QUEUE_SCHEMES = (
+    Scheme(
+        name="intent",
+        version=1,
+        title='What do they want? <"intent"> & 意图',
+        labels=(
+            SchemeLabel(name="greet", description="says hello"),
+            SchemeLabel(name='refund "now" <&>', description='wants > 1 € back, "today" & <fast>'),
+            SchemeLabel(name="查询余额", description="想知道账户余额"),
+        ),
+    ),
+    Scheme(
+        name="emotion",
+        version=1,
+        labels=(SchemeLabel(name="neutral"), SchemeLabel(name="angry"), SchemeLabel(name="高兴")),
+    ),
+)
+"""Schemes whose titles and labels hold quotes, angle brackets, ampersands and Chinese."""
+
+
+class People(Protocol):
+    """What annotators do to a queue, behind the project's back."""
+
+    def answer(
+        self, utterance_id: str, labels: Mapping[str, str], *, annotator: str, text: str | None = None, skipped: bool = False
+    ) -> int:
+        """Submit an annotation; returns its id."""
+
+    def change(self, annotation_id: int, labels: Mapping[str, str]) -> None:
+        """Overwrite the labels of an annotation."""
+
+    def remove(self, annotation_id: int) -> None:
+        """Delete an annotation."""
+
+    def remove_clip(self, utterance_id: str) -> None:
+        """Delete a clip with all its annotations."""
+
+
+class FakeQueue:
+    """A queue in memory. It refuses what the real one refuses, and is at once the `People` who answer it.
+
+    Args:
+        schemes: Labels that are allowed.
+        media_dir: Where the clips must lie.
+        project_id: Written into the annotations.
+    """
+
+    def __init__(self, *, schemes: Sequence[Scheme], media_dir: Path, project_id: int = 1) -> None:
+        self.entries: dict[str, QueueEntry] = {}
+        self.model_keys: dict[str, set[frozenset[str]]] = {}
+        self._schemes = tuple(schemes)
+        self._media_dir = media_dir
+        self._project_id = project_id
+        self._annotations: dict[int, Annotation] = {}
+        self._ticks = 0
+        self._numbers = 0
+
+    def push(self, entries: Sequence[QueueEntry]) -> PushResult:
+        """See `AnnotationQueue.push`."""
+        for entry in entries:
+            self._validate(entry)
+        wanted = {entry.utterance_id: entry for entry in entries}
+        already_there = tuple(key for key in wanted if key in self.entries)
+        pushed = tuple(key for key in wanted if key not in self.entries)
+        added = []
+        for key, entry in wanted.items():
+            keys = frozenset(p.model.key for p in entry.predictions)
+            if key in self.entries and keys and keys not in self.model_keys[key]:
+                added.append(key)
+            if keys:
+                self.model_keys.setdefault(key, set()).add(keys)
+            self.model_keys.setdefault(key, set())
+            self.entries.setdefault(key, entry)
+        return PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added))
+
+    def pull(self, *, since: datetime | None) -> list[Annotation]:
+        """See `AnnotationQueue.pull`."""
+        found = [a for a in self._annotations.values() if since is None or a.updated_at >= since]
+        return sorted(found, key=lambda a: (a.updated_at, a.annotation_id))
+
+    def reconcile(self, known: Mapping[int, Annotation]) -> list[Annotation]:
+        """See `AnnotationQueue.reconcile`."""
+        return [replace(a, deleted=True) for number, a in sorted(known.items()) if number not in self._annotations]
+
+    def count(self) -> int:
+        """See `AnnotationQueue.count`."""
+        return len(self.entries)
+
+    def answer(
+        self, utterance_id: str, labels: Mapping[str, str], *, annotator: str, text: str | None = None, skipped: bool = False
+    ) -> int:
+        """See `People.answer`."""
+        self._numbers += 1
+        shown = self.entries[utterance_id].text.strip()
+        self._annotations[self._numbers] = Annotation(
+            annotation_id=self._numbers,
+            project_id=self._project_id,
+            utterance_id=utterance_id,
+            annotator=annotator,
+            labels={} if skipped else {name: find_scheme(self._schemes, name).require(label) for name, label in labels.items()},
+            text=None if skipped or text is None or text.strip() == shown else text.strip(),
+            skipped=skipped,
+            lead_time_ms=2_000,
+            updated_at=self._now(),
+        )
+        return self._numbers
+
+    def change(self, annotation_id: int, labels: Mapping[str, str]) -> None:
+        """See `People.change`."""
+        self._annotations[annotation_id] = replace(self._annotations[annotation_id], labels=dict(labels), updated_at=self._now())
+
+    def remove(self, annotation_id: int) -> None:
+        """See `People.remove`."""
+        del self._annotations[annotation_id]
+
+    def remove_clip(self, utterance_id: str) -> None:
+        """See `People.remove_clip`."""
+        del self.entries[utterance_id]
+        self._annotations = {number: a for number, a in self._annotations.items() if a.utterance_id != utterance_id}
+
+    def _validate(self, entry: QueueEntry) -> None:
+        if not (self._media_dir / entry.audio_file).is_file():
+            raise AnnotationError(f"clip {entry.utterance_id}: {self._media_dir / entry.audio_file} is missing; push again")
+        for prediction in entry.predictions:
+            try:
+                find_scheme(self._schemes, prediction.scheme).require(prediction.label)
+            except SchemeError as error:
+                raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {error}") from error
+
+    def _now(self) -> datetime:
+        """A clock that moves a second at every look."""
+        self._ticks += 1
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)
+
+
+def make_prediction(utterance_id: str, scheme: str = "emotion", label: str = "angry", *, revision: str = "r1") -> Prediction:
+    """A proposal under one of `QUEUE_SCHEMES`, with probability 0.7; `revision` decides the model."""
+    others = [name for name in find_scheme(QUEUE_SCHEMES, scheme).label_names if name != label]
+    return Prediction(
+        utterance_id=utterance_id,
+        scheme=scheme,
+        distribution={label: 0.7, **{name: 0.3 / len(others) for name in others}},
+        model=ModelRef(name=f"test-{scheme}", revision=revision),
+    )
+
+
+def make_entry(utterance_id: str, *, audio_file: str, text: str = "hello there", revision: str = "r1") -> QueueEntry:
+    """A clip with one proposal for each of `QUEUE_SCHEMES`."""
+    return QueueEntry(
+        utterance_id=utterance_id,
+        audio_file=audio_file,
+        text=text,
+        note=f"call <1> & 电话.wav · S0 · {utterance_id}",
+        predictions=(
+            make_prediction(utterance_id, "intent", "查询余额", revision=revision),
+            make_prediction(utterance_id, "emotion", "angry", revision=revision),
+        ),
+    )
+
+
+class QueueContract:
+    """Subclass as Test...; give the fixtures `queue` (empty, QUEUE_SCHEMES), `people` (of it) and `audio_file` (a clip it may serve)."""
+
+    def test_push_adds_nothing_the_second_time(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """The same clips again are found, not doubled."""
+        entries = [make_entry(f"u{i}", audio_file=audio_file) for i in range(3)]
+        first, second = queue.push(entries), queue.push(entries)
+        assert first == PushResult(pushed=("u0", "u1", "u2"), already_there=(), predictions_added=())  # noqa: S101
+        assert second == PushResult(pushed=(), already_there=("u0", "u1", "u2"), predictions_added=())  # noqa: S101
+        assert queue.count() == 3  # noqa: S101
+
+    def test_push_adds_a_clip_once_when_it_comes_twice_in_one_call(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """A clip that is named twice becomes one."""
+        assert queue.push([make_entry("u0", audio_file=audio_file)] * 2).pushed == ("u0",)  # noqa: S101
+        assert queue.count() == 1  # noqa: S101
+
+    def test_push_does_nothing_without_entries(self, queue: AnnotationQueue) -> None:
+        """An empty push is a push."""
+        assert queue.push([]) == PushResult(pushed=(), already_there=(), predictions_added=())  # noqa: S101
+        assert queue.count() == 0  # noqa: S101
+
+    def test_push_takes_a_clip_without_proposals(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """A clip may come with no proposal, and get one later."""
+        bare = replace(make_entry("u0", audio_file=audio_file), predictions=())
+        assert queue.push([bare]).pushed == ("u0",)  # noqa: S101
+        assert queue.push([bare]).predictions_added == ()  # noqa: S101
+        assert queue.push([make_entry("u0", audio_file=audio_file)]).predictions_added == ("u0",)  # noqa: S101
+
+    def test_push_adds_proposals_of_a_new_model_once(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """Newer proposals go beside the old ones; the clips stay."""
+        old, new = (make_entry("u0", audio_file=audio_file, revision=revision) for revision in ("r1", "r2"))
+        queue.push([old])
+        assert queue.push([new]) == PushResult(pushed=(), already_there=("u0",), predictions_added=("u0",))  # noqa: S101
+        assert queue.push([new]).predictions_added == ()  # noqa: S101
+        assert queue.push([old]).predictions_added == ()  # noqa: S101
+        assert queue.count() == 1  # noqa: S101
+
+    def test_push_refuses_an_unknown_label_and_adds_nothing(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """One bad proposal stops the push before anything leaves; the error names the clip."""
+        good = make_entry("good", audio_file=audio_file)
+        wrong = Prediction(utterance_id="bad", scheme="emotion", distribution={"bored": 1.0}, model=ModelRef(name="m", revision="1"))
+        bad = replace(make_entry("bad", audio_file=audio_file), predictions=(wrong,))
+        with pytest.raises(AnnotationError, match="bad"):
+            queue.push([good, bad])
+        assert queue.count() == 0  # noqa: S101
+
+    def test_push_refuses_a_clip_without_its_file(self, queue: AnnotationQueue) -> None:
+        """The error names the file."""
+        with pytest.raises(AnnotationError, match=r"absent\.wav"):
+            queue.push([make_entry("u0", audio_file="clips/absent.wav")])
+        assert queue.count() == 0  # noqa: S101
+
+    def test_pull_gives_nothing_when_nobody_answered(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """Clips and proposals are not annotations."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        assert queue.pull(since=None) == []  # noqa: S101
+
+    def test_pull_gives_labels_text_and_annotator(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Every label of every script comes back as it was given."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        labels = {"intent": 'refund "now" <&>', "emotion": "高兴"}
+        number = people.answer("u0", labels, annotator="person-1@voxdata.local", text='我要 "退款" <now> & 谢谢')
+        (found,) = queue.pull(since=None)
+        assert (found.annotation_id, found.utterance_id, found.annotator) == (number, "u0", "person-1@voxdata.local")  # noqa: S101
+        assert dict(found.labels) == labels  # noqa: S101
+        assert found.text == '我要 "退款" <now> & 谢谢'  # noqa: S101
+        assert (found.skipped, found.deleted) == (False, False)  # noqa: S101
+        assert found.updated_at.utcoffset() == timedelta(0)  # noqa: S101
+
+    def test_pull_gives_no_text_when_the_transcript_was_left_alone(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Text is what a person changed."""
+        queue.push([make_entry("u0", audio_file=audio_file, text="hello there")])
+        people.answer("u0", {"emotion": "neutral", "intent": "greet"}, annotator="person-1@voxdata.local", text="hello there")
+        assert queue.pull(since=None)[0].text is None  # noqa: S101
+
+    def test_pull_gives_skips_without_labels(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Passing on a clip is an answer too."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        people.answer("u0", {"emotion": "neutral"}, annotator="person-1@voxdata.local", skipped=True)
+        (found,) = queue.pull(since=None)
+        assert found.skipped  # noqa: S101
+        assert dict(found.labels) == {}  # noqa: S101
+
+    def test_pull_gives_every_annotator_of_a_clip(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Two people may disagree about one clip."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        for name, emotion in (("person-1", "angry"), ("person-2", "neutral")):
+            people.answer("u0", {"intent": "greet", "emotion": emotion}, annotator=f"{name}@voxdata.local")
+        found = {a.annotator: a.labels["emotion"] for a in queue.pull(since=None)}
+        assert found == {"person-1@voxdata.local": "angry", "person-2@voxdata.local": "neutral"}  # noqa: S101
+
+    def test_pull_since_gives_changed_annotations(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """The cursor finds a correction, with a later time stamp; overlap may only repeat what was known."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
+        numbers = [people.answer(f"u{i}", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local") for i in range(3)]
+        before = {a.annotation_id: a for a in queue.pull(since=None)}
+        cursor = max(a.updated_at for a in before.values()) + timedelta(microseconds=1)
+        people.change(numbers[0], {"intent": "greet", "emotion": "neutral"})
+        found = {a.annotation_id: a for a in queue.pull(since=cursor)}
+        changed = found.pop(numbers[0])
+        assert changed.labels["emotion"] == "neutral"  # noqa: S101
+        assert changed.updated_at > before[numbers[0]].updated_at  # noqa: S101
+        assert all(annotation == before[number] for number, annotation in found.items())  # noqa: S101
+
+    def test_pull_since_gives_nothing_after_the_last_change(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """A whole second works as well as a fraction."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        people.answer("u0", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local")
+        last = queue.pull(since=None)[0].updated_at
+        assert queue.pull(since=last.replace(microsecond=0) + timedelta(hours=1)) == []  # noqa: S101
+
+    def test_reconcile_marks_what_vanished(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """An annotation that was deleted, and one whose whole clip was, are named; the others are not."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
+        for i in range(3):
+            people.answer(f"u{i}", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local")
+        known = {a.annotation_id: a for a in queue.pull(since=None)}
+        by_clip: Callable[[str], Annotation] = lambda key: next(a for a in known.values() if a.utterance_id == key)  # noqa: E731
+        people.remove(by_clip("u0").annotation_id)
+        people.remove_clip("u1")
+        gone = queue.reconcile(known)
+        assert {a.utterance_id for a in gone} == {"u0", "u1"}  # noqa: S101
+        assert all(a.deleted and replace(a, deleted=False) == known[a.annotation_id] for a in gone)  # noqa: S101
+
+    def test_reconcile_names_nothing_when_all_is_there(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Known and there: not vanished."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        people.answer("u0", {}, annotator="person-1@voxdata.local", skipped=True)
+        assert queue.reconcile({a.annotation_id: a for a in queue.pull(since=None)}) == []  # noqa: S101
+        assert queue.reconcile({}) == []  # noqa: S101
