@@ -22,7 +22,6 @@ _STYLE = """
     .vox-row { margin-top: 14px; padding-top: 10px; border-top: 1px solid #e4e7ec }
     .vox-row .lsf-choices { display: flex; flex-wrap: wrap; gap: 8px 12px }
     .vox-row .lsf-choice { margin: 0; padding: 6px 12px; border: 1px solid #d0d5dd; border-radius: 8px }
-    .vox-row .lsf-choice__item { margin: 0 }
     .vox-row .lsf-choice:has(input:checked) { border-color: #4c5fa9; background: rgba(76, 95, 169, 0.1) }
 """
 
@@ -66,7 +65,7 @@ def _choices(scheme: Scheme, keys: str) -> str:
     return (
         f'<View className="vox-row"><Header value={quoteattr(scheme.title or scheme.name)} size="5"/>'
         f'<Choices name={quoteattr(scheme.name)} toName="{AUDIO}" choice="single" showInline="true" required="true" '
-        f'requiredMessage={quoteattr("Choose one: " + (scheme.title or scheme.name))}>{"".join(lines)}</Choices></View>'
+        f"requiredMessage={quoteattr('Choose one: ' + (scheme.title or scheme.name))}>{''.join(lines)}</Choices></View>"
     )
 
 

@@ -36,7 +36,9 @@ def decode_annotation(
                 (chosen,) = value["choices"]
                 labels[name] = known[name].require(chosen)
             elif name == TRANSCRIPT:
-                text = " ".join(value["text"]).strip()
+                # The server shows a list, but stores whatever a client sent.
+                written = value["text"]
+                text = (written if isinstance(written, str) else " ".join(written)).strip()
         skipped = bool(raw.get("was_cancelled"))
         return Annotation(
             annotation_id=int(raw["id"]),

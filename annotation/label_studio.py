@@ -86,9 +86,10 @@ class LabelStudioQueue:
 
     @cached_property
     def _client(self) -> Any:
-        from label_studio_sdk import LabelStudio
+        import label_studio_sdk
 
-        return LabelStudio(base_url=self.url, api_key=self._token, timeout=120)
+        sdk: Any = label_studio_sdk
+        return sdk.LabelStudio(base_url=self.url, api_key=self._token, timeout=120)
 
     @cached_property
     def project_id(self) -> int:
@@ -153,9 +154,10 @@ class LabelStudioQueue:
 
     def _validate(self, entries: Sequence[QueueEntry]) -> None:
         """The server stores anything, so proposals are checked before they leave."""
-        from label_studio_sdk.label_interface import LabelInterface
+        from label_studio_sdk import label_interface
 
-        interface = LabelInterface(self._config)
+        sdk: Any = label_interface
+        interface = sdk.LabelInterface(self._config)
         for entry in entries:
             if not (self._media_dir / entry.audio_file).is_file():
                 raise AnnotationError(f"clip {entry.utterance_id}: {self._media_dir / entry.audio_file} is missing; push again")
@@ -309,7 +311,9 @@ class LabelStudioQueue:
         except ApiError as error:
             if error.status_code is None or error.status_code >= 500 or error.status_code == 429:
                 raise TransientError(f"Label Studio at {self.url} could not {what} (status {error.status_code}); try again") from error
-            raise AnnotationError(f"Label Studio at {self.url} refused to {what} (status {error.status_code}): {_brief(error.body)}") from error
+            raise AnnotationError(
+                f"Label Studio at {self.url} refused to {what} (status {error.status_code}): {_brief(error.body)}"
+            ) from error
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             kind = TransientError if status >= 500 or status == 429 else AnnotationError

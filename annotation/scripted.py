@@ -37,7 +37,13 @@ class ScriptedAnnotator:
         return others[int.from_bytes(drawn[8:16], "big") % len(others)]
 
     def answer(
-        self, queue: LabelStudioQueue, key: Mapping[str, Mapping[str, str]], utterance_ids: Sequence[str], *, schemes: Sequence[Scheme], password: str
+        self,
+        queue: LabelStudioQueue,
+        key: Mapping[str, Mapping[str, str]],
+        utterance_ids: Sequence[str],
+        *,
+        schemes: Sequence[Scheme],
+        password: str,
     ) -> dict[str, int]:
         """Answer every clip that this account has not answered yet; clips that the key lacks are skipped.
 

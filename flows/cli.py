@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -157,11 +157,9 @@ def prelabel(
 def inspect(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Any recording.")],
-    output: Annotated[str, typer.Option("--format", help="table, json, rttm or srt.")] = "table",
+    output: Annotated[Literal["table", "json", "rttm", "srt"], typer.Option("--format", help="The format on stdout.")] = "table",
 ) -> None:
     """Show everything the models say about one file, without a warehouse."""
-    if output not in ("table", "json", "rttm", "srt"):
-        raise ConfigError(f"--format {output}: choose table, json, rttm or srt")
     from flows.inspect import inspect_file
 
     typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
@@ -226,15 +224,13 @@ def diff(
 def export(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="A version: name, name@2 or the start of its id.")],
-    output: Annotated[str, typer.Option("--format", help="parquet or jsonl.")] = "parquet",
+    output: Annotated[Literal["parquet", "jsonl"], typer.Option("--format", help="The file's format.")] = "parquet",
     path: Annotated[Path | None, typer.Option("--output", help="The file; by default in the exports folder.")] = None,
 ) -> None:
     """Write a dataset version to a file; the same version gives the same bytes. Prints the path."""
     from warehouse.export import export_version
     from warehouse.versions import find_version
 
-    if output not in ("parquet", "jsonl"):
-        raise ConfigError(f"--format {output}: choose parquet or jsonl")
     workspace = _workspace(ctx)
     with workspace.warehouse(read_only=True) as con:
         found = find_version(con, version)

@@ -51,9 +51,7 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
         for_each={"prefect.resource.id", "voxdata.version"},
         parameters={"root": _from_event("root"), "version_id": _from_event("version_id")},
     )
-    deployments.append(
-        finetune.to_deployment(name=workspace.settings.project.name, triggers=[trigger], concurrency_limit=1)  # type: ignore[arg-type]
-    )
+    deployments.append(finetune.to_deployment(name=workspace.settings.project.name, triggers=[trigger], concurrency_limit=1))
     return [deployment for deployment in deployments if isinstance(deployment, RunnerDeployment)]
 
 

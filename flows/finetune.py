@@ -9,14 +9,14 @@ from pathlib import Path
 from time import monotonic
 
 from prefect import flow
-from training.config import TrainingConfig, load_recipe, write_config
-from training.launcher import LocalLauncher
 
 from flows.prelabel import load_clips
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.wiring import build_labeler
 from flows.workspace import Say, Workspace, open_workspace
+from training.config import TrainingConfig, load_recipe, write_config
+from training.launcher import LocalLauncher
 from voxdata.dataset import Example, Split
 from voxdata.errors import TrainingError
 from voxdata.identity import digest

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
 from prefect import flow
-from voxdata.audio import canonicalise, decode_audio, is_silent, write_canonical
 
-from flows.sources import Source, list_sources, open_local
 from flows.say import tell
+from flows.sources import Source, list_sources, open_local
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio import canonicalise, decode_audio, is_silent, write_canonical
 from voxdata.errors import AudioError, ConfigError, DropReason
 from warehouse.ledger import record_drop
 from warehouse.recordings import add_recording, add_source, find_source
@@ -48,9 +49,8 @@ def ingest_source(workspace: Workspace, source: Source) -> str:
     Raises:
         TransientError: A remote source could not be fetched; nothing was written.
     """
-    stamp = {"uri": source.uri, "size_bytes": source.size_bytes, "modified_ns": source.modified_ns}
     with workspace.warehouse() as con:
-        if find_source(con, **stamp) is not None:
+        if find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns) is not None:
             return "known"
     try:
         with open_local(source) as path:
@@ -59,7 +59,7 @@ def ingest_source(workspace: Workspace, source: Source) -> str:
     except AudioError as error:
         with workspace.warehouse() as con:
             record_drop(con, stage="ingest", subject=source.uri, reason=error.reason, detail=str(error), run_id=workspace.run_id)
-            add_source(con, **stamp, recording_id=None, run_id=workspace.run_id)
+            _settle(con, workspace, source, recording_id=None)
         return "dropped"
     audio_file = f"{recording.recording_id[:2]}/{recording.recording_id}.flac"
     target = workspace.audio_dir / audio_file
@@ -68,7 +68,7 @@ def ingest_source(workspace: Workspace, source: Source) -> str:
     silent = is_silent(decoded)
     with workspace.warehouse() as con:
         new = add_recording(con, recording, audio_file=audio_file, run_id=workspace.run_id)
-        add_source(con, **stamp, recording_id=recording.recording_id, run_id=workspace.run_id)
+        _settle(con, workspace, source, recording_id=recording.recording_id)
         if silent:
             record_drop(
                 con,
@@ -82,6 +82,17 @@ def ingest_source(workspace: Workspace, source: Source) -> str:
     if silent:
         return "dropped"
     return "recordings" if new else "duplicates"
+
+
+def _settle(con: DuckDBPyConnection, workspace: Workspace, source: Source, *, recording_id: str | None) -> None:
+    add_source(
+        con,
+        uri=source.uri,
+        size_bytes=source.size_bytes,
+        modified_ns=source.modified_ns,
+        recording_id=recording_id,
+        run_id=workspace.run_id,
+    )
 
 
 @step("ingest-batch")

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prefect import flow
-from voxdata.audio import read_clip
 
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.wiring import build_diarizer, build_labelers, build_transcriber
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio import read_clip
 from voxdata.errors import AudioError, BackendError, DropReason
 from voxdata.label import Prediction
 from voxdata.ports import Clip, Diarizer, Labeler, Transcriber

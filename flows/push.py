@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prefect import flow
-from voxdata.audio import read_clip, write_clip_wav
 
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.wiring import build_labelers, build_queue
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio import read_clip, write_clip_wav
 from voxdata.errors import DropReason
 from voxdata.identity import digest
 from voxdata.label import Prediction

@@ -26,15 +26,15 @@ def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step: retried three times with back-off and jitter, on TransientError only."""
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
-            function,
+        decorated: Task[P, R] = task(
             name=name,
             retries=3,
             retry_delay_seconds=exponential_backoff(2),
             retry_jitter_factor=0.5,
             retry_condition_fn=_is_transient,
             persist_result=False,
-        )
+        )(function)
+        return decorated
 
     return decorate
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from voxdata.diff import VersionDiff
 from warehouse.ledger import LedgerRow
 from warehouse.runs import TrainingRun
-from warehouse.versions import DatasetVersion, VersionDiff
+from warehouse.versions import DatasetVersion
 
 
 def version_row(version: DatasetVersion) -> dict[str, object]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from annotation.label_studio import LabelStudioQueue
-from training.labeler import TrainedLabeler
-
 from flows.services import label_studio_access
 from flows.settings import BackendSettings
 from flows.workspace import Workspace
+from training.labeler import TrainedLabeler
 from voxdata.backends import load_backend
 from voxdata.errors import ConfigError
 from voxdata.ports import Diarizer, Labeler, Transcriber
@@ -18,12 +17,14 @@ from warehouse.runs import promoted_run
 
 def build_diarizer(workspace: Workspace) -> Diarizer:
     """The diarizer of [diarizer]."""
-    return _build(workspace, "diarizer", workspace.settings.diarizer, hf_token=workspace.secrets.hf_token)
+    diarizer: Diarizer = _build(workspace, "diarizer", workspace.settings.diarizer, hf_token=workspace.secrets.hf_token)
+    return diarizer
 
 
 def build_transcriber(workspace: Workspace) -> Transcriber:
     """The transcriber of [transcriber]."""
-    return _build(workspace, "transcriber", workspace.settings.transcriber)
+    transcriber: Transcriber = _build(workspace, "transcriber", workspace.settings.transcriber)
+    return transcriber
 
 
 def _build(workspace: Workspace, port: str, settings: BackendSettings, **extra: Any) -> Any:

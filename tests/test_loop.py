@@ -24,7 +24,7 @@ def voxdata(directory: Path, *words: str, check: bool = True) -> subprocess.Comp
     return done
 
 
-def as_json(directory: Path, *words: str):  # noqa: ANN201
+def as_json(directory: Path, *words: str):
     return json.loads(voxdata(directory, *words, "--json").stdout)
 
 
@@ -58,7 +58,7 @@ def test_demo_names_report_and_project(demo: tuple[Path, str]) -> None:
     assert "/projects/" in demo[1]
     text = report.read_text(encoding="utf-8")
     assert "simulated" in text.lower()
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
 
 
 def test_demo_trains_both_schemes_and_decides_each(demo: tuple[Path, str]) -> None:

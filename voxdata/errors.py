@@ -1,18 +1,18 @@
 """The error tree. Every message names the id or file concerned and what to do about it.
 
-    VoxdataError
-    ├── ConfigError            voxdata.toml or a command-line value is wrong          (exit code 2)
-    ├── AudioError             a file gives no usable audio; carries a `DropReason`
-    ├── BackendError           a model backend is unknown, lacks weights, or failed
-    ├── SchemeError            a label or scheme that is not defined
-    ├── MixedRecordingsError   values of several recordings where one is expected
-    ├── ManifestError          a manifest file is malformed
-    ├── WarehouseError         the DuckDB file is locked, too new or inconsistent
-    ├── NotFoundError          a name or id that is not there
-    ├── AnnotationError        Label Studio refused or lost something
-    ├── ServiceError           a background service did not start; carries its last log lines
-    ├── TrainingError          a training run could not be done; says why
-    └── TransientError         a network hiccup: exactly what flows retry
+VoxdataError
+├── ConfigError            voxdata.toml or a command-line value is wrong          (exit code 2)
+├── AudioError             a file gives no usable audio; carries a `DropReason`
+├── BackendError           a model backend is unknown, lacks weights, or failed
+├── SchemeError            a label or scheme that is not defined
+├── MixedRecordingsError   values of several recordings where one is expected
+├── ManifestError          a manifest file is malformed
+├── WarehouseError         the DuckDB file is locked, too new or inconsistent
+├── NotFoundError          a name or id that is not there
+├── AnnotationError        Label Studio refused or lost something
+├── ServiceError           a background service did not start; carries its last log lines
+├── TrainingError          a training run could not be done; says why
+└── TransientError         a network hiccup: exactly what flows retry
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
     """
     name = re.sub(r"\s+", "_", uri) or "recording"
     lines = [
-        f"SPEAKER {name} {t.channel + 1} {t.segment.start_ms / 1000:.3f} {t.segment.duration_ms / 1000:.3f} <NA> <NA> {t.speaker} <NA> <NA>\n"
+        f"SPEAKER {name} {t.channel + 1} {t.segment.start_ms / 1000:.3f} {t.segment.duration_ms / 1000:.3f}"
+        f" <NA> <NA> {t.speaker} <NA> <NA>\n"
         for t in sort_turns(turns)
     ]
     return "".join(lines)

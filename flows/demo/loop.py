@@ -7,12 +7,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from annotation.scripted import ScriptedAnnotator
-
 from flows.demo.samples import match_answers, read_answers, sample_paths
 from flows.run import run_flow
+from flows.say import tell
 from flows.services import start_services, stop_services
 from flows.settings import FILE_NAME, template
-from flows.say import tell
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings

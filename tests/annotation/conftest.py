@@ -47,15 +47,13 @@ class RunningServer:
             project_title=title or f"project {next(_numbers)} 项目",
             schemes=schemes,
             media_dir=self.media_dir,
-            guidelines='Listen <twice> & decide. 先听再选。',
+            guidelines="Listen <twice> & decide. 先听再选。",
             votes_wanted=votes_wanted,
         )
 
     def as_admin(self) -> httpx.Client:
         """A client with the administrator's token."""
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Token {self.credentials.token}"}, timeout=120, trust_env=False
-        )
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Token {self.credentials.token}"}, timeout=120, trust_env=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,9 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     lines: list[str] = []
     program = server.ensure_installed(cache_dir=cache_dir, say=lines.append)
     server.ensure_migrated(cache_dir=cache_dir, data_dir=data_dir, say=lines.append)
-    credentials = LabelStudioCredentials(email="admin@voxdata.local", password="right horse battery", token="0123456789abcdef" * 2 + "01234567", secret="s")
+    credentials = LabelStudioCredentials(
+        email="admin@voxdata.local", password="right horse battery", token="0123456789abcdef" * 2 + "01234567", secret="s"
+    )
     spec = ServiceSpec(
         name="label-studio",
         command=(str(program), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}"),

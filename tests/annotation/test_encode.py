@@ -22,7 +22,14 @@ INTENT, EMOTION = QUEUE_SCHEMES
 
 
 def raw(result: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:
-    return {"id": 7, "result": result or [], "was_cancelled": False, "lead_time": 1.5, "updated_at": "2026-05-06T07:08:09.123456Z", **fields}
+    return {
+        "id": 7,
+        "result": result or [],
+        "was_cancelled": False,
+        "lead_time": 1.5,
+        "updated_at": "2026-05-06T07:08:09.123456Z",
+        **fields,
+    }
 
 
 def decode(row: dict[str, Any], *, proposed_text: str = "hello there") -> Annotation:
@@ -97,7 +104,7 @@ def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, A
     [
         "2026-05-06T07:08:09Z",
         "2026-05-06T09:08:09+02:00",
-        datetime(2026, 5, 6, 7, 8, 9),  # noqa: DTZ001
+        datetime(2026, 5, 6, 7, 8, 9),
         datetime(2026, 5, 6, 9, 8, 9, tzinfo=timezone(timedelta(hours=2))),
     ],
 )

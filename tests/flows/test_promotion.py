@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +59,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     generator = np.random.default_rng(0)
     for number in range(8):
         parts = [
-            (np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000 + generator.normal(0, 200, 16_000)).astype(np.int16)
+            (np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000 + generator.normal(0, 200, 16_000)).astype(
+                np.int16
+            )
             for hz in [TONES["low"], TONES["high"]] * (CLIPS // 2)
         ]
         soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
@@ -70,9 +71,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for stored in list_recordings(con):
             key = stored.recording.recording_id
             spans = [Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000) for i in range(CLIPS)]
-            utterances = tuple(
-                Utterance(recording_id=key, channel=0, speaker="S0", segment=s, text="", language="und") for s in spans
-            )
+            utterances = tuple(Utterance(recording_id=key, channel=0, speaker="S0", segment=s, text="", language="und") for s in spans)
             labels = ["low", "high"] * (CLIPS // 2)
             store_prelabels(
                 con,

@@ -34,7 +34,7 @@ def load_backend(port: str, name: str, **options: Any) -> Any:
         target = name
     if target is None:
         known = ", ".join(sorted(n for p, n in BUILT_IN if p == port))
-        raise BackendError(f"no {port} backend is called {name!r}; built in: {known}, or give \"module:Class\"")
+        raise BackendError(f'no {port} backend is called {name!r}; built in: {known}, or give "module:Class"')
     module, _, attribute = target.partition(":")
     try:
         factory = getattr(import_module(module), attribute)

@@ -43,7 +43,9 @@ class AffectLabeler:
     def __init__(self, *, scheme: Scheme, sharpness: float = 2.0) -> None:
         unplaced = [label.name for label in scheme.labels if label.valence is None or label.arousal is None]
         if unplaced:
-            raise BackendError(f"scheme {scheme.name!r}: `affect` needs valence and arousal for {', '.join(unplaced)}; add them in voxdata.toml")
+            raise BackendError(
+                f"scheme {scheme.name!r}: `affect` needs valence and arousal for {', '.join(unplaced)}; add them in voxdata.toml"
+            )
         self._scheme = scheme
         self._sharpness = sharpness
         self._places = np.array([[label.valence, label.arousal] for label in scheme.labels], dtype=np.float64)
@@ -61,13 +63,15 @@ class AffectLabeler:
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:
         """See `Labeler.label`."""
-        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
         analyzer = SentimentIntensityAnalyzer() if any(c.language == "en" and c.text for c in clips) else None
         arousal = estimate_arousal(clips)
         out: list[Distribution] = []
         for clip, excited in zip(clips, arousal, strict=True):
-            valence = analyzer.polarity_scores(clip.text)["compound"] if analyzer is not None and clip.language == "en" and clip.text else 0.0
+            valence = (
+                analyzer.polarity_scores(clip.text)["compound"] if analyzer is not None and clip.language == "en" and clip.text else 0.0
+            )
             distance = ((self._places - [valence, excited]) ** 2).sum(axis=1)
             weights = np.exp(-self._sharpness * (distance - distance.min()))
             out.append(dict(zip(self._scheme.label_names, map(float, weights / weights.sum()), strict=True)))

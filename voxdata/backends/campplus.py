@@ -6,9 +6,10 @@ Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verifica
 from __future__ import annotations
 
 from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
 
 import torch
-import torchaudio.compliance.kaldi as kaldi
+import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
 from pyannote.audio import Model
 
 from voxdata.backends.weights import locate
@@ -40,7 +41,7 @@ def filterbank(waveform: torch.Tensor) -> torch.Tensor:
     return features
 
 
-class CamPlusPlus(Model):  # type: ignore[misc]
+class CamPlusPlus(Model):
     """What pyannote.audio expects of an embedding model; `network` does the work."""
 
     def __init__(self, sample_rate: int = 16_000, num_channels: int = 1, task: None = None) -> None:
@@ -53,7 +54,7 @@ class CamPlusPlus(Model):  # type: ignore[misc]
         """Of an embedding."""
         return DIMENSION
 
-    def forward(self, waveforms: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, waveforms: torch.Tensor, **_kwargs: Any) -> torch.Tensor:
         """Embed whole waveforms: (batch, 1, num_samples) -> (batch, 192). Masks are applied by the diarizer, on frames."""
         rows = []
         for waveform in waveforms:

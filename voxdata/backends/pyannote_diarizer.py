@@ -73,7 +73,7 @@ class PyannoteDiarizer:
 
     def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
         """See `Diarizer.diarize`."""
-        if len(samples) < MIN_SAMPLES:
+        if len(samples) < MIN_SAMPLES or not samples.any():
             return []
         import torch
 
@@ -101,7 +101,7 @@ class PyannoteDiarizer:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
         from pyannote.audio import Pipeline
 
-        remedy = "set HF_TOKEN, accept the model's terms on its page and check the network, or use pipeline = \"packaged\""
+        remedy = 'set HF_TOKEN, accept the model\'s terms on its page and check the network, or use pipeline = "packaged"'
         name, _, revision = self._name.partition("@")
         try:
             pipeline = Pipeline.from_pretrained(name, revision=revision or None, token=self._token, cache_dir=self._cache_dir)
@@ -133,7 +133,7 @@ def _packaged_pipeline(options: Mapping[str, Any]) -> Any:
     from voxdata.backends.campplus import CamPlusPlus
     from voxdata.backends.weights import locate
 
-    class PackagedDiarization(SpeakerDiarization):  # type: ignore[misc]
+    class PackagedDiarization(SpeakerDiarization):
         def get_embeddings(
             self, file: Any, binary_segmentations: Any, exclude_overlap: bool = False, hook: Callable[..., None] | None = None
         ) -> npt.NDArray[np.float32]:
@@ -141,9 +141,10 @@ def _packaged_pipeline(options: Mapping[str, Any]) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # The file's hash was checked: it is a pickle, and only this one is ever loaded.
+        segmentation: Any = Model.from_pretrained(locate("segmentation-3.0"))
         pipeline = PackagedDiarization(
-            # The file's hash was checked: it is a pickle, and only this one is ever loaded.
-            segmentation=Model.from_pretrained(locate("segmentation-3.0")),
+            segmentation=segmentation,
             segmentation_step=options["segmentation_step"],
             segmentation_batch_size=8,
             embedding=CamPlusPlus().eval(),
@@ -215,7 +216,7 @@ def _embed_speakers(model: Any, waveform: Any, segmentations: Any, *, exclude_ov
 
 def _detect_speech(pipeline: Any, file: dict[str, Any]) -> Any:
     """Where anybody speaks, by the pipeline's own segmentation; no embedding is computed."""
-    from pyannote.core import Annotation, SlidingWindowFeature
+    from pyannote.core import Annotation, SlidingWindowFeature  # type: ignore[import-untyped]
 
     if not hasattr(pipeline, "get_segmentations"):
         return getattr(pipeline(file, max_speakers=1), "speaker_diarization", Annotation())

@@ -39,7 +39,9 @@ class SimilarityLabeler:
     def __init__(self, *, scheme: Scheme, temperature: float = 0.08) -> None:
         bare = [label.name for label in scheme.labels if not label.examples]
         if bare:
-            raise BackendError(f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml")
+            raise BackendError(
+                f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml"
+            )
         self._scheme = scheme
         self._temperature = temperature
         self._sentences: _SentenceModel | None = None
@@ -82,7 +84,7 @@ class _SentenceModel:
     """Texts to unit vectors."""
 
     def __init__(self) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
         from tokenizers import Tokenizer
 
         locate("minilm.onnx_data")

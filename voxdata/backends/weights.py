@@ -142,7 +142,7 @@ def locate(name: str) -> Path:
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != weights.sha256:
-        raise BackendError(f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., expected {weights.sha256[:12]}...; reinstall the package")
+        raise BackendError(f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., not {weights.sha256[:12]}...; reinstall the package")
     return path
 
 

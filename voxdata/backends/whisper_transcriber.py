@@ -15,10 +15,10 @@ from voxdata.backends.weights import locate, revision
 from voxdata.errors import BackendError
 from voxdata.identity import ModelRef
 from voxdata.ports import MODEL_RATE_HZ, Samples
-from voxdata.segment import Segment, overlap_ms, union
+from voxdata.segment import Segment, union
 from voxdata.utterance import Transcript, Word
 
-PACKAGED = {
+PACKAGED: dict[str, dict[str, tuple[str, ...]]] = {
     "packaged-base": {
         "model.bin": ("whisper-base.part1", "whisper-base.part2"),
         "config.json": ("whisper-base.config.json",),
@@ -131,7 +131,7 @@ class WhisperTranscriber:
 
     def _load(self) -> Any:
         if self._whisper is None:
-            from faster_whisper import WhisperModel
+            from faster_whisper import WhisperModel  # type: ignore[import-untyped]
 
             options = {"device": self._device, "compute_type": self._compute_type, "cpu_threads": self._threads}
             packaged = PACKAGED.get(self._name)
@@ -162,9 +162,7 @@ def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WIND
     Returns:
         Sorted windows that cover all speech, with a little room at the edges; they do not overlap.
     """
-    pieces = [
-        Segment(start_ms=at, end_ms=min(at + window_ms, s.end_ms)) for s in spoken for at in range(s.start_ms, s.end_ms, window_ms)
-    ]
+    pieces = [Segment(start_ms=at, end_ms=min(at + window_ms, s.end_ms)) for s in spoken for at in range(s.start_ms, s.end_ms, window_ms)]
     windows: list[Segment] = []
     for piece in pieces:
         last = windows[-1] if windows else None
@@ -181,7 +179,8 @@ def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WIND
 
 
 def _near(word: Segment, speech: Segment) -> bool:
-    return overlap_ms(word, speech) > 0 or 0 <= word.start_ms - speech.end_ms <= TOLERANCE_MS or 0 <= speech.start_ms - word.end_ms <= TOLERANCE_MS
+    gap_ms = max(word.start_ms - speech.end_ms, speech.start_ms - word.end_ms)
+    return gap_ms <= TOLERANCE_MS
 
 
 def _cut(samples: Samples, segment: Segment) -> Samples:

@@ -1,0 +1,180 @@
+"""One contract for fakes and real backends."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyannote.core import Annotation, Timeline
+from pyannote.core import Segment as Span
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from flows.demo.samples import sample_paths
+from voxdata.audio import canonicalise, decode_audio
+from voxdata.backends import load_backend
+from voxdata.backends.affect_labeler import AffectLabeler, median_pitch_hz
+from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
+from voxdata.backends.similarity_labeler import SimilarityLabeler
+from voxdata.backends.weights import locate, weights_status
+from voxdata.backends.whisper_transcriber import WhisperTranscriber, cut_windows
+from voxdata.errors import BackendError
+from voxdata.ports import Clip, Samples
+from voxdata.rttm import decode_rttm
+from voxdata.scheme import Scheme, SchemeLabel
+from voxdata.segment import Segment
+from voxdata.testing.backends import FakeDiarizer, FakeLabeler, FakeTranscriber, check_diarizer, check_labeler, check_transcriber
+from voxdata.testing.sound import tone
+
+INTENT = Scheme(
+    name="intent",
+    version=1,
+    labels=(
+        SchemeLabel(name="question", examples=("what time is it", "where do you live")),
+        SchemeLabel(name="问候", examples=("hello", "good morning")),
+    ),
+)
+EMOTION = Scheme(
+    name="emotion",
+    version=1,
+    labels=(SchemeLabel(name="happy", valence=0.8, arousal=0.5), SchemeLabel(name="sad", valence=-0.8, arousal=-0.5)),
+)
+
+
+@pytest.fixture(scope="module")
+def conversation() -> Samples:
+    return canonicalise(decode_audio(sample_paths()[0]))[1][:, 0]
+
+
+@pytest.fixture(scope="module")
+def diarizer() -> PyannoteDiarizer:
+    return PyannoteDiarizer()
+
+
+def clips(samples: Samples) -> list[Clip]:
+    texts = ["what time is it?", "hello there", "", "this is wonderful", "I hate this"]
+    return [
+        Clip(utterance_id=str(i), speaker=f"S{i % 2}", samples=samples[i * 9000 : (i + 1) * 16_000], text=text, language="en")
+        for i, text in enumerate(texts)
+    ]
+
+
+def test_fakes_keep_the_contracts() -> None:
+    sound = np.concatenate([np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.float32), np.zeros(16_000, np.float32)])
+    check_diarizer(FakeDiarizer(), sound)
+    check_transcriber(FakeTranscriber(), sound, speech=Segment(start_ms=1000, end_ms=3000))
+    check_labeler(FakeLabeler(["a", "b"]), clips(sound), labels=["a", "b"])
+
+
+@pytest.mark.slow
+def test_pyannote_keeps_the_contract(diarizer: PyannoteDiarizer, conversation: Samples) -> None:
+    check_diarizer(diarizer, conversation)
+
+
+@pytest.mark.slow
+def test_pyannote_finds_both_speakers_of_the_sample(diarizer: PyannoteDiarizer, conversation: Samples) -> None:
+    truth = decode_rttm(Path(sample_paths()[0]).with_suffix(".rttm").read_text(encoding="utf-8"), recording_id="r")
+    reference, hypothesis = Annotation(), Annotation()
+    for turn in truth:
+        reference[Span(turn.segment.start_ms / 1000, turn.segment.end_ms / 1000), turn.segment] = turn.speaker
+    for found in diarizer.diarize(conversation):
+        hypothesis[Span(found.segment.start_ms / 1000, found.segment.end_ms / 1000), found] = found.speaker
+    assert len(hypothesis.labels()) == 2
+    assert DiarizationErrorRate(collar=0.0, skip_overlap=False)(reference, hypothesis, uem=Timeline([Span(0, 30)])) < 0.10
+
+
+@pytest.mark.slow
+def test_pyannote_names_the_remedy_when_a_hub_pipeline_cannot_be_had(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="packaged"):
+        PyannoteDiarizer(pipeline=str(tmp_path / "nowhere")).diarize(np.ones(16_000, np.float32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["packaged-base", "packaged-tiny.en"])
+def test_whisper_keeps_the_contract(conversation: Samples, model: str) -> None:
+    check_transcriber(WhisperTranscriber(model=model), conversation, speech=Segment(start_ms=21_766, end_ms=28_500))
+
+
+@pytest.mark.slow
+def test_whisper_hears_the_words_and_the_language(conversation: Samples) -> None:
+    transcript = WhisperTranscriber().transcribe(conversation, speech=[Segment(start_ms=6500, end_ms=30_000)])
+    text = "".join(word.text for word in transcript.words).lower()
+    assert transcript.language == "en"
+    assert [word for word in ("hello", "chicago", "yankee", "jersey") if word not in text] == []
+
+
+def test_cut_windows_covers_all_speech_without_overlap() -> None:
+    spoken = [Segment(start_ms=500, end_ms=3000), Segment(start_ms=3500, end_ms=4000), Segment(start_ms=10_000, end_ms=70_000)]
+    windows = cut_windows(spoken, end_ms=70_000)
+    assert all(any(w.start_ms <= at < w.end_ms for w in windows) for s in spoken for at in range(s.start_ms, s.end_ms, 100))
+    assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(windows))
+    assert max(w.duration_ms for w in windows) <= 30_000
+
+
+@pytest.mark.slow
+def test_similarity_keeps_the_contract_and_prefers_the_nearest_label(conversation: Samples) -> None:
+    labeler = SimilarityLabeler(scheme=INTENT)
+    check_labeler(labeler, clips(conversation), labels=INTENT.label_names)
+    answers = labeler.label(clips(conversation))
+    assert answers[0]["question"] > 0.6
+    assert answers[1]["问候"] > 0.6
+    assert labeler.model.weak
+
+
+@pytest.mark.slow
+def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Samples) -> None:
+    strangers = [
+        Clip(utterance_id="a", speaker="s", samples=conversation, text="", language="en"),
+        Clip(utterance_id="b", speaker="s", samples=conversation, text="你好", language="zh"),
+    ]
+    assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 2
+
+
+def test_similarity_names_labels_without_examples() -> None:
+    with pytest.raises(BackendError, match="happy, sad"):
+        SimilarityLabeler(scheme=EMOTION)
+
+
+def test_affect_keeps_the_contract_and_hears_the_words(conversation: Samples) -> None:
+    labeler = AffectLabeler(scheme=EMOTION)
+    check_labeler(labeler, clips(conversation), labels=EMOTION.label_names)
+    answers = labeler.label(clips(conversation))
+    assert answers[3]["happy"] > 0.5 > answers[4]["happy"]
+
+
+def test_affect_survives_empty_and_silent_clips() -> None:
+    empty = [
+        Clip(utterance_id=str(i), speaker="s", samples=np.zeros(length, np.float32), text="", language="und")
+        for i, length in enumerate((0, 1, 640, 16_000))
+    ]
+    assert all(abs(answer["happy"] - 0.5) < 0.4 for answer in AffectLabeler(scheme=EMOTION).label(empty))
+
+
+def test_affect_names_labels_without_a_place() -> None:
+    with pytest.raises(BackendError, match="question"):
+        AffectLabeler(scheme=INTENT)
+
+
+@pytest.mark.parametrize("hz", [100.0, 220.0])
+def test_median_pitch_hz_hears_a_tone(hz: float) -> None:
+    assert abs(median_pitch_hz(tone(1000, frequency_hz=hz)) - hz) < 5
+
+
+def test_weights_are_all_present_and_checked() -> None:
+    assert [status.detail for status in weights_status() if not status.present] == []
+
+
+def test_locate_names_unknown_weights() -> None:
+    with pytest.raises(BackendError, match="nothing-such"):
+        locate("nothing-such")
+
+
+def test_load_backend_takes_a_strangers_class() -> None:
+    assert isinstance(load_backend("diarizer", "voxdata.testing.backends:FakeDiarizer", floor=0.2), FakeDiarizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"), [("nobody", {}, "pyannote"), ("pyannote", {"treshold": 1}, "treshold"), ("no.where:X", {}, "no.where")]
+)
+def test_load_backend_says_what_is_wrong(name: str, options: dict[str, object], told: str) -> None:
+    with pytest.raises(BackendError, match=told):
+        load_backend("diarizer", name, **options)
