@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, find_workspace, template
 from voxdata.errors import ConfigError, VoxdataError
 
@@ -323,6 +324,7 @@ def down(ctx: typer.Context) -> None:
 
 def main() -> None:
     """Entry point of the `voxdata` script."""
+    quiet_exit()
     try:
         app()
     except ConfigError as error:

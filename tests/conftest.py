@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from flows.quiet_exit import quiet_exit
+
+
+def pytest_configure() -> None:
+    """Let the run end with its own summary."""
+    quiet_exit()
+
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:

@@ -23,6 +23,7 @@ MIN_CLIPS = 3
 
 _FRAME = 640
 _HOP = 320
+_BLOCK = 1500
 _MIN_HZ, _MAX_HZ = 70, 400
 
 
@@ -30,7 +31,8 @@ class AffectLabeler:
     """The Labeler port by rules: nobody trained it, and it is often wrong, so it is weak.
 
     Valence is read from English words only, and is 0 otherwise. Arousal compares a clip with the same speaker's other clips in the
-    batch, so the batch is one whole recording; a speaker with fewer than MIN_CLIPS clips has arousal 0.
+    batch, so the batch is one whole recording; a speaker with fewer than MIN_CLIPS clips has arousal 0. A measure that a clip does
+    not give (no voiced frame, no text, no sound) says nothing about it.
 
     Args:
         scheme: Every label needs valence and arousal.
@@ -56,7 +58,7 @@ class AffectLabeler:
         places = {label.name: [label.valence, label.arousal] for label in self._scheme.labels}
         return ModelRef(
             name=f"cold-start/affect-{self._scheme.name}",
-            revision=f"vader-{version('vaderSentiment')}+prosody-1",
+            revision=f"vader-{version('vaderSentiment')}+prosody-2",
             params={"places": digest(canonical_json(places)), "sharpness": self._sharpness},
             weak=True,
         )
@@ -89,36 +91,67 @@ def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
         if len(members) < MIN_CLIPS:
             continue
         table = np.array([measures[i] for i in members])
-        # Sorting makes the sums independent of the order of the clips, down to the last bit.
-        ordered = np.sort(table, axis=0)
-        spread = np.maximum(ordered.std(axis=0), 1e-6)
-        scores = ((table - ordered.mean(axis=0)) / spread).mean(axis=1)
+        scores = np.column_stack([_standardise(column) for column in table.T]).mean(axis=1)
         for i, score in zip(members, scores, strict=True):
             arousal[i] = float(np.tanh(score / 2))
     return arousal
 
 
+def _standardise(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """z-scores; 0 where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are known."""
+    # Sorting makes the sums independent of the order of the clips, down to the last bit.
+    known = np.sort(column[~np.isnan(column)])
+    if len(known) < MIN_CLIPS:
+        return np.zeros_like(column)
+    scores: npt.NDArray[np.float64] = np.nan_to_num((column - known.mean()) / max(float(known.std()), 1e-6))
+    return scores
+
+
 def _prosody(clip: Clip) -> tuple[float, float, float]:
-    """Level in dB, median pitch in octaves above 100 Hz (0 when unvoiced), characters a second."""
-    seconds = max(len(clip.samples) / MODEL_RATE_HZ, 0.1)
-    level = 10 * np.log10(float(np.mean(np.square(clip.samples, dtype=np.float64))) + 1e-10) if len(clip.samples) else -100.0
-    pitch = median_pitch_hz(clip.samples)
-    return float(level), float(np.log2(pitch / 100)) if pitch else 0.0, len(clip.text.strip()) / seconds
+    """Level in dB, median pitch in octaves above 100 Hz, characters a second; NaN where unknown."""
+    voice = _remove_rumble(clip.samples)
+    power = float(np.mean(np.square(voice))) if len(voice) else 0.0
+    pitch = median_pitch_hz(voice)
+    characters = len(clip.text.strip())
+    return (
+        float(10 * np.log10(power)) if power > 1e-10 else np.nan,
+        float(np.log2(pitch / 100)) if pitch else np.nan,
+        characters / max(len(clip.samples) / MODEL_RATE_HZ, 0.1) if characters else np.nan,
+    )
 
 
-def median_pitch_hz(samples: Samples) -> float:
+def _remove_rumble(samples: Samples) -> npt.NDArray[np.float64]:
+    """Without what lies below the voice, mains hum above all."""
+    if not len(samples):
+        return np.zeros(0)
+    spectrum = np.fft.rfft(samples)
+    spectrum[np.fft.rfftfreq(len(samples), 1 / MODEL_RATE_HZ) < _MIN_HZ - 5] = 0
+    filtered: npt.NDArray[np.float64] = np.fft.irfft(spectrum, n=len(samples))
+    return filtered
+
+
+def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
     """Median fundamental frequency of the voiced frames by autocorrelation, 70 to 400 Hz; 0 when there is none."""
     count = (len(samples) - _FRAME) // _HOP + 1
     if count < 1:
         return 0.0
-    index = np.arange(count)[:, None] * _HOP + np.arange(_FRAME)
+    blocks = [_track_pitch(samples, first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK)]
+    hertz, strength, energy = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    voiced = (strength > 0.4 * energy) & (energy > 1e-4 * energy.max()) & (energy > 1e-9)
+    return float(np.median(hertz[voiced])) if voiced.any() else 0.0
+
+
+def _track_pitch(samples: npt.NDArray[np.floating], first: int, stop: int) -> tuple[npt.NDArray[np.float64], ...]:
+    """Frequency, height of its autocorrelation peak (0 without one) and energy of frames `first` to `stop`."""
+    index = np.arange(first, stop)[:, None] * _HOP + np.arange(_FRAME)
     frames: npt.NDArray[np.float64] = samples[index].astype(np.float64)
     frames -= frames.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(frames * np.hanning(_FRAME), n=2 * _FRAME)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:, :_FRAME]
-    energy = correlation[:, 0]
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)
     low, high = MODEL_RATE_HZ // _MAX_HZ, MODEL_RATE_HZ // _MIN_HZ
-    lags = correlation[:, low:high]
-    best = lags.argmax(axis=1)
-    voiced = (lags[np.arange(count), best] > 0.4 * energy) & (energy > 1e-4 * energy.max()) & (energy > 1e-9)
-    return float(np.median(MODEL_RATE_HZ / (best[voiced] + low))) if voiced.any() else 0.0
+    lags = correlation[:, low : high + 1]
+    # A true period is a peak; mains hum and rumble only slope down from the shortest lag.
+    peaks = (lags >= correlation[:, low - 1 : high]) & (lags >= correlation[:, low + 1 : high + 2])
+    heights = np.where(peaks, lags, 0.0)
+    best = heights.argmax(axis=1)
+    return MODEL_RATE_HZ / (best + low), heights[np.arange(len(best)), best], correlation[:, 0]

@@ -26,7 +26,7 @@ NEAREST = 2
 class SimilarityLabeler:
     """The Labeler port by comparison with example phrases; nobody trained it for the scheme, so it is weak.
 
-    It reads English. For any other language and for empty text it abstains: all labels get the same probability.
+    It reads English. For any other language and for text without a letter or digit it abstains: all labels get the same probability.
 
     Args:
         scheme: Every label needs example phrases.
@@ -37,7 +37,7 @@ class SimilarityLabeler:
     """
 
     def __init__(self, *, scheme: Scheme, temperature: float = 0.08) -> None:
-        bare = [label.name for label in scheme.labels if not label.examples]
+        bare = [label.name for label in scheme.labels if not any(example.strip() for example in label.examples)]
         if bare:
             raise BackendError(
                 f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml"
@@ -54,7 +54,7 @@ class SimilarityLabeler:
         return ModelRef(
             name=f"cold-start/similarity-{self._scheme.name}",
             revision=revision("minilm.onnx", "minilm.onnx_data", "minilm.tokenizer"),
-            params={"examples": digest(canonical_json(phrases)), "temperature": self._temperature, "nearest": NEAREST},
+            params={"examples": digest(canonical_json(phrases)), "temperature": self._temperature, "nearest": NEAREST, "rules": 2},
             weak=True,
         )
 
@@ -62,7 +62,7 @@ class SimilarityLabeler:
         """See `Labeler.label`."""
         names = self._scheme.label_names
         out: list[Distribution] = [dict.fromkeys(names, 1 / len(names)) for _ in clips]
-        readable = [i for i, clip in enumerate(clips) if clip.language == "en" and clip.text.strip()]
+        readable = [i for i, clip in enumerate(clips) if clip.language == "en" and any(map(str.isalnum, clip.text))]
         if not readable:
             return out
         model = self._load()
@@ -75,8 +75,10 @@ class SimilarityLabeler:
 
     def _load(self) -> _SentenceModel:
         if self._sentences is None:
-            self._sentences = _SentenceModel()
-            self._examples = [self._sentences.embed(label.examples) for label in self._scheme.labels]
+            sentences = _SentenceModel()
+            phrases = [[example for example in label.examples if example.strip()] for label in self._scheme.labels]
+            self._examples = [sentences.embed(examples) for examples in phrases]
+            self._sentences = sentences
         return self._sentences
 
 
