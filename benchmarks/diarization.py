@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from time import process_time
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
+from benchmarks.speech_corpus import find_corpus
 from voxdata.audio import canonicalise, decode_audio
 from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
 from voxdata.rttm import decode_rttm
@@ -25,13 +25,10 @@ def list_files(limit: int | None) -> list[tuple[str, Path, Path]]:
         raise SystemExit("pyannote.audio is not installed")
     sample = Path(spec.submodule_search_locations[0]) / "sample"
     files = [("pyannote", sample / "sample.wav", sample / "sample.rttm")]
-    corpora = os.environ.get("VOXDATA_CORPORA")
-    if not corpora:
-        print("VOXDATA_CORPORA is not set: the AMI extracts are left out")
-        return files
-    folder = Path(corpora) / "ami"
-    with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
-        files += [("ami", folder / row["path"], folder / row["rttm"]) for row in csv.DictReader(file, delimiter="\t")]
+    folder = find_corpus("ami")
+    if folder is not None:
+        with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+            files += [("ami", folder / row["path"], folder / row["rttm"]) for row in csv.DictReader(file, delimiter="\t")]
     return files[:limit]
 
 

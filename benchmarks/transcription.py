@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
-from pathlib import Path
 from time import process_time
 
 import jiwer
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from benchmarks.speech_corpus import find_corpus
 from voxdata.audio import canonicalise, decode_audio
 from voxdata.backends.whisper_transcriber import WhisperTranscriber
 from voxdata.segment import Segment
@@ -24,11 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=None)
     limit = parser.parse_args().limit
-    corpora = os.environ.get("VOXDATA_CORPORA")
-    if not corpora:
-        print("VOXDATA_CORPORA is not set: nothing to transcribe")
+    folder = find_corpus("asterisk_en")
+    if folder is None:
         return 0
-    folder = Path(corpora) / "asterisk_en"
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))[:limit]
     clips = [(canonicalise(decode_audio(folder / row["path"])), row["transcript"]) for row in rows]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from voxdata.dataset import Split
 from voxdata.identity import digest
 
-MISSING_PENALTY = 0.5
+MISSING_PENALTY = 1.0
 EMPTY_PENALTY = 1_000.0
 MAX_SEARCHED = 1_000
 MAX_SWAPPED = 200

@@ -1,4 +1,3 @@
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,20 @@ def test_encode_rttm_is_read_by_pyannote(tmp_path: Path) -> None:
     assert (segment.start, segment.end, speaker) == (1.5, 2.75, "S0")
 
 
-def test_decode_rttm_names_the_malformed_line() -> None:
+@pytest.mark.parametrize(
+    "line", ["SPEAKER x 1 zero 1 <NA> <NA> S0", "SPEAKER x 1 inf 1 <NA> <NA> S0", "SPEAKER x 1 2 0 <NA> <NA> S0", "SPEAKER x 1"]
+)
+def test_decode_rttm_names_the_malformed_line(line: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
-        decode_rttm(StringIO(";; comment\nSPEAKER x 1 zero 1 <NA> <NA> S0 <NA> <NA>\n").read(), recording_id="r")
+        decode_rttm(f";; comment\n{line}\n", recording_id="r")
+
+
+def test_decode_rttm_reads_files_of_other_tools() -> None:
+    (turn,) = decode_rttm("\ufeffSPEAKER x 0 1.5 0.25 <NA> <NA> S0 <NA> <NA>\r\n", recording_id="r")
+    assert (turn.channel, turn.speaker, turn.segment) == (0, "S0", Segment(start_ms=1500, end_ms=1750))
+
+
+def test_encode_rttm_keeps_a_speaker_with_a_space_in_one_field() -> None:
+    turn = Turn(recording_id="r", channel=0, speaker="客服 1", segment=Segment(start_ms=0, end_ms=10))
+    (back,) = decode_rttm(encode_rttm([turn], uri=""), recording_id="r")
+    assert back.speaker == "客服_1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from voxdata.label import Distribution
 from voxdata.ports import MODEL_RATE_HZ, Clip, Diarizer, Labeler, Samples, SpeakerSegment, Transcriber
 from voxdata.segment import Segment
 from voxdata.utterance import Transcript, Word
+
+SLACK_MS = 500
+"""How far outside the speech a word may lie: boundaries of both are estimates."""
 
 
 class FakeDiarizer:
@@ -111,11 +115,21 @@ def check_transcriber(transcriber: Transcriber, samples: Samples, *, speech: Seg
     _require(bool(spans), "speech gives words")
     _require(spans == sorted(spans), "words are sorted by start")
     _require(all(s.end_ms <= end_ms for s in spans), "no word ends after the audio")
-    _require(all(s.start_ms < speech.end_ms + 1000 and s.end_ms > speech.start_ms - 1000 for s in spans), "words lie in the speech")
+    _require(
+        all(s.start_ms <= speech.end_ms + SLACK_MS and s.end_ms >= speech.start_ms - SLACK_MS for s in spans), "words lie in the speech"
+    )
+    _require(transcriber.transcribe(samples, speech=[speech]) == transcript, "the same audio gives the same answer")
     _require(all(0 <= word.probability <= 1 for word in transcript.words), "probabilities are in 0..1")
     _require(transcriber.transcribe(samples, speech=[]).words == (), "without speech there is no word")
     _require(transcriber.transcribe(np.zeros(0, np.float32), speech=[speech]).words == (), "without audio there is no word")
     _require(transcriber.transcribe(samples, speech=[]).language == "und", "without speech the language is undetermined")
+    late = Segment(start_ms=end_ms + 1000, end_ms=end_ms + 2000)
+    _require(transcriber.transcribe(samples, speech=[late]).words == (), "speech said to lie after the audio gives no word")
+    for length in (1, MODEL_RATE_HZ // 5):
+        short = transcriber.transcribe(samples[:length], speech=[speech, Segment(start_ms=0, end_ms=1000)])
+        bound_ms = length * 1000 // MODEL_RATE_HZ
+        _require(all(word.segment.end_ms <= bound_ms for word in short.words), "short audio keeps its bounds")
+    _require(bool(transcriber.model.name and transcriber.model.revision), "a model has a name and a revision")
 
 
 def check_labeler(labeler: Labeler, clips: Sequence[Clip], *, labels: Sequence[str]) -> None:
@@ -130,6 +144,10 @@ def check_labeler(labeler: Labeler, clips: Sequence[Clip], *, labels: Sequence[s
     _require(all(abs(sum(answer.values()) - 1) < 1e-6 and min(answer.values()) >= 0 for answer in answers), "a distribution adds up to 1")
     _require(labeler.label(list(reversed(clips))) == list(reversed(answers)), "the order of the clips does not matter")
     _require(labeler.label([]) == [], "no clip gives no answer")
+    _require(bool(labeler.model.name and labeler.model.revision), "a model has a name and a revision")
+    for samples in (np.zeros(0, np.float32), np.zeros(1, np.float32), np.zeros(MODEL_RATE_HZ, np.float32)):
+        odd = labeler.label([replace(clip, samples=samples, text=text) for clip in clips for text in ("", " ", "\u2026", "\u4f60\u597d")])
+        _require(all(abs(sum(answer.values()) - 1) < 1e-6 for answer in odd), "soundless and wordless clips get a distribution too")
 
 
 def _require(kept: bool, clause: str) -> None:

@@ -1,6 +1,8 @@
 """One contract for fakes and real backends."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +14,20 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from flows.demo.samples import sample_paths
 from voxdata.audio import canonicalise, decode_audio
 from voxdata.backends import load_backend
-from voxdata.backends.affect_labeler import AffectLabeler, median_pitch_hz
+from voxdata.backends.affect_labeler import AffectLabeler, estimate_arousal, median_pitch_hz
 from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
 from voxdata.backends.similarity_labeler import SimilarityLabeler
 from voxdata.backends.weights import locate, weights_status
 from voxdata.backends.whisper_transcriber import WhisperTranscriber, cut_windows
 from voxdata.errors import BackendError
-from voxdata.ports import Clip, Samples
+from voxdata.label import Distribution
+from voxdata.ports import Clip, Samples, SpeakerSegment
 from voxdata.rttm import decode_rttm
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.segment import Segment
 from voxdata.testing.backends import FakeDiarizer, FakeLabeler, FakeTranscriber, check_diarizer, check_labeler, check_transcriber
 from voxdata.testing.sound import tone
+from voxdata.utterance import Transcript
 
 INTENT = Scheme(
     name="intent",
@@ -38,6 +42,7 @@ EMOTION = Scheme(
     version=1,
     labels=(SchemeLabel(name="happy", valence=0.8, arousal=0.5), SchemeLabel(name="sad", valence=-0.8, arousal=-0.5)),
 )
+SOUND = np.concatenate([np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.float32), np.zeros(16_000, np.float32)])
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +64,60 @@ def clips(samples: Samples) -> list[Clip]:
 
 
 def test_fakes_keep_the_contracts() -> None:
-    sound = np.concatenate([np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.float32), np.zeros(16_000, np.float32)])
-    check_diarizer(FakeDiarizer(), sound)
-    check_transcriber(FakeTranscriber(), sound, speech=Segment(start_ms=1000, end_ms=3000))
-    check_labeler(FakeLabeler(["a", "b"]), clips(sound), labels=["a", "b"])
+    check_diarizer(FakeDiarizer(), SOUND)
+    check_transcriber(FakeTranscriber(), SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+    check_labeler(FakeLabeler(["a", "b"]), clips(SOUND), labels=["a", "b"])
+
+
+class LateDiarizer(FakeDiarizer):
+    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
+        found = super().diarize(samples)
+        return [replace(s, segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000)) for s in found]
+
+
+class MisnamingDiarizer(FakeDiarizer):
+    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
+        return [replace(s, speaker="S1") for s in super().diarize(samples)]
+
+
+class DeafTranscriber(FakeTranscriber):
+    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
+        return super().transcribe(samples, speech=[])
+
+
+class EagerTranscriber(FakeTranscriber):
+    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
+        return super().transcribe(samples, speech=[Segment(start_ms=0, end_ms=100_000)])
+
+
+class RankingLabeler(FakeLabeler):
+    def label(self, clips: Sequence[Clip]) -> list[Distribution]:
+        return [{"a": 1 / (i + 1), "b": i / (i + 1)} for i, _ in enumerate(clips)]
+
+
+class PartialLabeler(FakeLabeler):
+    def label(self, clips: Sequence[Clip]) -> list[Distribution]:
+        return [{"a": 1.0} for _ in clips]
+
+
+@pytest.mark.parametrize(("diarizer", "clause"), [(LateDiarizer(), "ends after the audio"), (MisnamingDiarizer(), "order of appearance")])
+def test_check_diarizer_names_the_broken_clause(diarizer: FakeDiarizer, clause: str) -> None:
+    with pytest.raises(AssertionError, match=clause):
+        check_diarizer(diarizer, SOUND)
+
+
+@pytest.mark.parametrize(("transcriber", "clause"), [(DeafTranscriber(), "speech gives words"), (EagerTranscriber(), "lie in the speech")])
+def test_check_transcriber_names_the_broken_clause(transcriber: FakeTranscriber, clause: str) -> None:
+    with pytest.raises(AssertionError, match=clause):
+        check_transcriber(transcriber, SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+
+
+@pytest.mark.parametrize(
+    ("labeler", "clause"), [(RankingLabeler(["a", "b"]), "order of the clips"), (PartialLabeler(["a", "b"]), "every label")]
+)
+def test_check_labeler_names_the_broken_clause(labeler: FakeLabeler, clause: str) -> None:
+    with pytest.raises(AssertionError, match=clause):
+        check_labeler(labeler, clips(SOUND), labels=["a", "b"])
 
 
 @pytest.mark.slow
@@ -125,13 +180,17 @@ def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Sam
     strangers = [
         Clip(utterance_id="a", speaker="s", samples=conversation, text="", language="en"),
         Clip(utterance_id="b", speaker="s", samples=conversation, text="你好", language="zh"),
+        Clip(utterance_id="c", speaker="s", samples=conversation, text="...", language="en"),
     ]
-    assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 2
+    assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 3
 
 
 def test_similarity_names_labels_without_examples() -> None:
     with pytest.raises(BackendError, match="happy, sad"):
         SimilarityLabeler(scheme=EMOTION)
+    blank = replace(INTENT, labels=(SchemeLabel(name="a", examples=("hello",)), SchemeLabel(name="b", examples=(" ",))))
+    with pytest.raises(BackendError, match="for b;"):
+        SimilarityLabeler(scheme=blank)
 
 
 def test_affect_keeps_the_contract_and_hears_the_words(conversation: Samples) -> None:
@@ -152,6 +211,25 @@ def test_affect_survives_empty_and_silent_clips() -> None:
 def test_affect_names_labels_without_a_place() -> None:
     with pytest.raises(BackendError, match="question"):
         AffectLabeler(scheme=INTENT)
+
+
+def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
+    sounds = [tone(1000, frequency_hz=hz) for hz in (220, 240, 260)]
+    told = [Clip(utterance_id=str(i), speaker="s", samples=x, text="ten chars!", language="en") for i, x in enumerate(sounds)]
+    mute = Clip(utterance_id="m", speaker="s", samples=np.zeros(16_000, np.float32), text="", language="und")
+    alone, beside = AffectLabeler(scheme=EMOTION).label(told), AffectLabeler(scheme=EMOTION).label([*told, mute])
+    assert beside[:3] == alone
+    assert beside[3] == {"happy": 0.5, "sad": 0.5}
+
+
+def test_affect_hears_the_voice_through_mains_hum() -> None:
+    hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(16_000) / 16_000)
+    sounds = [(tone(1000, frequency_hz=hz) + hum).astype(np.float32) for hz in (100, 120, 140, 200)]
+    humming = [Clip(utterance_id=str(i), speaker="s", samples=x, text="same", language="en") for i, x in enumerate(sounds)]
+    arousal = estimate_arousal(humming)
+    assert arousal == sorted(arousal)
+    assert arousal[3] - arousal[0] > 0.3
+    assert median_pitch_hz(hum) == 0.0
 
 
 @pytest.mark.parametrize("hz", [100.0, 220.0])
