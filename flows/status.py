@@ -26,11 +26,14 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         utterances = list_utterances(con)
         annotations = current_annotations(con)
         predicted = {s.name: set(list_predictions(con, scheme=s.name)) for s in workspace.schemes}
-        settled = {u.recording_id for u in utterances} | {row.recording_id for row in list_drops(con)}
+        drops = list_drops(con)
+        settled = {u.recording_id for u in utterances} | {row.recording_id for row in drops}
+        held_back = {row.subject for row in drops if row.stage == "push"}
         waiting_prelabel = [r for r in list_recordings(con) if r.recording.recording_id not in settled]
         versions, runs = list_versions(con), list_training_runs(con)
         outbox = [row for row in list_outbox(con) if row.sent_at is None]
         promoted = {s.name: run.model_name if (run := promoted_run(con, s.name)) else None for s in workspace.schemes}
+    to_hear = [u for u in utterances if u.utterance_id not in held_back]
     wanted = workspace.settings.annotation.votes_wanted
     votes = collect_votes(annotations, scheme=workspace.schemes[0].name)
     return {
@@ -40,8 +43,8 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         "waiting": {
             "models: recordings to pre-label": len(waiting_prelabel),
             "models: utterances without every proposal": sum(any(u.utterance_id not in p for p in predicted.values()) for u in utterances),
-            "push: utterances not in Label Studio": max(0, len(utterances) - counts.pushed),
-            "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in utterances),
+            "push: utterances not in Label Studio": max(0, len(to_hear) - counts.pushed),
+            "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in to_hear),
             "training: versions not announced": len(outbox),
             "training: newest version untrained": int(bool(versions) and versions[-1].version_id not in {r.version_id for r in runs}),
         },

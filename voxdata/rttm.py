@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from voxdata.segment import Segment
 from voxdata.turn import Turn, sort_turns
@@ -26,7 +27,9 @@ def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
 
 
 def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
-    """The SPEAKER lines of an RTTM as turns; other lines are comments. Channel 1 becomes 0, and so does 0, which some tools write.
+    """The SPEAKER lines of an RTTM as turns; other lines are comments.
+
+    Channels count from 1, as NIST has it, unless a line names channel 0: then the whole text counts from 0, as some tools do.
 
     Raises:
         ValueError: A SPEAKER line is malformed; names the line.
@@ -39,10 +42,18 @@ def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
         try:
             start_ms = round(float(fields[3]) * 1000)
             segment = Segment(start_ms=start_ms, end_ms=start_ms + round(float(fields[4]) * 1000))
-            turns.append(Turn(recording_id=recording_id, channel=max(int(fields[2]) - 1, 0), speaker=fields[7], segment=segment))
+            turns.append(Turn(recording_id=recording_id, channel=_channel(fields[2]), speaker=fields[7], segment=segment))
         except (IndexError, ValueError, OverflowError) as error:
             raise ValueError(f"RTTM line {number} is malformed: {line!r} ({error})") from error
-    return sort_turns(turns)
+    first = 0 if any(turn.channel == 0 for turn in turns) else 1
+    return sort_turns([replace(turn, channel=turn.channel - first) for turn in turns])
+
+
+def _channel(field: str) -> int:
+    channel = int(field)
+    if channel < 0:
+        raise ValueError(f"there is no channel {channel}")
+    return channel
 
 
 def _field(text: str) -> str:

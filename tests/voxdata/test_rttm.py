@@ -37,17 +37,20 @@ def test_encode_rttm_is_read_by_pyannote(tmp_path: Path) -> None:
     assert (segment.start, segment.end, speaker) == (1.5, 2.75, "S0")
 
 
-@pytest.mark.parametrize(
-    "line", ["SPEAKER x 1 zero 1 <NA> <NA> S0", "SPEAKER x 1 inf 1 <NA> <NA> S0", "SPEAKER x 1 2 0 <NA> <NA> S0", "SPEAKER x 1"]
-)
-def test_decode_rttm_names_the_malformed_line(line: str) -> None:
+@pytest.mark.parametrize("fields", ["1 zero 1", "1 inf 1", "1 2 0", "1 -1 2", "-1 0 1", "1"])
+def test_decode_rttm_names_the_malformed_line(fields: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
-        decode_rttm(f";; comment\n{line}\n", recording_id="r")
+        decode_rttm(f";; comment\nSPEAKER x {fields} <NA> <NA> S0 <NA> <NA>\n", recording_id="r")
 
 
 def test_decode_rttm_reads_files_of_other_tools() -> None:
     (turn,) = decode_rttm("\ufeffSPEAKER x 0 1.5 0.25 <NA> <NA> S0 <NA> <NA>\r\n", recording_id="r")
     assert (turn.channel, turn.speaker, turn.segment) == (0, "S0", Segment(start_ms=1500, end_ms=1750))
+
+
+def test_decode_rttm_keeps_channels_apart_when_they_count_from_0() -> None:
+    lines = [f"SPEAKER x {channel} {channel} 1 <NA> <NA> S{channel} <NA> <NA>" for channel in (0, 1)]
+    assert [(t.channel, t.speaker) for t in decode_rttm("\n".join(lines), recording_id="r")] == [(0, "S0"), (1, "S1")]
 
 
 def test_encode_rttm_keeps_a_speaker_with_a_space_in_one_field() -> None:
