@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from training.encoder import load_encoder
+from training.encoder import MARGIN_SAMPLES, load_encoder
 from training.features import pool_clip
 from voxdata.errors import TrainingError
 from voxdata.testing.sound import noise
@@ -17,7 +17,8 @@ def test_hidden_states_have_all_layers_and_the_length_of_the_clip(name: str) -> 
     states = encoder.hidden_states(noise(2_000))
     assert len(states) == 3
     assert {s.shape for s in states} == {(states[0].shape[0], 16)}
-    assert abs(states[0].shape[0] - 2 * encoder.frame_rate_hz) <= 1
+    seconds = 2 + 2 * MARGIN_SAMPLES / 16_000
+    assert abs(states[0].shape[0] - seconds * encoder.frame_rate_hz) <= 1
     assert load_encoder(name).revision == encoder.revision
 
 
@@ -31,8 +32,9 @@ def test_pool_clip_does_not_depend_on_clips_before_it() -> None:
 
 def test_hidden_states_of_short_and_long_clips() -> None:
     encoder = load_encoder("tiny-random")
-    assert encoder.hidden_states(noise(0))[0].shape == (1, 16)
-    assert encoder.hidden_states(noise(70_000))[0].shape[0] == pytest.approx(3_500, abs=3)
+    margins = 2 * MARGIN_SAMPLES / 16_000 * encoder.frame_rate_hz
+    assert encoder.hidden_states(noise(0))[0].shape == (margins, 16)
+    assert encoder.hidden_states(noise(70_000))[0].shape[0] == pytest.approx(3_500 + margins, abs=3)
 
 
 def test_log_mel_equals_the_feature_extractor() -> None:
