@@ -307,9 +307,17 @@ def report(ctx: typer.Context) -> None:
 @app.command()
 def up(ctx: typer.Context, as_json: Json = False) -> None:
     """Start Prefect, Label Studio and the worker on this machine, on 127.0.0.1; safe to repeat."""
+    from flows.run import connect_prefect
     from flows.services import start_services
 
-    services = start_services(_workspace(ctx), say=_tell)
+    workspace = _workspace(ctx)
+    services = start_services(workspace, say=_tell)
+    if connect_prefect(workspace):
+        from flows.release import announce_versions
+
+        announced = announce_versions(workspace)
+        if announced:
+            _tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
     rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
     _print(rows) if as_json else _table("services", rows)
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from voxdata.audio import canonicalise, decode_audio
-from voxdata.rttm import encode_rttm
-from voxdata.srt import encode_srt
 
 from flows.settings import default_settings, find_workspace, read_environment
 from flows.wiring import build_cold_start, build_diarizer, build_labelers, build_transcriber
 from flows.workspace import Workspace, open_workspace
+from voxdata.audio import canonicalise, decode_audio
 from voxdata.errors import ConfigError
 from voxdata.prelabel import Prelabels
 from voxdata.prelabel import prelabel as prelabel_channels
 from voxdata.recording import Recording
+from voxdata.rttm import encode_rttm
+from voxdata.srt import encode_srt
 
 
 def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) -> str:

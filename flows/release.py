@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.events import emit_event
 
 from flows.say import tell
-from flows.steps import call, show_text, step
+from flows.steps import call, in_flow_run, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
 from voxdata.dataset import Example, GoldLabel, Split
@@ -185,5 +185,8 @@ def release(root: str, name: str) -> str:
     """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
     workspace = open_workspace(Path(root))
     summary = release_version(workspace, name, say=tell)
-    announce_versions(workspace)
+    if in_flow_run():
+        announce_versions(workspace)
+    elif summary.created:
+        tell(f"release: training starts when Prefect is up (`voxdata up`), or by `voxdata train SCHEME --version {summary.version.ref}`")
     return summary.version.version_id

@@ -39,20 +39,25 @@ def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     return decorate
 
 
+def in_flow_run() -> bool:
+    """Whether this runs inside a flow run, so that there is a server to report to."""
+    return FlowRunContext.get() is not None
+
+
 def call(step: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a step inside a flow run, or its plain function when there is none."""
-    if FlowRunContext.get() is None:
+    if not in_flow_run():
         return step.fn(*args, **kwargs)
     return step(*args, **kwargs)
 
 
 def show_table(key: str, rows: list[dict[str, object]], *, description: str) -> None:
     """Publish a table on the page of the current flow run; outside a flow run there is no page, so nothing happens."""
-    if FlowRunContext.get() is not None:
+    if in_flow_run():
         create_table_artifact(key=key, table=rows, description=description)
 
 
 def show_text(key: str, markdown: str, *, description: str) -> None:
     """Publish Markdown on the page of the current flow run, if there is one."""
-    if FlowRunContext.get() is not None:
+    if in_flow_run():
         create_markdown_artifact(key=key, markdown=markdown, description=description)

@@ -10,7 +10,7 @@ import soundfile
 from flows.finetune import train_version
 from flows.ingest import ingest_sources
 from flows.prelabel import label_recording
-from flows.release import release_version
+from flows.release import release, release_version
 from flows.settings import FILE_NAME
 from flows.wiring import build_labelers
 from flows.workspace import Workspace, open_workspace
@@ -145,3 +145,10 @@ def test_training_result_carries_what_the_report_shows(workspace: Workspace) -> 
     result = json.loads((workspace.root / run.checkpoint_dir).parent.joinpath("result.json").read_text(encoding="utf-8"))
     assert {"before", "after", "curves", "labels", "decision", "warning"} <= set(result)
     assert result["before"]["confusion"] != result["after"]["confusion"]
+
+
+def test_release_keeps_its_event_for_later_when_prefect_is_not_up(workspace: Workspace) -> None:
+    version_id = release.fn(str(workspace.root), "tones")
+    with workspace.warehouse() as con:
+        waiting = [event for event in list_outbox(con) if event.sent_at is None]
+    assert [event.payload["version_id"] for event in waiting] == [version_id]
