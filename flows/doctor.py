@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 from rich.console import Console
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
 from flows.supervisor import read_services
+from voxdata.backends.weights import weights_status
 from voxdata.errors import VoxdataError
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
@@ -44,30 +44,11 @@ class Check:
     remedy: str = ""
 
 
-class WeightStatus(Protocol):
-    """What `voxdata.backends.weights.weights_status` tells about one set of packaged weights."""
-
-    @property
-    def name(self) -> str:
-        """Such as "whisper-base"."""
-
-    @property
-    def present(self) -> bool:
-        """Whether all files are here."""
-
-    @property
-    def detail(self) -> str:
-        """Where they lie, or what is missing."""
-
-
-def run_checks(
-    *, workspace: Path | None, cache_dir: Path, hf_token: str | None, urls: Mapping[str, str | None], expected: bool = False
-) -> list[Check]:
+def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[str, str | None], expected: bool = False) -> list[Check]:
     """Look at everything; takes a few seconds, most of it importing torch and pyannote.
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        cache_dir: Where weights and servers are kept between workspaces.
         hf_token: Token of the Hugging Face hub, if any.
         urls: Name of a service -> its health address, or None when it is not started.
         expected: A missing workspace is a failure, since the user named it.
@@ -81,7 +62,7 @@ def run_checks(
             check_pyannote(),
             check_program("ffmpeg", ("ffmpeg",), remedy="apt-get install ffmpeg (or brew install ffmpeg)", required=False),
             check_gpu(),
-            *check_weights(cache_dir),
+            *check_weights(),
             check_token(hf_token),
             *[future.result() for future in reached],
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
@@ -109,7 +90,7 @@ def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
         urls[name] = f"{service.url}{path}" if service is not None and service.url and service.alive else None
     if secrets.label_studio_url:
         urls["label-studio"] = secrets.label_studio_url.rstrip("/") + "/health"
-    return run_checks(workspace=root, cache_dir=secrets.cache_dir, hf_token=secrets.hf_token, urls=urls, expected=explicit)
+    return run_checks(workspace=root, hf_token=secrets.hf_token, urls=urls, expected=explicit)
 
 
 def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
@@ -181,7 +162,7 @@ def check_gpu() -> Check:
     return Check(name="GPU", ok=None, detail="none; everything runs on the CPU")
 
 
-def check_weights(cache_dir: Path) -> list[Check]:
+def check_weights() -> list[Check]:
     """Each backend: whether it imports and its weights are here."""
     from voxdata.backends import BUILT_IN
 
@@ -193,12 +174,8 @@ def check_weights(cache_dir: Path) -> list[Check]:
             checks.append(Check(name=f"{port} {name}", ok=False, detail=f"cannot be imported: {error}", remedy=REINSTALL))
         else:
             checks.append(Check(name=f"{port} {name}", ok=True, detail="imports"))
-    try:
-        found: Sequence[WeightStatus] = import_module("voxdata.backends.weights").weights_status()
-    except (ImportError, OSError, VoxdataError) as error:
-        return [*checks, Check(name="packaged weights", ok=False, detail=str(error), remedy=REINSTALL)]
     remedy = {True: "", False: REINSTALL}
-    return checks + [Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present]) for w in found]
+    return checks + [Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present]) for w in weights_status()]
 
 
 def check_token(token: str | None) -> Check:

@@ -93,7 +93,7 @@ class ReleaseSettings(_Table):
 
 
 class TrainingSettings(_Table):
-    """[training]: every key but `schemes` overrides the recipe of training/configs."""
+    """[training]: `recipe` replaces single values of the recipe in training/configs."""
 
     schemes: tuple[str, ...] = ("intent", "emotion")
     min_gain: float = 0.0

@@ -117,11 +117,11 @@ def write_config(path: Path, config: TrainingConfig) -> None:
 
 
 def load_recipe(scheme: str, *, overrides: Mapping[str, object] | None = None) -> TrainingConfig:
-    """The recipe shipped for a scheme, or the defaults for a scheme of one's own, with single values replaced.
+    """The recipe shipped for a scheme, or intent's for a scheme of one's own, with single values replaced.
 
     Raises:
         TrainingError: An override is unknown or wrong.
     """
     shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
-    values: dict[str, object] = tomllib.loads(shipped[scheme].read_text(encoding="utf-8")) if scheme in shipped else {}
+    values: dict[str, object] = tomllib.loads(shipped.get(scheme, shipped["intent"]).read_text(encoding="utf-8"))
     return parse_config({**values, **(overrides or {}), "scheme": scheme}, origin=f"recipe {scheme!r}")

@@ -102,9 +102,9 @@ class PyannoteDiarizer:
         from pyannote.audio import Pipeline
 
         remedy = 'set HF_TOKEN, accept the model\'s terms on its page and check the network, or use pipeline = "packaged"'
-        name, _, revision = self._name.partition("@")
+        name, _, pinned = self._name.partition("@")
         try:
-            pipeline = Pipeline.from_pretrained(name, revision=revision or None, token=self._token, cache_dir=self._cache_dir)
+            pipeline = Pipeline.from_pretrained(name, revision=pinned or None, token=self._token, cache_dir=self._cache_dir)
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
             raise BackendError(f"diarization pipeline {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); {remedy}") from error
         if pipeline is None:
