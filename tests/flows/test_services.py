@@ -42,7 +42,7 @@ def web(name: str = "web", **changes: object) -> ServiceSpec:
         name=name,
         command=(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"),
         env={},
-        port=choose_port(1),
+        port=choose_port(0),
         health_path="/",
         ready_timeout_s=20,
     )
@@ -95,7 +95,7 @@ def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(state_dir
 
 
 def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(state_dir: Path, said: list[str]) -> None:
-    spec = script("print('no such table: wishes'); raise SystemExit(3)", port=choose_port(1), health_path="/")
+    spec = script("print('no such table: wishes'); raise SystemExit(3)", port=choose_port(0), health_path="/")
     with pytest.raises(ServiceError, match=r"script ended while starting; log .*script\.log:\n.*no such table: wishes"):
         ensure_running(state_dir, spec, say=said.append)
     assert read_services(state_dir) == {}
@@ -214,7 +214,7 @@ def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
 
 def quiet_workspace(folder: Path) -> Workspace:
     """A workspace on free ports."""
-    ports = f"label_studio_port = {choose_port(1)}\nprefect_port = {choose_port(1)}\n"
+    ports = f"label_studio_port = {choose_port(0)}\nprefect_port = {choose_port(0)}\n"
     text = template().replace("label_studio_port = 8080\n", "").replace("prefect_port = 4200\n", ports)
     (folder / "voxdata.toml").write_text(text, encoding="utf-8")
     return open_workspace(folder)
