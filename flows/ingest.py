@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from duckdb import DuckDBPyConnection
 from prefect import flow
 
+from flows.decode_work import Refused, audio_file_of, decode_file
 from flows.say import tell
 from flows.sources import Source, list_sources, open_local
 from flows.steps import call, show_table, step
+from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.audio import canonicalise, decode_audio, is_silent, write_canonical
-from voxdata.errors import AudioError, ConfigError, DropReason
+from voxdata.audio import decoder_version
+from voxdata.canonicalise import Canonical
+from voxdata.errors import AudioError, ConfigError, DropReason, WorkerError
+from warehouse.connection import transaction
 from warehouse.ledger import record_drop
-from warehouse.recordings import add_recording, add_source, find_source
+from warehouse.recordings import add_recording, add_source, find_source, known_uris
+
+Decode = Callable[[Path, Path, int], Canonical | Refused]
+
+PATIENT_BYTES = 20_000_000
+"""A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
 
@@ -40,88 +51,131 @@ class IngestSummary:
     dropped: int = 0
 
 
-def ingest_source(workspace: Workspace, source: Source) -> str:
-    """Ingest one file.
+@step("ingest-batch")
+def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> IngestSummary:
+    """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
+
+    Raises:
+        TransientError: A remote source could not be fetched; what was fetched before it is stored.
+    """
+    settings = workspace.settings.sources
+    known = _known(workspace, sources)
+    summary = IngestSummary(listed=len(sources), known=len(known))
+    limit_ms = round(settings.max_hours * 3_600_000)
+    with ExitStack() as opened:
+        waiting: list[tuple[Source, Future[Canonical | Refused] | Refused]] = []
+        for source in sources:
+            if source.uri in known:
+                continue
+            try:
+                path = opened.enter_context(open_local(source))
+            except AudioError as error:
+                waiting.append((source, Refused(reason=error.reason, detail=str(error))))
+                continue
+            patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
+            waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
+        for source, answer in waiting:
+            field = _settle(workspace, source, _result(source, answer))
+            summary = replace(summary, **{field: getattr(summary, field) + 1})
+    return summary
+
+
+def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
+    """Files dealt with before, unchanged; one that gave no recording counts only when this very decoder tried it."""
+    with workspace.warehouse() as con:
+        found = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
+    return {row.uri for row in found if row is not None and (row.recording_id is not None or row.decoder == decoder_version())}
+
+
+def _result(source: Source, answer: Future[Canonical | Refused] | Refused) -> Canonical | Refused:
+    if isinstance(answer, Refused):
+        return answer
+    try:
+        return result_of(answer)
+    except WorkerError as error:
+        detail = f"{source.uri}: {error}; it is not tried again until the file or the decoder changes"
+        return Refused(reason=error.reason, detail=detail)
+
+
+def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) -> str:
+    """Write down what became of one file, in one transaction.
 
     Returns:
         The field of `IngestSummary` it counts for.
-
-    Raises:
-        TransientError: A remote source could not be fetched; nothing was written.
     """
-    with workspace.warehouse() as con:
-        if find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns) is not None:
-            return "known"
-    try:
-        with open_local(source) as path:
-            decoded = decode_audio(path, max_duration_ms=round(workspace.settings.sources.max_hours * 3_600_000))
-        recording, samples = canonicalise(decoded)
-    except AudioError as error:
-        with workspace.warehouse() as con:
-            record_drop(con, stage="ingest", subject=source.uri, reason=error.reason, detail=str(error), run_id=workspace.run_id)
-            _settle(con, workspace, source, recording_id=None)
-        return "dropped"
-    audio_file = f"{recording.recording_id[:2]}/{recording.recording_id}.flac"
-    target = workspace.audio_dir / audio_file
-    if not target.exists():
-        write_canonical(target, samples)
-    silent = is_silent(decoded)
-    with workspace.warehouse() as con:
-        new = add_recording(con, recording, audio_file=audio_file, run_id=workspace.run_id)
-        _settle(con, workspace, source, recording_id=recording.recording_id)
-        if silent:
+    run_id, new = workspace.run_id, False
+    refused = found if isinstance(found, Refused) else None
+    recording = None if isinstance(found, Refused) else found.recording
+    if isinstance(found, Canonical) and found.silent:
+        refused = Refused(
+            reason=DropReason.SILENT, detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled"
+        )
+    with workspace.warehouse() as con, transaction(con):
+        if recording is not None:
+            new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
+        recording_id = None if recording is None else recording.recording_id
+        add_source(
+            con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns, recording_id=recording_id,
+            decoder=decoder_version(), run_id=run_id,
+        )  # fmt: skip
+        if refused is not None:
             record_drop(
-                con,
-                stage="ingest",
-                subject=source.uri,
-                reason=DropReason.SILENT,
-                detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled",
-                recording_id=recording.recording_id,
-                run_id=workspace.run_id,
-            )
-    if silent:
+                con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
+                run_id=run_id,
+            )  # fmt: skip
+    if refused is not None:
         return "dropped"
     return "recordings" if new else "duplicates"
 
 
-def _settle(con: DuckDBPyConnection, workspace: Workspace, source: Source, *, recording_id: str | None) -> None:
-    add_source(
-        con,
-        uri=source.uri,
-        size_bytes=source.size_bytes,
-        modified_ns=source.modified_ns,
-        recording_id=recording_id,
-        run_id=workspace.run_id,
-    )
-
-
-@step("ingest-batch")
-def ingest_batch(workspace: Workspace, sources: Sequence[Source]) -> IngestSummary:
-    """Ingest some files; one bad file never stops the others."""
-    summary = IngestSummary(listed=len(sources))
-    for source in sources:
-        field = ingest_source(workspace, source)
-        summary = replace(summary, **{field: getattr(summary, field) + 1})
-    return summary
-
-
-def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say) -> IngestSummary:
+def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say, decode: Decode = decode_file) -> IngestSummary:
     """Ingest files, folders, globs and URLs; without any, the inbox of voxdata.toml.
+
+    Args:
+        decode: What a worker does with a file; replaced in tests.
 
     Raises:
         ConfigError: No source is given or configured, or one matches nothing.
     """
+    sources = list_sources(_patterns(workspace, patterns))
+    total, began = IngestSummary(), time.monotonic()
+    settings = workspace.settings.sources
+    workers = min(settings.workers or count_cores(), max(len(sources), 1))
+    with WorkerPool(workers=workers, memory_bytes=round(settings.decode_memory_gb * (1 << 30))) as pool:
+        for start in range(0, len(sources), BATCH_SIZE):
+            part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
+            rate = total.listed / max(time.monotonic() - began, 1e-3)
+            left_s = (len(sources) - total.listed) / rate
+            say(
+                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped; "
+                f"{rate:.1f} files/s, {left_s:.0f} s left"
+            )
+    show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
+    return total
+
+
+def plan_ingest(workspace: Workspace, patterns: Sequence[str]) -> list[dict[str, object]]:
+    """What an ingestion would do with each file that is not known: rows with uri, standing ("new", "changed" or "retry") and size."""
+    rows: list[dict[str, object]] = []
+    sources = list_sources(_patterns(workspace, patterns))
+    known = _known(workspace, sources)
+    with workspace.warehouse() as con:
+        seen = known_uris(con)
+        for source in sources:
+            if source.uri in known:
+                continue
+            same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+            standing = "retry" if same is not None else "changed" if source.uri in seen else "new"
+            rows.append({"uri": source.uri, "standing": standing, "size_bytes": source.size_bytes})
+    return rows
+
+
+def _patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
     chosen = list(patterns) or [_inbox_path(workspace, entry) for entry in workspace.settings.sources.inbox]
     if not chosen:
         raise ConfigError("nothing to ingest: name files, folders or URLs, or set [sources] inbox in voxdata.toml")
-    sources = list_sources(chosen)
-    total = IngestSummary()
-    for start in range(0, len(sources), BATCH_SIZE):
-        part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE])
-        total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
-        say(f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped")
-    show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
-    return total
+    return chosen
 
 
 def _inbox_path(workspace: Workspace, entry: str) -> str:

@@ -145,7 +145,7 @@ def _local_source(path: Path, *, inside: Path | None) -> Source:
         return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem)
     source = Source(uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute)
     if inside is not None and absolute.is_symlink() and not absolute.resolve().is_relative_to(inside):
-        return _with_problem(source, "a link that leads out of its folder; name its target to ingest it")
+        return _with_problem(source, "a link that leads out of its folder; name its target to ingest it", reason=DropReason.OUTSIDE)
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
         return _with_problem(source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO)
     return source

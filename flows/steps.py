@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.tasks import exponential_backoff
@@ -33,6 +34,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
             retry_jitter_factor=0.5,
             retry_condition_fn=_is_transient,
             persist_result=False,
+            cache_policy=NO_CACHE,
         )(function)
         return decorated
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.encoder import PADDING_POLICY, Encoder
-from voxdata.audio import read_clip
+from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest

@@ -1,17 +1,16 @@
-"""All audio file access: decoding whatever comes in, the canonical 16 kHz FLAC, and clips cut from it.
+"""Decoding whatever comes in.
 
 FFmpeg (through PyAV) reads first. When it finds no decoder or no sample, libsndfile (through soundfile) is asked as a second
-reader; `DecodedAudio.container` then ends in "(libsndfile)", so it is always on record which of the two read a file.
+reader; `AudioBlock.container` then ends in "(libsndfile)", so it is always on record which of the two read a file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
-import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import av.container
@@ -19,21 +18,19 @@ import av.logging
 import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
-import soxr  # type: ignore[import-untyped]
 
 from voxdata.errors import AudioError, DropReason
-from voxdata.layout import detect_layout, is_flat, mix_down
-from voxdata.ports import MODEL_RATE_HZ, Samples
-from voxdata.recording import ChannelLayout, Recording
-from voxdata.segment import Segment
 from voxdata.truncation import missing_bytes
+
+RULES = 2
+"""Raised when our own rules decode a file differently."""
+
+BLOCK = 1 << 16
+"""Samples of a block, about."""
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 255
-MAX_CANONICAL_CHANNELS = 8
-"""What a FLAC file can hold."""
-
 _READER_ERRORS = (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError)
 _MEDIALESS = ("rawvideo", "tty", "image2")
 _EXACT_CONTAINERS = frozenset({"flac", "wv", "ape", "tta", "aiff", "caf", "nistsphere"})
@@ -44,32 +41,48 @@ _AUDIO_MAGIC = (
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedAudio:
-    """The sound of a file, exactly as its decoder gives it.
+Channels = npt.NDArray[np.float32]
+"""(num_samples, num_channels) float32; integer PCM divided by its full scale, so 16-bit values are exact."""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AudioBlock:
+    """A piece of the sound of a file, exactly as its decoder gives it; all blocks of a file agree in all but the samples.
 
     Attributes:
-        samples: (num_samples, num_channels) float32; integer PCM divided by its full scale, so 16-bit values are exact.
+        samples: (num_samples, num_channels), at least one sample, all finite.
         sample_rate_hz: MIN_RATE_HZ ... MAX_RATE_HZ.
         codec: The decoder's name, such as "pcm_s16le".
         container: The demuxer's name, such as "wav".
     """
 
-    samples: npt.NDArray[np.float32]
+    samples: Channels
     sample_rate_hz: int
     codec: str
     container: str
 
 
-def decode_audio(path: Path, *, max_duration_ms: int = 12 * 3600 * 1000) -> DecodedAudio:
-    """Decode a whole file.
+def decoder_version() -> str:
+    """Changes whenever a file might decode differently: our own rules, FFmpeg or libsndfile."""
+    codec = ".".join(str(part) for part in av.library_versions["libavcodec"])
+    return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{soundfile.__libsndfile_version__}"
+
+
+def decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, max_duration_ms: int = 12 * 3600 * 1000) -> R:
+    """Decode a file piece by piece, so that memory does not grow with its length.
 
     Of several audio tracks FFmpeg's best is taken: the one marked default, else the one with most channels and the highest rate.
     A damaged packet of a lossy stream is passed over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
+        consume: Given the blocks in order. Called anew with those of the second reader when the first gives up half-way.
         max_duration_ms: Longer files are refused.
+
+    Returns:
+        What `consume` returns.
 
     Raises:
         AudioError: Its `reason` is MISSING (not there, not a readable regular file), EMPTY (no byte, or no sample),
@@ -79,13 +92,14 @@ def decode_audio(path: Path, *, max_duration_ms: int = 12 * 3600 * 1000) -> Deco
     """
     _check_bytes(path)
     try:
-        decoded = _decode(path, max_duration_ms=max_duration_ms)
-    except MemoryError as error:
-        message = f"{path}: does not fit into memory; split it, or lower the longest duration allowed"
-        raise AudioError(message, reason=DropReason.TOO_LONG) from error
-    if not np.isfinite(decoded.samples).all():
-        raise AudioError(f"{path}: holds samples that are not finite numbers; export it again", reason=DropReason.INVALID_FORMAT)
-    return decoded
+        return consume(_ffmpeg_blocks(path, max_duration_ms=max_duration_ms))
+    except AudioError as first:
+        if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
+            raise
+        try:
+            return consume(_libsndfile_blocks(path, max_duration_ms=max_duration_ms))
+        except _NothingFoundError:
+            raise first from None
 
 
 def _check_bytes(path: Path) -> None:
@@ -125,23 +139,11 @@ def _text_kind(head: bytes) -> str:
     return ""
 
 
-def _decode(path: Path, *, max_duration_ms: int) -> DecodedAudio:
-    try:
-        return _decode_ffmpeg(path, max_duration_ms=max_duration_ms)
-    except AudioError as first:
-        if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
-            raise
-        second = _decode_libsndfile(path, max_duration_ms=max_duration_ms)
-        if second is None:
-            raise
-        return second
-
-
-def _decode_ffmpeg(path: Path, *, max_duration_ms: int) -> DecodedAudio:
+def _ffmpeg_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
     av.logging.set_level(None)
     try:
         with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
-            return _read_container(path, container, max_duration_ms=max_duration_ms)
+            yield from _read_container(path, container, max_duration_ms=max_duration_ms)
     except _READER_ERRORS as error:
         with path.open("rb") as file:
             known = file.read(4).startswith(_AUDIO_MAGIC)
@@ -150,7 +152,7 @@ def _decode_ffmpeg(path: Path, *, max_duration_ms: int) -> DecodedAudio:
         raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
 
 
-def _read_container(path: Path, container: av.container.InputContainer, *, max_duration_ms: int) -> DecodedAudio:
+def _read_container(path: Path, container: av.container.InputContainer, *, max_duration_ms: int) -> Iterator[AudioBlock]:
     name = container.format.name
     stream = container.streams.best("audio")
     if not isinstance(stream, av.AudioStream):
@@ -161,8 +163,8 @@ def _read_container(path: Path, container: av.container.InputContainer, *, max_d
         raise AudioError(f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE)
     codec = stream.codec_context.name
     _check_format(path, stream.rate or None, stream.channels or None)
-    blocks: list[npt.NDArray[np.float32]] = []
-    rate_hz = num_samples = packets = damaged = 0
+    rate_hz = num_channels = num_samples = packets = damaged = 0
+    waiting: list[Channels] = []
     for packet in container.demux(stream):
         packets += 1
         try:
@@ -174,17 +176,20 @@ def _read_container(path: Path, container: av.container.InputContainer, *, max_d
             if not isinstance(frame, av.AudioFrame) or frame.samples == 0:
                 continue
             block = _frame_samples(path, frame)
-            if not blocks:
-                rate_hz = frame.rate
-                _check_format(path, rate_hz, block.shape[1])
-            elif frame.rate != rate_hz or block.shape[1] != blocks[0].shape[1]:
+            if not num_samples:
+                rate_hz, num_channels = frame.rate, block.shape[1]
+                _check_format(path, rate_hz, num_channels)
+            elif frame.rate != rate_hz or block.shape[1] != num_channels:
                 raise AudioError(f"{path}: its rate or channels change midway; split it there", reason=DropReason.INVALID_FORMAT)
-            blocks.append(block)
+            waiting.append(block)
             num_samples += block.shape[0]
             _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
+            if sum(len(b) for b in waiting) >= BLOCK:
+                yield _block(path, waiting, rate_hz, codec, name)
+                waiting = []
     known_length = stream.duration is not None and stream.time_base is not None and rate_hz > 0
     promised = round(stream.duration * stream.time_base * rate_hz) if known_length and stream.duration and stream.time_base else 0
-    if not blocks:
+    if not num_samples:
         if stream.duration and not damaged:
             raise AudioError(f"{path}: its header promises sound, but no sample is there; fetch it again", reason=DropReason.TRUNCATED)
         if damaged:
@@ -194,10 +199,18 @@ def _read_container(path: Path, container: av.container.InputContainer, *, max_d
         raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
     if damaged > max(1, packets // 50):
         raise AudioError(f"{path}: {damaged} of its {packets} packets are damaged", reason=DropReason.UNDECODABLE)
-    return DecodedAudio(samples=np.concatenate(blocks), sample_rate_hz=rate_hz, codec=codec, container=name)
+    if waiting:
+        yield _block(path, waiting, rate_hz, codec, name)
 
 
-def _frame_samples(path: Path, frame: av.AudioFrame) -> npt.NDArray[np.float32]:
+def _block(path: Path, parts: Sequence[Channels], rate_hz: int, codec: str, container: str) -> AudioBlock:
+    samples = np.concatenate(parts)
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds samples that are not finite numbers; export it again", reason=DropReason.INVALID_FORMAT)
+    return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
+
+
+def _frame_samples(path: Path, frame: av.AudioFrame) -> Channels:
     """(num_samples, num_channels) float32 of one frame."""
     kind = frame.format.packed.name
     raw: npt.NDArray[np.generic] = frame.to_ndarray()
@@ -213,28 +226,26 @@ def _frame_samples(path: Path, frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     return (rows.astype(np.float64) / _FULL_SCALE[kind]).astype(np.float32)
 
 
-def _decode_libsndfile(path: Path, *, max_duration_ms: int) -> DecodedAudio | None:
-    """The second reader; None when libsndfile finds no sample either."""
-    blocks: list[npt.NDArray[np.float32]] = []
+class _NothingFoundError(Exception):
+    """The second reader finds no sample either."""
+
+
+def _libsndfile_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
     num_samples = 0
     try:
         with soundfile.SoundFile(os.fspath(path)) as file:
             _check_format(path, file.samplerate, file.channels)
-            while True:
-                block = file.read(1 << 16, dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                blocks.append(block)
-                num_samples += len(block)
-                _check_duration(path, num_samples, file.samplerate, max_duration_ms=max_duration_ms)
             rate_hz, codec, container, promised = file.samplerate, file.subtype.lower(), file.format.lower(), file.frames
-    except _READER_ERRORS:
-        return None
-    if not blocks:
-        return None
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                num_samples += len(block)
+                _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
+                yield _block(path, [block], rate_hz, codec, f"{container} (libsndfile)")
+    except _READER_ERRORS as error:
+        raise _NothingFoundError from error
+    if not num_samples:
+        raise _NothingFoundError
     if promised > num_samples and container in ("wav", "flac", "aiff", "w64", "caf", "au"):
         raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
-    return DecodedAudio(samples=np.concatenate(blocks), sample_rate_hz=rate_hz, codec=codec, container=f"{container} (libsndfile)")
 
 
 def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> None:
@@ -253,153 +264,3 @@ def _check_duration(path: Path, num_samples: int, rate_hz: int, *, max_duration_
 def _first_line(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return (str(text).splitlines() or [type(error).__name__])[0]
-
-
-def content_id(decoded: DecodedAudio) -> str:
-    """Identity of the sound, whatever file carried it: 128 bits of SHA-256 over rate, channels and samples, 32 hex characters.
-
-    Raises:
-        AudioError: INVALID_FORMAT, when a sample is not finite.
-    """
-    if not np.isfinite(decoded.samples).all():
-        raise AudioError("samples that are not finite have no identity", reason=DropReason.INVALID_FORMAT)
-    hasher = hashlib.sha256(f"voxdata-audio/1\x1f{decoded.sample_rate_hz}\x1f{decoded.samples.shape[1]}\x1f".encode())
-    for start in range(0, decoded.samples.shape[0], 1 << 20):
-        block = decoded.samples[start : start + (1 << 20)] + np.float32(0)  # adding 0 turns -0.0 into 0.0
-        hasher.update(block.astype("<f4").tobytes())
-    return hasher.hexdigest()[:32]
-
-
-def is_silent(decoded: DecodedAudio) -> bool:
-    """Whether every channel is digital silence, a constant, or stays under -80 dBFS at its peaks."""
-    return all(is_flat(decoded.samples[:, channel]) for channel in range(decoded.samples.shape[1]))
-
-
-def canonicalise(decoded: DecodedAudio) -> tuple[Recording, npt.NDArray[np.float32]]:
-    """Bring a recording to 16 kHz and to the channels that matter.
-
-    Returns:
-        The recording, and (num_samples, canonical_channels) float32 in [-1, 1] at MODEL_RATE_HZ with
-        round(original samples * 16000 / rate) rows, at least one. Sound above full scale is scaled down as a whole.
-
-    Raises:
-        AudioError: INVALID_FORMAT, when a sample is not finite or more than MAX_CANONICAL_CHANNELS parties are recorded apart.
-    """
-    recording_id = content_id(decoded)
-    num_samples, num_channels = decoded.samples.shape
-    layout, kept = detect_layout(decoded.samples, decoded.sample_rate_hz)
-    if layout is ChannelLayout.PER_CHANNEL and len(kept) > MAX_CANONICAL_CHANNELS:
-        message = f"{len(kept)} parties on channels of their own; at most {MAX_CANONICAL_CHANNELS} are kept: split the recording"
-        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-    chosen = decoded.samples if len(kept) == num_channels else decoded.samples[:, list(kept)]
-    if layout is ChannelLayout.ROOM:
-        chosen = mix_down(chosen)[:, None]
-    recording = Recording(
-        recording_id=recording_id,
-        sample_rate_hz=decoded.sample_rate_hz,
-        num_samples=num_samples,
-        num_channels=num_channels,
-        layout=layout,
-        canonical_channels=chosen.shape[1],
-        codec=decoded.codec,
-        container=decoded.container,
-    )
-    return recording, _fit_full_scale(_resample(chosen, decoded.sample_rate_hz))
-
-
-def _resample(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
-    if rate_hz == MODEL_RATE_HZ:
-        return np.ascontiguousarray(samples)
-    wanted = max(1, (2 * samples.shape[0] * MODEL_RATE_HZ + rate_hz) // (2 * rate_hz))
-    resampled = np.asarray(soxr.resample(np.ascontiguousarray(samples), rate_hz, MODEL_RATE_HZ), dtype=np.float32)
-    if resampled.shape[0] < wanted:
-        resampled = np.concatenate([resampled, np.zeros((wanted - resampled.shape[0], samples.shape[1]), np.float32)])
-    return resampled[:wanted]
-
-
-def _fit_full_scale(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    peak = float(np.abs(samples).max())
-    return samples if peak <= 1 else np.clip(samples / np.float32(peak), -1, 1)
-
-
-def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
-    """Write a canonical recording: 16 kHz FLAC, 16 bit. Atomic; parent folders are made.
-
-    Args:
-        path: Where to; replaced when there.
-        samples: (num_samples, num_channels) float32 in [-1, 1], 1 ... 8 channels.
-
-    Raises:
-        OSError: The disk is full or the folder cannot be written.
-    """
-    _write_atomic(path, samples, container="FLAC")
-
-
-def write_clip_wav(path: Path, samples: Samples) -> None:
-    """Write a clip as browsers play it: 16 kHz mono WAV, 16 bit. Atomic; parent folders are made.
-
-    Args:
-        path: Where to; replaced when there.
-        samples: (num_samples,) float32 in [-1, 1].
-
-    Raises:
-        OSError: The disk is full or the folder cannot be written.
-    """
-    _write_atomic(path, samples, container="WAV")
-
-
-def _write_atomic(path: Path, samples: npt.NDArray[np.float32], *, container: str) -> None:
-    pcm = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(number, "w+b") as file:
-            try:
-                soundfile.write(file, pcm, MODEL_RATE_HZ, format=container, subtype="PCM_16")
-            except soundfile.SoundFileError as error:
-                raise OSError(f"{path}: cannot be written ({error})") from error
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None) -> Samples:
-    """Read one channel of a canonical recording, or a stretch of it.
-
-    Args:
-        path: A file that `write_canonical` wrote.
-        channel: 0-based.
-        segment: Which stretch; the part after the end of the recording is left out. None: all of it.
-
-    Returns:
-        (num_samples,) float32 at MODEL_RATE_HZ.
-
-    Raises:
-        AudioError: MISSING, UNDECODABLE, INVALID_FORMAT (not canonical, or no such channel) or TOO_SHORT (`segment` begins after the end).
-    """
-    if not path.is_file():
-        raise AudioError(f"{path}: the canonical audio is gone; ingest its source again", reason=DropReason.MISSING)
-    try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
-            if file.samplerate != MODEL_RATE_HZ or not 0 <= channel < file.channels:
-                message = (
-                    f"{path}: has {file.channels} channel(s) at {file.samplerate} Hz; channel {channel} at {MODEL_RATE_HZ} Hz was asked for"
-                )
-                raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-            start, stop = 0, file.frames
-            if segment is not None:
-                start = segment.start_ms * MODEL_RATE_HZ // 1000
-                stop = min(stop, math.ceil(segment.end_ms * MODEL_RATE_HZ / 1000))
-            if start >= file.frames and segment is not None:
-                raise AudioError(f"{path}: ends before {segment.start_ms} ms", reason=DropReason.TOO_SHORT)
-            file.seek(start)
-            block = file.read(stop - start, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise AudioError(
-            f"{path}: the canonical audio is damaged ({_first_line(error)}); ingest its source again", reason=DropReason.UNDECODABLE
-        ) from error
-    return np.ascontiguousarray(block[:, channel])

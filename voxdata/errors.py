@@ -12,6 +12,7 @@ VoxdataError
 ├── AnnotationError        Label Studio refused or lost something
 ├── ServiceError           a background service did not start; carries its last log lines
 ├── TrainingError          a training run could not be done; says why
+├── WorkerError            a child process hung, died or ran out of memory; carries a `DropReason`
 └── TransientError         a network hiccup: exactly what flows retry
 """
 
@@ -43,6 +44,10 @@ class DropReason(StrEnum):
     TOO_SHORT = "too_short"
     NO_SPEECH = "no_speech"
     NO_TEXT = "no_text"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTSIDE = "outside"
     FAILED = "failed"
 
 
@@ -92,6 +97,18 @@ class ServiceError(VoxdataError):
 
 class TrainingError(VoxdataError):
     """A training run could not be done; the message says why."""
+
+
+class WorkerError(VoxdataError):
+    """A child process hung, died or ran out of memory while it worked.
+
+    Attributes:
+        reason: TIMED_OUT, CRASHED or OUT_OF_MEMORY.
+    """
+
+    def __init__(self, message: str, *, reason: DropReason) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TransientError(VoxdataError):

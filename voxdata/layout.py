@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,27 +31,49 @@ _BLOCK = 1 << 20
 Channels = npt.NDArray[np.float32]
 """(num_samples, num_channels) float32."""
 
+ReadBlocks = Callable[[int], Iterable[Channels]]
+"""Gives a recording from its start in blocks of so many samples, the last one possibly shorter. Called several times."""
 
-def detect_layout(samples: Channels, rate_hz: int) -> tuple[ChannelLayout, tuple[int, ...]]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the channels of a recording relate.
+
+    Attributes:
+        kept: Channels worth keeping, in ascending order: one, but for PER_CHANNEL (each distinct live channel) and ROOM (those to mix).
+        signs: For each kept channel 1 or -1: what turns it to agree with the first, so that none cancels another in a mix.
+    """
+
+    layout: ChannelLayout
+    kept: tuple[int, ...]
+    signs: tuple[int, ...] = (1,)
+
+
+def in_blocks(samples: Channels) -> ReadBlocks:
+    """A recording that lies in memory, as `detect_layout` reads it."""
+    return lambda size: (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def detect_layout(read: ReadBlocks, rate_hz: int) -> Layout:
     """Tell how the channels relate, and which of them are worth keeping.
 
-    Args:
-        samples: (num_samples, num_channels) float32.
-        rate_hz: Sample rate.
+    With more than two channels, copies and dead channels go first; what is left decides. When every channel is silent the first is
+    kept; under half a second nobody takes turns, so distinct channels are a ROOM. Reads the recording three times.
 
-    Returns:
-        The layout, and the channels it keeps in ascending order: one, but for PER_CHANNEL (each distinct live channel)
-        and ROOM (those to mix). With more than two channels, copies and dead channels go first; what is left decides.
-        When every channel is silent the first is kept; under half a second nobody takes turns, so distinct channels are a ROOM.
+    Args:
+        read: At least one sample of at least one channel.
+        rate_hz: Sample rate.
     """
-    num_channels = samples.shape[1]
-    if num_channels == 1:
-        return ChannelLayout.MONO, (0,)
-    envelopes = _envelopes(samples, rate_hz)
-    live = _live_channels(samples, envelopes)
+    frame = max(1, rate_hz * _FRAME_MS // 1000)
+    size = max(1, _BLOCK // frame) * frame
+    levels = _measure_levels(read, size)
+    if len(levels.mean) == 1:
+        return Layout(layout=ChannelLayout.MONO, kept=(0,))
+    envelopes = _envelopes(read, size, frame, levels.mean)
+    live = _live_channels(levels, envelopes)
     if not live:
-        return ChannelLayout.DUAL_MONO, (0,)
-    correlation = _correlations(samples)
+        return Layout(layout=ChannelLayout.DUAL_MONO, kept=(0,))
+    correlation = _correlations(read, size, levels.mean)
     distinct: list[int] = []
     inverted = False
     for channel in live:
@@ -59,70 +84,87 @@ def detect_layout(samples: Channels, rate_hz: int) -> tuple[ChannelLayout, tuple
             distinct.append(channel)
     if len(distinct) == 1:
         if len(live) == 1:
-            return ChannelLayout.ONE_LIVE, (live[0],)
-        return (ChannelLayout.ANTIPHASE if inverted else ChannelLayout.DUAL_MONO), (distinct[0],)
-    if (
-        envelopes.shape[0] < _MIN_FRAMES
-        or _median_similarity(envelopes[:, distinct], correlation[np.ix_(distinct, distinct)]) >= ROOM_CORRELATION
-    ):
-        return ChannelLayout.ROOM, tuple(distinct)
-    return ChannelLayout.PER_CHANNEL, tuple(distinct)
+            return Layout(layout=ChannelLayout.ONE_LIVE, kept=(live[0],))
+        return Layout(layout=ChannelLayout.ANTIPHASE if inverted else ChannelLayout.DUAL_MONO, kept=(distinct[0],))
+    between = correlation[np.ix_(distinct, distinct)]
+    signs = tuple(-1 if value < 0 else 1 for value in between[0])
+    if envelopes.shape[0] < _MIN_FRAMES or _median_similarity(envelopes[:, distinct], between) >= ROOM_CORRELATION:
+        return Layout(layout=ChannelLayout.ROOM, kept=tuple(distinct), signs=signs)
+    return Layout(layout=ChannelLayout.PER_CHANNEL, kept=tuple(distinct), signs=(1,) * len(distinct))
 
 
-def mix_down(samples: Channels) -> npt.NDArray[np.float32]:
-    """Average channels of one scene, each turned to agree in sign with the first, so that none cancels another.
+def mix_down(samples: Channels, layout: Layout) -> Channels:
+    """Average the kept channels of one scene, in phase.
 
     Args:
-        samples: (num_samples, num_channels) float32.
+        samples: (num_samples, num_channels) float32, all channels of the recording or a block of it.
 
     Returns:
-        (num_samples,) float32.
+        (num_samples, 1) float32.
     """
-    signs = np.where(_correlations(samples)[0] < 0, -1.0, 1.0).astype(np.float32)
-    return np.asarray(samples @ (signs / np.float32(samples.shape[1])), dtype=np.float32)
+    weights = np.asarray(layout.signs, dtype=np.float32) / np.float32(len(layout.kept))
+    return np.asarray(samples[:, list(layout.kept)] @ weights, dtype=np.float32)[:, None]
 
 
-def _envelopes(samples: Channels, rate_hz: int) -> npt.NDArray[np.float64]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Levels:
+    """(num_channels,) float64 each."""
+
+    mean: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64]
+    lowest: npt.NDArray[np.float64]
+
+    def is_flat(self, channel: int) -> bool:
+        return bool(max(self.highest[channel] - self.mean[channel], self.mean[channel] - self.lowest[channel]) < SILENCE_PEAK)
+
+
+def _measure_levels(read: ReadBlocks, size: int) -> _Levels:
+    total: npt.NDArray[np.float64] | None = None
+    highest = lowest = np.zeros(0)
+    num_samples = 0
+    for block in read(size):
+        if total is None:
+            total = np.zeros(block.shape[1])
+            highest, lowest = np.full(block.shape[1], -np.inf), np.full(block.shape[1], np.inf)
+        total += block.sum(axis=0, dtype=np.float64)
+        highest, lowest = np.maximum(highest, block.max(axis=0)), np.minimum(lowest, block.min(axis=0))
+        num_samples += len(block)
+    if total is None:
+        raise ValueError("a recording without samples has no layout")
+    return _Levels(mean=total / num_samples, highest=highest, lowest=lowest)
+
+
+def _envelopes(read: ReadBlocks, size: int, frame: int, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(num_frames, num_channels): RMS of each frame without the channel's mean, the last one possibly short."""
-    size = max(1, rate_hz * _FRAME_MS // 1000)
-    mean = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
-    whole = samples.shape[0] // size * size
     rows: list[npt.NDArray[np.float64]] = []
-    step = max(1, _BLOCK // size) * size
-    for start in range(0, whole, step):
-        block = samples[start : min(start + step, whole)] - mean
-        rows.append(np.sqrt(np.mean(np.square(block).reshape(-1, size, samples.shape[1]), axis=1, dtype=np.float64)))
-    if whole < samples.shape[0]:
-        rows.append(np.sqrt(np.mean(np.square(samples[whole:] - mean), axis=0, dtype=np.float64))[None])
+    for block in read(size):
+        moved = block - mean.astype(np.float32)
+        whole = len(moved) // frame * frame
+        rows.append(np.sqrt(np.mean(np.square(moved[:whole]).reshape(-1, frame, moved.shape[1]), axis=1, dtype=np.float64)))
+        if whole < len(moved):
+            rows.append(np.sqrt(np.mean(np.square(moved[whole:]), axis=0, dtype=np.float64))[None])
     return np.concatenate(rows)
 
 
-def _live_channels(samples: Channels, envelopes: npt.NDArray[np.float64]) -> list[int]:
+def _live_channels(levels: _Levels, envelopes: npt.NDArray[np.float64]) -> list[int]:
     top_db = 20 * np.log10(np.maximum(np.quantile(envelopes, 0.999, axis=0), 1e-9))
     return [
         channel
-        for channel in range(samples.shape[1])
-        if not is_flat(samples[:, channel]) and not (top_db[channel] < DEAD_LEVEL_DB and top_db[channel] < top_db.max() - DEAD_BELOW_DB)
+        for channel in range(envelopes.shape[1])
+        if not levels.is_flat(channel) and not (top_db[channel] < DEAD_LEVEL_DB and top_db[channel] < top_db.max() - DEAD_BELOW_DB)
     ]
 
 
-def is_flat(channel: npt.NDArray[np.float32]) -> bool:
-    """Whether one channel is digital silence, a constant, or stays under -80 dBFS.
-
-    Args:
-        channel: (num_samples,) float32, at least one sample.
-    """
-    mean = float(channel.mean(dtype=np.float64))
-    return max(float(channel.max()) - mean, mean - float(channel.min())) < SILENCE_PEAK
-
-
-def _correlations(samples: Channels) -> npt.NDArray[np.float64]:
+def _correlations(read: ReadBlocks, size: int, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(num_channels, num_channels) Pearson correlation; 0 where a channel is constant."""
-    mean = samples.mean(axis=0, dtype=np.float64)
-    products = np.zeros((samples.shape[1], samples.shape[1]))
-    for start in range(0, samples.shape[0], _BLOCK):
-        block = samples[start : start + _BLOCK].astype(np.float64) - mean
-        products += block.T @ block
+    products = np.zeros((len(mean), len(mean)))
+    for block in read(size):
+        moved = block.astype(np.float64) - mean
+        products += moved.T @ moved
+    return _normalise(products)
+
+
+def _normalise(products: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     scale = np.sqrt(np.diag(products))
     norm = np.outer(scale, scale)
     return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
@@ -133,7 +175,8 @@ def _median_similarity(envelopes: npt.NDArray[np.float64], correlation: npt.NDAr
 
     A curve that hardly moves says nothing; for its pairs the correlation of the waveforms counts instead.
     """
-    similarity = _correlations(envelopes.astype(np.float32))
+    moved = envelopes - envelopes.mean(axis=0)
+    similarity = _normalise(moved.T @ moved)
     steady = envelopes.std(axis=0) < _STEADY * envelopes.mean(axis=0)
     similarity = np.where(steady[:, None] | steady[None, :], np.abs(correlation), similarity)
     rows, columns = np.triu_indices(envelopes.shape[1], k=1)

@@ -1,14 +1,14 @@
-"""Recordings, the files they came from, and which of them still wait for pre-labels."""
+"""Recordings and the files they came from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.errors import DropReason, NotFoundError
+from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
 from warehouse.rows import insert_new, read_rows, utc_aware
 
@@ -26,12 +26,14 @@ class SourceRow:
 
     Attributes:
         recording_id: None when the file gave no recording.
+        decoder: Version of what tried it last.
     """
 
     uri: str
     size_bytes: int
     modified_ns: int
     recording_id: str | None
+    decoder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +52,6 @@ class StoredRecording:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingRecording:
-    """A recording that waits for pre-labels.
-
-    Attributes:
-        reason: "new" when it has none, "stale" when it has those of another key.
-    """
-
-    stored: StoredRecording
-    reason: Literal["new", "stale"]
-
-
 def add_recording(con: DuckDBPyConnection, recording: Recording, *, audio_file: str, run_id: str) -> bool:
     """Add a recording.
 
@@ -73,26 +63,42 @@ def add_recording(con: DuckDBPyConnection, recording: Recording, *, audio_file: 
     return insert_new(con, "recording", [row], key=("recording_id",)) == 1
 
 
-def add_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int, recording_id: str | None, run_id: str) -> bool:
-    """Note that a file has been dealt with.
+def add_source(
+    con: DuckDBPyConnection,
+    *,
+    uri: str,
+    size_bytes: int,
+    modified_ns: int,
+    recording_id: str | None,
+    run_id: str,
+    decoder: str = "",
+) -> bool:
+    """Note that a file has been dealt with by a decoder.
 
     Returns:
-        True when it was new.
+        True when that was new.
     """
     row: dict[str, object] = {
-        "uri": uri, "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "run_id": run_id,
+        "uri": uri, "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
+        "run_id": run_id,
     }  # fmt: skip
-    return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns")) == 1
+    return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
 
 
 def find_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, or None when it was never dealt with."""
+    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select uri, size_bytes, modified_ns, recording_id from source where uri = ? and size_bytes = ? and modified_ns = ? limit 1",
+        """select uri, size_bytes, modified_ns, recording_id, decoder from source
+        where uri = ? and size_bytes = ? and modified_ns = ? order by seq desc limit 1""",
         [uri, size_bytes, modified_ns],
     )
     return SourceRow(**rows[0]) if rows else None
+
+
+def known_uris(con: DuckDBPyConnection) -> set[str]:
+    """Every uri ever dealt with."""
+    return {str(row["uri"]) for row in read_rows(con, "select distinct uri from source")}
 
 
 def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
@@ -112,24 +118,14 @@ def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording
     return _stored(rows[0])
 
 
-def pending_prelabel(con: DuckDBPyConnection, *, key: str) -> list[PendingRecording]:
-    """Recordings without pre-labels of this key, oldest first.
-
-    Silent recordings never wait, and one that failed under this key waits again only when the key changes.
-    """
+def orphaned_recordings(con: DuckDBPyConnection) -> set[str]:
+    """Recordings that no source holds any more: the newest row of each of their uris names another one, or none."""
     rows = read_rows(
         con,
-        f"""
-        with resting as (
-            select recording_id from prelabel_result where key = $key
-            union select recording_id from ledger where stage = 'ingest' and reason = $silent
-            union select recording_id from ledger where stage = 'prelabel' and key = $key)
-        select stored.*, stored.recording_id in (select recording_id from prelabel_result) as stale
-        from ({_SELECT} order by r.seq) stored anti join resting using (recording_id) order by created_at, recording_id
-        """,
-        {"key": key, "silent": DropReason.SILENT.value},
+        """with held as (select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
+        select distinct s.recording_id from source s anti join held using (recording_id) where s.recording_id is not null""",
     )
-    return [PendingRecording(stored=_stored(row), reason="stale" if row["stale"] else "new") for row in rows]
+    return {str(row["recording_id"]) for row in rows}
 
 
 def _stored(row: dict[str, Any]) -> StoredRecording:

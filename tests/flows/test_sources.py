@@ -86,7 +86,7 @@ def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path
     assert {name for name, source in sources.items() if source.problem} == {"out.wav", "outdir", "broken.wav", "pipe.wav"}
     assert "s.wav" not in sources
     assert "loop" not in sources
-    for name, reason in [("out.wav", DropReason.MISSING), ("pipe.wav", DropReason.NOT_AUDIO)]:
+    for name, reason in [("out.wav", DropReason.OUTSIDE), ("pipe.wav", DropReason.NOT_AUDIO)]:
         with pytest.raises(AudioError, match=name) as caught, open_local(sources[name]):
             pass
         assert caught.value.reason is reason

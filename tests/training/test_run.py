@@ -14,11 +14,12 @@ from training.config import TrainingConfig
 from training.labeler import TrainedLabeler
 from training.launcher import LocalLauncher
 from training.run import run_training, write_outcome
-from voxdata.audio import read_clip
+from voxdata.canonical import read_clip
 from voxdata.dataset import Split
 from voxdata.errors import TrainingError
 from voxdata.manifest import Manifest, select
 from voxdata.ports import Clip, TrainingJob
+from voxdata.sound import ArraySound
 from voxdata.testing.launcher import FakeLauncher, LauncherContract
 
 Answers = Mapping[str, Mapping[str, float]]
@@ -31,7 +32,7 @@ def test_labeler_equals_training_time_predictions(tmp_path: Path, config: Traini
     labeler = TrainedLabeler(tmp_path / "out" / "checkpoint")
     clips = [
         Clip(utterance_id=e.utterance_id, speaker=e.voice, text="", language="en",
-             samples=read_clip(manifest.audio_root / e.audio_file, segment=e.segment))
+             sound=ArraySound(read_clip(manifest.audio_root / e.audio_file, segment=e.segment)))
         for e in select(manifest, Split.TEST, scheme="emotion")
     ]  # fmt: skip
     assert len(clips) == 6

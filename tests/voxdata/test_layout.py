@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from voxdata.layout import detect_layout, is_flat, mix_down
+from voxdata.layout import detect_layout, in_blocks, mix_down
 from voxdata.recording import ChannelLayout
 from voxdata.testing import compose_call, noise, silence, speech_like, tone
 
@@ -38,25 +38,34 @@ def columns(*channels):
     ],
 )
 def test_detect_layout_tells_how_channels_relate(samples, layout, kept):
-    assert detect_layout(samples, RATE) == (layout, kept)
+    found = detect_layout(in_blocks(samples), RATE)
+    assert (found.layout, found.kept) == (layout, kept)
 
 
 @pytest.mark.parametrize("overlap_ms", [0, 800])
 def test_detect_layout_tells_a_composed_call(overlap_ms):
     parties = [[speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)]
     call = compose_call(parties, overlap_ms=overlap_ms)
-    assert detect_layout(call.samples, RATE) == (ChannelLayout.PER_CHANNEL, (0, 1))
+    found = detect_layout(in_blocks(call.samples), RATE)
+    assert (found.layout, found.kept) == (ChannelLayout.PER_CHANNEL, (0, 1))
 
 
 def test_detect_layout_keeps_a_party_that_hardly_speaks():
     call = compose_call([[SPEECH, OTHER, SPEECH], [0.1 * speech_like(600, seed=9)]])
-    assert detect_layout(call.samples, RATE) == (ChannelLayout.PER_CHANNEL, (0, 1))
+    found = detect_layout(in_blocks(call.samples), RATE)
+    assert (found.layout, found.kept) == (ChannelLayout.PER_CHANNEL, (0, 1))
 
 
 def test_mix_down_never_cancels():
-    assert np.allclose(mix_down(columns(SPEECH, -0.5 * SPEECH)), 0.75 * SPEECH, atol=1e-6)
+    room = ROOM * np.array([1, -1], np.float32)
+    mixed = mix_down(room, detect_layout(in_blocks(room), RATE))
+    assert mixed.shape == (len(ROOM), 1)
+    assert np.allclose(mixed[:, 0], ROOM.mean(axis=1), atol=1e-6)
 
 
-def test_is_flat_ignores_a_constant_offset():
-    assert is_flat(silence(10) + 0.25)
-    assert not is_flat(tone(10, level=0.001))
+def test_detect_layout_does_not_depend_on_where_blocks_end(monkeypatch):
+    whole = detect_layout(in_blocks(ROOM), RATE)
+    monkeypatch.setattr("voxdata.layout._BLOCK", 3_000)
+    assert detect_layout(in_blocks(ROOM), RATE) == whole
+    with pytest.raises(ValueError, match="without samples"):
+        detect_layout(in_blocks(np.zeros((0, 2), np.float32)), RATE)

@@ -6,11 +6,9 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import DropReason, NotFoundError
-from voxdata.prelabel import Prelabels
 from voxdata.recording import Recording
 from warehouse.ledger import list_drops, record_drop
-from warehouse.recordings import SourceRow, add_recording, add_source, find_source, get_recording, list_recordings, pending_prelabel
-from warehouse.utterances import store_prelabels
+from warehouse.recordings import SourceRow, add_recording, add_source, find_source, get_recording, list_recordings, orphaned_recordings
 
 Make = Callable[[str], Recording]
 
@@ -45,18 +43,13 @@ def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
     ]
 
 
-def test_pending_prelabel_lists_new_and_stale_ones_only(
-    con: DuckDBPyConnection, recording: Make, prelabels: Callable[..., Prelabels]
-) -> None:
-    for name in ("new", "done", "old", "silent", "failed", "failed-before"):
-        add_recording(con, recording(name), audio_file=name, run_id="t")
-    store_prelabels(con, prelabels("done"), key="k2", scheme_versions={"intent": 1}, run_id="t")
-    store_prelabels(con, prelabels("old"), key="k1", scheme_versions={"intent": 1}, run_id="t")
-    for stage, name, reason, key in (
-        ("ingest", "silent", DropReason.SILENT, ""),
-        ("prelabel", "failed", DropReason.FAILED, "k2"),
-        ("prelabel", "failed-before", DropReason.FAILED, "k1"),
-    ):
-        record_drop(con, stage=stage, subject=name, reason=reason, detail="", recording_id=name, key=key, run_id="t")
-    pending = {p.stored.recording.recording_id: p.reason for p in pending_prelabel(con, key="k2")}
-    assert pending == {"new": "new", "old": "stale", "failed-before": "new"}
+def test_orphaned_recordings_are_those_no_source_holds_any_more(con: DuckDBPyConnection) -> None:
+    def see(uri: str, recording_id: str | None, modified_ns: int) -> None:
+        add_source(con, uri=uri, size_bytes=1, modified_ns=modified_ns, recording_id=recording_id, run_id="t")
+
+    for uri, recording_id, modified_ns in (
+        ("a.wav", "replaced", 1), ("a.wav", "new", 2), ("b.wav", "copied", 1), ("c.wav", "copied", 1), ("b.wav", "other", 2),
+        ("d.wav", "broken", 1), ("d.wav", None, 2),
+    ):  # fmt: skip
+        see(uri, recording_id, modified_ns)
+    assert orphaned_recordings(con) == {"replaced", "broken"}

@@ -1,0 +1,31 @@
+"""The part of ingestion that runs in a worker: one file in, canonical audio on disk or a reason out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxdata.canonicalise import Canonical, canonicalise
+from voxdata.errors import AudioError, DropReason
+from voxdata.recording import Recording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Why a file gives no recording."""
+
+    reason: DropReason
+    detail: str
+
+
+def audio_file_of(recording: Recording) -> str:
+    """Where the canonical audio of a recording lies, relative to the audio folder."""
+    return f"{recording.recording_id[:2]}/{recording.recording_id}.flac"
+
+
+def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+    """Ingest one local file; what goes wrong with it is an answer, not an error."""
+    try:
+        return canonicalise(path, lambda recording: audio_dir / audio_file_of(recording), max_duration_ms=max_duration_ms)
+    except AudioError as error:
+        return Refused(reason=error.reason, detail=str(error))

@@ -1,0 +1,193 @@
+"""From any file to canonical audio: 16 kHz, the channels that matter, in memory that does not grow with the recording."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soxr  # type: ignore[import-untyped]
+
+from voxdata.audio import AudioBlock, Channels, decode_audio
+from voxdata.canonical import write_canonical_blocks
+from voxdata.errors import AudioError, DropReason
+from voxdata.layout import SILENCE_PEAK, Layout, detect_layout, mix_down
+from voxdata.recording import ChannelLayout, Recording
+from voxdata.sound import MODEL_RATE_HZ
+
+MAX_CANONICAL_CHANNELS = 8
+"""What a FLAC file can hold."""
+
+MAX_CHANNEL_FACTOR = 8
+"""A file may hold this many channels at the longest duration, or more channels for less time: bounds the temporary file."""
+
+_WRITE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canonical:
+    """A file as it was ingested.
+
+    Attributes:
+        silent: No channel rises above -80 dBFS around its mean.
+    """
+
+    recording: Recording
+    silent: bool
+
+
+def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_duration_ms: int = 12 * 3600 * 1000) -> Canonical:
+    """Decode a file once, bring it to 16 kHz and to the channels that matter, and write that as FLAC.
+
+    The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is scaled down as a whole.
+
+    Args:
+        source: A local file.
+        target: Where the FLAC of a recording goes; one that is there already is left alone.
+        max_duration_ms: A longer file is refused, and one with many channels sooner.
+
+    Raises:
+        AudioError: As `decode_audio`; also INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
+        OSError: The disk is full or the folder cannot be written.
+    """
+    with tempfile.TemporaryFile(prefix="voxdata-") as file:
+        spool = decode_audio(
+            source, lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms), max_duration_ms=max_duration_ms
+        )
+        layout = detect_layout(spool.blocks, MODEL_RATE_HZ)
+        if layout.layout is ChannelLayout.PER_CHANNEL and len(layout.kept) > MAX_CANONICAL_CHANNELS:
+            parties = f"{len(layout.kept)} parties on channels of their own; at most {MAX_CANONICAL_CHANNELS} are kept"
+            raise AudioError(f"{source}: {parties}: split the recording", reason=DropReason.INVALID_FORMAT)
+        kept = 1 if layout.layout is ChannelLayout.ROOM else len(layout.kept)
+        recording = Recording(
+            recording_id=spool.recording_id,
+            sample_rate_hz=spool.sample_rate_hz,
+            num_samples=spool.source_samples,
+            num_channels=spool.num_channels,
+            layout=layout.layout,
+            canonical_channels=kept,
+            codec=spool.codec,
+            container=spool.container,
+        )
+        path = target(recording)
+        if not path.exists():
+            write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
+        return Canonical(recording=recording, silent=spool.silent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spool:
+    """A decoded recording at 16 kHz, all channels, in a temporary file.
+
+    Attributes:
+        num_samples: At 16 kHz.
+        source_samples: At the original's rate.
+        peak: Highest absolute value at 16 kHz.
+    """
+
+    file: BinaryIO
+    num_channels: int
+    num_samples: int
+    source_samples: int
+    sample_rate_hz: int
+    codec: str
+    container: str
+    recording_id: str
+    peak: float
+    silent: bool
+
+    def blocks(self, size: int) -> Iterator[Channels]:
+        """From the start, in blocks of `size` samples."""
+        row = 4 * self.num_channels
+        for start in range(0, self.num_samples, size):
+            self.file.seek(start * row)
+            raw = self.file.read(min(size, self.num_samples - start) * row)
+            yield np.frombuffer(raw, dtype=np.float32).reshape(-1, self.num_channels)
+
+
+class _Facts:
+    """What has to be known of the original, gathered block by block."""
+
+    def __init__(self, first: AudioBlock) -> None:
+        self.rate_hz, self.num_channels = first.sample_rate_hz, first.samples.shape[1]
+        self._hasher = hashlib.sha256(f"voxdata-audio/1\x1f{self.rate_hz}\x1f{self.num_channels}\x1f".encode())
+        self._sum: npt.NDArray[np.float64] = np.zeros(self.num_channels)
+        self._highest = np.full(self.num_channels, -np.inf)
+        self._lowest = np.full(self.num_channels, np.inf)
+        self.num_samples = 0
+
+    def add(self, samples: Channels) -> None:
+        """Take the next block in."""
+        self._hasher.update((samples + np.float32(0)).astype("<f4").tobytes())  # adding 0 turns -0.0 into 0.0
+        self._sum += samples.sum(axis=0, dtype=np.float64)
+        self._highest = np.maximum(self._highest, samples.max(axis=0))
+        self._lowest = np.minimum(self._lowest, samples.min(axis=0))
+        self.num_samples += len(samples)
+
+    @property
+    def recording_id(self) -> str:
+        """Identity of the sound, whatever file carried it: 128 bits of SHA-256 over rate, channels and samples, 32 hex characters."""
+        return self._hasher.hexdigest()[:32]
+
+    @property
+    def silent(self) -> bool:
+        """Whether every channel is digital silence, a constant, or stays under -80 dBFS at its peaks."""
+        mean = self._sum / self.num_samples
+        return bool((np.maximum(self._highest - mean, mean - self._lowest) < SILENCE_PEAK).all())
+
+
+def _fill_spool(source: Path, file: BinaryIO, blocks: Iterator[AudioBlock], *, max_duration_ms: int) -> _Spool:
+    file.seek(0)
+    file.truncate()
+    first = next(blocks)
+    facts = _Facts(first)
+    limit = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
+    stream = (
+        None if facts.rate_hz == MODEL_RATE_HZ else soxr.ResampleStream(facts.rate_hz, MODEL_RATE_HZ, facts.num_channels, dtype="float32")
+    )
+    written, peak = 0, 0.0
+
+    def write(samples: Channels) -> None:
+        nonlocal written, peak
+        if len(samples):
+            written += len(samples)
+            peak = max(peak, float(np.abs(samples).max()))
+            file.write(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
+
+    block: AudioBlock | None = first
+    while block is not None:
+        facts.add(block.samples)
+        if facts.num_samples * 1000 > limit * facts.rate_hz:
+            message = f"{source}: {facts.num_channels} channels are longer than {limit} ms together; split it, or allow more"
+            raise AudioError(message, reason=DropReason.TOO_LONG)
+        write(block.samples if stream is None else stream.resample_chunk(np.ascontiguousarray(block.samples)))
+        block = next(blocks, None)
+    if stream is not None:
+        write(stream.resample_chunk(np.zeros((0, facts.num_channels), np.float32), last=True))
+    wanted = max(1, (2 * facts.num_samples * MODEL_RATE_HZ + facts.rate_hz) // (2 * facts.rate_hz))
+    if written < wanted:
+        write(np.zeros((wanted - written, facts.num_channels), np.float32))
+    file.flush()
+    return _Spool(
+        file=file,
+        num_channels=facts.num_channels,
+        num_samples=wanted,
+        source_samples=facts.num_samples,
+        sample_rate_hz=facts.rate_hz,
+        codec=first.codec,
+        container=first.container,
+        recording_id=facts.recording_id,
+        peak=peak,
+        silent=facts.silent,
+    )
+
+
+def _canonical_blocks(spool: _Spool, layout: Layout) -> Iterator[Channels]:
+    for block in spool.blocks(_WRITE):
+        chosen = mix_down(block, layout) if layout.layout is ChannelLayout.ROOM else block[:, list(layout.kept)]
+        yield chosen if spool.peak <= 1 else np.clip(chosen / np.float32(spool.peak), -1, 1)
