@@ -6,17 +6,18 @@ M. Bain et al., WhisperX, INTERSPEECH 2023.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from voxdata.backends.weights import locate, revision
+from voxdata.backends.whisper_decoding import MARGIN_MS, SHORTEST_MS, STEP_MS, SURE, WindowDecoder
 from voxdata.errors import BackendError
 from voxdata.identity import ModelRef
-from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.ports import SpeechRequest
 from voxdata.segment import Segment, union
-from voxdata.utterance import Transcript, Word
+from voxdata.sound import cut_sound, duration_ms
+from voxdata.utterance import Passage, Transcript, Word
 
 PACKAGED: dict[str, dict[str, tuple[str, ...]]] = {
     "packaged-base": {
@@ -47,7 +48,7 @@ class WhisperTranscriber:
         model: "packaged-base" (multilingual), "packaged-tiny.en" (English), or a faster-whisper size, hub id or folder.
         language: BCP 47 primary subtag; None detects it from the speech.
         beam_size: 1 is greedy.
-        threads: CPU threads.
+        threads: CPU threads; one a process is cheapest, and several processes use several cores.
         compute_type: Of CTranslate2, such as "int8" or "float16".
         device: "auto", "cpu" or "cuda".
         cache_dir: Where hub downloads go.
@@ -62,7 +63,7 @@ class WhisperTranscriber:
         model: str = "packaged-base",
         language: str | None = None,
         beam_size: int = 1,
-        threads: int = 2,
+        threads: int = 1,
         compute_type: str = "int8",
         device: str = "auto",
         cache_dir: str | None = None,
@@ -74,7 +75,7 @@ class WhisperTranscriber:
         self._compute_type = compute_type
         self._device = device
         self._cache_dir = cache_dir
-        self._whisper: Any = None
+        self._decoder: WindowDecoder | None = None
 
     @property
     def model(self) -> ModelRef:
@@ -84,70 +85,68 @@ class WhisperTranscriber:
         return ModelRef(
             name=f"whisper/{self._name}",
             revision=revision(*parts) if packaged else self._name,
-            params={"language": self._language, "beam_size": self._beam_size, "compute_type": self._compute_type},
+            params={
+                "language": self._language,
+                "beam_size": self._beam_size,
+                "compute_type": self._compute_type,
+                "input_ms": [SHORTEST_MS, STEP_MS, MARGIN_MS],
+            },  # fmt: skip
         )
 
-    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
-        """See `Transcriber.transcribe`. The language is detected from the first 30 s of speech, wherever that is."""
-        end_ms = len(samples) * 1000 // MODEL_RATE_HZ
-        inside = [Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms)) for s in speech if s.start_ms < end_ms]
+    def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
+        """See `Transcriber.transcribe`.
+
+        The language is detected in each window of at most 28 s, unless one is given; an unsure window takes that of most others.
+        """
+        return [self._transcribe(request) for request in requests]
+
+    def _transcribe(self, request: SpeechRequest) -> Transcript:
+        end_ms = duration_ms(request.sound)
+        inside = [Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms)) for s in request.speech if s.start_ms < end_ms]
         spoken = union(inside)
         if not spoken:
-            return Transcript(language="und", language_probability=0.0, words=(), model=self.model)
-        whisper = self._load()
-        language, probability = self._detect_language(whisper, samples, spoken)
-        words: list[Word] = []
+            return Transcript(passages=(), words=(), model=self.model)
+        decoder = self._load()
+        heard: list[tuple[list[Word], Passage]] = []
+        unsure: list[Segment] = []
         for window in cut_windows(spoken, end_ms=end_ms):
-            words += self._transcribe_window(whisper, samples, window, language=language)
-        kept = tuple(w for w in words if any(_near(w.segment, s) for s in spoken))
-        return Transcript(language=language, language_probability=probability, words=kept, model=self.model)
+            listened = decoder.listen(cut_sound(request.sound, window).read())
+            if self._language is None and listened.probability < SURE:
+                unsure.append(window)
+            else:
+                heard.append(decoder.decode(listened, window, language=self._language or listened.language))
+        common = common_language([passage for _, passage in heard])
+        for window in unsure:
+            listened = decoder.listen(cut_sound(request.sound, window).read())
+            heard.append(decoder.decode(listened, window, language=common or listened.language))
+        heard.sort(key=lambda pair: pair[1].segment)
+        kept = tuple(w for words, _ in heard for w in words if any(_near(w.segment, s) for s in spoken))
+        return Transcript(passages=tuple(passage for _, passage in heard), words=kept, model=self.model)
 
-    def _detect_language(self, whisper: Any, samples: Samples, spoken: Sequence[Segment]) -> tuple[str, float]:
-        if self._language is not None:
-            return self._language, 1.0
-        if not whisper.model.is_multilingual:
-            return "en", 1.0
-        heard = np.concatenate([_cut(samples, s) for s in spoken])[: 30 * MODEL_RATE_HZ]
-        language, probability, _ = whisper.detect_language(heard)
-        return str(language), float(probability)
+    def loaded_model(self) -> Any:
+        """The `faster_whisper.WhisperModel` underneath, loaded; for comparisons with the library itself."""
+        return self._load().whisper
 
-    def _transcribe_window(self, whisper: Any, samples: Samples, window: Segment, *, language: str) -> list[Word]:
-        segments, _ = whisper.transcribe(
-            _cut(samples, window),
-            language=language,
-            beam_size=self._beam_size,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            word_timestamps=True,
-            vad_filter=False,
-        )
-        words = []
-        for segment in segments:
-            for word in segment.words or ():
-                start = min(window.start_ms + max(0, round(word.start * 1000)), window.end_ms - 1)
-                end = min(max(window.start_ms + round(word.end * 1000), start + 1), window.end_ms)
-                words.append(Word(text=word.word, segment=Segment(start_ms=start, end_ms=end), probability=float(word.probability)))
-        return words
-
-    def _load(self) -> Any:
-        if self._whisper is None:
+    def _load(self) -> WindowDecoder:
+        if self._decoder is None:
             from faster_whisper import WhisperModel  # type: ignore[import-untyped]
 
-            options = {"device": self._device, "compute_type": self._compute_type, "cpu_threads": self._threads}
+            options: dict[str, Any] = {"device": self._device, "compute_type": self._compute_type, "cpu_threads": self._threads}
             packaged = PACKAGED.get(self._name)
             try:
                 if packaged is not None:
                     # Assembled in memory: the packaged model comes in parts, and nothing is to be written.
                     files = {file: b"".join(locate(part).read_bytes() for part in parts) for file, parts in packaged.items()}
-                    self._whisper = WhisperModel(self._name, files=files, **options)
+                    whisper = WhisperModel(self._name, files=files, **options)
                 else:
-                    self._whisper = WhisperModel(self._name, download_root=self._cache_dir, **options)
+                    whisper = WhisperModel(self._name, download_root=self._cache_dir, **options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise BackendError(
                     f"transcription model {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); "
                     f"use {' or '.join(PACKAGED)}, or check the name, the folder and the network"
                 ) from error
-        return self._whisper
+            self._decoder = WindowDecoder(whisper, beam_size=self._beam_size, full_windows=whisper.model.device == "cuda")
+        return self._decoder
 
 
 def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WINDOW_MS, gap_ms: int = GAP_MS) -> list[Segment]:
@@ -178,10 +177,14 @@ def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WIND
     return roomy
 
 
+def common_language(passages: Sequence[Passage]) -> str | None:
+    """The language of most of the surely heard speech; None when there is none."""
+    votes: Counter[str] = Counter()
+    for passage in passages:
+        votes[passage.language] += passage.segment.duration_ms
+    return max(sorted(votes), key=lambda name: votes[name], default=None)
+
+
 def _near(word: Segment, speech: Segment) -> bool:
     gap_ms = max(word.start_ms - speech.end_ms, speech.start_ms - word.end_ms)
     return gap_ms <= TOLERANCE_MS
-
-
-def _cut(samples: Samples, segment: Segment) -> Samples:
-    return samples[segment.start_ms * MODEL_RATE_HZ // 1000 : segment.end_ms * MODEL_RATE_HZ // 1000]

@@ -1,0 +1,39 @@
+"""How far two texts differ, by the field's own libraries: jiwer for the distance, Whisper's normalisers for what does not count."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+"""Languages written without spaces: characters are compared, not words."""
+
+
+def error_rate(reference: str, hypothesis: str, language: str) -> float | None:
+    """Word error rate, or character error rate in scripts without spaces, after normalisation.
+
+    Args:
+        language: BCP 47 primary subtag.
+
+    Returns:
+        0 for equal texts, above 1 when the hypothesis adds much; None when the reference holds nothing to compare.
+    """
+    import jiwer
+
+    normalise = _normaliser(language)
+    wanted, heard = normalise(reference).strip(), normalise(hypothesis).strip()
+    if language in UNSPACED:
+        wanted, heard = wanted.replace(" ", ""), heard.replace(" ", "")
+        return round(float(jiwer.cer(wanted, heard)), 4) if wanted else None
+    return round(float(jiwer.wer(wanted, heard)), 4) if wanted else None
+
+
+@lru_cache
+def _normaliser(language: str) -> Any:
+    if language == "en":
+        from whisper_normalizer.english import EnglishTextNormalizer  # type: ignore[import-untyped]
+
+        return EnglishTextNormalizer()
+    from whisper_normalizer.basic import BasicTextNormalizer  # type: ignore[import-untyped]
+
+    return BasicTextNormalizer()
