@@ -133,25 +133,16 @@ def prelabel(
         summary = _run(workspace, "prelabel")
         _print(summary) if as_json else _table("prelabel", [summary])
         return
-    from flows.prelabel import plan_prelabel
-    from flows.wiring import build_diarizer, build_labelers, build_transcriber
+    from flows.models import build_models, labeler_specs
+    from flows.prelabel_plan import plan_prelabel, plan_rows
 
-    found = plan_prelabel(
-        workspace,
-        diarizer=build_diarizer(workspace),
-        transcriber=build_transcriber(workspace),
-        labelers=build_labelers(workspace),
-    )
-    rows: list[dict[str, object]] = [
-        {"work": "diarize, transcribe, label", "subject": p.stored.uri, "why": p.reason, "seconds": p.stored.recording.duration_ms / 1000}
-        for p in found.recordings
-    ]
-    rows += [
-        {"work": f"propose {scheme}", "subject": f"{count} utterances", "why": "not labelled by the present model", "seconds": None}
-        for scheme, count in found.relabel.items()
-        if count
-    ]
-    _print(rows) if as_json else _table("pending", rows)
+    rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
+    if as_json:
+        _print(rows)
+        return
+    _table("pending", [{name: value for name, value in row.items() if name != "subjects"} for row in rows])
+    total = sum(float(str(row["work_minutes"])) for row in rows)
+    _tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
 
 
 @app.command()

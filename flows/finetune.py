@@ -10,17 +10,18 @@ from time import monotonic
 
 from prefect import flow
 
-from flows.prelabel import load_clips
+from flows.models import build_labelers
 from flows.say import tell
 from flows.steps import call, show_table, step
-from flows.wiring import build_labeler
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.launcher import LocalLauncher
+from voxdata.canonical import open_canonical
 from voxdata.dataset import Example, Split
 from voxdata.errors import TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
+from voxdata.prelabel import make_clips
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
 from warehouse.export import write_version_manifest
@@ -37,7 +38,7 @@ def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[E
     answers: dict[str, dict[str, float]] = {}
     for audio_file in sorted({example.audio_file for example in examples}):
         utterances = [_utterance(example) for example in examples if example.audio_file == audio_file]
-        clips = load_clips(workspace, audio_file, utterances)
+        clips = make_clips(utterances, open_canonical(workspace.audio_dir / audio_file))
         for clip, distribution in zip(clips, labeler.label(clips), strict=True):
             answers[clip.utterance_id] = dict(distribution)
     return answers
@@ -77,7 +78,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     if done and not force:
         say(f"train: {scheme} on {version.ref} was trained before: run {done[-1].training_id[:8]}")
         return done[-1]
-    incumbent = build_labeler(workspace, scheme)
+    incumbent = build_labelers(workspace)[scheme]
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
     output.mkdir(parents=True, exist_ok=True)

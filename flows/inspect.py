@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from flows.models import build_models, labeler_specs
 from flows.settings import default_settings, find_workspace, read_environment
-from flows.wiring import build_cold_start, build_diarizer, build_labelers, build_transcriber
 from flows.workspace import Workspace, open_workspace
-from voxdata.audio import canonicalise, decode_audio
+from voxdata.canonical import open_canonical
+from voxdata.canonicalise import canonicalise
 from voxdata.errors import ConfigError
-from voxdata.prelabel import Prelabels
-from voxdata.prelabel import prelabel as prelabel_channels
+from voxdata.identity import ModelRef
+from voxdata.prelabel import RecordingWork, run_stages
 from voxdata.recording import Recording
 from voxdata.rttm import encode_rttm
 from voxdata.srt import encode_srt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What the models say about one file.
+
+    Attributes:
+        models: Stage -> what ran.
+    """
+
+    recording: Recording
+    work: RecordingWork
+    models: Mapping[str, ModelRef]
 
 
 def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) -> str:
@@ -35,24 +50,21 @@ def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) ->
     Raises:
         AudioError: The file gives no usable audio; the message says why.
     """
-    decoded = decode_audio(file)
-    recording, samples = canonicalise(decoded)
     workspace = _find(directory, explicit=explicit)
-    if workspace.warehouse_path.exists():
-        labelers = build_labelers(workspace)
-    else:
-        labelers = {scheme.name: build_cold_start(workspace, scheme.name) for scheme in workspace.schemes}
-    found = prelabel_channels(
-        recording.recording_id,
-        [samples[:, channel] for channel in range(samples.shape[1])],
-        source_rate_hz=recording.sample_rate_hz,
-        diarizer=build_diarizer(workspace),
-        transcriber=build_transcriber(workspace),
-        labelers=labelers,
-        pause_ms=workspace.settings.utterance.pause_ms,
-        max_ms=workspace.settings.utterance.max_ms,
-    )
-    return FORMATS[output](file, recording, found)
+    models = build_models(workspace, labeler_specs(workspace))
+    specs = models.specs(scheme_versions=workspace.scheme_versions)
+    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
+        target = Path(folder) / "canonical.flac"
+        recording = canonicalise(file, lambda _: target).recording
+        work = RecordingWork(
+            recording_id=recording.recording_id,
+            sounds=open_canonical(target),
+            source_rate_hz=recording.sample_rate_hz,
+            wanted=frozenset(spec.name for spec in specs),
+        )
+        run_stages([work], models)
+    ran = {spec.name: spec.model for spec in specs if spec.model is not None}
+    return FORMATS[output](file, Inspected(recording=recording, work=work, models=ran))
 
 
 def _find(directory: Path, *, explicit: bool) -> Workspace:
@@ -64,7 +76,8 @@ def _find(directory: Path, *, explicit: bool) -> Workspace:
     return Workspace(root=directory, settings=default_settings(), secrets=read_environment(), run_id="inspect")
 
 
-def _as_json(file: Path, recording: Recording, found: Prelabels) -> str:
+def _as_json(file: Path, inspected: Inspected) -> str:
+    recording, found = inspected.recording, inspected.work
     labels: dict[str, dict[str, object]] = {}
     for p in found.predictions:
         labels.setdefault(p.utterance_id, {})[p.scheme] = {
@@ -74,7 +87,7 @@ def _as_json(file: Path, recording: Recording, found: Prelabels) -> str:
     value = {
         "file": str(file),
         "recording": {**asdict(recording), "duration_ms": recording.duration_ms},
-        "models": {stage: {"name": m.name, "revision": m.revision} for stage, m in found.models.items()},
+        "models": {stage: {"name": m.name, "revision": m.revision} for stage, m in inspected.models.items()},
         "turns": [
             {"channel": t.channel, "speaker": t.speaker, "start_ms": t.segment.start_ms, "end_ms": t.segment.end_ms} for t in found.turns
         ],
@@ -86,6 +99,11 @@ def _as_json(file: Path, recording: Recording, found: Prelabels) -> str:
                     {"text": w.text, "start_ms": w.segment.start_ms, "end_ms": w.segment.end_ms, "probability": round(w.probability, 4)}
                     for w in u.words
                 ],
+                "marks": list(u.marks),
+                "private": [
+                    {"kind": p.kind, "start": p.start, "end": p.end, "start_ms": p.segment.start_ms, "end_ms": p.segment.end_ms}
+                    for p in found.private.get(u.utterance_id, ())
+                ],
                 "quality": asdict(found.quality[u.utterance_id]),
                 "labels": labels.get(u.utterance_id, {}),
             }
@@ -95,7 +113,8 @@ def _as_json(file: Path, recording: Recording, found: Prelabels) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _as_table(file: Path, recording: Recording, found: Prelabels) -> str:
+def _as_table(file: Path, inspected: Inspected) -> str:
+    recording, found = inspected.recording, inspected.work
     proposals: dict[str, list[str]] = {}
     weak = False
     for p in found.predictions:
@@ -118,10 +137,10 @@ def _as_table(file: Path, recording: Recording, found: Prelabels) -> str:
     return out.getvalue()
 
 
-FORMATS: dict[str, Callable[[Path, Recording, Prelabels], str]] = {
+FORMATS: dict[str, Callable[[Path, Inspected], str]] = {
     "table": _as_table,
     "json": _as_json,
-    "rttm": lambda file, _, found: encode_rttm(found.turns, uri=file.stem),
-    "srt": lambda _file, _recording, found: encode_srt(found.utterances),
+    "rttm": lambda file, inspected: encode_rttm(inspected.work.turns, uri=file.stem),
+    "srt": lambda _, inspected: encode_srt(inspected.work.utterances),
 }
 """Output format -> how to write it."""

@@ -1,28 +1,39 @@
-"""Pre-label: who spoke when, what was said, how good the audio is, and a proposal under each scheme."""
+"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal under each scheme."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import psutil
 from prefect import flow
 
+from flows.models import LabelerSpec, build_models, labeler_specs
+from flows.prelabel_plan import PlannedRecording, PrelabelPlan, plan_prelabel
+from flows.prelabel_store import store_outcome
+from flows.prelabel_work import Failure, Outcome, Unit, run_unit
 from flows.say import tell
 from flows.steps import call, show_table, step
-from flows.wiring import build_diarizer, build_labelers, build_transcriber
+from flows.voices import link_voices
+from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.audio import read_clip
-from voxdata.errors import AudioError, BackendError, DropReason
-from voxdata.label import Prediction
-from voxdata.ports import Clip, Diarizer, Labeler, Transcriber
-from voxdata.prelabel import prelabel as prelabel_channels
-from voxdata.prelabel import prelabel_key
-from voxdata.utterance import Utterance
-from warehouse.labels import add_predictions, predicted_ids
-from warehouse.ledger import record_drop
-from warehouse.recordings import PendingRecording, StoredRecording, list_recordings, pending_prelabel
-from warehouse.utterances import list_utterances, store_prelabels
+from voxdata.canonical import open_canonical
+from voxdata.errors import AudioError, WorkerError
+from voxdata.identity import canonical_json, digest
+from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
+from voxdata.prelabel import Models, RecordingWork
+from voxdata.sound import duration_ms
+from warehouse.stages import reuse_results
+from warehouse.utterances import list_cut, list_transcripts, list_turns
+
+WORKER_BYTES = 3 << 30
+"""What a worker with its models may come to hold; bounds how many are started."""
+
+START_S = 180.0
+"""Granted to a worker for importing and loading models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,160 +41,164 @@ class PrelabelSummary:
     """What a pre-labelling did.
 
     Attributes:
-        recordings: Recordings diarized and transcribed.
-        dropped: Recordings that failed or held no speech; the ledger says why.
+        recordings: Recordings with something to run.
+        failed: Recordings that did not get through; the ledger says why.
+        utterances: New utterances.
         predictions: New proposals, over all schemes.
+        reused: Earlier results that hold again.
+        audio_minutes: Audio of `recordings`.
     """
 
     recordings: int = 0
-    dropped: int = 0
+    failed: int = 0
+    utterances: int = 0
     predictions: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrelabelPlan:
-    """What a pre-labelling would do, and why.
-
-    Attributes:
-        recordings: To be diarized and transcribed, each "new" (never done) or "stale" (done by another model or setting).
-        relabel: Scheme -> utterances of finished recordings that its present model has not labelled.
-        key: Identity of diarizer, transcriber and their settings.
-    """
-
-    recordings: tuple[PendingRecording, ...]
-    relabel: dict[str, int]
-    key: str
-
-
-def plan_prelabel(workspace: Workspace, *, diarizer: Diarizer, transcriber: Transcriber, labelers: dict[str, Labeler]) -> PrelabelPlan:
-    """List what is pending; runs nothing."""
-    key = _key(workspace, diarizer, transcriber)
-    with workspace.warehouse() as con:
-        utterances = {u.utterance_id for u in list_utterances(con)}
-        done = {
-            name: predicted_ids(con, scheme=name, scheme_version=workspace.scheme_versions[name], model_key=labeler.model.key)
-            for name, labeler in labelers.items()
-        }
-        return PrelabelPlan(
-            recordings=tuple(pending_prelabel(con, key=key)),
-            relabel={name: len(utterances - ids) for name, ids in done.items()},
-            key=key,
-        )
-
-
-def _key(workspace: Workspace, diarizer: Diarizer, transcriber: Transcriber) -> str:
-    return prelabel_key(diarizer, transcriber, {}, workspace.settings.utterance.model_dump())
-
-
-@step("prelabel-recording")
-def prelabel_recording(workspace: Workspace, stored: StoredRecording, diarizer: Diarizer, transcriber: Transcriber) -> int:
-    """Diarize and transcribe one recording and store the result.
-
-    Returns:
-        The number of utterances; 0 when it went to the ledger.
-    """
-    recording, key = stored.recording, _key(workspace, diarizer, transcriber)
-    cutting = workspace.settings.utterance
-    try:
-        path = workspace.audio_dir / stored.audio_file
-        channels = [read_clip(path, channel=channel) for channel in range(recording.canonical_channels)]
-        result = prelabel_channels(
-            recording.recording_id,
-            channels,
-            source_rate_hz=recording.sample_rate_hz,
-            diarizer=diarizer,
-            transcriber=transcriber,
-            labelers={},
-            pause_ms=cutting.pause_ms,
-            max_ms=cutting.max_ms,
-        )
-        reason, detail = DropReason.NO_SPEECH, "the diarizer heard nobody"
-    except (AudioError, BackendError) as error:
-        result, reason, detail = None, getattr(error, "reason", DropReason.FAILED), str(error)
-    with workspace.warehouse() as con:
-        if result is not None:
-            store_prelabels(con, result, key=key, scheme_versions=workspace.scheme_versions, run_id=workspace.run_id)
-        if result is None or not result.utterances:
-            record_drop(
-                con, stage="prelabel", subject=stored.uri, reason=reason, detail=detail,
-                recording_id=recording.recording_id, key=key, run_id=workspace.run_id,
-            )  # fmt: skip
-            return 0
-        return len(result.utterances)
-
-
-def load_clips(workspace: Workspace, audio_file: str, utterances: Sequence[Utterance]) -> list[Clip]:
-    """Cut the utterances of one recording as labelers see them."""
-    path = workspace.audio_dir / audio_file
-    return [
-        Clip(
-            utterance_id=u.utterance_id,
-            speaker=f"{u.recording_id}:{u.channel}:{u.speaker}",
-            samples=read_clip(path, channel=u.channel, segment=u.segment),
-            text=u.text,
-            language=u.language,
-        )
-        for u in utterances
-    ]
-
-
-@step("label-recording")
-def label_recording(workspace: Workspace, stored: StoredRecording, labelers: dict[str, Labeler]) -> int:
-    """Propose a label for every utterance of one recording that the present models have not seen.
-
-    Returns:
-        New predictions.
-    """
-    with workspace.warehouse() as con:
-        utterances = list_utterances(con, [stored.recording.recording_id])
-        missing = [
-            name
-            for name, labeler in labelers.items()
-            if {u.utterance_id for u in utterances}
-            - predicted_ids(con, scheme=name, scheme_version=workspace.scheme_versions[name], model_key=labeler.model.key)
-        ]
-    if not missing:
-        return 0
-    clips = load_clips(workspace, stored.audio_file, utterances)
-    predictions = [
-        Prediction(utterance_id=clip.utterance_id, scheme=name, distribution=distribution, model=labelers[name].model)
-        for name in missing
-        for clip, distribution in zip(clips, labelers[name].label(clips), strict=True)
-    ]
-    with workspace.warehouse() as con:
-        return add_predictions(con, predictions, scheme_versions=workspace.scheme_versions, run_id=workspace.run_id)
+    reused: int = 0
+    audio_minutes: float = 0.0
 
 
 def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     """Do all pending pre-labelling; interrupted at any point, the next run goes on where this one stopped."""
-    diarizer, transcriber, labelers = build_diarizer(workspace), build_transcriber(workspace), build_labelers(workspace)
-    plan = plan_prelabel(workspace, diarizer=diarizer, transcriber=transcriber, labelers=labelers)
-    done = dropped = 0
-    for number, pending in enumerate(plan.recordings, start=1):
-        found = call(prelabel_recording, workspace, pending.stored, diarizer, transcriber)
-        done, dropped = (done + 1, dropped) if found else (done, dropped + 1)
-        say(f"prelabel: {number}/{len(plan.recordings)} {Path(pending.stored.uri).name}: {found} utterances")
+    specs = labeler_specs(workspace)
+    models = build_models(workspace, specs)
+    plan = plan_prelabel(workspace, models)
     with workspace.warehouse() as con:
-        stored = list_recordings(con)
-    predictions = sum(call(label_recording, workspace, recording, labelers) for recording in _with_unlabelled(workspace, stored, labelers))
-    summary = PrelabelSummary(recordings=done, dropped=dropped, predictions=predictions)
-    say(f"prelabel: {done} recordings, {predictions} proposals by " + ", ".join(f"{n}: {x.model.name}" for n, x in labelers.items()))
+        again = {(r.stored.recording.recording_id, stage, plan.keys[stage]) for r in plan.recordings for stage in r.again}
+        summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
+    progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
+    for unit, outcomes in run_units(workspace, make_units(workspace, plan, models, specs)):
+        part = call(store_unit, workspace, plan, models, outcomes)
+        summary = PrelabelSummary(**{name: getattr(summary, name) + getattr(part, name) for name in PrelabelSummary.__slots__})
+        progress.advance(unit, summary)
+    link_voices(workspace, say=say)
+    named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
+    say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     return summary
 
 
-def _with_unlabelled(workspace: Workspace, stored: Sequence[StoredRecording], labelers: dict[str, Labeler]) -> list[StoredRecording]:
+def make_units(workspace: Workspace, plan: PrelabelPlan, models: Models, specs: Mapping[str, LabelerSpec]) -> Iterator[Unit]:
+    """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for."""
+    pending = {r.stored.recording.recording_id: r for r in plan.pending}
+    sizes = {name: r.stored.recording.duration_ms for name, r in pending.items()}
+    settings_key = digest("settings", canonical_json(workspace.settings.model_dump(mode="json")))
+    for names in pack_units(sizes, limit=round(workspace.settings.prelabel.batch_minutes * 60_000)):
+        works = [_make_work(workspace, pending[name], plan, models) for name in names]
+        yield Unit(root=str(workspace.root), labelers=tuple(sorted(specs.items())), settings_key=settings_key, works=tuple(works))
+
+
+def _make_work(workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models) -> RecordingWork:
+    """One recording with the results that its wanted stages read."""
+    recording, wanted, keys = planned.stored.recording, planned.wanted, plan.keys
+    try:
+        sounds = open_canonical(workspace.audio_dir / planned.stored.audio_file)
+    except AudioError:
+        sounds = []  # the worker's attempt to read it is what goes to the ledger
+    work = RecordingWork(recording_id=recording.recording_id, sounds=tuple(sounds), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
     with workspace.warehouse() as con:
-        utterances = list_utterances(con)
-        done = {
-            name: predicted_ids(con, scheme=name, scheme_version=workspace.scheme_versions[name], model_key=labeler.model.key)
-            for name, labeler in labelers.items()
-        }
-    wanted = {u.recording_id for u in utterances if any(u.utterance_id not in ids for ids in done.values())}
-    return [recording for recording in stored if recording.recording.recording_id in wanted]
+        if DIARIZE not in wanted and wanted & {TRANSCRIBE, SECOND_OPINION, CUT, MEASURE}:
+            work.turns = tuple(list_turns(con, recording.recording_id, key=keys[DIARIZE]))
+        if TRANSCRIBE not in wanted and CUT in wanted:
+            work.transcripts = list_transcripts(con, recording.recording_id, key=keys[TRANSCRIBE], model=models.transcriber.model)
+        if SECOND_OPINION in keys and SECOND_OPINION not in wanted and MEASURE in wanted and models.second_transcriber is not None:
+            second = models.second_transcriber.model
+            work.second_transcripts = list_transcripts(con, recording.recording_id, key=keys[SECOND_OPINION], model=second)
+        if CUT not in wanted and (wanted & {MEASURE, SCAN} or any(stage.startswith(LABEL) for stage in wanted)):
+            work.utterances = tuple(list_cut(con, recording.recording_id, key=keys[CUT]))
+    return work
+
+
+def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
+    """Have units worked on as [prelabel] says, and give back each as it is done, in any order."""
+    if workspace.settings.prelabel.runner != "process":
+        from flows.cluster import run_on_cluster
+
+        yield from run_on_cluster(workspace, units)
+        return
+    first = next(units, None)
+    if first is None:
+        return
+    workers = count_workers(workspace)
+    with WorkerPool(workers=workers) as pool:
+        running: dict[Future[list[Outcome]], Unit] = {}
+        queue: list[Unit] = [first]
+        while queue or running:
+            while len(running) < 2 * workers and (unit := queue.pop() if queue else next(units, None)) is not None:
+                running[pool.submit(run_unit, unit, timeout_s=_patience_s(workspace, unit))] = unit
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                unit = running.pop(future)
+                try:
+                    yield unit, result_of(future)
+                except WorkerError as error:
+                    if len(unit.works) == 1:
+                        yield unit, [_killed(unit.works[0], error)]
+                    else:
+                        # Which of them killed the worker is found by running each in turn.
+                        queue += [replace(unit, works=(work,)) for work in reversed(unit.works)]
+
+
+def _killed(work: RecordingWork, error: WorkerError) -> Outcome:
+    stage = next((stage for stage in _ORDER if stage in work.wanted), min(work.wanted))
+    detail = f"{error}; it rests until the model, its settings or its version change"
+    return Outcome(work=work, failure=Failure(stage=stage, reason=error.reason, detail=detail))
+
+
+_ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)
+
+
+def count_workers(workspace: Workspace) -> int:
+    """[prelabel] workers; 0 is one a core, as far as memory allows."""
+    wanted = workspace.settings.prelabel.workers
+    if wanted:
+        return wanted
+    return max(1, min(count_cores(), psutil.virtual_memory().available // WORKER_BYTES))
+
+
+def _patience_s(workspace: Workspace, unit: Unit) -> float:
+    seconds = sum(duration_ms(sound) for work in unit.works for sound in work.sounds) / 1000
+    return START_S + workspace.settings.prelabel.patience * seconds
+
+
+@step("prelabel-unit")
+def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]) -> PrelabelSummary:
+    """Store what became of a unit: results and failures, a transaction a recording."""
+    stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
+    summary = PrelabelSummary()
+    with workspace.warehouse() as con:
+        for outcome in outcomes:
+            recording = stored[outcome.work.recording_id]
+            store_outcome(con, workspace, plan, models, recording, outcome)
+            summary = replace(
+                summary,
+                recordings=summary.recordings + 1,
+                failed=summary.failed + (outcome.failure is not None),
+                utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
+                predictions=summary.predictions + sum(f"{LABEL}{p.scheme}" in outcome.seconds for p in outcome.work.predictions),
+                audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,
+            )
+    return summary
+
+
+class _Progress:
+    """Tells how far the work is, how fast it goes and how long it will take."""
+
+    def __init__(self, *, total_ms: int, say: Say) -> None:
+        self._total_ms, self._say, self._done_ms, self._began = total_ms, say, 0, time.monotonic()
+
+    def advance(self, unit: Unit, summary: PrelabelSummary) -> None:
+        """A unit is done."""
+        self._done_ms += sum(duration_ms(work.sounds[0]) for work in unit.works if work.sounds)
+        seconds = max(time.monotonic() - self._began, 1e-3)
+        rate = self._done_ms / 1000 / seconds
+        left_s = (self._total_ms - self._done_ms) / 1000 / rate if rate else 0.0
+        self._say(
+            f"prelabel: {summary.recordings} recordings, {self._done_ms / 60_000:.1f} of {self._total_ms / 60_000:.1f} min of audio, "
+            f"{rate:.1f}x real time, {left_s / 60:.1f} min left, {summary.failed} failed"
+        )
 
 
 @flow(name="prelabel", flow_run_name="prelabel", validate_parameters=False, log_prints=True)
-def prelabel(root: str) -> dict[str, int]:
+def prelabel(root: str) -> dict[str, float]:
     """Pre-label whatever is pending in the workspace at `root`."""
     return asdict(prelabel_pending(open_workspace(Path(root)), say=tell))

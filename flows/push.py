@@ -1,25 +1,30 @@
-"""Push: put clips with their proposals into Label Studio, each once."""
+"""Push: put clips with their proposals into Label Studio, each once, without the personal data in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prefect import flow
 
+from flows.models import build_labelers
 from flows.say import tell
 from flows.steps import call, show_table, step
-from flows.wiring import build_labelers, build_queue
+from flows.wiring import build_queue
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.audio import read_clip, write_clip_wav
+from voxdata.canonical import read_clip, write_clip_wav
 from voxdata.errors import DropReason
 from voxdata.identity import digest
 from voxdata.label import Prediction
 from voxdata.ports import AnnotationQueue, QueueEntry
+from voxdata.privacy import PrivateSpan, hidden_parts, mask_file_name, mask_text, masking_key, mute
+from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
 from warehouse.labels import list_predictions, pushed_keys, record_pushes
 from warehouse.ledger import record_drop
+from warehouse.privacy import list_private_spans
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
@@ -32,36 +37,66 @@ class PushSummary:
 
     Attributes:
         pushed: Newly in Label Studio.
-        already_there: Found there though the warehouse did not know (an earlier push died half-way).
+        already_there: Found there though the warehouse did not know (an earlier push died half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
-        unchanged: Were there with the newest proposals.
+        replaced: Were there with another text or clip; Label Studio shows the new one now.
+        unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
+        not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
     """
 
     pushed: int = 0
     already_there: int = 0
     predictions_added: int = 0
+    replaced: int = 0
     unchanged: int = 0
     too_short: int = 0
+    not_scanned: int = 0
 
 
-def predictions_key(predictions: tuple[Prediction, ...]) -> str:
-    """Identity of a set of proposals: which models made them."""
-    return digest(*sorted(f"{p.scheme}={p.model.key}" for p in predictions))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One clip on its way out.
+
+    Attributes:
+        hidden: (kind, characters) of the text that the annotators do not see.
+        muted: Stretches of the recording that they do not hear.
+    """
+
+    entry: QueueEntry
+    utterance: Utterance
+    hidden: tuple[tuple[str, str], ...] = ()
+    muted: tuple[Segment, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Identity of what leaves: proposals, text and clip."""
+        proposals = sorted(f"{p.scheme}={p.model.key}" for p in self.entry.predictions)
+        return digest(self.entry.text, self.entry.audio_file, *proposals)
 
 
 @step("push-batch")
-def push_batch(workspace: Workspace, queue: AnnotationQueue, project_id: int, entries: list[QueueEntry]) -> PushSummary:
+def push_batch(workspace: Workspace, queue: AnnotationQueue, project_id: int, batch: list[Outgoing]) -> PushSummary:
     """Push some clips and record that they are there."""
-    result = queue.push(entries)
-    keys = {entry.utterance_id: predictions_key(entry.predictions) for entry in entries}
+    result = queue.push([going.entry for going in batch])
     with workspace.warehouse() as con:
-        record_pushes(con, project_id=project_id, pushed=keys, run_id=workspace.run_id)
-    return PushSummary(pushed=len(result.pushed), already_there=len(result.already_there), predictions_added=len(result.predictions_added))
+        record_pushes(
+            con,
+            project_id=project_id,
+            pushed={going.entry.utterance_id: going.key for going in batch},
+            hidden={going.entry.utterance_id: going.hidden for going in batch},
+            run_id=workspace.run_id,
+        )
+    return PushSummary(
+        pushed=len(result.pushed),
+        already_there=len(result.already_there),
+        predictions_added=len(result.predictions_added),
+        replaced=len(result.replaced),
+    )
 
 
 def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
-    """Push every utterance that Label Studio lacks, or whose proposals are newer than those it has."""
+    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip."""
     queue = build_queue(workspace)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     with workspace.warehouse() as con:
@@ -69,7 +104,8 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
         utterances = list_utterances(con)
         proposals = {name: list_predictions(con, scheme=name, model_key=model.key) for name, model in models.items()}
         there = pushed_keys(con, project_id=queue.project_id)
-        wanted = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
+        private = list_private_spans(con) if workspace.settings.privacy.mask else None
+        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
         short = [u for u in utterances if u.segment.duration_ms < workspace.settings.utterance.min_ms]
         for u in short:
             record_drop(
@@ -77,40 +113,95 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
                 detail="shorter than [utterance] min_ms", value=u.segment.duration_ms,
                 threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
             )  # fmt: skip
-    entries = [_entry(workspace, recordings[u.recording_id], u, proposals) for u in wanted]
-    pending = [entry for entry in entries if there.get(entry.utterance_id) != predictions_key(entry.predictions)]
-    by_id = {u.utterance_id: u for u in wanted}
-    total = PushSummary(unchanged=len(entries) - len(pending), too_short=len(short))
+    leaving = prepare(long, recordings, proposals, private=private)
+    pending = [going for going in leaving if there.get(going.entry.utterance_id) != going.key]
+    total = PushSummary(unchanged=len(leaving) - len(pending), too_short=len(short), not_scanned=len(long) - len(leaving))
     for start in range(0, len(pending), BATCH_SIZE):
         batch = pending[start : start + BATCH_SIZE]
-        for entry in batch:
-            _cut_clip(workspace, recordings, by_id[entry.utterance_id], entry)
+        for going in batch:
+            _cut_clip(workspace, recordings, going)
         part = call(push_batch, workspace, queue, queue.project_id, batch)
         total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
         say(f"push: {start + len(batch)}/{len(pending)} clips")
-    say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.unchanged} unchanged")
+    remove_other_clips(workspace.media_dir, [going.entry for going in leaving])
+    say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
+    if total.not_scanned:
+        say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
     show_table("push", [asdict(total)], description="Clips pushed by this run")
     return total
 
 
-def _entry(
-    workspace: Workspace, stored: StoredRecording, utterance: Utterance, proposals: Mapping[str, Mapping[str, Prediction]]
-) -> QueueEntry:
+def prepare(
+    utterances: Sequence[Utterance],
+    recordings: Mapping[str, StoredRecording],
+    proposals: Mapping[str, Mapping[str, Prediction]],
+    *,
+    private: Mapping[str, Sequence[PrivateSpan]] | None,
+) -> list[Outgoing]:
+    """What of some utterances leaves.
+
+    Args:
+        proposals: Scheme -> utterance id -> proposal.
+        private: Utterance id -> its personal data, for those that were scanned; None masks nothing.
+
+    Returns:
+        One for each utterance, but none for those that should be masked and were not scanned.
+    """
+    said: defaultdict[tuple[str, int], list[PrivateSpan]] = defaultdict(list)
+    for u in utterances:
+        said[u.recording_id, u.channel] += (private or {}).get(u.utterance_id, ())
+    return [
+        _outgoing(recordings[u.recording_id], u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id, u.channel])
+        for u in utterances
+        if private is None or u.utterance_id in private
+    ]
+
+
+def _outgoing(
+    stored: StoredRecording,
+    utterance: Utterance,
+    proposals: Mapping[str, Mapping[str, Prediction]],
+    spans: Sequence[PrivateSpan],
+    channel_spans: Sequence[PrivateSpan],
+) -> Outgoing:
+    # A clip also holds what a neighbour says at its edges, or while its speaker speaks.
+    heard = [span for span in channel_spans if overlap_ms(span.segment, utterance.segment)]
+    key = masking_key(heard)
     start = utterance.segment.start_ms
-    return QueueEntry(
+    entry = QueueEntry(
         utterance_id=utterance.utterance_id,
-        audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}.wav",
-        text=utterance.text,
-        note=f"{Path(stored.uri).name} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
+        audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}{f'-{key[:12]}' if key else ''}.wav",
+        text=mask_text(utterance.text, spans),
+        note=f"{mask_file_name(Path(stored.uri).name)} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
         predictions=tuple(found[utterance.utterance_id] for found in proposals.values() if utterance.utterance_id in found),
     )
+    hidden = tuple(hidden_parts(utterance.text, spans))
+    return Outgoing(entry=entry, utterance=utterance, hidden=hidden, muted=tuple(span.segment for span in heard))
 
 
-def _cut_clip(workspace: Workspace, recordings: Mapping[str, StoredRecording], utterance: Utterance, entry: QueueEntry) -> None:
-    target = workspace.media_dir / entry.audio_file
+def _cut_clip(workspace: Workspace, recordings: Mapping[str, StoredRecording], going: Outgoing) -> None:
+    target = workspace.media_dir / going.entry.audio_file
     if not target.exists():
-        source = workspace.audio_dir / recordings[utterance.recording_id].audio_file
-        write_clip_wav(target, read_clip(source, channel=utterance.channel, segment=utterance.segment))
+        u = going.utterance
+        samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=u.segment)
+        write_clip_wav(target, mute(samples, going.muted, offset_ms=u.segment.start_ms))
+
+
+def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry]) -> int:
+    """Delete the clips of these utterances that were cut with other spans, so that nobody is served one that is not masked.
+
+    Returns:
+        How many.
+    """
+    wanted = {entry.utterance_id: media_dir / entry.audio_file for entry in entries}
+    removed = 0
+    for folder in sorted({path.parent for path in wanted.values()}):
+        for path in sorted(folder.glob("*.wav")):
+            utterance_id = path.stem.partition("-")[0]
+            if utterance_id in wanted and path != wanted[utterance_id]:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from prefect import flow
@@ -17,9 +18,11 @@ from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation, Gold
+from voxdata.privacy import restore_text
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_by_recording_and_voice
 from voxdata.utterance import Utterance
 from warehouse.labels import current_annotations
+from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.utterances import list_utterances
 from warehouse.versions import DatasetVersion, create_version, list_outbox, mark_sent, split_assignments
@@ -44,10 +47,28 @@ class ReleaseSummary:
     conflicts: tuple[str, ...]
 
 
-def corrected_texts(annotations: Sequence[Annotation]) -> dict[str, str]:
-    """Utterance id -> the transcript as last corrected by a person."""
+Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, str]]]]]
+"""(project id, utterance id) -> what each push of it masked, as (kind, characters), with its time, oldest first."""
+
+
+def corrected_texts(annotations: Sequence[Annotation], hidden: Hidden | None = None) -> dict[str, str]:
+    """Utterance id -> the transcript as last corrected by a person, with what was masked for that person put back.
+
+    Args:
+        hidden: What the annotators did not see.
+    """
     ordered = sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id))
-    return {a.utterance_id: a.text for a in ordered if a.text is not None and not a.deleted and not a.skipped}
+    return {
+        a.utterance_id: restore_text(a.text, _hidden_from(a, hidden or {}))
+        for a in ordered
+        if a.text is not None and not a.deleted and not a.skipped
+    }
+
+
+def _hidden_from(annotation: Annotation, hidden: Hidden) -> Sequence[tuple[str, str]]:
+    """What was masked when an annotation was made: by the last push before it, since clocks may differ at least the first."""
+    pushes = hidden.get((annotation.project_id, annotation.utterance_id), ())
+    return next((parts for at, parts in reversed(pushes) if at <= annotation.updated_at), pushes[0][1] if pushes else ())
 
 
 def build_examples(
@@ -123,7 +144,7 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
         examples, conflicts = build_examples(
             list_utterances(con),
             gold,
-            texts=corrected_texts(annotations),
+            texts=corrected_texts(annotations, list_hidden(con)),
             audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
             fixed=split_assignments(con),
             ratios=settings.ratios,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flows.workspace import Workspace
-from voxdata.audio import read_clip
+from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.diff import VersionDiff
 from voxdata.errors import AudioError

@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
 from voxdata.scheme import Scheme, SchemeLabel, find_scheme
+from voxdata.voice import THRESHOLD
 
 FILE_NAME = "voxdata.toml"
 DEMO_DIR = "voxdata-demo"
@@ -36,6 +37,9 @@ class SourceSettings(_Table):
 
     inbox: tuple[str, ...] = ()
     max_hours: float = Field(default=12.0, gt=0)
+    workers: int = Field(default=0, ge=0)
+    decode_seconds: float = Field(default=120.0, gt=0)
+    decode_memory_gb: float = Field(default=2.0, gt=0)
 
 
 class StorageSettings(_Table):
@@ -50,7 +54,7 @@ class StorageSettings(_Table):
 
 
 class BackendSettings(BaseModel):
-    """[diarizer], [transcriber]: a backend's name; every other key is an option of that backend."""
+    """[diarizer], [transcriber], [second_transcriber]: a backend's name; every other key is an option of that backend."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -62,12 +66,48 @@ class BackendSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class PrelabelSettings(_Table):
+    """[prelabel]: how the work is spread; none of it changes a result."""
+
+    runner: Literal["process", "dask", "ray"] = "process"
+    workers: int = Field(default=0, ge=0)
+    batch_minutes: float = Field(default=10.0, gt=0)
+    patience: float = Field(default=30.0, gt=0)
+    dask_address: str = ""
+    ray_address: str = ""
+
+
 class UtteranceSettings(_Table):
     """[utterance]"""
 
     pause_ms: int = Field(default=500, ge=50)
     max_ms: int = Field(default=15_000, ge=1_000)
     min_ms: int = Field(default=300, ge=0)
+
+
+class PrivacySettings(_Table):
+    """[privacy]"""
+
+    scanner: str = "spoken"
+    mask: bool = True
+
+    @model_validator(mode="after")
+    def _masking_needs_a_scanner(self) -> PrivacySettings:
+        if self.mask and not self.scanner:
+            raise ValueError("mask = true needs a scanner: name one, or set mask = false and let everything leave for the annotators")
+        return self
+
+
+class VoiceSettings(_Table):
+    """[voices]"""
+
+    threshold: float = Field(default=THRESHOLD, ge=-1, le=1)
+
+
+class QualitySettings(_Table):
+    """[quality]"""
+
+    mos: str = "dnsmos"
 
 
 class AnnotationSettings(_Table):
@@ -154,7 +194,12 @@ class Settings(_Table):
     storage: StorageSettings = StorageSettings()
     diarizer: BackendSettings = BackendSettings(backend="pyannote")
     transcriber: BackendSettings = BackendSettings(backend="whisper")
+    second_transcriber: BackendSettings | None = None
     utterance: UtteranceSettings = UtteranceSettings()
+    prelabel: PrelabelSettings = PrelabelSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    quality: QualitySettings = QualitySettings()
+    voices: VoiceSettings = VoiceSettings()
     annotation: AnnotationSettings = AnnotationSettings()
     release: ReleaseSettings = ReleaseSettings()
     training: TrainingSettings = TrainingSettings()

@@ -8,6 +8,7 @@ from flows.workspace import Workspace
 from voxdata.agreement import collect_votes
 from warehouse.labels import current_annotations, list_predictions
 from warehouse.ledger import list_drops
+from warehouse.privacy import list_private_spans
 from warehouse.recordings import list_recordings
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.status import count_rows
@@ -33,6 +34,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         versions, runs = list_versions(con), list_training_runs(con)
         outbox = [row for row in list_outbox(con) if row.sent_at is None]
         promoted = {s.name: run.model_name if (run := promoted_run(con, s.name)) else None for s in workspace.schemes}
+        scanned = list_private_spans(con) if workspace.settings.privacy.mask else None
     to_hear = [u for u in utterances if u.utterance_id not in held_back]
     wanted = workspace.settings.annotation.votes_wanted
     votes = collect_votes(annotations, scheme=workspace.schemes[0].name)
@@ -43,6 +45,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         "waiting": {
             "models: recordings to pre-label": len(waiting_prelabel),
             "models: utterances without every proposal": sum(any(u.utterance_id not in p for p in predicted.values()) for u in utterances),
+            "models: utterances to scan for personal data": 0 if scanned is None else sum(u.utterance_id not in scanned for u in to_hear),
             "push: utterances not in Label Studio": max(0, len(to_hear) - counts.pushed),
             "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in to_hear),
             "training: versions not announced": len(outbox),

@@ -8,19 +8,31 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from voxdata.identity import ModelRef
 from voxdata.label import Annotation, Distribution, Prediction
 from voxdata.segment import Segment
+from voxdata.sound import MODEL_RATE_HZ, Samples, Sound
 from voxdata.utterance import Transcript
 
-Samples = npt.NDArray[np.float32]
-"""(num_samples,) float32 in [-1, 1]."""
-
-MODEL_RATE_HZ = 16_000
-"""The rate of the canonical audio and of every backend's input."""
+__all__ = [
+    "MODEL_RATE_HZ",
+    "AnnotationQueue",
+    "Clip",
+    "Diarization",
+    "Diarizer",
+    "Labeler",
+    "PrivacyScanner",
+    "PrivateText",
+    "PushResult",
+    "QueueEntry",
+    "Samples",
+    "Sound",
+    "SpeakerSegment",
+    "SpeechRequest",
+    "TrainingJob",
+    "TrainingLauncher",
+    "Transcriber",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,21 @@ class SpeakerSegment:
     segment: Segment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diarization:
+    """Who spoke when on one channel, and what each voice is like.
+
+    Attributes:
+        segments: Sorted by start; speakers "S0", "S1", ... in order of first appearance.
+        embeddings: Speaker -> unit vector; speakers heard too briefly have none. Only vectors of equal `voice_model` compare.
+        voice_model: What made the embeddings; None when the backend makes none.
+    """
+
+    segments: tuple[SpeakerSegment, ...]
+    embeddings: Mapping[str, tuple[float, ...]]
+    voice_model: ModelRef | None = None
+
+
 class Diarizer(Protocol):
     """Says who spoke when."""
 
@@ -38,17 +65,33 @@ class Diarizer(Protocol):
     def model(self) -> ModelRef:
         """What is running."""
 
-    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
-        """Find the speakers of one channel.
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        """Find the speakers of each channel.
 
         Args:
-            samples: (num_samples,) float32 at MODEL_RATE_HZ; any length, also 0.
-            max_speakers: Upper bound; 1 turns diarization into speech detection.
+            sounds: Any number of channels, each of any length, also 0. An answer does not depend on the neighbours.
+            max_speakers: Upper bound for each; 1 turns diarization into speech detection.
 
         Returns:
-            Sorted by start; speakers "S0", "S1", ... in order of first appearance. Segments of different speakers
-            may overlap, none ends after the audio. Empty when nobody speaks.
+            One for each sound, in order. Segments of different speakers may overlap, none ends after the audio.
+            Without segments when nobody speaks.
+
+        Raises:
+            AudioError: A sound cannot be read.
+            BackendError: The model cannot be loaded or failed.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequest:
+    """One channel to be transcribed.
+
+    Attributes:
+        speech: Where speech is; nothing outside is transcribed.
+    """
+
+    sound: Sound
+    speech: tuple[Segment, ...]
 
 
 class Transcriber(Protocol):
@@ -58,12 +101,18 @@ class Transcriber(Protocol):
     def model(self) -> ModelRef:
         """What is running."""
 
-    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
-        """Transcribe one channel with word times.
+    def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
+        """Transcribe each channel with word times.
 
         Args:
-            samples: (num_samples,) float32 at MODEL_RATE_HZ.
-            speech: Where speech is; nothing outside is transcribed.
+            requests: Any number; an answer does not depend on the neighbours.
+
+        Returns:
+            One for each request, in order.
+
+        Raises:
+            AudioError: A sound cannot be read.
+            BackendError: The model cannot be loaded or failed.
         """
 
 
@@ -73,14 +122,23 @@ class Clip:
 
     Attributes:
         speaker: Unique within the batch passed to `Labeler.label` ("recording:channel:speaker").
-        samples: (num_samples,) float32 at MODEL_RATE_HZ.
+        sound: Read anew at each use, so that a batch of clips takes no memory.
     """
 
     utterance_id: str
     speaker: str
-    samples: Samples
+    sound: Sound
     text: str
     language: str
+
+    @property
+    def samples(self) -> Samples:
+        """(num_samples,) float32 at MODEL_RATE_HZ.
+
+        Raises:
+            AudioError: The file behind it is gone or damaged.
+        """
+        return self.sound.read()
 
 
 class Labeler(Protocol):
@@ -94,6 +152,40 @@ class Labeler(Protocol):
         """One distribution over the scheme's labels for each clip, in order.
 
         A clip's answer does not depend on the order of the clips.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivateText:
+    """Personal data in a text.
+
+    Attributes:
+        kind: "name", "phone", "card", "email", "address", "number", ...
+        start, end: Characters [start, end) of the text.
+        score: The scanner's confidence, 0..1.
+    """
+
+    kind: str
+    start: int
+    end: int
+    score: float
+
+
+class PrivacyScanner(Protocol):
+    """Finds personal data in what was said."""
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running."""
+
+    def scan(self, text: str, *, language: str) -> list[PrivateText]:
+        """Find personal data.
+
+        Args:
+            language: BCP 47 primary subtag; one the scanner does not know gets the rules that need no language.
+
+        Returns:
+            Sorted by start, not overlapping.
         """
 
 
@@ -123,11 +215,13 @@ class PushResult:
         pushed: Utterances newly on the server.
         already_there: Utterances the server had before.
         predictions_added: Utterances that were there and got newer proposals beside the old ones.
+        replaced: Utterances that were there with another text or clip; they show the new one now, and no proposal from before.
     """
 
     pushed: tuple[str, ...]
     already_there: tuple[str, ...]
     predictions_added: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
 
 
 class AnnotationQueue(Protocol):

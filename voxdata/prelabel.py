@@ -1,106 +1,186 @@
-"""Pre-labelling: from canonical audio to turns, utterances, measures and proposals."""
+"""Pre-labelling: from canonical audio to turns, transcripts, utterances, measures, personal data and proposals.
+
+Several recordings go through each stage together, so that batches fill up; no answer depends on the neighbours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from voxdata.identity import ModelRef, canonical_json, digest
+from voxdata.guards import mark_utterance
+from voxdata.identity import ModelRef
+from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, Progress, StageSpec
 from voxdata.label import Prediction
-from voxdata.ports import MODEL_RATE_HZ, Clip, Diarizer, Labeler, Samples, Transcriber
-from voxdata.quality import Quality, measure_quality
+from voxdata.ports import Clip, Diarization, Diarizer, Labeler, PrivacyScanner, Sound, SpeechRequest, Transcriber
+from voxdata.privacy import PrivateSpan, scan_utterances
+from voxdata.quality import MosPredictor, Quality, measure_utterances
 from voxdata.segment import Segment
+from voxdata.sound import cut_sound, duration_ms
 from voxdata.turn import Turn, merge_turns, sort_turns
-from voxdata.utterance import Utterance, cut_utterances
+from voxdata.utterance import Transcript, Utterance, cut_utterances
+
+Agreement = Callable[[str, str, str], float | None]
+"""(text, second text, language) -> error rate of the second against the first; None where there is nothing to compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prelabels:
-    """Everything the models say about one recording.
+class Models:
+    """What pre-labelling runs.
 
     Attributes:
-        turns: Sorted by start.
-        utterances: Sorted by start.
+        second_transcriber: Hears everything once more; how far the two agree is a measure of quality.
+        agreement: Needed with `second_transcriber`.
+        mos: Predicts how good the audio sounds to people.
+        labelers: Scheme name -> labeler.
+        cutting: Keyword arguments of `cut_utterances`.
+    """
+
+    diarizer: Diarizer
+    transcriber: Transcriber
+    labelers: Mapping[str, Labeler]
+    second_transcriber: Transcriber | None = None
+    agreement: Agreement | None = None
+    scanner: PrivacyScanner | None = None
+    mos: MosPredictor | None = None
+    max_speakers: int | None = None
+    cutting: Mapping[str, int] = field(default_factory=dict)
+
+    def specs(self, *, scheme_versions: Mapping[str, int]) -> tuple[StageSpec, ...]:
+        """The stages in order of execution."""
+        second, scan, mos = self.second_transcriber, self.scanner, self.mos
+        stages = [
+            StageSpec(name=DIARIZE, model=self.diarizer.model, params={"max_speakers": self.max_speakers}),
+            StageSpec(name=TRANSCRIBE, model=self.transcriber.model, params={}, reads=(DIARIZE,)),
+        ]
+        if second is not None:
+            stages.append(StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,)))
+        stages.append(StageSpec(name=CUT, model=None, params=dict(self.cutting), reads=(DIARIZE, TRANSCRIBE)))
+        heard = (CUT, SECOND_OPINION) if second is not None else (CUT,)
+        stages.append(StageSpec(name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard))
+        if scan is not None:
+            stages.append(StageSpec(name=SCAN, model=scan.model, params={}, reads=(CUT,)))
+        for name, labeler in self.labelers.items():
+            params = {"scheme_version": scheme_versions[name]}
+            stages.append(StageSpec(name=f"{LABEL}{name}", model=labeler.model, params=params, reads=(CUT,)))
+        return tuple(stages)
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordingWork:
+    """One recording on its way through the stages: results it has are given, those in `wanted` are filled in.
+
+    Attributes:
+        sounds: One a canonical channel. A lone channel is diarized; of several, each is one party, so its speaker is the channel
+            ("C0", "C1", ...) and overlap survives.
+        source_rate_hz: Of the original, which bounds its true bandwidth.
+        wanted: Stages to run.
+        diarizations: One a channel, as the diarizer gave them.
+        transcripts, second_transcripts: One a channel.
         quality: Utterance id -> measures.
-        predictions: One for each utterance and scheme.
-        models: Stage ("diarizer", "transcriber") -> the model that ran.
+        private: Utterance id -> personal data in its text.
+        predictions: One for each utterance and scheme wanted.
     """
 
     recording_id: str
-    turns: tuple[Turn, ...]
-    utterances: tuple[Utterance, ...]
-    quality: Mapping[str, Quality]
-    predictions: tuple[Prediction, ...]
-    models: Mapping[str, ModelRef]
+    sounds: Sequence[Sound]
+    source_rate_hz: int
+    wanted: frozenset[str]
+    turns: tuple[Turn, ...] = ()
+    diarizations: Sequence[Diarization] = ()
+    transcripts: Sequence[Transcript] = ()
+    second_transcripts: Sequence[Transcript] = ()
+    utterances: tuple[Utterance, ...] = ()
+    quality: Mapping[str, Quality] = field(default_factory=dict)
+    private: Mapping[str, Sequence[PrivateSpan]] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
+
+    def channel_turns(self, channel: int) -> list[Turn]:
+        """The turns of one channel."""
+        return [turn for turn in self.turns if turn.channel == channel]
 
 
-def prelabel(
-    recording_id: str,
-    channels: Sequence[Samples],
-    *,
-    source_rate_hz: int,
-    diarizer: Diarizer,
-    transcriber: Transcriber,
-    labelers: Mapping[str, Labeler],
-    max_speakers: int | None = None,
-    pause_ms: int = 500,
-    max_ms: int = 15_000,
-    progress: Callable[[str], None] | None = None,
-) -> Prelabels:
-    """Run the models over one recording.
+def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progress | None = None) -> None:
+    """Run the wanted stages of some recordings and fill in their results.
 
-    Args:
-        channels: Canonical audio, one (num_samples,) array a channel. One channel is diarized; of several, each is one party,
-            so its speaker is the channel ("C0", "C1", ...) and overlap survives.
-        source_rate_hz: Of the original, which bounds its true bandwidth.
-        labelers: Scheme name -> labeler.
-        max_speakers: Upper bound for a diarized channel.
-        pause_ms, max_ms: See `cut_utterances`.
-        progress: Told the name of each stage as it begins.
-
-    Returns:
-        Empty when nobody speaks.
+    Raises:
+        AudioError: A recording cannot be read.
+        BackendError: A model cannot be loaded or failed. Which recording is to blame is not known: run them one by one to find out.
     """
     tell = progress or (lambda stage: None)
-    turns: list[Turn] = []
-    utterances: list[Utterance] = []
-    for channel, samples in enumerate(channels):
-        tell(f"diarize channel {channel}")
-        found = diarizer.diarize(samples, max_speakers=1 if len(channels) > 1 else max_speakers)
-        here = [
-            Turn(
-                recording_id=recording_id,
-                channel=channel,
-                speaker=f"C{channel}" if len(channels) > 1 else segment.speaker,
-                segment=segment.segment,
-            )
-            for segment in found
+    tell(DIARIZE)
+    diarize([w for w in work if DIARIZE in w.wanted], models)
+    tell(TRANSCRIBE)
+    for w, found in _transcribe([w for w in work if TRANSCRIBE in w.wanted], models.transcriber):
+        w.transcripts = found
+    if models.second_transcriber is not None:
+        tell(SECOND_OPINION)
+        for w, found in _transcribe([w for w in work if SECOND_OPINION in w.wanted], models.second_transcriber):
+            w.second_transcripts = found
+    tell(CUT)
+    for w in work:
+        if CUT in w.wanted:
+            w.utterances = cut_recording(w, models.cutting)
+    tell(MEASURE)
+    for w in work:
+        if MEASURE in w.wanted:
+            _measure(w, models)
+    if models.scanner is not None:
+        tell(SCAN)
+        for w in work:
+            if SCAN in w.wanted:
+                w.private = scan_utterances(models.scanner, w.utterances)
+    for scheme, labeler in models.labelers.items():
+        tell(f"{LABEL}{scheme}")
+        _label([w for w in work if f"{LABEL}{scheme}" in w.wanted], scheme, labeler)
+
+
+def diarize(work: Sequence[RecordingWork], models: Models) -> None:
+    """Fill in turns and diarizations."""
+    rooms = [w for w in work if len(w.sounds) == 1]
+    parties = [w for w in work if len(w.sounds) > 1]
+    for w, found in zip(rooms, models.diarizer.diarize([w.sounds[0] for w in rooms], max_speakers=models.max_speakers), strict=True):
+        w.diarizations = [found]
+    apart = iter(models.diarizer.diarize([sound for w in parties for sound in w.sounds], max_speakers=1))
+    for w in parties:
+        w.diarizations = [_rename(next(apart), f"C{channel}") for channel in range(len(w.sounds))]
+    for w in work:
+        turns = [
+            Turn(recording_id=w.recording_id, channel=channel, speaker=s.speaker, segment=s.segment)
+            for channel, found in enumerate(w.diarizations)
+            for s in found.segments
         ]
-        here = merge_turns(here)
-        tell(f"transcribe channel {channel}")
-        transcript = transcriber.transcribe(samples, speech=[turn.segment for turn in here])
-        turns += here
-        utterances += cut_utterances(here, transcript, pause_ms=pause_ms, max_ms=max_ms)
-    end_ms = min((len(samples) * 1000 // MODEL_RATE_HZ for samples in channels), default=0)
-    inside = [u for u in (_clamp(u, end_ms=end_ms) for u in utterances) if u is not None]
-    ordered = tuple(sorted(inside, key=lambda u: (u.segment, u.channel, u.speaker)))
-    clips = [_clip(utterance, channels[utterance.channel]) for utterance in ordered]
-    predictions: list[Prediction] = []
-    for scheme, labeler in labelers.items():
-        tell(f"label {scheme}")
-        answers = labeler.label(clips)
-        predictions += [
-            Prediction(utterance_id=clip.utterance_id, scheme=scheme, distribution=answer, model=labeler.model)
-            for clip, answer in zip(clips, answers, strict=True)
-        ]
-    return Prelabels(
-        recording_id=recording_id,
-        turns=tuple(sort_turns(turns)),
-        utterances=ordered,
-        quality={clip.utterance_id: measure_quality(clip.samples, source_rate_hz=source_rate_hz) for clip in clips},
-        predictions=tuple(predictions),
-        models={"diarizer": diarizer.model, "transcriber": transcriber.model},
+        w.turns = tuple(sort_turns(merge_turns(turns)))
+
+
+def _rename(found: Diarization, speaker: str) -> Diarization:
+    return replace(
+        found,
+        segments=tuple(replace(s, speaker=speaker) for s in found.segments),
+        embeddings=dict.fromkeys((speaker,) if found.embeddings else (), next(iter(found.embeddings.values()), ())),
     )
+
+
+def _transcribe(work: Sequence[RecordingWork], transcriber: Transcriber) -> list[tuple[RecordingWork, list[Transcript]]]:
+    requests = [
+        SpeechRequest(sound=sound, speech=tuple(turn.segment for turn in w.channel_turns(channel)))
+        for w in work
+        for channel, sound in enumerate(w.sounds)
+    ]
+    answers = iter(transcriber.transcribe(requests))
+    return [(w, [next(answers) for _ in w.sounds]) for w in work]
+
+
+def cut_recording(work: RecordingWork, cutting: Mapping[str, int]) -> tuple[Utterance, ...]:
+    """Utterances of all channels, none reaching past the end of the audio, each marked where its text is doubtful."""
+    utterances = [
+        replace(u, marks=mark_utterance(u, work.transcripts[channel].passages))
+        for channel in range(len(work.sounds))
+        for u in cut_utterances(work.channel_turns(channel), work.transcripts[channel], **cutting)
+    ]
+    end_ms = min((duration_ms(sound) for sound in work.sounds), default=0)
+    inside = [u for u in (_clamp(u, end_ms=end_ms) for u in utterances) if u is not None]
+    return tuple(sorted(inside, key=lambda u: (u.segment, u.channel, u.speaker)))
 
 
 def _clamp(utterance: Utterance, *, end_ms: int) -> Utterance | None:
@@ -112,20 +192,59 @@ def _clamp(utterance: Utterance, *, end_ms: int) -> Utterance | None:
     return replace(utterance, segment=Segment(start_ms=utterance.segment.start_ms, end_ms=end_ms))
 
 
-def _clip(utterance: Utterance, samples: Samples) -> Clip:
-    start = utterance.segment.start_ms * MODEL_RATE_HZ // 1000
-    stop = -(-utterance.segment.end_ms * MODEL_RATE_HZ // 1000)
-    return Clip(
-        utterance_id=utterance.utterance_id,
-        speaker=f"{utterance.recording_id}:{utterance.channel}:{utterance.speaker}",
-        samples=samples[start:stop],
-        text=utterance.text,
-        language=utterance.language,
-    )
+def _measure(work: RecordingWork, models: Models) -> None:
+    measured = measure_utterances(work.utterances, work.sounds, turns=work.turns, source_rate_hz=work.source_rate_hz, mos=models.mos)
+    if models.agreement is None or not work.second_transcripts:
+        work.quality = measured
+        return
+    others = [
+        u
+        for channel, transcript in enumerate(work.second_transcripts)
+        for u in cut_second_opinion(work.utterances, transcript, channel=channel)
+    ]
+    second = {u.utterance_id: u.text for u in others}
+    work.quality = {
+        u.utterance_id: replace(
+            measured[u.utterance_id], second_error_rate=models.agreement(u.text, second.get(u.utterance_id, ""), u.language)
+        )
+        for u in work.utterances
+    }
 
 
-def prelabel_key(diarizer: Diarizer, transcriber: Transcriber, labelers: Mapping[str, Labeler], params: Mapping[str, object]) -> str:
-    """Identity of a pre-labelling: it changes with any model, revision or parameter, and with nothing else."""
-    models = [f"diarizer={diarizer.model.key}", f"transcriber={transcriber.model.key}"]
-    models += [f"{scheme}={labeler.model.key}" for scheme, labeler in sorted(labelers.items())]
-    return digest("prelabel/1", *models, canonical_json(dict(params)))
+def cut_second_opinion(utterances: Sequence[Utterance], transcript: Transcript, *, channel: int) -> list[Utterance]:
+    """What a second transcript says in the utterances of one channel: each word goes where its middle lies."""
+    found = []
+    for u in utterances:
+        if u.channel == channel:
+            words = [w for w in transcript.words if u.segment.start_ms <= (w.segment.start_ms + w.segment.end_ms) // 2 < u.segment.end_ms]
+            found.append(replace(u, text="".join(w.text for w in words).strip(), words=tuple(words)))
+    return found
+
+
+def make_clips(utterances: Sequence[Utterance], sounds: Sequence[Sound]) -> list[Clip]:
+    """The utterances of one recording as labelers see them."""
+    return [
+        Clip(
+            utterance_id=u.utterance_id,
+            speaker=f"{u.recording_id}:{u.channel}:{u.speaker}",
+            sound=cut_sound(sounds[u.channel], u.segment),
+            text=u.text,
+            language=u.language,
+        )
+        for u in utterances
+    ]
+
+
+def _label(work: Sequence[RecordingWork], scheme: str, labeler: Labeler) -> None:
+    for w in work:
+        clips = make_clips(w.utterances, w.sounds)
+        w.predictions = (*w.predictions, *predict(clips, scheme=scheme, labeler=labeler))
+
+
+def predict(clips: Sequence[Clip], *, scheme: str, labeler: Labeler) -> list[Prediction]:
+    """One prediction a clip, in order."""
+    model: ModelRef = labeler.model
+    return [
+        Prediction(utterance_id=clip.utterance_id, scheme=scheme, distribution=answer, model=model)
+        for clip, answer in zip(clips, labeler.label(clips), strict=True)
+    ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.identity import ModelRef
+from voxdata.segment import Segment, overlap_ms, union
+from voxdata.sound import MODEL_RATE_HZ, Samples, Sound, cut_sound
+from voxdata.turn import Turn
+from voxdata.utterance import Utterance
 
 FLOOR_DB = -120.0
 """The level given to silence."""
@@ -25,12 +31,26 @@ class Quality:
         snr_db: Loud frames over quiet frames (95th - 10th percentile of 25 ms frame levels), dB; a rough lower bound.
         clipping_ratio: Share of samples stuck at the peak, 0..1.
         bandwidth_hz: Highest frequency still carrying speech energy.
+        overlap_ratio: Share of it in which another speaker of the recording speaks too, 0..1.
+        speaking_rate: Words (characters in scripts without spaces) a second of speech; None without text.
+        mos: Predicted opinion score, 1..5; None without a predictor.
+        second_error_rate: How far a second transcriber's words differ, 0 is equal; None without one.
     """
 
     level_db: float
     snr_db: float
     clipping_ratio: float
     bandwidth_hz: int
+    overlap_ratio: float = 0.0
+    speaking_rate: float | None = None
+    mos: float | None = None
+    second_error_rate: float | None = None
+
+
+MEASURES = tuple(Quality.__slots__)
+"""Names of the measures, as they are stored and as thresholds name them."""
+
+LARGER_IS_WORSE = frozenset({"clipping_ratio", "overlap_ratio", "speaking_rate", "second_error_rate"})
 
 
 def measure_quality(samples: Samples, *, source_rate_hz: int) -> Quality:
@@ -56,6 +76,77 @@ def measure_quality(samples: Samples, *, source_rate_hz: int) -> Quality:
         clipping_ratio=_clipping_ratio(samples),
         bandwidth_hz=_bandwidth_hz(samples, limit_hz=min(source_rate_hz, MODEL_RATE_HZ) // 2),
     )
+
+
+class MosPredictor(Protocol):
+    """Predicts how good speech sounds to people."""
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running."""
+
+    def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
+        """Score stretches of a channel.
+
+        Args:
+            speech: Where people speak; elsewhere nothing is scored.
+
+        Returns:
+            Stretches with scores 1..5, sorted by start; empty without speech.
+        """
+
+
+def measure_utterances(
+    utterances: Sequence[Utterance], sounds: Sequence[Sound], *, turns: Sequence[Turn], source_rate_hz: int, mos: MosPredictor | None
+) -> dict[str, Quality]:
+    """Utterance id -> measures, for all utterances of one recording.
+
+    Args:
+        sounds: One a channel of the recording.
+        turns: Of the recording; they tell where people speak at once.
+        source_rate_hz: Of the original.
+        mos: None leaves the prediction out.
+    """
+    scores = [_predict_mos(mos, sound, channel, turns) for channel, sound in enumerate(sounds)]
+    return {
+        u.utterance_id: replace(
+            measure_quality(cut_sound(sounds[u.channel], u.segment).read(), source_rate_hz=source_rate_hz),
+            overlap_ratio=overlap_ratio(u, turns),
+            speaking_rate=speaking_rate(u),
+            mos=_nearest_score(u.segment, scores[u.channel]),
+        )
+        for u in utterances
+    }
+
+
+def _predict_mos(mos: MosPredictor | None, sound: Sound, channel: int, turns: Sequence[Turn]) -> list[tuple[Segment, float]]:
+    if mos is None:
+        return []
+    return mos.predict(sound, speech=union(turn.segment for turn in turns if turn.channel == channel))
+
+
+def _nearest_score(segment: Segment, scores: Sequence[tuple[Segment, float]]) -> float | None:
+    if not scores:
+        return None
+    return max(scores, key=lambda s: (overlap_ms(segment, s[0]), -abs(segment.start_ms - s[0].start_ms)))[1]
+
+
+def overlap_ratio(utterance: Utterance, turns: Sequence[Turn]) -> float:
+    """Share of an utterance in which another speaker of the recording speaks too, 0..1."""
+    others = union(t.segment for t in turns if (t.channel, t.speaker) != (utterance.channel, utterance.speaker))
+    shared = sum(overlap_ms(utterance.segment, other) for other in others)
+    return round(shared / utterance.segment.duration_ms, 4)
+
+
+def speaking_rate(utterance: Utterance) -> float | None:
+    """Words a second of speech; in scripts without spaces, characters. None without words."""
+    if not utterance.words:
+        return None
+    letters = [c for c in utterance.text if c.isalnum()]
+    unspaced = sum(c >= "\u2e80" for c in letters)
+    units = unspaced + (len(utterance.text.split()) if unspaced < len(letters) else 0)
+    spoken_ms = sum(word.segment.duration_ms for word in utterance.words)
+    return round(units * 1000 / spoken_ms, 3)
 
 
 def _db(power: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:

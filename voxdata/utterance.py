@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,19 +29,43 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transcript:
-    """What was said on one channel of a recording.
+class Passage:
+    """A stretch that a transcriber heard at once, and how sure it was.
 
     Attributes:
         language: BCP 47 primary subtag such as "en" or "zh".
         language_probability: 0..1.
+        no_speech_probability: That nobody speaks here, 0..1.
+        mean_log_probability: Of the tokens, at most 0.
+    """
+
+    segment: Segment
+    language: str
+    language_probability: float
+    no_speech_probability: float = 0.0
+    mean_log_probability: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What was said on one channel of a recording.
+
+    Attributes:
+        passages: Sorted by start, disjoint; empty when there was nothing to hear.
         words: Sorted by start.
     """
 
-    language: str
-    language_probability: float
+    passages: tuple[Passage, ...]
     words: tuple[Word, ...]
     model: ModelRef
+
+    @property
+    def language(self) -> str:
+        """Of most of the speech; "und" when there was nothing to hear."""
+        heard: Counter[str] = Counter()
+        for passage in self.passages:
+            heard[passage.language] += passage.segment.duration_ms
+        return max(sorted(heard), key=lambda name: heard[name], default="und")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +76,7 @@ class Utterance:
         speaker: Local to the recording, such as "S0".
         text: The words joined; "" when nothing was recognised.
         language: BCP 47 primary subtag, "und" when unknown.
+        marks: What makes the text doubtful (see `voxdata.guards`), sorted.
     """
 
     recording_id: str
@@ -60,6 +86,7 @@ class Utterance:
     text: str
     language: str
     words: tuple[Word, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def utterance_id(self) -> str:
@@ -131,11 +158,19 @@ def cut_utterances(
                     speaker=turn.speaker,
                     segment=segment,
                     text="".join(word.text for word in group).strip(),
-                    language=transcript.language if group else "und",
+                    language=_language(segment, transcript.passages) if group else "und",
                     words=tuple(group),
                 )
             )
     return sorted(_keep_apart(out), key=lambda u: (u.segment, u.channel, u.speaker))
+
+
+def _language(segment: Segment, passages: Sequence[Passage]) -> str:
+    """Of the passage that covers most of a segment, or else of the nearest."""
+    if not passages:
+        return "und"
+    nearest = max(passages, key=lambda p: (overlap_ms(segment, p.segment), -abs(segment.start_ms - p.segment.start_ms)))
+    return nearest.language
 
 
 def _keep_apart(utterances: Sequence[Utterance]) -> list[Utterance]:

@@ -31,11 +31,14 @@ def add_models(con: DuckDBPyConnection, models: Iterable[ModelRef], *, run_id: s
     return insert_new(con, "model", rows, key=("model_key",))
 
 
-def add_predictions(con: DuckDBPyConnection, predictions: Sequence[Prediction], *, scheme_versions: Mapping[str, int], run_id: str) -> int:
-    """Add predictions with their models, each once for utterance, scheme, scheme version and model.
+def add_predictions(
+    con: DuckDBPyConnection, predictions: Sequence[Prediction], *, scheme_versions: Mapping[str, int], run_id: str, key: str = ""
+) -> int:
+    """Add predictions with their models, each once for utterance, scheme, scheme version, model and key.
 
     Args:
         scheme_versions: Scheme name -> version, for every scheme predicted.
+        key: Of the label stage, which also tells what the model was given.
 
     Returns:
         How many were new.
@@ -45,10 +48,10 @@ def add_predictions(con: DuckDBPyConnection, predictions: Sequence[Prediction], 
         version = scheme_versions[prediction.scheme]
         rows.append(
             {
-                "prediction_id": digest(prediction.utterance_id, prediction.scheme, version, prediction.model.key),
+                "prediction_id": digest(prediction.utterance_id, prediction.scheme, version, prediction.model.key, key),
                 "utterance_id": prediction.utterance_id, "scheme": prediction.scheme, "scheme_version": version,
                 "label": prediction.label, "distribution": canonical_json(dict(prediction.distribution)),
-                "model_key": prediction.model.key, "run_id": run_id,
+                "model_key": prediction.model.key, "key": key, "run_id": run_id,
             }
         )  # fmt: skip
     with transaction(con):
@@ -125,23 +128,34 @@ def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetim
     return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
 
 
-def record_pushes(con: DuckDBPyConnection, *, project_id: int, pushed: Mapping[str, str], run_id: str) -> int:
-    """Note which proposals each utterance has on the server.
+def record_pushes(
+    con: DuckDBPyConnection,
+    *,
+    project_id: int,
+    pushed: Mapping[str, str],
+    run_id: str,
+    hidden: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+) -> int:
+    """Note what each utterance shows on the server.
 
     Args:
-        pushed: Utterance id -> key of its predictions.
+        pushed: Utterance id -> key of its proposals, text and clip.
+        hidden: Utterance id -> (kind, characters) that its text masks.
 
     Returns:
         How many differ from what was noted last.
     """
     rows: list[dict[str, object]] = [
-        {"project_id": project_id, "utterance_id": utterance_id, "predictions_key": key, "run_id": run_id}
+        {
+            "project_id": project_id, "utterance_id": utterance_id, "predictions_key": key, "run_id": run_id,
+            "hidden": canonical_json([list(part) for part in (hidden or {}).get(utterance_id, ())]),
+        }
         for utterance_id, key in sorted(pushed.items())
-    ]
+    ]  # fmt: skip
     return insert_new(con, "push", rows, key=("project_id", "utterance_id", "predictions_key"), existing="current_push")
 
 
 def pushed_keys(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
-    """Utterance id -> key of the predictions it was last pushed with."""
+    """Utterance id -> key of what it was last pushed with."""
     rows = read_rows(con, "select utterance_id, predictions_key from current_push where project_id = ? order by utterance_id", [project_id])
     return {str(row["utterance_id"]): str(row["predictions_key"]) for row in rows}

@@ -53,6 +53,22 @@ def insert_new(con: DuckDBPyConnection, table: str, rows: Sequence[Row], *, key:
     return int(inserted[0][0])
 
 
+def insert_rows(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    """Insert, as one statement, rows that are known to be new.
+
+    Args:
+        rows: All with the same columns; columns left out take their default.
+    """
+    if not rows:
+        return
+    types = con.sql(f'select * from "{table}" limit 0').pl().schema
+    con.register(FRAME, pl.DataFrame(list(rows), schema={name: types[name] for name in rows[0]}))
+    try:
+        con.execute(f'insert into "{table}" by name select * from {FRAME}')
+    finally:
+        con.unregister(FRAME)
+
+
 def utc_aware(stored: object) -> datetime:
     """A stored timestamp, which is UTC without saying so, as an aware datetime."""
     if not isinstance(stored, datetime):

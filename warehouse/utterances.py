@@ -1,63 +1,98 @@
-"""What the models heard: turns, utterances with their words, and measures."""
+"""What the models heard: turns, transcripts, and utterances with their words."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
-from voxdata.identity import canonical_json
-from voxdata.prelabel import Prelabels
-from voxdata.quality import Quality
+from voxdata.identity import ModelRef, canonical_json
 from voxdata.segment import Segment
 from voxdata.turn import Turn
-from voxdata.utterance import Utterance, Word
-from warehouse.connection import transaction
-from warehouse.labels import add_models, add_predictions
-from warehouse.rows import insert_new, read_rows
+from voxdata.utterance import Passage, Transcript, Utterance, Word
+from warehouse.rows import insert_rows, read_rows
 
-_FIELDS = "recording_id, channel, speaker, start_ms, end_ms, text, language, words"
-_MEASURES = ("level_db", "snr_db", "clipping_ratio", "bandwidth_hz")
+_FIELDS = "recording_id, channel, speaker, start_ms, end_ms, text, language, words, marks"
 
 
-def store_prelabels(con: DuckDBPyConnection, prelabels: Prelabels, *, key: str, scheme_versions: Mapping[str, int], run_id: str) -> None:
-    """Store everything the models said about one recording, in one transaction; again with the same key changes nothing.
+def store_turns(con: DuckDBPyConnection, recording_id: str, turns: Sequence[Turn], *, key: str, run_id: str) -> None:
+    """Store the turns of a recording, sorted as given; `key` is the diarization's."""
+    rows: list[dict[str, object]] = [
+        {
+            "recording_id": recording_id, "key": key, "run_id": run_id, "position": position, "channel": turn.channel,
+            "speaker": turn.speaker, "start_ms": turn.segment.start_ms, "end_ms": turn.segment.end_ms,
+        }
+        for position, turn in enumerate(turns)
+    ]  # fmt: skip
+    insert_rows(con, "turn", rows)
+
+
+def store_transcripts(con: DuckDBPyConnection, recording_id: str, transcripts: Sequence[Transcript], *, key: str, run_id: str) -> None:
+    """Store the transcripts of a recording, one a channel in order; `key` is the transcription's."""
+    rows: list[dict[str, object]] = [
+        {
+            "recording_id": recording_id, "key": key, "run_id": run_id, "channel": channel,
+            "passages": canonical_json([_passage_row(p) for p in transcript.passages]),
+            "words": canonical_json([_word_row(w) for w in transcript.words]),
+        }
+        for channel, transcript in enumerate(transcripts)
+    ]  # fmt: skip
+    insert_rows(con, "transcript", rows)
+
+
+def store_utterances(con: DuckDBPyConnection, utterances: Sequence[Utterance], *, key: str, run_id: str) -> None:
+    """Store the utterances of a recording; `key` is the cut's."""
+    rows: list[dict[str, object]] = [
+        {
+            "recording_id": u.recording_id, "key": key, "run_id": run_id,
+            "utterance_id": u.utterance_id, "channel": u.channel, "speaker": u.speaker,
+            "start_ms": u.segment.start_ms, "end_ms": u.segment.end_ms, "text": u.text, "language": u.language,
+            "words": canonical_json([_word_row(w) for w in u.words]), "marks": canonical_json(list(u.marks)),
+        }
+        for u in utterances
+    ]  # fmt: skip
+    insert_rows(con, "utterance", rows)
+
+
+def list_transcripts(con: DuckDBPyConnection, recording_id: str, *, key: str, model: ModelRef) -> list[Transcript]:
+    """The transcripts of a recording under a key, by channel.
 
     Args:
-        key: The computation (models, revisions and parameters) that gave it.
-        scheme_versions: Scheme name -> version, for every scheme predicted.
+        model: What made them; `key` names it already.
     """
-    ids = {"recording_id": prelabels.recording_id, "key": key, "run_id": run_id}
-    result = {
-        "num_turns": len(prelabels.turns),
-        "num_utterances": len(prelabels.utterances),
-        "models": canonical_json({stage: model.key for stage, model in prelabels.models.items()}),
-    }
-    turns = [
-        {
-            "position": position, "channel": turn.channel, "speaker": turn.speaker,
-            "start_ms": turn.segment.start_ms, "end_ms": turn.segment.end_ms,
-        }
-        for position, turn in enumerate(prelabels.turns)
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select passages, words from transcript where recording_id = ? and key = ? order by channel", [recording_id, key]
+    )
+    return [
+        Transcript(
+            passages=tuple(
+                Passage(
+                    segment=Segment(start_ms=start_ms, end_ms=end_ms), language=language, language_probability=sure,
+                    no_speech_probability=no_speech, mean_log_probability=mean,
+                )
+                for start_ms, end_ms, language, sure, no_speech, mean in json.loads(row["passages"])
+            ),
+            words=_words(row["words"]),
+            model=model,
+        )
+        for row in rows
     ]  # fmt: skip
-    with transaction(con):
-        if insert_new(con, "prelabel_result", [ids | result], key=("recording_id", "key")):
-            insert_new(con, "turn", [ids | turn for turn in turns], key=("recording_id", "key", "position"))
-            rows = [ids | _utterance_row(u, prelabels.quality.get(u.utterance_id)) for u in prelabels.utterances]
-            insert_new(con, "utterance", rows, key=("utterance_id", "key"))
-        add_models(con, prelabels.models.values(), run_id=run_id)
-        add_predictions(con, prelabels.predictions, scheme_versions=scheme_versions, run_id=run_id)
 
 
-def list_turns(con: DuckDBPyConnection, recording_id: str) -> list[Turn]:
-    """The turns of a recording's newest result, by start; empty when it has none."""
+def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = None) -> list[Turn]:
+    """The turns of a recording, by start; empty when it has none.
+
+    Args:
+        key: Of one diarization; None takes the one in force.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select recording_id, channel, speaker, start_ms, end_ms from current_turn where recording_id = ? order by position",
-        [recording_id],
+        f"""select recording_id, channel, speaker, start_ms, end_ms from {"current_turn" if key is None else "turn"}
+        where recording_id = $recording_id and ($key is null or key = $key) order by position""",
+        {"recording_id": recording_id, "key": key},
     )
     return [Turn(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), **row) for row in rows]
 
@@ -77,6 +112,16 @@ def list_utterances(con: DuckDBPyConnection, recording_ids: Sequence[str] | None
     return [_utterance(row) for row in rows]
 
 
+def list_cut(con: DuckDBPyConnection, recording_id: str, *, key: str) -> list[Utterance]:
+    """The utterances of a recording under one key, whether or not that is in force; sorted as in `list_utterances`."""
+    rows = read_rows(
+        con,
+        f"select {_FIELDS} from utterance where recording_id = ? and key = ? order by start_ms, end_ms, channel, speaker",
+        [recording_id, key],
+    )
+    return [_utterance(row) for row in rows]
+
+
 def get_utterance(con: DuckDBPyConnection, utterance_id: str) -> Utterance:
     """One utterance as heard last, whether or not the newest result of its recording still has it.
 
@@ -89,28 +134,24 @@ def get_utterance(con: DuckDBPyConnection, utterance_id: str) -> Utterance:
     return _utterance(rows[0])
 
 
-def list_quality(con: DuckDBPyConnection) -> dict[str, Quality]:
-    """Utterance id -> its measures, for the utterances of the newest results that were measured."""
-    columns = ", ".join(_MEASURES)
-    rows: list[dict[str, Any]] = read_rows(
-        con, f"select utterance_id, {columns} from current_utterance where level_db is not null order by utterance_id"
+def _word_row(word: Word) -> list[object]:
+    return [word.text, word.segment.start_ms, word.segment.end_ms, word.probability]
+
+
+def _passage_row(passage: Passage) -> list[object]:
+    return [
+        passage.segment.start_ms, passage.segment.end_ms, passage.language, passage.language_probability,
+        passage.no_speech_probability, passage.mean_log_probability,
+    ]  # fmt: skip
+
+
+def _words(stored: str) -> tuple[Word, ...]:
+    return tuple(
+        Word(text=text, segment=Segment(start_ms=start_ms, end_ms=end_ms), probability=probability)
+        for text, start_ms, end_ms, probability in json.loads(stored)
     )
-    return {row.pop("utterance_id"): Quality(**row) for row in rows}
-
-
-def _utterance_row(utterance: Utterance, quality: Quality | None) -> dict[str, object]:
-    words = [[w.text, w.segment.start_ms, w.segment.end_ms, w.probability] for w in utterance.words]
-    return {
-        "utterance_id": utterance.utterance_id, "channel": utterance.channel, "speaker": utterance.speaker,
-        "start_ms": utterance.segment.start_ms, "end_ms": utterance.segment.end_ms,
-        "text": utterance.text, "language": utterance.language, "words": canonical_json(words),
-        **{name: None if quality is None else getattr(quality, name) for name in _MEASURES},
-    }  # fmt: skip
 
 
 def _utterance(row: dict[str, Any]) -> Utterance:
-    words = tuple(
-        Word(text=text, segment=Segment(start_ms=start_ms, end_ms=end_ms), probability=probability)
-        for text, start_ms, end_ms, probability in json.loads(row.pop("words"))
-    )
-    return Utterance(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), words=words, **row)
+    words, marks = _words(row.pop("words")), tuple(json.loads(row.pop("marks") or "[]"))
+    return Utterance(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), words=words, marks=marks, **row)

@@ -1,6 +1,7 @@
 """From votes to a promoted model that labels next, on real parts; only the voices are synthetic tones."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,39 +10,70 @@ import soundfile
 
 from flows.finetune import train_version
 from flows.ingest import ingest_sources
-from flows.prelabel import label_recording
+from flows.models import build_labelers
+from flows.prelabel import prelabel_pending
 from flows.release import release, release_version
 from flows.settings import FILE_NAME
-from flows.wiring import build_labelers
 from flows.workspace import Workspace, open_workspace
 from training.labeler import TrainedLabeler
 from voxdata.dataset import Split
-from voxdata.identity import ModelRef
 from voxdata.label import Annotation
-from voxdata.prelabel import Prelabels
-from voxdata.quality import Quality
+from voxdata.ports import Diarization, Sound, SpeakerSegment, SpeechRequest
 from voxdata.segment import Segment
-from voxdata.turn import Turn
-from voxdata.utterance import Utterance
+from voxdata.sound import duration_ms
+from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
+from voxdata.utterance import Transcript
 from warehouse.labels import add_annotations, list_predictions
-from warehouse.recordings import list_recordings
 from warehouse.runs import list_training_runs, promoted_run
-from warehouse.utterances import list_utterances, store_prelabels
+from warehouse.utterances import list_utterances
 from warehouse.versions import list_outbox, list_versions, load_examples
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = """
+
+class SecondsDiarizer(FakeDiarizer):
+    """Hears somebody else in every second, so that each becomes an utterance."""
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        return [
+            Diarization(
+                segments=tuple(
+                    SpeakerSegment(speaker=f"S{i}", segment=Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000))
+                    for i in range(duration_ms(sound) // 1000)
+                ),
+                embeddings={},
+            )
+            for sound in sounds
+        ]
+
+
+class WordlessTranscriber(FakeTranscriber):
+    """Understands nothing."""
+
+    def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
+        return [Transcript(passages=(), words=(), model=self.model) for _ in requests]
+
+
+SETTINGS = f"""
+[diarizer]
+backend = "{__name__}:SecondsDiarizer"
+[transcriber]
+backend = "{__name__}:WordlessTranscriber"
+[privacy]
+scanner = ""
+mask = false
+[quality]
+mos = ""
 [[schemes]]
 name = "intent"
 version = 1
 cold_start = "similarity"
-labels = [{name = "low", examples = ["low"]}, {name = "high", examples = ["high"]}]
+labels = [{{name = "low", examples = ["low"]}}, {{name = "high", examples = ["high"]}}]
 [training]
 schemes = ["intent"]
-recipe = { encoder = "whisper-tiny.en", max_epochs = 20 }
+recipe = {{ encoder = "whisper-tiny.en", max_epochs = 20 }}
 [release]
-ratios = { train = 0.5, validation = 0.25, test = 0.25 }
+ratios = {{ train = 0.5, validation = 0.25, test = 0.25 }}
 """
 TONES = {"low": 200.0, "high": 900.0}
 CLIPS = 4
@@ -67,41 +99,23 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
     opened = open_workspace(root)
     ingest_sources(opened, [str(root / "*.wav")], say=quiet)
+    prelabel_pending(opened, say=quiet)
     with opened.warehouse() as con:
-        for stored in list_recordings(con):
-            key = stored.recording.recording_id
-            spans = [Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000) for i in range(CLIPS)]
-            utterances = tuple(Utterance(recording_id=key, channel=0, speaker="S0", segment=s, text="", language="und") for s in spans)
-            labels = ["low", "high"] * (CLIPS // 2)
-            store_prelabels(
-                con,
-                Prelabels(
-                    recording_id=key,
-                    turns=(Turn(recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=CLIPS * 1000)),),
-                    utterances=utterances,
-                    quality={u.utterance_id: Quality(level_db=-10, snr_db=30, clipping_ratio=0, bandwidth_hz=8000) for u in utterances},
-                    predictions=(),
-                    models={"diarizer": ModelRef(name="none", revision="1"), "transcriber": ModelRef(name="none", revision="1")},
-                ),
-                key="test",
-                scheme_versions=opened.scheme_versions,
-                run_id="test",
-            )
-            add_annotations(
-                con,
-                [
-                    Annotation(
-                        annotation_id=int(u.utterance_id[:12], 16),
-                        project_id=1,
-                        utterance_id=u.utterance_id,
-                        annotator="a",
-                        labels={"intent": label},
-                        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
-                    )
-                    for u, label in zip(utterances, labels, strict=True)
-                ],
-                run_id="test",
-            )
+        add_annotations(
+            con,
+            [
+                Annotation(
+                    annotation_id=int(u.utterance_id[:12], 16),
+                    project_id=1,
+                    utterance_id=u.utterance_id,
+                    annotator="a",
+                    labels={"intent": ("low", "high")[u.segment.start_ms // 1000 % 2]},
+                    updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+                )
+                for u in list_utterances(con)
+            ],
+            run_id="test",
+        )
     return opened
 
 
@@ -128,11 +142,11 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
     with workspace.warehouse() as con:
         assert len(list_training_runs(con)) == 1
         assert promoted_run(con, "intent") == again
-        stored, utterances = list_recordings(con), list_utterances(con)
+        utterances = list_utterances(con)
     labelers = build_labelers(workspace)
     assert isinstance(labelers["intent"], TrainedLabeler)
-    assert sum(label_recording.fn(workspace, r, labelers) for r in stored) == len(utterances)
-    assert sum(label_recording.fn(workspace, r, labelers) for r in stored) == 0
+    assert prelabel_pending(workspace, say=quiet).predictions == len(utterances)
+    assert prelabel_pending(workspace, say=quiet).predictions == 0
     with workspace.warehouse() as con:
         found = list_predictions(con, scheme="intent", model_key=run.model_key)
     right = [found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2] for u in utterances]

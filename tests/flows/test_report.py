@@ -11,7 +11,7 @@ from flows.report_figures import acceptance_rows, annotator_rows, balance, divid
 from flows.report_plots import plot_balance, plot_waveform
 from flows.settings import FILE_NAME, template
 from flows.workspace import open_workspace
-from voxdata.audio import write_canonical
+from voxdata.canonical import write_canonical
 from voxdata.dataset import Split
 from voxdata.errors import DropReason
 from voxdata.identity import ModelRef

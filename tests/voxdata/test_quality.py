@@ -12,7 +12,7 @@ from voxdata.testing import noise, silence, speech_like, tone
 @pytest.mark.parametrize("value", [0.0, 0.5, -1.0, 1e-20])
 def test_measure_quality_gives_finite_figures_for_any_length(num_samples, value):
     quality = measure_quality(np.full(num_samples, value, np.float32), source_rate_hz=16_000)
-    assert all(math.isfinite(figure) for figure in astuple(quality))
+    assert all(math.isfinite(figure) for figure in astuple(quality) if figure is not None)
     assert quality.level_db >= FLOOR_DB
     assert quality.clipping_ratio == 0
 

@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 
 from voxdata.errors import MixedRecordingsError
 from voxdata.identity import ModelRef
+from voxdata.segment import Segment
 from voxdata.testing import make_turn, make_utterance, make_word
-from voxdata.utterance import Transcript, assign_words, cut_utterances
+from voxdata.utterance import Passage, Transcript, assign_words, cut_utterances
 
 MODEL = ModelRef(name="fake", revision="1")
 
 
 def transcript(words) -> Transcript:
-    return Transcript(language="en", language_probability=1.0, words=tuple(words), model=MODEL)
+    whole = Passage(segment=Segment(start_ms=0, end_ms=10_000_000), language="en", language_probability=1.0)
+    return Transcript(passages=(whole,), words=tuple(words), model=MODEL)
 
 
 @st.composite

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,14 @@ from duckdb import DuckDBPyConnection
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.identity import ModelRef
 from voxdata.label import Prediction
-from voxdata.prelabel import Prelabels
-from voxdata.quality import Quality
 from voxdata.recording import ChannelLayout, Recording
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance, Word
-from warehouse.connection import open_warehouse
-
-MODEL = ModelRef(name="diarizer", revision="1", params={"threshold": 0.5})
+from warehouse.connection import open_warehouse, transaction
+from warehouse.labels import add_predictions
+from warehouse.stages import has_result, record_stage
+from warehouse.utterances import store_turns, store_utterances
 
 
 @pytest.fixture
@@ -42,26 +42,50 @@ def recording() -> Callable[[str], Recording]:
     return make
 
 
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What the models say about one recording, for tests."""
+
+    recording_id: str
+    turns: tuple[Turn, ...]
+    utterances: tuple[Utterance, ...]
+    predictions: tuple[Prediction, ...]
+
+    def store(self, con: DuckDBPyConnection, *, key: str = "k") -> None:
+        """As one run of pre-labelling does."""
+        with transaction(con):
+            for stage, rows in (("diarize", len(self.turns)), ("cut", len(self.utterances))):
+                if has_result(con, recording_id=self.recording_id, stage=stage, key=key):
+                    continue
+                if stage == "diarize":
+                    store_turns(con, self.recording_id, self.turns, key=key, run_id="t")
+                else:
+                    store_utterances(con, self.utterances, key=key, run_id="t")
+                record_stage(
+                    con, recording_id=self.recording_id, stage=stage, key=key, model_key=None, num_rows=rows, audio_ms=60_000,
+                    seconds=1.5, run_id="t",
+                )  # fmt: skip
+            add_predictions(con, self.predictions, scheme_versions={"intent": 1}, run_id="t")
+
+
 @pytest.fixture
-def prelabels() -> Callable[..., Prelabels]:
-    def make(recording_id: str = "r1", text: str = "你好 there", starts: tuple[int, ...] = (0, 2000), revision: str = "1") -> Prelabels:
+def heard() -> Callable[..., Heard]:
+    def make(recording_id: str = "r1", text: str = "你好 there", starts: tuple[int, ...] = (0, 2000), revision: str = "1") -> Heard:
         spans = [Segment(start_ms=start, end_ms=start + 1500) for start in starts]
         utterances = tuple(
             Utterance(recording_id=recording_id, channel=0, speaker="S0", segment=span, text=text, language="zh",
-                      words=(Word(text=text, segment=span, probability=0.25),))
+                      words=(Word(text=text, segment=span, probability=0.25),), marks=("repetition",))
             for span in spans
         )  # fmt: skip
         model = ModelRef(name="labeler", revision=revision)
-        return Prelabels(
+        return Heard(
             recording_id=recording_id,
             turns=tuple(Turn(recording_id=recording_id, channel=0, speaker="S0", segment=span) for span in spans),
             utterances=utterances,
-            quality={u.utterance_id: Quality(level_db=-20.5, snr_db=30.25, clipping_ratio=0.0, bandwidth_hz=3400) for u in utterances},
             predictions=tuple(
                 Prediction(utterance_id=u.utterance_id, scheme="intent", distribution={"ask": 0.7, "tell": 0.3}, model=model)
                 for u in utterances
             ),
-            models={"diarizer": MODEL},
         )
 
     return make

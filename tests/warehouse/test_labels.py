@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from duckdb import DuckDBPyConnection
 
 from voxdata.label import Annotation
-from voxdata.prelabel import Prelabels
 from warehouse.labels import (
     add_annotations,
     add_predictions,
@@ -26,8 +26,8 @@ ANNOTATION = Annotation(
 )
 
 
-def test_add_predictions_adds_each_once_for_scheme_version_and_model(con: DuckDBPyConnection, prelabels: Callable[..., Prelabels]) -> None:
-    old, new = prelabels(revision="1").predictions, prelabels(revision="2").predictions
+def test_add_predictions_adds_each_once_for_scheme_version_and_model(con: DuckDBPyConnection, heard: Callable[..., Any]) -> None:
+    old, new = heard(revision="1").predictions, heard(revision="2").predictions
     assert [add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t") for p in (old, old, new[:1], [])] == [2, 0, 1, 0]
     assert add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t") == 2
     ids = {p.utterance_id for p in old}
@@ -38,8 +38,8 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(con: DuckDB
     assert list_predictions(con, scheme="emotion") == {}
 
 
-def test_list_predictions_prefers_the_newest_model(con: DuckDBPyConnection, prelabels: Callable[..., Prelabels]) -> None:
-    old, new = prelabels(revision="1").predictions, prelabels(revision="2").predictions
+def test_list_predictions_prefers_the_newest_model(con: DuckDBPyConnection, heard: Callable[..., Any]) -> None:
+    old, new = heard(revision="1").predictions, heard(revision="2").predictions
     for predictions in (old, new[:1]):
         add_predictions(con, predictions, scheme_versions={"intent": 1}, run_id="t")
     assert list_predictions(con, scheme="intent") == {new[0].utterance_id: new[0], old[1].utterance_id: old[1]}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from duckdb import DuckDBPyConnection
@@ -10,14 +11,12 @@ from duckdb import DuckDBPyConnection
 from voxdata.dataset import Example
 from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation
-from voxdata.prelabel import Prelabels
 from voxdata.recording import Recording
 from warehouse.labels import add_annotations, record_pushes
 from warehouse.ledger import record_drop
 from warehouse.recordings import add_recording, add_source
 from warehouse.runs import TrainingRun, add_training_run, find_training_run, list_training_runs, promoted_run
 from warehouse.status import Counts, count_rows
-from warehouse.utterances import store_prelabels
 from warehouse.versions import create_version
 
 RUN = TrainingRun(
@@ -52,14 +51,14 @@ def test_add_training_run_lets_a_success_follow_a_failure(con: DuckDBPyConnectio
 
 
 def test_count_rows_counts_every_stage(
-    con: DuckDBPyConnection, recording: Callable[[str], Recording], prelabels: Callable[..., Prelabels], example: Callable[..., Example]
+    con: DuckDBPyConnection, recording: Callable[[str], Recording], heard: Callable[..., Any], example: Callable[..., Example]
 ) -> None:
     empty = count_rows(con)
     assert (empty.sources, empty.recording_minutes, empty.drops, empty.promoted) == (0, 0, {}, {})
     add_recording(con, recording("r1"), audio_file="a", run_id="t")
     add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
-    store_prelabels(con, prelabels(), key="k1", scheme_versions={"intent": 1}, run_id="t")
-    store_prelabels(con, prelabels(), key="k2", scheme_versions={"intent": 1}, run_id="t")
+    heard().store(con, key="k1")
+    heard().store(con, key="k2")
     record_pushes(con, project_id=1, pushed={"u": "k"}, run_id="t")
     record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
     now = datetime.now(UTC)

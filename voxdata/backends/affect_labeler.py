@@ -116,7 +116,7 @@ def _prosody(clip: Clip) -> tuple[float, float, float]:
     return (
         float(10 * np.log10(power)) if power > 1e-10 else np.nan,
         float(np.log2(pitch / 100)) if pitch else np.nan,
-        characters / max(len(clip.samples) / MODEL_RATE_HZ, 0.1) if characters else np.nan,
+        characters / max(clip.sound.num_samples / MODEL_RATE_HZ, 0.1) if characters else np.nan,
     )
 
 

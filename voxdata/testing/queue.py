@@ -80,8 +80,12 @@ class FakeQueue:
         wanted = {entry.utterance_id: entry for entry in entries}
         already_there = tuple(key for key in wanted if key in self.entries)
         pushed = tuple(key for key in wanted if key not in self.entries)
-        added = []
+        added, replaced = [], []
         for key, entry in wanted.items():
+            there = self.entries.get(key)
+            if there is not None and (there.text, there.audio_file) != (entry.text, entry.audio_file):
+                replaced.append(key)
+                self.entries[key] = entry
             keys = frozenset(p.model.key for p in entry.predictions)
             if key in self.entries and keys and keys not in self.model_keys[key]:
                 added.append(key)
@@ -89,7 +93,7 @@ class FakeQueue:
                 self.model_keys.setdefault(key, set()).add(keys)
             self.model_keys.setdefault(key, set())
             self.entries.setdefault(key, entry)
-        return PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added))
+        return PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added), replaced=tuple(replaced))
 
     def pull(self, *, since: datetime | None) -> list[Annotation]:
         """See `AnnotationQueue.pull`."""
@@ -212,6 +216,17 @@ class QueueContract:
         assert queue.push([new]).predictions_added == ()  # noqa: S101
         assert queue.push([old]).predictions_added == ()  # noqa: S101
         assert queue.count() == 1  # noqa: S101
+
+    def test_push_shows_another_text_in_place_of_the_old(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """A text that is masked later is no longer there, and a person who leaves the new one alone has changed nothing."""
+        old = make_entry("u0", audio_file=audio_file, text="call 555 0132")
+        new = replace(old, text="call [phone]")
+        queue.push([old])
+        first, second = queue.push([new]), queue.push([new])
+        assert (first.pushed, first.replaced, second.replaced) == ((), ("u0",), ())  # noqa: S101
+        assert queue.count() == 1  # noqa: S101
+        people.answer("u0", {"intent": "greet", "emotion": "neutral"}, annotator="person-1@voxdata.local", text="call [phone]")
+        assert queue.pull(since=None)[0].text is None  # noqa: S101
 
     def test_push_refuses_an_unknown_label_and_adds_nothing(self, queue: AnnotationQueue, audio_file: str) -> None:
         """One bad proposal stops the push before anything leaves; the error names the clip."""

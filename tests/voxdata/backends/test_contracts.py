@@ -12,7 +12,6 @@ from pyannote.core import Segment as Span
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from flows.demo.samples import sample_paths
-from voxdata.audio import canonicalise, decode_audio
 from voxdata.backends import load_backend
 from voxdata.backends.affect_labeler import AffectLabeler, estimate_arousal, median_pitch_hz
 from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
@@ -21,10 +20,12 @@ from voxdata.backends.weights import locate, weights_status
 from voxdata.backends.whisper_transcriber import WhisperTranscriber, cut_windows
 from voxdata.errors import BackendError
 from voxdata.label import Distribution
-from voxdata.ports import Clip, Samples, SpeakerSegment
+from voxdata.ports import Clip, Diarization, Samples, Sound, SpeakerSegment, SpeechRequest
 from voxdata.rttm import decode_rttm
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.segment import Segment
+from voxdata.sound import ArraySound
+from voxdata.testing.audio import read_recording
 from voxdata.testing.backends import FakeDiarizer, FakeLabeler, FakeTranscriber, check_diarizer, check_labeler, check_transcriber
 from voxdata.testing.sound import tone
 from voxdata.utterance import Transcript
@@ -47,7 +48,7 @@ SOUND = np.concatenate([np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.fl
 
 @pytest.fixture(scope="module")
 def conversation() -> Samples:
-    return canonicalise(decode_audio(sample_paths()[0]))[1][:, 0]
+    return read_recording(sample_paths()[0])[1][:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def diarizer() -> PyannoteDiarizer:
 def clips(samples: Samples) -> list[Clip]:
     texts = ["what time is it?", "hello there", "", "this is wonderful", "I hate this"]
     return [
-        Clip(utterance_id=str(i), speaker=f"S{i % 2}", samples=samples[i * 9000 : (i + 1) * 16_000], text=text, language="en")
+        Clip(utterance_id=str(i), speaker=f"S{i % 2}", sound=ArraySound(samples[i * 9000 : (i + 1) * 16_000]), text=text, language="en")
         for i, text in enumerate(texts)
     ]
 
@@ -70,24 +71,34 @@ def test_fakes_keep_the_contracts() -> None:
 
 
 class LateDiarizer(FakeDiarizer):
-    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
-        found = super().diarize(samples)
-        return [replace(s, segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000)) for s in found]
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        def late(s: SpeakerSegment) -> SpeakerSegment:
+            return replace(s, segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000))
+
+        return [replace(found, segments=tuple(late(s) for s in found.segments)) for found in super().diarize(sounds)]
 
 
 class MisnamingDiarizer(FakeDiarizer):
-    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
-        return [replace(s, speaker="S1") for s in super().diarize(samples)]
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        return [
+            replace(found, segments=tuple(replace(s, speaker="S1") for s in found.segments), embeddings={})
+            for found in super().diarize(sounds)
+        ]
+
+
+class NeighbourlyDiarizer(FakeDiarizer):
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        return [replace(found, segments=found.segments[: 9 - len(sounds)]) for found in super().diarize(sounds)]
 
 
 class DeafTranscriber(FakeTranscriber):
-    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
-        return super().transcribe(samples, speech=[])
+    def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
+        return super().transcribe([replace(request, speech=()) for request in requests])
 
 
 class EagerTranscriber(FakeTranscriber):
-    def transcribe(self, samples: Samples, *, speech: Sequence[Segment]) -> Transcript:
-        return super().transcribe(samples, speech=[Segment(start_ms=0, end_ms=100_000)])
+    def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
+        return super().transcribe([replace(request, speech=(Segment(start_ms=0, end_ms=100_000),)) for request in requests])
 
 
 class RankingLabeler(FakeLabeler):
@@ -100,7 +111,14 @@ class PartialLabeler(FakeLabeler):
         return [{"a": 1.0} for _ in clips]
 
 
-@pytest.mark.parametrize(("diarizer", "clause"), [(LateDiarizer(), "ends after the audio"), (MisnamingDiarizer(), "order of appearance")])
+@pytest.mark.parametrize(
+    ("diarizer", "clause"),
+    [
+        (LateDiarizer(), "ends after the audio"),
+        (MisnamingDiarizer(), "order of appearance"),
+        (NeighbourlyDiarizer(), "depend on the neighbours"),
+    ],
+)
 def test_check_diarizer_names_the_broken_clause(diarizer: FakeDiarizer, clause: str) -> None:
     with pytest.raises(AssertionError, match=clause):
         check_diarizer(diarizer, SOUND)
@@ -131,7 +149,7 @@ def test_pyannote_finds_both_speakers_of_the_sample(diarizer: PyannoteDiarizer, 
     reference, hypothesis = Annotation(), Annotation()
     for turn in truth:
         reference[Span(turn.segment.start_ms / 1000, turn.segment.end_ms / 1000), turn.segment] = turn.speaker
-    for found in diarizer.diarize(conversation):
+    for found in diarizer.diarize([ArraySound(conversation)])[0].segments:
         hypothesis[Span(found.segment.start_ms / 1000, found.segment.end_ms / 1000), found] = found.speaker
     assert len(hypothesis.labels()) == 2
     assert DiarizationErrorRate(collar=0.0, skip_overlap=False)(reference, hypothesis, uem=Timeline([Span(0, 30)])) < 0.10
@@ -140,7 +158,7 @@ def test_pyannote_finds_both_speakers_of_the_sample(diarizer: PyannoteDiarizer, 
 @pytest.mark.slow
 def test_pyannote_names_the_remedy_when_a_hub_pipeline_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="packaged"):
-        PyannoteDiarizer(pipeline=str(tmp_path / "nowhere")).diarize(np.ones(16_000, np.float32))
+        PyannoteDiarizer(pipeline=str(tmp_path / "nowhere")).diarize([ArraySound(np.ones(16_000, np.float32))])
 
 
 @pytest.mark.slow
@@ -151,7 +169,9 @@ def test_whisper_keeps_the_contract(conversation: Samples, model: str) -> None:
 
 @pytest.mark.slow
 def test_whisper_hears_the_words_and_the_language(conversation: Samples) -> None:
-    transcript = WhisperTranscriber().transcribe(conversation, speech=[Segment(start_ms=6500, end_ms=30_000)])
+    transcript = WhisperTranscriber().transcribe(
+        [SpeechRequest(sound=ArraySound(conversation), speech=(Segment(start_ms=6500, end_ms=30_000),))]
+    )[0]
     text = "".join(word.text for word in transcript.words).lower()
     assert transcript.language == "en"
     assert [word for word in ("hello", "chicago", "yankee", "jersey") if word not in text] == []
@@ -178,9 +198,9 @@ def test_similarity_keeps_the_contract_and_prefers_the_nearest_label(conversatio
 @pytest.mark.slow
 def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Samples) -> None:
     strangers = [
-        Clip(utterance_id="a", speaker="s", samples=conversation, text="", language="en"),
-        Clip(utterance_id="b", speaker="s", samples=conversation, text="你好", language="zh"),
-        Clip(utterance_id="c", speaker="s", samples=conversation, text="...", language="en"),
+        Clip(utterance_id="a", speaker="s", sound=ArraySound(conversation), text="", language="en"),
+        Clip(utterance_id="b", speaker="s", sound=ArraySound(conversation), text="你好", language="zh"),
+        Clip(utterance_id="c", speaker="s", sound=ArraySound(conversation), text="...", language="en"),
     ]
     assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 3
 
@@ -202,7 +222,7 @@ def test_affect_keeps_the_contract_and_hears_the_words(conversation: Samples) ->
 
 def test_affect_survives_empty_and_silent_clips() -> None:
     empty = [
-        Clip(utterance_id=str(i), speaker="s", samples=np.zeros(length, np.float32), text="", language="und")
+        Clip(utterance_id=str(i), speaker="s", sound=ArraySound(np.zeros(length, np.float32)), text="", language="und")
         for i, length in enumerate((0, 1, 640, 16_000))
     ]
     assert all(abs(answer["happy"] - 0.5) < 0.4 for answer in AffectLabeler(scheme=EMOTION).label(empty))
@@ -215,8 +235,8 @@ def test_affect_names_labels_without_a_place() -> None:
 
 def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
     sounds = [tone(1000, frequency_hz=hz) for hz in (220, 240, 260)]
-    told = [Clip(utterance_id=str(i), speaker="s", samples=x, text="ten chars!", language="en") for i, x in enumerate(sounds)]
-    mute = Clip(utterance_id="m", speaker="s", samples=np.zeros(16_000, np.float32), text="", language="und")
+    told = [Clip(utterance_id=str(i), speaker="s", sound=ArraySound(x), text="ten chars!", language="en") for i, x in enumerate(sounds)]
+    mute = Clip(utterance_id="m", speaker="s", sound=ArraySound(np.zeros(16_000, np.float32)), text="", language="und")
     alone, beside = AffectLabeler(scheme=EMOTION).label(told), AffectLabeler(scheme=EMOTION).label([*told, mute])
     assert beside[:3] == alone
     assert beside[3] == {"happy": 0.5, "sad": 0.5}
@@ -225,7 +245,7 @@ def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
 def test_affect_hears_the_voice_through_mains_hum() -> None:
     hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(16_000) / 16_000)
     sounds = [(tone(1000, frequency_hz=hz) + hum).astype(np.float32) for hz in (100, 120, 140, 200)]
-    humming = [Clip(utterance_id=str(i), speaker="s", samples=x, text="same", language="en") for i, x in enumerate(sounds)]
+    humming = [Clip(utterance_id=str(i), speaker="s", sound=ArraySound(x), text="same", language="en") for i, x in enumerate(sounds)]
     arousal = estimate_arousal(humming)
     assert arousal == sorted(arousal)
     assert arousal[3] - arousal[0] > 0.3

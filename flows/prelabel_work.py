@@ -1,0 +1,109 @@
+"""The part of pre-labelling that runs in a worker: models in, results out, no warehouse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from flows.models import LabelerSpec, build_models
+from flows.workspace import open_workspace
+from voxdata.errors import AudioError, BackendError, DropReason
+from voxdata.prelabel import Models, RecordingWork, run_stages
+from voxdata.sound import duration_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a recording did not get through.
+
+    Attributes:
+        stage: The one it failed in.
+    """
+
+    stage: str
+    reason: DropReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Some recordings that are worked on together.
+
+    Attributes:
+        root: The workspace.
+        labelers: Scheme name -> what labels it.
+        settings_key: Changes with voxdata.toml, so that a worker which lives on builds its models anew.
+    """
+
+    root: str
+    labelers: tuple[tuple[str, LabelerSpec], ...]
+    settings_key: str
+    works: tuple[RecordingWork, ...]
+
+    @property
+    def audio_ms(self) -> int:
+        """Audio of all its recordings."""
+        return sum(duration_ms(work.sounds[0]) for work in self.works)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one recording.
+
+    Attributes:
+        work: With the results filled in, as far as it got.
+        seconds: Stage that is done -> its share of the time the unit's stage took.
+        failure: None when all wanted stages are done.
+    """
+
+    work: RecordingWork
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+def run_unit(unit: Unit) -> list[Outcome]:
+    """Run the wanted stages of a unit; when a model or a file fails, each recording by itself, so that one failure costs one."""
+    models = _models(unit.root, unit.labelers, unit.settings_key)
+    untouched = [replace(work) for work in unit.works]
+    outcomes = _run(unit.works, models)
+    if len(unit.works) > 1 and any(outcome.failure for outcome in outcomes):
+        return [outcome for work in untouched for outcome in _run([work], models)]
+    return outcomes
+
+
+def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
+    """Run some recordings together; a failure is said of all of them, with the stages that were done before it."""
+    began: list[tuple[str, float]] = []
+    failure: Failure | None = None
+    try:
+        run_stages(works, models, progress=lambda stage: began.append((stage, time.perf_counter())))
+    except (AudioError, BackendError) as error:
+        reason = error.reason if isinstance(error, AudioError) else DropReason.FAILED
+        failure = Failure(stage=began[-1][0], reason=reason, detail=str(error))
+    ends = [moment for _, moment in began[1:]] + [time.perf_counter()]
+    took = {stage: end - start for (stage, start), end in zip(began, ends, strict=True)}
+    if failure is not None:
+        took.pop(failure.stage)
+    return [
+        Outcome(
+            work=work,
+            seconds={stage: seconds * _share(work, works, stage) for stage, seconds in took.items() if stage in work.wanted},
+            failure=failure,
+        )
+        for work in works
+    ]
+
+
+def _share(work: RecordingWork, works: Sequence[RecordingWork], stage: str) -> float:
+    total = sum(duration_ms(w.sounds[0]) for w in works if stage in w.wanted)
+    return duration_ms(work.sounds[0]) / total if total else 0.0
+
+
+@lru_cache(maxsize=1)
+def _models(root: str, labelers: tuple[tuple[str, LabelerSpec], ...], settings_key: str) -> Models:
+    """Models of this process, loaded once."""
+    del settings_key  # part of the cache's key only
+    return build_models(open_workspace(Path(root)), dict(labelers))

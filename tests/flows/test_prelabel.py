@@ -1,0 +1,204 @@
+"""Pre-labelling over a warehouse: what is planned, what is run, and what survives a worker's death."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from flows.ingest import ingest_sources
+from flows.models import build_models, labeler_specs
+from flows.prelabel import prelabel_pending
+from flows.prelabel_plan import plan_prelabel, plan_rows
+from flows.settings import FILE_NAME
+from flows.workspace import Workspace, open_workspace
+from voxdata.errors import BackendError, DropReason
+from voxdata.ports import Diarization, Sound
+from voxdata.testing.backends import FakeDiarizer
+from warehouse.ledger import list_drops
+from warehouse.rows import read_rows
+from warehouse.utterances import list_utterances
+
+SETTINGS = """
+[diarizer]
+backend = "voxdata.testing.backends:FakeDiarizer"
+[transcriber]
+backend = "voxdata.testing.backends:FakeTranscriber"
+[prelabel]
+workers = 2
+batch_minutes = 0.1
+[privacy]
+scanner = ""
+mask = false
+[quality]
+mos = ""
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "voxdata.testing.backends:FakeLabeler"
+labels = [{ name = "ask" }, { name = "tell" }]
+[training]
+schemes = []
+"""
+STAGES = ["diarize", "transcribe", "cut", "measure", "label:intent"]
+
+
+def quiet(_line: str) -> None:
+    return None
+
+
+def write_call(path: Path, number: int) -> None:
+    """Bursts of noise; how many and how long is the number's."""
+    rng = np.random.default_rng(number)
+    parts = [np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)]) for _ in range(1 + number % 3)]
+    soundfile.write(path, np.concatenate(parts), 16_000, subtype="PCM_16")
+
+
+def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> Workspace:
+    (root / "calls").mkdir(parents=True)
+    (root / FILE_NAME).write_text(settings, encoding="utf-8")
+    for number in range(calls):
+        write_call(root / "calls" / f"{number:03d}.wav", number)
+    workspace = open_workspace(root)
+    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    return workspace
+
+
+def reopen(workspace: Workspace, old: str = "", new: str = "") -> Workspace:
+    path = workspace.root / FILE_NAME
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return open_workspace(workspace.root)
+
+
+def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
+    """(stage, standing) -> (recordings, why)."""
+    rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
+    return {(str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"])) for r in rows}
+
+
+CONTENT = {
+    "turn": "recording_id, key, position, channel, speaker, start_ms, end_ms",
+    "transcript": "recording_id, key, channel, passages, words",
+    "utterance": "utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, words, marks",
+    "measure": "* exclude (created_at, run_id, seq)",
+    "prediction": "prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key",
+    "stage_result": "recording_id, stage, key, model_key, num_rows, audio_ms",
+    "speaker_embedding": "* exclude (created_at, run_id, seq)",
+    "voice_event": "* exclude (created_at, run_id, seq)",
+    "ledger": "stage, subject, reason, detail, recording_id, key",
+}
+
+
+def contents(workspace: Workspace) -> dict[str, list[str]]:
+    """Every table without its times and run ids, sorted."""
+    with workspace.warehouse() as con:
+        return {
+            table: sorted(json.dumps(row, default=str, sort_keys=True) for row in read_rows(con, f"select {columns} from {table}"))
+            for table, columns in CONTENT.items()
+        }
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return make_workspace(tmp_path / "w")
+
+
+def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
+    assert {key: n for key, (n, _) in planned(workspace).items()} == {(stage, "new"): 6 for stage in STAGES}
+    first = prelabel_pending(workspace, say=quiet)
+    assert (first.recordings, first.failed) == (6, 0)
+    assert first.utterances == first.predictions == 6 + 2 * 1 + 2 * 2
+    after = contents(workspace)
+    assert {name: len(rows) for name, rows in after.items()}["stage_result"] == 6 * len(STAGES)
+    assert planned(workspace) == {}
+    again = prelabel_pending(open_workspace(workspace.root), say=quiet)
+    assert (again.recordings, again.utterances, again.reused) == (0, 0, 0)
+    assert contents(workspace) == after
+
+
+def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_threshold(workspace: Workspace) -> None:
+    prelabel_pending(workspace, say=quiet)
+    cut = reopen(workspace, "[prelabel]", "[utterance]\npause_ms = 300\n[prelabel]")
+    assert planned(cut) == {
+        ("cut", "stale"): (6, "its settings or its version changed"),
+        ("measure", "stale"): (6, "reads cut, which changes"),
+        ("label:intent", "stale"): (6, "reads cut, which changes"),
+    }
+    heard = reopen(workspace, "pause_ms = 300", "pause_ms = 500")
+    assert planned(heard) == {}
+    louder = reopen(workspace, 'FakeDiarizer"', 'FakeDiarizer"\nfloor = 0.02')
+    assert {stage for stage, _ in planned(louder)} == set(STAGES)
+
+
+def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_model(workspace: Workspace) -> None:
+    prelabel_pending(workspace, say=quiet)
+    newer = reopen(workspace, 'FakeTranscriber"', 'FakeTranscriber"\nrevision = "2"')
+    plan = planned(newer)
+    assert plan.pop(("transcribe", "stale")) == (6, "model fake/counter or its parameters changed")
+    assert {stage for stage, _ in plan} == {"cut", "measure", "label:intent"}
+    prelabel_pending(newer, say=quiet)
+    older = reopen(newer, '\nrevision = "2"', "")
+    assert {key: n for key, (n, _) in planned(older).items()} == {(s, "again"): 6 for s in STAGES[1:]}
+    with older.warehouse() as con:
+        before = len(read_rows(con, "select 1 from utterance"))
+    summary = prelabel_pending(older, say=quiet)
+    assert (summary.recordings, summary.reused) == (0, 6 * 4)
+    with older.warehouse() as con:
+        assert len(read_rows(con, "select 1 from utterance")) == before
+        assert len(list_utterances(con)) == 12
+    assert planned(older) == {}
+
+
+def test_plan_prelabel_lists_one_changed_file_and_its_orphan(workspace: Workspace) -> None:
+    prelabel_pending(workspace, say=quiet)
+    changed = workspace.root / "calls" / "001.wav"
+    write_call(changed, 77)
+    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    plan = planned(workspace)
+    assert plan.pop(("all", "orphaned"))[0] == 1
+    assert plan == {(stage, "new"): (1, "never done") for stage in STAGES}
+    assert prelabel_pending(workspace, say=quiet).recordings == 1
+    assert set(planned(workspace)) == {("all", "orphaned")}
+
+
+def test_prelabel_pending_gives_equal_tables_for_any_number_of_workers(tmp_path: Path) -> None:
+    tables = []
+    for workers in (1, 2, 4):
+        workspace = make_workspace(tmp_path / str(workers), settings=SETTINGS.replace("workers = 2", f"workers = {workers}"))
+        prelabel_pending(workspace, say=quiet)
+        tables.append(contents(workspace))
+    assert tables[0]["utterance"]
+    assert tables[0] == tables[1] == tables[2]
+
+
+class LethalDiarizer(FakeDiarizer):
+    """Kills its process on recordings of one length, and fails on those of another."""
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        for sound in sounds:
+            if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000):
+                raise BackendError("no voice of this kind is known; use another diarizer")
+        return super().diarize(sounds, max_speakers=max_speakers)
+
+
+def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:LethalDiarizer")
+    workspace = make_workspace(tmp_path / "w", settings=settings)
+    summary = prelabel_pending(workspace, say=quiet)
+    assert (summary.recordings, summary.failed) == (6, 2)
+    with workspace.warehouse() as con:
+        drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
+        assert len({u.recording_id for u in list_utterances(con)}) == 4
+    assert drops == {"001.wav": ("diarize", DropReason.CRASHED), "002.wav": ("diarize", DropReason.FAILED)}
+    assert planned(workspace)["diarize", "failed"][0] == 2
+    assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0

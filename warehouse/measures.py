@@ -1,0 +1,65 @@
+"""Measures of utterances, and what a threshold on them would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.errors import ConfigError
+from voxdata.quality import LARGER_IS_WORSE, MEASURES, Quality
+from warehouse.rows import insert_rows, read_rows
+
+
+def store_measures(con: DuckDBPyConnection, recording_id: str, measures: Mapping[str, Quality], *, key: str, run_id: str) -> None:
+    """Store the measures of a recording's utterances; `key` is the measuring's."""
+    rows: list[dict[str, object]] = [
+        {"utterance_id": utterance_id, "recording_id": recording_id, "key": key, "run_id": run_id, **asdict(quality)}
+        for utterance_id, quality in sorted(measures.items())
+    ]
+    insert_rows(con, "measure", rows)
+
+
+def list_measures(con: DuckDBPyConnection) -> dict[str, Quality]:
+    """Utterance id -> its newest measures, for the utterances in force that were measured."""
+    columns = ", ".join(MEASURES)
+    rows: list[dict[str, Any]] = read_rows(
+        con, f"select utterance_id, {columns} from current_measure semi join current_utterance using (utterance_id) order by utterance_id"
+    )
+    return {row.pop("utterance_id"): Quality(**row) for row in rows}
+
+
+def count_below(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[dict[str, object]]:
+    """What thresholds would remove, by language and source; nothing is removed.
+
+    Args:
+        limits: Measure -> the least it may be, or the most where larger is worse (`LARGER_IS_WORSE`).
+
+    Returns:
+        Rows with language, source (the folder or host of the first uri), utterances and minutes, of all and of what would go;
+        an utterance without the measure stays.
+
+    Raises:
+        ConfigError: A measure is unknown.
+    """
+    unknown = sorted(set(limits) - set(MEASURES))
+    if unknown:
+        raise ConfigError(f"no measure is called {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    fails = " or ".join(f"coalesce(m.{name} {'>' if name in LARGER_IS_WORSE else '<'} ${name}, false)" for name in sorted(limits))
+    return read_rows(
+        con,
+        f"""
+        with origin as (
+            select recording_id, regexp_replace(arg_min(uri, seq), '/[^/]*$', '') as source
+            from source where recording_id is not null group by recording_id)
+        select u.language, coalesce(o.source, '') as source, count(*) as utterances,
+               round(sum(u.end_ms - u.start_ms) / 60000, 3) as minutes,
+               count(*) filter ({fails}) as utterances_removed,
+               round(coalesce(sum(u.end_ms - u.start_ms) filter ({fails}), 0) / 60000, 3) as minutes_removed
+        from current_utterance u left join current_measure m using (utterance_id) left join origin o on o.recording_id = u.recording_id
+        group by all order by language, source
+        """,
+        dict(limits),
+    )

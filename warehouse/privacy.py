@@ -1,0 +1,65 @@
+"""Personal data found in what was said."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.privacy import PrivateSpan
+from voxdata.segment import Segment
+from warehouse.rows import insert_rows, read_rows, utc_aware
+
+
+def store_private_spans(
+    con: DuckDBPyConnection, recording_id: str, private: Mapping[str, Sequence[PrivateSpan]], *, key: str, run_id: str
+) -> None:
+    """Store the personal data in a recording's utterances; `key` is the scan's."""
+    rows: list[dict[str, object]] = [
+        {
+            "utterance_id": utterance_id, "recording_id": recording_id, "key": key, "run_id": run_id, "kind": span.kind,
+            "start_char": span.start, "end_char": span.end, "start_ms": span.segment.start_ms, "end_ms": span.segment.end_ms,
+            "score": span.score,
+        }
+        for utterance_id, spans in sorted(private.items())
+        for span in spans
+    ]  # fmt: skip
+    insert_rows(con, "private_span", rows)
+
+
+def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, ...]]:
+    """Utterance id -> its personal data by the scan in force, for every utterance that was scanned, also those without any."""
+    scanned = read_rows(
+        con,
+        "select u.utterance_id from current_utterance u semi join current_scan using (recording_id) order by u.utterance_id",
+    )
+    found: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """select utterance_id, kind, start_char, end_char, start_ms, end_ms, score from current_private_span
+        order by utterance_id, start_char""",
+    )
+    for row in rows:
+        span = PrivateSpan(
+            kind=row["kind"],
+            start=row["start_char"],
+            end=row["end_char"],
+            segment=Segment(start_ms=row["start_ms"], end_ms=row["end_ms"]),
+            score=row["score"],
+        )
+        found[row["utterance_id"]].append(span)
+    return {str(row["utterance_id"]): tuple(found[str(row["utterance_id"])]) for row in scanned}
+
+
+def list_hidden(con: DuckDBPyConnection) -> dict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]]:
+    """(project id, utterance id) -> what each push of it hid, with its time, oldest first."""
+    found: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = defaultdict(list)
+    rows: list[dict[str, Any]] = read_rows(con, "select project_id, utterance_id, hidden, created_at from push order by seq")
+    for row in rows:
+        parts = tuple((kind, characters) for kind, characters in json.loads(row["hidden"] or "[]"))
+        found[row["project_id"], row["utterance_id"]].append((utc_aware(row["created_at"]), parts))
+    return dict(found)
