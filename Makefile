@@ -39,7 +39,7 @@ bench: $(STAMP) ## run the benchmarks (VOXDATA_CORPORA names the corpora)
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock, keeping what fits (LOCK_ARGS=--upgrade renews all)
 	cp requirements.lock $(VENV)/resolved.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --quiet $(LOCK_ARGS) \
+	$(BIN)/uv pip compile pyproject.toml --extra cluster --group dev --python-version 3.11 --universal --quiet $(LOCK_ARGS) \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o $(VENV)/resolved.txt
 	sed -E "/sys_platform == '(win32|emscripten)'/d; /python_full_version >= '3\.14'/d; s/ ; (sys_platform != 'emscripten'|python_full_version < '3\.14'|(platform_python_)?implementation(_name)? [!=]= '(PyPy|CPython)')$$//" \
 	  $(VENV)/resolved.txt > requirements.lock

@@ -17,7 +17,7 @@ from transformers.audio_utils import mel_filter_bank
 from benchmarks.speech_corpus import OUT, find_corpus, load_corpus, run_folds
 from training.config import load_recipe
 from training.metrics import Floats, score
-from voxdata.audio import read_clip
+from voxdata.canonical import read_clip
 from voxdata.ports import Samples
 
 TARGET = 0.5

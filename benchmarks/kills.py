@@ -1,4 +1,4 @@
-"""Kill pre-labelling at random moments and compare what is left with an undisturbed run: python -m benchmarks.kills [--files N] [--kills K].
+"""Kill pre-labelling at random moments, compare with an undisturbed run: python -m benchmarks.kills [--files N] [--kills K] [--real].
 
 Recordings are Asterisk prompts and RAVDESS clips with `--real` (the default models; needs VOXDATA_CORPORA), else short synthetic
 bursts with the fake backends of voxdata/testing, so that hundreds of files take a minute.

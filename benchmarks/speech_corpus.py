@@ -13,11 +13,12 @@ from training.config import TrainingConfig
 from training.encoder import load_encoder
 from training.metrics import Floats
 from training.run import run_training
-from voxdata.audio import canonicalise, decode_audio, write_canonical
+from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split, fingerprint
 from voxdata.identity import digest
 from voxdata.manifest import Manifest, write_manifest
 from voxdata.segment import Segment
+from voxdata.testing.audio import read_recording
 
 OUT = Path("bench-out")
 
@@ -40,7 +41,7 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
         rows = list(csv.DictReader(file, delimiter="\t"))
     for row in rows:
         target = audio / (Path(row["path"]).stem + ".flac")
-        recording, samples = canonicalise(decode_audio(folder / row["path"]))
+        recording, samples = read_recording(folder / row["path"])
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             write_canonical(target, samples)

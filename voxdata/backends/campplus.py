@@ -1,6 +1,7 @@
-"""CAM++ speaker embeddings (192 numbers) as a pyannote.audio model.
+"""CAM++ speaker embeddings (192 numbers) of several voices in one window: the trunk runs once, each voice pools its own frames.
 
-Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH 2023.
+Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH 2023; statistics pooling weighted by a
+mask as in pyannote.audio 4.0.7 (`StatsPool`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
 import torch
-import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
-from pyannote.audio import Model
 
 from voxdata.backends.weights import locate
 from voxdata.errors import BackendError
 
 DIMENSION = 192
-FRAMES_PER_SECOND = 100
 
 
 def load_network() -> torch.nn.Module:
@@ -35,30 +33,47 @@ def load_network() -> torch.nn.Module:
     return network.eval()
 
 
-def filterbank(waveform: torch.Tensor) -> torch.Tensor:
-    """(1, num_samples) at 16 kHz -> (num_frames, 80), 100 frames a second, not yet centred."""
-    features: torch.Tensor = kaldi.fbank(waveform, num_mel_bins=80, sample_frequency=16_000, dither=0.0)
-    return features
+class MaskedCamPlusPlus(torch.nn.Module):
+    """CAM++ that embeds every voice of a window from one pass through its trunk."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        network: Any = load_network()
+        layers: dict[str, torch.nn.Module] = dict(network.xvector.named_children())
+        self.head: torch.nn.Module = network.head
+        self.trunk = torch.nn.Sequential(*(layer for name, layer in layers.items() if name not in ("stats", "dense")))
+        self.dense = layers["dense"]
 
-class CamPlusPlus(Model):
-    """What pyannote.audio expects of an embedding model; `network` does the work."""
+    def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Embed the voices.
 
-    def __init__(self, sample_rate: int = 16_000, num_channels: int = 1, task: None = None) -> None:
-        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
-        self.save_hyperparameters("sample_rate", "num_channels")
-        self.network = load_network()
+        Args:
+            features: (batch, num_frames, 80) float32, centred.
+            masks: (batch, num_voices, num_weights) of 0 and 1, spread over the same time.
 
-    @property
-    def dimension(self) -> int:
-        """Of an embedding."""
-        return DIMENSION
-
-    def forward(self, waveforms: torch.Tensor, **_kwargs: Any) -> torch.Tensor:
-        """Embed whole waveforms: (batch, 1, num_samples) -> (batch, 192). Masks are applied by the diarizer, on frames."""
-        rows = []
-        for waveform in waveforms:
-            features = filterbank(waveform)
-            rows.append(features - features.mean(dim=0, keepdim=True))
-        embedded: torch.Tensor = self.network(torch.stack(rows))
+        Returns:
+            (batch, num_voices, 192).
+        """
+        heard = self.trunk(self.head(features.permute(0, 2, 1)))
+        nearest = torch.arange(heard.shape[-1], device=heard.device) * masks.shape[-1] // heard.shape[-1]
+        pooled = pool(heard.float(), masks[..., nearest].float())
+        embedded: torch.Tensor = self.dense(pooled.reshape(-1, pooled.shape[-1])).reshape(*masks.shape[:2], DIMENSION)
         return embedded
+
+
+def pool(heard: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over time for each voice.
+
+    Args:
+        heard: (batch, channels, num_frames).
+        weights: (batch, num_voices, num_frames).
+
+    Returns:
+        (batch, num_voices, 2 * channels).
+    """
+    heard, weights = heard[:, None], weights[:, :, None]
+    total = weights.sum(dim=-1) + 1e-8
+    mean = (heard * weights).sum(dim=-1) / total
+    squares = torch.square(heard - mean[..., None])
+    variance = (squares * weights).sum(dim=-1) / (total - torch.square(weights).sum(dim=-1) / total + 1e-8)
+    return torch.cat([mean, torch.sqrt(variance)], dim=-1)

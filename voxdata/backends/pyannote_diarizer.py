@@ -1,4 +1,4 @@
-"""Diarization by the pyannote.audio SpeakerDiarization pipeline.
+"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns, or any hub pipeline by name.
 
 Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation by powerset classes.
 """
@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from voxdata.backends.weights import revision
 from voxdata.errors import BackendError
 from voxdata.identity import ModelRef
-from voxdata.ports import MODEL_RATE_HZ, Samples, SpeakerSegment
+from voxdata.ports import MODEL_RATE_HZ, Diarization, Samples, Sound, SpeakerSegment
 from voxdata.segment import Segment, union
 
 PACKAGED = "packaged"
 MIN_SAMPLES = MODEL_RATE_HZ // 10
 """Anything shorter holds no turn."""
-
-MIN_EMBEDDING_FRAMES = 20
-EMBEDDING_BATCH = 16
 
 
 class PyannoteDiarizer:
@@ -32,13 +30,13 @@ class PyannoteDiarizer:
 
     Args:
         pipeline: "packaged" for the weights that Python packages ship, or a hub id or folder such as
-            "pyannote/speaker-diarization-community-1".
+            "pyannote/speaker-diarization-community-1", which runs in pyannote's own pipeline, one sound after another, each read whole.
         threshold: Cosine distance at which two voices are taken for one (packaged pipeline).
-        segmentation_step: Hop between 10 s windows, as a share of the window (packaged pipeline).
+        segmentation_step: Hop between 10 s windows, as a share of the window, in whole thousandths (packaged pipeline).
         min_cluster_size: Windows a voice needs to count as one (packaged pipeline).
         device: A torch device; "auto" takes CUDA when there is one.
         hf_token: For gated hub pipelines.
-        cache_dir: Where hub downloads go.
+        cache_dir: Where hub downloads and exported graphs go.
 
     Raises:
         BackendError: Weights are missing, or the hub pipeline cannot be had.
@@ -48,19 +46,21 @@ class PyannoteDiarizer:
         self,
         *,
         pipeline: str = PACKAGED,
-        threshold: float = 0.40,
+        threshold: float = 0.31,
         segmentation_step: float = 0.25,
         min_cluster_size: int = 4,
         device: str = "auto",
         hf_token: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
+        if not 0.001 <= segmentation_step <= 1:
+            raise BackendError(f"segmentation_step is a share of the window, 0.001 ... 1, not {segmentation_step}")
         self._name = pipeline
         self._options = {"threshold": threshold, "segmentation_step": segmentation_step, "min_cluster_size": min_cluster_size}
         self._device = device
         self._token = hf_token
         self._cache_dir = cache_dir
-        self._pipeline: Any = None
+        self._loaded: Any = None
 
     @property
     def model(self) -> ModelRef:
@@ -71,33 +71,70 @@ class PyannoteDiarizer:
             )
         return ModelRef(name=self._name, revision=self._name.partition("@")[2] or "hub")
 
-    def diarize(self, samples: Samples, *, max_speakers: int | None = None) -> list[SpeakerSegment]:
+    @property
+    def voice_model(self) -> ModelRef:
+        """What makes the embeddings."""
+        if self._name == PACKAGED:
+            return ModelRef(name="cam++", revision=revision("cam++", "cam++.code"))
+        return ModelRef(name=f"{self._name}#voices", revision=self.model.revision)
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
         """See `Diarizer.diarize`."""
+        if self._name == PACKAGED:
+            found = self._diarize_packaged(sounds, max_speakers)
+        else:
+            found = [self._diarize_hub(sound.read(), max_speakers) for sound in sounds]
+        return [replace(diarization, voice_model=self.voice_model) for diarization in found]
+
+    def _diarize_packaged(self, sounds: Sequence[Sound], max_speakers: int | None) -> list[Diarization]:
+        from voxdata.backends.fast_diarization import diarize_sounds
+        from voxdata.backends.filterbank import HOP_SAMPLES
+        from voxdata.backends.speech_windows import WINDOW_SAMPLES
+
+        heard = [sound for sound in sounds if sound.num_samples >= MIN_SAMPLES]
+        if not heard:
+            return [SILENCE] * len(sounds)
+        found = iter(
+            diarize_sounds(
+                heard,
+                self._nets(),
+                threshold=self._options["threshold"],
+                min_cluster_size=int(self._options["min_cluster_size"]),
+                step_samples=round(self._options["segmentation_step"] * WINDOW_SAMPLES / HOP_SAMPLES) * HOP_SAMPLES,
+                max_speakers=max_speakers,
+            )
+        )
+        return [next(found) if sound.num_samples >= MIN_SAMPLES else SILENCE for sound in sounds]
+
+    def _nets(self) -> Any:
+        if self._loaded is None:
+            from voxdata.backends.diarization_nets import OnnxNets, TorchNets
+
+            cache = Path(self._cache_dir) / "diarization" if self._cache_dir else None
+            self._loaded = OnnxNets(cache) if self._torch_device() == "cpu" else TorchNets(self._torch_device())
+        return self._loaded
+
+    def _torch_device(self) -> str:
+        if self._device != "auto":
+            return self._device
+        from voxdata.backends.diarization_nets import has_cuda
+
+        return "cuda" if has_cuda() else "cpu"
+
+    def _diarize_hub(self, samples: Samples, max_speakers: int | None) -> Diarization:
         if len(samples) < MIN_SAMPLES or not samples.any():
-            return []
+            return SILENCE
         import torch
 
-        pipeline = self._load()
+        if self._loaded is None:
+            self._loaded = self._load_hub().to(torch.device(self._torch_device()))
         file = {"waveform": torch.from_numpy(np.ascontiguousarray(samples))[None], "sample_rate": MODEL_RATE_HZ, "uri": "recording"}
-        if max_speakers == 1:
-            annotation = _detect_speech(pipeline, file)
-        else:
-            output = pipeline(file, max_speakers=max_speakers)
-            annotation = getattr(output, "speaker_diarization", output)
-        return _to_segments(annotation, end_ms=len(samples) * 1000 // MODEL_RATE_HZ)
+        output = self._loaded(file, max_speakers=max_speakers)
+        annotation = getattr(output, "speaker_diarization", output)
+        return encode_annotation(annotation, getattr(output, "speaker_embeddings", None), end_ms=len(samples) * 1000 // MODEL_RATE_HZ)
 
-    def _load(self) -> Any:
-        if self._pipeline is None:
-            import_pyannote()
-            import torch
-
-            pipeline = _packaged_pipeline(self._options) if self._name == PACKAGED else self._hub_pipeline()
-            name = ("cuda" if torch.cuda.is_available() else "cpu") if self._device == "auto" else self._device
-            pipeline.to(torch.device(name))
-            self._pipeline = pipeline
-        return self._pipeline
-
-    def _hub_pipeline(self) -> Any:
+    def _load_hub(self) -> Any:
+        import_pyannote()
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
         from pyannote.audio import Pipeline
 
@@ -112,6 +149,9 @@ class PyannoteDiarizer:
         return pipeline
 
 
+SILENCE = Diarization(segments=(), embeddings={})
+
+
 def import_pyannote() -> None:
     """Import pyannote.audio with its telemetry off.
 
@@ -124,114 +164,16 @@ def import_pyannote() -> None:
         import pyannote.audio  # noqa: F401
 
 
-def _packaged_pipeline(options: Mapping[str, Any]) -> Any:
-    """SpeakerDiarization on segmentation-3.0 and CAM++, embedding only speakers who speak."""
-    from pyannote.audio import Model
-    from pyannote.audio.core.plda import PLDA
-    from pyannote.audio.pipelines import SpeakerDiarization
-
-    from voxdata.backends.campplus import CamPlusPlus
-    from voxdata.backends.weights import locate
-
-    class PackagedDiarization(SpeakerDiarization):
-        def get_embeddings(
-            self, file: Any, binary_segmentations: Any, exclude_overlap: bool = False, hook: Callable[..., None] | None = None
-        ) -> npt.NDArray[np.float32]:
-            return _embed_speakers(self._embedding.model_, file["waveform"], binary_segmentations, exclude_overlap=exclude_overlap)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # The file's hash was checked: it is a pickle, and only this one is ever loaded.
-        segmentation: Any = Model.from_pretrained(locate("segmentation-3.0"))
-        pipeline = PackagedDiarization(
-            segmentation=segmentation,
-            segmentation_step=options["segmentation_step"],
-            segmentation_batch_size=8,
-            embedding=CamPlusPlus().eval(),
-            embedding_exclude_overlap=True,
-            # Agglomerative clustering never asks it, yet the constructor would fetch one from the hub.
-            plda=PLDA.__new__(PLDA),
-            clustering="AgglomerativeClustering",
-        )
-    pipeline.instantiate(
-        {
-            "segmentation": {"min_duration_off": 0.0},
-            "clustering": {"method": "average", "threshold": options["threshold"], "min_cluster_size": options["min_cluster_size"]},
-        }
-    )
-    return pipeline
-
-
-def _embed_speakers(model: Any, waveform: Any, segmentations: Any, *, exclude_overlap: bool) -> npt.NDArray[np.float32]:
-    """One embedding for each window and speaker who is active in it.
+def encode_annotation(annotation: Any, vectors: Any, *, end_ms: int) -> Diarization:
+    """A pyannote annotation as a `Diarization` without a voice model.
 
     Args:
-        model: A `CamPlusPlus`.
-        waveform: (1, num_samples) tensor.
-        segmentations: (num_windows, num_frames, num_speakers) SlidingWindowFeature of 0, 1 and NaN.
-        exclude_overlap: Use the frames in which nobody else speaks, where there are enough.
-
-    Returns:
-        (num_windows, num_speakers, 192), NaN where a speaker is silent or too brief.
+        annotation: A `pyannote.core.Annotation`.
+        vectors: (num_speakers, dimension) in the order of `annotation.labels()`, or None.
+        end_ms: Nothing lies after it.
     """
-    import torch
+    from voxdata.backends.fast_diarization import unit_vector
 
-    from voxdata.backends.campplus import DIMENSION, FRAMES_PER_SECOND, filterbank
-
-    active = np.nan_to_num(segmentations.data, nan=0.0) > 0.5
-    num_windows, num_frames, num_speakers = active.shape
-    window = segmentations.sliding_window
-    per_window = round(window.duration * FRAMES_PER_SECOND)
-    index = np.minimum(np.arange(per_window) * num_frames // per_window, num_frames - 1)
-    alone = active.sum(axis=2) < 2
-    device = next(model.parameters()).device
-    features = filterbank(waveform.to("cpu"))
-    jobs: list[tuple[int, int, npt.NDArray[np.intp]]] = []
-    for w in range(num_windows):
-        first = round(window[w].start * FRAMES_PER_SECOND)
-        for s in range(num_speakers):
-            mask = active[w, :, s]
-            clean = mask & alone[w]
-            if exclude_overlap and clean.sum() * per_window >= MIN_EMBEDDING_FRAMES * num_frames:
-                mask = clean
-            frames = np.nonzero(mask[index])[0] + first
-            frames = frames[(frames >= 0) & (frames < len(features))]
-            if len(frames) >= MIN_EMBEDDING_FRAMES:
-                jobs.append((w, s, frames))
-    embeddings = np.full((num_windows, num_speakers, DIMENSION), np.nan, dtype=np.float32)
-    jobs.sort(key=lambda job: (len(job[2]), job[0], job[1]))
-    at = 0
-    with torch.inference_mode():
-        while at < len(jobs):
-            # Neighbours in length share a batch, cropped to the shortest: padding would change an embedding.
-            length = len(jobs[at][2])
-            batch = [job for job in jobs[at : at + EMBEDDING_BATCH] if len(job[2]) <= length * 1.1 + 5]
-            rows = [features[torch.from_numpy(frames[:length])] for _, _, frames in batch]
-            inputs = torch.stack([row - row.mean(dim=0, keepdim=True) for row in rows]).to(device)
-            for (w, s, _), row in zip(batch, model.network(inputs).cpu().numpy(), strict=True):
-                embeddings[w, s] = row
-            at += len(batch)
-    return embeddings
-
-
-def _detect_speech(pipeline: Any, file: dict[str, Any]) -> Any:
-    """Where anybody speaks, by the pipeline's own segmentation; no embedding is computed."""
-    from pyannote.core import Annotation, SlidingWindowFeature  # type: ignore[import-untyped]
-
-    if not hasattr(pipeline, "get_segmentations"):
-        return getattr(pipeline(file, max_speakers=1), "speaker_diarization", Annotation())
-    segmentations = pipeline.get_segmentations(file)
-    model = pipeline._segmentation.model
-    if not model.specifications.powerset:
-        from pyannote.audio.utils.signal import binarize
-
-        segmentations = binarize(segmentations, onset=pipeline.segmentation.threshold, initial_state=False)
-    count = pipeline.speaker_count(segmentations, model.receptive_field, warm_up=(0.0, 0.0))
-    anybody = SlidingWindowFeature(np.minimum(np.nan_to_num(count.data), 1), count.sliding_window)
-    return pipeline.to_annotation(anybody, min_duration_on=0.0, min_duration_off=0.0)
-
-
-def _to_segments(annotation: Any, *, end_ms: int) -> list[SpeakerSegment]:
     spans: dict[str, list[Segment]] = {}
     for turn, _, speaker in annotation.itertracks(yield_label=True):
         start, end = max(0, round(turn.start * 1000)), min(end_ms, round(turn.end * 1000))
@@ -239,5 +181,10 @@ def _to_segments(annotation: Any, *, end_ms: int) -> list[SpeakerSegment]:
             spans.setdefault(str(speaker), []).append(Segment(start_ms=start, end_ms=end))
     joined = {speaker: union(segments) for speaker, segments in spans.items()}
     order = sorted(joined, key=lambda speaker: (joined[speaker][0], speaker))
-    found = [SpeakerSegment(speaker=f"S{i}", segment=segment) for i, speaker in enumerate(order) for segment in joined[speaker]]
-    return sorted(found, key=lambda s: (s.segment, s.speaker))
+    names = {speaker: f"S{i}" for i, speaker in enumerate(order)}
+    rows = {} if vectors is None else {str(label): unit_vector(row) for label, row in zip(annotation.labels(), vectors, strict=False)}
+    found = [SpeakerSegment(speaker=names[speaker], segment=segment) for speaker in order for segment in joined[speaker]]
+    return Diarization(
+        segments=tuple(sorted(found, key=lambda s: (s.segment, s.speaker))),
+        embeddings={name: rows[speaker] for speaker, name in names.items() if rows.get(speaker)},
+    )

@@ -90,7 +90,7 @@ class WhisperTranscriber:
                 "beam_size": self._beam_size,
                 "compute_type": self._compute_type,
                 "input_ms": [SHORTEST_MS, STEP_MS, MARGIN_MS],
-            },  # fmt: skip
+            },
         )
 
     def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
