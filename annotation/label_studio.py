@@ -42,12 +42,16 @@ class ServerClip:
     Attributes:
         number: The server's id of it.
         model_versions: Of the proposals it carries.
+        predictions: The server's ids of them.
+        shown: (text, audio) as the server shows them.
         annotators: Login names of those who answered or skipped it.
     """
 
     number: int
     utterance_id: str
     model_versions: frozenset[str]
+    predictions: tuple[int, ...]
+    shown: tuple[str, str]
     annotators: frozenset[str]
 
 
@@ -135,12 +139,14 @@ class LabelStudioQueue:
             for start in range(0, len(missing), IMPORT_CHUNK):
                 batch = [encode_entry(entry) for entry in missing[start : start + IMPORT_CHUNK]]
                 self._client.projects.import_tasks(id=self.project_id, request=batch, return_task_ids=True, request_options=NO_RETRY)
+        changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encode_entry(wanted[key])["data"])}
+        self._replace(changed)
         stale = {
             clip.number: wanted[key]
             for key, clip in before.items()
             if wanted[key].predictions and model_version(wanted[key].predictions) not in clip.model_versions
         }
-        self._add_predictions(stale)
+        self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
         after = self.find_clips(list(wanted))
         lost = sorted(set(wanted) - set(after))
         if lost:
@@ -150,6 +156,7 @@ class LabelStudioQueue:
             pushed=tuple(entry.utterance_id for entry in missing),
             already_there=tuple(key for key in wanted if key in before),
             predictions_added=tuple(entry.utterance_id for entry in stale.values()),
+            replaced=tuple(entry.utterance_id for entry in changed.values()),
         )
 
     def _validate(self, entries: Sequence[QueueEntry]) -> None:
@@ -164,6 +171,14 @@ class LabelStudioQueue:
             errors = interface.validate_prediction(encode_predictions(entry), return_errors=True) if entry.predictions else []
             if errors:
                 raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {errors[0]}")
+
+    def _replace(self, changed: Mapping[ServerClip, QueueEntry]) -> None:
+        """Show another text and clip; the proposals go first, since they repeat the old text."""
+        with self._errors("replace a clip"):
+            for clip, entry in changed.items():
+                for number in clip.predictions:
+                    self._request("DELETE", f"/api/predictions/{number}/")
+                self._request("PATCH", f"/api/tasks/{clip.number}/", json={"data": encode_entry(entry)["data"]})
 
     def _add_predictions(self, stale: Mapping[int, QueueEntry]) -> None:
         if not stale:
@@ -252,6 +267,8 @@ class LabelStudioQueue:
                         number=int(clip.id),
                         utterance_id=key,
                         model_versions=frozenset(str(p.get("model_version")) for p in predictions),
+                        predictions=tuple(sorted(int(p["id"]) for p in predictions)),
+                        shown=_shown(clip.data),
                         annotators=frozenset(emails.get(_user_id(a), "") for a in annotations),
                     )
         return found
@@ -320,6 +337,10 @@ class LabelStudioQueue:
             raise kind(f"Label Studio at {self.url} could not {what} (status {status}): {_brief(error.response.text)}") from error
         except httpx.HTTPError as error:
             raise TransientError(f"Label Studio at {self.url} does not answer ({error}); `voxdata up` starts it") from error
+
+
+def _shown(data: Mapping[str, Any]) -> tuple[str, str]:
+    return str(data.get("text", "")), str(data.get("audio", ""))
 
 
 def _user_id(row: Mapping[str, Any]) -> int:

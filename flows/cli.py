@@ -277,14 +277,26 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def ledger(ctx: typer.Context, as_json: Json = False) -> None:
-    """List everything that was dropped, with the reason."""
+def ledger(
+    ctx: typer.Context,
+    what_if: Annotated[
+        list[str] | None, typer.Option("--what-if", metavar="MEASURE=NUMBER", help="Say what this threshold would remove; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List everything that was dropped, with the reason; or what a threshold on a measure would remove."""
     from flows.views import drop_row
+    from flows.what_if import describe_limits, parse_limits
     from warehouse.ledger import list_drops
+    from warehouse.measures import count_removed
 
+    title, limits = "dropped", parse_limits(what_if or ())
     with _workspace(ctx).warehouse(read_only=True) as con:
-        rows = [drop_row(row) for row in list_drops(con)]
-    _print(rows) if as_json else _table("dropped", rows)
+        if limits:
+            rows, title = count_removed(con, limits), f"{describe_limits(limits)} would remove"
+        else:
+            rows = [drop_row(row) for row in list_drops(con)]
+    _print(rows) if as_json else _table(title, rows)
 
 
 @app.command()

@@ -31,6 +31,8 @@ def build_transcriber(workspace: Workspace) -> Transcriber:
 def _build(workspace: Workspace, port: str, settings: BackendSettings, **extra: Any) -> Any:
     if (port, settings.backend) in _TAKES_CACHE:
         extra["cache_dir"] = str(workspace.secrets.cache_dir)
+    elif (port, settings.backend) == ("transcriber", "openai"):
+        extra = {"api_key": workspace.secrets.transcriber_key}
     else:
         extra = {}
     return load_backend(port, settings.backend, **{**extra, **settings.options})

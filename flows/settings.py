@@ -254,6 +254,7 @@ class Secrets(BaseModel):
         label_studio_url: A server not run by `voxdata up`.
         label_studio_token: Its access token.
         hf_token: For models on the Hugging Face hub.
+        transcriber_key: For a transcription server (backend "openai").
         cache_dir: Where servers, migrated databases and assembled weights are kept between workspaces.
     """
 
@@ -262,6 +263,7 @@ class Secrets(BaseModel):
     label_studio_url: str | None = None
     label_studio_token: str | None = Field(default=None, repr=False)
     hf_token: str | None = Field(default=None, repr=False)
+    transcriber_key: str | None = Field(default=None, repr=False)
     cache_dir: Path
 
 
@@ -273,6 +275,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Secrets:
         label_studio_url=env.get("VOXDATA_LABEL_STUDIO_URL") or None,
         label_studio_token=env.get("VOXDATA_LABEL_STUDIO_TOKEN") or None,
         hf_token=env.get("HF_TOKEN") or None,
+        transcriber_key=env.get("VOXDATA_TRANSCRIBER_KEY") or None,
         cache_dir=Path(env.get("VOXDATA_CACHE") or Path(xdg) / "voxdata"),
     )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from flows.workspace import Say, Workspace
-from voxdata.voice import HeardSpeaker, link_speakers
+from voxdata.voice import HeardSpeaker, Speaker, link_speakers, nearest_voices
 from warehouse.connection import transaction
-from warehouse.voices import current_voices, list_heard_speakers, record_links
+from warehouse.voices import current_voices, list_heard_speakers, record_links, used_voice_ids
 
 
 def link_voices(workspace: Workspace, *, say: Say) -> int:
-    """Give every speaker without a voice one, in one transaction.
+    """Give every speaker without a voice one, in one transaction; nothing is written when all have theirs.
 
     Returns:
         How many speakers were linked.
@@ -19,17 +20,43 @@ def link_voices(workspace: Workspace, *, say: Say) -> int:
     threshold = workspace.settings.voices.threshold
     linked = joined = 0
     with workspace.warehouse() as con, transaction(con):
-        voices = current_voices(con)
+        voices, taken = current_voices(con), used_voice_ids(con)
         for model_key, heard in sorted(list_heard_speakers(con).items()):
-            members: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
-            for speaker in heard:
-                if speaker.speaker in voices:
-                    members[voices[speaker.speaker]].append(speaker)
             arrivals = [speaker for speaker in heard if speaker.speaker not in voices]
-            links = link_speakers(arrivals, members, threshold=threshold)
+            links = link_speakers(arrivals, group_by_voice(heard, voices), threshold=threshold, taken=taken)
             record_links(con, links, model_key=model_key, threshold=threshold, run_id=workspace.run_id)
+            taken |= {link.voice_id for link in links}
             linked += len(links)
             joined += sum(link.kind == "join" for link in links)
     if linked:
         say(f"voices: {linked} speakers, {joined} of them heard before")
     return linked
+
+
+def group_by_voice(heard: Sequence[HeardSpeaker], voices: Mapping[Speaker, str]) -> dict[str, list[HeardSpeaker]]:
+    """Voice id -> its speakers."""
+    members: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
+    for speaker in heard:
+        if speaker.speaker in voices:
+            members[voices[speaker.speaker]].append(speaker)
+    return dict(members)
+
+
+def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
+    """Every voice with its speakers, how much it speaks, and the other voice most like it; most speech first."""
+    rows: list[dict[str, object]] = []
+    with workspace.warehouse(read_only=True) as con:
+        voices, by_model = current_voices(con), list_heard_speakers(con)
+    for _, heard in sorted(by_model.items()):
+        members = group_by_voice(heard, voices)
+        nearest = nearest_voices(members)
+        for voice, speakers in members.items():
+            other, cosine = nearest.get(voice, ("", None))
+            rows.append(
+                {
+                    "voice": voice[:12], "recordings": len({s.speaker[0] for s in speakers}),
+                    "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1), "nearest": other[:12], "cosine": cosine,
+                    "speakers": " ".join(f"{r[:12]}:{channel}:{name}" for r, channel, name in sorted(s.speaker for s in speakers)),
+                }
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: (-float(str(row["speech_s"])), str(row["voice"])))

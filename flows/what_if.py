@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from voxdata.errors import ConfigError
 from voxdata.quality import LARGER_IS_WORSE, MEASURES
@@ -31,25 +31,10 @@ def parse_limits(given: Sequence[str]) -> dict[str, float]:
     return limits
 
 
-def describe_limits(limits: dict[str, float]) -> str:
+def describe_limits(limits: Mapping[str, float]) -> str:
     """What would be removed, in words.
 
     >>> describe_limits({"snr_db": 12, "overlap_ratio": 0.3})
     'snr_db below 12 or overlap_ratio above 0.3'
     """
     return " or ".join(f"{name} {'above' if name in LARGER_IS_WORSE else 'below'} {limit:g}" for name, limit in limits.items())
-
-
-def total_row(rows: Sequence[dict[str, object]]) -> dict[str, object]:
-    """The sum over all rows."""
-    sums = {
-        name: round(sum(float(str(row[name])) for row in rows), 3)
-        for name in ("utterances", "minutes", "utterances_removed", "minutes_removed")
-    }
-    return {
-        "language": "all",
-        "source": "",
-        **sums,
-        "utterances": int(sums["utterances"]),
-        "utterances_removed": int(sums["utterances_removed"]),
-    }

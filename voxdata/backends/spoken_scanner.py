@@ -1,0 +1,60 @@
+"""Personal data in what was said on the phone: rules that know spoken forms, phonenumbers, a packaged model of English names.
+
+Presidio was tried and left: its patterns expect written text (of spoken numbers and addresses it finds none), and importing it costs
+ten seconds and 200 MB in every worker (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from voxdata.backends.person_names import find_names
+from voxdata.backends.private_numbers import find_addresses, find_birth_dates, find_numbers
+from voxdata.backends.spoken_emails import find_emails
+from voxdata.backends.spoken_forms import digits_view
+from voxdata.backends.weights import revision
+from voxdata.identity import ModelRef
+from voxdata.ports import PrivateText
+
+RULES = 1
+"""Raised when a rule changes."""
+
+
+class SpokenScanner:
+    """The PrivacyScanner port. Names: English by a model, Chinese by a dictionary, six more languages only where somebody introduces himself.
+
+    Numbers, e-mail addresses and cards are found in any language written in digits, and in English and Chinese also as words.
+    """
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running."""
+        libraries = {name: version(name) for name in ("phonenumbers", "rjieba", "spacy")}
+        weights = revision("names-en.config", "names-en.vectors", "names-en.ner", "names-en.moves", "names-en.tokenizer")
+        return ModelRef(name="spoken/personal-data", revision=weights, params={"rules": RULES, **libraries})
+
+    def scan(self, text: str, *, language: str) -> list[PrivateText]:
+        """See `PrivacyScanner.scan`."""
+        view = digits_view(text)
+        return join_overlapping(
+            [
+                *find_numbers(view, text, language=language),
+                *find_birth_dates(view),
+                *find_addresses(view),
+                *find_emails(text),
+                *find_names(text, language=language),
+            ]
+        )
+
+
+def join_overlapping(found: Iterable[PrivateText]) -> list[PrivateText]:
+    """One span where several overlap, with the kind of the surest, of equals the longest; sorted by start."""
+    out: list[PrivateText] = []
+    for span in sorted(found, key=lambda s: (s.start, s.end, s.kind)):
+        if out and span.start < out[-1].end:
+            last = out.pop()
+            best = max((last, span), key=lambda s: (s.score, s.end - s.start))
+            span = PrivateText(kind=best.kind, start=last.start, end=max(last.end, span.end), score=best.score)
+        out.append(span)
+    return out
