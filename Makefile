@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean system
+.PHONY: help demo test check bench bench-prelabel lock clean system
 
 PYTHON ?= python3
 DEMO_DIR ?= voxdata-demo
@@ -19,7 +19,7 @@ endif
 export UV_HTTP_TIMEOUT ?= 180
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(STAMP) ## run the whole loop on the sample recordings
 	$(BIN)/voxdata demo --dir "$(DEMO_DIR)"
@@ -33,6 +33,9 @@ check: $(STAMP) ## lint, format, types, import contracts, documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/docs
+
+bench-prelabel: $(STAMP) ## pre-labelling beside its peers: chain, diarization, transcription, memory (BENCH_ARGS passes options)
+	$(BIN)/python -m benchmarks.prelabel $(BENCH_ARGS)
 
 bench: $(STAMP) ## run the benchmarks (VOXDATA_CORPORA names the corpora)
 	$(BIN)/python -m benchmarks

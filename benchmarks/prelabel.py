@@ -37,13 +37,6 @@ CHAIN_PROMPTS = 40
 TALK_SHARE = 0.25
 """Of the long recordings of the memory part: so much is talk, the rest room noise, as on a line that is recorded all day."""
 
-SETTINGS = """
-[prelabel]
-workers = {workers}
-[second_transcriber]
-backend = ""
-"""
-
 
 def chain_files(folder: Path) -> float:
     """Write the recordings of the chain: real files, six composed calls (two of them stereo), and prompts; returns seconds of audio."""
@@ -78,7 +71,8 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
         root = Path(folder) / "workspace"
         _voxdata(root, "init", str(root))
         settings = root / FILE_NAME
-        settings.write_text(_with_workers(settings.read_text(encoding="utf-8"), workers), encoding="utf-8")
+        text = settings.read_text(encoding="utf-8")
+        settings.write_text(text.replace("workers = 0 ", f"workers = {workers} "), encoding="utf-8")
         row: dict[str, object] = {"workers": workers}
         for command in (("ingest", str(recordings)), ("prelabel",)):
             began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -88,17 +82,13 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
             row[f"{command[0]}_cpu_s"] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
             row[f"{command[0]}_peak_mib"] = after.ru_maxrss // 1024
         with open_workspace(root).warehouse(read_only=True) as con:
-            stages = read_rows(con, "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)")
+            stages = read_rows(
+                con, "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)"
+            )
             (counts,) = read_rows(con, "select count(*) as utterances from utterance")
         row["stages"] = {str(stage["stage"]): round(float(str(stage["seconds"])), 1) for stage in stages}
         row["utterances"] = counts["utterances"]
         return row
-
-
-def _with_workers(text: str, workers: int) -> str:
-    import re
-
-    return re.sub(r"(?m)^workers = 0(.*\n(?:.*\n)*?)(?=\[utterance\])", lambda m: f"workers = {workers}{m[1]}", text, count=1)
 
 
 def _voxdata(root: Path, *arguments: str) -> None:
@@ -120,11 +110,11 @@ def print_chain() -> None:
             row = run_chain(Path(folder), workers=workers)
             wall, cpu = (float(str(row[f"ingest_{x}"])) + float(str(row[f"prelabel_{x}"])) for x in ("wall_s", "cpu_s"))
             print(json.dumps(row), flush=True)
-            print(f"workers {workers}: {seconds / wall:.1f}x real time (wall), {seconds / cpu:.1f}x by CPU time, {row['utterances']} utterances")
+            print(f"workers {workers}: {seconds / wall:.1f}x real time by the clock, {seconds / cpu:.1f}x by CPU time")
 
 
-def whisperx_row(python: str, prompts: Sequence[transcription.Prompt]) -> tuple[str, float, float]:
-    """(version, CPU seconds, WER) of WhisperX with the same weights in its own environment."""
+def hear_whisperx(python: str, prompts: Sequence[transcription.Prompt]) -> transcription.Score:
+    """WhisperX with the same weights, in its own environment."""
     with tempfile.TemporaryDirectory() as folder:
         model, clips = Path(folder) / "model", Path(folder) / "clips"
         model.mkdir()
@@ -137,8 +127,8 @@ def whisperx_row(python: str, prompts: Sequence[transcription.Prompt]) -> tuple[
         command = [python, str(worker), str(model), str(clips)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     answer = json.loads(done.stdout.splitlines()[-1])
-    wer = transcription.word_error_rate(prompts, [answer["texts"][f"{number:04d}.wav"] for number in range(len(prompts))])
-    return answer["version"], float(answer["cpu_s"]), wer
+    heard = [answer["texts"][f"{number:04d}.wav"] for number in range(len(prompts))]
+    return transcription.score_texts(f"WhisperX {answer['version']}", prompts, heard, cpu_s=float(answer["cpu_s"]))
 
 
 def print_transcription(limit: int, whisperx: str | None) -> None:
@@ -146,15 +136,17 @@ def print_transcription(limit: int, whisperx: str | None) -> None:
     prompts = transcription.read_prompts(limit)
     if prompts is None:
         return
-    ours, peer = transcription.compare("packaged-base", prompts)
-    print(f"asterisk_en, {len(prompts)} prompts, packaged Whisper base, one thread, greedy, int8")
-    for row in (ours, peer):
-        print(f"{row.system:<24}WER {row.wer:>6.1%}   {row.cpu_s:>8.1f} CPU-s   {row.cpu_s / ours.cpu_s:.2f}x ours")
+    rows = [*transcription.compare("packaged-base", prompts)]
     if whisperx:
-        name, cpu_s, wer = whisperx_row(whisperx, prompts)
-        print(f"{'WhisperX ' + name:<24}WER {wer:>6.1%}   {cpu_s:>8.1f} CPU-s   {cpu_s / ours.cpu_s:.2f}x ours   (no word times: its aligner needs a hub)")
-    else:
-        print("WhisperX: not measured; it pins another torch, so give an environment of its own: --whisperx PYTHON")
+        rows.append(hear_whisperx(whisperx, prompts))
+    print(
+        f"asterisk_en, {len(prompts)} prompts, packaged Whisper base, one thread, greedy, int8; WhisperX without word times (its aligner's"
+    )
+    print("weights are on a hub), the others with them")
+    for row in rows:
+        print(f"{row.system:<24}WER {row.wer:>6.1%}   {row.cpu_s:>8.1f} CPU-s   {row.cpu_s / rows[0].cpu_s:.2f}x ours")
+    if not whisperx:
+        print("WhisperX: not measured; it pins another torch, so give the Python of an environment that has it: --whisperx PYTHON")
 
 
 def long_recording(path: Path, *, hours: float) -> None:
@@ -191,7 +183,9 @@ def main() -> int:
     """Print the parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=100)
-    parser.add_argument("--whisperx", default=os.environ.get("VOXDATA_WHISPERX"), help="a Python in whose environment whisperx is installed")
+    parser.add_argument(
+        "--whisperx", default=os.environ.get("VOXDATA_WHISPERX"), help="a Python in whose environment whisperx is installed"
+    )
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[])
     parser.add_argument("--hours", nargs="*", type=float, default=[1 / 6, 1, 10])
     parser.add_argument("--long", type=float, default=None, help="one recording of so many hours")

@@ -60,13 +60,17 @@ def read_prompts(limit: int | None) -> list[Prompt] | None:
 
 def score(system: str, prompts: Sequence[Prompt], hear: Callable[[Samples], str]) -> Score:
     """Transcribe every prompt and compare."""
-    normalise = EnglishTextNormalizer()
     began = process_time()
     heard = [hear(prompt.samples) for prompt in prompts]
-    spent = process_time() - began
+    return score_texts(system, prompts, heard, cpu_s=process_time() - began)
+
+
+def score_texts(system: str, prompts: Sequence[Prompt], heard: Sequence[str], *, cpu_s: float) -> Score:
+    """Compare what was heard with what is said."""
+    normalise = EnglishTextNormalizer()
     pairs = [(reference, normalise(text)) for prompt, text in zip(prompts, heard, strict=True) if (reference := normalise(prompt.text))]
     references, hypotheses = [p[0] for p in pairs], [p[1] for p in pairs]
-    return Score(system=system, wer=jiwer.wer(references, hypotheses), cer=jiwer.cer(references, hypotheses), cpu_s=spent)
+    return Score(system=system, wer=jiwer.wer(references, hypotheses), cer=jiwer.cer(references, hypotheses), cpu_s=cpu_s)
 
 
 def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
@@ -87,18 +91,6 @@ def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
         return "".join(segment.text for segment in segments)
 
     return score("voxdata", prompts, ours), score("faster-whisper", prompts, peer)
-
-
-def peer_ratio(*, model: str = "packaged-base", limit: int | None = 100) -> dict[str, float] | None:
-    """CPU seconds of both, their ratio, and both word error rates in per cent; None without the corpus."""
-    prompts = read_prompts(limit)
-    if prompts is None:
-        return None
-    ours, peer = compare(model, prompts)
-    return {
-        "prompts": len(prompts), "ours_cpu_s": ours.cpu_s, "peer_cpu_s": peer.cpu_s, "ratio": peer.cpu_s / ours.cpu_s,
-        "ours_wer": 100 * ours.wer, "peer_wer": 100 * peer.wer,
-    }  # fmt: skip
 
 
 def main() -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Locator, Page, Response, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from voxdata.testing.queue import make_entry
 
@@ -126,8 +128,13 @@ def test_labelling_page_takes_a_right_proposal_by_one_key_press(page: Page, labe
 
 def test_labelling_page_keeps_a_corrected_transcript(page: Page, label_studio: RunningServer, queue: LabelStudioQueue) -> None:
     open_clip(page, label_studio, queue.page("u0"))
-    page.get_by_test_id("htx-textbox-edit-button").click(force=True)
-    box = page.locator(".vox-row textarea").last
+    edit, box = page.get_by_test_id("htx-textbox-edit-button"), page.locator(".vox-row textarea").last
+    for _ in range(5):
+        # A click that comes while the page still redraws the row is lost.
+        edit.click(force=True)
+        with suppress(PlaywrightTimeout):
+            box.wait_for(timeout=3_000)
+            break
     box.fill('再见, "bye" <now>')
     box.press("Enter")
     with page.expect_response(lambda r: "/annotations" in r.url and r.request.method == "POST"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -63,7 +65,8 @@ def _model_names(text: str) -> Iterator[PrivateText]:
 
 @cache
 def _english_model() -> Any:
-    import spacy
+    with _torch_hidden():
+        import spacy
 
     for part in ("names-en.vectors", "names-en.ner", "names-en.moves", "names-en.tokenizer"):
         locate(part)
@@ -72,6 +75,19 @@ def _english_model() -> Any:
         return spacy.load(folder, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer", "senter"])
     except (OSError, ValueError) as error:
         raise BackendError(f"{folder}: the model of names does not load ({error}); install from requirements.lock") from error
+
+
+@contextmanager
+def _torch_hidden() -> Iterator[None]:
+    """Keep spaCy from importing torch: seconds and 450 MB in every worker, for layers that this model has not."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["torch"]
 
 
 def _dictionary_names(text: str) -> Iterator[PrivateText]:

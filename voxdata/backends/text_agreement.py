@@ -22,10 +22,12 @@ def error_rate(reference: str, hypothesis: str, language: str) -> float | None:
 
     normalise = _normaliser(language)
     wanted, heard = normalise(reference).strip(), normalise(hypothesis).strip()
+    if not any(character.isalnum() for character in wanted):
+        return None
     if language in UNSPACED:
         wanted, heard = wanted.replace(" ", ""), heard.replace(" ", "")
-        return round(float(jiwer.cer(wanted, heard)), 4) if wanted else None
-    return round(float(jiwer.wer(wanted, heard)), 4) if wanted else None
+        return round(float(jiwer.cer(wanted, heard)), 4)
+    return round(float(jiwer.wer(wanted, heard)), 4)
 
 
 @lru_cache
