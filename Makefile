@@ -69,10 +69,11 @@ $(STAMP): requirements.lock pyproject.toml | system
 	fi
 	@touch $@
 
-# System packages that pip cannot bring: decoders, a browser for the page tests, and a font with Chinese.
+# System packages that pip cannot bring: decoders, acoustic fingerprints, a browser for the page tests, and a font with Chinese.
 system:
 	@missing=""; \
 	command -v ffmpeg >/dev/null || missing="$$missing ffmpeg"; \
+	ldconfig -p 2>/dev/null | grep -q libchromaprint || { [ "$$(uname)" = Darwin ] || missing="$$missing libchromaprint1"; }; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	if command -v dpkg >/dev/null; then dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$$missing fonts-noto-cjk"; fi; \
 	if [ -n "$$missing" ]; then \

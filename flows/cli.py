@@ -112,13 +112,32 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 def ingest(
     ctx: typer.Context,
     paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", metavar="FILE", help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
     workspace = _workspace(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
-    summary = _run(workspace, "ingest", absolute)
+    if manifest is not None and (absolute or watch or plan):
+        raise ConfigError("--manifest names the recordings itself: give no PATH, --watch or --plan beside it")
+    if plan:
+        from flows.ingest import plan_ingest
+
+        rows = plan_ingest(workspace, absolute)
+        _print(rows) if as_json else _table("pending", rows)
+        return
+    summary = _run(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None)
     _print(summary) if as_json else _table("ingest", [summary])
+    if watch:
+        from flows.inbox import watch_inbox
+
+        for patterns in watch_inbox(workspace, absolute, say=_tell):
+            summary = _run(workspace, "ingest", patterns)
+            _print(summary) if as_json else _table("ingest", [summary])
 
 
 @app.command()
@@ -297,6 +316,46 @@ def ledger(
         else:
             rows = [drop_row(row) for row in list_drops(con)]
     _print(rows) if as_json else _table(title, rows)
+
+
+voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
+app.add_typer(voices_app, name="voices", invoke_without_command=True)
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
+
+
+@voices_app.callback()
+def voices(ctx: typer.Context, as_json: Json = False) -> None:
+    """List who was recognised across recordings; merge and split correct it, on record."""
+    if ctx.invoked_subcommand is None:
+        from flows.voices import voice_rows
+
+        rows = voice_rows(_workspace(ctx))
+        _print(rows) if as_json else _table("voices", rows)
+
+
+@voices_app.command()
+def merge(
+    ctx: typer.Context,
+    voice: Annotated[str, typer.Argument(help="A voice that is the same person as another; the start of its id is enough.")],
+    into: Annotated[str, typer.Argument(help="The voice that stays.")],
+    reason: Reason = "by hand",
+) -> None:
+    """Say that two voices are one person."""
+    from flows.voices import merge_voice
+
+    merge_voice(_workspace(ctx), voice, into, reason=reason, say=_tell)
+
+
+@voices_app.command()
+def split(
+    ctx: typer.Context,
+    speaker: Annotated[str, typer.Argument(metavar="RECORDING:CHANNEL:SPEAKER", help="As `voxdata voices` shows it.")],
+    reason: Reason = "by hand",
+) -> None:
+    """Say that a speaker is somebody else than the rest of its voice."""
+    from flows.voices import split_speaker
+
+    split_speaker(_workspace(ctx), speaker, reason=reason, say=_tell)
 
 
 @app.command()

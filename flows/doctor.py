@@ -18,7 +18,7 @@ from rich.table import Table
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
 from flows.supervisor import read_services
 from voxdata.backends.weights import weights_status
-from voxdata.errors import VoxdataError
+from voxdata.errors import BackendError, VoxdataError
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
 """The set whose binaries fit together."""
@@ -63,6 +63,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_program("ffmpeg", ("ffmpeg",), remedy="apt-get install ffmpeg (or brew install ffmpeg)", required=False),
             check_gpu(),
             *check_weights(),
+            check_chromaprint(),
             check_token(hf_token),
             *[future.result() for future in reached],
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
@@ -176,6 +177,18 @@ def check_weights() -> list[Check]:
             checks.append(Check(name=f"{port} {name}", ok=True, detail="imports"))
     remedy = {True: "", False: REINSTALL}
     return checks + [Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present]) for w in weights_status()]
+
+
+def check_chromaprint() -> Check:
+    """Whether near-duplicates can be searched; without the library everything else works."""
+    from voxdata.backends import load_backend
+
+    try:
+        load_backend("fingerprinter", "chromaprint")
+    except BackendError as error:
+        remedy = "apt-get install libchromaprint1 (or brew install chromaprint)"
+        return Check(name="near-duplicates", ok=None, detail=str(error), remedy=remedy)
+    return Check(name="near-duplicates", ok=True, detail="Chromaprint loads")
 
 
 def check_token(token: str | None) -> Check:

@@ -12,8 +12,10 @@ from pathlib import Path
 from prefect import flow
 
 from flows.decode_work import Refused, audio_file_of, decode_file
+from flows.duplicates import find_duplicates
+from flows.manifests import BadRow, read_manifest
 from flows.say import tell
-from flows.sources import Source, list_sources, open_local
+from flows.sources import Source, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
@@ -22,6 +24,7 @@ from voxdata.canonicalise import Canonical
 from voxdata.errors import AudioError, ConfigError, DropReason, WorkerError
 from warehouse.connection import transaction
 from warehouse.ledger import record_drop
+from warehouse.metadata import store_metadata
 from warehouse.recordings import add_recording, add_source, find_source, known_uris
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
@@ -137,7 +140,45 @@ def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say, d
     Raises:
         ConfigError: No source is given or configured, or one matches nothing.
     """
-    sources = list_sources(_patterns(workspace, patterns))
+    return _ingest_listed(workspace, list_sources(source_patterns(workspace, patterns)), say=say, decode=decode)
+
+
+def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: Decode = decode_file) -> IngestSummary:
+    """Ingest the recordings that a manifest names, and keep what it says about each; bad rows go to the ledger, the others go on.
+
+    The same manifest again changes nothing.
+
+    Raises:
+        ConfigError: The manifest cannot be read.
+    """
+    rows, bad = read_manifest(manifest)
+    sources: dict[str, Source] = {}
+    for row in rows:
+        try:
+            sources[row.uri] = list_file(row.uri)
+        except ConfigError as error:
+            bad.append(BadRow(number=row.number, problem=str(error)))
+    with workspace.warehouse() as con:
+        for trouble in bad:
+            say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
+            record_drop(
+                con, stage="manifest", subject=f"{manifest.absolute()}:{trouble.number}", reason=DropReason.BAD_ROW,
+                detail=trouble.problem, run_id=workspace.run_id,
+            )  # fmt: skip
+    listed = {source.uri: source for source in sources.values()}
+    summary = _ingest_listed(workspace, [listed[uri] for uri in sorted(listed)], say=say, decode=decode)
+    changed = 0
+    with workspace.warehouse() as con, transaction(con):
+        for row in rows:
+            source = sources.get(row.uri)
+            known = source and find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+            if known and known.recording_id is not None:
+                changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
+    say(f"manifest: {len(rows)} rows, {len(bad)} bad, {changed} values new or changed")
+    return replace(summary, dropped=summary.dropped + len(bad))
+
+
+def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode) -> IngestSummary:
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
@@ -151,6 +192,7 @@ def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say, d
                 f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped; "
                 f"{rate:.1f} files/s, {left_s:.0f} s left"
             )
+    find_duplicates(workspace, say=say)
     show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
     return total
 
@@ -158,7 +200,7 @@ def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say, d
 def plan_ingest(workspace: Workspace, patterns: Sequence[str]) -> list[dict[str, object]]:
     """What an ingestion would do with each file that is not known: rows with uri, standing ("new", "changed" or "retry") and size."""
     rows: list[dict[str, object]] = []
-    sources = list_sources(_patterns(workspace, patterns))
+    sources = list_sources(source_patterns(workspace, patterns))
     known = _known(workspace, sources)
     with workspace.warehouse() as con:
         seen = known_uris(con)
@@ -171,7 +213,12 @@ def plan_ingest(workspace: Workspace, patterns: Sequence[str]) -> list[dict[str,
     return rows
 
 
-def _patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
+def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
+    """What an ingestion reads: the patterns given, or the inbox of voxdata.toml.
+
+    Raises:
+        ConfigError: There is neither.
+    """
     chosen = list(patterns) or [_inbox_path(workspace, entry) for entry in workspace.settings.sources.inbox]
     if not chosen:
         raise ConfigError("nothing to ingest: name files, folders or URLs, or set [sources] inbox in voxdata.toml")
@@ -183,7 +230,11 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
 
 
 @flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
-def ingest(root: str, patterns: list[str] | None = None) -> dict[str, int]:
-    """Ingest what is new in the sources of the workspace at `root`."""
-    summary = ingest_sources(open_workspace(Path(root)), patterns or [], say=tell)
+def ingest(root: str, patterns: list[str] | None = None, manifest: str | None = None) -> dict[str, int]:
+    """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
+    workspace = open_workspace(Path(root))
+    if manifest is not None:
+        summary = ingest_manifest(workspace, Path(manifest), say=tell)
+    else:
+        summary = ingest_sources(workspace, patterns or [], say=tell)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
 from prefect import flow
 from prefect.events import emit_event
 
@@ -19,13 +20,17 @@ from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation, Gold
 from voxdata.privacy import restore_text
-from voxdata.split import assign_splits, find_conflicts, fix_groups, group_by_recording_and_voice
+from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
+from voxdata.voice import Speaker
+from warehouse.duplicates import duplicate_groups
 from warehouse.labels import current_annotations
+from warehouse.metadata import list_call_groups
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.utterances import list_utterances
 from warehouse.versions import DatasetVersion, create_version, list_outbox, mark_sent, split_assignments
+from warehouse.voices import current_voices
 
 VERSION_CREATED = "voxdata.dataset.version.created"
 
@@ -71,6 +76,21 @@ def _hidden_from(annotation: Annotation, hidden: Hidden) -> Sequence[tuple[str, 
     return next((parts for at, parts in reversed(pushes) if at <= annotation.updated_at), pushes[0][1] if pushes else ())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a version would hold.
+
+    Attributes:
+        examples: Of utterances with a gold label.
+        places: Speaker ("recording/speaker") -> its split, so that it stays there whatever voice it is given later.
+        conflicts: Voices left out because earlier splits contradict each other.
+    """
+
+    examples: list[Example]
+    places: Mapping[str, Split]
+    conflicts: tuple[str, ...]
+
+
 def build_examples(
     utterances: Sequence[Utterance],
     gold: Mapping[str, Mapping[str, Gold]],
@@ -80,7 +100,9 @@ def build_examples(
     fixed: Mapping[str, Split],
     ratios: Mapping[Split, float],
     seed: int,
-) -> tuple[list[Example], tuple[str, ...]]:
+    voices: Mapping[Speaker, str] | None = None,
+    kin: Mapping[str, Sequence[str]] | None = None,
+) -> Draft:
     """Join utterances with gold labels and splits.
 
     Args:
@@ -88,16 +110,16 @@ def build_examples(
         gold: Scheme -> utterance id -> gold label.
         texts: Corrected transcripts by utterance id.
         audio_files: Recording id -> canonical file.
-        fixed: Voice -> the split it was given before.
+        fixed: Voice or speaker -> the split it was given before.
         ratios: Wanted shares.
         seed: Decides among equals.
-
-    Returns:
-        Examples, and the voices left out because earlier splits contradict each other.
+        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice by itself.
+        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one split too.
     """
     labelled = [u for u in utterances if any(u.utterance_id in found for found in gold.values())]
-    voice_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}
-    groups = group_by_recording_and_voice((u.recording_id, voice_of[u.utterance_id]) for u in labelled)
+    speaker_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}
+    voice_of = {u.utterance_id: (voices or {}).get((u.recording_id, u.channel, u.speaker), speaker_of[u.utterance_id]) for u in labelled}
+    groups = group_voices(_shared(labelled, speaker_of, voice_of, kin or {}))
     conflicts = find_conflicts(groups, fixed)
     counts: dict[str, Counter[str]] = {}
     for u in labelled:
@@ -105,6 +127,7 @@ def build_examples(
         tally["examples"] += 1
         tally.update(f"{scheme}={found[u.utterance_id].label}" for scheme, found in gold.items() if u.utterance_id in found)
     splits = assign_splits(counts, fixed=fix_groups(groups, fixed), ratios=ratios, seed=seed)
+    kept = [u for u in labelled if groups[voice_of[u.utterance_id]] not in conflicts]
     examples = [
         Example(
             utterance_id=u.utterance_id,
@@ -123,11 +146,24 @@ def build_examples(
             },
             split=splits[groups[voice_of[u.utterance_id]]],
         )
-        for u in labelled
-        if groups[voice_of[u.utterance_id]] not in conflicts
+        for u in kept
     ]
-    left_out = sorted(voice for voice, group in groups.items() if group in conflicts)
-    return examples, tuple(left_out)
+    left_out = {voice_of[u.utterance_id] for u in labelled if groups[voice_of[u.utterance_id]] in conflicts}
+    places = {speaker_of[u.utterance_id]: splits[groups[voice_of[u.utterance_id]]] for u in kept}
+    return Draft(examples=examples, places=places, conflicts=tuple(sorted(left_out)))
+
+
+def _shared(
+    labelled: Sequence[Utterance], speaker_of: Mapping[str, str], voice_of: Mapping[str, str], kin: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """(what may not be divided, voice or speaker), as `group_voices` takes it."""
+    for u in labelled:
+        speaker = speaker_of[u.utterance_id]
+        yield f"speaker {speaker}", voice_of[u.utterance_id]
+        yield f"speaker {speaker}", speaker
+        yield f"recording {u.recording_id}", speaker
+        for tie in kin.get(u.recording_id, ()):
+            yield tie, speaker
 
 
 @step("cut-version")
@@ -141,7 +177,7 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
             scheme: {g.utterance_id: g for g in resolve(cast, scheme=scheme, min_votes=settings.min_votes)}
             for scheme, cast in votes.items()
         }
-        examples, conflicts = build_examples(
+        draft = build_examples(
             list_utterances(con),
             gold,
             texts=corrected_texts(annotations, list_hidden(con)),
@@ -149,8 +185,10 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
             fixed=split_assignments(con),
             ratios=settings.ratios,
             seed=settings.seed,
+            voices=current_voices(con),
+            kin=_kin(con),
         )
-        if not examples:
+        if not draft.examples:
             raise NotFoundError(
                 f"nothing to release: no utterance has {settings.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
             )
@@ -162,8 +200,17 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
             "schemes": workspace.scheme_versions,
             "agreement_alpha": {scheme: krippendorff_alpha(cast) for scheme, cast in votes.items()},
         }
-        version, created = create_version(con, name, examples, recipe=recipe, run_id=workspace.run_id)
-    return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in examples), conflicts=conflicts)
+        version, created = create_version(con, name, draft.examples, recipe=recipe, run_id=workspace.run_id, places=draft.places)
+    return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in draft.examples), conflicts=draft.conflicts)
+
+
+def _kin(con: DuckDBPyConnection) -> dict[str, list[str]]:
+    """Recording id -> the call it is part of, and the recordings it shares its sound with."""
+    kin: defaultdict[str, list[str]] = defaultdict(list)
+    for what, groups in (("call", list_call_groups(con)), ("duplicates", duplicate_groups(con))):
+        for recording_id, group in groups.items():
+            kin[recording_id].append(f"{what} {group}")
+    return dict(kin)
 
 
 def announce_versions(workspace: Workspace) -> int:

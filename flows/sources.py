@@ -74,6 +74,27 @@ def list_sources(patterns: Sequence[str]) -> list[Source]:
     return [found[uri] for uri in sorted(found)]
 
 
+def list_file(uri: str) -> Source:
+    """One file by its very name: a path, whatever characters it has, or a URL.
+
+    Raises:
+        ConfigError: It is not there, is a folder, or its store is unknown or refuses access.
+        TransientError: Its store cannot be reached.
+    """
+    scheme = urlsplit(uri).scheme.lower() if "://" in uri else ""
+    if scheme and scheme != "file":
+        found = _list_remote(uri, scheme)
+        if len(found) != 1:
+            raise ConfigError(f"{uri}: is {len(found)} files; name one")
+        return found[0]
+    path = Path(unquote(urlsplit(uri).path, errors="surrogateescape") if scheme else uri)
+    if not os.path.lexists(path):
+        raise ConfigError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name one file")
+    return _local_source(path, inside=None)
+
+
 @contextmanager
 def open_local(source: Source) -> Iterator[Path]:
     """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from flows.workspace import Say, Workspace
 from voxdata.voice import HeardSpeaker, Speaker, link_speakers, nearest_voices
 from warehouse.connection import transaction
-from warehouse.voices import current_voices, list_heard_speakers, record_links, used_voice_ids
+from warehouse.voices import current_voices, list_heard_speakers, merge_voices, record_links, split_voice, used_voice_ids
 
 
 def link_voices(workspace: Workspace, *, say: Say) -> int:
@@ -60,3 +60,25 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
                 }
             )  # fmt: skip
     return sorted(rows, key=lambda row: (-float(str(row["speech_s"])), str(row["voice"])))
+
+
+def merge_voice(workspace: Workspace, voice: str, into: str, *, reason: str, say: Say) -> None:
+    """Record that two voices are one person.
+
+    Raises:
+        NotFoundError: One of them is no voice, or they are the same.
+    """
+    with workspace.warehouse() as con, transaction(con):
+        gone, stays = merge_voices(con, voice, into=into, reason=reason, run_id=workspace.run_id)
+    say(f"voices: {gone[:12]} is {stays[:12]} from here on")
+
+
+def split_speaker(workspace: Workspace, speaker: str, *, reason: str, say: Say) -> None:
+    """Record that a speaker is somebody else than the rest of its voice.
+
+    Raises:
+        NotFoundError: There is no such speaker, or it has a voice of its own.
+    """
+    with workspace.warehouse() as con, transaction(con):
+        voice = split_voice(con, speaker, reason=reason, run_id=workspace.run_id)
+    say(f"voices: {speaker} is {voice[:12]} from here on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 
 from voxdata.errors import ConfigError
 from voxdata.quality import LARGER_IS_WORSE, MEASURES
@@ -27,7 +28,9 @@ def parse_limits(given: Sequence[str]) -> dict[str, float]:
         try:
             limits[name] = float(value)
         except ValueError:
-            raise ConfigError(f"--what-if {text!r}: write MEASURE=NUMBER, such as snr_db=12") from None
+            limits[name] = nan
+        if isnan(limits[name]):
+            raise ConfigError(f"--what-if {text!r}: write MEASURE=NUMBER, such as snr_db=12")
     return limits
 
 

@@ -48,6 +48,7 @@ class DropReason(StrEnum):
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
     OUTSIDE = "outside"
+    BAD_ROW = "bad_row"
     FAILED = "failed"
 
 

@@ -1,7 +1,7 @@
 """Splits that share no voice and no recording, keep every label's share, and never move an old example.
 
-A group is what a split may not divide: a connected component of voices and recordings. Groups that were placed before
-stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
+A group is what a split may not divide: a connected component of voices, recordings, calls and near-duplicates. Groups that
+were placed before stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
 chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio.
 
 Two voices once in different splits may turn out to share a recording, or to be one person. Their group then touches two
@@ -31,11 +31,11 @@ RESTARTS = 6
 Floats = npt.NDArray[np.float64]
 
 
-def group_by_recording_and_voice(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Join voices that share a recording, directly or through others.
+def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join voices that share something, directly or through others.
 
     Args:
-        pairs: (recording_id, voice), in any order, repeats allowed.
+        pairs: (what may not be divided, such as a recording, a call or a set of copies; voice), in any order, repeats allowed.
 
     Returns:
         Voice -> group id, a digest of the group's first voice in alphabetical order.
@@ -50,9 +50,9 @@ def group_by_recording_and_voice(pairs: Iterable[tuple[str, str]]) -> dict[str, 
         return node
 
     voices = set()
-    for recording_id, voice in pairs:
+    for shared, voice in pairs:
         voices.add(voice)
-        parent[root(("recording", recording_id))] = root(("voice", voice))
+        parent[root(("shared", shared))] = root(("voice", voice))
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for voice in sorted(voices):
         members[root(("voice", voice))].append(voice)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from voxdata.identity import digest
 
-MIN_SPEECH_MS = 3_000
+MIN_SPEECH_MS = 5_000
 """With less speech an embedding says too little: the speaker gets a voice of its own, which nobody joins."""
 
-THRESHOLD = 0.60
+THRESHOLD = 0.75
 """Least cosine between a speaker and the centre of a voice (docs/benchmarks.md, voices)."""
 
 Speaker = tuple[str, int, str]
@@ -94,8 +94,8 @@ def link_speakers(
         taken: Voice ids used before, beside those of `voices`.
 
     Returns:
-        One link for each arrival, by id. Speakers of one channel may turn out to be one voice; two parties of one recording, on
-        channels of their own, never do.
+        One link for each arrival, by id. Two speakers of one recording never get one voice: the diarizer has told them apart, and over
+        one line any two people sound alike (different people in one recording reach a cosine of 0.76).
     """
     known = _Centres(min_speech_ms)
     for voice_id in sorted(voices):
@@ -123,12 +123,11 @@ class _Centres:
         self._rows: dict[str, int] = {}
         self._sums: Vectors = np.zeros((0, 0))
         self._centres: Vectors = np.zeros((0, 0))
-        self._parties: defaultdict[str, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        self._present: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, voice_id: str, member: HeardSpeaker) -> None:
         """A speaker belongs to a voice."""
-        recording_id, channel, _ = member.speaker
-        self._parties[recording_id][voice_id].add(channel)
+        self._present[member.speaker[0]].add(voice_id)
         if member.speech_ms < self._min_speech_ms:
             return
         row = self._rows.setdefault(voice_id, len(self._rows))
@@ -139,13 +138,11 @@ class _Centres:
 
     def closest(self, arrival: HeardSpeaker) -> tuple[str | None, float | None]:
         """(voice, cosine) of the voice that is most alike and may be the arrival's, of equals the first by id."""
-        recording_id, channel, _ = arrival.speaker
-        others = {voice for voice, channels in self._parties[recording_id].items() if channels - {channel}}
         if not self._rows or self._centres.shape[1] != len(arrival.vector):
             return None, None
         # Rounded, so that equals are equal however many voices there are.
         scores = np.round(self._centres[: len(self._rows)] @ np.asarray(arrival.vector, dtype=np.float64), 6)
-        allowed = [(-float(scores[row]), voice) for voice, row in self._rows.items() if voice not in others]
+        allowed = [(-float(scores[row]), voice) for voice, row in self._rows.items() if voice not in self._present[arrival.speaker[0]]]
         if not allowed:
             return None, None
         negative, voice = min(allowed)

@@ -54,7 +54,8 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
         with first as (select recording_id, arg_min(uri, seq) as uri from source where recording_id is not null group by recording_id),
         origin as (
             select recording_id,
-                   case when uri like '%://%' then regexp_extract(uri, '^[^/]*//[^/]*') else regexp_replace(uri, '/[^/]*$', '') end as source
+                   case when uri like '%://%' then regexp_extract(uri, '^[^/]*//[^/]*')
+                        else regexp_replace(uri, '/[^/]*$', '') end as source
             from first),
         judged as (
             select u.language, coalesce(o.source, '') as source, (u.end_ms - u.start_ms) / 60000 as minutes, {fails} as goes

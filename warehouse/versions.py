@@ -71,7 +71,13 @@ class OutboxEvent:
 
 
 def create_version(
-    con: DuckDBPyConnection, name: str, examples: Sequence[Example], *, recipe: Mapping[str, object], run_id: str
+    con: DuckDBPyConnection,
+    name: str,
+    examples: Sequence[Example],
+    *,
+    recipe: Mapping[str, object],
+    run_id: str,
+    places: Mapping[str, Split] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
 
@@ -82,6 +88,7 @@ def create_version(
         name: Of letters, digits, ".", "_" and "-", say; no "@".
         examples: In any order; each utterance once, each voice in one split.
         recipe: Stored beside the version; takes no part in its identity.
+        places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
 
     Returns:
         The version, and whether it is new.
@@ -102,7 +109,7 @@ def create_version(
                 "recipe": canonical_json(dict(recipe)), "parent": parent, "run_id": run_id,
             }  # fmt: skip
             insert_new(con, "dataset_version", [version_row], key=("name", "number"))
-            _store_splits(con, examples, run_id=run_id)
+            _store_splits(con, {**(places or {}), **{example.voice: example.split for example in examples}}, run_id=run_id)
             payload = {"version_id": version_id, "name": name, "number": number, "num_examples": len(examples)}
             event: dict[str, object] = {
                 "event_id": digest(CREATED_EVENT, version_id, name, number), "event": CREATED_EVENT,
@@ -264,7 +271,6 @@ def _store_manifest(con: DuckDBPyConnection, version_id: str, examples: Sequence
     return int(counters["key"]) + 1
 
 
-def _store_splits(con: DuckDBPyConnection, examples: Sequence[Example], *, run_id: str) -> None:
-    splits = {example.voice: example.split for example in examples}
-    rows: list[dict[str, object]] = [{"voice": voice, "split": split.value, "run_id": run_id} for voice, split in sorted(splits.items())]
+def _store_splits(con: DuckDBPyConnection, places: Mapping[str, Split], *, run_id: str) -> None:
+    rows: list[dict[str, object]] = [{"voice": name, "split": split.value, "run_id": run_id} for name, split in sorted(places.items())]
     insert_new(con, "split_assignment", rows, key=("voice",))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -135,6 +137,25 @@ def test_push_shows_the_newest_proposals(label_studio: RunningServer, real_queue
             shown.append(client.get(f"/api/projects/{real_queue.project_id}/").json()["model_version"])
     assert shown == [model_version(old.predictions), model_version(new.predictions)]
     assert real_queue.find_clips(["u0"])["u0"].model_versions == set(shown)
+
+
+def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
+    label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str
+) -> None:
+    other = clip_file.replace("a.wav", "a-masked.wav")
+    shutil.copyfile(label_studio.media_dir / clip_file, label_studio.media_dir / other)
+    secret = "call me on 5550132"
+    real_queue.push([make_entry("u0", audio_file=clip_file, text=secret)])
+    before = real_queue.find_clips(["u0"])["u0"].number
+    real_queue.push([make_entry("u0", audio_file=other, text="call me on [phone]")])
+    with label_studio.as_admin() as client:
+        answer = client.get(f"/api/tasks/{before}/")
+    answer.raise_for_status()
+    assert answer.json()["data"]["text"] == "call me on [phone]"
+    assert "a-masked.wav" in unquote(answer.json()["data"]["audio"])
+    assert len(answer.json()["predictions"]) == 1
+    assert "5550132" not in answer.text
+    assert "a.wav" not in unquote(answer.text)
 
 
 def test_push_crosses_the_size_of_a_batch(real_queue: LabelStudioQueue, clip_file: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.dataset import Split
-from voxdata.split import assign_splits, find_conflicts, fix_groups, group_by_recording_and_voice
+from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 
 RATIOS = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
 
@@ -21,18 +21,18 @@ tallies = st.dictionaries(
 
 
 @given(pairs, st.randoms())
-def test_group_by_recording_and_voice_divides_no_recording_and_ignores_order(found: list[tuple[str, str]], rng: random.Random) -> None:
-    groups = group_by_recording_and_voice(found)
+def test_group_voices_divides_no_recording_and_ignores_order(found: list[tuple[str, str]], rng: random.Random) -> None:
+    groups = group_voices(found)
     of_recording: dict[str, set[str]] = {}
     for recording_id, voice in found:
         of_recording.setdefault(recording_id, set()).add(groups[voice])
     assert all(len(there) == 1 for there in of_recording.values())
     shuffled = rng.sample(found, len(found))
-    assert group_by_recording_and_voice(shuffled) == groups
+    assert group_voices(shuffled) == groups
 
 
-def test_group_by_recording_and_voice_joins_only_what_is_linked() -> None:
-    groups = group_by_recording_and_voice([("r1", "a"), ("r1", "b"), ("r2", "b"), ("r2", "c"), ("r3", "d"), ("b", "e")])
+def test_group_voices_joins_only_what_is_linked() -> None:
+    groups = group_voices([("r1", "a"), ("r1", "b"), ("r2", "b"), ("r2", "c"), ("r3", "d"), ("b", "e")])
     assert groups["a"] == groups["b"] == groups["c"]
     assert len(set(groups.values())) == 3
 

@@ -15,6 +15,7 @@ BUILT_IN = {
     ("labeler", "similarity"): "voxdata.backends.similarity_labeler:SimilarityLabeler",
     ("labeler", "affect"): "voxdata.backends.affect_labeler:AffectLabeler",
     ("privacy_scanner", "spoken"): "voxdata.backends.spoken_scanner:SpokenScanner",
+    ("fingerprinter", "chromaprint"): "voxdata.backends.chromaprint_fingerprint:ChromaprintFingerprinter",
     ("mos_predictor", "dnsmos"): "voxdata.backends.dnsmos:DnsMos",
 }
 """(port, name) -> "module:Class"."""

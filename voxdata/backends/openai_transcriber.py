@@ -22,7 +22,6 @@ from voxdata.sound import MODEL_RATE_HZ, Samples, cut_sound, duration_ms
 from voxdata.utterance import Passage, Transcript, Word
 
 
-
 class OpenAITranscriber:
     """The Transcriber port on POST {base_url}/audio/transcriptions.
 

@@ -17,19 +17,33 @@ _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _TWO = r"\w[\w'’-]+(?: \w[\w'’-]+)?"
 _INTRODUCTIONS = {
     "en": re.compile(
-        rf"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is|call me|ask for|speak(?:ing)? (?:with|to)|talk(?:ing)? to|named)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL}){{0,2}})"
-        rf"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s+(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]+)(?! (?:on|in|at)\b)"
+        r"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is|call me|ask for|speak(?:ing)? (?:with|to)"
+        rf"|talk(?:ing)? to|named)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL}){{0,2}})"
+        r"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s+"
+        r"(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]+)(?! (?:on|in|at)\b)"
         rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s+(?P<here>{_TWO})(?= (?i:speaking|calling|from|here)\b)"
-        r"|(?i:\b(?:mr|mrs|ms|miss|mister|missus|dr|doctor|professor))\.? (?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,})"
+        r"|(?i:\b(?:mr|mrs|ms|miss|mister|missus|dr|doctor|professor))\.? "
+        r"(?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,})"
         r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,}[A-Za-z]\b)"
     ),
-    "de": re.compile(rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?:Herrn?|Frau) (?P<title>{_CAPITAL})"),
-    "fr": re.compile(rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:monsieur|madame|mademoiselle) (?P<title>{_CAPITAL})"),
-    "es": re.compile(rf"(?i:me llamo|mi nombre es|le habla)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"),
+    "de": re.compile(
+        rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?:Herrn?|Frau) (?P<title>{_CAPITAL})"
+    ),
+    "fr": re.compile(
+        rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?i:monsieur|madame|mademoiselle) (?P<title>{_CAPITAL})"
+    ),
+    "es": re.compile(
+        rf"(?i:me llamo|mi nombre es|le habla)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"
+    ),
     "it": re.compile(rf"(?i:mi chiamo|il mio nome è)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"),
     "pt": re.compile(rf"(?i:me chamo|chamo-me|meu nome é)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"),
-    "nl": re.compile(rf"(?i:ik heet|mijn naam is|u spreekt met)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"),
-}  # fmt: skip
+    "nl": re.compile(
+        rf"(?i:ik heet|mijn naam is|u spreekt met)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
+    ),
+}
 _HAN = r"[\u4e00-\u9fff]"
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石金韦贾夏付方邹"
@@ -39,7 +53,7 @@ _INTRODUCTION_CN = re.compile(
     rf"(?:我叫|名字叫|名字是|姓名是|本人)(?P<full>{_HAN}{{2,3}})(?=[，。,.！!？?\s、]|$|今年|电话|手机|在|住|我|想|是)|(?:我姓|免贵姓|姓)(?P<sur>[{_SURNAMES}])"
 )
 _TITLE_CN = re.compile(r"先生|女士|小姐|太太|经理|老师|医生|师傅|阿姨|同学")
-_NOT_NAMES = frozenset({"谢谢", "高兴", "小心", "明白", "马上", "元旦", "金额", "方便", "高兴", "白天", "向前", "常用", "万一", "安排"})
+_NOT_NAMES = frozenset({"谢谢", "高兴", "小心", "明白", "马上", "元旦", "金额", "方便", "白天", "向前", "常用", "万一", "安排"})
 
 
 def find_names(text: str, *, language: str) -> Iterator[PrivateText]:

@@ -1,4 +1,4 @@
-"""Personal numbers, addresses and dates in what was said: patterns over the digits view, checked by their check digits where they have any."""
+"""Personal numbers, addresses and dates in what was said: patterns over the digits view, and check digits where there are any."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ REGIONS = {
 """Where a number without a country code may belong, by language."""
 
 _BEFORE = 48
-_PHONE = re.compile(r"phone|mobile|\bcell|\bcall|text me|reach|fax|\bdial|telefon|handy|rückruf|appel|teléfono|móvil|电话|手机|拨打|联系|回电")
+_PHONE = re.compile(
+    r"phone|mobile|\bcell|\bcall|text me|reach|fax|\bdial|telefon|handy|rückruf|appel|teléfono|móvil"
+    r"|电话|手机|拨打|联系|回电"
+)
 _CARD = re.compile(r"\bcard|credit|debit|visa|mastercard|amex|卡号|信用卡|银行卡|karte|carte|tarjeta")
 _SECRET = re.compile(
-    r"\bpin\b|passcode|password|security code|access code|\bcvv|\bcvc|\bcode (?:is|was)|last (?:four|4|three|3)|ends? (?:in|with)|ending (?:in|with)"
+    r"\bpin\b|passcode|password|security code|access code|\bcvv|\bcvc|\bcode (?:is|was)|last (?:four|4|three|3)"
+    r"|ends? (?:in|with)|ending (?:in|with)"
     r"|account|member|policy|reference|booking|confirmation|order (?:number|is)|social security|passport|licen[cs]e|customer number|\bid\b"
     r"|验证码|密码|尾号|后四位|账号|账户|订单|会员|kundennummer|kontonummer|vertragsnummer"
 )
@@ -51,11 +55,17 @@ _DATES = re.compile(
 )
 _STREET = r"(?:street|avenue|road|lane|boulevard|crescent|terrace|parkway|highway)"
 _STREET_SHORT = r"(?:St|Ave|Rd|Ln|Blvd|Dr|Drive|Way|Court|Place|Square|Close|Circle|Hill|Gardens|Walk)"
-_REST = r"(?:,? (?:apt\.?|apartment|suite|unit|flat|number|#) ?\w{1,5})?(?:(?:,| in)? [A-Z][a-z]+(?: [A-Z][a-z]+)?)?(?:,? [A-Z]{2}(?![A-Za-z]))?(?:,? \d{5})?"
+_REST = (
+    r"(?:,? (?:apt\.?|apartment|suite|unit|flat|number|#) ?\w{1,5})?(?:(?:,| in)? [A-Z][a-z]+(?: [A-Z][a-z]+)?)?"
+    r"(?:,? [A-Z]{2}(?![A-Za-z]))?(?:,? \d{5})?"
+)
 _ADDRESSES = (
     re.compile(rf"(?<!\w)\d{{1,5}}[A-Za-z]?,? (?:(?!of|and|the|minutes?|hours?)[A-Za-z']+ ){{1,3}}?(?i:{_STREET})(?!\w){_REST}"),
     re.compile(rf"(?<!\w)\d{{1,5}}[A-Za-z]?,? (?:[A-Z][A-Za-z']+ ){{1,3}}?{_STREET_SHORT}(?!\w)\.?{_REST}"),
-    re.compile(rf"(?i:(?:live|lives|living|address is|delivered?|move[ds]?|sent?|located) (?:\w+ )?(?:at|on|to|in)? ?)(?P<span>(?:[A-Z][a-z']+ ){{1,3}}(?i:{_STREET})(?!\w){_REST})"),
+    re.compile(
+        r"(?i:(?:live|lives|living|address is|delivered?|move[ds]?|sent?|located) (?:\w+ )?(?:at|on|to|in)? ?)"
+        rf"(?P<span>(?:[A-Z][a-z']+ ){{1,3}}(?i:{_STREET})(?!\w){_REST})"
+    ),
     re.compile(r"(?i:(?<!\w)(?:p\.? ?o\.? box|flat|apartment|apt\.?|suite) (?:number )?\d{1,5}[a-z]?(?!\w))"),
     re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}(?![A-Za-z0-9])"),
     re.compile(r"(?<!\w)[A-ZÄÖÜ][a-zäöüß-]+(?:straße|strasse|weg|platz|allee|gasse) \d{1,4}[a-z]?(?:,? \d{5}(?: [A-ZÄÖÜ]\w+)?)?"),

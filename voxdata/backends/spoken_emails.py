@@ -18,7 +18,12 @@ _FREE_MAIL = re.compile(r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|q
 _CONTEXT = re.compile(r"e-?mail|\bmail|邮箱|邮件|correo|courriel", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[._+'-][A-Za-z0-9]+)*|[\u4e00-\u9fff]")
 _JOINERS = frozenset({"dot", "underscore", "dash", "hyphen", "minus", "plus", "点"})
-_STOP = frozenset("is its it's my to on the email mail address me us him her you at and send in write".split())
+_STOP = frozenset(
+    {
+        "is", "its", "it's", "my", "to", "on", "the", "email", "mail", "address", "me", "us",
+        "him", "her", "you", "at", "and", "send", "in", "write",
+    }
+)  # fmt: skip
 
 
 def find_emails(text: str) -> Iterator[PrivateText]:

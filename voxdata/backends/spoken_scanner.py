@@ -22,9 +22,11 @@ RULES = 1
 
 
 class SpokenScanner:
-    """The PrivacyScanner port. Names: English by a model, Chinese by a dictionary, six more languages only where somebody introduces himself.
+    """The PrivacyScanner port.
 
-    Numbers, e-mail addresses and cards are found in any language written in digits, and in English and Chinese also as words.
+    Names are found in English by a model, in Chinese by a dictionary, in six more languages only where people introduce themselves or are
+    addressed with a title. Numbers, e-mail addresses and cards are found in any language written in digits, in English and Chinese also
+    as words.
     """
 
     @property

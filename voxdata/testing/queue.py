@@ -68,7 +68,7 @@ class FakeQueue:
         self.model_keys: dict[str, set[frozenset[str]]] = {}
         self._schemes = tuple(schemes)
         self._media_dir = media_dir
-        self._project_id = project_id
+        self.project_id = project_id
         self._annotations: dict[int, Annotation] = {}
         self._ticks = 0
         self._numbers = 0
@@ -89,6 +89,8 @@ class FakeQueue:
             keys = frozenset(p.model.key for p in entry.predictions)
             if key in self.entries and keys and keys not in self.model_keys[key]:
                 added.append(key)
+            if key in replaced:
+                self.model_keys[key] = set()  # proposals repeat the text that they were made for
             if keys:
                 self.model_keys.setdefault(key, set()).add(keys)
             self.model_keys.setdefault(key, set())
@@ -116,7 +118,7 @@ class FakeQueue:
         shown = self.entries[utterance_id].text.strip()
         self._annotations[self._numbers] = Annotation(
             annotation_id=self._numbers,
-            project_id=self._project_id,
+            project_id=self.project_id,
             utterance_id=utterance_id,
             annotator=annotator,
             labels={} if skipped else {name: find_scheme(self._schemes, name).require(label) for name, label in labels.items()},
@@ -227,6 +229,15 @@ class QueueContract:
         assert queue.count() == 1  # noqa: S101
         people.answer("u0", {"intent": "greet", "emotion": "neutral"}, annotator="person-1@voxdata.local", text="call [phone]")
         assert queue.pull(since=None)[0].text is None  # noqa: S101
+
+    def test_push_replaces_the_proposals_with_the_text_they_were_made_for(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """Proposals repeat the text, so those of a text that was taken away go with it."""
+        masked = "call [phone]"
+        queue.push([make_entry("u0", audio_file=audio_file, text="call 555 0132")])
+        second = queue.push([make_entry("u0", audio_file=audio_file, text=masked, revision="r2")])
+        assert (second.replaced, second.predictions_added) == (("u0",), ("u0",))  # noqa: S101
+        third = queue.push([make_entry("u0", audio_file=audio_file, text=masked, revision="r1")])
+        assert (third.replaced, third.predictions_added) == ((), ("u0",))  # noqa: S101
 
     def test_push_refuses_an_unknown_label_and_adds_nothing(self, queue: AnnotationQueue, audio_file: str) -> None:
         """One bad proposal stops the push before anything leaves; the error names the clip."""

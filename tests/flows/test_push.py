@@ -1,0 +1,195 @@
+"""What leaves for annotators: masked text, muted sound; and how the original comes back for a release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import flows.push
+from flows.push import push_pending
+from flows.release import corrected_texts
+from flows.settings import FILE_NAME
+from flows.workspace import Workspace, open_workspace
+from voxdata.canonical import write_canonical
+from voxdata.privacy import PrivateSpan
+from voxdata.recording import Recording
+from voxdata.segment import Segment
+from voxdata.testing import make_recording, make_utterance, make_word
+from voxdata.testing.queue import FakeQueue
+from voxdata.utterance import Utterance
+from warehouse.labels import add_annotations, current_annotations
+from warehouse.privacy import list_hidden, store_private_spans
+from warehouse.recordings import add_recording, add_source
+from warehouse.stages import record_stage
+from warehouse.utterances import store_utterances
+
+SETTINGS = """
+[diarizer]
+backend = "voxdata.testing.backends:FakeDiarizer"
+[transcriber]
+backend = "voxdata.testing.backends:FakeTranscriber"
+[privacy]
+mask = true
+[quality]
+mos = ""
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "voxdata.testing.backends:FakeLabeler"
+labels = [{ name = "ask" }, { name = "tell" }]
+[training]
+schemes = []
+"""
+RECORDING = make_recording()
+SECRET = PrivateSpan(kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9)
+LOUD = 0.5
+"""Level of every sample of the recording: what is below it was muted."""
+
+
+def quiet(_line: str) -> None:
+    return None
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / FILE_NAME).write_text(SETTINGS)
+    workspace = open_workspace(tmp_path)
+    write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 1), LOUD, np.float32))
+    with workspace.warehouse() as con:
+        add_recording(con, RECORDING, audio_file="call.flac", run_id="t")
+        add_source(con, uri="/calls/02079460000.wav", size_bytes=1, modified_ns=1, recording_id=RECORDING.recording_id, run_id="t")
+    return workspace
+
+
+@pytest.fixture
+def queue(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
+    queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
+    monkeypatch.setattr(flows.push, "build_queue", lambda _workspace: queue)
+    return queue
+
+
+def said(start_ms: int, end_ms: int, text: str) -> Utterance:
+    return make_utterance(start_ms, end_ms, text=text, words=(make_word(f" {text}", start_ms, end_ms),))
+
+
+CALL = said(1_000, 3_000, "call 555 0132 now")
+THANKS = said(4_000, 5_000, "thank you")
+OVERLAPPING = make_utterance(2_000, 3_500, speaker="S1", text="what?")
+
+
+def cut(workspace: Workspace, utterances: Sequence[Utterance], *, key: str = "c", recording: Recording = RECORDING) -> None:
+    with workspace.warehouse() as con:
+        store_utterances(con, utterances, key=key, run_id="t")
+        _record(con, recording, "cut", key, len(utterances))
+
+
+def scan(workspace: Workspace, private: dict[str, list[PrivateSpan]], *, key: str = "s") -> None:
+    with workspace.warehouse() as con:
+        store_private_spans(con, RECORDING.recording_id, private, key=key, run_id="t")
+        _record(con, RECORDING, "scan", key, len(private))
+
+
+def _record(con, recording: Recording, stage: str, key: str, rows: int) -> None:
+    record_stage(
+        con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=rows, audio_ms=1, seconds=1.0, run_id="t"
+    )  # fmt: skip
+
+
+def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) -> np.ndarray:
+    samples, rate = soundfile.read(workspace.media_dir / queue.entries[utterance.utterance_id].audio_file, dtype="float32")
+    assert rate == 16_000
+    return samples
+
+
+def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    assert push_pending(workspace, say=quiet).pushed == 2
+    assert queue.entries[CALL.utterance_id].text == "call [phone] now"
+    assert queue.entries[THANKS.utterance_id].text == "thank you"
+    assert "02079460000" not in queue.entries[CALL.utterance_id].note
+
+
+def test_push_mutes_the_clip_that_is_written_and_nothing_else(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    push_pending(workspace, say=quiet)
+    served = read_served(workspace, queue, CALL)
+    assert len(served) == 2_000 * 16
+    assert np.abs(served[400 * 16 : 1_600 * 16]).max() < 0.05
+    assert np.abs(served[400 * 16 : 1_600 * 16]).max() > 0.01
+    assert served[: 400 * 16] == pytest.approx(LOUD, abs=1e-3)
+    assert served[1_600 * 16 :] == pytest.approx(LOUD, abs=1e-3)
+    assert read_served(workspace, queue, THANKS) == pytest.approx(LOUD, abs=1e-3)
+
+
+def test_push_mutes_a_neighbour_who_is_heard_in_the_clip(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, OVERLAPPING])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    push_pending(workspace, say=quiet)
+    served = read_served(workspace, queue, OVERLAPPING)
+    assert np.abs(served[: 600 * 16]).max() < 0.05
+    assert served[600 * 16 :] == pytest.approx(LOUD, abs=1e-3)
+    assert queue.entries[OVERLAPPING.utterance_id].text == "what?"
+
+
+def test_push_keeps_back_what_was_not_scanned(workspace: Workspace, queue: FakeQueue, said: list[str]) -> None:
+    cut(workspace, [CALL, THANKS])
+    summary = push_pending(workspace, say=said.append)
+    assert (summary.pushed, summary.not_scanned, queue.count()) == (0, 2, 0)
+    assert not list(workspace.media_dir.rglob("*.wav"))
+    assert any("voxdata prelabel" in line for line in said)
+    scan(workspace, {})
+    assert push_pending(workspace, say=quiet).pushed == 2
+
+
+def test_push_replaces_clip_and_text_when_other_spans_are_found(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {}, key="before")
+    push_pending(workspace, say=quiet)
+    open_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
+    assert open_clip.exists()
+    scan(workspace, {CALL.utterance_id: [SECRET]}, key="after")
+    summary = push_pending(workspace, say=quiet)
+    assert (summary.pushed, summary.replaced, summary.unchanged) == (0, 1, 1)
+    masked_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
+    assert masked_clip != open_clip
+    assert masked_clip.exists()
+    assert not open_clip.exists()
+    assert queue.entries[CALL.utterance_id].text == "call [phone] now"
+    again = push_pending(workspace, say=quiet)
+    assert (again.pushed, again.replaced, again.unchanged) == (0, 0, 2)
+
+
+def test_push_masks_nothing_when_the_operator_says_so(workspace: Workspace, queue: FakeQueue) -> None:
+    (workspace.root / FILE_NAME).write_text(SETTINGS.replace("mask = true", "mask = false"))
+    cut(workspace, [CALL])
+    push_pending(open_workspace(workspace.root), say=quiet)
+    assert queue.entries[CALL.utterance_id].text == CALL.text
+    assert read_served(workspace, queue, CALL) == pytest.approx(LOUD, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("edited", "released"),
+    [
+        (None, None),
+        ("call [phone] now!", "call 555 0132 now!"),
+        ("please call [phone]", "please call 555 0132"),
+        ("call me now", "call me now"),
+    ],
+)
+def test_release_puts_the_original_under_a_mask_that_is_still_there(
+    workspace: Workspace, queue: FakeQueue, edited: str | None, released: str | None
+) -> None:
+    cut(workspace, [CALL])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    push_pending(workspace, say=quiet)
+    queue.answer(CALL.utterance_id, {"intent": "ask"}, annotator="a@b.c", text=edited)
+    with workspace.warehouse() as con:
+        add_annotations(con, queue.pull(since=None), run_id="t")
+        texts = corrected_texts(current_annotations(con), list_hidden(con))
+    assert texts == ({} if released is None else {CALL.utterance_id: released})

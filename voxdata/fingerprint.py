@@ -1,0 +1,105 @@
+"""Near-duplicates: recordings that hold the same sound though not the same samples, by their acoustic fingerprints.
+
+Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint: a sequence of 32-bit codes, about
+eight a second, of which most bits stay. Two recordings are near-duplicates when, at the best shift, a long stretch of both differs in few
+bits.
+
+Source: Chromaprint (L. Lalinský), after J. Haitsma and T. Kalker, A highly robust audio fingerprinting system, ISMIR 2002.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.identity import ModelRef
+from voxdata.sound import Sound
+
+Codes = npt.NDArray[np.uint32]
+"""(num_codes,) uint32, in time order."""
+
+MIN_SHARED_MS = 3_000
+MAX_ERROR = 0.25
+"""Share of bits in which copies may differ. Different sounds differ in half of them."""
+
+
+class Fingerprinter(Protocol):
+    """What makes fingerprints."""
+
+    code_ms: float
+    """From one code to the next."""
+
+    @property
+    def model(self) -> ModelRef:
+        """What is running."""
+
+    def fingerprint(self, sound: Sound) -> Codes:
+        """The codes of a sound; none when it is shorter than some seconds.
+
+        Raises:
+            AudioError: It cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearDuplicate:
+    """Two recordings that share their sound.
+
+    Attributes:
+        recording_id: The one that came later.
+        score: 1 - share of bits in which the shared stretch differs.
+        shared_ms: Length of that stretch.
+    """
+
+    recording_id: str
+    other_id: str
+    score: float
+    shared_ms: int
+
+
+def compare(a: Codes, b: Codes, shifts: Iterable[int], *, code_ms: float) -> tuple[float, int] | None:
+    """Whether two recordings share sound.
+
+    Args:
+        shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may be the same.
+        code_ms: From one code to the next.
+
+    Returns:
+        (score, shared ms) at the first shift at which at least MIN_SHARED_MS agree; None when there is none.
+    """
+    for shift in shifts:
+        first = max(0, -shift)
+        length = min(len(a) - first, len(b) - first - shift)
+        if length <= 0:
+            continue
+        errors = np.bitwise_count(a[first : first + length] ^ b[first + shift : first + shift + length]).astype(np.float64) / 32
+        stretch = longest_match(errors)
+        if stretch is not None and stretch[1] * code_ms >= MIN_SHARED_MS:
+            start, size = stretch
+            return round(1 - float(errors[start : start + size].mean()), 4), round(size * code_ms)
+    return None
+
+
+def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR) -> tuple[int, int] | None:
+    """The stretch in which errors stay below `max_error` on average, chosen so that every step away from it makes that worse.
+
+    Args:
+        errors: (num_codes,) share of differing bits, 0..1.
+
+    Returns:
+        (start, size) of the stretch with the largest sum of `max_error - error`; None when no code is below.
+
+    >>> longest_match(np.array([0.5, 0.1, 0.1, 0.3, 0.1, 0.5]))
+    (1, 4)
+    """
+    gains = np.concatenate([[0.0], np.cumsum(max_error - errors)])
+    lows = np.minimum.accumulate(gains)
+    end = int(np.argmax(gains - lows))
+    if end == 0:
+        return None
+    start = int(np.argmin(gains[: end + 1]))
+    return start, end - start
