@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -149,7 +150,7 @@ def print_transcription(limit: int, whisperx: str | None) -> None:
         print("WhisperX: not measured; it pins another torch, so give the Python of an environment that has it: --whisperx PYTHON")
 
 
-def long_recording(path: Path, *, hours: float) -> None:
+def long_recording(path: Path, hours: float) -> None:
     """A recording of that length: AMI extracts and composed calls over and over, TALK_SHARE of the time, else faint noise."""
     rng = np.random.default_rng(0)
     talk = np.concatenate([mono(file.samples) for file in real_files()] + [mono(call.samples) for _, call in compose_calls("show")])
@@ -174,7 +175,10 @@ def print_memory(hours: Sequence[float]) -> None:
 def measure_long(hours: float) -> None:
     """One recording through the chain, in children of this process, so that their peak is known."""
     with tempfile.TemporaryDirectory() as folder:
-        long_recording(Path(folder) / "long.flac", hours=hours)
+        # Made in another process: what a process holds when it starts a child counts as memory of that child.
+        maker = multiprocessing.get_context("spawn").Process(target=long_recording, args=(Path(folder) / "long.flac", hours))
+        maker.start()
+        maker.join()
         row = run_chain(Path(folder), workers=1)
     print(json.dumps({"hours": hours, **row}))
 

@@ -90,8 +90,9 @@ def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Se
         known = list_fingerprints(con, {recording_id for pair in hints for recording_id in pair}, key=key)
         pairs = []
         for (arrival, other), shifts in hints.items():
-            shared = compare(known[arrival], known[other], shifts, code_ms=fingerprinter.code_ms)
+            shared = compare(known[arrival], known[other], shifts)
             if shared is not None:
-                pairs.append(NearDuplicate(recording_id=arrival, other_id=other, score=shared[0], shared_ms=shared[1]))
+                shared_ms = round(fingerprinter.window_ms + (shared[1] - 1) * fingerprinter.code_ms)
+                pairs.append(NearDuplicate(recording_id=arrival, other_id=other, score=shared[0], shared_ms=shared_ms))
         store_near_duplicates(con, pairs, key=key, run_id=workspace.run_id)
     return pairs

@@ -113,7 +113,7 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
                 detail="shorter than [utterance] min_ms", value=u.segment.duration_ms,
                 threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
             )  # fmt: skip
-    leaving = prepare(long, recordings, proposals, private=private)
+    leaving = prepare(long, recordings, proposals, private=private, unsent=short)
     pending = [going for going in leaving if there.get(going.entry.utterance_id) != going.key]
     total = PushSummary(unchanged=len(leaving) - len(pending), too_short=len(short), not_scanned=len(long) - len(leaving))
     for start in range(0, len(pending), BATCH_SIZE):
@@ -137,18 +137,20 @@ def prepare(
     proposals: Mapping[str, Mapping[str, Prediction]],
     *,
     private: Mapping[str, Sequence[PrivateSpan]] | None,
+    unsent: Sequence[Utterance] = (),
 ) -> list[Outgoing]:
     """What of some utterances leaves.
 
     Args:
         proposals: Scheme -> utterance id -> proposal.
         private: Utterance id -> its personal data, for those that were scanned; None masks nothing.
+        unsent: Utterances that stay, and may be heard in the clips of others.
 
     Returns:
         One for each utterance, but none for those that should be masked and were not scanned.
     """
     said: defaultdict[tuple[str, int], list[PrivateSpan]] = defaultdict(list)
-    for u in utterances:
+    for u in (*utterances, *unsent):
         said[u.recording_id, u.channel] += (private or {}).get(u.utterance_id, ())
     return [
         _outgoing(recordings[u.recording_id], u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id, u.channel])

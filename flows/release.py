@@ -30,7 +30,7 @@ from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.utterances import list_utterances
 from warehouse.versions import DatasetVersion, create_version, list_outbox, mark_sent, split_assignments
-from warehouse.voices import current_voices
+from warehouse.voices import current_voices, divided_voices
 
 VERSION_CREATED = "voxdata.dataset.version.created"
 
@@ -182,7 +182,7 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
             gold,
             texts=corrected_texts(annotations, list_hidden(con)),
             audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
-            fixed=split_assignments(con),
+            fixed=_fixed(con),
             ratios=settings.ratios,
             seed=settings.seed,
             voices=current_voices(con),
@@ -202,6 +202,12 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
         }
         version, created = create_version(con, name, draft.examples, recipe=recipe, run_id=workspace.run_id, places=draft.places)
     return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in draft.examples), conflicts=draft.conflicts)
+
+
+def _fixed(con: DuckDBPyConnection) -> dict[str, Split]:
+    """Voice or speaker -> the split it stays in. Of a voice that was divided only its speakers are known to have been there."""
+    divided = divided_voices(con)
+    return {name: split for name, split in split_assignments(con).items() if name not in divided}
 
 
 def _kin(con: DuckDBPyConnection) -> dict[str, list[str]]:

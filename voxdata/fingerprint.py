@@ -22,16 +22,24 @@ from voxdata.sound import Sound
 Codes = npt.NDArray[np.uint32]
 """(num_codes,) uint32, in time order."""
 
-MIN_SHARED_MS = 3_000
-MAX_ERROR = 0.25
-"""Share of bits in which copies may differ. Different sounds differ in half of them."""
+MIN_CODES = 8
+MAX_ERROR = 0.15
+"""Share of bits in which copies may differ. Different sounds differ in half of them (docs/benchmarks.md, near-duplicates)."""
+
+MIN_DISTINCT = 0.5
+"""Share of codes that must differ from each other: silence and steady tones repeat a few, and are alike in all recordings."""
 
 
 class Fingerprinter(Protocol):
-    """What makes fingerprints."""
+    """What makes fingerprints.
+
+    Attributes:
+        code_ms: From one code to the next.
+        window_ms: What one code hears.
+    """
 
     code_ms: float
-    """From one code to the next."""
+    window_ms: float
 
     @property
     def model(self) -> ModelRef:
@@ -61,15 +69,14 @@ class NearDuplicate:
     shared_ms: int
 
 
-def compare(a: Codes, b: Codes, shifts: Iterable[int], *, code_ms: float) -> tuple[float, int] | None:
+def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | None:
     """Whether two recordings share sound.
 
     Args:
         shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may be the same.
-        code_ms: From one code to the next.
 
     Returns:
-        (score, shared ms) at the first shift at which at least MIN_SHARED_MS agree; None when there is none.
+        (share of bits that agree, number of codes) at the first shift at which at least MIN_CODES agree; None when there is none.
     """
     for shift in shifts:
         first = max(0, -shift)
@@ -78,9 +85,11 @@ def compare(a: Codes, b: Codes, shifts: Iterable[int], *, code_ms: float) -> tup
             continue
         errors = np.bitwise_count(a[first : first + length] ^ b[first + shift : first + shift + length]).astype(np.float64) / 32
         stretch = longest_match(errors)
-        if stretch is not None and stretch[1] * code_ms >= MIN_SHARED_MS:
-            start, size = stretch
-            return round(1 - float(errors[start : start + size].mean()), 4), round(size * code_ms)
+        if stretch is None or stretch[1] < MIN_CODES:
+            continue
+        start, size = stretch
+        if len(np.unique(a[first + start : first + start + size])) >= MIN_DISTINCT * size:
+            return round(1 - float(errors[start : start + size].mean()), 4), size
     return None
 
 

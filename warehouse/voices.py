@@ -138,6 +138,11 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
     return voice_id
 
 
+def divided_voices(con: DuckDBPyConnection) -> set[str]:
+    """Voices that a speaker was taken out of: they may be another person than the one they once were."""
+    return {str(row["other_id"]) for row in read_rows(con, "select distinct other_id from voice_event where kind = 'split'")}
+
+
 def _find(names: Sequence[str], ref: str, *, what: str, shown: str | None = None) -> str:
     found = [name for name in names if name == ref] or [name for name in names if ref and name.startswith(ref)]
     if len(found) != 1:

@@ -137,6 +137,17 @@ def test_push_mutes_a_neighbour_who_is_heard_in_the_clip(workspace: Workspace, q
     assert queue.entries[OVERLAPPING.utterance_id].text == "what?"
 
 
+def test_push_mutes_a_neighbour_who_is_too_short_to_leave(workspace: Workspace, queue: FakeQueue) -> None:
+    brief = make_utterance(1_200, 1_400, speaker="S1", text="Mary", words=(make_word(" Mary", 1_200, 1_400),))
+    name = PrivateSpan(kind="name", start=0, end=4, segment=brief.segment, score=0.9)
+    cut(workspace, [CALL, brief])
+    scan(workspace, {brief.utterance_id: [name]})
+    assert push_pending(workspace, say=quiet).too_short == 1
+    served = read_served(workspace, queue, CALL)
+    assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
+    assert queue.count() == 1
+
+
 def test_push_keeps_back_what_was_not_scanned(workspace: Workspace, queue: FakeQueue, said: list[str]) -> None:
     cut(workspace, [CALL, THANKS])
     summary = push_pending(workspace, say=said.append)

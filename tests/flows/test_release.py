@@ -1,14 +1,29 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.release import build_examples, corrected_texts
+from flows.release import ReleaseSummary, build_examples, corrected_texts, release_version
+from flows.settings import FILE_NAME, template
+from flows.voices import link_voices
+from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Split
+from voxdata.fingerprint import NearDuplicate
 from voxdata.label import Annotation, Gold
 from voxdata.segment import Segment
+from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
+from warehouse.duplicates import store_near_duplicates
+from warehouse.labels import add_annotations
+from warehouse.metadata import CALL, store_metadata
+from warehouse.recordings import add_recording
+from warehouse.stages import record_stage
+from warehouse.utterances import store_utterances
+from warehouse.versions import load_examples
+from warehouse.voices import current_voices, merge_voices, split_voice, store_speaker_embeddings
 
 RATIOS = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,6 +115,134 @@ def test_build_examples_leaves_out_a_voice_that_turns_out_to_be_on_both_sides() 
     draft = build(utterances, fixed=fixed, voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"})
     assert draft.conflicts == ("v",)
     assert {e.recording_id for e in draft.examples} == {"r2"}
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=20, unique=True),
+    st.dictionaries(st.tuples(st.integers(0, 9), st.integers(0, 1)), st.sampled_from("vwx"), max_size=6),
+    st.dictionaries(st.integers(0, 9), st.lists(st.sampled_from(["call 1", "call 2", "duplicates 1"]), max_size=2), max_size=5),
+    st.integers(0, 20),
+)
+def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_come(
+    pairs: list[tuple[int, int]], named: dict[tuple[int, int], str], shared: dict[int, list[str]], half: int
+) -> None:
+    utterances = [utterance(f"r{recording}", f"S{speaker}", i) for i, (recording, speaker) in enumerate(pairs)]
+    voices = {(f"r{recording}", 0, f"S{speaker}"): voice for (recording, speaker), voice in named.items()}
+    kin = {f"r{recording}": ties for recording, ties in shared.items()}
+    first = build(utterances[:half], kin=kin) if utterances[:half] else None
+    fixed = dict(first.places) if first else {}
+    second = build(utterances, fixed=fixed, voices=voices, kin=kin)
+    sides: dict[str, set[Split]] = {}
+    for e in second.examples:
+        for name in (e.voice, e.recording_id, e.group, *kin.get(e.recording_id, ())):
+            sides.setdefault(name, set()).add(e.split)
+    assert all(len(found) == 1 for found in sides.values())
+    before = {e.utterance_id: e.split for e in first.examples} if first else {}
+    assert all(before.get(e.utterance_id, e.split) is e.split for e in second.examples)
+    out = set(second.conflicts)
+    assert {e.utterance_id for e in second.examples} == {
+        u.utterance_id for u in utterances if voices.get((u.recording_id, 0, u.speaker), f"{u.recording_id}/{u.speaker}") not in out
+    }
+    again = build(utterances, fixed=fixed | dict(second.places) | {e.voice: e.split for e in second.examples}, voices=voices, kin=kin)
+    assert again == second
+
+
+def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_voice() -> None:
+    utterances = [utterance(f"r{i}", "S0", i) for i in range(6)]
+    together = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"}
+    first = build(utterances, voices=together)
+    fixed = {e.voice: e.split for e in first.examples} | dict(first.places)
+    second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
+    assert second.conflicts == ()
+    assert {e.recording_id: e.split for e in second.examples} == {e.recording_id: e.split for e in first.examples}
+    assert len({e.group for e in second.examples}) == 6
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Ten recordings of one speaker each, answered by one person; nobody is recognised yet."""
+    (tmp_path / FILE_NAME).write_text(template("templates/voxdata.toml"))
+    workspace = open_workspace(tmp_path)
+    with workspace.warehouse() as con:
+        for i in range(10):
+            recording, said = make_recording(i), utterance(make_recording(i).recording_id, "S0", i)
+            add_recording(con, recording, audio_file=f"{i}.flac", run_id="t")
+            store_utterances(con, [said], key="c", run_id="t")
+            store_speaker_embeddings(
+                con, recording.recording_id, 0, key="d", embeddings={"S0": [float(i == j) for j in range(10)]},
+                speech_ms={"S0": 20_000}, model_key="m", run_id="t",
+            )  # fmt: skip
+            for stage, key in (("diarize", "d"), ("cut", "c")):
+                record_stage(
+                    con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=1, audio_ms=1, seconds=1.0,
+                    run_id="t",
+                )  # fmt: skip
+            vote = Annotation(
+                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": "question"}, updated_at=NOON
+            )  # fmt: skip
+            add_annotations(con, [vote], run_id="t")
+    return workspace
+
+
+def places(workspace: Workspace, summary: ReleaseSummary) -> dict[str, Split]:
+    with workspace.warehouse() as con:
+        return {e.recording_id: e.split for e in load_examples(con, summary.version.version_id)}
+
+
+def released(workspace: Workspace) -> ReleaseSummary:
+    return release_version(workspace, "calls", say=lambda line: None)
+
+
+def test_release_makes_no_new_version_of_the_same_data(workspace: Workspace) -> None:
+    link_voices(workspace, say=lambda line: None)
+    assert released(workspace).created
+    assert link_voices(workspace, say=lambda line: None) == 0
+    assert not released(workspace).created
+
+
+def test_release_moves_nobody_when_speakers_get_voices(workspace: Workspace) -> None:
+    first = places(workspace, released(workspace))
+    link_voices(workspace, say=lambda line: None)
+    second = released(workspace)
+    assert second.conflicts == ()
+    assert places(workspace, second) == first
+
+
+def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Workspace) -> None:
+    ids = [make_recording(i).recording_id for i in range(10)]
+    link_voices(workspace, say=lambda line: None)
+    with workspace.warehouse() as con:
+        for recording_id in ids[:2]:
+            store_metadata(con, recording_id, {CALL: "c1"}, manifest="m.csv", run_id="t")
+        copies = NearDuplicate(recording_id=ids[2], other_id=ids[1], score=0.99, shared_ms=10_000)
+        store_near_duplicates(con, [copies], key="f", run_id="t")
+        voices = current_voices(con)
+        merge_voices(con, voices[ids[3], 0, "S0"], into=voices[ids[2], 0, "S0"], reason="", run_id="t")
+    found = places(workspace, released(workspace))
+    assert len({found[recording_id] for recording_id in ids[:4]}) == 1
+    assert set(found.values()) == set(Split)
+
+
+@pytest.mark.parametrize("taken_out", [Split.TRAIN, Split.TEST])
+def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(workspace: Workspace, taken_out: Split) -> None:
+    link_voices(workspace, say=lambda line: None)
+    first = places(workspace, released(workspace))
+    train, test = (next(r for r, split in sorted(first.items()) if split is wanted) for wanted in (Split.TRAIN, Split.TEST))
+    with workspace.warehouse() as con:
+        voices = current_voices(con)
+        kept = voices[test, 0, "S0"]
+        merge_voices(con, voices[train, 0, "S0"], into=kept, reason="", run_id="t")
+    said: list[str] = []
+    summary = release_version(workspace, "calls", say=said.append)
+    assert summary.conflicts == (kept,)
+    assert any(kept in line for line in said)
+    assert places(workspace, summary) == {r: split for r, split in first.items() if r not in (train, test)}
+    with workspace.warehouse() as con:
+        split_voice(con, f"{train if taken_out is Split.TRAIN else test}:0:S0", reason="they are two", run_id="t")
+    undone = released(workspace)
+    assert undone.conflicts == ()
+    assert places(workspace, undone) == first
 
 
 def test_build_examples_prefers_a_corrected_text() -> None:

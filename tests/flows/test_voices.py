@@ -14,7 +14,7 @@ from flows.cli import app
 from flows.settings import FILE_NAME, template
 from flows.voices import link_voices, voice_rows
 from flows.workspace import Workspace, open_workspace
-from voxdata.errors import NotFoundError
+from voxdata.errors import NotFoundError, WarehouseError
 from warehouse.rows import read_rows
 from warehouse.stages import record_stage
 from warehouse.voices import current_voices, store_speaker_embeddings
@@ -132,6 +132,7 @@ def test_voices_names_what_it_does_not_know(workspace: Workspace, words: tuple[s
     assert len(people(workspace)) == 1
 
 
-def test_voices_of_an_empty_workspace_are_none(workspace: Workspace) -> None:
+def test_voices_says_so_when_nothing_was_ingested(workspace: Workspace) -> None:
     done = voxdata(workspace, "--json")
-    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+    assert isinstance(done.exception, WarehouseError)
+    assert "ingest something first" in str(done.exception)

@@ -3,9 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.fingerprint import MAX_ERROR, MIN_SHARED_MS, compare, longest_match
-
-CODE_MS = 123.8
+from voxdata.fingerprint import MAX_ERROR, MIN_CODES, compare, longest_match
 
 
 def codes(seed: int, size: int = 200):
@@ -21,35 +19,41 @@ def flip(values, share: float, seed: int = 9):
 
 def test_compare_finds_a_trimmed_copy_with_changed_bits():
     original = codes(1)
-    score, shared_ms = compare(original, flip(original[10:180], 0.1), [-10], code_ms=CODE_MS)
+    score, size = compare(original, flip(original[10:180], 0.1), [-10])
     assert 0.88 < score < 0.92
-    assert shared_ms == pytest.approx(170 * CODE_MS, abs=CODE_MS)
+    assert size == pytest.approx(170, abs=2)
 
 
 @pytest.mark.parametrize("shifts", [[0], [5, -5], [1000], []])
 def test_compare_finds_nothing_in_different_sounds(shifts):
-    assert compare(codes(1), codes(2), shifts, code_ms=CODE_MS) is None
+    assert compare(codes(1), codes(2), shifts) is None
 
 
 def test_compare_tries_the_next_shift():
     original = codes(1)
-    assert compare(original, original[50:], [7, -50], code_ms=CODE_MS) == (1.0, round(150 * CODE_MS))
+    assert compare(original, original[50:], [7, -50]) == (1.0, 150)
 
 
 def test_compare_measures_only_the_stretch_that_is_shared():
     music = codes(5, 60)
     a, b = np.concatenate([codes(1, 100), music, codes(2, 40)]), np.concatenate([music, codes(3, 120)])
-    score, shared_ms = compare(a, b, [-100], code_ms=CODE_MS)
+    score, size = compare(a, b, [-100])
     assert score > 0.99
-    assert shared_ms == pytest.approx(60 * CODE_MS, abs=3 * CODE_MS)
+    assert size == pytest.approx(60, abs=3)
 
 
 def test_compare_passes_over_a_short_agreement():
-    few = int(MIN_SHARED_MS / CODE_MS) - 2
+    few = MIN_CODES - 1
     a, b = codes(1), codes(2)
     b[:few] = a[:few]
     b[few:] = ~a[few:]
-    assert compare(a, b, [0], code_ms=CODE_MS) is None
+    assert compare(a, b, [0]) is None
+
+
+def test_compare_passes_over_silence_that_both_hold():
+    a, b, silence = codes(1), codes(2), np.repeat(codes(3, 5), 6)
+    assert compare(np.concatenate([silence, a]), np.concatenate([silence, b]), [0]) is None
+    assert compare(np.concatenate([silence, a]), np.concatenate([silence, a]), [0]) == (1.0, 230)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))

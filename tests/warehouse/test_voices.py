@@ -13,6 +13,7 @@ from warehouse.rows import read_rows
 from warehouse.stages import record_stage
 from warehouse.voices import (
     current_voices,
+    divided_voices,
     list_heard_speakers,
     merge_voices,
     record_links,
@@ -132,3 +133,13 @@ def test_split_voice_asks_for_more_when_two_recordings_begin_alike(con: DuckDBPy
         link(con, speaker, "shared")
     with pytest.raises(NotFoundError, match="give more of it"):
         split_voice(con, "ab:0:S0", reason="", run_id="t")
+
+
+def test_divided_voices_names_those_a_speaker_was_taken_out_of(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+    for speaker in (A, B):
+        diarized(speaker)
+    a = link(con, A)
+    link(con, B, a)
+    assert divided_voices(con) == set()
+    split_voice(con, "bbb2:0:S0", reason="", run_id="t")
+    assert divided_voices(con) == {a}

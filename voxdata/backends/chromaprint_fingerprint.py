@@ -17,7 +17,8 @@ MAX_SAMPLES = 600 * MODEL_RATE_HZ
 """What is fingerprinted of a longer recording: its first ten minutes."""
 
 CODE_HOP = 1365
-"""Samples at Chromaprint's own 11025 Hz from one code to the next."""
+CODE_WINDOW = 4096 + 15 * CODE_HOP
+"""Samples, at Chromaprint's own 11025 Hz, from one code to the next, and of what one code hears: 16 frames of its spectrogram."""
 
 
 class ChromaprintFingerprinter:
@@ -28,6 +29,7 @@ class ChromaprintFingerprinter:
     """
 
     code_ms = CODE_HOP * 1000 / 11025
+    window_ms = CODE_WINDOW * 1000 / 11025
 
     def __init__(self) -> None:
         self._library: Any = _load()
