@@ -62,6 +62,8 @@ TABLES = {
     "voice_event": "* exclude (created_at, run_id, seq)",
     "prediction": "* exclude (created_at, run_id, seq)",
     "ledger": "* exclude (created_at, run_id, seq)",
+    "fingerprint": "* exclude (created_at, run_id, seq)",
+    "near_duplicate": "* exclude (created_at, run_id, seq)",
     "stage_result": "* exclude (created_at, run_id, seq, seconds)",
 }
 """What is compared: every column but times, run ids and row numbers."""
@@ -113,7 +115,8 @@ def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: in
     for _ in range(kills):
         process = _start(workspace, calls)
         try:
-            process.wait(timeout=rng.uniform(0.5, max(4.0, whole_s * 0.4)))
+            # Starting takes some seconds, so that about half of the kills come while there is work in flight.
+            process.wait(timeout=rng.uniform(0.5, max(10.0, 3 * whole_s / kills)))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

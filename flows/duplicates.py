@@ -89,10 +89,10 @@ def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Se
         hints = find_hints(con, codes, key=key)
         known = list_fingerprints(con, {recording_id for pair in hints for recording_id in pair}, key=key)
         pairs = []
-        for (arrival, other), shifts in hints.items():
-            shared = compare(known[arrival], known[other], shifts)
+        for (one, other), shifts in hints.items():
+            shared = compare(known[one], known[other], shifts)
             if shared is not None:
                 shared_ms = round(fingerprinter.window_ms + (shared[1] - 1) * fingerprinter.code_ms)
-                pairs.append(NearDuplicate(recording_id=arrival, other_id=other, score=shared[0], shared_ms=shared_ms))
+                pairs.append(NearDuplicate(recording_id=one, other_id=other, score=shared[0], shared_ms=shared_ms))
         store_near_duplicates(con, pairs, key=key, run_id=workspace.run_id)
     return pairs

@@ -58,7 +58,7 @@ class NearDuplicate:
     """Two recordings that share their sound.
 
     Attributes:
-        recording_id: The one that came later.
+        recording_id: The first of both by id.
         score: 1 - share of bits in which the shared stretch differs.
         shared_ms: Length of that stretch.
     """

@@ -63,8 +63,8 @@ def find_hints(con: DuckDBPyConnection, arrivals: Collection[str], *, key: str) 
         key: Of the fingerprints.
 
     Returns:
-        (arrival, other) -> shifts, likeliest first, where at least MIN_HINTS codes point to the same one. Of many recordings that share
-        a code only the first by id are compared with: a sound that is everywhere is linked to them.
+        (recording, other), the first by id first -> shifts, likeliest first, that at least MIN_HINTS codes point to. Of many recordings
+        that share a code only the first by id are compared with: a sound that is everywhere is linked to them.
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
@@ -72,14 +72,17 @@ def find_hints(con: DuckDBPyConnection, arrivals: Collection[str], *, key: str) 
             select recording_id, codes[place] >> {32 - PREFIX_BITS} as prefix, place
             from (select recording_id, codes, unnest(range(1, len(codes) + 1)) as place from fingerprint where key = $key)),
         place as (from code qualify count(*) over (partition by recording_id, prefix) <= {MAX_REPEATS}),
-        known as (from place qualify dense_rank() over (partition by prefix order by recording_id) <= {MAX_SHARING})
-        select a.recording_id, b.recording_id as other_id, b.place - a.place as shift, count(*) as hints
-        from place a join known b using (prefix)
-        where list_contains($arrivals, a.recording_id)
-          and (b.recording_id < a.recording_id or (b.recording_id > a.recording_id and not list_contains($arrivals, b.recording_id)))
-        group by a.recording_id, other_id, shift having hints >= {MIN_HINTS}
-        qualify row_number() over (partition by a.recording_id, other_id order by hints desc, abs(shift), shift) <= {MAX_SHIFTS}
-        order by a.recording_id, other_id, hints desc, abs(shift), shift""",
+        known as (from place qualify dense_rank() over (partition by prefix order by recording_id) <= {MAX_SHARING}),
+        meeting as (
+            select least(a.recording_id, b.recording_id) as recording_id, greatest(a.recording_id, b.recording_id) as other_id,
+                if(a.recording_id < b.recording_id, b.place - a.place, a.place - b.place) as shift
+            from place a join known b using (prefix)
+            where list_contains($arrivals, a.recording_id)
+              and (b.recording_id < a.recording_id or (b.recording_id > a.recording_id and not list_contains($arrivals, b.recording_id))))
+        select recording_id, other_id, shift, count(*) as hints from meeting
+        group by recording_id, other_id, shift having hints >= {MIN_HINTS}
+        qualify row_number() over (partition by recording_id, other_id order by hints desc, abs(shift), shift) <= {MAX_SHIFTS}
+        order by recording_id, other_id, hints desc, abs(shift), shift""",
         {"key": key, "arrivals": sorted(arrivals)},
     )
     found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
