@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
@@ -27,11 +25,9 @@ from benchmarks import prelabel_diarization, transcription
 from benchmarks.composed_calls import compose_calls
 from benchmarks.diarization import mono, real_files
 from benchmarks.speech_corpus import find_corpus
-from flows.settings import FILE_NAME
 from voxdata.backends.weights import locate
 from voxdata.backends.whisper_transcriber import PACKAGED
 from voxdata.ports import MODEL_RATE_HZ, Samples
-from warehouse.rows import read_rows
 
 PARTS = ("chain", "diarization", "transcription", "memory")
 CHAIN_PROMPTS = 40
@@ -59,46 +55,12 @@ def _write(path: Path, samples: Samples) -> float:
     return len(samples) / MODEL_RATE_HZ
 
 
-def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
-    """Ingest and pre-label a folder in a fresh workspace with the default models.
-
-    Returns:
-        Wall and CPU seconds of `voxdata ingest` and `voxdata prelabel`, loading included; seconds a stage; peak memory of the largest
-        process in MiB.
-    """
-    from flows.workspace import open_workspace
-
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "workspace"
-        _voxdata(root, "init", str(root))
-        settings = root / FILE_NAME
-        text = settings.read_text(encoding="utf-8")
-        settings.write_text(text.replace("workers = 0 ", f"workers = {workers} "), encoding="utf-8")
-        row: dict[str, object] = {"workers": workers}
-        for command in (("ingest", str(recordings)), ("prelabel",)):
-            began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            _voxdata(root, *command)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            row[f"{command[0]}_wall_s"] = round(time.monotonic() - began, 1)
-            row[f"{command[0]}_cpu_s"] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
-            row[f"{command[0]}_peak_mib"] = after.ru_maxrss // 1024
-        with open_workspace(root).warehouse(read_only=True) as con:
-            stages = read_rows(
-                con, "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)"
-            )
-            (counts,) = read_rows(con, "select count(*) as utterances from utterance")
-        row["stages"] = {str(stage["stage"]): round(float(str(stage["seconds"])), 1) for stage in stages}
-        row["utterances"] = counts["utterances"]
-        return row
-
-
-def _voxdata(root: Path, *arguments: str) -> None:
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", "VOXDATA_LOG": "warning"}
-    place = () if arguments[0] == "init" else ("--dir", str(root))
-    command = [sys.executable, "-m", "flows.cli", *place, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+def run_chain(recordings: Path, *, workers: int) -> dict[str, Any]:
+    """See benchmarks/chain.py."""
+    command = [sys.executable, "-m", "benchmarks.chain", str(recordings), "--workers", str(workers)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
 
 
 def print_chain() -> None:
@@ -109,7 +71,7 @@ def print_chain() -> None:
         print(f"{count} recordings, {seconds / 60:.1f} min of audio, default models, one thread a worker; starting and loading included")
         for workers in (1, 2):
             row = run_chain(Path(folder), workers=workers)
-            wall, cpu = (float(str(row[f"ingest_{x}"])) + float(str(row[f"prelabel_{x}"])) for x in ("wall_s", "cpu_s"))
+            wall, cpu = (row[f"ingest_{x}"] + row[f"prelabel_{x}"] for x in ("wall_s", "cpu_s"))
             print(json.dumps(row), flush=True)
             print(f"workers {workers}: {seconds / wall:.1f}x real time by the clock, {seconds / cpu:.1f}x by CPU time")
 
@@ -167,20 +129,9 @@ def long_recording(path: Path, hours: float) -> None:
 def print_memory(hours: Sequence[float]) -> None:
     """Peak memory of the largest process of the whole chain for one recording of each length."""
     for length in hours:
-        command = [sys.executable, "-m", "benchmarks.prelabel", "--long", str(length)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(done.stdout.strip(), flush=True)
-
-
-def measure_long(hours: float) -> None:
-    """One recording through the chain, in children of this process, so that their peak is known."""
-    with tempfile.TemporaryDirectory() as folder:
-        # Made in another process: what a process holds when it starts a child counts as memory of that child.
-        maker = multiprocessing.get_context("spawn").Process(target=long_recording, args=(Path(folder) / "long.flac", hours))
-        maker.start()
-        maker.join()
-        row = run_chain(Path(folder), workers=1)
-    print(json.dumps({"hours": hours, **row}))
+        with tempfile.TemporaryDirectory() as folder:
+            long_recording(Path(folder) / "long.flac", length)
+            print(json.dumps({"hours": round(length, 3), **run_chain(Path(folder), workers=1)}), flush=True)
 
 
 def main() -> int:
@@ -192,11 +143,7 @@ def main() -> int:
     )
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[])
     parser.add_argument("--hours", nargs="*", type=float, default=[1 / 6, 1, 10])
-    parser.add_argument("--long", type=float, default=None, help="one recording of so many hours")
     chosen = parser.parse_args()
-    if chosen.long is not None:
-        measure_long(chosen.long)
-        return 0
     parts = {
         "chain": print_chain,
         "diarization": lambda: print({k: v if v is None else round(v, 2) for k, v in prelabel_diarization.peer_ratio().items()}),
