@@ -54,7 +54,7 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
 
 
 def _voxdata(root: Path, *arguments: str) -> None:
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", "VOXDATA_LOG": "warning"}
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     place = () if arguments[0] == "init" else ("--dir", str(root))
     command = [sys.executable, "-m", "flows.cli", *place, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
