@@ -296,6 +296,16 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
+def recordings(ctx: typer.Context, as_json: Json = False) -> None:
+    """List recordings with their files, near-duplicates and what manifests say about them."""
+    from flows.views import recording_rows
+
+    with _workspace(ctx).warehouse(read_only=True) as con:
+        rows = recording_rows(con)
+    _print(rows) if as_json else _table("recordings", rows)
+
+
+@app.command()
 def ledger(
     ctx: typer.Context,
     what_if: Annotated[

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from duckdb import DuckDBPyConnection
+
 from voxdata.diff import VersionDiff
+from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
+from warehouse.metadata import list_metadata
+from warehouse.recordings import list_recordings, list_uris
 from warehouse.runs import TrainingRun
 from warehouse.versions import DatasetVersion
 
@@ -59,3 +64,21 @@ def diff_rows(found: VersionDiff) -> list[dict[str, object]]:
 def drop_row(row: LedgerRow) -> dict[str, object]:
     """One thing dropped, and why."""
     return {"stage": row.stage, "reason": str(row.reason), "subject": row.subject, "detail": row.detail}
+
+
+def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:
+    """Every recording with its files, what it shares its sound with, and what manifests say about it; oldest first."""
+    uris, said, groups = list_uris(con), list_metadata(con), duplicate_groups(con)
+    rows: list[dict[str, object]] = []
+    for stored in list_recordings(con):
+        recording = stored.recording
+        known = sorted(said.get(recording.recording_id, {}).items())
+        rows.append(
+            {
+                "recording": recording.recording_id[:12], "minutes": round(recording.duration_ms / 60_000, 2),
+                "Hz": recording.sample_rate_hz, "channels": recording.num_channels, "layout": recording.layout.value,
+                "files": " ".join(uris.get(recording.recording_id, ())), "copies": groups.get(recording.recording_id, "")[:12],
+                "metadata": " ".join(f"{name}={value}" for name, value in known),
+            }
+        )  # fmt: skip
+    return rows

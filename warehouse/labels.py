@@ -82,16 +82,6 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
     }
 
 
-def predicted_ids(con: DuckDBPyConnection, *, scheme: str, scheme_version: int, model_key: str) -> set[str]:
-    """Utterances that this model has labelled under this version of the scheme."""
-    rows = read_rows(
-        con,
-        "select distinct utterance_id from prediction where scheme = ? and scheme_version = ? and model_key = ?",
-        [scheme, scheme_version, model_key],
-    )
-    return {str(row["utterance_id"]) for row in rows}
-
-
 def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
     """Add revisions: new is what has not been seen with this project, id, time of change and deletion.
 

@@ -101,6 +101,14 @@ def known_uris(con: DuckDBPyConnection) -> set[str]:
     return {str(row["uri"]) for row in read_rows(con, "select distinct uri from source")}
 
 
+def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
+    """Recording id -> every file that holds or held it, sorted."""
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select recording_id, list_sort(list(distinct uri)) as uris from source where recording_id is not null group by recording_id"
+    )
+    return {row["recording_id"]: row["uris"] for row in rows}
+
+
 def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
     """All recordings, oldest first."""
     return [_stored(row) for row in read_rows(con, f"{_SELECT} order by r.seq")]

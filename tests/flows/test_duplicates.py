@@ -13,6 +13,7 @@ import soundfile
 from flows.duplicates import find_duplicates
 from flows.ingest import ingest_manifest, ingest_sources
 from flows.settings import FILE_NAME
+from flows.views import recording_rows
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends import load_backend
 from voxdata.errors import BackendError
@@ -136,8 +137,11 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(workspace: Worksp
             ids["1.wav"]: {"call_id": "7", "consent": "no"},
         }
         assert list_call_groups(con) == {ids["0.wav"]: "8", ids["1.wav"]: "7"}
+        shown = {str(row["recording"]): row for row in recording_rows(con)}
         dropped = {Path(drop.subject).name: drop.detail for drop in list_drops(con) if drop.stage == "manifest"}
     assert set(dropped) == {"calls.csv:5", "calls.csv:8"}
+    first = shown[ids["0.wav"][:12]]
+    assert (first["metadata"], first["files"]) == ("call_id=8 consent=yes", f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}")
     assert "gone.wav" in dropped["calls.csv:5"]
     assert "row 2" in dropped["calls.csv:8"]
 

@@ -15,7 +15,6 @@ from warehouse.labels import (
     current_annotations,
     list_predictions,
     newest_annotation_at,
-    predicted_ids,
     pushed_keys,
     record_pushes,
 )
@@ -30,10 +29,6 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(con: DuckDB
     old, new = heard(revision="1").predictions, heard(revision="2").predictions
     assert [add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t") for p in (old, old, new[:1], [])] == [2, 0, 1, 0]
     assert add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t") == 2
-    ids = {p.utterance_id for p in old}
-    assert predicted_ids(con, scheme="intent", scheme_version=1, model_key=old[0].model.key) == ids
-    assert predicted_ids(con, scheme="intent", scheme_version=1, model_key=new[0].model.key) == {new[0].utterance_id}
-    assert predicted_ids(con, scheme="intent", scheme_version=3, model_key=old[0].model.key) == set()
     assert list_predictions(con, scheme="intent", model_key=new[0].model.key) == {new[0].utterance_id: new[0]}
     assert list_predictions(con, scheme="emotion") == {}
 
