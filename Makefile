@@ -73,7 +73,7 @@ $(STAMP): requirements.lock pyproject.toml | system
 system:
 	@missing=""; \
 	command -v ffmpeg >/dev/null || missing="$$missing ffmpeg"; \
-	ldconfig -p 2>/dev/null | grep -q libchromaprint || { [ "$$(uname)" = Darwin ] || missing="$$missing libchromaprint1"; }; \
+	ldconfig -p 2>/dev/null | grep libchromaprint >/dev/null || { [ "$$(uname)" = Darwin ] || missing="$$missing libchromaprint1"; }; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	if command -v dpkg >/dev/null; then dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$$missing fonts-noto-cjk"; fi; \
 	if [ -n "$$missing" ]; then \

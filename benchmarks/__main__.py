@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("diarization", "voices", "transcription", "privacy", "digits", "emotion")
+NAMES = ("diarization", "voices", "transcription", "privacy", "digits", "emotion", "duplicates")
 
 
 def main() -> int:

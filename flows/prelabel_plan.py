@@ -30,7 +30,7 @@ from warehouse.recordings import StoredRecording, list_recordings, orphaned_reco
 from warehouse.stages import StageResults, list_stage_results, stage_rates
 
 TYPICAL_RATES: Mapping[str, float] = {
-    DIARIZE: 0.09, TRANSCRIBE: 0.2, SECOND_OPINION: 0.1, CUT: 0.001, MEASURE: 0.02, SCAN: 0.005, LABEL: 0.05,
+    DIARIZE: 0.05, TRANSCRIBE: 0.08, SECOND_OPINION: 0.08, CUT: 0.001, MEASURE: 0.02, SCAN: 0.005, LABEL: 0.05,
 }  # fmt: skip
 """Seconds of one core for a second of audio, used until this workspace has figures of its own (docs/benchmarks.md)."""
 
