@@ -19,7 +19,7 @@ from voxdata.errors import DropReason
 from voxdata.identity import digest
 from voxdata.label import Prediction
 from voxdata.ports import AnnotationQueue, QueueEntry
-from voxdata.privacy import PrivateSpan, hidden_parts, mask_file_name, mask_text, masking_key, mute
+from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, mute
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
 from warehouse.labels import list_predictions, pushed_keys, record_pushes
@@ -123,7 +123,7 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
         part = call(push_batch, workspace, queue, queue.project_id, batch)
         total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
         say(f"push: {start + len(batch)}/{len(pending)} clips")
-    remove_other_clips(workspace.media_dir, [going.entry for going in leaving])
+    remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
     if total.not_scanned:
         say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
@@ -149,32 +149,35 @@ def prepare(
     Returns:
         One for each utterance, but none for those that should be masked and were not scanned.
     """
-    said: defaultdict[tuple[str, int], list[PrivateSpan]] = defaultdict(list)
+    said: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
     for u in (*utterances, *unsent):
-        said[u.recording_id, u.channel] += (private or {}).get(u.utterance_id, ())
-    return [
-        _outgoing(recordings[u.recording_id], u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id, u.channel])
-        for u in utterances
-        if private is None or u.utterance_id in private
-    ]
+        said[u.recording_id] += (private or {}).get(u.utterance_id, ())
+    leaving = []
+    for u in utterances:
+        if private is None or u.utterance_id in private:
+            # Whoever is named in a file name is named to the annotators too.
+            name = Path(recordings[u.recording_id].uri).name if private is None else u.recording_id[:8]
+            leaving.append(_outgoing(u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id], recording=name))
+    return leaving
 
 
 def _outgoing(
-    stored: StoredRecording,
     utterance: Utterance,
     proposals: Mapping[str, Mapping[str, Prediction]],
     spans: Sequence[PrivateSpan],
-    channel_spans: Sequence[PrivateSpan],
+    nearby: Sequence[PrivateSpan],
+    *,
+    recording: str,
 ) -> Outgoing:
-    # A clip also holds what a neighbour says at its edges, or while its speaker speaks.
-    heard = [span for span in channel_spans if overlap_ms(span.segment, utterance.segment)]
+    # A clip also holds what a neighbour says at its edges or while its speaker speaks, and what leaks from the other party's channel.
+    heard = [span for span in nearby if overlap_ms(span.segment, utterance.segment)]
     key = masking_key(heard)
     start = utterance.segment.start_ms
     entry = QueueEntry(
         utterance_id=utterance.utterance_id,
         audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}{f'-{key[:12]}' if key else ''}.wav",
         text=mask_text(utterance.text, spans),
-        note=f"{mask_file_name(Path(stored.uri).name)} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
+        note=f"{recording} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
         predictions=tuple(found[utterance.utterance_id] for found in proposals.values() if utterance.utterance_id in found),
     )
     hidden = tuple(hidden_parts(utterance.text, spans))
@@ -189,20 +192,22 @@ def _cut_clip(workspace: Workspace, recordings: Mapping[str, StoredRecording], g
         write_clip_wav(target, mute(samples, going.muted, offset_ms=u.segment.start_ms))
 
 
-def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry]) -> int:
-    """Delete the clips of these utterances that were cut with other spans, so that nobody is served one that is not masked.
+def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep_unknown: bool) -> int:
+    """Delete clips that may hold what nobody should hear: those of these utterances that were cut with other spans.
+
+    Args:
+        keep_unknown: Leave clips of other utterances alone; else they go too, since what was cut when nothing was masked is not masked.
 
     Returns:
         How many.
     """
     wanted = {entry.utterance_id: media_dir / entry.audio_file for entry in entries}
     removed = 0
-    for folder in sorted({path.parent for path in wanted.values()}):
-        for path in sorted(folder.glob("*.wav")):
-            utterance_id = path.stem.partition("-")[0]
-            if utterance_id in wanted and path != wanted[utterance_id]:
-                path.unlink()
-                removed += 1
+    for path in sorted((media_dir / "clips").glob("*/*.wav")):
+        utterance_id = path.stem.partition("-")[0]
+        if path != wanted.get(utterance_id, path if keep_unknown else None):
+            path.unlink()
+            removed += 1
     return removed
 
 

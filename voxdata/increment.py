@@ -21,7 +21,7 @@ SCAN = "scan"
 LABEL = "label:"
 """Prefix of a stage that labels under one scheme, such as "label:intent"."""
 
-VERSIONS: Mapping[str, int] = {DIARIZE: 2, TRANSCRIBE: 2, SECOND_OPINION: 1, CUT: 2, MEASURE: 2, SCAN: 1, LABEL: 2}
+VERSIONS: Mapping[str, int] = {DIARIZE: 2, TRANSCRIBE: 2, SECOND_OPINION: 1, CUT: 2, MEASURE: 2, SCAN: 2, LABEL: 2}
 """Raised when the code of a stage changes its results."""
 
 

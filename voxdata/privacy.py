@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
 
 from voxdata.identity import digest
-from voxdata.ports import MODEL_RATE_HZ, PrivacyScanner, Samples
-from voxdata.segment import Segment, union
+from voxdata.ports import MODEL_RATE_HZ, PrivacyScanner, PrivateText, Samples
+from voxdata.segment import Segment, overlap_ms, union
 from voxdata.utterance import Utterance
+
+PAUSE_MS = 8_000
+"""After a longer silence somebody is not dictating the same thing any more."""
 
 MARGIN_MS = 200
 """Word times are estimates: this much more is muted on either side."""
@@ -42,21 +46,63 @@ class PrivateSpan:
 
 
 def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) -> dict[str, tuple[PrivateSpan, ...]]:
-    """Utterance id -> its personal data, for every utterance, also those without any."""
+    """Find the personal data of one recording.
+
+    What a speaker says is scanned utterance by utterance, and again as one text across pauses: a number that is dictated in groups is
+    none in any of them.
+
+    Returns:
+        Utterance id -> its personal data, for every utterance, also those without any.
+    """
+    found: dict[str, set[PrivateText]] = {u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances}
+    for together in _in_one_breath(utterances):
+        text = " ".join(_without_stop(u.text) for u in together)
+        at = 0
+        spans = scanner.scan(text, language=together[0].language)
+        for u in together:
+            for span in spans:
+                inside = [i for i in range(max(span.start - at, 0), min(span.end - at, len(u.text))) if u.text[i].isalnum()]
+                if inside:
+                    found[u.utterance_id].add(replace(span, start=inside[0], end=inside[-1] + 1))
+            at += len(u.text) + 1
     return {
         u.utterance_id: tuple(
             PrivateSpan(kind=t.kind, start=t.start, end=t.end, segment=heard_when(u, t.start, t.end), score=t.score)
-            for t in scanner.scan(u.text, language=u.language)
+            for t in sorted(found[u.utterance_id], key=lambda t: (t.start, t.end, t.kind))
         )
         for u in utterances
     }
+
+
+def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
+    """Runs of two and more utterances of one speaker and language with pauses of at most PAUSE_MS, whoever speaks in between."""
+    speakers: defaultdict[tuple[int, str], list[Utterance]] = defaultdict(list)
+    for u in sorted(utterances, key=lambda u: u.segment):
+        speakers[u.channel, u.speaker].append(u)
+    for said in speakers.values():
+        run: list[Utterance] = []
+        for u in said:
+            if run and (u.segment.start_ms - run[-1].segment.end_ms > PAUSE_MS or u.language != run[0].language):
+                if len(run) > 1:
+                    yield run
+                run = []
+            run.append(u)
+        if len(run) > 1:
+            yield run
+
+
+def _without_stop(text: str) -> str:
+    """The text, as long as it was, without the mark that a transcriber puts where somebody pauses."""
+    bare = text.rstrip(" .,;:!?…。，、；！？")
+    return bare + " " * (len(text) - len(bare))
 
 
 def heard_when(utterance: Utterance, start: int, end: int, *, margin_ms: int = MARGIN_MS) -> Segment:
     """When characters [start, end) of an utterance's text are heard.
 
     Returns:
-        From the first word they touch to the last, with a margin, inside the utterance; all of it when its words do not tell.
+        From the first word they touch to the last, with a margin, which may reach into what is said before and after; the whole
+        utterance when its words do not tell.
     """
     touched: list[Segment] = []
     at = 0
@@ -71,9 +117,9 @@ def heard_when(utterance: Utterance, start: int, end: int, *, margin_ms: int = M
     whole = utterance.segment
     if not touched:
         return whole
-    first = max(whole.start_ms, min(s.start_ms for s in touched) - margin_ms)
-    last = min(whole.end_ms, max(s.end_ms for s in touched) + margin_ms)
-    return Segment(start_ms=first, end_ms=last) if first < last else whole
+    first = max(0, min(s.start_ms for s in touched) - margin_ms)
+    heard = Segment(start_ms=first, end_ms=max(s.end_ms for s in touched) + margin_ms)
+    return heard if overlap_ms(heard, whole) else whole
 
 
 def mask_text(text: str, spans: Sequence[PrivateSpan]) -> str:
@@ -112,14 +158,18 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
 
 
 def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, int]]:
-    """(kind, start, end) sorted and inside the text; of spans that overlap one, with the kind of the first."""
+    """(kind, start, end) sorted and inside the text; of spans that overlap one, with the kind of the first.
+
+    What looks like a placeholder in the text itself is one of them, standing for itself: else it would be taken for ours later.
+    """
     out: list[tuple[str, int, int]] = []
-    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
-        start, end = max(span.start, 0), min(span.end, len(text))
+    literal = [(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
+    for kind, begin, stop in sorted([*((s.kind, s.start, s.end) for s in spans), *literal], key=lambda s: (s[1], -s[2], s[0])):
+        start, end = max(begin, 0), min(stop, len(text))
         if out and start < out[-1][2]:
             out[-1] = (out[-1][0], out[-1][1], max(end, out[-1][2]))
         elif start < end:
-            out.append((span.kind, start, end))
+            out.append((kind, start, end))
     return out
 
 
@@ -149,11 +199,6 @@ def _tone(num_samples: int) -> Samples:
     envelope = np.minimum(1.0, np.minimum(at, num_samples - 1 - at) / fade)
     tone: Samples = (TONE_LEVEL * envelope * np.sin(2 * np.pi * TONE_HZ * at / MODEL_RATE_HZ)).astype(np.float32)
     return tone
-
-
-def mask_file_name(name: str) -> str:
-    """A file name without the long numbers that recorders put into it, which may be somebody's phone number."""
-    return re.sub(r"\d{6,}", "[number]", name)
 
 
 def masking_key(spans: Sequence[PrivateSpan]) -> str:

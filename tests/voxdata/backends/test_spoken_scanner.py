@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.backends.spoken_scanner import SpokenScanner, join_overlapping
 from voxdata.ports import PrivateText
+from voxdata.privacy import mask_text, scan_utterances
+from voxdata.testing import make_utterance
 
 pytestmark = pytest.mark.slow  # the model of English names
 
@@ -122,3 +126,30 @@ def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
     spans = [PrivateText(kind="number", start=0, end=6, score=0.5), PrivateText(kind="card", start=4, end=9, score=1.0)]
     assert join_overlapping(spans) == [PrivateText(kind="card", start=0, end=9, score=1.0)]
     assert join_overlapping([]) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "masked"),
+    [
+        (["My phone number is", "555", "0142", "998."], ["My phone number is", "[phone]", "[phone]", "[phone]."]),
+        (["4, 1, 5, 5.", "5, 5, 0, 1.", "3, 2."], None),
+        (["The card is 4111", "1111.", "1111.", "1111 thanks"], ["The card is [card]", "[card].", "[card].", "[card] thanks"]),
+        (["我的电话是一三八", "零零一三", "八零零零。"], None),
+        (["We open at 9.", "There are 12 of us."], ["We open at 9.", "There are 12 of us."]),
+    ],
+)
+def test_scan_utterances_finds_what_is_dictated_in_groups(scanner: SpokenScanner, said: list[str], masked: list[str] | None) -> None:
+    language = "zh" if "电话" in said[0] else "en"
+    utterances = [replace(make_utterance(2_000 * i, 2_000 * i + 1_000, text=text), language=language) for i, text in enumerate(said)]
+    private = scan_utterances(scanner, utterances)
+    left = [mask_text(u.text, private[u.utterance_id]) for u in utterances]
+    if masked is None:
+        assert not any(c.isdigit() or c in "一三八零" for text in left for c in text)
+    else:
+        assert left == masked
+
+
+def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(scanner: SpokenScanner) -> None:
+    one = make_utterance(0, 1_000, text="My number is 4155")
+    late = make_utterance(60_000, 61_000, text="5501 32")
+    assert scan_utterances(scanner, [one, late])[late.utterance_id] == scan_utterances(scanner, [late])[late.utterance_id]
