@@ -55,12 +55,14 @@ def _print(value: object) -> None:
 def _table(title: str, rows: Sequence[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left")
     for name in rows[0] if rows else ["nothing"]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        # As text: a file name or a transcript may look like markup.
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -68,6 +70,12 @@ def _run(workspace: Workspace, name: str, *args: Any) -> Any:
     from flows.run import run_flow
 
     return run_flow(workspace, name, *args, say=_tell)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 @app.command()
@@ -124,20 +132,26 @@ def ingest(
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
     if manifest is not None and (absolute or watch or plan):
         raise ConfigError("--manifest names the recordings itself: give no PATH, --watch or --plan beside it")
+    if plan and watch:
+        raise ConfigError("--plan runs nothing, so there is nothing to watch: give one of the two")
     if plan:
         from flows.ingest import plan_ingest
 
         rows = plan_ingest(workspace, absolute)
         _print(rows) if as_json else _table("pending", rows)
         return
-    summary = _run(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None)
+    from flows.inbox import STILL_S
+
+    still_s = STILL_S if watch else 0.0
+    summary = _run(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None, still_s)
     _print(summary) if as_json else _table("ingest", [summary])
     if watch:
         from flows.inbox import watch_inbox
 
-        for patterns in watch_inbox(workspace, absolute, say=_tell):
-            summary = _run(workspace, "ingest", patterns)
-            _print(summary) if as_json else _table("ingest", [summary])
+        for folders in watch_inbox(workspace, absolute, say=_tell):
+            summary = _run(workspace, "ingest", folders, None, STILL_S)
+            if summary["listed"] > summary["known"]:
+                _print(summary) if as_json else _table("ingest", [summary])
 
 
 @app.command()

@@ -29,3 +29,6 @@ def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical 
         return canonicalise(path, lambda recording: audio_dir / audio_file_of(recording), max_duration_ms=max_duration_ms)
     except AudioError as error:
         return Refused(reason=error.reason, detail=str(error))
+    except Exception as error:  # a decoder's own bug is that file's trouble only
+        detail = f"{path}: the decoder raised {type(error).__name__}: {error}; it is not tried again until the file or the decoder changes"
+        return Refused(reason=DropReason.CRASHED, detail=detail)

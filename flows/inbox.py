@@ -1,26 +1,30 @@
-"""A watched inbox: files are named once they have stopped growing."""
+"""A watched inbox: ingestion runs again whenever something has arrived."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from watchfiles import watch
+import watchfiles
 
 from flows.ingest import source_patterns
 from flows.workspace import Say, Workspace
 from voxdata.errors import ConfigError
 
 STILL_S = 2.0
-"""A file whose size and time did not change for so long has arrived."""
+"""A file that did not change for so long has arrived."""
 
-LOOK_BACK_S = 60.0
-"""Files this young when watching begins may have arrived since they were last listed."""
+PATIENCE_S = 30.0
+"""In an inbox that is never still, what has arrived is taken this often."""
 
 
 def watch_inbox(workspace: Workspace, patterns: Sequence[str], *, say: Say, poll_ms: int = 500) -> Iterator[list[str]]:
-    """Watch folders, and name the files that arrive or change, a batch at a time; ends with Ctrl-C.
+    """Watch folders, and give them back whenever something in them changed; ends with Ctrl-C.
+
+    The caller ingests the folders as a whole, leaving out files younger than STILL_S: so a file is treated as it would be without
+    watching, whatever it is and however it came.
 
     Args:
         patterns: Local folders; without any, the inbox of voxdata.toml.
@@ -28,53 +32,33 @@ def watch_inbox(workspace: Workspace, patterns: Sequence[str], *, say: Say, poll
     Raises:
         ConfigError: A pattern is no folder on this machine.
     """
-    folders = [Path(pattern) for pattern in source_patterns(workspace, patterns)]
+    folders = source_patterns(workspace, patterns)
     for folder in folders:
-        if not folder.is_dir():
+        if not Path(folder).is_dir():
             raise ConfigError(f"{folder}: only folders on this machine can be watched; a store is read by the schedule of `voxdata up`")
-    say(f"ingest: watching {', '.join(map(str, folders))}; Ctrl-C ends it")
-    arrived = Arrivals(still_s=STILL_S)
-    for folder in folders:
-        arrived.see([path for path in folder.rglob("*") if _is_young(path)])
-    for changes in watch(*folders, watch_filter=None, rust_timeout=poll_ms, yield_on_timeout=True, raise_interrupt=False):
-        arrived.see([Path(name) for _, name in changes])
-        if settled := arrived.settled():
-            yield settled
+    say(f"ingest: watching {', '.join(folders)}; Ctrl-C ends it")
+    logging.getLogger("watchfiles").setLevel(logging.ERROR)
+    # Something may have arrived since the folders were last listed.
+    waiting, first, last = True, time.monotonic(), time.monotonic()
+    for something in _ticks(folders, poll_ms=poll_ms):
+        now = time.monotonic()
+        if something:
+            waiting, first, last = True, first if waiting else now, now
+        if waiting and (now - last >= STILL_S or now - first >= PATIENCE_S):
+            waiting, first = now - last < STILL_S, now
+            yield folders
 
 
-class Arrivals:
-    """Which of the files seen have stopped changing."""
-
-    def __init__(self, *, still_s: float) -> None:
-        self._still_s = still_s
-        self._waiting: dict[Path, tuple[tuple[int, int], float]] = {}
-
-    def see(self, paths: Sequence[Path]) -> None:
-        """Something happened to these files."""
-        for path in paths:
-            self._waiting[path] = ((-1, -1), time.monotonic())
-
-    def settled(self) -> list[str]:
-        """Files that are as they were for `still_s`, by name, each once; those that are gone are forgotten."""
-        now, found = time.monotonic(), []
-        for path, (before, since) in sorted(self._waiting.items()):
-            try:
-                info = path.stat()
-            except OSError:
-                del self._waiting[path]
-                continue
-            state = (info.st_size, info.st_mtime_ns)
-            if state != before:
-                self._waiting[path] = (state, now)
-            elif now - since >= self._still_s:
-                del self._waiting[path]
-                if path.is_file():
-                    found.append(str(path))
-        return found
-
-
-def _is_young(path: Path) -> bool:
-    try:
-        return path.is_file() and time.time() - path.stat().st_mtime < LOOK_BACK_S
-    except OSError:
-        return False
+def _ticks(folders: Sequence[str], *, poll_ms: int) -> Iterator[bool]:
+    """Every `poll_ms`, or sooner, whether something changed."""
+    while True:
+        try:
+            for changes in watchfiles.watch(
+                *folders, watch_filter=None, rust_timeout=poll_ms, yield_on_timeout=True, raise_interrupt=False, debounce=poll_ms
+            ):
+                yield bool(changes)
+        except watchfiles._rust_notify.WatchfilesRustInternalError:
+            # A name that is not UTF-8: something has changed, and the listing can name it.
+            yield True
+        else:
+            return

@@ -20,12 +20,14 @@ from flows.steps import call, show_table, step
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
+from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
-from voxdata.errors import AudioError, ConfigError, DropReason, WorkerError
+from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, WorkerError
+from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
-from warehouse.ledger import record_drop
+from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
-from warehouse.recordings import add_recording, add_source, find_source, known_uris
+from warehouse.recordings import add_recording, add_source, find_source, get_recording, known_uris
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
 
@@ -33,6 +35,7 @@ PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
+CHECKED_AT_ONCE = 60 * MODEL_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +87,35 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
 
 
 def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
-    """Files dealt with before, unchanged; one that gave no recording counts only when this very decoder tried it."""
+    """Files dealt with before, unchanged.
+
+    One that gave no recording counts only when this very decoder tried it, one that gave a recording only while its canonical audio is
+    there: damaged audio is removed here, so that it is made anew.
+    """
     with workspace.warehouse() as con:
-        found = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
-    return {row.uri for row in found if row is not None and (row.recording_id is not None or row.decoder == decoder_version())}
+        rows = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
+        found = [row for row in rows if row is not None]
+        stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
+        doubted = unreadable_recordings(con, stored)
+    known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}
+    for row in found:
+        if row.recording_id is not None:
+            canonical = workspace.audio_dir / stored[row.recording_id].audio_file
+            if _is_sound(canonical, whole=row.recording_id in doubted):
+                known.add(row.uri)
+    return known
+
+
+def _is_sound(canonical: Path, *, whole: bool) -> bool:
+    """Whether canonical audio can be read, all of it when a later stage had trouble with it; what cannot is deleted."""
+    try:
+        for sound in open_canonical(canonical):
+            for start in range(0, sound.num_samples if whole else 0, CHECKED_AT_ONCE):
+                sound.read(start, start + CHECKED_AT_ONCE)
+    except AudioError:
+        canonical.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _result(source: Source, answer: Future[Canonical | Refused] | Refused) -> Canonical | Refused:
@@ -131,16 +159,21 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
     return "recordings" if new else "duplicates"
 
 
-def ingest_sources(workspace: Workspace, patterns: Sequence[str], *, say: Say, decode: Decode = decode_file) -> IngestSummary:
+def ingest_sources(
+    workspace: Workspace, patterns: Sequence[str], *, say: Say, decode: Decode = decode_file, still_s: float = 0.0
+) -> IngestSummary:
     """Ingest files, folders, globs and URLs; without any, the inbox of voxdata.toml.
 
     Args:
         decode: What a worker does with a file; replaced in tests.
+        still_s: Files that changed less than so long ago are left for the next time: somebody may still be writing them.
 
     Raises:
         ConfigError: No source is given or configured, or one matches nothing.
     """
-    return _ingest_listed(workspace, list_sources(source_patterns(workspace, patterns)), say=say, decode=decode)
+    newest_ns = time.time_ns() - round(still_s * 1e9)
+    listed = [s for s in list_sources(source_patterns(workspace, patterns)) if not still_s or s.modified_ns <= newest_ns]
+    return _ingest_listed(workspace, listed, say=say, decode=decode)
 
 
 def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: Decode = decode_file) -> IngestSummary:
@@ -150,14 +183,18 @@ def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: D
 
     Raises:
         ConfigError: The manifest cannot be read.
+        TransientError: A row's store cannot be reached; all other rows are done.
     """
     rows, bad = read_manifest(manifest)
     sources: dict[str, Source] = {}
+    unreachable: list[TransientError] = []
     for row in rows:
         try:
             sources[row.uri] = list_file(row.uri)
         except ConfigError as error:
             bad.append(BadRow(number=row.number, problem=str(error)))
+        except TransientError as error:
+            unreachable.append(error)
     with workspace.warehouse() as con:
         for trouble in bad:
             say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
@@ -175,6 +212,8 @@ def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: D
             if known and known.recording_id is not None:
                 changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
     say(f"manifest: {len(rows)} rows, {len(bad)} bad, {changed} values new or changed")
+    if unreachable:
+        raise TransientError(f"{manifest}: {len(unreachable)} rows wait, the others are done; {unreachable[0]}")
     return replace(summary, dropped=summary.dropped + len(bad))
 
 
@@ -230,11 +269,11 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
 
 
 @flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
-def ingest(root: str, patterns: list[str] | None = None, manifest: str | None = None) -> dict[str, int]:
+def ingest(root: str, patterns: list[str] | None = None, manifest: str | None = None, still_s: float = 0.0) -> dict[str, int]:
     """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
     workspace = open_workspace(Path(root))
     if manifest is not None:
         summary = ingest_manifest(workspace, Path(manifest), say=tell)
     else:
-        summary = ingest_sources(workspace, patterns or [], say=tell)
+        summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

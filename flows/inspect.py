@@ -10,7 +10,9 @@ from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows.models import build_models, labeler_specs
 from flows.settings import default_settings, find_workspace, read_environment
@@ -120,13 +122,15 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     for p in found.predictions:
         weak = weak or p.model.weak
         proposals.setdefault(p.utterance_id, []).append(f"{p.label}{'*' if p.model.weak else ''} {p.distribution[p.label]:.2f}")
-    table = Table(title=f"{file.name}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}")
+    table = Table(
+        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
+    )
     for column in ("start", "end", "speaker", "language", "text", "proposals", "level dB", "SNR dB"):
         table.add_column(column, overflow="fold")
     for u in found.utterances:
         quality = found.quality[u.utterance_id]
         table.add_row(
-            f"{u.segment.start_ms / 1000:.2f}", f"{u.segment.end_ms / 1000:.2f}", u.speaker, u.language, u.text,
+            f"{u.segment.start_ms / 1000:.2f}", f"{u.segment.end_ms / 1000:.2f}", u.speaker, u.language, Text(u.text),
             "\n".join(proposals.get(u.utterance_id, [])), f"{quality.level_db:.0f}", f"{quality.snr_db:.0f}",
         )  # fmt: skip
     out = StringIO()

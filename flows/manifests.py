@@ -70,7 +70,9 @@ def read_manifest(path: Path) -> tuple[list[ManifestRow], list[BadRow]]:
                 bad.append(BadRow(number=number, problem=f"{row.uri} was named in row {same.number} with other values; keep one of them"))
             elif same is None:
                 good[row.uri] = row
-    except (OSError, UnicodeDecodeError, EOFError, csv.Error) as error:
+    except csv.Error as error:
+        raise ConfigError(f"{path}: is no table ({error})") from error
+    except (OSError, UnicodeDecodeError, EOFError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); manifests are UTF-8 text or Parquet") from error
     return list(good.values()), bad
 
@@ -134,10 +136,11 @@ def _lhotse(number: int, row: dict[str, Any]) -> Record:
         return row
     if len(sources) != 1 or not isinstance(sources[0], dict) or sources[0].get("type") not in ("file", "url"):
         return BadRow(number=number, problem="is a Lhotse recording that is not one file or URL; mix its channels into one file first")
-    custom = {**(recording.get("custom") or {}), **(row.get("custom") or {})}
-    said = [s for s in row.get("supervisions") or () if isinstance(s, dict)]
-    known = {"lhotse_id": row.get("id"), "language": next((s["language"] for s in said if s.get("language")), None)}
-    return {"path": sources[0].get("source"), **known, **custom}
+    custom, own, said = recording.get("custom") or {}, row.get("custom") or {}, row.get("supervisions") or []
+    if not isinstance(custom, dict) or not isinstance(own, dict) or not isinstance(said, list):
+        return BadRow(number=number, problem="is no Lhotse recording or cut: its custom fields or supervisions are of the wrong kind")
+    known = {"lhotse_id": row.get("id"), "language": next((s["language"] for s in said if isinstance(s, dict) and s.get("language")), None)}
+    return {"path": sources[0].get("source"), **known, **custom, **own}
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Record]]:
@@ -154,7 +157,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Record]]:
 def _kaldi(folder: Path) -> Iterator[tuple[int, Record]]:
     speakers, texts = _kaldi_map(folder / "utt2spk"), _kaldi_map(folder / "text")
     for number, line in enumerate((folder / "wav.scp").read_text(encoding="utf-8").splitlines(), start=1):
-        name, _, where = line.strip().partition(" ")
+        name, where = (*line.split(maxsplit=1), "", "")[:2]
         if not name:
             continue
         if where.strip().endswith("|"):
@@ -166,13 +169,16 @@ def _kaldi(folder: Path) -> Iterator[tuple[int, Record]]:
 def _kaldi_map(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    pairs = (line.strip().partition(" ") for line in path.read_text(encoding="utf-8").splitlines())
-    return {name: value.strip() for name, _, value in pairs}
+    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {words[0]: words[1].strip() for words in lines if len(words) == 2}
 
 
 def _check_columns(path: Path, columns: Iterable[str]) -> None:
     if not set(columns) & set(PATH_COLUMNS):
-        raise ConfigError(f"{path}: no column says where the recordings lie; call one of them {', '.join(PATH_COLUMNS)}")
+        raise ConfigError(
+            f"{path}: no column says where the recordings lie; call one of them {', '.join(PATH_COLUMNS)} "
+            "(in small letters; a .csv is separated by commas, a .tsv by tabs)"
+        )
 
 
 def _row(number: int, record: Mapping[str, object], folder: Path) -> ManifestRow | BadRow:
@@ -182,12 +188,26 @@ def _row(number: int, record: Mapping[str, object], folder: Path) -> ManifestRow
     where = record[column]
     if not isinstance(where, str) or not where.strip() or "\0" in where:
         return BadRow(number=number, problem=f"its {column} is {where!r}, not a path or URL")
-    uri = where.strip() if "://" in where else str((folder / Path(where.strip()).expanduser()).absolute())
+    try:
+        uri = where.strip() if "://" in where else str((folder / Path(where.strip()).expanduser()).absolute())
+    except RuntimeError as error:  # "~nobody"
+        return BadRow(number=number, problem=f"its {column} {where!r} leads nowhere ({error})")
     metadata = {name.strip(): text for name, value in record.items() if name != column and name and (text := _as_text(value)) is not None}
+    odd = next((name for name, text in metadata.items() if not _is_unicode(name + text)), None)
+    if odd is not None:
+        return BadRow(number=number, problem=f"its {odd!r} is not Unicode text")
     long = next((name for name, text in metadata.items() if len(text) > MAX_VALUE), None)
     if long is not None:
         return BadRow(number=number, problem=f"its {long} is longer than {MAX_VALUE} characters")
     return ManifestRow(number=number, uri=uri, metadata=metadata)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_text(value: object) -> str | None:

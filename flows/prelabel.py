@@ -21,7 +21,7 @@ from flows.voices import link_voices
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import open_canonical
-from voxdata.errors import AudioError, WorkerError
+from voxdata.errors import AudioError, BackendError, DropReason, WorkerError
 from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
 from voxdata.prelabel import Models, RecordingWork
@@ -66,34 +66,59 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         again = {(r.stored.recording.recording_id, stage, plan.keys[stage]) for r in plan.recordings for stage in r.again}
         summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
     progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
-    for unit, outcomes in run_units(workspace, make_units(workspace, plan, models, specs)):
+    unreadable: list[Outcome] = []
+    trouble = ""
+    for unit, outcomes in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+        failures = [outcome.failure for outcome in outcomes if outcome.failure and outcome.failure.reason is DropReason.FAILED]
+        trouble = trouble or (failures[0].detail if failures else "")
+        if len(failures) == len(outcomes) and not summary.recordings and len(outcomes) >= min(2, len(plan.pending)):
+            raise BackendError(f"nothing can be pre-labelled: {trouble}")
         part = call(store_unit, workspace, plan, models, outcomes)
-        summary = PrelabelSummary(**{name: getattr(summary, name) + getattr(part, name) for name in PrelabelSummary.__slots__})
+        summary = _sum(summary, part)
         progress.advance(unit, summary)
+    if unreadable:
+        summary = _sum(summary, call(store_unit, workspace, plan, models, unreadable))
+        say(f"prelabel: {len(unreadable)} recordings have lost their canonical audio; `voxdata ingest` decodes their sources again")
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
     say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
+    if trouble:
+        raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
     return summary
 
 
-def make_units(workspace: Workspace, plan: PrelabelPlan, models: Models, specs: Mapping[str, LabelerSpec]) -> Iterator[Unit]:
-    """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for."""
+def _sum(a: PrelabelSummary, b: PrelabelSummary) -> PrelabelSummary:
+    return PrelabelSummary(**{name: getattr(a, name) + getattr(b, name) for name in PrelabelSummary.__slots__})
+
+
+def make_units(
+    workspace: Workspace, plan: PrelabelPlan, models: Models, specs: Mapping[str, LabelerSpec], unreadable: list[Outcome]
+) -> Iterator[Unit]:
+    """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for.
+
+    Args:
+        unreadable: Recordings whose canonical audio cannot be opened are put here.
+    """
     pending = {r.stored.recording.recording_id: r for r in plan.pending}
     sizes = {name: r.stored.recording.duration_ms for name, r in pending.items()}
     settings_key = digest("settings", canonical_json(workspace.settings.model_dump(mode="json")))
     for names in pack_units(sizes, limit=round(workspace.settings.prelabel.batch_minutes * 60_000)):
-        works = [_make_work(workspace, pending[name], plan, models) for name in names]
-        yield Unit(root=str(workspace.root), labelers=tuple(sorted(specs.items())), settings_key=settings_key, works=tuple(works))
+        made = [_make_work(workspace, pending[name], plan, models) for name in names]
+        unreadable += [outcome for outcome in made if isinstance(outcome, Outcome)]
+        works = tuple(work for work in made if isinstance(work, RecordingWork))
+        if works:
+            yield Unit(root=str(workspace.root), labelers=tuple(sorted(specs.items())), settings_key=settings_key, works=works)
 
 
-def _make_work(workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models) -> RecordingWork:
-    """One recording with the results that its wanted stages read."""
+def _make_work(workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models) -> RecordingWork | Outcome:
+    """One recording with the results that its wanted stages read, or why it cannot be worked on."""
     recording, wanted, keys = planned.stored.recording, planned.wanted, plan.keys
     try:
         sounds = open_canonical(workspace.audio_dir / planned.stored.audio_file)
-    except AudioError:
-        sounds = []  # the worker's attempt to read it is what goes to the ledger
+    except AudioError as error:
+        lost = RecordingWork(recording_id=recording.recording_id, sounds=(), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
+        return Outcome(work=lost, failure=Failure(stage=_first_stage(wanted), reason=error.reason, detail=str(error)))
     work = RecordingWork(recording_id=recording.recording_id, sounds=tuple(sounds), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
     with workspace.warehouse() as con:
         if DIARIZE not in wanted and wanted & {TRANSCRIBE, SECOND_OPINION, CUT, MEASURE}:
@@ -139,9 +164,12 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
 
 
 def _killed(work: RecordingWork, error: WorkerError) -> Outcome:
-    stage = next((stage for stage in _ORDER if stage in work.wanted), min(work.wanted))
     detail = f"{error}; it rests until the model, its settings or its version change"
-    return Outcome(work=work, failure=Failure(stage=stage, reason=error.reason, detail=detail))
+    return Outcome(work=work, failure=Failure(stage=_first_stage(work.wanted), reason=error.reason, detail=detail))
+
+
+def _first_stage(wanted: frozenset[str]) -> str:
+    return next((stage for stage in _ORDER if stage in wanted), min(wanted))
 
 
 _ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)

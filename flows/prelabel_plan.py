@@ -35,6 +35,10 @@ TYPICAL_RATES: Mapping[str, float] = {
 """Seconds of one core for a second of audio, used until this workspace has figures of its own (docs/benchmarks.md)."""
 
 
+RESTING = frozenset({DropReason.CRASHED, DropReason.TIMED_OUT, DropReason.OUT_OF_MEMORY})
+"""A recording that did this to a worker rests until a key changes. What can be mended, a missing model or a lost file, is tried again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRecording:
     """How one recording stands.
@@ -112,7 +116,7 @@ def plan_prelabel(workspace: Workspace, models: Models) -> PrelabelPlan:
 
 
 def _failures(con: DuckDBPyConnection) -> tuple[defaultdict[str, set[tuple[str, str]]], set[str]]:
-    """Recording id -> (stage, key) that failed; and the silent recordings."""
+    """Recording id -> (stage, key) at which it rests; and the silent recordings."""
     failed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     silent: set[str] = set()
     for drop in list_drops(con):
@@ -120,7 +124,7 @@ def _failures(con: DuckDBPyConnection) -> tuple[defaultdict[str, set[tuple[str, 
             continue
         if drop.stage == "ingest" and drop.reason is DropReason.SILENT:
             silent.add(drop.recording_id)
-        elif drop.reason is not DropReason.NO_SPEECH:
+        elif drop.reason in RESTING:
             failed[drop.recording_id].add((drop.stage, drop.key))
     return failed, silent
 

@@ -80,9 +80,13 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     failure: Failure | None = None
     try:
         run_stages(works, models, progress=lambda stage: began.append((stage, time.perf_counter())))
-    except (AudioError, BackendError) as error:
-        reason = error.reason if isinstance(error, AudioError) else DropReason.FAILED
-        failure = Failure(stage=began[-1][0], reason=reason, detail=str(error))
+    except AudioError as error:
+        failure = Failure(stage=began[-1][0], reason=error.reason, detail=str(error))
+    except BackendError as error:
+        failure = Failure(stage=began[-1][0], reason=DropReason.FAILED, detail=str(error))
+    except Exception as error:  # whatever a model may raise about one recording must not stop the others
+        detail = f"the model raised {type(error).__name__}: {error}; it rests until the model, its settings or its version change"
+        failure = Failure(stage=began[-1][0], reason=DropReason.CRASHED, detail=detail)
     ends = [moment for _, moment in began[1:]] + [time.perf_counter()]
     took = {stage: end - start for (stage, start), end in zip(began, ends, strict=True)}
     if failure is not None:

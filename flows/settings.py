@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,7 +23,7 @@ DEMO_DIR = "voxdata-demo"
 class _Table(BaseModel):
     """A table of the file: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ProjectSettings(_Table):
@@ -35,11 +35,11 @@ class ProjectSettings(_Table):
 class SourceSettings(_Table):
     """[sources]"""
 
-    inbox: tuple[str, ...] = ()
-    max_hours: float = Field(default=12.0, gt=0)
+    inbox: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    max_hours: float = Field(default=12.0, gt=0, le=1_000)
     workers: int = Field(default=0, ge=0)
-    decode_seconds: float = Field(default=120.0, gt=0)
-    decode_memory_gb: float = Field(default=2.0, gt=0)
+    decode_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
+    decode_memory_gb: float = Field(default=2.0, ge=0.5, le=10_000)
 
 
 class StorageSettings(_Table):
@@ -71,8 +71,8 @@ class PrelabelSettings(_Table):
 
     runner: Literal["process", "dask", "ray"] = "process"
     workers: int = Field(default=0, ge=0)
-    batch_minutes: float = Field(default=10.0, gt=0)
-    patience: float = Field(default=30.0, gt=0)
+    batch_minutes: float = Field(default=10.0, gt=0, le=10_000)
+    patience: float = Field(default=30.0, gt=0, le=1_000_000)
     dask_address: str = ""
     ray_address: str = ""
 

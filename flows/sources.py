@@ -153,6 +153,9 @@ def _walk(root: Path) -> list[Source]:
 
 def _local_source(path: Path, *, inside: Path | None) -> Source:
     absolute = path.absolute()
+    if ".." in absolute.parts:
+        # One name for one file; the last part stays as it is, since it may be a link.
+        absolute = absolute.parent.resolve() / absolute.name
     try:
         str(absolute).encode()
         uri = str(absolute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +59,18 @@ def record_drop(
         "value": None if value is None else float(value), "threshold": None if threshold is None else float(threshold), "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
+
+
+def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:
+    """Those of some recordings whose canonical audio a stage could not read, at any time."""
+    reasons = [reason.value for reason in (DropReason.MISSING, DropReason.UNDECODABLE, DropReason.TRUNCATED, DropReason.INVALID_FORMAT)]
+    rows = read_rows(
+        con,
+        """select distinct recording_id from ledger
+        where stage <> 'ingest' and list_contains(?, recording_id) and list_contains(?, reason)""",
+        [sorted(recording_ids), reasons],
+    )
+    return {str(row["recording_id"]) for row in rows}
 
 
 def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:

@@ -92,3 +92,35 @@ def test_release_ends_with_1_and_the_next_step_when_nobody_has_voted(tmp_path: P
     done = voxdata("release", "calls", cwd=tmp_path)
     assert done.returncode == 1
     assert "voxdata pull" in done.stderr
+
+
+def test_tables_show_names_that_look_like_markup_as_they_are(tmp_path: Path) -> None:
+    voxdata("init", ".", cwd=tmp_path)
+    (tmp_path / "in[bold]").mkdir()
+    (tmp_path / "in[bold]" / "x[").mkdir()
+    (tmp_path / "in[bold]" / "x[" / "b].wav").write_text("no audio")
+    for words in (("ingest", "in[bold]", "--plan"), ("ingest", "in[bold]"), ("ledger",)):
+        done = voxdata(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "in[bold]/x[/b].wav" in "".join(done.stdout.split()).replace("│", "").replace("┃", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("max_hours = 12.0", "max_hours = inf", "sources.max_hours"),
+        ("decode_memory_gb = 2.0", "decode_memory_gb = 0.01", "sources.decode_memory_gb"),
+        ("batch_minutes = 10.0", "batch_minutes = nan", "prelabel.batch_minutes"),
+        ('inbox = ["inbox"]', 'inbox = [""]', "sources.inbox"),
+        ("patience = 30.0", "patience = 0", "prelabel.patience"),
+    ],
+)
+def test_a_setting_out_of_range_ends_with_2_and_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    voxdata("init", ".", cwd=tmp_path)
+    path = tmp_path / "voxdata.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    done = voxdata("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr

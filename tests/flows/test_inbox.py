@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 
-from flows.inbox import Arrivals, watch_inbox
+from flows.inbox import STILL_S, watch_inbox
+from flows.ingest import ingest_sources
 from flows.workspace import Workspace
 from tests.flows.test_ingest import workspace_at
 from voxdata.errors import ConfigError
+from voxdata.testing import speech_like
+from warehouse.ledger import list_drops
+from warehouse.rows import read_rows
 
 
 @pytest.fixture
@@ -17,38 +24,61 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace_at(tmp_path / "workspace")
 
 
-def test_arrivals_waits_until_a_file_stops_growing(tmp_path: Path) -> None:
-    path, arrivals = tmp_path / "a.wav", Arrivals(still_s=0.2)
-    path.write_bytes(b"one")
-    arrivals.see([path, tmp_path / "gone.wav"])
-    assert arrivals.settled() == []
-    time.sleep(0.25)
-    path.write_bytes(b"one, two")
-    assert arrivals.settled() == []
-    assert arrivals.settled() == []
-    time.sleep(0.25)
-    assert arrivals.settled() == [str(path)]
-    assert arrivals.settled() == []
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
 
 
-def test_watch_inbox_names_a_file_once_it_has_arrived(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
-    inbox = tmp_path / "in"
-    inbox.mkdir()
+def next_batch(watched: Iterator[list[str]], workspace: Workspace) -> None:
+    """What the command line does with what the watcher gives."""
+    ingest_sources(workspace, next(watched), say=lambda line: None, still_s=STILL_S)
+
+
+def names(workspace: Workspace) -> set[str]:
+    with workspace.warehouse() as con:
+        return {str(row["uri"]).rpartition("/")[2] for row in read_rows(con, "select uri from source")}
+
+
+def test_watch_inbox_waits_until_a_file_has_arrived(workspace: Workspace, inbox: Path, said: list[str]) -> None:
+    soundfile.write(inbox.parent / "whole.wav", speech_like(1_500), 16_000)
+    content = (inbox.parent / "whole.wav").read_bytes()
 
     def send() -> None:
         with (inbox / "电话.wav").open("wb") as file:
-            for _ in range(4):
-                file.write(bytes(1000))
+            for start in range(0, len(content), len(content) // 4):
+                file.write(content[start : start + len(content) // 4])
                 file.flush()
-                time.sleep(0.3)
+                time.sleep(0.8)
 
-    sender = threading.Timer(0.5, send)
+    watched = watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200)
+    next_batch(watched, workspace)  # the empty inbox
+    sender = threading.Thread(target=send)
     sender.start()
-    (batch,) = next(zip(watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200), strict=False))
+    next_batch(watched, workspace)
     sender.join()
-    assert batch == [str(inbox / "电话.wav")]
-    assert (inbox / "电话.wav").stat().st_size == 4000
+    with workspace.warehouse() as con:
+        assert list_drops(con) == []
+    assert names(workspace) == {"电话.wav"}
     assert "watching" in said[0]
+
+
+def test_watch_inbox_treats_what_arrives_as_a_listing_would(workspace: Workspace, inbox: Path, said: list[str]) -> None:
+    watched = watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200)
+    next_batch(watched, workspace)
+    moved = inbox.parent / "folder"
+    moved.mkdir()
+    soundfile.write(moved / "inside.wav", speech_like(1_200), 16_000)
+    secret = inbox.parent / "secret.wav"
+    soundfile.write(secret, speech_like(1_300), 16_000)
+    (Path(os.fsdecode(os.fsencode(inbox) + b"/bad\xff.wav"))).write_bytes(secret.read_bytes())
+    (inbox / "link.wav").symlink_to(secret)
+    moved.rename(inbox / "folder")
+    next_batch(watched, workspace)
+    assert names(workspace) == {"inside.wav", "bad%FF.wav", "link.wav"}
+    with workspace.warehouse() as con:
+        assert [(Path(d.subject).name, str(d.reason)) for d in list_drops(con)] == [("link.wav", "outside")]
 
 
 @pytest.mark.parametrize("pattern", ["s3://bucket/calls", "/nowhere/at/all"])

@@ -83,6 +83,29 @@ def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
     assert "row 1" in bad[-1].problem
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}], "custom": "oops"}}',
+        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}]}, "supervisions": 5}',
+        '{"id": "r", "sources": [{"type": "command", "source": "cat a.wav"}]}',
+        '{"path": "~nobody-of-that-name/x.wav"}',
+        '{"path": "a.wav", "note": "\\ud800 alone"}',
+        '{"path": "a\\u0000.wav"}',
+    ],
+)
+def test_read_manifest_survives_a_row_of_the_wrong_kind(tmp_path, row):
+    rows, bad = read_manifest(write(tmp_path / "calls.jsonl", f'{row}\n{{"path": "b.wav"}}\n'))
+    assert ([r.number for r in rows], [b.number for b in bad]) == ([2], [1])
+
+
+def test_read_manifest_reads_kaldi_files_separated_by_tabs(tmp_path):
+    write(tmp_path / "wav.scp", "u1\taudio/a.wav\n")
+    write(tmp_path / "utt2spk", "u1\tanna\n")
+    (row,), bad = read_manifest(tmp_path)
+    assert (row.uri, row.metadata["speaker"], bad) == (str(tmp_path / "audio/a.wav"), "anna", [])
+
+
 def test_read_manifest_tells_a_row_with_too_many_fields(tmp_path):
     rows, bad = read_manifest(write(tmp_path / "calls.csv", "path,call_id\na.wav,1,2,3\nb.wav,2\n"))
     assert ([r.number for r in rows], [b.number for b in bad]) == ([3], [2])

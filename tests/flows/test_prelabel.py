@@ -22,6 +22,7 @@ from voxdata.errors import BackendError, DropReason
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
 from warehouse.ledger import list_drops
+from warehouse.recordings import list_recordings
 from warehouse.rows import read_rows
 from warehouse.utterances import list_utterances
 
@@ -187,7 +188,7 @@ class LethalDiarizer(FakeDiarizer):
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
                 os.kill(os.getpid(), signal.SIGKILL)
             if sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000):
-                raise BackendError("no voice of this kind is known; use another diarizer")
+                raise ValueError("no voice of this kind is known")
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
@@ -199,6 +200,58 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
     with workspace.warehouse() as con:
         drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
         assert len({u.recording_id for u in list_utterances(con)}) == 4
-    assert drops == {"001.wav": ("diarize", DropReason.CRASHED), "002.wav": ("diarize", DropReason.FAILED)}
+    assert drops == {"001.wav": ("diarize", DropReason.CRASHED), "002.wav": ("diarize", DropReason.CRASHED)}
     assert planned(workspace)["diarize", "failed"][0] == 2
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+
+
+class AbsentDiarizer(FakeDiarizer):
+    """A model that cannot be had: for all recordings, or for those of one length."""
+
+    def __init__(self, *, picky: bool = False, **_options: object) -> None:
+        super().__init__()
+        self._picky = picky
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        if not self._picky or any(sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000) for sound in sounds):
+            raise BackendError("the model is not here; fetch it")
+        return super().diarize(sounds, max_speakers=max_speakers)
+
+
+def test_prelabel_pending_stops_and_records_nothing_when_no_model_works(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:AbsentDiarizer")
+    workspace = make_workspace(tmp_path / "w", settings=settings)
+    with pytest.raises(BackendError, match="nothing can be pre-labelled: the model is not here"):
+        prelabel_pending(workspace, say=quiet)
+    with workspace.warehouse() as con:
+        assert list_drops(con) == []
+    assert planned(workspace)["diarize", "new"][0] == 6
+
+
+def test_prelabel_pending_tries_again_what_a_model_refused(tmp_path: Path) -> None:
+    settings = SETTINGS.replace('"voxdata.testing.backends:FakeDiarizer"', f'"{__name__}:AbsentDiarizer"\npicky = true')
+    workspace = make_workspace(tmp_path / "w", settings=settings)
+    with pytest.raises(BackendError, match="the rest was done"):
+        prelabel_pending(workspace, say=quiet)
+    with workspace.warehouse() as con:
+        assert len({u.recording_id for u in list_utterances(con)}) == 5
+    assert planned(workspace)["diarize", "new"][0] == 1
+
+
+def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    with workspace.warehouse() as con:
+        stored = list_recordings(con)
+    gone, empty, cut = (workspace.audio_dir / s.audio_file for s in stored[:3])
+    gone.unlink()
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:-400])
+    summary = prelabel_pending(workspace, say=quiet)
+    assert (summary.recordings, summary.failed) == (6, 3)
+    with workspace.warehouse() as con:
+        assert len({u.recording_id for u in list_utterances(con)}) == 3
+    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
+    with workspace.warehouse() as con:
+        assert len({u.recording_id for u in list_utterances(con)}) == 6
+    assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == 6

@@ -140,7 +140,7 @@ class WhisperTranscriber:
                     whisper = WhisperModel(self._name, files=files, **options)
                 else:
                     whisper = WhisperModel(self._name, download_root=self._cache_dir, **options)
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, TypeError) as error:
                 raise BackendError(
                     f"transcription model {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); "
                     f"use {' or '.join(PACKAGED)}, or check the name, the folder and the network"
