@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -111,10 +112,37 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
         raise MixedRecordingsError("assign_words takes the turns of one recording")
     ordered = sort_turns(turns)
     bins: list[list[Word]] = [[] for _ in ordered]
+    starts = [turn.segment.start_ms for turn in ordered]
+    reach = list(itertools.accumulate((turn.segment.end_ms for turn in ordered), max))
     for word in sorted(words, key=lambda w: w.segment):
         if ordered:
-            bins[max(range(len(ordered)), key=lambda i: _closeness(word.segment, ordered[i].segment))].append(word)
+            near = _near_turns(word.segment, ordered, starts, reach)
+            bins[max(near, key=lambda i: _closeness(word.segment, ordered[i].segment))].append(word)
     return list(zip(ordered, bins, strict=True))
+
+
+def _near_turns(word: Segment, ordered: Sequence[Turn], starts: Sequence[int], reach: Sequence[int]) -> list[int]:
+    """Positions, ascending, of the turns that overlap a word, or else of those nearest before and after it.
+
+    Args:
+        starts: Of the turns.
+        reach: How far the turns up to each one reach.
+    """
+    after = bisect_left(starts, word.end_ms)
+    found = []
+    i = after - 1
+    while i >= 0 and reach[i] > word.start_ms:
+        if ordered[i].segment.end_ms > word.start_ms:
+            found.append(i)
+        i -= 1
+    if not found:
+        found += range(after, bisect_right(starts, starts[after])) if after < len(starts) else ()
+        i = after - 1
+        while i >= 0 and reach[i] == reach[after - 1]:
+            if ordered[i].segment.end_ms == reach[i]:
+                found.append(i)
+            i -= 1
+    return sorted(found)
 
 
 def _closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:

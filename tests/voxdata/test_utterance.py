@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from voxdata.errors import MixedRecordingsError
 from voxdata.identity import ModelRef
-from voxdata.segment import Segment
+from voxdata.segment import Segment, overlap_ms
 from voxdata.testing import make_turn, make_utterance, make_word
 from voxdata.utterance import Passage, Transcript, assign_words, cut_utterances
 
@@ -127,3 +127,22 @@ def test_utterance_id_depends_on_place_only():
     assert make_utterance(text="a").utterance_id == make_utterance(text="b", speaker="S1").utterance_id
     ids = {make_utterance(0, 5).utterance_id, make_utterance(0, 6).utterance_id, make_utterance(0, 5, channel=1).utterance_id}
     assert len(ids) == 3
+
+
+def closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
+    gap = max(turn.start_ms - word.end_ms, word.start_ms - turn.end_ms, 0)
+    return overlap_ms(word, turn), -gap, -turn.duration_ms
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 9)), max_size=12),
+)
+@settings(max_examples=400, deadline=None)
+def test_assign_words_chooses_among_all_turns(placed, heard):
+    turns = [make_turn(start, start + length, speaker=f"S{n % 3}") for n, (start, length) in enumerate(placed)]
+    words = [make_word(f" w{n}", start, start + length) for n, (start, length) in enumerate(heard)]
+    for turn, mine in assign_words(words, turns):
+        for word in mine:
+            best = max(closeness(word.segment, other.segment) for other in turns)
+            assert closeness(word.segment, turn.segment) == best
