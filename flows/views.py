@@ -63,7 +63,8 @@ def diff_rows(found: VersionDiff) -> list[dict[str, object]]:
 
 def drop_row(row: LedgerRow) -> dict[str, object]:
     """One thing dropped, and why."""
-    return {"stage": row.stage, "reason": str(row.reason), "subject": row.subject, "detail": row.detail}
+    at = row.created_at.isoformat(timespec="seconds")
+    return {"at": at, "stage": row.stage, "reason": str(row.reason), "subject": row.subject, "detail": row.detail}
 
 
 def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:

@@ -53,8 +53,13 @@ class PyannoteDiarizer:
         hf_token: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
-        if not 0.001 <= segmentation_step <= 1:
-            raise BackendError(f"segmentation_step is a share of the window, 0.001 ... 1, not {segmentation_step}")
+        for name, value, low, high in (
+            ("threshold", threshold, 0, 2),
+            ("segmentation_step", segmentation_step, 0.001, 1),
+            ("min_cluster_size", min_cluster_size, 1, 100_000),
+        ):
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise BackendError(f"[diarizer] {name} is a number from {low} to {high}, not {value!r}")
         self._name = pipeline
         self._options = {"threshold": threshold, "segmentation_step": segmentation_step, "min_cluster_size": min_cluster_size}
         self._device = device

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,3 +157,11 @@ def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() ->
     found = encode_annotation(annotation, np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]), end_ms=8000)
     assert [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments] == [("S0", 1000, 3000), ("S1", 2000, 8000)]
     assert found.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    "options", [{"threshold": "a"}, {"threshold": float("nan")}, {"threshold": -5}, {"segmentation_step": 0}, {"min_cluster_size": "x"}]
+)
+def test_wrong_options_are_refused_before_anything_runs(options: dict[str, Any]) -> None:
+    with pytest.raises(BackendError, match=next(iter(options))):
+        PyannoteDiarizer(**options)
