@@ -36,6 +36,10 @@ START_S = 180.0
 """Granted to a worker for importing and loading models."""
 
 
+HOPELESS = 3
+"""After so many recordings that a model refuses, and none that it takes, the run is given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrelabelSummary:
     """What a pre-labelling did.
@@ -67,13 +71,19 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
     progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
     unreadable: list[Outcome] = []
+    held: list[Outcome] = []
     trouble = ""
     for unit, outcomes in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
         failures = [outcome.failure for outcome in outcomes if outcome.failure and outcome.failure.reason is DropReason.FAILED]
         trouble = trouble or (failures[0].detail if failures else "")
-        if len(failures) == len(outcomes) and not summary.recordings and len(outcomes) >= min(2, len(plan.pending)):
+        if len(failures) == len(outcomes) and not summary.recordings:
+            # A model that refuses everything is no recording's fault: nothing is written down until one succeeds.
+            held += outcomes
+            if len(held) < min(HOPELESS, len(plan.pending)):
+                continue
             raise BackendError(f"nothing can be pre-labelled: {trouble}")
-        part = call(store_unit, workspace, plan, models, outcomes)
+        part = call(store_unit, workspace, plan, models, [*held, *outcomes])
+        held = []
         summary = _sum(summary, part)
         progress.advance(unit, summary)
     if unreadable:
