@@ -143,4 +143,6 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
         raise TrainingError("\n".join(f"{run.scheme}: {run.reason}" for run in failed))
     for run in runs:
         tell(f"train: {run.scheme}: {'promoted' if run.promoted else 'not promoted'}: {run.reason}")
+    if not any(run.promoted for run in runs):
+        tell("train: no model was better on voices it had never heard, so none is promoted: a minute of labels is too little")
     return runs
