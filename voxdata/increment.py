@@ -65,7 +65,7 @@ class Standing(StrEnum):
     STALE = "stale"  # computed with other models, settings or inputs
     AGAIN = "again"  # computed earlier, set aside, and wanted again: nothing is to be run
     DONE = "done"
-    FAILED = "failed"  # failed under this very key; it rests until the key changes
+    FAILED = "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
     BLOCKED = "blocked"  # what it reads failed
 
 
@@ -84,7 +84,7 @@ def judge_stages(
         keys: Of `stage_keys`.
         known: (stage, key) of every result the recording has.
         current: Stage -> key of the result in force.
-        failed: (stage, key) of every failure on record.
+        failed: (stage, key) at which the recording rests.
     """
     standing: dict[str, Standing] = {}
     for spec in specs:
