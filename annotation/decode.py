@@ -27,14 +27,14 @@ def decode_annotation(
         AnnotationError: A label that its scheme does not have, or a result without the expected parts; names the annotation.
     """
     known = {scheme.name: scheme for scheme in schemes}
-    labels: dict[str, str] = {}
+    labels: dict[str, tuple[str, ...]] = {}
     text: str | None = None
     try:
         for result in raw["result"] or []:
             name, value = result["from_name"], result["value"]
             if name in known:
                 (chosen,) = value["choices"]
-                labels[name] = known[name].require(chosen)
+                labels[name] = (known[name].require(chosen),)
             elif name == TRANSCRIPT:
                 # The server shows a list, but stores whatever a client sent.
                 written = value["text"]

@@ -32,15 +32,15 @@ def encode_predictions(entry: QueueEntry) -> dict[str, Any]:
     return {
         "model_version": model_version(entry.predictions),
         "score": round(min(p.distribution[p.label] for p in entry.predictions), 6),
-        "result": encode_labels({p.scheme: p.label for p in entry.predictions}, text=entry.text),
+        "result": encode_labels({p.scheme: (p.label,) for p in entry.predictions}, text=entry.text),
     }
 
 
-def encode_labels(labels: Mapping[str, str], *, text: str | None = None, lead: str = "r") -> list[dict[str, Any]]:
+def encode_labels(labels: Mapping[str, Sequence[str]], *, text: str | None = None, lead: str = "r") -> list[dict[str, Any]]:
     """Labels and transcript of one clip as Label Studio results."""
     results: list[dict[str, Any]] = [
-        {"id": f"{lead}-{scheme}", "from_name": scheme, "to_name": AUDIO, "type": "choices", "value": {"choices": [label]}}
-        for scheme, label in labels.items()
+        {"id": f"{lead}-{scheme}", "from_name": scheme, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
+        for scheme, chosen in labels.items()
     ]
     if text:
         results.append(

@@ -72,7 +72,7 @@ class ScriptedAnnotator:
                         counts["done before"] += 1
                         continue
                     truth = key.get(utterance_id)
-                    labels = {s.name: self.choose(utterance_id, s, truth[s.name]) for s in schemes} if truth else {}
+                    labels = {s.name: (self.choose(utterance_id, s, truth[s.name]),) for s in schemes} if truth else {}
                     answer = session.post(
                         f"/api/tasks/{clip.number}/annotations/",
                         json={"result": encode_labels(labels, lead="a"), "was_cancelled": truth is None, "lead_time": 2.0},

@@ -15,7 +15,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes, krippendorff_alpha
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue
-from warehouse.labels import add_annotations, current_annotations, newest_annotation_at
+from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at
 
 OVERLAP = timedelta(minutes=2)
 """The cursor stays this far behind, since the server's rows may appear out of order."""

@@ -23,8 +23,8 @@ from voxdata.privacy import restore_text
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
+from warehouse.annotations import current_annotations
 from warehouse.duplicates import duplicate_groups
-from warehouse.labels import current_annotations
 from warehouse.metadata import list_call_groups
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings

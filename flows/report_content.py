@@ -25,7 +25,8 @@ from voxdata.scheme import Scheme
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance
-from warehouse.labels import current_annotations, list_predictions
+from warehouse.annotations import current_annotations
+from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.rows import read_rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.report_content import ReportContent
-from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
+from voxdata.agreement import collect_votes, group_votes, krippendorff_alpha, resolve
 from voxdata.dataset import Example, Split
 from voxdata.label import Annotation, Gold, Prediction
 from warehouse.ledger import LedgerRow
@@ -37,15 +37,16 @@ def agreement_rows(content: ReportContent) -> list[Row]:
     rows: list[Row] = []
     for scheme in content.schemes:
         votes = collect_votes(content.annotations, scheme=scheme.name)
-        several = [cast for cast in votes.values() if len(cast) >= 2]
+        groups = group_votes(votes)
+        several = [cast for cast in groups.values() if len(cast) >= 2]
         alpha = krippendorff_alpha(votes)
         rows.append(
             {
                 "scheme": scheme.name,
-                "clips with votes": len(votes),
-                "votes": sum(map(len, votes.values())),
+                "clips with votes": len(groups),
+                "votes": len(votes),
                 "Krippendorff's alpha": "not defined (no clip with two votes, or one label only)" if alpha is None else f"{alpha:.2f}",
-                "unanimous, of clips with 2+ votes": ratio(sum(len(set(cast)) == 1 for cast in several), len(several)),
+                "unanimous, of clips with 2+ votes": ratio(sum(len({vote.label for vote in cast}) == 1 for cast in several), len(several)),
             }
         )
     return rows
@@ -71,7 +72,7 @@ def annotator_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
         }
         for scheme in content.schemes:
             shared = [a for a in own if scheme.name in a.labels and (g := gold[scheme.name].get(a.utterance_id)) and g.num_votes >= 2]
-            hits = sum(a.labels[scheme.name] == gold[scheme.name][a.utterance_id].label for a in shared)
+            hits = sum(a.labels[scheme.name][0] == gold[scheme.name][a.utterance_id].label for a in shared)
             row[f"{scheme.name}: with the majority"] = ratio(hits, len(shared))
         rows.append(row)
     return rows

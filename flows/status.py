@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flows.workspace import Workspace
-from voxdata.agreement import collect_votes
-from warehouse.labels import current_annotations, list_predictions
+from voxdata.agreement import collect_votes, group_votes
+from warehouse.annotations import current_annotations
+from warehouse.labels import list_predictions
 from warehouse.ledger import list_drops
 from warehouse.privacy import list_private_spans
 from warehouse.recordings import list_recordings
@@ -37,7 +38,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         scanned = list_private_spans(con) if workspace.settings.privacy.mask else None
     to_hear = [u for u in utterances if u.utterance_id not in held_back]
     wanted = workspace.settings.annotation.votes_wanted
-    votes = collect_votes(annotations, scheme=workspace.schemes[0].name)
+    votes = group_votes(collect_votes(annotations, scheme=workspace.schemes[0].name))
     return {
         **asdict(counts),
         "drops": {f"{stage}: {reason}": count for (stage, reason), count in counts.drops.items()},

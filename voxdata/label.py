@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from voxdata.identity import ModelRef
@@ -45,24 +45,32 @@ class Annotation:
         project_id: The server's project.
         utterance_id: What was heard.
         annotator: The person's login name.
-        labels: Scheme -> label; empty when skipped.
+        labels: Scheme -> labels, the main one first; empty when skipped.
+        ratings: "scheme.scale" -> 1..5, such as {"emotion.intensity": 4}.
+        flags: Remarks that were ticked, such as "noisy".
         text: The transcript as corrected, or None when the person left it alone.
         skipped: The person passed on this clip.
         deleted: The annotation has vanished from the server.
         lead_time_ms: Time the person spent, in ms, or None when unknown.
         updated_at: The server's clock, UTC.
+        author: Login name of who wrote this revision, when it is not the annotator; else "".
+        proposal: Which models made the proposal that the person began with; "" when there was none.
     """
 
     annotation_id: int
     project_id: int
     utterance_id: str
     annotator: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, tuple[str, ...]]
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     text: str | None = None
     skipped: bool = False
     deleted: bool = False
     lead_time_ms: int | None = None
     updated_at: datetime
+    author: str = ""
+    proposal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,7 @@ __all__ = [
     "PrivateText",
     "PushResult",
     "QueueEntry",
+    "Rival",
     "Samples",
     "Sound",
     "SpeakerSegment",
@@ -190,14 +191,36 @@ class PrivacyScanner(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """One of several answers to the same clip, as an expert sees it.
+
+    Attributes:
+        pseudonym: Stands for the annotator, such as "Listener A".
+        labels: Scheme -> labels, the main one first.
+        ratings: "scheme.scale" -> 1..5.
+        text: The transcript as this person left it.
+    """
+
+    pseudonym: str
+    labels: Mapping[str, tuple[str, ...]]
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueEntry:
     """One clip on its way to the annotators.
 
     Attributes:
+        utterance_id: Key of the clip, unique in its queue.
         audio_file: Path relative to the media folder served by the annotation server.
         text: The proposed transcript.
         note: One line of context shown above the clip, such as "call.wav · S0 · 00:12.3".
         predictions: At most one for each scheme.
+        blind: Withhold the proposed labels (the transcript stays), so that the effect of showing them can be measured.
+        rivals: Answers to decide between, instead of a proposal.
+        priority: 0..1, smaller is heard earlier.
+        votes_wanted: People who should hear it.
     """
 
     utterance_id: str
@@ -205,6 +228,10 @@ class QueueEntry:
     text: str
     note: str
     predictions: tuple[Prediction, ...]
+    blind: bool = False
+    rivals: tuple[Rival, ...] = ()
+    priority: float = 0.5
+    votes_wanted: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

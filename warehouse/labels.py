@@ -1,18 +1,17 @@
-"""Predictions, what was pushed to the annotators, and what came back."""
+"""Predictions by models, and what was pushed to the annotators."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.identity import ModelRef, canonical_json, digest
-from voxdata.label import Annotation, Prediction
+from voxdata.label import Prediction
 from warehouse.connection import transaction
-from warehouse.rows import insert_new, read_rows, utc_aware, utc_naive
+from warehouse.rows import insert_new, read_rows
 
 
 def add_models(con: DuckDBPyConnection, models: Iterable[ModelRef], *, run_id: str) -> int:
@@ -80,42 +79,6 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
         )
         for row in rows
     }
-
-
-def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
-    """Add revisions: new is what has not been seen with this project, id, time of change and deletion.
-
-    Returns:
-        How many were new.
-
-    Raises:
-        ValueError: An annotation's time has no time zone.
-    """
-    rows: list[dict[str, object]] = [
-        {
-            "annotation_id": a.annotation_id, "project_id": a.project_id, "utterance_id": a.utterance_id, "annotator": a.annotator,
-            "labels": canonical_json(dict(a.labels)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
-            "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "run_id": run_id,
-        }
-        for a in annotations
-    ]  # fmt: skip
-    return insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
-
-
-def current_annotations(con: DuckDBPyConnection) -> list[Annotation]:
-    """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
-    rows: list[dict[str, Any]] = read_rows(
-        con,
-        "select annotation_id, project_id, utterance_id, annotator, labels, text, skipped, deleted, lead_time_ms, updated_at"
-        " from current_annotation order by project_id, annotation_id",
-    )
-    return [Annotation(**{**row, "labels": json.loads(row["labels"]), "updated_at": utc_aware(row["updated_at"])}) for row in rows]
-
-
-def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
-    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions carry none, so they do not count."""
-    rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
-    return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
 
 
 def record_pushes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -64,7 +64,7 @@ class ApiPeople:
     queue: LabelStudioQueue
 
     def answer(
-        self, utterance_id: str, labels: Mapping[str, str], *, annotator: str, text: str | None = None, skipped: bool = False
+        self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
     ) -> int:
         password = self.running.credentials.password_for(annotator)
         self.queue.ensure_annotator(annotator, password)
@@ -79,7 +79,7 @@ class ApiPeople:
         answer.raise_for_status()
         return int(answer.json()["id"])
 
-    def change(self, annotation_id: int, labels: Mapping[str, str]) -> None:
+    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         with self.running.as_admin() as client:
             client.patch(f"/api/annotations/{annotation_id}/", json={"result": encode_labels(labels)}).raise_for_status()
 

@@ -112,7 +112,7 @@ def test_labelling_page_plays_shows_the_proposal_and_keeps_a_correction(
 
     (found,) = queue.pull(since=None)
     assert (found.utterance_id, found.annotator) == ("u0", ANNOTATOR)
-    assert dict(found.labels) == {"intent": "查询余额", "emotion": "neutral"}
+    assert dict(found.labels) == {"intent": ("查询余额",), "emotion": ("neutral",)}
     assert found.text is None
     assert found.lead_time_ms is not None
     assert found.lead_time_ms > 0
@@ -123,7 +123,7 @@ def test_labelling_page_takes_a_right_proposal_by_one_key_press(page: Page, labe
     open_clip(page, label_studio, queue.page("u0"))
     submit_by_keyboard(page)
     (found,) = queue.pull(since=None)
-    assert dict(found.labels) == {"intent": "查询余额", "emotion": "angry"}
+    assert dict(found.labels) == {"intent": ("查询余额",), "emotion": ("angry",)}
 
 
 def test_labelling_page_keeps_a_corrected_transcript(page: Page, label_studio: RunningServer, queue: LabelStudioQueue) -> None:

@@ -44,7 +44,7 @@ def decode(row: dict[str, Any], *, proposed_text: str = "hello there") -> Annota
     text=st.text(min_size=1).filter(lambda t: t.strip() and t.strip() != "hello there"),
 )
 def test_decode_annotation_gives_back_what_was_encoded(intent: str, emotion: str, text: str) -> None:
-    labels = {"intent": intent, "emotion": emotion}
+    labels = {"intent": (intent,), "emotion": (emotion,)}
     found = decode(raw(encode_labels(labels, text=text)))
     assert dict(found.labels) == labels
     assert found.text == text.strip()
@@ -73,19 +73,19 @@ def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
 
 
 def test_decode_annotation_drops_labels_of_a_skip() -> None:
-    found = decode(raw(encode_labels({"emotion": "angry"}, text="other"), was_cancelled=True))
+    found = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
     assert (found.skipped, dict(found.labels), found.text) == (True, {}, None)
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
     other = {"from_name": "rating", "to_name": "audio", "type": "rating", "value": {"rating": 3}}
-    assert dict(decode(raw([other, *encode_labels({"emotion": "angry"})])).labels) == {"emotion": "angry"}
+    assert dict(decode(raw([other, *encode_labels({"emotion": ("angry",)})])).labels) == {"emotion": ("angry",)}
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        raw(encode_labels({"emotion": "bored"})),
+        raw(encode_labels({"emotion": ("bored",)})),
         raw([{"from_name": "emotion", "value": {"choices": []}}]),
         raw([{"from_name": "emotion", "value": {"choices": ["angry", "neutral"]}}]),
         raw([{"from_name": "emotion", "value": {}}]),
@@ -127,7 +127,7 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
     assert encoded["data"]["note"] == "call <1> & 电话.wav · S0 · u0"
     (prediction,) = encoded["predictions"]
     assert prediction["score"] == pytest.approx(0.7)
-    assert dict(decode(raw(prediction["result"])).labels) == {"intent": "查询余额", "emotion": "angry"}
+    assert dict(decode(raw(prediction["result"])).labels) == {"intent": ("查询余额",), "emotion": ("angry",)}
 
 
 def test_encode_entry_scores_by_the_least_certain_proposal() -> None:

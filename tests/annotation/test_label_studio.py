@@ -121,7 +121,7 @@ def test_project_id_raises_when_a_scheme_in_use_is_removed(
     label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    real_people.answer("u0", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local")
+    real_people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
     with label_studio.as_admin() as client:
         title = client.get(f"/api/projects/{real_queue.project_id}/").json()["title"]
     with pytest.raises(AnnotationError, match="refused to find or make the project"):
@@ -190,7 +190,7 @@ def test_pull_raises_and_names_the_clip_when_a_label_is_unknown(
     label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    number = real_people.answer("u0", {"emotion": "bored"}, annotator="person-1@voxdata.local")
+    number = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
     with pytest.raises(AnnotationError, match=rf"annotation {number} of clip u0: 'bored' is not a label"):
         real_queue.pull(since=None)
 

@@ -70,7 +70,7 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
     assert len(found) == 8
     assert {(a.annotator, a.utterance_id) for a in found} == {(f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys}
     assert {a.utterance_id for a in found if a.skipped} == {"u3"}
-    assert all(dict(a.labels) == key[a.utterance_id] for a in found if not a.skipped)
+    assert all({name: label for name, (label,) in a.labels.items()} == key[a.utterance_id] for a in found if not a.skipped)
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ from voxdata.segment import Segment
 from voxdata.sound import duration_ms
 from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
 from voxdata.utterance import Transcript
-from warehouse.labels import add_annotations, list_predictions
+from warehouse.annotations import add_annotations
+from warehouse.labels import list_predictions
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.utterances import list_utterances
 from warehouse.versions import list_outbox, list_versions, load_examples
@@ -109,7 +110,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                     project_id=1,
                     utterance_id=u.utterance_id,
                     annotator="a",
-                    labels={"intent": ("low", "high")[u.segment.start_ms // 1000 % 2]},
+                    labels={"intent": (("low", "high")[u.segment.start_ms // 1000 % 2],)},
                     updated_at=datetime(2026, 1, 1, tzinfo=UTC),
                 )
                 for u in list_utterances(con)

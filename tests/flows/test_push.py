@@ -21,7 +21,7 @@ from voxdata.segment import Segment
 from voxdata.testing import make_recording, make_utterance, make_word
 from voxdata.testing.queue import FakeQueue
 from voxdata.utterance import Utterance
-from warehouse.labels import add_annotations, current_annotations
+from warehouse.annotations import add_annotations, current_annotations
 from warehouse.privacy import list_hidden, store_private_spans
 from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
@@ -199,7 +199,7 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
     push_pending(workspace, say=quiet)
-    queue.answer(CALL.utterance_id, {"intent": "ask"}, annotator="a@b.c", text=edited)
+    queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="a@b.c", text=edited)
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None), run_id="t")
         texts = corrected_texts(current_annotations(con), list_hidden(con))

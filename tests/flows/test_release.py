@@ -16,8 +16,8 @@ from voxdata.label import Annotation, Gold
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
+from warehouse.annotations import add_annotations
 from warehouse.duplicates import store_near_duplicates
-from warehouse.labels import add_annotations
 from warehouse.metadata import CALL, store_metadata
 from warehouse.recordings import add_recording
 from warehouse.stages import record_stage
@@ -179,7 +179,8 @@ def workspace(tmp_path: Path) -> Workspace:
                     run_id="t",
                 )  # fmt: skip
             vote = Annotation(
-                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": "question"}, updated_at=NOON
+                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", updated_at=NOON,
+                labels={"intent": ("question",)},
             )  # fmt: skip
             add_annotations(con, [vote], run_id="t")
     return workspace

@@ -48,7 +48,9 @@ def result(labels: list[str]) -> dict[str, object]:
 
 
 def vote(utterance_id: str, annotator: str, label: str) -> Annotation:
-    return Annotation(annotation_id=1, project_id=1, utterance_id=utterance_id, annotator=annotator, labels={"s": label}, updated_at=NOON)
+    return Annotation(
+        annotation_id=1, project_id=1, utterance_id=utterance_id, annotator=annotator, labels={"s": (label,)}, updated_at=NOON
+    )
 
 
 def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:

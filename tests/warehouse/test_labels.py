@@ -9,19 +9,19 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 from voxdata.label import Annotation
-from warehouse.labels import (
-    add_annotations,
-    add_predictions,
-    current_annotations,
-    list_predictions,
-    newest_annotation_at,
-    pushed_keys,
-    record_pushes,
-)
+from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at
+from warehouse.labels import add_predictions, list_predictions, pushed_keys, record_pushes
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ANNOTATION = Annotation(
-    annotation_id=7, project_id=1, utterance_id="u1", annotator="ann", labels={"intent": "问"}, text="hi", lead_time_ms=900, updated_at=NOON
+    annotation_id=7,
+    project_id=1,
+    utterance_id="u1",
+    annotator="ann",
+    labels={"intent": ("问",)},
+    text="hi",
+    lead_time_ms=900,
+    updated_at=NOON,
 )
 
 

@@ -12,7 +12,8 @@ from voxdata.dataset import Example
 from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation
 from voxdata.recording import Recording
-from warehouse.labels import add_annotations, record_pushes
+from warehouse.annotations import add_annotations
+from warehouse.labels import record_pushes
 from warehouse.ledger import record_drop
 from warehouse.recordings import add_recording, add_source
 from warehouse.runs import TrainingRun, add_training_run, find_training_run, list_training_runs, promoted_run
@@ -62,7 +63,7 @@ def test_count_rows_counts_every_stage(
     record_pushes(con, project_id=1, pushed={"u": "k"}, run_id="t")
     record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
     now = datetime.now(UTC)
-    said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": "ask"}, updated_at=now)
+    said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": ("ask",)}, updated_at=now)
     add_annotations(con, [said, replace(said, annotation_id=2, skipped=True), replace(said, annotation_id=3, deleted=True)], run_id="t")
     create_version(con, "calls", [example()], recipe={}, run_id="t")
     add_training_run(con, RUN, run_id="t")

@@ -40,11 +40,11 @@ class People(Protocol):
     """What annotators do to a queue, behind the project's back."""
 
     def answer(
-        self, utterance_id: str, labels: Mapping[str, str], *, annotator: str, text: str | None = None, skipped: bool = False
+        self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
     ) -> int:
         """Submit an annotation; returns its id."""
 
-    def change(self, annotation_id: int, labels: Mapping[str, str]) -> None:
+    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         """Overwrite the labels of an annotation."""
 
     def remove(self, annotation_id: int) -> None:
@@ -111,17 +111,18 @@ class FakeQueue:
         return len(self.entries)
 
     def answer(
-        self, utterance_id: str, labels: Mapping[str, str], *, annotator: str, text: str | None = None, skipped: bool = False
+        self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
     ) -> int:
         """See `People.answer`."""
         self._numbers += 1
         shown = self.entries[utterance_id].text.strip()
+        allowed = {scheme.name: scheme for scheme in self._schemes}
         self._annotations[self._numbers] = Annotation(
             annotation_id=self._numbers,
             project_id=self.project_id,
             utterance_id=utterance_id,
             annotator=annotator,
-            labels={} if skipped else {name: find_scheme(self._schemes, name).require(label) for name, label in labels.items()},
+            labels={} if skipped else {name: tuple(map(allowed[name].require, chosen)) for name, chosen in labels.items()},
             text=None if skipped or text is None or text.strip() == shown else text.strip(),
             skipped=skipped,
             lead_time_ms=2_000,
@@ -129,9 +130,10 @@ class FakeQueue:
         )
         return self._numbers
 
-    def change(self, annotation_id: int, labels: Mapping[str, str]) -> None:
+    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         """See `People.change`."""
-        self._annotations[annotation_id] = replace(self._annotations[annotation_id], labels=dict(labels), updated_at=self._now())
+        now = {name: tuple(chosen) for name, chosen in labels.items()}
+        self._annotations[annotation_id] = replace(self._annotations[annotation_id], labels=now, updated_at=self._now())
 
     def remove(self, annotation_id: int) -> None:
         """See `People.remove`."""
@@ -227,7 +229,7 @@ class QueueContract:
         first, second = queue.push([new]), queue.push([new])
         assert (first.pushed, first.replaced, second.replaced) == ((), ("u0",), ())  # noqa: S101
         assert queue.count() == 1  # noqa: S101
-        people.answer("u0", {"intent": "greet", "emotion": "neutral"}, annotator="person-1@voxdata.local", text="call [phone]")
+        people.answer("u0", {"intent": ("greet",), "emotion": ("neutral",)}, annotator="person-1@voxdata.local", text="call [phone]")
         assert queue.pull(since=None)[0].text is None  # noqa: S101
 
     def test_push_replaces_the_proposals_with_the_text_they_were_made_for(self, queue: AnnotationQueue, audio_file: str) -> None:
@@ -262,7 +264,7 @@ class QueueContract:
     def test_pull_gives_labels_text_and_annotator(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Every label of every script comes back as it was given."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        labels = {"intent": 'refund "now" <&>', "emotion": "高兴"}
+        labels = {"intent": ('refund "now" <&>',), "emotion": ("高兴",)}
         number = people.answer("u0", labels, annotator="person-1@voxdata.local", text='我要 "退款" <now> & 谢谢')
         (found,) = queue.pull(since=None)
         assert (found.annotation_id, found.utterance_id, found.annotator) == (number, "u0", "person-1@voxdata.local")  # noqa: S101
@@ -274,13 +276,13 @@ class QueueContract:
     def test_pull_gives_no_text_when_the_transcript_was_left_alone(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Text is what a person changed."""
         queue.push([make_entry("u0", audio_file=audio_file, text="hello there")])
-        people.answer("u0", {"emotion": "neutral", "intent": "greet"}, annotator="person-1@voxdata.local", text="hello there")
+        people.answer("u0", {"emotion": ("neutral",), "intent": ("greet",)}, annotator="person-1@voxdata.local", text="hello there")
         assert queue.pull(since=None)[0].text is None  # noqa: S101
 
     def test_pull_gives_skips_without_labels(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Passing on a clip is an answer too."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        people.answer("u0", {"emotion": "neutral"}, annotator="person-1@voxdata.local", skipped=True)
+        people.answer("u0", {"emotion": ("neutral",)}, annotator="person-1@voxdata.local", skipped=True)
         (found,) = queue.pull(since=None)
         assert found.skipped  # noqa: S101
         assert dict(found.labels) == {}  # noqa: S101
@@ -289,27 +291,29 @@ class QueueContract:
         """Two people may disagree about one clip."""
         queue.push([make_entry("u0", audio_file=audio_file)])
         for name, emotion in (("person-1", "angry"), ("person-2", "neutral")):
-            people.answer("u0", {"intent": "greet", "emotion": emotion}, annotator=f"{name}@voxdata.local")
-        found = {a.annotator: a.labels["emotion"] for a in queue.pull(since=None)}
+            people.answer("u0", {"intent": ("greet",), "emotion": (emotion,)}, annotator=f"{name}@voxdata.local")
+        found = {a.annotator: a.labels["emotion"][0] for a in queue.pull(since=None)}
         assert found == {"person-1@voxdata.local": "angry", "person-2@voxdata.local": "neutral"}  # noqa: S101
 
     def test_pull_since_gives_changed_annotations(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """The cursor finds a correction, with a later time stamp; overlap may only repeat what was known."""
         queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
-        numbers = [people.answer(f"u{i}", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local") for i in range(3)]
+        numbers = [
+            people.answer(f"u{i}", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local") for i in range(3)
+        ]
         before = {a.annotation_id: a for a in queue.pull(since=None)}
         cursor = max(a.updated_at for a in before.values()) + timedelta(microseconds=1)
-        people.change(numbers[0], {"intent": "greet", "emotion": "neutral"})
+        people.change(numbers[0], {"intent": ("greet",), "emotion": ("neutral",)})
         found = {a.annotation_id: a for a in queue.pull(since=cursor)}
         changed = found.pop(numbers[0])
-        assert changed.labels["emotion"] == "neutral"  # noqa: S101
+        assert changed.labels["emotion"] == ("neutral",)  # noqa: S101
         assert changed.updated_at > before[numbers[0]].updated_at  # noqa: S101
         assert all(annotation == before[number] for number, annotation in found.items())  # noqa: S101
 
     def test_pull_since_gives_nothing_after_the_last_change(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """A whole second works as well as a fraction."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        people.answer("u0", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local")
+        people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
         last = queue.pull(since=None)[0].updated_at
         assert queue.pull(since=last.replace(microsecond=0) + timedelta(hours=1)) == []  # noqa: S101
 
@@ -317,7 +321,7 @@ class QueueContract:
         """An annotation that was deleted, and one whose whole clip was, are named; the others are not."""
         queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
         for i in range(3):
-            people.answer(f"u{i}", {"intent": "greet", "emotion": "angry"}, annotator="person-1@voxdata.local")
+            people.answer(f"u{i}", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
         known = {a.annotation_id: a for a in queue.pull(since=None)}
         by_clip: Callable[[str], Annotation] = lambda key: next(a for a in known.values() if a.utterance_id == key)  # noqa: E731
         people.remove(by_clip("u0").annotation_id)

@@ -1,0 +1,143 @@
+"""What people said: an append-only, hash-chained ledger of annotations.
+
+Every revision is a row. The rows are chained: each seal holds the hash of the seal before it and of the row's content, so a row
+that is changed, removed or slipped in breaks the chain from there on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.identity import canonical_json
+from voxdata.label import Annotation
+from warehouse.connection import transaction
+from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_naive
+
+_CONTENT = (
+    "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, deleted, lead_time_ms, updated_at,"
+    " author, proposal"
+)
+_FIRST = "0" * 64
+"""What stands for the hash before the first."""
+
+
+def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
+    """Add revisions and seal them: new is what has not been seen with this project, id, time of change and deletion.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        ValueError: An annotation's time has no time zone.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "annotation_id": a.annotation_id, "project_id": a.project_id, "utterance_id": a.utterance_id, "annotator": a.annotator,
+            "labels": canonical_json({name: list(chosen) for name, chosen in a.labels.items()}), "ratings": canonical_json(dict(a.ratings)),
+            "flags": canonical_json(list(a.flags)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
+            "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "author": a.author, "proposal": a.proposal,
+            "run_id": run_id,
+        }
+        for a in annotations
+    ]  # fmt: skip
+    with transaction(con):
+        added = insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
+        if added:
+            _seal(con, run_id=run_id)
+    return added
+
+
+def current_annotations(con: DuckDBPyConnection, *, project_id: int | None = None) -> list[Annotation]:
+    """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
+    return [
+        _annotation(row)
+        for row in read_rows(
+            con,
+            f"select {_CONTENT} from current_annotation where ?::bigint is null or project_id = ? order by project_id, annotation_id",
+            [project_id, project_id],
+        )
+    ]
+
+
+def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotation]:
+    """Every revision about one utterance, in the order in which they arrived."""
+    rows = read_rows(con, f"select {_CONTENT} from annotation where utterance_id = ? order by seq", [utterance_id])
+    return [_annotation(row) for row in rows]
+
+
+def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
+    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions carry none, so they do not count."""
+    rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
+    return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
+
+
+def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:
+    """Revisions somebody should look at: written in another's name, vanished, changed after adjudication; oldest first."""
+    return read_rows(
+        con,
+        "select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at from annotation_oddity order by seq, oddity",
+    )
+
+
+def check_chain(con: DuckDBPyConnection) -> list[str]:
+    """Recompute the chain over all annotations.
+
+    Returns:
+        What is wrong, a line for each entry; empty when every entry is as it was written.
+    """
+    wrong: list[str] = []
+    entries = {int(str(row["seq"])): row for row in read_rows(con, f"select seq, run_id, {_CONTENT} from annotation order by seq")}
+    previous, sealed = _FIRST, set()
+    for seal in read_rows(con, "select annotation_seq, previous, hash from annotation_seal order by seq"):
+        number = int(str(seal["annotation_seq"]))
+        sealed.add(number)
+        if seal["previous"] != previous:
+            wrong.append(f"ledger entry {number}: the entry before it is not the one it was chained to")
+        if number not in entries:
+            wrong.append(f"ledger entry {number} is gone")
+        elif _hash(str(seal["previous"]), entries[number]) != seal["hash"]:
+            wrong.append(f"ledger entry {number} (annotation {entries[number]['annotation_id']}) is not as it was written")
+        previous = str(seal["hash"])
+    for number in sorted(set(entries) - sealed):
+        wrong.append(f"ledger entry {number} (annotation {entries[number]['annotation_id']}) was never sealed")
+    return wrong
+
+
+def chain_head(con: DuckDBPyConnection) -> str:
+    """The hash of the newest entry, which stands for the whole ledger up to it; "" when there is none."""
+    rows = read_rows(con, "select hash from annotation_seal order by seq desc limit 1")
+    return str(rows[0]["hash"]) if rows else ""
+
+
+def _seal(con: DuckDBPyConnection, *, run_id: str) -> None:
+    previous = chain_head(con) or _FIRST
+    seals: list[dict[str, object]] = []
+    unsealed = "select a.* from annotation a anti join annotation_seal s on s.annotation_seq = a.seq"
+    for row in read_rows(con, f"select seq, run_id, {_CONTENT} from ({unsealed}) order by seq"):
+        sealed = _hash(previous, row)
+        seals.append({"annotation_seq": row["seq"], "previous": previous, "hash": sealed, "run_id": run_id})
+        previous = sealed
+    insert_rows(con, "annotation_seal", seals)
+
+
+def _hash(previous: str, row: dict[str, object]) -> str:
+    content = canonical_json({name: str(value) for name, value in row.items()})
+    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+
+
+def _annotation(row: dict[str, Any]) -> Annotation:
+    return Annotation(
+        **{
+            **row,
+            "labels": {name: tuple(chosen) for name, chosen in json.loads(row["labels"]).items()},
+            "ratings": json.loads(row["ratings"]),
+            "flags": tuple(json.loads(row["flags"])),
+            "updated_at": utc_aware(row["updated_at"]),
+        }
+    )
