@@ -55,6 +55,7 @@ class Annotation:
         updated_at: The server's clock, UTC.
         author: Login name of who wrote this revision, when it is not the annotator; else "".
         proposal: Which models made the proposal that the person began with; "" when there was none.
+        scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left out means 1.
     """
 
     annotation_id: int
@@ -71,6 +72,7 @@ class Annotation:
     updated_at: datetime
     author: str = ""
     proposal: str = ""
+    scheme_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_na
 
 _CONTENT = (
     "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, deleted, lead_time_ms, updated_at,"
-    " author, proposal"
+    " author, proposal, scheme_versions"
 )
 _FIRST = "0" * 64
 """What stands for the hash before the first."""
@@ -42,7 +42,7 @@ def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], 
             "labels": canonical_json({name: list(chosen) for name, chosen in a.labels.items()}), "ratings": canonical_json(dict(a.ratings)),
             "flags": canonical_json(list(a.flags)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
             "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "author": a.author, "proposal": a.proposal,
-            "run_id": run_id,
+            "scheme_versions": canonical_json(dict(a.scheme_versions)), "run_id": run_id,
         }
         for a in annotations
     ]  # fmt: skip
@@ -138,6 +138,7 @@ def _annotation(row: dict[str, Any]) -> Annotation:
             "labels": {name: tuple(chosen) for name, chosen in json.loads(row["labels"]).items()},
             "ratings": json.loads(row["ratings"]),
             "flags": tuple(json.loads(row["flags"])),
+            "scheme_versions": json.loads(row["scheme_versions"]),
             "updated_at": utc_aware(row["updated_at"]),
         }
     )

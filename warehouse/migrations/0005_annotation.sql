@@ -4,9 +4,10 @@ update annotation set labels = coalesce(
 drop view current_annotation;
 alter table annotation add column ratings json default '{}';
 alter table annotation add column flags json default '[]';
--- Who wrote the revision when that is not the annotator; which models made the proposal the annotator began with.
+-- Who wrote the revision when that is not the annotator; which models made the proposal the annotator began with; the label sets shown.
 alter table annotation add column author varchar default '';
 alter table annotation add column proposal varchar default '';
+alter table annotation add column scheme_versions json default '{}';
 create view current_annotation as
   select * from annotation
   qualify row_number() over (partition by project_id, annotation_id order by updated_at desc, deleted desc, seq desc) = 1;
