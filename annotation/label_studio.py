@@ -1,4 +1,4 @@
-"""The AnnotationQueue port on a Label Studio server; the only module that speaks to its SDK.
+"""The AnnotationQueue port on a Label Studio server; with `server_api` the only module that knows its SDK.
 
 Measured traps this works around: importing the same task twice makes two; the SDK's own retries double imports; an unknown choice
 in a prediction is stored or dropped in silence; a cursor time without fractions is answered with an error 500; skipped
@@ -7,30 +7,29 @@ annotations are missing from the annotation list; deletions are invisible to the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from annotation.config import build_config, build_instructions
 from annotation.decode import decode_annotation
 from annotation.encode import KEY, encode_entry, encode_predictions, model_version
+from annotation.server_api import LabelStudioServer
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
-from voxdata.ports import PushResult, QueueEntry
+from voxdata.ports import PullResult, PushResult, QueueCounts, QueueEntry, Refusal
 from voxdata.scheme import Scheme
 
 CLIPS = "clips"
 """Folder below the media folder that the server may serve; it must not be the media folder itself."""
 
-LOOK_UP_CHUNK = 100
-IMPORT_CHUNK = 200
+LOOK_UP_CHUNK = 500
+"""Keys in one address: 18 KB; a proxy that allows less than that says 414."""
+
+IMPORT_CHUNK = 1_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_RETRY = {"max_retries": 0, "timeout_in_seconds": 600}
 
@@ -44,7 +43,9 @@ class ServerClip:
         model_versions: Of the proposals it carries.
         predictions: The server's ids of them.
         shown: (text, audio) as the server shows them.
+        annotations: The server's ids of the answers and skips.
         annotators: Login names of those who answered or skipped it.
+        doubles: Ids of further copies of it that nobody has worked on.
     """
 
     number: int
@@ -52,7 +53,9 @@ class ServerClip:
     model_versions: frozenset[str]
     predictions: tuple[int, ...]
     shown: tuple[str, str]
+    annotations: tuple[int, ...]
     annotators: frozenset[str]
+    doubles: tuple[int, ...] = ()
 
 
 class LabelStudioQueue:
@@ -79,21 +82,30 @@ class LabelStudioQueue:
         guidelines: str = "",
         votes_wanted: int = 1,
     ) -> None:
-        self.url = url.rstrip("/")
-        self._token = token
+        self.server = LabelStudioServer(url=url, token=token)
         self._title = project_title
         self._schemes = tuple(schemes)
         self._config = build_config(schemes)
         self._instructions = build_instructions(schemes, guidelines=guidelines)
         self._media_dir = media_dir
         self._votes_wanted = votes_wanted
+        self._proven: set[str] = set()
+        self._newest_shown = ""
 
-    @cached_property
-    def _client(self) -> Any:
-        import label_studio_sdk
+    @property
+    def url(self) -> str:
+        """Of the server."""
+        return self.server.url
 
-        sdk: Any = label_studio_sdk
-        return sdk.LabelStudio(base_url=self.url, api_key=self._token, timeout=120)
+    def find_project(self) -> int | None:
+        """The server's id of the project when there is one.
+
+        Raises:
+            TransientError: The server could not be reached.
+        """
+        with self.server.errors("look for the project"):
+            found = [p for p in self._projects() if p["title"] == self._title]
+        return min((int(p["id"]) for p in found), default=None)
 
     @cached_property
     def project_id(self) -> int:
@@ -110,35 +122,47 @@ class LabelStudioQueue:
             "show_instruction": True,
             "maximum_annotations": self._votes_wanted,
             "show_collab_predictions": True,
+            # Served in the order of the predictions' scores, lowest first.
+            "sampling": "Uncertainty sampling",
         }
-        with self._errors("find or make the project"):
-            found = [p for p in self._client.projects.list() if p.title == self._title]
-            if not found:
-                project_id = int(self._client.projects.create(**wanted, request_options=NO_RETRY).id)
+        with self.server.errors("find or make the project"):
+            found = [p for p in self._projects() if p["title"] == self._title]
+            if found:
+                project = min(found, key=lambda p: int(p["id"]))
+                if any(project.get(name) != value for name, value in wanted.items()):
+                    self.server.request("PATCH", f"/api/projects/{project['id']}/", json=wanted)
+                project_id = int(project["id"])
             else:
-                project = min(found, key=lambda p: p.id)
-                project_id = int(project.id)
-                if any(getattr(project, name) != value for name, value in wanted.items()):
-                    self._client.projects.update(id=project_id, **wanted)
+                with self.server.sdk_errors("make the project"):
+                    project_id = int(self.server.sdk.projects.create(**wanted, request_options=NO_RETRY).id)
             self._attach_storage(project_id)
         return project_id
+
+    def _projects(self) -> Iterator[dict[str, Any]]:
+        page: str | None = "/api/projects/?page_size=100"
+        while page:
+            answer = self.server.request("GET", page).json()
+            yield from answer["results"]
+            page = answer["next"] and answer["next"].removeprefix(self.url)
 
     def _attach_storage(self, project_id: int) -> None:
         folder = self._media_dir / CLIPS
         folder.mkdir(parents=True, exist_ok=True)
-        if not any(s.path == str(folder) for s in self._client.import_storage.local.list(project=project_id)):
-            self._client.import_storage.local.create(project=project_id, path=str(folder), title=CLIPS, use_blob_urls=True)
+        there = self.server.request("GET", "/api/storages/localfiles/", params={"project": project_id}).json()
+        if not any(storage["path"] == str(folder) for storage in there):
+            storage = {"project": project_id, "path": str(folder), "title": CLIPS, "use_blob_urls": True}
+            self.server.request("POST", "/api/storages/localfiles/", json=storage)
 
-    def push(self, entries: Sequence[QueueEntry]) -> PushResult:
+    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
         """See `AnnotationQueue.push`."""
         self._validate(entries)
         wanted = {entry.utterance_id: entry for entry in entries}
-        before = self.find_clips(list(wanted))
+        looked_for = list(wanted)
+        if recorded is not None and self.counts().clips == len(recorded):
+            looked_for = [key for key in wanted if key in recorded]
+        before = self.find_clips(looked_for)
         missing = [entry for key, entry in wanted.items() if key not in before]
-        with self._errors("import clips"):
-            for start in range(0, len(missing), IMPORT_CHUNK):
-                batch = [encode_entry(entry) for entry in missing[start : start + IMPORT_CHUNK]]
-                self._client.projects.import_tasks(id=self.project_id, request=batch, return_task_ids=True, request_options=NO_RETRY)
+        numbers = self._import(missing)
         changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encode_entry(wanted[key])["data"])}
         self._replace(changed)
         stale = {
@@ -147,10 +171,7 @@ class LabelStudioQueue:
             if wanted[key].predictions and model_version(wanted[key].predictions) not in clip.model_versions
         }
         self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
-        after = self.find_clips(list(wanted))
-        lost = sorted(set(wanted) - set(after))
-        if lost:
-            raise TransientError(f"Label Studio did not keep {len(lost)} of {len(wanted)} clips, the first is {lost[0]}; push again")
+        self._spread(numbers, missing)
         self._show_newest(entries)
         return PushResult(
             pushed=tuple(entry.utterance_id for entry in missing),
@@ -160,147 +181,172 @@ class LabelStudioQueue:
         )
 
     def _validate(self, entries: Sequence[QueueEntry]) -> None:
-        """The server stores anything, so proposals are checked before they leave."""
-        from label_studio_sdk import label_interface
-
-        sdk: Any = label_interface
-        interface = sdk.LabelInterface(self._config)
+        """The server stores anything, so proposals are checked before they leave; each answer of a scheme needs it once."""
         for entry in entries:
             if not (self._media_dir / entry.audio_file).is_file():
                 raise AnnotationError(f"clip {entry.utterance_id}: {self._media_dir / entry.audio_file} is missing; push again")
-            errors = interface.validate_prediction(encode_predictions(entry), return_errors=True) if entry.predictions else []
-            if errors:
-                raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {errors[0]}")
+        for entry in entries:
+            if entry.predictions:
+                prediction = encode_predictions(entry)
+                shape = str([(r["from_name"], {**r["value"], "text": ""}) for r in prediction["result"]])
+                if shape not in self._proven:
+                    errors = self._interface.validate_prediction(prediction, return_errors=True)
+                    if errors:
+                        raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {errors[0]}")
+                    self._proven.add(shape)
+
+    @cached_property
+    def _interface(self) -> Any:
+        from label_studio_sdk import label_interface
+
+        module: Any = label_interface
+        return module.LabelInterface(self._config)
+
+    def _import(self, missing: Sequence[QueueEntry]) -> list[int]:
+        """Import clips; the server's ids of them, in order."""
+        numbers: list[int] = []
+        for start in range(0, len(missing), IMPORT_CHUNK):
+            batch = [encode_entry(entry) for entry in missing[start : start + IMPORT_CHUNK]]
+            with self.server.errors("import clips"):
+                answer = self.server.request(
+                    "POST", f"/api/projects/{self.project_id}/import", params={"return_task_ids": "true"}, json=batch
+                ).json()
+            if len(answer["task_ids"]) != len(batch):
+                raise TransientError(f"Label Studio kept {len(answer['task_ids'])} of {len(batch)} clips; push again")
+            numbers += answer["task_ids"]
+        return numbers
+
+    def _spread(self, numbers: Sequence[int], entries: Sequence[QueueEntry]) -> None:
+        """Ask for more people where more are wanted; the import cannot say so."""
+        with self.server.errors("set how many people should hear a clip"):
+            for number, entry in zip(numbers, entries, strict=True):
+                if entry.votes_wanted != self._votes_wanted:
+                    self.server.request("PATCH", f"/api/tasks/{number}/", json={"overlap": entry.votes_wanted})
 
     def _replace(self, changed: Mapping[ServerClip, QueueEntry]) -> None:
         """Show another text and clip; the proposals go first, since they repeat the old text."""
-        with self._errors("replace a clip"):
+        with self.server.errors("replace a clip"):
             for clip, entry in changed.items():
                 for number in clip.predictions:
-                    self._request("DELETE", f"/api/predictions/{number}/")
-                self._request("PATCH", f"/api/tasks/{clip.number}/", json={"data": encode_entry(entry)["data"]})
+                    self.server.request("DELETE", f"/api/predictions/{number}/")
+                self.server.request("PATCH", f"/api/tasks/{clip.number}/", json={"data": encode_entry(entry)["data"]})
 
     def _add_predictions(self, stale: Mapping[int, QueueEntry]) -> None:
         if not stale:
             return
         rows = [{"task": number, **encode_predictions(entry)} for number, entry in stale.items()]
-        with self._errors("add proposals"):
-            created = self._request("POST", f"/api/projects/{self.project_id}/import/predictions", json=rows).json().get("created")
+        with self.server.errors("add proposals"):
+            created = self.server.request("POST", f"/api/projects/{self.project_id}/import/predictions", json=rows).json().get("created")
         if created != len(rows):
             raise AnnotationError(f"Label Studio kept {created} of {len(rows)} proposals; push again")
 
     def _show_newest(self, entries: Sequence[QueueEntry]) -> None:
         newest = next((model_version(entry.predictions) for entry in reversed(entries) if entry.predictions), None)
-        if newest is not None:
-            with self._errors("choose the proposals to show"):
-                self._client.projects.update(id=self.project_id, model_version=newest)
+        if newest is not None and newest != self._newest_shown:
+            with self.server.errors("choose the proposals to show"):
+                self.server.request("PATCH", f"/api/projects/{self.project_id}/", json={"model_version": newest})
+            self._newest_shown = newest
 
-    def pull(self, *, since: datetime | None) -> list[Annotation]:
-        """See `AnnotationQueue.pull`. Skipped annotations are included, vanished ones are not: see `reconcile`."""
-        query = {
-            "filters": {
-                "conjunction": "and",
-                "items": [
-                    {
-                        "filter": "filter:tasks:updated_at",
-                        "operator": "greater_or_equal",
-                        "type": "Datetime",
-                        # Without fractions the server fails.
-                        "value": (since or EPOCH).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-                    }
-                ],
-            },
-            "ordering": ["tasks:updated_at"],
+    def pull(self, *, since: datetime | None) -> PullResult:
+        """See `AnnotationQueue.pull`."""
+        item = {
+            "filter": "filter:tasks:updated_at",
+            "operator": "greater_or_equal",
+            "type": "Datetime",
+            # Without fractions the server fails.
+            "value": (since or EPOCH).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
+        return self._read(item, ordering="tasks:updated_at")
+
+    def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
+        """See `AnnotationQueue.pull_clips`."""
+        parts = [self._read(_keys_filter(chunk)) for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK)]
+        return PullResult(
+            annotations=tuple(a for part in parts for a in part.annotations),
+            clips=frozenset(key for part in parts for key in part.clips),
+            refused=tuple(r for part in parts for r in part.refused),
+        )
+
+    def _read(self, item: Mapping[str, object], *, ordering: str | None = None) -> PullResult:
         found: dict[int, Annotation] = {}
-        with self._errors("read annotations"):
-            emails = self._emails()
-            for clip in self._client.tasks.list(project=self.project_id, query=json.dumps(query), page_size=100, fields="all"):
-                for raw in clip.annotations or []:
-                    row = raw if isinstance(raw, Mapping) else raw.model_dump()
-                    annotation = decode_annotation(
-                        row,
-                        project_id=self.project_id,
-                        utterance_id=str(clip.data[KEY]),
-                        proposed_text=str(clip.data.get("text", "")),
-                        annotator=emails.get(_user_id(row), f"user-{_user_id(row)}"),
-                        schemes=self._schemes,
-                    )
-                    found[annotation.annotation_id] = annotation
-        return sorted(found.values(), key=lambda a: (a.updated_at, a.annotation_id))
+        refused: dict[int, Refusal] = {}
+        clips: set[str] = set()
+        with self.server.errors("read annotations"):
+            emails = self.server.emails()
+            for clip in self.server.list_tasks(self.project_id, filters=[item], ordering=ordering, page_size=200):
+                key = str(clip["data"].get(KEY, ""))
+                clips.add(key)
+                for row in clip["annotations"]:
+                    try:
+                        found[int(row["id"])] = self._decode(row, clip, key, emails)
+                    except AnnotationError as error:
+                        refused[int(row["id"])] = Refusal(annotation_id=int(row["id"]), utterance_id=key, why=str(error))
+        ordered = sorted(found.values(), key=lambda a: (a.updated_at, a.annotation_id))
+        return PullResult(annotations=tuple(ordered), clips=frozenset(clips), refused=tuple(refused.values()))
 
-    def reconcile(self, known: Mapping[int, Annotation]) -> list[Annotation]:
-        """See `AnnotationQueue.reconcile`."""
-        if not known:
-            return []
-        there: set[int] = set()
-        with self._errors("compare annotations"):
-            for clip in self._client.tasks.list(project=self.project_id, fields="all", include="id,annotations", page_size=1000):
-                for raw in clip.annotations or []:
-                    there.add(int(raw["id"] if isinstance(raw, Mapping) else raw.id))
-        return [replace(annotation, deleted=True) for number, annotation in sorted(known.items()) if number not in there]
+    def _decode(self, row: Mapping[str, Any], clip: Mapping[str, Any], key: str, emails: Mapping[int, str]) -> Annotation:
+        annotator = _name(row.get("completed_by"), emails)
+        author = _name(row.get("updated_by"), emails) if row.get("updated_by") else ""
+        versions = {int(p["id"]): str(p.get("model_version")) for p in clip.get("predictions") or ()}
+        decoded = decode_annotation(
+            row,
+            project_id=self.project_id,
+            utterance_id=key,
+            proposed_text=str(clip["data"].get("text", "")),
+            annotator=annotator,
+            schemes=self._schemes,
+        )
+        return replace(
+            decoded,
+            author="" if author == annotator else author,
+            proposal=versions.get(row.get("parent_prediction") or 0, ""),
+            scheme_versions={scheme.name: scheme.version for scheme in self._schemes},
+        )
 
-    def count(self) -> int:
-        """See `AnnotationQueue.count`."""
-        with self._errors("count clips"):
-            return int(self._client.projects.get(id=self.project_id).task_number or 0)
+    def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
+        """See `AnnotationQueue.list_copies`."""
+        found: dict[str, list[tuple[int, ...]]] = {}
+        with self.server.errors("list clips"):
+            for clip in self.server.list_tasks(self.project_id, include="id,data,annotations", page_size=5_000):
+                numbers = tuple(int(row["id"]) for row in clip["annotations"])
+                found.setdefault(str(clip["data"].get(KEY, "")), []).append(numbers)
+        return found
+
+    def counts(self) -> QueueCounts:
+        """See `AnnotationQueue.counts`."""
+        asked = {"ids": self.project_id, "include": "task_number,total_annotations_number,skipped_annotations_number"}
+        with self.server.errors("count clips"):
+            (row,) = self.server.request("GET", "/api/projects/counts/", params=asked).json()["results"]
+        return QueueCounts(clips=row["task_number"], annotations=row["total_annotations_number"] + row["skipped_annotations_number"])
 
     def find_clips(self, keys: Sequence[str]) -> dict[str, ServerClip]:
         """Clips the server has, by utterance id. The look-up by our own key is what makes a push repeatable.
 
+        Of several copies of a clip, the one with the most answers counts.
+
         Raises:
-            AnnotationError: The server has a clip twice.
             TransientError: The server could not be reached.
         """
-        found: dict[str, ServerClip] = {}
-        with self._errors("look clips up"):
-            emails = self._emails()
-            for start in range(0, len(keys), LOOK_UP_CHUNK):
-                chunk = list(keys[start : start + LOOK_UP_CHUNK])
-                for clip in self._look_up(chunk):
-                    key = str(clip.data[KEY])
-                    if key in found:
-                        raise AnnotationError(f"Label Studio has clip {key} twice ({found[key].number} and {clip.id}); delete one there")
-                    annotations = [a if isinstance(a, Mapping) else a.model_dump() for a in clip.annotations or []]
-                    predictions = [p if isinstance(p, Mapping) else p.model_dump() for p in clip.predictions or []]
-                    found[key] = ServerClip(
-                        number=int(clip.id),
-                        utterance_id=key,
-                        model_versions=frozenset(str(p.get("model_version")) for p in predictions),
-                        predictions=tuple(sorted(int(p["id"]) for p in predictions)),
-                        shown=_shown(clip.data),
-                        annotators=frozenset(emails.get(_user_id(a), "") for a in annotations),
-                    )
+        copies: dict[str, list[ServerClip]] = {}
+        with self.server.errors("look clips up"):
+            emails = self.server.emails() if keys else {}
+            for chunk in _chunks(keys, LOOK_UP_CHUNK):
+                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)]):
+                    clip = _server_clip(row, emails)
+                    copies.setdefault(clip.utterance_id, []).append(clip)
+        found = {}
+        for key, several in copies.items():
+            best = max(several, key=lambda clip: (len(clip.annotations), -clip.number))
+            found[key] = replace(best, doubles=tuple(sorted(clip.number for clip in several if clip is not best and not clip.annotations)))
         return found
 
-    def _look_up(self, chunk: list[str]) -> Iterable[Any]:
-        item = {"filter": f"filter:tasks:data.{KEY}", "operator": "in_list", "type": "String", "value": chunk}
-        query = json.dumps({"filters": {"conjunction": "and", "items": [item]}})
-        clips: Iterable[Any] = self._client.tasks.list(
-            project=self.project_id, query=query, fields="all", page_size=len(chunk), resolve_uri=False
-        )
-        return clips
-
-    def ensure_annotator(self, email: str, password: str) -> None:
-        """Make an account by an invitation when that e-mail address has none.
-
-        Raises:
-            AnnotationError: The server refused the sign-up.
-            TransientError: The server could not be reached.
-        """
-        with self._errors("make an account"):
-            if email in self._emails().values():
-                return
-            invitation = self._request("GET", "/api/invite").json()["invite_url"]
-            with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as session:
-                session.get(invitation)
-                answer = session.post(
-                    invitation,
-                    data={"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
-                    headers={"Referer": self.url + invitation},
-                )
-            if answer.status_code != 302:
-                raise AnnotationError(f"Label Studio refused to make the account {email} (status {answer.status_code})")
+    def remove_doubles(self, utterance_ids: Sequence[str]) -> tuple[str, ...]:
+        """See `AnnotationQueue.remove_doubles`."""
+        doubles = [(key, number) for key, clip in self.find_clips(utterance_ids).items() for number in clip.doubles]
+        with self.server.errors("remove a doubled clip"):
+            for _, number in doubles:
+                self.server.request("DELETE", f"/api/tasks/{number}/")
+        return tuple(key for key, _ in doubles)
 
     def page(self, utterance_id: str | None = None) -> str:
         """Address of the project, or of one clip in it."""
@@ -309,44 +355,32 @@ class LabelStudioQueue:
             return address
         return f"{address}?task={self.find_clips([utterance_id])[utterance_id].number}"
 
-    def _emails(self) -> dict[int, str]:
-        return {int(user.id): str(user.email) for user in self._client.users.list()}
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Token {self._token}"}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=600, trust_env=False, **options)
-        answer.raise_for_status()
-        return answer
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Say what failed, and tell a hiccup from a refusal."""
-        from label_studio_sdk.core.api_error import ApiError
-
-        try:
-            yield
-        except ApiError as error:
-            if error.status_code is None or error.status_code >= 500 or error.status_code == 429:
-                raise TransientError(f"Label Studio at {self.url} could not {what} (status {error.status_code}); try again") from error
-            raise AnnotationError(
-                f"Label Studio at {self.url} refused to {what} (status {error.status_code}): {_brief(error.body)}"
-            ) from error
-        except httpx.HTTPStatusError as error:
-            status = error.response.status_code
-            kind = TransientError if status >= 500 or status == 429 else AnnotationError
-            raise kind(f"Label Studio at {self.url} could not {what} (status {status}): {_brief(error.response.text)}") from error
-        except httpx.HTTPError as error:
-            raise TransientError(f"Label Studio at {self.url} does not answer ({error}); `voxdata up` starts it") from error
+def _server_clip(row: Mapping[str, Any], emails: Mapping[int, str]) -> ServerClip:
+    return ServerClip(
+        number=int(row["id"]),
+        utterance_id=str(row["data"].get(KEY, "")),
+        model_versions=frozenset(str(p.get("model_version")) for p in row["predictions"]),
+        predictions=tuple(sorted(int(p["id"]) for p in row["predictions"])),
+        shown=_shown(row["data"]),
+        annotations=tuple(sorted(int(a["id"]) for a in row["annotations"])),
+        annotators=frozenset(_name(a.get("completed_by"), emails) for a in row["annotations"]),
+    )
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[str, str]:
     return str(data.get("text", "")), str(data.get("audio", ""))
 
 
-def _user_id(row: Mapping[str, Any]) -> int:
-    user = row.get("completed_by")
-    return int(user["id"] if isinstance(user, Mapping) else user or 0)
+def _name(user: Any, emails: Mapping[int, str]) -> str:
+    number = int(user["id"] if isinstance(user, Mapping) else user or 0)
+    return emails.get(number, f"user-{number}")
 
 
-def _brief(body: object) -> str:
-    return str(body)[:300]
+def _keys_filter(keys: Sequence[str]) -> dict[str, object]:
+    return {"filter": f"filter:tasks:data.{KEY}", "operator": "in_list", "type": "String", "value": list(keys)}
+
+
+def _chunks(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]

@@ -61,7 +61,7 @@ class ScriptedAnnotator:
             AnnotationError: The server refused the login or an answer.
             TransientError: The server could not be reached.
         """
-        queue.ensure_annotator(self.email, password)
+        queue.server.ensure_annotator(self.email, password)
         clips = queue.find_clips(utterance_ids)
         counts = {"labelled": 0, "skipped": 0, "done before": 0}
         try:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from prefect import flow
 
+from annotation.reconcile import compare_keys, find_vanished
+from flows.reconcile import known_keys, standing_annotations
 from flows.say import tell
 from flows.steps import call, show_table, step
-from flows.wiring import build_queue
+from flows.wiring import build_queues
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes, krippendorff_alpha
+from voxdata.errors import DropReason
 from voxdata.label import Annotation
-from voxdata.ports import AnnotationQueue
+from voxdata.ports import AnnotationQueue, PullResult
 from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at
+from warehouse.ledger import record_drop
 
 OVERLAP = timedelta(minutes=2)
 """The cursor stays this far behind, since the server's rows may appear out of order."""
@@ -28,42 +33,70 @@ class PullSummary:
     Attributes:
         seen: Annotations the server showed since the cursor.
         new_revisions: Of these, not known before.
+        vanished: Annotations found deleted.
+        refused: Annotations that cannot be taken as they are; in the ledger.
         current: Annotations that stand now.
         alpha: Scheme -> Krippendorff's alpha, None where nobody doubled anybody's work.
     """
 
-    seen: int
-    new_revisions: int
-    current: int
+    seen: int = 0
+    new_revisions: int = 0
+    vanished: int = 0
+    refused: int = 0
+    current: int = 0
     alpha: dict[str, float | None]
 
 
 @step("pull-annotations")
-def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: int) -> tuple[int, int]:
+def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: int) -> dict[str, int]:
     """Fetch what changed since the cursor and what vanished, and store new revisions.
 
-    Returns:
-        (annotations seen, new revisions).
+    The cursor does not see a clip that was deleted with its annotations, so the number of annotations is compared with the record;
+    only when it differs, all ids are.
     """
     with workspace.warehouse() as con:
         newest = newest_annotation_at(con, project_id=project_id)
-        known = {a.annotation_id: a for a in current_annotations(con) if a.project_id == project_id and not a.deleted}
-    annotations = queue.pull(since=None if newest is None else newest - OVERLAP)
-    gone: list[Annotation] = queue.reconcile(known)
+        standing = standing_annotations(con, project_id)
+    pulled = queue.pull(since=None if newest is None else newest - OVERLAP)
+    counts = _store(workspace, pulled, find_vanished(standing.values(), pulled))
     with workspace.warehouse() as con:
-        return len(annotations), add_annotations(con, [*annotations, *gone], run_id=workspace.run_id)
+        standing, ours = standing_annotations(con, project_id), known_keys(con)
+    if queue.counts().annotations == len(standing) + counts["refused"]:
+        return counts
+    found = compare_keys(queue.list_copies(), recorded=(), ours=ours, standing={n: a.utterance_id for n, a in standing.items()})
+    more = _store(workspace, queue.pull_clips(found.unread), [replace(standing[number], deleted=True) for number in found.vanished])
+    return {name: counts[name] + more[name] for name in counts}
+
+
+def _store(workspace: Workspace, pulled: PullResult, vanished: Iterable[Annotation]) -> dict[str, int]:
+    gone = list(vanished)
+    with workspace.warehouse() as con:
+        new = add_annotations(con, [*pulled.annotations, *gone], run_id=workspace.run_id)
+        for refusal in pulled.refused:
+            record_drop(
+                con, stage="pull", subject=refusal.utterance_id, reason=DropReason.BAD_ANNOTATION, detail=refusal.why,
+                key=str(refusal.annotation_id), run_id=workspace.run_id,
+            )  # fmt: skip
+    return {"seen": len(pulled.annotations), "new_revisions": new, "vanished": len(gone), "refused": len(pulled.refused)}
 
 
 def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
-    """Pull once and say how far the annotators agree."""
-    queue = build_queue(workspace)
-    seen, new = call(pull_annotations, workspace, queue, queue.project_id)
+    """Pull once from every project, and say how far the annotators agree."""
+    parts = [call(pull_annotations, workspace, queue, queue.project_id) for queue in build_queues(workspace)]
+    counts = {name: sum(part[name] for part in parts) for name in parts[0]}
     with workspace.warehouse() as con:
         current = [a for a in current_annotations(con) if not a.deleted]
     alpha = {s.name: krippendorff_alpha(collect_votes(current, scheme=s.name)) for s in workspace.schemes}
-    say(f"pull: {new} new revisions, {len(current)} annotations stand; agreement " + ", ".join(f"{n} {_show(a)}" for n, a in alpha.items()))
-    summary = PullSummary(seen=seen, new_revisions=new, current=len(current), alpha=alpha)
-    show_table("pull", [{"seen": seen, "new_revisions": new, "current": len(current)}], description="Annotations of this pull")
+    summary = PullSummary(**counts, current=len(current), alpha=alpha)
+    say(
+        f"pull: {summary.new_revisions} new revisions, {len(current)} annotations stand; agreement "
+        + ", ".join(f"{n} {_show(a)}" for n, a in alpha.items())
+    )
+    if summary.vanished:
+        say(f"pull: {summary.vanished} annotations have vanished from Label Studio; `voxdata annotation verify` lists them")
+    if summary.refused:
+        say(f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` says why")
+    show_table("pull", [{**counts, "current": len(current)}], description="Annotations of this pull")
     return summary
 
 

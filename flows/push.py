@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from prefect import flow
 
+from annotation.encode import model_version
 from flows.models import build_labelers
+from flows.reconcile import mend_clips, recorded_keys
 from flows.say import tell
+from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
 from flows.wiring import build_queue
 from flows.workspace import Say, Workspace, open_workspace
@@ -22,13 +26,14 @@ from voxdata.ports import AnnotationQueue, QueueEntry
 from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, mute
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
-from warehouse.labels import list_predictions, pushed_keys, record_pushes
+from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
+from warehouse.pushes import PushedClip, list_pushed, record_project, record_pushes
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
-BATCH_SIZE = 200
+BATCH_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class PushSummary:
         already_there: Found there though the warehouse did not know (an earlier push died half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
+        blind: Of those newly there, how many withhold the proposed labels.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
@@ -49,6 +55,7 @@ class PushSummary:
     already_there: int = 0
     predictions_added: int = 0
     replaced: int = 0
+    blind: int = 0
     unchanged: int = 0
     too_short: int = 0
     not_scanned: int = 0
@@ -74,36 +81,49 @@ class Outgoing:
         proposals = sorted(f"{p.scheme}={p.model.key}" for p in self.entry.predictions)
         return digest(self.entry.text, self.entry.audio_file, *proposals)
 
+    @property
+    def pushed(self) -> PushedClip:
+        """As it is noted once it is there."""
+        return PushedClip(
+            utterance_id=self.entry.utterance_id,
+            key=self.key,
+            hidden=self.hidden,
+            blind=self.entry.blind,
+            votes_wanted=self.entry.votes_wanted,
+            proposal=model_version(self.entry.predictions),
+        )
+
 
 @step("push-batch")
 def push_batch(workspace: Workspace, queue: AnnotationQueue, project_id: int, batch: list[Outgoing]) -> PushSummary:
     """Push some clips and record that they are there."""
-    result = queue.push([going.entry for going in batch])
     with workspace.warehouse() as con:
-        record_pushes(
-            con,
-            project_id=project_id,
-            pushed={going.entry.utterance_id: going.key for going in batch},
-            hidden={going.entry.utterance_id: going.hidden for going in batch},
-            run_id=workspace.run_id,
-        )
+        recorded = recorded_keys(con, project_id)
+    result = queue.push([going.entry for going in batch], recorded=recorded)
+    with workspace.warehouse() as con:
+        record_pushes(con, [going.pushed for going in batch], project_id=project_id, run_id=workspace.run_id)
+    new = set(result.pushed)
     return PushSummary(
-        pushed=len(result.pushed),
+        pushed=len(new),
         already_there=len(result.already_there),
         predictions_added=len(result.predictions_added),
         replaced=len(result.replaced),
+        blind=sum(going.entry.blind for going in batch if going.entry.utterance_id in new),
     )
 
 
 def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
     """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip."""
     queue = build_queue(workspace)
+    project_id = queue.project_id
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
+    mend_clips(workspace, queue, project_id, say=say)
     with workspace.warehouse() as con:
+        record_project(con, project_id=project_id, purpose="label", title=workspace.settings.project.name, run_id=workspace.run_id)
         recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
         utterances = list_utterances(con)
         proposals = {name: list_predictions(con, scheme=name, model_key=model.key) for name, model in models.items()}
-        there = pushed_keys(con, project_id=queue.project_id)
+        there = list_pushed(con, project_id=project_id)
         private = list_private_spans(con) if workspace.settings.privacy.mask else None
         long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
         short = [u for u in utterances if u.segment.duration_ms < workspace.settings.utterance.min_ms]
@@ -113,22 +133,48 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
                 detail="shorter than [utterance] min_ms", value=u.segment.duration_ms,
                 threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
             )  # fmt: skip
-    leaving = prepare(long, recordings, proposals, private=private, unsent=short)
-    pending = [going for going in leaving if there.get(going.entry.utterance_id) != going.key]
+    leaving = [
+        give_out(going, there.get(going.entry.utterance_id), workspace.settings.annotation)
+        for going in prepare(long, recordings, proposals, private=private, unsent=short)
+    ]
+    pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
     total = PushSummary(unchanged=len(leaving) - len(pending), too_short=len(short), not_scanned=len(long) - len(leaving))
-    for start in range(0, len(pending), BATCH_SIZE):
-        batch = pending[start : start + BATCH_SIZE]
-        for going in batch:
-            _cut_clip(workspace, recordings, going)
-        part = call(push_batch, workspace, queue, queue.project_id, batch)
-        total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
-        say(f"push: {start + len(batch)}/{len(pending)} clips")
+    batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
+    # The clips of a batch are cut while the server takes the one before.
+    with ThreadPoolExecutor(max_workers=1) as cutter:
+        cuts = [cutter.submit(_cut_clips, workspace, recordings, batch) for batch in batches]
+        for number, (batch, cut) in enumerate(zip(batches, cuts, strict=True), start=1):
+            cut.result()
+            part = call(push_batch, workspace, queue, project_id, batch)
+            total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
+            say(f"push: {min(number * BATCH_SIZE, len(pending))}/{len(pending)} clips")
+    if pending:
+        mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
     if total.not_scanned:
         say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
     show_table("push", [asdict(total)], description="Clips pushed by this run")
     return total
+
+
+def give_out(going: Outgoing, known: PushedClip | None, settings: AnnotationSettings) -> Outgoing:
+    """Decide whether a clip is shown without proposals, and to how many people; what was decided once holds.
+
+    The draw is a hash of the clip's key, so that a repeated push draws the same.
+    """
+    key = going.entry.utterance_id
+    if known is not None:
+        blind, votes = known.blind, known.votes_wanted
+    else:
+        blind = draw(key, "blind") < settings.blind_share
+        votes = max(settings.votes_wanted, settings.overlap_votes if draw(key, "overlap") < settings.overlap_share else 0)
+    return replace(going, entry=replace(going.entry, blind=blind, votes_wanted=votes))
+
+
+def draw(key: str, purpose: str) -> float:
+    """A number in [0, 1) that is always the same for one key and purpose, and independent between purposes."""
+    return int(digest(purpose, key)[:13], 16) / 16**13
 
 
 def prepare(
@@ -184,12 +230,13 @@ def _outgoing(
     return Outgoing(entry=entry, utterance=utterance, hidden=hidden, muted=tuple(span.segment for span in heard))
 
 
-def _cut_clip(workspace: Workspace, recordings: Mapping[str, StoredRecording], going: Outgoing) -> None:
-    target = workspace.media_dir / going.entry.audio_file
-    if not target.exists():
-        u = going.utterance
-        samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=u.segment)
-        write_clip_wav(target, mute(samples, going.muted, offset_ms=u.segment.start_ms))
+def _cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing]) -> None:
+    for going in batch:
+        target = workspace.media_dir / going.entry.audio_file
+        if not target.exists():
+            u = going.utterance
+            samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=u.segment)
+            write_clip_wav(target, mute(samples, going.muted, offset_ms=u.segment.start_ms))
 
 
 def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep_unknown: bool) -> int:

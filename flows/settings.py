@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from annotation.wording import Language
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
-from voxdata.scheme import Scheme, SchemeLabel, find_scheme
+from voxdata.scheme import Choice, Scheme, SchemeLabel, find_scheme
 from voxdata.voice import THRESHOLD
 
 FILE_NAME = "voxdata.toml"
@@ -113,7 +114,11 @@ class QualitySettings(_Table):
 class AnnotationSettings(_Table):
     """[annotation]"""
 
+    language: Language = "en"
     votes_wanted: int = Field(default=1, ge=1)
+    overlap_share: float = Field(default=0.0, ge=0, le=1)
+    overlap_votes: int = Field(default=2, ge=2)
+    blind_share: float = Field(default=0.0, ge=0, le=1)
     guidelines: str = ""
 
 
@@ -165,6 +170,8 @@ class LabelSettings(_Table):
     examples: tuple[str, ...] = ()
     valence: float | None = Field(default=None, ge=-1, le=1)
     arousal: float | None = Field(default=None, ge=-1, le=1)
+    shown: Mapping[Language, Annotated[str, Field(min_length=1)]] = {}
+    group: str = ""
 
 
 class SchemeSettings(_Table):
@@ -174,16 +181,33 @@ class SchemeSettings(_Table):
     version: int = Field(ge=1)
     title: str = ""
     cold_start: str
+    choice: Choice = "one"
+    scales: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
     labels: tuple[LabelSettings, ...]
 
     @property
     def scheme(self) -> Scheme:
         """As the core's value."""
         labels = tuple(
-            SchemeLabel(name=x.name, description=x.description, examples=x.examples, valence=x.valence, arousal=x.arousal)
+            SchemeLabel(
+                name=x.name,
+                description=x.description,
+                examples=x.examples,
+                valence=x.valence,
+                arousal=x.arousal,
+                shown=x.shown,
+                group=x.group,
+            )
             for x in self.labels
         )
-        return Scheme(name=self.name, version=self.version, title=self.title or self.name, labels=labels)
+        return Scheme(
+            name=self.name,
+            version=self.version,
+            title=self.title or self.name,
+            labels=labels,
+            choice=self.choice,
+            scales=self.scales,
+        )
 
 
 class Settings(_Table):

@@ -49,6 +49,7 @@ class DropReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     OUTSIDE = "outside"
     BAD_ROW = "bad_row"
+    BAD_ANNOTATION = "bad_annotation"
     FAILED = "failed"
 
 

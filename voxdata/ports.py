@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +23,11 @@ __all__ = [
     "Labeler",
     "PrivacyScanner",
     "PrivateText",
+    "PullResult",
     "PushResult",
+    "QueueCounts",
     "QueueEntry",
+    "Refusal",
     "Rival",
     "Samples",
     "Sound",
@@ -251,39 +254,101 @@ class PushResult:
     replaced: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How much a queue holds: a cheap tripwire that tells whether anything happened behind our back.
+
+    Attributes:
+        clips: Copies included.
+        annotations: Answers and skips.
+    """
+
+    clips: int
+    annotations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An annotation that cannot be taken as it is.
+
+    Attributes:
+        why: Names what is wrong and what to do.
+    """
+
+    annotation_id: int
+    utterance_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullResult:
+    """What a pull found.
+
+    Attributes:
+        annotations: As they stand, sorted by time of change.
+        clips: Clips looked at: whatever is known of them beyond `annotations` and `refused` has vanished.
+        refused: One bad annotation does not stop the others.
+    """
+
+    annotations: tuple[Annotation, ...]
+    clips: frozenset[str]
+    refused: tuple[Refusal, ...] = ()
+
+
 class AnnotationQueue(Protocol):
     """Where people label."""
 
-    def push(self, entries: Sequence[QueueEntry]) -> PushResult:
+    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
         """Put clips into the queue; one that is there already is not added again.
+
+        Args:
+            recorded: Keys that are on record as being in the queue, none left out. When the queue holds exactly as many clips,
+                the other entries need no look-up; without it every entry is looked up.
 
         Raises:
             AnnotationError: The server refused an entry.
             TransientError: The server could not be reached; push again.
         """
 
-    def pull(self, *, since: datetime | None) -> list[Annotation]:
-        """Annotations created, changed, skipped or deleted since then (a little overlap is normal); all when None.
+    def pull(self, *, since: datetime | None) -> PullResult:
+        """What was created, changed, skipped or deleted since then (a little overlap is normal); everything when None.
+
+        A clip that was deleted with its annotations is not seen: `counts` and `list_copies` tell.
 
         Raises:
             TransientError: The server could not be reached; pull again.
         """
 
-    def reconcile(self, known: Mapping[int, Annotation]) -> list[Annotation]:
-        """Which of these annotations have vanished.
-
-        Args:
-            known: Annotation id -> the newest revision known; of this queue only.
-
-        Returns:
-            Those the server no longer has, marked `deleted`.
+    def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
+        """As `pull`, for these clips.
 
         Raises:
             TransientError: The server could not be reached.
         """
 
-    def count(self) -> int:
-        """Clips in the queue."""
+    def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
+        """Key of every clip in the queue -> for each copy of it the ids of its annotations; "" for clips without a key of ours.
+
+        Raises:
+            TransientError: The server could not be reached.
+        """
+
+    def remove_doubles(self, utterance_ids: Sequence[str]) -> tuple[str, ...]:
+        """Remove further copies of these clips that nobody has worked on.
+
+        Returns:
+            A key for each copy removed.
+
+        Raises:
+            TransientError: The server could not be reached.
+        """
+
+    def counts(self) -> QueueCounts:
+        """How much there is.
+
+        Raises:
+            TransientError: The server could not be reached.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

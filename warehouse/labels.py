@@ -1,4 +1,4 @@
-"""Predictions by models, and what was pushed to the annotators."""
+"""Predictions by models."""
 
 from __future__ import annotations
 
@@ -79,36 +79,3 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
         )
         for row in rows
     }
-
-
-def record_pushes(
-    con: DuckDBPyConnection,
-    *,
-    project_id: int,
-    pushed: Mapping[str, str],
-    run_id: str,
-    hidden: Mapping[str, Sequence[tuple[str, str]]] | None = None,
-) -> int:
-    """Note what each utterance shows on the server.
-
-    Args:
-        pushed: Utterance id -> key of its proposals, text and clip.
-        hidden: Utterance id -> (kind, characters) that its text masks.
-
-    Returns:
-        How many differ from what was noted last.
-    """
-    rows: list[dict[str, object]] = [
-        {
-            "project_id": project_id, "utterance_id": utterance_id, "predictions_key": key, "run_id": run_id,
-            "hidden": canonical_json([list(part) for part in (hidden or {}).get(utterance_id, ())]),
-        }
-        for utterance_id, key in sorted(pushed.items())
-    ]  # fmt: skip
-    return insert_new(con, "push", rows, key=("project_id", "utterance_id", "predictions_key"), existing="current_push")
-
-
-def pushed_keys(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
-    """Utterance id -> key of what it was last pushed with."""
-    rows = read_rows(con, "select utterance_id, predictions_key from current_push where project_id = ? order by utterance_id", [project_id])
-    return {str(row["utterance_id"]): str(row["predictions_key"]) for row in rows}

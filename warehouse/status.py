@@ -55,7 +55,7 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
                (select count(*) from current_utterance) as utterances,
                (select coalesce(sum(end_ms - start_ms), 0) / 60000 from current_utterance) as utterance_minutes,
                (select count(*) from prediction) as predictions,
-               (select count(*) from current_push) as pushed,
+               (select count(*) from current_push where predictions_key <> '') as pushed,
                (select count(*) from standing) as annotations,
                (select count(distinct annotator) from standing) as annotators,
                (select count(*) from dataset_version) as versions,

@@ -155,3 +155,8 @@ def _words(stored: str) -> tuple[Word, ...]:
 def _utterance(row: dict[str, Any]) -> Utterance:
     words, marks = _words(row.pop("words")), tuple(json.loads(row.pop("marks") or "[]"))
     return Utterance(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), words=words, marks=marks, **row)
+
+
+def utterance_ids(con: DuckDBPyConnection) -> list[str]:
+    """Ids of all utterances there ever were, those of earlier cuts included."""
+    return [str(row["utterance_id"]) for row in read_rows(con, "select distinct utterance_id from utterance order by utterance_id")]

@@ -67,7 +67,7 @@ class ApiPeople:
         self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
     ) -> int:
         password = self.running.credentials.password_for(annotator)
-        self.queue.ensure_annotator(annotator, password)
+        self.queue.server.ensure_annotator(annotator, password)
         number = self.queue.find_clips([utterance_id])[utterance_id].number
         with httpx.Client(base_url=self.running.url, timeout=120, trust_env=False) as session:
             headers = log_in(session, annotator, password)

@@ -81,7 +81,7 @@ def submit_by_keyboard(page: Page) -> None:
 @pytest.fixture
 def queue(label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str) -> LabelStudioQueue:
     """A project with one clip, and an account for the annotator."""
-    real_queue.ensure_annotator(ANNOTATOR, label_studio.credentials.password_for(ANNOTATOR))
+    real_queue.server.ensure_annotator(ANNOTATOR, label_studio.credentials.password_for(ANNOTATOR))
     real_queue.push([make_entry("u0", audio_file=clip_file, text=TEXT)])
     return real_queue
 
@@ -110,7 +110,7 @@ def test_labelling_page_plays_shows_the_proposal_and_keeps_a_correction(
     expect(choice(page, "angry")).not_to_be_checked()
     submit_by_keyboard(page)
 
-    (found,) = queue.pull(since=None)
+    (found,) = queue.pull(since=None).annotations
     assert (found.utterance_id, found.annotator) == ("u0", ANNOTATOR)
     assert dict(found.labels) == {"intent": ("查询余额",), "emotion": ("neutral",)}
     assert found.text is None
@@ -122,7 +122,7 @@ def test_labelling_page_plays_shows_the_proposal_and_keeps_a_correction(
 def test_labelling_page_takes_a_right_proposal_by_one_key_press(page: Page, label_studio: RunningServer, queue: LabelStudioQueue) -> None:
     open_clip(page, label_studio, queue.page("u0"))
     submit_by_keyboard(page)
-    (found,) = queue.pull(since=None)
+    (found,) = queue.pull(since=None).annotations
     assert dict(found.labels) == {"intent": ("查询余额",), "emotion": ("angry",)}
 
 
@@ -139,4 +139,4 @@ def test_labelling_page_keeps_a_corrected_transcript(page: Page, label_studio: R
     box.press("Enter")
     with page.expect_response(lambda r: "/annotations" in r.url and r.request.method == "POST"):
         page.get_by_label("Submit current annotation").click()
-    assert queue.pull(since=None)[0].text == '再见, "bye" <now>'
+    assert queue.pull(since=None).annotations[0].text == '再见, "bye" <now>'

@@ -17,6 +17,7 @@ from annotation.config import build_config
 from annotation.encode import encode_entry, model_version
 from annotation.label_studio import LabelStudioQueue
 from voxdata.errors import AnnotationError, TransientError
+from voxdata.ports import QueueCounts
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.testing.queue import QUEUE_SCHEMES, make_entry
 
@@ -89,16 +90,16 @@ def test_push_doubles_nothing_when_the_answer_to_an_import_is_lost(
         media_dir=label_studio.media_dir,
     )
     entries = [make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]
-    assert queue.count() == 0
+    assert queue.counts().clips == 0
     gate.fault = fault
     with pytest.raises(TransientError):
         queue.push(entries)
     assert gate.imports == 1
-    assert queue.count() == kept
+    assert queue.counts().clips == kept
     gate.fault = None
     result = queue.push(entries)
     assert (len(result.pushed), len(result.already_there)) == (3 - kept, kept)
-    assert queue.count() == 3
+    assert queue.counts().clips == 3
 
 
 def test_project_is_found_again(label_studio: RunningServer) -> None:
@@ -163,16 +164,25 @@ def test_push_crosses_the_size_of_a_batch(real_queue: LabelStudioQueue, clip_fil
     assert len(real_queue.push(entries).pushed) == 230
     assert set(real_queue.find_clips([e.utterance_id for e in entries])) == {e.utterance_id for e in entries}
     assert len(real_queue.push(entries).already_there) == 230
-    assert real_queue.count() == 230
+    assert real_queue.counts().clips == 230
 
 
-def test_find_clips_raises_when_somebody_doubled_a_clip(label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str) -> None:
-    entry = make_entry("u0", audio_file=clip_file)
-    real_queue.push([entry])
+def test_remove_doubles_keeps_the_copy_that_somebody_worked_on(
+    label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str
+) -> None:
+    entries = [make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]
+    real_queue.push(entries)
     with label_studio.as_admin() as client:
-        client.post(f"/api/projects/{real_queue.project_id}/import", json=[encode_entry(entry)]).raise_for_status()
-    with pytest.raises(AnnotationError, match="u0 twice"):
-        real_queue.push([entry])
+        for _ in range(2):
+            answer = client.post(f"/api/projects/{real_queue.project_id}/import", json=[encode_entry(e) for e in entries[:2]])
+            answer.raise_for_status()
+        newest = max(clip["id"] for clip in real_queue.server.list_tasks(real_queue.project_id) if clip["data"]["vox_id"] == "u0")
+        client.post(f"/api/tasks/{newest}/annotations/", json={"result": [], "was_cancelled": True}).raise_for_status()
+    assert real_queue.counts().clips == 7
+    assert real_queue.push(entries).already_there == ("u0", "u1", "u2")
+    assert sorted(real_queue.remove_doubles(["u0", "u1", "u2"])) == ["u0", "u0", "u1", "u1"]
+    assert real_queue.counts() == QueueCounts(clips=3, annotations=1)
+    assert real_queue.find_clips(["u0"])["u0"].number == newest
 
 
 def test_clip_sound_is_served_to_those_who_logged_in_only(
@@ -186,19 +196,34 @@ def test_clip_sound_is_served_to_those_who_logged_in_only(
     assert httpx.get(label_studio.url + address, trust_env=False).status_code == 401
 
 
-def test_pull_raises_and_names_the_clip_when_a_label_is_unknown(
+def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
+    real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
+) -> None:
+    real_queue.push([make_entry("u0", audio_file=clip_file)])
+    bad = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
+    good = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-2@voxdata.local")
+    found = real_queue.pull(since=None)
+    assert [a.annotation_id for a in found.annotations] == [good]
+    (refusal,) = found.refused
+    assert (refusal.annotation_id, refusal.utterance_id) == (bad, "u0")
+    assert "'bored' is not a label" in refusal.why
+
+
+def test_pull_tells_who_wrote_in_the_name_of_another(
     label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    number = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
-    with pytest.raises(AnnotationError, match=rf"annotation {number} of clip u0: 'bored' is not a label"):
-        real_queue.pull(since=None)
+    number = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-1@voxdata.local")
+    assert real_queue.pull(since=None).annotations[0].author == ""
+    real_people.change(number, {"emotion": ("neutral",)})
+    (found,) = real_queue.pull(since=None).annotations
+    assert (found.annotator, found.author) == ("person-1@voxdata.local", label_studio.credentials.email)
 
 
 def test_queue_raises_transient_error_when_no_server_answers(tmp_path: Path) -> None:
     queue = LabelStudioQueue(url="http://127.0.0.1:9", token="0" * 40, project_title="none", schemes=QUEUE_SCHEMES, media_dir=tmp_path)
     with pytest.raises(TransientError, match="does not answer"):
-        queue.count()
+        queue.counts()
 
 
 def test_queue_raises_annotation_error_when_the_token_is_wrong(label_studio: RunningServer) -> None:
@@ -206,12 +231,12 @@ def test_queue_raises_annotation_error_when_the_token_is_wrong(label_studio: Run
         url=label_studio.url, token="0" * 40, project_title="none", schemes=QUEUE_SCHEMES, media_dir=label_studio.media_dir
     )
     with pytest.raises(AnnotationError, match="401"):
-        queue.count()
+        queue.counts()
 
 
 def test_ensure_annotator_makes_an_account_once(label_studio: RunningServer, real_queue: LabelStudioQueue) -> None:
     for _ in range(2):
-        real_queue.ensure_annotator("once@voxdata.local", "some long password")
+        real_queue.server.ensure_annotator("once@voxdata.local", "some long password")
     with label_studio.as_admin() as client:
         emails = [user["email"] for user in client.get("/api/users/").json()]
     assert emails.count("once@voxdata.local") == 1

@@ -66,7 +66,7 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
     assert work(1) == {"labelled": 3, "skipped": 1, "done before": 0}
     assert work(1) == {"labelled": 0, "skipped": 0, "done before": 4}
     assert work(2) == {"labelled": 3, "skipped": 1, "done before": 0}
-    found = real_queue.pull(since=None)
+    found = real_queue.pull(since=None).annotations
     assert len(found) == 8
     assert {(a.annotator, a.utterance_id) for a in found} == {(f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys}
     assert {a.utterance_id for a in found if a.skipped} == {"u3"}
@@ -77,7 +77,7 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
 def test_answer_raises_when_the_password_is_wrong(label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     person = annotator(0.0, seed=9)
-    real_queue.ensure_annotator(person.email, label_studio.credentials.password_for(person.email))
+    real_queue.server.ensure_annotator(person.email, label_studio.credentials.password_for(person.email))
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
         person.answer(real_queue, {}, ["u0"], schemes=QUEUE_SCHEMES, password=os.urandom(8).hex())
-    assert real_queue.pull(since=None) == []
+    assert real_queue.pull(since=None).annotations == ()

@@ -145,13 +145,13 @@ def test_push_mutes_a_neighbour_who_is_too_short_to_leave(workspace: Workspace, 
     assert push_pending(workspace, say=quiet).too_short == 1
     served = read_served(workspace, queue, CALL)
     assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
-    assert queue.count() == 1
+    assert queue.counts().clips == 1
 
 
 def test_push_keeps_back_what_was_not_scanned(workspace: Workspace, queue: FakeQueue, said: list[str]) -> None:
     cut(workspace, [CALL, THANKS])
     summary = push_pending(workspace, say=said.append)
-    assert (summary.pushed, summary.not_scanned, queue.count()) == (0, 2, 0)
+    assert (summary.pushed, summary.not_scanned, queue.counts().clips) == (0, 2, 0)
     assert not list(workspace.media_dir.rglob("*.wav"))
     assert any("voxdata prelabel" in line for line in said)
     scan(workspace, {})
@@ -201,6 +201,6 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
     push_pending(workspace, say=quiet)
     queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="a@b.c", text=edited)
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None), run_id="t")
+        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
         texts = corrected_texts(current_annotations(con), list_hidden(con))
     assert texts == ({} if released is None else {CALL.utterance_id: released})

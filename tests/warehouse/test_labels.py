@@ -10,7 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at
-from warehouse.labels import add_predictions, list_predictions, pushed_keys, record_pushes
+from warehouse.labels import add_predictions, list_predictions
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ANNOTATION = Annotation(
@@ -56,10 +56,3 @@ def test_newest_annotation_at_is_utc_whatever_zone_was_given(con: DuckDBPyConnec
     assert newest_annotation_at(con, project_id=2) is None
     with pytest.raises(ValueError, match="time zone"):
         add_annotations(con, [replace(ANNOTATION, updated_at=NOON.replace(tzinfo=None))], run_id="t")
-
-
-def test_record_pushes_notes_changes_and_returns_to_an_earlier_key(con: DuckDBPyConnection) -> None:
-    pushes = [{"u1": "a", "u2": "a"}, {"u1": "a", "u2": "a"}, {"u1": "b"}, {"u1": "a"}, {"u1": "a"}]
-    assert [record_pushes(con, project_id=1, pushed=p, run_id="t") for p in pushes] == [2, 0, 1, 1, 0]
-    assert pushed_keys(con, project_id=1) == {"u1": "a", "u2": "a"}
-    assert pushed_keys(con, project_id=2) == {}

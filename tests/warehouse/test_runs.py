@@ -13,8 +13,8 @@ from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation
 from voxdata.recording import Recording
 from warehouse.annotations import add_annotations
-from warehouse.labels import record_pushes
 from warehouse.ledger import record_drop
+from warehouse.pushes import PushedClip, record_pushes
 from warehouse.recordings import add_recording, add_source
 from warehouse.runs import TrainingRun, add_training_run, find_training_run, list_training_runs, promoted_run
 from warehouse.status import Counts, count_rows
@@ -60,7 +60,7 @@ def test_count_rows_counts_every_stage(
     add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
     heard().store(con, key="k1")
     heard().store(con, key="k2")
-    record_pushes(con, project_id=1, pushed={"u": "k"}, run_id="t")
+    record_pushes(con, [PushedClip(utterance_id="u", key="k")], project_id=1, run_id="t")
     record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
     now = datetime.now(UTC)
     said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": ("ask",)}, updated_at=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from voxdata.errors import AnnotationError, SchemeError
 from voxdata.identity import ModelRef
 from voxdata.label import Annotation, Prediction
-from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
+from voxdata.ports import AnnotationQueue, PullResult, PushResult, QueueCounts, QueueEntry
 from voxdata.scheme import Scheme, SchemeLabel, find_scheme
 
 QUEUE_SCHEMES = (
@@ -70,10 +70,11 @@ class FakeQueue:
         self._media_dir = media_dir
         self.project_id = project_id
         self._annotations: dict[int, Annotation] = {}
+        self._changed: dict[str, datetime] = {}
         self._ticks = 0
         self._numbers = 0
 
-    def push(self, entries: Sequence[QueueEntry]) -> PushResult:
+    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
         """See `AnnotationQueue.push`."""
         for entry in entries:
             self._validate(entry)
@@ -97,18 +98,29 @@ class FakeQueue:
             self.entries.setdefault(key, entry)
         return PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added), replaced=tuple(replaced))
 
-    def pull(self, *, since: datetime | None) -> list[Annotation]:
+    def pull(self, *, since: datetime | None) -> PullResult:
         """See `AnnotationQueue.pull`."""
-        found = [a for a in self._annotations.values() if since is None or a.updated_at >= since]
-        return sorted(found, key=lambda a: (a.updated_at, a.annotation_id))
+        return self._read({key for key in self.entries if since is None or self._changed.get(key, since) >= since})
 
-    def reconcile(self, known: Mapping[int, Annotation]) -> list[Annotation]:
-        """See `AnnotationQueue.reconcile`."""
-        return [replace(a, deleted=True) for number, a in sorted(known.items()) if number not in self._annotations]
+    def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
+        """See `AnnotationQueue.pull_clips`."""
+        return self._read(set(utterance_ids) & set(self.entries))
 
-    def count(self) -> int:
-        """See `AnnotationQueue.count`."""
-        return len(self.entries)
+    def _read(self, clips: set[str]) -> PullResult:
+        found = [a for a in self._annotations.values() if a.utterance_id in clips]
+        return PullResult(annotations=tuple(sorted(found, key=lambda a: (a.updated_at, a.annotation_id))), clips=frozenset(clips))
+
+    def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
+        """See `AnnotationQueue.list_copies`."""
+        return {key: [tuple(n for n, a in self._annotations.items() if a.utterance_id == key)] for key in self.entries}
+
+    def remove_doubles(self, utterance_ids: Sequence[str]) -> tuple[str, ...]:
+        """See `AnnotationQueue.remove_doubles`: a dictionary has none."""
+        return ()
+
+    def counts(self) -> QueueCounts:
+        """See `AnnotationQueue.counts`."""
+        return QueueCounts(clips=len(self.entries), annotations=len(self._annotations))
 
     def answer(
         self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
@@ -126,18 +138,19 @@ class FakeQueue:
             text=None if skipped or text is None or text.strip() == shown else text.strip(),
             skipped=skipped,
             lead_time_ms=2_000,
-            updated_at=self._now(),
+            updated_at=self._now(utterance_id),
         )
         return self._numbers
 
     def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         """See `People.change`."""
         now = {name: tuple(chosen) for name, chosen in labels.items()}
-        self._annotations[annotation_id] = replace(self._annotations[annotation_id], labels=now, updated_at=self._now())
+        before = self._annotations[annotation_id]
+        self._annotations[annotation_id] = replace(before, labels=now, updated_at=self._now(before.utterance_id))
 
     def remove(self, annotation_id: int) -> None:
         """See `People.remove`."""
-        del self._annotations[annotation_id]
+        self._now(self._annotations.pop(annotation_id).utterance_id)
 
     def remove_clip(self, utterance_id: str) -> None:
         """See `People.remove_clip`."""
@@ -153,10 +166,11 @@ class FakeQueue:
             except SchemeError as error:
                 raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {error}") from error
 
-    def _now(self) -> datetime:
-        """A clock that moves a second at every look."""
+    def _now(self, utterance_id: str) -> datetime:
+        """When a clip changes; a clock that moves a second at every look."""
         self._ticks += 1
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)
+        self._changed[utterance_id] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)
+        return self._changed[utterance_id]
 
 
 def make_prediction(utterance_id: str, scheme: str = "emotion", label: str = "angry", *, revision: str = "r1") -> Prediction:
@@ -193,17 +207,17 @@ class QueueContract:
         first, second = queue.push(entries), queue.push(entries)
         assert first == PushResult(pushed=("u0", "u1", "u2"), already_there=(), predictions_added=())  # noqa: S101
         assert second == PushResult(pushed=(), already_there=("u0", "u1", "u2"), predictions_added=())  # noqa: S101
-        assert queue.count() == 3  # noqa: S101
+        assert queue.counts().clips == 3  # noqa: S101
 
     def test_push_adds_a_clip_once_when_it_comes_twice_in_one_call(self, queue: AnnotationQueue, audio_file: str) -> None:
         """A clip that is named twice becomes one."""
         assert queue.push([make_entry("u0", audio_file=audio_file)] * 2).pushed == ("u0",)  # noqa: S101
-        assert queue.count() == 1  # noqa: S101
+        assert queue.counts().clips == 1  # noqa: S101
 
     def test_push_does_nothing_without_entries(self, queue: AnnotationQueue) -> None:
         """An empty push is a push."""
         assert queue.push([]) == PushResult(pushed=(), already_there=(), predictions_added=())  # noqa: S101
-        assert queue.count() == 0  # noqa: S101
+        assert queue.counts().clips == 0  # noqa: S101
 
     def test_push_takes_a_clip_without_proposals(self, queue: AnnotationQueue, audio_file: str) -> None:
         """A clip may come with no proposal, and get one later."""
@@ -219,7 +233,7 @@ class QueueContract:
         assert queue.push([new]) == PushResult(pushed=(), already_there=("u0",), predictions_added=("u0",))  # noqa: S101
         assert queue.push([new]).predictions_added == ()  # noqa: S101
         assert queue.push([old]).predictions_added == ()  # noqa: S101
-        assert queue.count() == 1  # noqa: S101
+        assert queue.counts().clips == 1  # noqa: S101
 
     def test_push_shows_another_text_in_place_of_the_old(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """A text that is masked later is no longer there, and a person who leaves the new one alone has changed nothing."""
@@ -228,9 +242,9 @@ class QueueContract:
         queue.push([old])
         first, second = queue.push([new]), queue.push([new])
         assert (first.pushed, first.replaced, second.replaced) == ((), ("u0",), ())  # noqa: S101
-        assert queue.count() == 1  # noqa: S101
+        assert queue.counts().clips == 1  # noqa: S101
         people.answer("u0", {"intent": ("greet",), "emotion": ("neutral",)}, annotator="person-1@voxdata.local", text="call [phone]")
-        assert queue.pull(since=None)[0].text is None  # noqa: S101
+        assert queue.pull(since=None).annotations[0].text is None  # noqa: S101
 
     def test_push_replaces_the_proposals_with_the_text_they_were_made_for(self, queue: AnnotationQueue, audio_file: str) -> None:
         """Proposals repeat the text, so those of a text that was taken away go with it."""
@@ -248,25 +262,25 @@ class QueueContract:
         bad = replace(make_entry("bad", audio_file=audio_file), predictions=(wrong,))
         with pytest.raises(AnnotationError, match="bad"):
             queue.push([good, bad])
-        assert queue.count() == 0  # noqa: S101
+        assert queue.counts().clips == 0  # noqa: S101
 
     def test_push_refuses_a_clip_without_its_file(self, queue: AnnotationQueue) -> None:
         """The error names the file."""
         with pytest.raises(AnnotationError, match=r"absent\.wav"):
             queue.push([make_entry("u0", audio_file="clips/absent.wav")])
-        assert queue.count() == 0  # noqa: S101
+        assert queue.counts().clips == 0  # noqa: S101
 
     def test_pull_gives_nothing_when_nobody_answered(self, queue: AnnotationQueue, audio_file: str) -> None:
         """Clips and proposals are not annotations."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        assert queue.pull(since=None) == []  # noqa: S101
+        assert queue.pull(since=None).annotations == ()  # noqa: S101
 
     def test_pull_gives_labels_text_and_annotator(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Every label of every script comes back as it was given."""
         queue.push([make_entry("u0", audio_file=audio_file)])
         labels = {"intent": ('refund "now" <&>',), "emotion": ("高兴",)}
         number = people.answer("u0", labels, annotator="person-1@voxdata.local", text='我要 "退款" <now> & 谢谢')
-        (found,) = queue.pull(since=None)
+        (found,) = queue.pull(since=None).annotations
         assert (found.annotation_id, found.utterance_id, found.annotator) == (number, "u0", "person-1@voxdata.local")  # noqa: S101
         assert dict(found.labels) == labels  # noqa: S101
         assert found.text == '我要 "退款" <now> & 谢谢'  # noqa: S101
@@ -277,13 +291,13 @@ class QueueContract:
         """Text is what a person changed."""
         queue.push([make_entry("u0", audio_file=audio_file, text="hello there")])
         people.answer("u0", {"emotion": ("neutral",), "intent": ("greet",)}, annotator="person-1@voxdata.local", text="hello there")
-        assert queue.pull(since=None)[0].text is None  # noqa: S101
+        assert queue.pull(since=None).annotations[0].text is None  # noqa: S101
 
     def test_pull_gives_skips_without_labels(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Passing on a clip is an answer too."""
         queue.push([make_entry("u0", audio_file=audio_file)])
         people.answer("u0", {"emotion": ("neutral",)}, annotator="person-1@voxdata.local", skipped=True)
-        (found,) = queue.pull(since=None)
+        (found,) = queue.pull(since=None).annotations
         assert found.skipped  # noqa: S101
         assert dict(found.labels) == {}  # noqa: S101
 
@@ -292,7 +306,7 @@ class QueueContract:
         queue.push([make_entry("u0", audio_file=audio_file)])
         for name, emotion in (("person-1", "angry"), ("person-2", "neutral")):
             people.answer("u0", {"intent": ("greet",), "emotion": (emotion,)}, annotator=f"{name}@voxdata.local")
-        found = {a.annotator: a.labels["emotion"][0] for a in queue.pull(since=None)}
+        found = {a.annotator: a.labels["emotion"][0] for a in queue.pull(since=None).annotations}
         assert found == {"person-1@voxdata.local": "angry", "person-2@voxdata.local": "neutral"}  # noqa: S101
 
     def test_pull_since_gives_changed_annotations(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
@@ -301,10 +315,10 @@ class QueueContract:
         numbers = [
             people.answer(f"u{i}", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local") for i in range(3)
         ]
-        before = {a.annotation_id: a for a in queue.pull(since=None)}
+        before = {a.annotation_id: a for a in queue.pull(since=None).annotations}
         cursor = max(a.updated_at for a in before.values()) + timedelta(microseconds=1)
         people.change(numbers[0], {"intent": ("greet",), "emotion": ("neutral",)})
-        found = {a.annotation_id: a for a in queue.pull(since=cursor)}
+        found = {a.annotation_id: a for a in queue.pull(since=cursor).annotations}
         changed = found.pop(numbers[0])
         assert changed.labels["emotion"] == ("neutral",)  # noqa: S101
         assert changed.updated_at > before[numbers[0]].updated_at  # noqa: S101
@@ -314,25 +328,46 @@ class QueueContract:
         """A whole second works as well as a fraction."""
         queue.push([make_entry("u0", audio_file=audio_file)])
         people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
-        last = queue.pull(since=None)[0].updated_at
-        assert queue.pull(since=last.replace(microsecond=0) + timedelta(hours=1)) == []  # noqa: S101
+        last = queue.pull(since=None).annotations[0].updated_at
+        later = queue.pull(since=last.replace(microsecond=0) + timedelta(hours=1))
+        assert (later.annotations, later.clips) == ((), frozenset())  # noqa: S101
 
-    def test_reconcile_marks_what_vanished(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
-        """An annotation that was deleted, and one whose whole clip was, are named; the others are not."""
-        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
-        for i in range(3):
+    def test_pull_shows_a_clip_whose_annotation_was_deleted(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """The clip is looked at, and the annotation is not in it: so it has vanished."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(2)])
+        number = people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
+        made_at = queue.pull(since=None).annotations[0].updated_at
+        people.remove(number)
+        found = queue.pull(since=made_at)
+        assert found.annotations == ()  # noqa: S101
+        assert "u0" in found.clips  # noqa: S101
+
+    def test_pull_clips_gives_what_stands_on_these_clips(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Other clips are left out, and so are keys that the queue does not have."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(2)])
+        for i in range(2):
             people.answer(f"u{i}", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
-        known = {a.annotation_id: a for a in queue.pull(since=None)}
-        by_clip: Callable[[str], Annotation] = lambda key: next(a for a in known.values() if a.utterance_id == key)  # noqa: E731
-        people.remove(by_clip("u0").annotation_id)
-        people.remove_clip("u1")
-        gone = queue.reconcile(known)
-        assert {a.utterance_id for a in gone} == {"u0", "u1"}  # noqa: S101
-        assert all(a.deleted and replace(a, deleted=False) == known[a.annotation_id] for a in gone)  # noqa: S101
+        found = queue.pull_clips(["u1", "absent"])
+        assert [a.utterance_id for a in found.annotations] == ["u1"]  # noqa: S101
+        assert found.clips == {"u1"}  # noqa: S101
+        assert queue.pull_clips([]).annotations == ()  # noqa: S101
 
-    def test_reconcile_names_nothing_when_all_is_there(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
-        """Known and there: not vanished."""
-        queue.push([make_entry("u0", audio_file=audio_file)])
-        people.answer("u0", {}, annotator="person-1@voxdata.local", skipped=True)
-        assert queue.reconcile({a.annotation_id: a for a in queue.pull(since=None)}) == []  # noqa: S101
-        assert queue.reconcile({}) == []  # noqa: S101
+    def test_counts_and_keys_tell_when_a_clip_is_gone(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """What the cursor cannot see: a clip that was deleted with its annotations; answers and skips count alike."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
+        said = [people.answer(f"u{i}", {"intent": ("greet",)}, annotator="person-1@voxdata.local", skipped=i == 2) for i in range(3)]
+        assert queue.counts() == QueueCounts(clips=3, annotations=3)  # noqa: S101
+        assert queue.list_copies() == {f"u{i}": [(said[i],)] for i in range(3)}  # noqa: S101
+        people.remove_clip("u1")
+        assert queue.counts() == QueueCounts(clips=2, annotations=2)  # noqa: S101
+        assert queue.list_copies() == {"u0": [(said[0],)], "u2": [(said[2],)]}  # noqa: S101
+
+    def test_push_that_is_told_what_is_there_doubles_nothing(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """A record that is right saves the look-up; one that does not fit the queue is not believed."""
+        entries = [make_entry(f"u{i}", audio_file=audio_file) for i in range(4)]
+        assert len(queue.push(entries[:2], recorded=[]).pushed) == 2  # noqa: S101
+        assert queue.push(entries[2:3], recorded=["u0", "u1"]).pushed == ("u2",)  # noqa: S101
+        forgetful = queue.push(entries, recorded=["u0", "u1"])
+        assert (forgetful.pushed, len(forgetful.already_there)) == (("u3",), 3)  # noqa: S101
+        assert queue.counts().clips == 4  # noqa: S101
+        assert queue.remove_doubles([entry.utterance_id for entry in entries]) == ()  # noqa: S101

@@ -1,0 +1,148 @@
+"""Plain calls to a Label Studio server, with its failures told apart: a hiccup to retry, or a refusal.
+
+The hot paths (look-ups, imports, pulls) go over HTTP directly: the SDK takes two seconds and 170 MB to import, and models every row.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from voxdata.errors import AnnotationError, TransientError
+
+
+class LabelStudioServer:
+    """One server, as seen by the holder of a token.
+
+    Args:
+        url: Of the server.
+        token: Of an administrator or owner of the organisation.
+    """
+
+    def __init__(self, *, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+
+    @cached_property
+    def _session(self) -> httpx.Client:
+        session = httpx.Client(base_url=self.url, headers={"Authorization": f"Token {self._token}"}, timeout=600, trust_env=False)
+        weakref.finalize(self, session.close)
+        return session
+
+    @cached_property
+    def sdk(self) -> Any:
+        """The official client."""
+        import label_studio_sdk
+
+        module: Any = label_studio_sdk
+        return module.LabelStudio(base_url=self.url, api_key=self._token, timeout=120)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request, never repeated here: a repeated import doubles clips.
+
+        Raises:
+            httpx.HTTPError: As `errors` translates it.
+        """
+        answer = self._session.request(method, path, **options)
+        answer.raise_for_status()
+        return answer
+
+    def emails(self) -> dict[int, str]:
+        """The server's id of each account -> its login name."""
+        return {int(user["id"]): str(user["email"]) for user in self.request("GET", "/api/users/").json()}
+
+    def list_tasks(
+        self,
+        project_id: int,
+        *,
+        filters: Sequence[Mapping[str, object]] = (),
+        fields: str = "all",
+        include: str | None = None,
+        ordering: str | None = None,
+        page_size: int = 1_000,
+    ) -> Iterator[dict[str, Any]]:
+        """Tasks of a project that pass all filters, page by page.
+
+        Args:
+            fields: "all" gives annotations and predictions too, "task_only" does not.
+            include: Fields to give, with commas; all when None.
+            ordering: Such as "tasks:updated_at".
+        """
+        query: dict[str, object] = {"filters": {"conjunction": "and", "items": list(filters)}}
+        if ordering is not None:
+            query["ordering"] = [ordering]
+        asked: dict[str, object] = {
+            "project": project_id, "query": json.dumps(query), "fields": fields, "page_size": page_size, "resolve_uri": "false",
+            **({} if include is None else {"include": include}),
+        }  # fmt: skip
+        seen, page = 0, 1
+        while True:
+            found = self.request("GET", "/api/tasks/", params={**asked, "page": page}).json()
+            yield from found["tasks"]
+            seen += len(found["tasks"])
+            if not found["tasks"] or seen >= found["total"]:
+                return
+            page += 1
+
+    def ensure_annotator(self, email: str, password: str) -> int:
+        """Make an account by an invitation when that e-mail address has none.
+
+        Returns:
+            The server's id of the account.
+
+        Raises:
+            AnnotationError: The server refused the sign-up.
+            TransientError: The server could not be reached.
+        """
+        with self.errors("make an account"):
+            known = {address: number for number, address in self.emails().items()}
+            if email in known:
+                return known[email]
+            invitation = self.request("GET", "/api/invite").json()["invite_url"]
+            with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as session:
+                session.get(invitation)
+                answer = session.post(
+                    invitation,
+                    data={"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
+                    headers={"Referer": self.url + invitation},
+                )
+            if answer.status_code != 302:
+                raise AnnotationError(f"Label Studio refused to make the account {email} (status {answer.status_code})")
+            return next(number for number, address in self.emails().items() if address == email)
+
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Say what failed, and tell a hiccup from a refusal.
+
+        Raises:
+            AnnotationError: The server refused.
+            TransientError: It did not answer, or failed in a way that may pass.
+        """
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            raise self._failure(what, error.response.status_code, error.response.text) from error
+        except httpx.HTTPError as error:
+            raise TransientError(f"Label Studio at {self.url} does not answer ({error}); `voxdata up` starts it") from error
+
+    @contextmanager
+    def sdk_errors(self, what: str) -> Iterator[None]:
+        """As `errors`, for calls of the SDK."""
+        from label_studio_sdk.core.api_error import ApiError
+
+        with self.errors(what):
+            try:
+                yield
+            except ApiError as error:
+                raise self._failure(what, error.status_code, error.body) from error
+
+    def _failure(self, what: str, status: int | None, body: object) -> AnnotationError | TransientError:
+        if status is None or status >= 500 or status == 429:
+            return TransientError(f"Label Studio at {self.url} could not {what} (status {status}); try again")
+        return AnnotationError(f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}")
