@@ -6,55 +6,110 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from annotation.config import TRANSCRIPT
+from annotation.config import REMARKS, TRANSCRIPT, rating, second_choice
+from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError, SchemeError
 from voxdata.label import Annotation
-from voxdata.scheme import Scheme
+from voxdata.scheme import RATING_STEPS, Scheme
 
 
 def decode_annotation(
-    raw: Mapping[str, Any], *, project_id: int, utterance_id: str, proposed_text: str, annotator: str, schemes: Sequence[Scheme]
+    raw: Mapping[str, Any],
+    *,
+    project_id: int,
+    utterance_id: str,
+    proposed_text: str,
+    annotator: str,
+    schemes: Sequence[Scheme],
+    author: str = "",
+    model_versions: Mapping[int, str] | None = None,
 ) -> Annotation:
     """One annotation as the server shows it.
 
     Args:
-        raw: The server's JSON: id, result, was_cancelled, lead_time, updated_at.
+        raw: The server's JSON: id, result, was_cancelled, lead_time, updated_at, parent_prediction.
         proposed_text: The transcript that was shown; `text` is None when it was left alone.
         annotator: Login name.
         schemes: Labels that are allowed.
+        author: Login name of who wrote this revision.
+        model_versions: The server's id of a prediction -> the models that made it.
 
     Raises:
-        AnnotationError: A label that its scheme does not have, or a result without the expected parts; names the annotation.
+        AnnotationError: A label, rating or flag that the screen does not have, or a result without the expected parts; names the
+            annotation.
     """
-    known = {scheme.name: scheme for scheme in schemes}
-    labels: dict[str, tuple[str, ...]] = {}
-    text: str | None = None
     try:
-        for result in raw["result"] or []:
-            name, value = result["from_name"], result["value"]
-            if name in known:
-                (chosen,) = value["choices"]
-                labels[name] = (known[name].require(chosen),)
-            elif name == TRANSCRIPT:
-                # The server shows a list, but stores whatever a client sent.
-                written = value["text"]
-                text = (written if isinstance(written, str) else " ".join(written)).strip()
+        values = {str(result["from_name"]): result["value"] for result in raw["result"] or []}
         skipped = bool(raw.get("was_cancelled"))
+        text = _text(values)
         return Annotation(
             annotation_id=int(raw["id"]),
             project_id=project_id,
             utterance_id=utterance_id,
             annotator=annotator,
-            labels={} if skipped else labels,
+            labels={} if skipped else _labels(values, schemes),
+            ratings={} if skipped else _ratings(values, schemes),
+            flags=() if skipped else _flags(values),
             text=None if text is None or text == proposed_text.strip() or skipped else text,
             skipped=skipped,
             lead_time_ms=None if raw.get("lead_time") is None else round(float(raw["lead_time"]) * 1000),
             updated_at=decode_time(raw["updated_at"]),
+            author="" if author == annotator else author,
+            proposal=(model_versions or {}).get(raw.get("parent_prediction") or 0, ""),
         )
     except SchemeError as error:
         raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio") from error
     except (KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed ({error!r})") from error
+
+
+def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for scheme in schemes:
+        chosen = _chosen(values, scheme.name)
+        second = _chosen(values, second_choice(scheme)) if scheme.choice == "ranked" else ()
+        if second and not chosen:
+            raise SchemeError(f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one")
+        if scheme.choice == "ranked" and max(len(chosen), len(second)) > 1:
+            raise SchemeError(f"scheme {scheme.name!r} takes one first and one second choice, not {', '.join((*chosen, *second))}")
+        if chosen:
+            found[scheme.name] = scheme.arrange((*chosen, *second))
+    return found
+
+
+def _chosen(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    if name not in values:
+        return ()
+    chosen = values[name]["choices"]
+    if not chosen or isinstance(chosen, str):
+        raise ValueError(f"{name}: {chosen!r} is no choice")
+    return tuple(chosen)
+
+
+def _ratings(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, int]:
+    found = {}
+    for name in (rating(scheme, scale) for scheme in schemes for scale in scheme.scales):
+        if name in values:
+            found[name] = int(values[name]["rating"])
+            if not 1 <= found[name] <= RATING_STEPS:
+                raise SchemeError(f"{name} is rated {found[name]}, which is not between 1 and {RATING_STEPS}")
+    return found
+
+
+def _flags(values: Mapping[str, Any]) -> tuple[str, ...]:
+    ticked = _chosen(values, REMARKS)
+    unknown = sorted(set(ticked) - set(FLAGS))
+    if unknown:
+        raise SchemeError(f"{', '.join(unknown)} is no flag of the labelling screen; it has: {', '.join(FLAGS)}")
+    return tuple(flag for flag in FLAGS if flag in ticked)
+
+
+def _text(values: Mapping[str, Any]) -> str | None:
+    if TRANSCRIPT not in values:
+        return None
+    # The server shows a list, but stores whatever a client sent.
+    written = values[TRANSCRIPT]["text"]
+    return (written if isinstance(written, str) else " ".join(written)).strip()
 
 
 def decode_time(value: str | datetime) -> datetime:

@@ -6,16 +6,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from annotation.config import AUDIO, TRANSCRIPT
+from annotation.config import AUDIO, PROPOSAL, REMARKS, TRANSCRIPT, second_choice
+from annotation.wording import find_wording
 from voxdata.label import Prediction
-from voxdata.ports import QueueEntry
+from voxdata.ports import QueueEntry, Rival
+from voxdata.scheme import Scheme
 
 KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
+RIVALS = "rivals"
+"""The model version of the prediction that lists rival answers: what a project for adjudication shows."""
 
-def encode_entry(entry: QueueEntry) -> dict[str, Any]:
-    """A clip as a Label Studio task, with its proposals."""
+SHOWN_AT_MOST = 2
+"""So many labels of a proposal are shown with their probability: the proposed one and the next."""
+
+NEGLIGIBLE = 0.01
+"""A next label below this probability is not worth reading."""
+
+
+def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
+    """A clip as a Label Studio task, with its proposals or with the rival answers to it.
+
+    Args:
+        schemes: Of the labelling screen.
+        language: Of the annotators, for the line that shows a proposal.
+    """
+    if entry.rivals:
+        predictions = encode_rivals(entry, schemes=schemes, language=language)
+    else:
+        predictions = [encode_predictions(entry, schemes=schemes, language=language)] if entry.predictions else []
     return {
         "data": {
             KEY: entry.utterance_id,
@@ -23,30 +43,128 @@ def encode_entry(entry: QueueEntry) -> dict[str, Any]:
             "note": entry.note,
             "text": entry.text,
         },
-        "predictions": [encode_predictions(entry)] if entry.predictions else [],
+        "predictions": predictions,
     }
 
 
-def encode_predictions(entry: QueueEntry) -> dict[str, Any]:
-    """All proposals for a clip as one Label Studio prediction, which carries a single model version."""
+def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
+    """All proposals for a clip as one Label Studio prediction, which carries a single model version.
+
+    The transcript is no part of it: the screen takes that from the clip itself. The prediction of a blind clip is empty; its
+    score keeps the clip in the order of work.
+    """
+    results = []
+    if not entry.blind:
+        results = encode_labels({p.scheme: (p.label,) for p in entry.predictions}, schemes=schemes)
+        results.append(_text(PROPOSAL, [describe_proposal(entry.predictions, schemes=schemes, language=language)], lead="r"))
     return {
         "model_version": model_version(entry.predictions),
         "score": round(min(p.distribution[p.label] for p in entry.predictions), 6),
-        "result": encode_labels({p.scheme: (p.label,) for p in entry.predictions}, text=entry.text),
+        "result": results,
     }
 
 
-def encode_labels(labels: Mapping[str, Sequence[str]], *, text: str | None = None, lead: str = "r") -> list[dict[str, Any]]:
-    """Labels and transcript of one clip as Label Studio results."""
-    results: list[dict[str, Any]] = [
-        {"id": f"{lead}-{scheme}", "from_name": scheme, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
-        for scheme, chosen in labels.items()
+def describe_proposal(predictions: Sequence[Prediction], *, schemes: Sequence[Scheme] = (), language: str = "en") -> str:
+    """A line for annotators that says what is proposed, how sure the model is, and what it would say next.
+
+    >>> from voxdata.identity import ModelRef
+    >>> model = ModelRef(name="m", revision="1")
+    >>> guess = Prediction(utterance_id="u", scheme="emotion", distribution={"angry": 0.62, "sad": 0.3, "calm": 0.08}, model=model)
+    >>> describe_proposal([guess])
+    "Model's guess: angry 62%, or sad 30%"
+    """
+    words = find_wording(language)
+    parts = []
+    for prediction in predictions:
+        shown = _shown_names(prediction.scheme, schemes, language)
+        ranking = sorted(prediction.distribution.items(), key=lambda pair: (-pair[1], pair[0]))
+        likely = [ranking[0], *(pair for pair in ranking[1:SHOWN_AT_MOST] if pair[1] >= NEGLIGIBLE)]
+        parts.append(words.or_else.join(f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely))
+    return f"{words.proposal}{words.between.join(parts)}"
+
+
+def encode_rivals(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> list[dict[str, Any]]:
+    """The answers between which an expert decides.
+
+    Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens one clip. The label stream
+    shows a single model version, so the last prediction, `RIVALS`, lists all answers and chooses none.
+    """
+    tabs = [
+        {
+            "model_version": rival.pseudonym,
+            "score": round(entry.priority, 6),
+            "result": encode_labels(rival.labels, schemes=schemes, ratings=rival.ratings, text=rival.text, lead=f"r{number}"),
+        }
+        for number, rival in enumerate(entry.rivals)
     ]
+    lines = [describe_rival(rival, schemes=schemes, language=language) for rival in entry.rivals]
+    return [*tabs, {"model_version": RIVALS, "score": round(entry.priority, 6), "result": [_text(PROPOSAL, lines, lead="r")]}]
+
+
+def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: str = "en") -> str:
+    """A line that says what one of several people answered.
+
+    >>> describe_rival(Rival(pseudonym="Listener A", labels={"emotion": ("sad", "calm")}, ratings={"emotion.intensity": 4}, text="no"))
+    'Listener A: sad, calm · intensity 4 · “no”'
+    """
+    scales = find_wording(language).scales
+    parts = []
+    for name, chosen in rival.labels.items():
+        shown = _shown_names(name, schemes, language)
+        parts.append(", ".join(shown.get(label, label) for label in chosen))
+    for name, value in rival.ratings.items():
+        scale = name.rpartition(".")[2]
+        parts.append(f"{scales[scale][0] if scale in scales else scale} {value}")
+    return f"{rival.pseudonym}: " + " · ".join([*parts, *([f"“{rival.text}”"] if rival.text else [])])
+
+
+def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:
+    return {label.name: label.shown_name(language) for scheme in schemes if scheme.name == name for label in scheme.labels}
+
+
+def encode_labels(
+    labels: Mapping[str, Sequence[str]],
+    *,
+    schemes: Sequence[Scheme] = (),
+    ratings: Mapping[str, int] | None = None,
+    flags: Sequence[str] = (),
+    text: str | None = None,
+    lead: str = "r",
+) -> list[dict[str, Any]]:
+    """What one person or model says about a clip, as Label Studio results; the inverse of `decode_annotation`.
+
+    Args:
+        labels: Scheme -> labels, the main one first.
+        schemes: Needed for the second choice of a ranked scheme, which has a row of its own.
+        ratings: "scheme.scale" -> 1..5.
+        flags: Remarks on the clip.
+        text: Transcript; left out when empty.
+        lead: Begins the ids of the results, which must differ between predictions of one clip.
+    """
+    ranked = {scheme.name: second_choice(scheme) for scheme in schemes if scheme.choice == "ranked"}
+    results: list[dict[str, Any]] = []
+    for name, chosen in labels.items():
+        if name in ranked and len(chosen) > 1:
+            results += [_choices(name, chosen[:1], lead=lead), _choices(ranked[name], chosen[1:], lead=lead)]
+        elif chosen:
+            results.append(_choices(name, chosen, lead=lead))
+    results += [
+        {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "rating", "value": {"rating": value}}
+        for name, value in (ratings or {}).items()
+    ]
+    if flags:
+        results.append(_choices(REMARKS, flags, lead=lead))
     if text:
-        results.append(
-            {"id": f"{lead}-{TRANSCRIPT}", "from_name": TRANSCRIPT, "to_name": AUDIO, "type": "textarea", "value": {"text": [text]}}
-        )
+        results.append(_text(TRANSCRIPT, [text], lead=lead))
     return results
+
+
+def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:
+    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
+
+
+def _text(name: str, lines: Sequence[str], *, lead: str) -> dict[str, Any]:
+    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "textarea", "value": {"text": list(lines)}}
 
 
 def model_version(predictions: Sequence[Prediction]) -> str:

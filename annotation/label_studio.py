@@ -7,12 +7,13 @@ annotations are missing from the annotation list; deletions are invisible to the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from annotation.config import build_config, build_instructions
 from annotation.decode import decode_annotation
@@ -23,6 +24,8 @@ from voxdata.label import Annotation
 from voxdata.ports import PullResult, PushResult, QueueCounts, QueueEntry, Refusal
 from voxdata.scheme import Scheme
 
+T = TypeVar("T")
+
 CLIPS = "clips"
 """Folder below the media folder that the server may serve; it must not be the media folder itself."""
 
@@ -30,6 +33,11 @@ LOOK_UP_CHUNK = 500
 """Keys in one address: 18 KB; a proxy that allows less than that says 414."""
 
 IMPORT_CHUNK = 1_000
+WHOLE_CLIP = (
+    "id,data,annotations,predictions,result,was_cancelled,lead_time,updated_at,completed_by,updated_by,parent_prediction,model_version"
+)
+"""Fields of a task, and of the annotations and predictions in it; asking for all takes the server twice as long."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_RETRY = {"max_retries": 0, "timeout_in_seconds": 600}
 
@@ -68,7 +76,8 @@ class LabelStudioQueue:
         schemes: What the labelling screen asks; the project's screen is brought up to date.
         media_dir: The server's document root; clips lie in its folder `clips`.
         guidelines: Shown inside the labelling screen.
-        votes_wanted: People who should hear each clip.
+        language: Of the labelling screen: "en" or "zh".
+        votes_wanted: People who usually hear a clip; a project that is there keeps its own number, and clips say when they want another.
     """
 
     def __init__(
@@ -80,15 +89,17 @@ class LabelStudioQueue:
         schemes: Sequence[Scheme],
         media_dir: Path,
         guidelines: str = "",
+        language: str = "en",
         votes_wanted: int = 1,
     ) -> None:
         self.server = LabelStudioServer(url=url, token=token)
         self._title = project_title
         self._schemes = tuple(schemes)
-        self._config = build_config(schemes)
-        self._instructions = build_instructions(schemes, guidelines=guidelines)
+        self._language = language
+        self._config = build_config(schemes, language=language)
+        self._instructions = build_instructions(schemes, guidelines=guidelines, language=language)
         self._media_dir = media_dir
-        self._votes_wanted = votes_wanted
+        self._votes_wanted = self._usual_votes = votes_wanted
         self._proven: set[str] = set()
         self._newest_shown = ""
 
@@ -120,7 +131,6 @@ class LabelStudioQueue:
             "label_config": self._config,
             "expert_instruction": self._instructions,
             "show_instruction": True,
-            "maximum_annotations": self._votes_wanted,
             "show_collab_predictions": True,
             # Served in the order of the predictions' scores, lowest first.
             "sampling": "Uncertainty sampling",
@@ -132,9 +142,13 @@ class LabelStudioQueue:
                 if any(project.get(name) != value for name, value in wanted.items()):
                     self.server.request("PATCH", f"/api/projects/{project['id']}/", json=wanted)
                 project_id = int(project["id"])
+                self._newest_shown = str(project.get("model_version") or "")
+                # A change of it would overwrite the number that single clips were given.
+                self._usual_votes = int(project["maximum_annotations"])
             else:
                 with self.server.sdk_errors("make the project"):
-                    project_id = int(self.server.sdk.projects.create(**wanted, request_options=NO_RETRY).id)
+                    made = self.server.sdk.projects.create(**wanted, maximum_annotations=self._votes_wanted, request_options=NO_RETRY)
+                project_id = int(made.id)
             self._attach_storage(project_id)
         return project_id
 
@@ -153,17 +167,41 @@ class LabelStudioQueue:
             storage = {"project": project_id, "path": str(folder), "title": CLIPS, "use_blob_urls": True}
             self.server.request("POST", "/api/storages/localfiles/", json=storage)
 
-    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
-        """See `AnnotationQueue.push`."""
-        self._validate(entries)
+    def push(
+        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+    ) -> PushResult:
+        """See `AnnotationQueue.push`. The next clips are encoded, and `done` runs, while the server takes some."""
         wanted = {entry.utterance_id: entry for entry in entries}
-        looked_for = list(wanted)
-        if recorded is not None and self.counts().clips == len(recorded):
-            looked_for = [key for key in wanted if key in recorded]
-        before = self.find_clips(looked_for)
-        missing = [entry for key, entry in wanted.items() if key not in before]
-        numbers = self._import(missing)
-        changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encode_entry(wanted[key])["data"])}
+        total = PushResult(pushed=(), already_there=(), predictions_added=())
+        with ThreadPoolExecutor(max_workers=2) as beside:
+            chunks = [{entry.utterance_id: entry for entry in chunk} for chunk in _chunks(list(wanted.values()), IMPORT_CHUNK)]
+            # All are checked before the first leaves, so that a bad one stops the push while nothing is there.
+            ready = [beside.submit(self._prepare, chunk) for chunk in chunks]
+            known = recorded is not None and self.counts().clips == len(recorded)
+            prepared = [future.result() for future in ready]
+            notes = []
+            for chunk, encoded in zip(chunks, prepared, strict=True):
+                looked_for = [key for key in chunk if not known or key in (recorded or ())]
+                part = self._push_chunk(chunk, encoded, self.find_clips(looked_for))
+                total = PushResult(**{f.name: getattr(total, f.name) + getattr(part, f.name) for f in fields(PushResult)})
+                if done is not None:
+                    notes.append(beside.submit(done, part))
+            self._show_newest(entries)
+            for note in notes:
+                note.result()
+        return total
+
+    def _prepare(self, chunk: Mapping[str, QueueEntry]) -> dict[str, dict[str, Any]]:
+        encoded = {key: self._encode(entry) for key, entry in chunk.items()}
+        self._validate(chunk, encoded)
+        return encoded
+
+    def _push_chunk(
+        self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, dict[str, Any]], before: Mapping[str, ServerClip]
+    ) -> PushResult:
+        missing = [key for key in wanted if key not in before]
+        numbers = self._import([encoded[key] for key in missing])
+        changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encoded[key]["data"])}
         self._replace(changed)
         stale = {
             clip.number: wanted[key]
@@ -171,29 +209,30 @@ class LabelStudioQueue:
             if wanted[key].predictions and model_version(wanted[key].predictions) not in clip.model_versions
         }
         self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
-        self._spread(numbers, missing)
-        self._show_newest(entries)
+        self._spread({number: wanted[key].votes_wanted for number, key in zip(numbers, missing, strict=True)})
         return PushResult(
-            pushed=tuple(entry.utterance_id for entry in missing),
+            pushed=tuple(missing),
             already_there=tuple(key for key in wanted if key in before),
             predictions_added=tuple(entry.utterance_id for entry in stale.values()),
             replaced=tuple(entry.utterance_id for entry in changed.values()),
         )
 
-    def _validate(self, entries: Sequence[QueueEntry]) -> None:
-        """The server stores anything, so proposals are checked before they leave; each answer of a scheme needs it once."""
-        for entry in entries:
+    def _encode(self, entry: QueueEntry) -> dict[str, Any]:
+        return encode_entry(entry, schemes=self._schemes, language=self._language)
+
+    def _validate(self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, Mapping[str, Any]]) -> None:
+        """The server stores anything, so proposals are checked before they leave; each distinct answer needs it once."""
+        for key, entry in wanted.items():
             if not (self._media_dir / entry.audio_file).is_file():
-                raise AnnotationError(f"clip {entry.utterance_id}: {self._media_dir / entry.audio_file} is missing; push again")
-        for entry in entries:
-            if entry.predictions:
-                prediction = encode_predictions(entry)
-                shape = str([(r["from_name"], {**r["value"], "text": ""}) for r in prediction["result"]])
-                if shape not in self._proven:
+                raise AnnotationError(f"clip {key}: {self._media_dir / entry.audio_file} is missing; push again")
+        for key, task in encoded.items():
+            for prediction in task["predictions"]:
+                answer = str([(r["from_name"], r["value"]) for r in prediction["result"] if r["type"] != "textarea"])
+                if answer not in self._proven:
                     errors = self._interface.validate_prediction(prediction, return_errors=True)
                     if errors:
-                        raise AnnotationError(f"clip {entry.utterance_id}: proposal does not fit the labelling screen: {errors[0]}")
-                    self._proven.add(shape)
+                        raise AnnotationError(f"clip {key}: proposal does not fit the labelling screen: {errors[0]}")
+                    self._proven.add(answer)
 
     @cached_property
     def _interface(self) -> Any:
@@ -202,26 +241,23 @@ class LabelStudioQueue:
         module: Any = label_interface
         return module.LabelInterface(self._config)
 
-    def _import(self, missing: Sequence[QueueEntry]) -> list[int]:
+    def _import(self, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Import clips; the server's ids of them, in order."""
-        numbers: list[int] = []
-        for start in range(0, len(missing), IMPORT_CHUNK):
-            batch = [encode_entry(entry) for entry in missing[start : start + IMPORT_CHUNK]]
-            with self.server.errors("import clips"):
-                answer = self.server.request(
-                    "POST", f"/api/projects/{self.project_id}/import", params={"return_task_ids": "true"}, json=batch
-                ).json()
-            if len(answer["task_ids"]) != len(batch):
-                raise TransientError(f"Label Studio kept {len(answer['task_ids'])} of {len(batch)} clips; push again")
-            numbers += answer["task_ids"]
-        return numbers
+        if not tasks:
+            return []
+        address = f"/api/projects/{self.project_id}/import"
+        with self.server.errors("import clips"):
+            numbers = self.server.request("POST", address, params={"return_task_ids": "true"}, json=tasks).json()["task_ids"]
+        if len(numbers) != len(tasks):
+            raise TransientError(f"Label Studio kept {len(numbers)} of {len(tasks)} clips; push again")
+        return list(map(int, numbers))
 
-    def _spread(self, numbers: Sequence[int], entries: Sequence[QueueEntry]) -> None:
-        """Ask for more people where more are wanted; the import cannot say so."""
+    def _spread(self, votes_wanted: Mapping[int, int]) -> None:
+        """Ask other than the usual number of people to hear a clip; an import cannot say so."""
         with self.server.errors("set how many people should hear a clip"):
-            for number, entry in zip(numbers, entries, strict=True):
-                if entry.votes_wanted != self._votes_wanted:
-                    self.server.request("PATCH", f"/api/tasks/{number}/", json={"overlap": entry.votes_wanted})
+            for number, votes in votes_wanted.items():
+                if votes != self._usual_votes:
+                    self.server.request("PATCH", f"/api/tasks/{number}/", json={"overlap": votes})
 
     def _replace(self, changed: Mapping[ServerClip, QueueEntry]) -> None:
         """Show another text and clip; the proposals go first, since they repeat the old text."""
@@ -229,12 +265,14 @@ class LabelStudioQueue:
             for clip, entry in changed.items():
                 for number in clip.predictions:
                     self.server.request("DELETE", f"/api/predictions/{number}/")
-                self.server.request("PATCH", f"/api/tasks/{clip.number}/", json={"data": encode_entry(entry)["data"]})
+                self.server.request("PATCH", f"/api/tasks/{clip.number}/", json={"data": self._encode(entry)["data"]})
 
     def _add_predictions(self, stale: Mapping[int, QueueEntry]) -> None:
         if not stale:
             return
-        rows = [{"task": number, **encode_predictions(entry)} for number, entry in stale.items()]
+        rows = [
+            {"task": number, **encode_predictions(entry, schemes=self._schemes, language=self._language)} for number, entry in stale.items()
+        ]
         with self.server.errors("add proposals"):
             created = self.server.request("POST", f"/api/projects/{self.project_id}/import/predictions", json=rows).json().get("created")
         if created != len(rows):
@@ -242,12 +280,14 @@ class LabelStudioQueue:
 
     def _show_newest(self, entries: Sequence[QueueEntry]) -> None:
         newest = next((model_version(entry.predictions) for entry in reversed(entries) if entry.predictions), None)
-        if newest is not None and newest != self._newest_shown:
+        if newest is not None and self._newest_shown == "":
+            self._newest_shown = newest  # the server shows what the first import into an empty project brings
+        elif newest is not None and newest != self._newest_shown:
             with self.server.errors("choose the proposals to show"):
                 self.server.request("PATCH", f"/api/projects/{self.project_id}/", json={"model_version": newest})
             self._newest_shown = newest
 
-    def pull(self, *, since: datetime | None) -> PullResult:
+    def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
         """See `AnnotationQueue.pull`."""
         item = {
             "filter": "filter:tasks:updated_at",
@@ -256,52 +296,47 @@ class LabelStudioQueue:
             # Without fractions the server fails.
             "value": (since or EPOCH).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
-        return self._read(item, ordering="tasks:updated_at")
+        marks: dict[str, str] = {}
+        with self.server.errors("look for changes"):
+            listed = self.server.list_tasks(
+                self.project_id, filters=[item], fields="task_only", include="data,updated_at", ordering="tasks:updated_at", page_size=5_000
+            )
+            for clip in listed:
+                marks[str(clip["data"].get(KEY, ""))] = str(clip["updated_at"])
+        changed = [key for key, mark in marks.items() if (seen or {}).get(key) != mark]
+        return replace(self.pull_clips(changed), marks={key: marks[key] for key in changed})
 
     def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
         """See `AnnotationQueue.pull_clips`."""
-        parts = [self._read(_keys_filter(chunk)) for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK)]
-        return PullResult(
-            annotations=tuple(a for part in parts for a in part.annotations),
-            clips=frozenset(key for part in parts for key in part.clips),
-            refused=tuple(r for part in parts for r in part.refused),
-        )
-
-    def _read(self, item: Mapping[str, object], *, ordering: str | None = None) -> PullResult:
         found: dict[int, Annotation] = {}
         refused: dict[int, Refusal] = {}
         clips: set[str] = set()
         with self.server.errors("read annotations"):
-            emails = self.server.emails()
-            for clip in self.server.list_tasks(self.project_id, filters=[item], ordering=ordering, page_size=200):
-                key = str(clip["data"].get(KEY, ""))
-                clips.add(key)
-                for row in clip["annotations"]:
-                    try:
-                        found[int(row["id"])] = self._decode(row, clip, key, emails)
-                    except AnnotationError as error:
-                        refused[int(row["id"])] = Refusal(annotation_id=int(row["id"]), utterance_id=key, why=str(error))
+            emails = self.server.emails() if utterance_ids else {}
+            for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK):
+                for clip in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP):
+                    key = str(clip["data"].get(KEY, ""))
+                    clips.add(key)
+                    for row in clip["annotations"]:
+                        try:
+                            found[int(row["id"])] = self._decode(row, clip, key, emails)
+                        except AnnotationError as error:
+                            refused[int(row["id"])] = Refusal(annotation_id=int(row["id"]), utterance_id=key, why=str(error))
         ordered = sorted(found.values(), key=lambda a: (a.updated_at, a.annotation_id))
         return PullResult(annotations=tuple(ordered), clips=frozenset(clips), refused=tuple(refused.values()))
 
     def _decode(self, row: Mapping[str, Any], clip: Mapping[str, Any], key: str, emails: Mapping[int, str]) -> Annotation:
-        annotator = _name(row.get("completed_by"), emails)
-        author = _name(row.get("updated_by"), emails) if row.get("updated_by") else ""
-        versions = {int(p["id"]): str(p.get("model_version")) for p in clip.get("predictions") or ()}
         decoded = decode_annotation(
             row,
             project_id=self.project_id,
             utterance_id=key,
             proposed_text=str(clip["data"].get("text", "")),
-            annotator=annotator,
+            annotator=_name(row["completed_by"], emails),
+            author=_name(row["updated_by"], emails) if row["updated_by"] else "",
             schemes=self._schemes,
+            model_versions={int(p["id"]): str(p["model_version"]) for p in clip["predictions"]},
         )
-        return replace(
-            decoded,
-            author="" if author == annotator else author,
-            proposal=versions.get(row.get("parent_prediction") or 0, ""),
-            scheme_versions={scheme.name: scheme.version for scheme in self._schemes},
-        )
+        return replace(decoded, scheme_versions={scheme.name: scheme.version for scheme in self._schemes})
 
     def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
         """See `AnnotationQueue.list_copies`."""
@@ -331,7 +366,7 @@ class LabelStudioQueue:
         with self.server.errors("look clips up"):
             emails = self.server.emails() if keys else {}
             for chunk in _chunks(keys, LOOK_UP_CHUNK):
-                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)]):
+                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP):
                     clip = _server_clip(row, emails)
                     copies.setdefault(clip.utterance_id, []).append(clip)
         found = {}
@@ -381,6 +416,6 @@ def _keys_filter(keys: Sequence[str]) -> dict[str, object]:
     return {"filter": f"filter:tasks:data.{KEY}", "operator": "in_list", "type": "String", "value": list(keys)}
 
 
-def _chunks(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+def _chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -19,7 +19,7 @@ from voxdata.agreement import collect_votes, krippendorff_alpha
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PullResult
-from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at
+from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at, read_marks, record_marks
 from warehouse.ledger import record_drop
 
 OVERLAP = timedelta(minutes=2)
@@ -56,22 +56,24 @@ def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: i
     """
     with workspace.warehouse() as con:
         newest = newest_annotation_at(con, project_id=project_id)
-        standing = standing_annotations(con, project_id)
-    pulled = queue.pull(since=None if newest is None else newest - OVERLAP)
-    counts = _store(workspace, pulled, find_vanished(standing.values(), pulled))
+        standing, seen = standing_annotations(con, project_id), read_marks(con, project_id=project_id)
+    pulled = queue.pull(since=None if newest is None else newest - OVERLAP, seen=seen)
+    counts = _store(workspace, project_id, pulled, find_vanished(standing.values(), pulled))
     with workspace.warehouse() as con:
         standing, ours = standing_annotations(con, project_id), known_keys(con)
     if queue.counts().annotations == len(standing) + counts["refused"]:
         return counts
     found = compare_keys(queue.list_copies(), recorded=(), ours=ours, standing={n: a.utterance_id for n, a in standing.items()})
-    more = _store(workspace, queue.pull_clips(found.unread), [replace(standing[number], deleted=True) for number in found.vanished])
+    vanished = [replace(standing[number], deleted=True) for number in found.vanished]
+    more = _store(workspace, project_id, queue.pull_clips(found.unread), vanished)
     return {name: counts[name] + more[name] for name in counts}
 
 
-def _store(workspace: Workspace, pulled: PullResult, vanished: Iterable[Annotation]) -> dict[str, int]:
+def _store(workspace: Workspace, project_id: int, pulled: PullResult, vanished: Iterable[Annotation]) -> dict[str, int]:
     gone = list(vanished)
     with workspace.warehouse() as con:
         new = add_annotations(con, [*pulled.annotations, *gone], run_id=workspace.run_id)
+        record_marks(con, pulled.marks, project_id=project_id, run_id=workspace.run_id)
         for refusal in pulled.refused:
             record_drop(
                 con, stage="pull", subject=refusal.utterance_id, reason=DropReason.BAD_ANNOTATION, detail=refusal.why,

@@ -11,8 +11,9 @@ from pathlib import Path
 from prefect import flow
 
 from annotation.encode import model_version
+from flows.locks import hold_lock
 from flows.models import build_labelers
-from flows.reconcile import mend_clips, recorded_keys
+from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
@@ -22,7 +23,7 @@ from voxdata.canonical import read_clip, write_clip_wav
 from voxdata.errors import DropReason
 from voxdata.identity import digest
 from voxdata.label import Prediction
-from voxdata.ports import AnnotationQueue, QueueEntry
+from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
 from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, mute
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
@@ -33,7 +34,7 @@ from warehouse.pushes import PushedClip, list_pushed, record_project, record_pus
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
-BATCH_SIZE = 1_000
+BATCH_SIZE = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,30 +95,42 @@ class Outgoing:
         )
 
 
-@step("push-batch")
-def push_batch(workspace: Workspace, queue: AnnotationQueue, project_id: int, batch: list[Outgoing]) -> PushSummary:
-    """Push some clips and record that they are there."""
-    with workspace.warehouse() as con:
-        recorded = recorded_keys(con, project_id)
-    result = queue.push([going.entry for going in batch], recorded=recorded)
-    with workspace.warehouse() as con:
-        record_pushes(con, [going.pushed for going in batch], project_id=project_id, run_id=workspace.run_id)
-    new = set(result.pushed)
+@step("push-clips")
+def push_clips(
+    workspace: Workspace, queue: AnnotationQueue, project_id: int, pending: list[Outgoing], recorded: frozenset[str], say: Say
+) -> PushSummary:
+    """Push clips and record, as they arrive, that they are there."""
+    going = {each.entry.utterance_id: each for each in pending}
+    seen: list[str] = []
+
+    def note(part: PushResult) -> None:
+        keys = [*part.pushed, *part.already_there]
+        with workspace.warehouse() as con:
+            record_pushes(con, [going[key].pushed for key in keys], project_id=project_id, run_id=workspace.run_id)
+        seen.extend(keys)
+        say(f"push: {len(seen)}/{len(pending)} clips")
+
+    result = queue.push([each.entry for each in pending], recorded=recorded, done=note)
     return PushSummary(
-        pushed=len(new),
+        pushed=len(result.pushed),
         already_there=len(result.already_there),
         predictions_added=len(result.predictions_added),
         replaced=len(result.replaced),
-        blind=sum(going.entry.blind for going in batch if going.entry.utterance_id in new),
+        blind=sum(going[key].entry.blind for key in result.pushed),
     )
 
 
 def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
-    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip."""
+    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time."""
+    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+        return _push_pending(workspace, say=say)
+
+
+def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
     queue = build_queue(workspace)
     project_id = queue.project_id
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
-    mend_clips(workspace, queue, project_id, say=say)
+    recorded = mend_clips(workspace, queue, project_id, say=say)
     with workspace.warehouse() as con:
         record_project(con, project_id=project_id, purpose="label", title=workspace.settings.project.name, run_id=workspace.run_id)
         recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
@@ -143,11 +156,11 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
     # The clips of a batch are cut while the server takes the one before.
     with ThreadPoolExecutor(max_workers=1) as cutter:
         cuts = [cutter.submit(_cut_clips, workspace, recordings, batch) for batch in batches]
-        for number, (batch, cut) in enumerate(zip(batches, cuts, strict=True), start=1):
+        for batch, cut in zip(batches, cuts, strict=True):
             cut.result()
-            part = call(push_batch, workspace, queue, project_id, batch)
+            part = call(push_clips, workspace, queue, project_id, batch, recorded, say)
+            recorded |= {going.entry.utterance_id for going in batch}
             total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
-            say(f"push: {min(number * BATCH_SIZE, len(pending))}/{len(pending)} clips")
     if pending:
         mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)

@@ -7,7 +7,6 @@ crash.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from flows.locks import hold_lock
 from voxdata.errors import ServiceError
 
 Say = Callable[[str], None]
@@ -114,23 +114,7 @@ def service_lock(state_dir: Path, *, say: Say, timeout_s: float = 600.0) -> Iter
     Raises:
         ServiceError: Another one holds the lock for longer than `timeout_s`.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir / "services.lock"
-    with path.open("a") as file:
-        deadline, told = time.monotonic() + timeout_s, False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ServiceError(
-                        f"another process has been starting or stopping services for {timeout_s:.0f} s ({path}); stop it"
-                    ) from None
-                if not told:
-                    say("services: another process is starting or stopping them; waiting for it")
-                    told = True
-                time.sleep(0.2)
+    with hold_lock(state_dir / "services.lock", doing="starting or stopping services", say=say, timeout_s=timeout_s):
         yield
 
 

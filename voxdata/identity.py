@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 def digest(*parts: str | int) -> str:
@@ -21,9 +22,9 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRef:
-    """Which model made a result: name, revision of its weights, and its parameters.
+    """Which model made a result: name, revision of its weights, and its parameters. Without slots, since `key` is computed once.
 
     Attributes:
         name: For people, such as "pyannote/segmentation-3.0+cam++".
@@ -37,7 +38,7 @@ class ModelRef:
     params: Mapping[str, object] = field(default_factory=dict)
     weak: bool = False
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash over name, revision and parameters: the identity of the computation."""
         return digest(self.name, self.revision, canonical_json(dict(self.params)))

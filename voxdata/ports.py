@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -288,30 +288,38 @@ class PullResult:
         annotations: As they stand, sorted by time of change.
         clips: Clips looked at: whatever is known of them beyond `annotations` and `refused` has vanished.
         refused: One bad annotation does not stop the others.
+        marks: Clip -> mark of its state; the next pull need not read a clip that still has it.
     """
 
     annotations: tuple[Annotation, ...]
     clips: frozenset[str]
     refused: tuple[Refusal, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class AnnotationQueue(Protocol):
     """Where people label."""
 
-    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
+    def push(
+        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+    ) -> PushResult:
         """Put clips into the queue; one that is there already is not added again.
 
         Args:
             recorded: Keys that are on record as being in the queue, none left out. When the queue holds exactly as many clips,
                 the other entries need no look-up; without it every entry is looked up.
+            done: Told of each part as soon as it is in the queue, perhaps in another thread. No other push may run meanwhile.
 
         Raises:
             AnnotationError: The server refused an entry.
             TransientError: The server could not be reached; push again.
         """
 
-    def pull(self, *, since: datetime | None) -> PullResult:
+    def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
         """What was created, changed, skipped or deleted since then (a little overlap is normal); everything when None.
+
+        Args:
+            seen: Clip -> mark of an earlier pull; clips that still have theirs are left out.
 
         A clip that was deleted with its annotations is not seen: `counts` and `list_copies` tell.
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from voxdata.errors import SchemeError
+
+Choice = Literal["one", "many", "ranked"]
+"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a second choice."""
+
+RATING_STEPS = 5
+"""A scale is rated 1..RATING_STEPS."""
+
+SECOND = "second"
+"""The row for the second choice of a ranked scheme; no scale may be called that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +29,8 @@ class SchemeLabel:
         examples: Phrases that carry this label; the cold-start intent model compares with them.
         valence: Unpleasant -1 ... pleasant +1; places an emotion for the cold-start emotion model.
         arousal: Calm -1 ... excited +1.
+        shown: Language -> what annotators see instead of `name`, such as {"zh": "退款"}.
+        group: Heading that the label is shown under; "" for none. Not stored with an annotation.
     """
 
     name: str
@@ -25,6 +38,12 @@ class SchemeLabel:
     examples: tuple[str, ...] = ()
     valence: float | None = None
     arousal: float | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+
+    def shown_name(self, language: str) -> str:
+        """What annotators of that language see."""
+        return self.shown.get(language, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +54,21 @@ class Scheme:
         name: Such as "intent"; names the column in a dataset version.
         version: Raised by hand whenever a label is added, renamed or removed.
         title: Shown to annotators.
-        labels: In the order shown.
+        labels: In the order shown, except that labels of one group stand together.
+        choice: How many labels a person may choose.
+        scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and "arousal".
 
     Raises:
-        SchemeError: Fewer than two labels, a blank name, or the same name twice.
+        SchemeError: Fewer than two labels, a blank name, the same name twice (also as shown in one language), an unknown choice,
+            or a scale that is not a name or stands there twice.
     """
 
     name: str
     version: int
     labels: tuple[SchemeLabel, ...]
     title: str = ""
+    choice: Choice = "one"
+    scales: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.label_names
@@ -54,11 +78,56 @@ class Scheme:
             raise SchemeError(f"scheme {self.name!r} names a label twice: {sorted(names)}")
         if any(not name.strip() or "\n" in name for name in names):
             raise SchemeError(f"scheme {self.name!r} has a blank label or one with a line break")
+        self._check_shown_names()
+        if self.choice not in get_args(Choice):
+            raise SchemeError(f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}")
+        for scale in self.scales:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", scale) or scale == SECOND:
+                raise SchemeError(f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _")
+        if len(set(self.scales)) != len(self.scales):
+            raise SchemeError(f"scheme {self.name!r} names a scale twice: {', '.join(self.scales)}")
+
+    def _check_shown_names(self) -> None:
+        for language in sorted({language for label in self.labels for language in label.shown}):
+            seen: dict[str, str] = {}
+            for label in self.labels:
+                shown = label.shown_name(language)
+                if not shown.strip() or "\n" in shown:
+                    raise SchemeError(f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}")
+                if seen.setdefault(shown, label.name) != label.name:
+                    raise SchemeError(
+                        f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
+                        "people could not tell them apart"
+                    )
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """In the order shown."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def groups(self) -> dict[str, tuple[SchemeLabel, ...]]:
+        """Labels under each heading, in order of first appearance; "" holds those without one."""
+        found: dict[str, list[SchemeLabel]] = {}
+        for label in self.labels:
+            found.setdefault(label.group, []).append(label)
+        return {group: tuple(labels) for group, labels in found.items()}
+
+    def arrange(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """Labels that one person chose, in the form they are stored: checked, none twice, and for a "many" scheme in its order.
+
+        >>> emotion = Scheme(name="emotion", version=1, labels=(SchemeLabel(name="calm"), SchemeLabel(name="sad")), choice="many")
+        >>> emotion.arrange(["sad", "calm", "sad"])
+        ('calm', 'sad')
+
+        Raises:
+            SchemeError: A label that is not of this scheme, or more of them than `choice` allows.
+        """
+        chosen = tuple(dict.fromkeys(self.require(label) for label in labels))
+        most = {"one": 1, "many": len(self.labels), "ranked": 2}[self.choice]
+        if len(chosen) > most:
+            raise SchemeError(f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}")
+        return tuple(name for name in self.label_names if name in chosen) if self.choice == "many" else chosen
 
     def require(self, label: str) -> str:
         """Return `label`, or raise SchemeError when it is not of this scheme."""

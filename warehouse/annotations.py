@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,6 +75,20 @@ def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetim
     """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions carry none, so they do not count."""
     rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
     return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
+
+
+def record_marks(con: DuckDBPyConnection, marks: Mapping[str, str], *, project_id: int, run_id: str) -> None:
+    """Note the state in which clips were read."""
+    rows: list[dict[str, object]] = [
+        {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id} for key, mark in marks.items()
+    ]
+    insert_rows(con, "clip_mark", rows)
+
+
+def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
+    """Clip -> the state in which it was last read."""
+    rows = read_rows(con, "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all", [project_id])
+    return {str(row["utterance_id"]): str(row["mark"]) for row in rows}
 
 
 def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:

@@ -63,19 +63,25 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
     rows: list[dict[str, Any]] = read_rows(
         con,
         """
-        select p.utterance_id, p.scheme, p.distribution, m.name, m.revision, m.params, m.weak
-        from prediction p join model m using (model_key)
+        select p.utterance_id, p.distribution, p.model_key
+        from prediction p
         where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
         qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1 order by p.utterance_id
         """,
         {"scheme": scheme, "model_key": model_key},
     )
+    models = _models(con)
     return {
         row["utterance_id"]: Prediction(
             utterance_id=row["utterance_id"],
-            scheme=row["scheme"],
+            scheme=scheme,
             distribution=json.loads(row["distribution"]),
-            model=ModelRef(name=row["name"], revision=row["revision"], params=json.loads(row["params"]), weak=row["weak"]),
+            model=models[row["model_key"]],
         )
         for row in rows
     }
+
+
+def _models(con: DuckDBPyConnection) -> dict[str, ModelRef]:
+    rows: list[dict[str, Any]] = read_rows(con, "select model_key, name, revision, params, weak from model")
+    return {row.pop("model_key"): ModelRef(**{**row, "params": json.loads(row["params"])}) for row in rows}

@@ -8,15 +8,20 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotation.config import build_config
 from annotation.decode import decode_annotation, decode_time
-from annotation.encode import encode_entry, encode_labels, model_version
+from annotation.encode import RIVALS, describe_proposal, describe_rival, encode_entry, encode_labels, model_version
+from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError
 from voxdata.identity import ModelRef
 from voxdata.label import Annotation
+from voxdata.ports import QueueEntry, Rival
+from voxdata.scheme import Scheme
 from voxdata.testing.queue import QUEUE_SCHEMES, make_entry, make_prediction
+from voxdata.testing.schemes import schemes_of_every_kind
 
 INTENT, EMOTION = QUEUE_SCHEMES
 
@@ -32,22 +37,55 @@ def raw(result: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, 
     }
 
 
-def decode(row: dict[str, Any], *, proposed_text: str = "hello there") -> Annotation:
+def decode(
+    row: dict[str, Any], *, proposed_text: str = "hello there", schemes: tuple[Scheme, ...] = QUEUE_SCHEMES, **more: Any
+) -> Annotation:
     return decode_annotation(
-        row, project_id=3, utterance_id="u0", proposed_text=proposed_text, annotator="a@voxdata.local", schemes=QUEUE_SCHEMES
+        row, project_id=3, utterance_id="u0", proposed_text=proposed_text, annotator="a@voxdata.local", schemes=schemes, **more
     )
 
 
-@given(
-    intent=st.sampled_from(INTENT.label_names),
-    emotion=st.sampled_from(EMOTION.label_names),
-    text=st.text(min_size=1).filter(lambda t: t.strip() and t.strip() != "hello there"),
-)
-def test_decode_annotation_gives_back_what_was_encoded(intent: str, emotion: str, text: str) -> None:
-    labels = {"intent": (intent,), "emotion": (emotion,)}
-    found = decode(raw(encode_labels(labels, text=text)))
+def choices(name: str, *chosen: str) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "audio", "type": "choices", "value": {"choices": list(chosen)}}
+
+
+def rated(name: str, value: int) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "audio", "type": "rating", "value": {"rating": value}}
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[tuple[Scheme, ...], dict[str, tuple[str, ...]], dict[str, int], tuple[str, ...]]:
+    """Schemes of every kind, and what one person may say under them."""
+    schemes = draw(schemes_of_every_kind())
+    most = {"one": 1, "many": 4, "ranked": 2}
+    labels = {
+        s.name: s.arrange(draw(st.lists(st.sampled_from(s.label_names), min_size=1, max_size=most[s.choice], unique=True))) for s in schemes
+    }
+    scales = [f"{s.name}.{scale}" for s in schemes for scale in s.scales]
+    ratings = {name: draw(st.integers(1, 5)) for name in scales if draw(st.booleans())}
+    flags = draw(st.sets(st.sampled_from(FLAGS)))
+    return schemes, labels, ratings, tuple(flag for flag in FLAGS if flag in flags)
+
+
+@given(answer=answers(), text=st.text(min_size=1).filter(lambda t: t.strip() and t.strip() != "hello there"))
+def test_decode_annotation_gives_back_what_was_encoded(answer: Any, text: str) -> None:
+    schemes, labels, ratings, flags = answer
+    found = decode(raw(encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text=text)), schemes=schemes)
     assert dict(found.labels) == labels
+    assert dict(found.ratings) == ratings
+    assert found.flags == flags
     assert found.text == text.strip()
+
+
+@settings(max_examples=40, deadline=None)
+@given(answer=answers())
+def test_encode_labels_fits_the_labelling_screen(answer: Any) -> None:
+    label_interface: Any = pytest.importorskip("label_studio_sdk.label_interface")
+    schemes, labels, ratings, flags = answer
+    for language in ("en", "zh"):
+        screen = label_interface.LabelInterface(build_config(schemes, language=language))
+        result = encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text="x")
+        assert screen.validate_prediction({"model_version": "m", "score": 0.5, "result": result}, return_errors=True) == []
 
 
 def test_decode_annotation_keeps_who_when_and_how_long() -> None:
@@ -77,9 +115,40 @@ def test_decode_annotation_drops_labels_of_a_skip() -> None:
     assert (found.skipped, dict(found.labels), found.text) == (True, {}, None)
 
 
+def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
+    found = decode(raw(encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True))
+    assert (dict(found.ratings), found.flags) == ({}, ())
+
+
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
-    other = {"from_name": "rating", "to_name": "audio", "type": "rating", "value": {"rating": 3}}
-    assert dict(decode(raw([other, *encode_labels({"emotion": ("angry",)})])).labels) == {"emotion": ("angry",)}
+    assert dict(decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})])).labels) == {"emotion": ("angry",)}
+
+
+def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> None:
+    row = raw([choices("intent", "查询余额", "greet"), choices("emotion.second", "angry"), choices("emotion", "高兴")])
+    assert dict(decode(row).labels) == {"intent": ("greet", "查询余额"), "emotion": ("高兴", "angry")}
+
+
+def test_decode_annotation_takes_a_second_choice_that_repeats_the_first_for_none() -> None:
+    assert dict(decode(raw([choices("emotion", "angry"), choices("emotion.second", "angry")])).labels) == {"emotion": ("angry",)}
+
+
+def test_decode_annotation_passes_over_a_second_choice_of_a_scheme_that_is_not_ranked() -> None:
+    plain = (replace(EMOTION, choice="one"),)
+    row = raw([choices("emotion", "angry"), choices("emotion.second", "neutral")])
+    assert dict(decode(row, schemes=plain).labels) == {"emotion": ("angry",)}
+
+
+def test_decode_annotation_names_the_author_only_when_it_is_somebody_else() -> None:
+    assert decode(raw(), author="a@voxdata.local").author == ""
+    assert decode(raw(), author="admin@voxdata.local").author == "admin@voxdata.local"
+
+
+def test_decode_annotation_names_the_proposal_it_began_with() -> None:
+    versions = {5: "emotion:m@1"}
+    assert decode(raw(parent_prediction=5), model_versions=versions).proposal == "emotion:m@1"
+    assert decode(raw(parent_prediction=6), model_versions=versions).proposal == ""
+    assert decode(raw(parent_prediction=None), model_versions=versions).proposal == ""
 
 
 @pytest.mark.parametrize(
@@ -87,16 +156,30 @@ def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
     [
         raw(encode_labels({"emotion": ("bored",)})),
         raw([{"from_name": "emotion", "value": {"choices": []}}]),
-        raw([{"from_name": "emotion", "value": {"choices": ["angry", "neutral"]}}]),
+        raw([choices("emotion", "angry", "neutral")]),
+        raw([choices("emotion", "angry"), choices("emotion.second", "neutral", "高兴")]),
+        raw([choices("emotion.second", "angry")]),
         raw([{"from_name": "emotion", "value": {}}]),
+        raw([{"from_name": "emotion", "value": {"choices": "angry"}}]),
+        raw([rated("emotion.intensity", 0)]),
+        raw([rated("emotion.intensity", 6)]),
+        raw([choices("flags", "noisy", "boring")]),
         raw(updated_at="yesterday"),
         raw(lead_time="long"),
     ],
-    ids=["unknown label", "no choice", "two choices", "no value", "bad time", "bad lead time"],
-)
+    ids=[
+        "unknown label", "no choice", "two first choices", "two second choices", "second without first", "no value", "a string",
+        "rating too small", "rating too large", "unknown flag", "bad time", "bad lead time",
+    ],
+)  # fmt: skip
 def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, Any]) -> None:
     with pytest.raises(AnnotationError, match=r"annotation 7 of clip u0"):
         decode(row)
+
+
+def test_decode_annotation_refuses_two_labels_where_one_is_asked_for() -> None:
+    with pytest.raises(AnnotationError, match=r"at most 1 label.*angry, neutral"):
+        decode(raw([choices("emotion", "angry", "neutral")]), schemes=(replace(EMOTION, choice="one"),))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +221,68 @@ def test_encode_entry_scores_by_the_least_certain_proposal() -> None:
 
 def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:
     assert encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))["predictions"] == []
+
+
+def proposal_line(entry: QueueEntry, **more: Any) -> list[str]:
+    (prediction,) = encode_entry(entry, schemes=QUEUE_SCHEMES, **more)["predictions"]
+    return [line for result in prediction["result"] if result["from_name"] == "proposal" for line in result["value"]["text"]]
+
+
+def test_encode_entry_shows_the_proposal_and_how_sure_it_is() -> None:
+    entry = make_entry("u0", audio_file="clips/a.wav")
+    assert proposal_line(entry) == ["Model's guess: balance 70%, or greet 15%  ·  angry 70%, or neutral 15%"]
+    assert proposal_line(entry, language="zh") == ["模型猜测：查询余额 70%，或问候 15%  ·  愤怒 70%，或neutral 15%"]
+
+
+def test_encode_entry_leaves_the_transcript_to_the_clip() -> None:
+    encoded = encode_entry(make_entry("u0", audio_file="clips/a.wav", text="hello there"))
+    assert encoded["data"]["text"] == "hello there"
+    assert "transcript" not in [result["from_name"] for result in encoded["predictions"][0]["result"]]
+
+
+def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_keeps_its_place() -> None:
+    entry = make_entry("u0", audio_file="clips/a.wav")
+    seeing, blind = encode_entry(entry), encode_entry(replace(entry, blind=True))
+    assert blind["data"] == seeing["data"]
+    assert blind["predictions"] == [{**seeing["predictions"][0], "result": []}]
+
+
+def test_describe_proposal_keeps_silent_about_what_is_next_to_impossible() -> None:
+    sure = replace(make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001})
+    assert describe_proposal([sure]) == "Model's guess: angry 100%"
+
+
+RIVAL_ENTRY = QueueEntry(
+    utterance_id="u0",
+    audio_file="clips/a.wav",
+    text="hello",
+    note="",
+    predictions=(),
+    rivals=(
+        Rival(pseudonym="Listener A", labels={"emotion": ("angry", "neutral")}, ratings={"emotion.intensity": 4}, text="hello"),
+        Rival(pseudonym="Listener B", labels={"intent": ("greet", "查询余额"), "emotion": ("高兴",)}, text="hallo"),
+    ),
+)
+
+
+def test_encode_entry_gives_each_rival_a_prediction_under_a_pseudonym() -> None:
+    *tabs, both = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES)["predictions"]
+    assert [tab["model_version"] for tab in tabs] == ["Listener A", "Listener B"]
+    found = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
+    assert [(dict(f.labels), dict(f.ratings), f.text) for f in found] == [
+        (dict(r.labels), dict(r.ratings), r.text) for r in RIVAL_ENTRY.rivals
+    ]
+    assert both["model_version"] == RIVALS
+    assert dict(decode(raw(both["result"])).labels) == {}
+
+
+def test_encode_entry_lists_the_rivals_for_the_label_stream() -> None:
+    (line,) = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES, language="zh")["predictions"][-1]["result"]
+    assert line["value"]["text"] == ["Listener A: 愤怒, neutral · 强度 4 · “hello”", "Listener B: 问候, 查询余额 · 高兴 · “hallo”"]
+
+
+def test_describe_rival_names_a_scale_that_has_no_words_by_itself() -> None:
+    assert describe_rival(Rival(pseudonym="B", labels={}, ratings={"mood.warmth": 2})) == "B: warmth 2"
 
 
 def test_model_version_is_the_same_in_any_order_and_names_the_models() -> None:

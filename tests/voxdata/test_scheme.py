@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from voxdata.errors import SchemeError
@@ -14,6 +16,60 @@ def scheme(*names):
 def test_scheme_refuses_malformed_labels(names, says):
     with pytest.raises(SchemeError, match=says):
         scheme(*names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"choice": "two"}, "choice = 'two' is none of one, many, ranked"),
+        ({"scales": ("intensity", "intensity")}, "scale twice"),
+        ({"scales": ("Intensity",)}, "'Intensity'"),
+        ({"scales": ("second",)}, "'second'"),
+        ({"labels": (SchemeLabel(name="a", shown={"zh": "甲"}), SchemeLabel(name="b", shown={"zh": "甲"}))}, "both shown as '甲' in 'zh'"),
+        ({"labels": (SchemeLabel(name="a", shown={"zh": "b"}), SchemeLabel(name="b"))}, "both shown as 'b'"),
+        ({"labels": (SchemeLabel(name="a", shown={"zh": " "}), SchemeLabel(name="b"))}, "shown blank"),
+    ],
+)
+def test_scheme_refuses_what_people_could_not_answer(changes, says):
+    with pytest.raises(SchemeError, match=says):
+        replace(scheme("a", "b"), **changes)
+
+
+def test_scheme_groups_keep_labels_of_one_heading_together():
+    labels = tuple(SchemeLabel(name=name, group=group) for name, group in [("a", "账单"), ("b", ""), ("c", "账单"), ("d", "x")])
+    found = replace(scheme("a", "b"), labels=labels).groups
+    assert {group: [label.name for label in members] for group, members in found.items()} == {"账单": ["a", "c"], "": ["b"], "x": ["d"]}
+    assert list(found) == ["账单", "", "x"]
+
+
+def test_scheme_label_is_shown_in_the_language_asked_for():
+    label = SchemeLabel(name="refund", shown={"zh": "退款"})
+    assert (label.shown_name("zh"), label.shown_name("en")) == ("退款", "refund")
+
+
+@pytest.mark.parametrize(
+    ("choice", "chosen", "kept"),
+    [
+        ("one", ["b"], ("b",)),
+        ("many", ["c", "a", "c"], ("a", "c")),
+        ("ranked", ["c", "a"], ("c", "a")),
+        ("ranked", ["c", "c"], ("c",)),
+        ("many", [], ()),
+    ],
+)
+def test_scheme_arrange_keeps_what_the_choice_means(choice, chosen, kept):
+    assert replace(scheme("a", "b", "c"), choice=choice).arrange(chosen) == kept
+
+
+@pytest.mark.parametrize(("choice", "chosen"), [("one", ["a", "b"]), ("ranked", ["a", "b", "c"])])
+def test_scheme_arrange_refuses_more_labels_than_asked_for(choice, chosen):
+    with pytest.raises(SchemeError, match="at most"):
+        replace(scheme("a", "b", "c"), choice=choice).arrange(chosen)
+
+
+def test_scheme_arrange_refuses_a_label_of_another_scheme():
+    with pytest.raises(SchemeError, match="'x'"):
+        replace(scheme("a", "b"), choice="many").arrange(["a", "x"])
 
 
 def test_scheme_require_lists_the_labels_there_are():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,19 +21,22 @@ QUEUE_SCHEMES = (
         name="intent",
         version=1,
         title='What do they want? <"intent"> & 意图',
+        choice="many",
         labels=(
-            SchemeLabel(name="greet", description="says hello"),
-            SchemeLabel(name='refund "now" <&>', description='wants > 1 € back, "today" & <fast>'),
-            SchemeLabel(name="查询余额", description="想知道账户余额"),
+            SchemeLabel(name="greet", description="says hello", shown={"zh": "问候"}),
+            SchemeLabel(name='refund "now" <&>', description='wants > 1 € back, "today" & <fast>', group="Money & more <钱>"),
+            SchemeLabel(name="查询余额", description="想知道账户余额", group="Money & more <钱>", shown={"en": "balance"}),
         ),
     ),
     Scheme(
         name="emotion",
         version=1,
-        labels=(SchemeLabel(name="neutral"), SchemeLabel(name="angry"), SchemeLabel(name="高兴")),
+        choice="ranked",
+        scales=("intensity",),
+        labels=(SchemeLabel(name="neutral"), SchemeLabel(name="angry", shown={"zh": "愤怒"}), SchemeLabel(name="高兴")),
     ),
 )
-"""Schemes whose titles and labels hold quotes, angle brackets, ampersands and Chinese."""
+"""Schemes of several choices and of ranked ones, whose titles, groups and labels hold quotes, angle brackets, ampersands and Chinese."""
 
 
 class People(Protocol):
@@ -74,7 +77,9 @@ class FakeQueue:
         self._ticks = 0
         self._numbers = 0
 
-    def push(self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None) -> PushResult:
+    def push(
+        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+    ) -> PushResult:
         """See `AnnotationQueue.push`."""
         for entry in entries:
             self._validate(entry)
@@ -96,11 +101,17 @@ class FakeQueue:
                 self.model_keys.setdefault(key, set()).add(keys)
             self.model_keys.setdefault(key, set())
             self.entries.setdefault(key, entry)
-        return PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added), replaced=tuple(replaced))
+        result = PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added), replaced=tuple(replaced))
+        if done is not None:
+            done(result)
+        return result
 
-    def pull(self, *, since: datetime | None) -> PullResult:
+    def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
         """See `AnnotationQueue.pull`."""
-        return self._read({key for key in self.entries if since is None or self._changed.get(key, since) >= since})
+        recent = [key for key in self.entries if since is None or (key in self._changed and self._changed[key] >= since)]
+        marks = {key: str(self._changed.get(key, "")) for key in recent}
+        changed = {key: mark for key, mark in marks.items() if (seen or {}).get(key) != mark}
+        return replace(self._read(set(changed)), marks=changed)
 
     def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
         """See `AnnotationQueue.pull_clips`."""
@@ -270,6 +281,12 @@ class QueueContract:
             queue.push([make_entry("u0", audio_file="clips/absent.wav")])
         assert queue.counts().clips == 0  # noqa: S101
 
+    def test_push_tells_what_is_there_as_it_goes(self, queue: AnnotationQueue, audio_file: str) -> None:
+        """Whoever notes what is done needs not wait for the end."""
+        parts: list[PushResult] = []
+        whole = queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)], done=parts.append)
+        assert [key for part in parts for key in part.pushed] == list(whole.pushed) == ["u0", "u1", "u2"]  # noqa: S101
+
     def test_pull_gives_nothing_when_nobody_answered(self, queue: AnnotationQueue, audio_file: str) -> None:
         """Clips and proposals are not annotations."""
         queue.push([make_entry("u0", audio_file=audio_file)])
@@ -341,6 +358,22 @@ class QueueContract:
         found = queue.pull(since=made_at)
         assert found.annotations == ()  # noqa: S101
         assert "u0" in found.clips  # noqa: S101
+
+    def test_pull_leaves_out_clips_that_have_not_changed_since_they_were_seen(
+        self, queue: AnnotationQueue, people: People, audio_file: str
+    ) -> None:
+        """A mark saves reading a clip again, and no change escapes it."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(2)])
+        numbers = [people.answer(f"u{i}", {"intent": ("greet",)}, annotator="person-1@voxdata.local") for i in range(2)]
+        first = queue.pull(since=None)
+        assert set(first.marks) == {"u0", "u1"}  # noqa: S101
+        assert queue.pull(since=None, seen=first.marks).annotations == ()  # noqa: S101
+        people.change(numbers[1], {"intent": ("greet",), "emotion": ("neutral",)})
+        second = queue.pull(since=None, seen=first.marks)
+        assert [a.annotation_id for a in second.annotations] == [numbers[1]]  # noqa: S101
+        people.remove(numbers[0])
+        third = queue.pull(since=None, seen={**first.marks, **second.marks})
+        assert (third.annotations, set(third.clips)) == ((), {"u0"})  # noqa: S101
 
     def test_pull_clips_gives_what_stands_on_these_clips(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Other clips are left out, and so are keys that the queue does not have."""

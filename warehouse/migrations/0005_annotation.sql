@@ -22,6 +22,11 @@ create table annotation_project(
   project_id bigint not null, purpose varchar not null, title varchar not null,
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
 
+-- The state in which a clip of a project was last read; the newest row of a clip counts.
+create table clip_mark(
+  project_id bigint not null, utterance_id varchar not null, mark varchar not null,
+  created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
+
 -- An annotation that was written again into another project, since its own was lost.
 create table annotation_move(
   project_id bigint not null, annotation_id bigint not null, to_project_id bigint not null, to_annotation_id bigint not null,

@@ -1,0 +1,260 @@
+"""The sync with a real Label Studio: push beside the raw import of the same payload, kills, pull, and the proof.
+
+    python -m benchmarks.annotation_sync [--clips 2000] [--kills 10] [--pull-clips 5000]
+
+Starts a server of its own in a temporary folder. Nothing is simulated but the people: answers are written through the server's API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+import numpy as np
+
+from annotation.encode import encode_labels
+from annotation.label_studio import IMPORT_CHUNK, LabelStudioQueue
+from flows.label_studio import label_studio_access, label_studio_spec
+from flows.models import build_labelers
+from flows.pull import OVERLAP, pull_changes
+from flows.push import push_pending
+from flows.reconcile import verify_annotations
+from flows.settings import FILE_NAME
+from flows.supervisor import ensure_running, stop_all
+from flows.wiring import build_queue
+from flows.workspace import Workspace, open_workspace
+from voxdata.canonical import write_canonical
+from voxdata.label import Prediction
+from voxdata.testing import make_recording, make_utterance
+from warehouse.annotations import current_annotations
+from warehouse.labels import add_predictions
+from warehouse.recordings import add_recording, add_source
+from warehouse.stages import record_stage
+from warehouse.utterances import store_utterances
+
+SETTINGS = """
+[project]
+name = "{name}"
+[diarizer]
+backend = "voxdata.testing.backends:FakeDiarizer"
+[transcriber]
+backend = "voxdata.testing.backends:FakeTranscriber"
+[privacy]
+mask = false
+scanner = ""
+[quality]
+mos = ""
+[services]
+label_studio_port = 8197
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "voxdata.testing.backends:FakeLabeler"
+labels = [{{ name = "ask" }}, {{ name = "tell" }}, {{ name = "complain" }}]
+[[schemes]]
+name = "emotion"
+version = 1
+cold_start = "voxdata.testing.backends:FakeLabeler"
+labels = [{{ name = "neutral" }}, {{ name = "angry" }}, {{ name = "happy" }}]
+[training]
+schemes = []
+"""
+CLIP_MS = 500
+PER_RECORDING = 1_000
+
+
+def quiet(_line: str) -> None:
+    """Say nothing."""
+
+
+def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
+    """A workspace with recordings of noise, cut into clips that each have two proposals."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / FILE_NAME).write_text(SETTINGS.format(name=name))
+    workspace = open_workspace(root)
+    models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
+    noise = np.random.default_rng(0).normal(scale=0.05, size=(PER_RECORDING * CLIP_MS * 16, 1)).astype(np.float32)
+    for number in range(-(-clips // PER_RECORDING)):
+        recording = make_recording(number, num_samples=len(noise))
+        count = min(PER_RECORDING, clips - number * PER_RECORDING)
+        utterances = [
+            make_utterance(i * CLIP_MS, (i + 1) * CLIP_MS, text=f"clip {i} of {number}", recording_id=recording.recording_id)
+            for i in range(count)
+        ]
+        write_canonical(workspace.audio_dir / f"{number}.flac", noise)
+        with workspace.warehouse() as con:
+            add_recording(con, recording, audio_file=f"{number}.flac", run_id="b")
+            add_source(con, uri=f"{number}.wav", size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="b")
+            store_utterances(con, utterances, key="c", run_id="b")
+            record_stage(
+                con, recording_id=recording.recording_id, stage="cut", key="c", model_key=None, num_rows=count, audio_ms=1,
+                seconds=0.0, run_id="b",
+            )  # fmt: skip
+            predictions = [
+                Prediction(utterance_id=u.utterance_id, scheme=scheme, distribution=shares, model=models[scheme])
+                for u in utterances
+                for scheme, shares in (
+                    ("intent", {"ask": 0.6, "tell": 0.3, "complain": 0.1}),
+                    ("emotion", {"neutral": 0.7, "angry": 0.2, "happy": 0.1}),
+                )
+            ]
+            add_predictions(con, predictions, scheme_versions=workspace.scheme_versions, run_id="b")
+    return workspace
+
+
+@contextmanager
+def running_server(workspace: Workspace) -> Iterator[None]:
+    """Label Studio for the workspace, stopped at the end."""
+    ensure_running(workspace.state_dir, label_studio_spec(workspace, say=print), say=quiet)
+    try:
+        yield
+    finally:
+        stop_all(workspace.state_dir, say=quiet, grace_s=5)
+
+
+def rename(workspace: Workspace, name: str) -> Workspace:
+    """The same clips for a Label Studio project of another name: an empty one."""
+    (workspace.root / FILE_NAME).write_text(SETTINGS.format(name=name))
+    return open_workspace(workspace.root)
+
+
+def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title: str) -> float:
+    """Seconds to import tasks by bare requests into a project of their own."""
+    url, token = label_studio_access(workspace)
+    queue = LabelStudioQueue(url=url, token=token, project_title=title, schemes=workspace.schemes, media_dir=workspace.media_dir)
+    address = f"{url}/api/projects/{queue.project_id}/import"
+    with httpx.Client(headers={"Authorization": f"Token {token}"}, timeout=600, trust_env=False) as session:
+        began = time.perf_counter()
+        for start in range(0, len(payload), IMPORT_CHUNK):
+            session.post(address, json=payload[start : start + IMPORT_CHUNK]).raise_for_status()
+        return time.perf_counter() - began
+
+
+def measure_push(workspace: Workspace, *, repeats: int) -> dict[str, object]:
+    """`voxdata push` and the raw import of what it sends, in turns."""
+    began = time.perf_counter()
+    summary = push_pending(workspace, say=quiet)
+    first_s = time.perf_counter() - began
+    payload = _payload(workspace)
+    raw, pushed = [], []
+    for number in range(repeats):
+        raw.append(import_raw(workspace, payload, title=f"raw {number}"))
+        workspace = rename(workspace, f"again-{number}")
+        build_queue(workspace).project_id  # noqa: B018 - made beforehand, as the raw import's is
+        began = time.perf_counter()
+        push_pending(workspace, say=quiet)
+        pushed.append(time.perf_counter() - began)
+    clips = summary.pushed
+    return {
+        "clips": clips, "raw import, s": raw, "push, s": pushed, "raw, clips/s": clips / median(raw), "push, clips/s": clips / median(pushed),
+        "push / raw rate": median(raw) / median(pushed), "first push, cutting the clips' audio, s": first_s,
+    }  # fmt: skip
+
+
+def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) -> dict[str, object]:
+    """Kill `voxdata push` at random points, run it once more, and count copies on the server."""
+    rng = random.Random(seed)
+    workspace = rename(workspace, "killed")
+    command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "push"]
+    killed, kept = 0, []
+    for _ in range(kills * 10):
+        if killed == kills:
+            break
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            process.wait(timeout=rng.uniform(2.5, 8.0))
+            workspace = rename(workspace, f"killed-{killed}-{len(kept)}")  # it came through: begin again with an empty project
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+            kept.append(build_queue(workspace).counts().clips)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    copies = build_queue(workspace).list_copies()
+    return {
+        "kills": killed, "clips there after each kill": kept, "exit code of the last run": done.returncode,
+        "doubled": sum(len(several) > 1 for several in copies.values()), "missing": clips - len(copies),
+    }  # fmt: skip
+
+
+def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
+    """Pull three changes among many annotated clips, and prove that both sides are equal."""
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    everything = {"selectedItems": {"all": True, "excluded": []}, "project": queue.project_id}
+    queue.server.request(
+        "POST", "/api/dm/actions", params={"project": queue.project_id, "id": "predictions_to_annotations"}, json=everything
+    )
+    began = time.perf_counter()
+    whole = pull_changes(workspace, say=quiet)
+    whole_s = time.perf_counter() - began
+    print(f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor has left them behind", flush=True)
+    time.sleep(OVERLAP.total_seconds() + 1)
+    with workspace.warehouse(read_only=True) as con:
+        numbers = [a.annotation_id for a in current_annotations(con)[:3]]
+    for number in numbers:
+        answer = {"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})}
+        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+    began = time.perf_counter()
+    three = pull_changes(workspace, say=quiet)
+    three_s = time.perf_counter() - began
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "pull"], capture_output=True, check=True)
+    command_s = time.perf_counter() - began
+    began = time.perf_counter()
+    proof = verify_annotations(workspace, say=quiet)
+    return {
+        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes, s": three_s,
+        "new revisions": three.new_revisions, "`voxdata pull` with its start, s": command_s, "verify, s": time.perf_counter() - began,
+        "clips compared": proof.clips, "annotations compared": proof.annotations, "unexplained": proof.unexplained,
+    }  # fmt: skip
+
+
+def _payload(workspace: Workspace) -> list[dict[str, Any]]:
+    """What the server was sent, as it was sent."""
+    queue = build_queue(workspace)
+    keep = ("model_version", "score", "result")
+    return [
+        {"data": task["data"], "predictions": [{name: p[name] for name in keep} for p in task["predictions"]]}
+        for task in queue.server.list_tasks(queue.project_id)
+    ]
+
+
+def main() -> int:
+    """Measure and print; exit code 1 when something was lost, doubled or not explained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=2_000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--pull-clips", type=int, default=5_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small = make_workspace(Path(folder) / "small", clips=chosen.clips, name="first")
+        large = make_workspace(Path(folder) / "large", clips=chosen.pull_clips, name="large")
+        with running_server(small):
+            push = measure_push(small, repeats=chosen.repeats)
+            print(json.dumps(push, indent=2), flush=True)
+            kills = measure_kills(small, clips=chosen.clips, kills=chosen.kills, seed=chosen.seed)
+            print(json.dumps(kills, indent=2), flush=True)
+        with running_server(large):
+            pull = measure_pull(large, clips=chosen.pull_clips)
+            print(json.dumps(pull, indent=2), flush=True)
+    return 1 if kills["doubled"] or kills["missing"] or pull["unexplained"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
