@@ -20,7 +20,8 @@ TRANSCRIPT = "transcript"
 PROPOSAL = "proposal"
 """The line that says what a model proposes and how sure it is. It is part of the prediction, so a newer prediction brings its own."""
 REMARKS = "flags"
-RESERVED = (AUDIO, TRANSCRIPT, PROPOSAL, REMARKS, f"enter_{TRANSCRIPT}", "note", "vox_id", "text")
+UNSEEN = "unseen"
+RESERVED = (AUDIO, TRANSCRIPT, PROPOSAL, REMARKS, UNSEEN, f"enter_{TRANSCRIPT}", "note", "vox_id", "text")
 
 _STYLE = """
   .lsf-sidepanels:has(.vox) { padding-left: 0 !important; padding-right: 0 !important }
@@ -115,11 +116,13 @@ def _transcript(words: Wording, key: str) -> list[str]:
     """The text area holds the clip's own text, not a prediction's: so it is open for typing at once, also on a blind clip.
 
     Label Studio has no hotkey that enters a text area, and Tab needs dozens of presses to come there. A filter has one: ours
-    filters nothing, is unseen until it has the keyboard, and stands one Tab before the text area.
+    filters nothing, is unseen until it has the keyboard, and stands one Tab before the text area. Enter in a filter chooses the
+    first label of what it filters, so that is a label which nobody sees and no annotation keeps.
     """
     return [
         f'<View className="vox-row vox-text">{_header(f"{words.transcript} [{key}]")}<View>',
-        f'<Filter name="enter_{TRANSCRIPT}" toName="{REMARKS}" hotkey="{key}" minlength="9999" placeholder={quoteattr(words.enter_text)}/>',
+        f'<View style="display: none"><Choices name="{UNSEEN}" toName="{AUDIO}"><Choice value="{UNSEEN}" hotkey="f19"/></Choices></View>',
+        f'<Filter name="enter_{TRANSCRIPT}" toName="{UNSEEN}" hotkey="{key}" minlength="9999" placeholder={quoteattr(words.enter_text)}/>',
         f'<TextArea name="{TRANSCRIPT}" toName="{AUDIO}" value="$text" rows="2" maxSubmissions="1" editable="true" '
         'showSubmitButton="false"/>',
         "</View></View>",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from annotation.config import build_config, build_instructions
 from annotation.decode import decode_annotation
-from annotation.encode import KEY, encode_entry, encode_predictions, model_version
+from annotation.encode import KEY, RIVALS, encode_entry, encode_predictions, model_version
 from annotation.server_api import LabelStudioServer
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
@@ -93,7 +93,7 @@ class LabelStudioQueue:
         votes_wanted: int = 1,
     ) -> None:
         self.server = LabelStudioServer(url=url, token=token)
-        self._title = project_title
+        self.title = project_title
         self._schemes = tuple(schemes)
         self._language = language
         self._config = build_config(schemes, language=language)
@@ -108,17 +108,7 @@ class LabelStudioQueue:
         """Of the server."""
         return self.server.url
 
-    def find_project(self) -> int | None:
-        """The server's id of the project when there is one.
-
-        Raises:
-            TransientError: The server could not be reached.
-        """
-        with self.server.errors("look for the project"):
-            found = [p for p in self._projects() if p["title"] == self._title]
-        return min((int(p["id"]) for p in found), default=None)
-
-    @cached_property
+    @property
     def project_id(self) -> int:
         """The server's id of the project, found by its title or made.
 
@@ -126,8 +116,17 @@ class LabelStudioQueue:
             AnnotationError: The server refused the labelling screen, for instance because a control in use was renamed.
             TransientError: The server could not be reached.
         """
+        return int(self._project["id"])
+
+    @property
+    def made_at(self) -> str:
+        """When the server made the project; tells it from one with the same id on a server that was set up anew. Raises as `project_id`."""
+        return str(self._project["created_at"])
+
+    @cached_property
+    def _project(self) -> dict[str, Any]:
         wanted = {
-            "title": self._title,
+            "title": self.title,
             "label_config": self._config,
             "expert_instruction": self._instructions,
             "show_instruction": True,
@@ -136,21 +135,20 @@ class LabelStudioQueue:
             "sampling": "Uncertainty sampling",
         }
         with self.server.errors("find or make the project"):
-            found = [p for p in self._projects() if p["title"] == self._title]
+            found = [p for p in self._projects() if p["title"] == self.title]
             if found:
                 project = min(found, key=lambda p: int(p["id"]))
                 if any(project.get(name) != value for name, value in wanted.items()):
                     self.server.request("PATCH", f"/api/projects/{project['id']}/", json=wanted)
-                project_id = int(project["id"])
-                self._newest_shown = str(project.get("model_version") or "")
-                # A change of it would overwrite the number that single clips were given.
-                self._usual_votes = int(project["maximum_annotations"])
             else:
                 with self.server.sdk_errors("make the project"):
                     made = self.server.sdk.projects.create(**wanted, maximum_annotations=self._votes_wanted, request_options=NO_RETRY)
-                project_id = int(made.id)
-            self._attach_storage(project_id)
-        return project_id
+                project = self.server.request("GET", f"/api/projects/{made.id}/").json()
+            self._newest_shown = str(project.get("model_version") or "")
+            # A change of it would overwrite the number that single clips were given.
+            self._usual_votes = int(project["maximum_annotations"])
+            self._attach_storage(int(project["id"]))
+        return project
 
     def _projects(self) -> Iterator[dict[str, Any]]:
         page: str | None = "/api/projects/?page_size=100"
@@ -206,7 +204,7 @@ class LabelStudioQueue:
         stale = {
             clip.number: wanted[key]
             for key, clip in before.items()
-            if wanted[key].predictions and model_version(wanted[key].predictions) not in clip.model_versions
+            if wanted[key].predictions and _version(wanted[key]) not in clip.model_versions
         }
         self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
         self._spread({number: wanted[key].votes_wanted for number, key in zip(numbers, missing, strict=True)})
@@ -279,7 +277,7 @@ class LabelStudioQueue:
             raise AnnotationError(f"Label Studio kept {created} of {len(rows)} proposals; push again")
 
     def _show_newest(self, entries: Sequence[QueueEntry]) -> None:
-        newest = next((model_version(entry.predictions) for entry in reversed(entries) if entry.predictions), None)
+        newest = next((_version(entry) for entry in reversed(entries) if _version(entry)), None)
         if newest is not None and self._newest_shown == "":
             self._newest_shown = newest  # the server shows what the first import into an empty project brings
         elif newest is not None and newest != self._newest_shown:
@@ -298,13 +296,14 @@ class LabelStudioQueue:
         }
         marks: dict[str, str] = {}
         with self.server.errors("look for changes"):
+            read_at = self.server.now()
             listed = self.server.list_tasks(
                 self.project_id, filters=[item], fields="task_only", include="data,updated_at", ordering="tasks:updated_at", page_size=5_000
             )
             for clip in listed:
                 marks[str(clip["data"].get(KEY, ""))] = str(clip["updated_at"])
         changed = [key for key, mark in marks.items() if (seen or {}).get(key) != mark]
-        return replace(self.pull_clips(changed), marks={key: marks[key] for key in changed})
+        return replace(self.pull_clips(changed), marks={key: marks[key] for key in changed}, read_at=read_at)
 
     def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
         """See `AnnotationQueue.pull_clips`."""
@@ -334,7 +333,8 @@ class LabelStudioQueue:
             annotator=_name(row["completed_by"], emails),
             author=_name(row["updated_by"], emails) if row["updated_by"] else "",
             schemes=self._schemes,
-            model_versions={int(p["id"]): str(p["model_version"]) for p in clip["predictions"]},
+            # The prediction of a blind clip proposes nothing: it only keeps the clip in the order of work.
+            model_versions={int(p["id"]): str(p["model_version"]) for p in clip["predictions"] if p["result"]},
         )
         return replace(decoded, scheme_versions={scheme.name: scheme.version for scheme in self._schemes})
 
@@ -401,6 +401,13 @@ def _server_clip(row: Mapping[str, Any], emails: Mapping[int, str]) -> ServerCli
         annotations=tuple(sorted(int(a["id"]) for a in row["annotations"])),
         annotators=frozenset(_name(a.get("completed_by"), emails) for a in row["annotations"]),
     )
+
+
+def _version(entry: QueueEntry) -> str:
+    """The model version that the label stream shows of a clip."""
+    if entry.rivals:
+        return RIVALS
+    return model_version(entry.predictions) if entry.predictions else ""
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[str, str]:

@@ -57,7 +57,8 @@ def labels_saved(history: Sequence[ArmScore], *, num_draws: int = 2000, seed: in
     The curves are averaged over units and made monotone, so that one lucky round does not count as having arrived.
 
     Args:
-        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may differ in theirs.
+        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may differ in theirs. Several scores of a
+            unit at one number are averaged: score several random subsets of a small control arm, or the luck of one draw decides.
         num_draws: Bootstrap resamples of the units, the same for both arms.
 
     Raises:

@@ -9,6 +9,8 @@ import json
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +54,10 @@ class LabelStudioServer:
         answer = self._session.request(method, path, **options)
         answer.raise_for_status()
         return answer
+
+    def now(self) -> datetime:
+        """The server's clock, UTC, to the second below."""
+        return parsedate_to_datetime(self.request("GET", "/health").headers["date"])
 
     def emails(self) -> dict[int, str]:
         """The server's id of each account -> its login name."""

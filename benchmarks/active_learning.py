@@ -248,7 +248,9 @@ def main() -> int:
         if best != "margin":
             alone = labels_saved([*scores[best], *(replace(row, arm="random") for row in scores["margin"])])
             low, high = alone.interval or (float("nan"), float("nan"))
-            print(f"  {best} against margin alone: {alone.share:.1%} fewer labels [{low:.1%}, {high:.1%}] for UAR {alone.score:.3f}")
+            print(
+                f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: {alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
+            )
         figures[corpus.name.upper()] = scores
         low, _ = saved[best].interval or (float("nan"), float("nan"))
         beaten.append(low > 0 and saved[best].share >= saved["margin"].share)

@@ -19,11 +19,11 @@ from voxdata.agreement import collect_votes, krippendorff_alpha
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PullResult
-from warehouse.annotations import add_annotations, current_annotations, newest_annotation_at, read_marks, record_marks
+from warehouse.annotations import add_annotations, current_annotations, last_read_at, read_marks, record_read
 from warehouse.ledger import record_drop
 
-OVERLAP = timedelta(minutes=2)
-"""The cursor stays this far behind, since the server's rows may appear out of order."""
+OVERLAP = timedelta(seconds=30)
+"""The cursor stays this far behind, since a change is dated when it is made and seen when its transaction ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,9 @@ def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: i
     only when it differs, all ids are.
     """
     with workspace.warehouse() as con:
-        newest = newest_annotation_at(con, project_id=project_id)
+        cursor = last_read_at(con, project_id=project_id)
         standing, seen = standing_annotations(con, project_id), read_marks(con, project_id=project_id)
-    pulled = queue.pull(since=None if newest is None else newest - OVERLAP, seen=seen)
+    pulled = queue.pull(since=None if cursor is None else cursor - OVERLAP, seen=seen)
     counts = _store(workspace, project_id, pulled, find_vanished(standing.values(), pulled))
     with workspace.warehouse() as con:
         standing, ours = standing_annotations(con, project_id), known_keys(con)
@@ -72,8 +72,10 @@ def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: i
 def _store(workspace: Workspace, project_id: int, pulled: PullResult, vanished: Iterable[Annotation]) -> dict[str, int]:
     gone = list(vanished)
     with workspace.warehouse() as con:
-        new = add_annotations(con, [*pulled.annotations, *gone], run_id=workspace.run_id)
-        record_marks(con, pulled.marks, project_id=project_id, run_id=workspace.run_id)
+        found = [replace(a, project_id=project_id) for a in pulled.annotations]
+        new = add_annotations(con, [*found, *gone], run_id=workspace.run_id)
+        if pulled.read_at is not None:
+            record_read(con, project_id=project_id, read_at=pulled.read_at, marks=pulled.marks, run_id=workspace.run_id)
         for refusal in pulled.refused:
             record_drop(
                 con, stage="pull", subject=refusal.utterance_id, reason=DropReason.BAD_ANNOTATION, detail=refusal.why,
@@ -84,7 +86,7 @@ def _store(workspace: Workspace, project_id: int, pulled: PullResult, vanished: 
 
 def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     """Pull once from every project, and say how far the annotators agree."""
-    parts = [call(pull_annotations, workspace, queue, queue.project_id) for queue in build_queues(workspace)]
+    parts = [call(pull_annotations, workspace, queue, project_id) for queue, project_id in build_queues(workspace)]
     counts = {name: sum(part[name] for part in parts) for name in parts[0]}
     with workspace.warehouse() as con:
         current = [a for a in current_annotations(con) if not a.deleted]

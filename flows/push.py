@@ -17,7 +17,7 @@ from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
-from flows.wiring import build_queue
+from flows.wiring import build_queue, note_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import read_clip, write_clip_wav
 from voxdata.errors import DropReason
@@ -30,7 +30,7 @@ from voxdata.utterance import Utterance
 from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
-from warehouse.pushes import PushedClip, list_pushed, record_project, record_pushes
+from warehouse.pushes import PushedClip, list_pushed, record_pushes
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
@@ -128,11 +128,10 @@ def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
 
 def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
     queue = build_queue(workspace)
-    project_id = queue.project_id
+    project_id = note_queue(workspace, queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     recorded = mend_clips(workspace, queue, project_id, say=say)
     with workspace.warehouse() as con:
-        record_project(con, project_id=project_id, purpose="label", title=workspace.settings.project.name, run_id=workspace.run_id)
         recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
         utterances = list_utterances(con)
         proposals = {name: list_predictions(con, scheme=name, model_key=model.key) for name, model in models.items()}

@@ -74,15 +74,15 @@ def mend_clips(workspace: Workspace, queue: AnnotationQueue, project_id: int, *,
 def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
     """Read everything that Label Studio has, and compare it with the warehouse clip by clip and field by field."""
     clips, annotations, differences = 0, 0, list[Difference]()
-    for queue in build_queues(workspace):
-        say(f"verify: reading project {queue.project_id}")
+    for queue, project_id in build_queues(workspace):
+        say(f"verify: reading {queue.title!r} in Label Studio")
         copies = queue.list_copies()
         pulled = queue.pull(since=None)
         with workspace.warehouse() as con:
-            standing = standing_annotations(con, queue.project_id)
+            standing = standing_annotations(con, project_id)
             keys = compare_keys(
                 copies,
-                recorded=recorded_keys(con, queue.project_id),
+                recorded=recorded_keys(con, project_id),
                 ours=known_keys(con),
                 standing={number: a.utterance_id for number, a in standing.items()},
             )

@@ -7,7 +7,7 @@ from typing import Literal
 from annotation.label_studio import LabelStudioQueue
 from flows.services import label_studio_access
 from flows.workspace import Workspace
-from warehouse.pushes import list_projects
+from warehouse.pushes import list_projects, note_project
 
 Purpose = Literal["label", "adjudicate"]
 
@@ -27,8 +27,18 @@ def build_queue(workspace: Workspace, purpose: Purpose = "label") -> LabelStudio
     )
 
 
-def build_queues(workspace: Workspace) -> list[LabelStudioQueue]:
-    """The project in which people label, and the one for adjudication when it was ever used."""
+def note_queue(workspace: Workspace, queue: LabelStudioQueue, purpose: Purpose = "label") -> int:
+    """Our number of a queue's project; it differs from the server's when the server was set up anew."""
     with workspace.warehouse() as con:
-        used = set(list_projects(con).values())
-    return [build_queue(workspace, purpose) for purpose in ("label", "adjudicate") if purpose == "label" or purpose in used]
+        return note_project(
+            con, server_id=queue.project_id, made_at=queue.made_at, purpose=purpose, title=queue.title, run_id=workspace.run_id
+        )
+
+
+def build_queues(workspace: Workspace) -> list[tuple[LabelStudioQueue, int]]:
+    """(queue, our number of its project): the project in which people label, and the one for adjudication when it was ever used."""
+    with workspace.warehouse() as con:
+        used = {project.purpose for project in list_projects(con)}
+    purposes: tuple[Purpose, ...] = ("label", "adjudicate")
+    queues = [(build_queue(workspace, purpose), purpose) for purpose in purposes if purpose == "label" or purpose in used]
+    return [(queue, note_queue(workspace, queue, purpose)) for queue, purpose in queues]

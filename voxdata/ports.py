@@ -289,12 +289,14 @@ class PullResult:
         clips: Clips looked at: whatever is known of them beyond `annotations` and `refused` has vanished.
         refused: One bad annotation does not stop the others.
         marks: Clip -> mark of its state; the next pull need not read a clip that still has it.
+        read_at: When the queue was read for changes, by its own clock: the cursor of the next pull. None when only some clips were read.
     """
 
     annotations: tuple[Annotation, ...]
     clips: frozenset[str]
     refused: tuple[Refusal, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
+    read_at: datetime | None = None
 
 
 class AnnotationQueue(Protocol):

@@ -71,18 +71,20 @@ def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotatio
     return [_annotation(row) for row in rows]
 
 
-def newest_annotation_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
-    """The newest time of change seen on the server, UTC; None when nothing was pulled yet. Deletions carry none, so they do not count."""
-    rows = read_rows(con, "select max(updated_at) as newest from annotation where project_id = ? and not deleted", [project_id])
+def last_read_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
+    """When a project was last read for changes, by the server's clock, UTC; None when it never was."""
+    rows = read_rows(con, "select max(read_at) as newest from queue_read where project_id = ?", [project_id])
     return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
 
 
-def record_marks(con: DuckDBPyConnection, marks: Mapping[str, str], *, project_id: int, run_id: str) -> None:
-    """Note the state in which clips were read."""
+def record_read(con: DuckDBPyConnection, *, project_id: int, read_at: datetime, marks: Mapping[str, str], run_id: str) -> None:
+    """Note when a project was read for changes, and the state in which its changed clips were read."""
     rows: list[dict[str, object]] = [
         {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id} for key, mark in marks.items()
     ]
-    insert_rows(con, "clip_mark", rows)
+    with transaction(con):
+        insert_rows(con, "clip_mark", rows)
+        insert_rows(con, "queue_read", [{"project_id": project_id, "read_at": utc_naive(read_at), "run_id": run_id}])
 
 
 def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:

@@ -80,15 +80,49 @@ def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, Pushed
     return {row["utterance_id"]: PushedClip(**{**row, "hidden": tuple(map(tuple, json.loads(row["hidden"])))}) for row in rows}
 
 
-def record_project(con: DuckDBPyConnection, *, project_id: int, purpose: str, title: str, run_id: str) -> None:
-    """Note what a Label Studio project is for: "label" or "adjudicate"."""
-    row: dict[str, object] = {"project_id": project_id, "purpose": purpose, "title": title, "run_id": run_id}
-    insert_new(con, "annotation_project", [row], key=("project_id", "purpose", "title"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationProject:
+    """A Label Studio project.
+
+    Attributes:
+        project_id: Our number of it.
+        server_id: The server's.
+        made_at: When the server made it.
+        purpose: "label" or "adjudicate".
+        current: The newest of its purpose; what older ones held is lost, or was written again into this one.
+    """
+
+    project_id: int
+    server_id: int
+    made_at: str
+    purpose: str
+    title: str
+    current: bool
 
 
-def list_projects(con: DuckDBPyConnection) -> dict[int, str]:
-    """Project id -> what it is for."""
-    rows = read_rows(
-        con, "select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id order by project_id"
+def note_project(con: DuckDBPyConnection, *, server_id: int, made_at: str, purpose: str, title: str, run_id: str) -> int:
+    """Our number of a project; one that was not seen before is noted.
+
+    The server's own number when it is free. A server that was set up anew counts from 1 again, and its projects are not the old ones.
+    """
+    known = list_projects(con)
+    for project in known:
+        if (project.server_id, project.made_at) == (server_id, made_at):
+            return project.project_id
+    taken = {project.project_id for project in known}
+    project_id = server_id if server_id not in taken else max(taken) + 1_000_000
+    row: dict[str, object] = {
+        "project_id": project_id, "server_id": server_id, "made_at": made_at, "purpose": purpose, "title": title, "run_id": run_id,
+    }  # fmt: skip
+    insert_rows(con, "annotation_project", [row])
+    return project_id
+
+
+def list_projects(con: DuckDBPyConnection) -> list[AnnotationProject]:
+    """Every project there ever was, oldest first."""
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        "select project_id, server_id, made_at, purpose, title, seq = max(seq) over (partition by purpose) as current"
+        " from annotation_project order by seq",
     )
-    return {int(str(row["project_id"])): str(row["purpose"]) for row in rows}
+    return [AnnotationProject(**row) for row in rows]

@@ -113,7 +113,7 @@ def test_build_config_points_every_control_at_the_player() -> None:
     (player,) = root.iter("Audio")
     assert player.get("value") == "$audio"
     controls = [c for tag in ("Choices", "TextArea", "Rating") for c in root.iter(tag)]
-    assert len(controls) == 7
+    assert len(controls) == 8
     assert {c.get("toName") for c in controls} == {player.get("name")}
 
 

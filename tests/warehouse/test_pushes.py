@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from duckdb import DuckDBPyConnection
 
-from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, record_missing, record_project, record_pushes
+from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, note_project, record_missing, record_pushes
 
 CLIP = PushedClip(utterance_id="u1", key="a", hidden=(("phone", "555"),), arm="random", blind=True, votes_wanted=3, proposal="intent:m@1")
 
@@ -31,8 +31,15 @@ def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(con: Duc
     assert list_pushed(con, project_id=1) == {"u1": CLIP, "u2": replace(CLIP, utterance_id="u2")}
 
 
-def test_record_project_keeps_the_newest_purpose(con: DuckDBPyConnection) -> None:
-    for purpose in ("label", "label", "adjudicate"):
-        record_project(con, project_id=4, purpose=purpose, title="t", run_id="t")
-    record_project(con, project_id=3, purpose="label", title="s", run_id="t")
-    assert list_projects(con) == {3: "label", 4: "adjudicate"}
+def test_note_project_gives_a_server_that_was_set_up_anew_another_number(con: DuckDBPyConnection) -> None:
+    def note(server_id: int, made_at: str, purpose: str = "label") -> int:
+        return note_project(con, server_id=server_id, made_at=made_at, purpose=purpose, title="t", run_id="t")
+
+    first, other = note(1, "monday"), note(2, "monday", "adjudicate")
+    assert (first, other, note(1, "monday")) == (1, 2, 1)
+    anew = note(1, "friday")
+    assert anew not in {1, 2}
+    assert note(1, "friday") == anew
+    assert {(p.project_id, p.purpose, p.current) for p in list_projects(con)} == {
+        (1, "label", False), (2, "adjudicate", True), (anew, "label", True),
+    }  # fmt: skip

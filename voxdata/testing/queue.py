@@ -39,6 +39,10 @@ QUEUE_SCHEMES = (
 """Schemes of several choices and of ranked ones, whose titles, groups and labels hold quotes, angle brackets, ampersands and Chinese."""
 
 
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the fake queue's clock begins."""
+
+
 class People(Protocol):
     """What annotators do to a queue, behind the project's back."""
 
@@ -72,6 +76,8 @@ class FakeQueue:
         self._schemes = tuple(schemes)
         self._media_dir = media_dir
         self.project_id = project_id
+        self.made_at = "2026-01-01T00:00:00Z"
+        self.title = "fake"
         self._annotations: dict[int, Annotation] = {}
         self._changed: dict[str, datetime] = {}
         self._ticks = 0
@@ -111,7 +117,7 @@ class FakeQueue:
         recent = [key for key in self.entries if since is None or (key in self._changed and self._changed[key] >= since)]
         marks = {key: str(self._changed.get(key, "")) for key in recent}
         changed = {key: mark for key, mark in marks.items() if (seen or {}).get(key) != mark}
-        return replace(self._read(set(changed)), marks=changed)
+        return replace(self._read(set(changed)), marks=changed, read_at=START + timedelta(seconds=self._ticks))
 
     def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
         """See `AnnotationQueue.pull_clips`."""
@@ -145,7 +151,7 @@ class FakeQueue:
             project_id=self.project_id,
             utterance_id=utterance_id,
             annotator=annotator,
-            labels={} if skipped else {name: tuple(map(allowed[name].require, chosen)) for name, chosen in labels.items()},
+            labels={} if skipped else {name: allowed[name].arrange(chosen) for name, chosen in labels.items()},
             text=None if skipped or text is None or text.strip() == shown else text.strip(),
             skipped=skipped,
             lead_time_ms=2_000,
@@ -180,7 +186,7 @@ class FakeQueue:
     def _now(self, utterance_id: str) -> datetime:
         """When a clip changes; a clock that moves a second at every look."""
         self._ticks += 1
-        self._changed[utterance_id] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)
+        self._changed[utterance_id] = START + timedelta(seconds=self._ticks)
         return self._changed[utterance_id]
 
 
@@ -304,6 +310,12 @@ class QueueContract:
         assert (found.skipped, found.deleted) == (False, False)  # noqa: S101
         assert found.updated_at.utcoffset() == timedelta(0)  # noqa: S101
 
+    def test_pull_gives_several_labels_in_the_order_of_their_scheme(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """What was ticked first says nothing where labels are of equal standing."""
+        queue.push([make_entry("u0", audio_file=audio_file)])
+        people.answer("u0", {"intent": ("查询余额", "greet"), "emotion": ("neutral",)}, annotator="person-1@voxdata.local")
+        assert dict(queue.pull(since=None).annotations[0].labels) == {"intent": ("greet", "查询余额"), "emotion": ("neutral",)}  # noqa: S101
+
     def test_pull_gives_no_text_when_the_transcript_was_left_alone(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """Text is what a person changed."""
         queue.push([make_entry("u0", audio_file=audio_file, text="hello there")])
@@ -372,6 +384,9 @@ class QueueContract:
         second = queue.pull(since=None, seen=first.marks)
         assert [a.annotation_id for a in second.annotations] == [numbers[1]]  # noqa: S101
         people.remove(numbers[0])
+        assert first.read_at is not None  # noqa: S101
+        assert second.read_at is not None  # noqa: S101
+        assert second.read_at >= first.read_at  # noqa: S101
         third = queue.pull(since=None, seen={**first.marks, **second.marks})
         assert (third.annotations, set(third.clips)) == ((), {"u0"})  # noqa: S101
 

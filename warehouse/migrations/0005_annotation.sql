@@ -17,14 +17,20 @@ create table annotation_seal(
   annotation_seq bigint not null, previous varchar not null, hash varchar not null,
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
 
--- What a Label Studio project is for: "label" or "adjudicate". The newest row of a project counts.
+-- Label Studio projects: what each is for ("label" or "adjudicate"), and when the server made it. A server that was set up anew
+-- gives the same numbers to other projects, so ours, project_id, is another then.
 create table annotation_project(
-  project_id bigint not null, purpose varchar not null, title varchar not null,
+  project_id bigint not null, server_id bigint not null, made_at varchar not null, purpose varchar not null, title varchar not null,
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
 
 -- The state in which a clip of a project was last read; the newest row of a clip counts.
 create table clip_mark(
   project_id bigint not null, utterance_id varchar not null, mark varchar not null,
+  created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
+
+-- When a project was read for changes, by the server's clock: the cursor of the next pull.
+create table queue_read(
+  project_id bigint not null, read_at timestamp not null,
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
 
 -- An annotation that was written again into another project, since its own was lost.
