@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from annotation.config import build_config, build_instructions
 from annotation.decode import decode_annotation
-from annotation.encode import KEY, RIVALS, encode_entry, encode_predictions, model_version
+from annotation.encode import KEY, RIVALS, encode_entry, encode_labels, encode_predictions, model_version
 from annotation.server_api import LabelStudioServer
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
@@ -216,7 +216,39 @@ class LabelStudioQueue:
         )
 
     def _encode(self, entry: QueueEntry) -> dict[str, Any]:
-        return encode_entry(entry, schemes=self._schemes, language=self._language)
+        task = encode_entry(entry, schemes=self._schemes, language=self._language)
+        if entry.answers:
+            accounts = {email: number for number, email in self._emails.items()}
+            task["annotations"] = [self._answer(annotation, accounts) for annotation in entry.answers]
+        return task
+
+    @cached_property
+    def _emails(self) -> dict[int, str]:
+        with self.server.errors("list accounts"):
+            return self.server.emails()
+
+    def _answer(self, annotation: Annotation, accounts: Mapping[str, int]) -> dict[str, Any]:
+        if annotation.annotator not in accounts:
+            raise AnnotationError(f"{annotation.annotator} has no account in Label Studio at {self.url}; make one, then go on")
+        result = encode_labels(
+            annotation.labels, schemes=self._schemes, ratings=annotation.ratings, flags=annotation.flags, text=annotation.text
+        )
+        return {
+            "result": result,
+            "was_cancelled": annotation.skipped,
+            "lead_time": None if annotation.lead_time_ms is None else annotation.lead_time_ms / 1000,
+            "completed_by": accounts[annotation.annotator],
+            "ground_truth": False,
+        }
+
+    def restore(self, annotations: Sequence[Annotation]) -> None:
+        """See `AnnotationQueue.restore`."""
+        clips = self.find_clips([annotation.utterance_id for annotation in annotations])
+        accounts = {email: number for number, email in self._emails.items()}
+        with self.server.errors("write annotations again"):
+            for annotation in annotations:
+                address = f"/api/tasks/{clips[annotation.utterance_id].number}/annotations/"
+                self.server.request("POST", address, json=self._answer(annotation, accounts))
 
     def _validate(self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, Mapping[str, Any]]) -> None:
         """The server stores anything, so proposals are checked before they leave; each distinct answer needs it once."""

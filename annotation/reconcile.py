@@ -95,7 +95,6 @@ def compare_content(pulled: PullResult, *, standing: Mapping[int, Annotation], k
         for what, clips, remedy in (
             ("clip is missing in Label Studio", keys.missing, "`voxdata push` brings it back"),
             ("clip is not on record", keys.unrecorded, "`voxdata push` notes it"),
-            ("clip is not ours", keys.foreign, "somebody added it in Label Studio"),
             ("clip is there twice", keys.doubled, "`voxdata push` removes copies that nobody worked on"),
         )
         for key in clips

@@ -5,24 +5,19 @@ Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (a
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from flows.annotation_cli import annotation_app
+from flows.console import Json, open_here, run_named, show_json, show_rows, tell
 from flows.quiet_exit import quiet_exit
-from flows.settings import DEMO_DIR, FILE_NAME, find_workspace, template
+from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, VoxdataError
 
-if TYPE_CHECKING:
-    from flows.workspace import Workspace
-
 app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 @app.callback()
@@ -35,49 +30,6 @@ def _root(
     ctx.obj = directory
 
 
-def _workspace(ctx: typer.Context) -> Workspace:
-    from flows.workspace import open_workspace
-
-    root = find_workspace(Path.cwd(), explicit=ctx.obj)
-    if ctx.obj is None and root == (Path.cwd() / DEMO_DIR).resolve():
-        _tell(f"workspace: {DEMO_DIR} (the demo's; choose another with --dir)")
-    return open_workspace(root)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _print(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def _table(title: str, rows: Sequence[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left")
-    for name in rows[0] if rows else ["nothing"]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        # As text: a file name or a transcript may look like markup.
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def _run(workspace: Workspace, name: str, *args: Any) -> Any:
-    from flows.run import run_flow
-
-    return run_flow(workspace, name, *args, say=_tell)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
 @app.command()
 def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
     """Write a commented voxdata.toml."""
@@ -87,7 +39,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "inbox").mkdir(exist_ok=True)
     path.write_text(template(), encoding="utf-8")
-    _tell(f"wrote {path}; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+    tell(f"wrote {path}; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
 
 
 @app.command()
@@ -109,7 +61,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
     checks = run_workspace_checks(ctx.obj or Path.cwd(), explicit=ctx.obj is not None)
     if as_json:
-        _print([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
+        show_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
     else:
         render_checks(checks)
     if any(check.ok is False for check in checks):
@@ -128,7 +80,7 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
-    workspace = _workspace(ctx)
+    workspace = open_here(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
     if manifest is not None and (absolute or watch or plan):
         raise ConfigError("--manifest names the recordings itself: give no PATH, --watch or --plan beside it")
@@ -138,20 +90,20 @@ def ingest(
         from flows.ingest import plan_ingest
 
         rows = plan_ingest(workspace, absolute)
-        _print(rows) if as_json else _table("pending", rows)
+        show_json(rows) if as_json else show_rows("pending", rows)
         return
     from flows.inbox import STILL_S
 
     still_s = STILL_S if watch else 0.0
-    summary = _run(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None, still_s)
-    _print(summary) if as_json else _table("ingest", [summary])
+    summary = run_named(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None, still_s)
+    show_json(summary) if as_json else show_rows("ingest", [summary])
     if watch:
         from flows.inbox import watch_inbox
 
-        for folders in watch_inbox(workspace, absolute, say=_tell):
-            summary = _run(workspace, "ingest", folders, None, STILL_S)
+        for folders in watch_inbox(workspace, absolute, say=tell):
+            summary = run_named(workspace, "ingest", folders, None, STILL_S)
             if summary["listed"] > summary["known"]:
-                _print(summary) if as_json else _table("ingest", [summary])
+                show_json(summary) if as_json else show_rows("ingest", [summary])
 
 
 @app.command()
@@ -161,21 +113,21 @@ def prelabel(
     as_json: Json = False,
 ) -> None:
     """Diarize, transcribe and propose labels for whatever is pending."""
-    workspace = _workspace(ctx)
+    workspace = open_here(ctx)
     if not plan:
-        summary = _run(workspace, "prelabel")
-        _print(summary) if as_json else _table("prelabel", [summary])
+        summary = run_named(workspace, "prelabel")
+        show_json(summary) if as_json else show_rows("prelabel", [summary])
         return
     from flows.models import build_models, labeler_specs
     from flows.prelabel_plan import plan_prelabel, plan_rows
 
     rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
     if as_json:
-        _print(rows)
+        show_json(rows)
         return
-    _table("pending", [{name: value for name, value in row.items() if name != "subjects"} for row in rows])
+    show_rows("pending", [{name: value for name, value in row.items() if name != "subjects"} for row in rows])
     total = sum(float(str(row["work_minutes"])) for row in rows)
-    _tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
+    tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
 
 
 @app.command()
@@ -193,28 +145,28 @@ def inspect(
 @app.command()
 def push(ctx: typer.Context, as_json: Json = False) -> None:
     """Put clips with their proposals into Label Studio, each once."""
-    summary = _run(_workspace(ctx), "push")
-    _print(summary) if as_json else _table("push", [summary])
+    summary = run_named(open_here(ctx), "push")
+    show_json(summary) if as_json else show_rows("push", [summary])
 
 
 @app.command()
 def pull(ctx: typer.Context, as_json: Json = False) -> None:
     """Bring annotations from Label Studio into the warehouse."""
-    summary = _run(_workspace(ctx), "pull")
-    _print(summary) if as_json else _table("pull", [summary])
+    summary = run_named(open_here(ctx), "pull")
+    show_json(summary) if as_json else show_rows("pull", [summary])
 
 
 @app.command()
 def release(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The dataset, such as calls.")], as_json: Json = False) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
-    workspace = _workspace(ctx)
-    _run(workspace, "release", name)
+    workspace = open_here(ctx)
+    run_named(workspace, "release", name)
     from flows.views import version_row
     from warehouse.versions import find_version
 
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
-    _print(row) if as_json else _table("release", [row])
+    show_json(row) if as_json else show_rows("release", [row])
 
 
 @app.command()
@@ -223,9 +175,9 @@ def versions(ctx: typer.Context, as_json: Json = False) -> None:
     from flows.views import version_row
     from warehouse.versions import list_versions
 
-    with _workspace(ctx).warehouse(read_only=True) as con:
+    with open_here(ctx).warehouse(read_only=True) as con:
         rows = [version_row(version) for version in list_versions(con)]
-    _print(rows) if as_json else _table("versions", rows)
+    show_json(rows) if as_json else show_rows("versions", rows)
 
 
 @app.command()
@@ -239,10 +191,10 @@ def diff(
     from flows.views import diff_rows
     from warehouse.versions import diff_versions, find_version
 
-    with _workspace(ctx).warehouse(read_only=True) as con:
+    with open_here(ctx).warehouse(read_only=True) as con:
         found = diff_versions(con, find_version(con, a).version_id, find_version(con, b).version_id)
     rows = diff_rows(found)
-    _print(rows) if as_json else _table(f"{a} -> {b}", rows)
+    show_json(rows) if as_json else show_rows(f"{a} -> {b}", rows)
 
 
 @app.command()
@@ -256,7 +208,7 @@ def export(
     from warehouse.export import export_version
     from warehouse.versions import find_version
 
-    workspace = _workspace(ctx)
+    workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         found = find_version(con, version)
         target = path or workspace.exports_dir / f"{found.name}-{found.number}.{output}"
@@ -275,9 +227,9 @@ def train(
     from flows.finetune import train_version
     from flows.views import run_row
 
-    runs = train_version(_workspace(ctx), [scheme], version, force=force, say=_tell)
+    runs = train_version(open_here(ctx), [scheme], version, force=force, say=tell)
     rows = [run_row(run) for run in runs]
-    _print(rows) if as_json else _table("train", rows)
+    show_json(rows) if as_json else show_rows("train", rows)
 
 
 @app.command()
@@ -286,12 +238,12 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     from flows.views import run_row
     from warehouse.runs import list_training_runs, promoted_run
 
-    workspace = _workspace(ctx)
+    workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         runs = list_training_runs(con)
         current = {run.training_id for s in workspace.schemes if (run := promoted_run(con, s.name)) is not None}
     rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
-    _print(rows) if as_json else _table("models", rows)
+    show_json(rows) if as_json else show_rows("models", rows)
 
 
 @app.command()
@@ -299,14 +251,14 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Count what there is at every stage, and what waits for whom."""
     from flows.status import read_status
 
-    found = read_status(_workspace(ctx))
+    found = read_status(open_here(ctx))
     if as_json:
-        _print(found)
+        show_json(found)
         return
-    _table("status", [{"stage": name, "count": value} for name, value in found.items() if not isinstance(value, (dict, list))])
+    show_rows("status", [{"stage": name, "count": value} for name, value in found.items() if not isinstance(value, (dict, list))])
     waiting = found.get("waiting")
     if isinstance(waiting, dict):
-        _table("waiting", [{"for": name, "count": count} for name, count in waiting.items()])
+        show_rows("waiting", [{"for": name, "count": count} for name, count in waiting.items()])
 
 
 @app.command()
@@ -314,9 +266,9 @@ def recordings(ctx: typer.Context, as_json: Json = False) -> None:
     """List recordings with their files, near-duplicates and what manifests say about them."""
     from flows.views import recording_rows
 
-    with _workspace(ctx).warehouse(read_only=True) as con:
+    with open_here(ctx).warehouse(read_only=True) as con:
         rows = recording_rows(con)
-    _print(rows) if as_json else _table("recordings", rows)
+    show_json(rows) if as_json else show_rows("recordings", rows)
 
 
 @app.command()
@@ -334,14 +286,15 @@ def ledger(
     from warehouse.measures import count_removed
 
     title, limits = "dropped", parse_limits(what_if or ())
-    with _workspace(ctx).warehouse(read_only=True) as con:
+    with open_here(ctx).warehouse(read_only=True) as con:
         if limits:
             rows, title = count_removed(con, limits), f"{describe_limits(limits)} would remove"
         else:
             rows = [drop_row(row) for row in list_drops(con)]
-    _print(rows) if as_json else _table(title, rows)
+    show_json(rows) if as_json else show_rows(title, rows)
 
 
+app.add_typer(annotation_app, name="annotation")
 voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
 app.add_typer(voices_app, name="voices", invoke_without_command=True)
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
@@ -353,8 +306,8 @@ def voices(ctx: typer.Context, as_json: Json = False) -> None:
     if ctx.invoked_subcommand is None:
         from flows.voices import voice_rows
 
-        rows = voice_rows(_workspace(ctx))
-        _print(rows) if as_json else _table("voices", rows)
+        rows = voice_rows(open_here(ctx))
+        show_json(rows) if as_json else show_rows("voices", rows)
 
 
 @voices_app.command()
@@ -367,7 +320,7 @@ def merge(
     """Say that two voices are one person."""
     from flows.voices import merge_voice
 
-    merge_voice(_workspace(ctx), voice, into, reason=reason, say=_tell)
+    merge_voice(open_here(ctx), voice, into, reason=reason, say=tell)
 
 
 @voices_app.command()
@@ -379,7 +332,7 @@ def split(
     """Say that a speaker is somebody else than the rest of its voice."""
     from flows.voices import split_speaker
 
-    split_speaker(_workspace(ctx), speaker, reason=reason, say=_tell)
+    split_speaker(open_here(ctx), speaker, reason=reason, say=tell)
 
 
 @app.command()
@@ -387,7 +340,7 @@ def report(ctx: typer.Context) -> None:
     """Write the HTML report of the workspace. Prints its path."""
     from flows.report import write_report
 
-    typer.echo(write_report(_workspace(ctx)))
+    typer.echo(write_report(open_here(ctx)))
 
 
 @app.command()
@@ -396,16 +349,16 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
     from flows.run import connect_prefect
     from flows.services import start_services
 
-    workspace = _workspace(ctx)
-    services = start_services(workspace, say=_tell)
+    workspace = open_here(ctx)
+    services = start_services(workspace, say=tell)
     if connect_prefect(workspace):
         from flows.release import announce_versions
 
         announced = announce_versions(workspace)
         if announced:
-            _tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
+            tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
     rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
-    _print(rows) if as_json else _table("services", rows)
+    show_json(rows) if as_json else show_rows("services", rows)
 
 
 @app.command()
@@ -413,7 +366,7 @@ def down(ctx: typer.Context) -> None:
     """Stop what `voxdata up` started."""
     from flows.services import stop_services
 
-    stop_services(_workspace(ctx), say=_tell)
+    stop_services(open_here(ctx), say=tell)
 
 
 def main() -> None:
@@ -422,13 +375,13 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        _tell(f"voxdata: {error}")
+        tell(f"voxdata: {error}")
         sys.exit(2)
     except VoxdataError as error:
-        _tell(f"voxdata: {error}")
+        tell(f"voxdata: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        _tell("voxdata: interrupted; run the command again to go on where it stopped")
+        tell("voxdata: interrupted; run the command again to go on where it stopped")
         sys.exit(130)
 
 

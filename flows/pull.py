@@ -15,10 +15,11 @@ from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.agreement import collect_votes, krippendorff_alpha
+from voxdata.agreement import collect_votes
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PullResult
+from voxdata.reliability import krippendorff_alpha
 from warehouse.annotations import add_annotations, current_annotations, last_read_at, read_marks, record_read
 from warehouse.ledger import record_drop
 
@@ -72,7 +73,8 @@ def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: i
 def _store(workspace: Workspace, project_id: int, pulled: PullResult, vanished: Iterable[Annotation]) -> dict[str, int]:
     gone = list(vanished)
     with workspace.warehouse() as con:
-        found = [replace(a, project_id=project_id) for a in pulled.annotations]
+        ours = known_keys(con)
+        found = [replace(a, project_id=project_id) for a in pulled.annotations if a.utterance_id in ours]
         new = add_annotations(con, [*found, *gone], run_id=workspace.run_id)
         if pulled.read_at is not None:
             record_read(con, project_id=project_id, read_at=pulled.read_at, marks=pulled.marks, run_id=workspace.run_id)

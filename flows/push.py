@@ -22,7 +22,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import read_clip, write_clip_wav
 from voxdata.errors import DropReason
 from voxdata.identity import digest
-from voxdata.label import Prediction
+from voxdata.label import Annotation, Prediction
 from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
 from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, mute
 from voxdata.segment import Segment, overlap_ms
@@ -30,7 +30,7 @@ from voxdata.utterance import Utterance
 from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
-from warehouse.pushes import PushedClip, list_pushed, record_pushes
+from warehouse.pushes import PushedClip, list_projects, list_pushed, record_pushes
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
@@ -120,13 +120,17 @@ def push_clips(
     )
 
 
-def push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
-    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time."""
+def push_pending(workspace: Workspace, *, say: Say, answers: Mapping[str, Sequence[Annotation]] | None = None) -> PushSummary:
+    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time.
+
+    Args:
+        answers: Key -> annotations of a lost project that come back with the clip.
+    """
     with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
-        return _push_pending(workspace, say=say)
+        return _push_pending(workspace, answers=answers or {}, say=say)
 
 
-def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
+def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], say: Say) -> PushSummary:
     queue = build_queue(workspace)
     project_id = note_queue(workspace, queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
@@ -135,6 +139,8 @@ def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
         recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
         utterances = list_utterances(con)
         proposals = {name: list_predictions(con, scheme=name, model_key=model.key) for name, model in models.items()}
+        former = [p.project_id for p in list_projects(con) if p.purpose == "label" and not p.current]
+        given_out = {key: clip for number in (*former, project_id) for key, clip in list_pushed(con, project_id=number).items()}
         there = list_pushed(con, project_id=project_id)
         private = list_private_spans(con) if workspace.settings.privacy.mask else None
         long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
@@ -146,7 +152,7 @@ def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
                 threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
             )  # fmt: skip
     leaving = [
-        give_out(going, there.get(going.entry.utterance_id), workspace.settings.annotation)
+        give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
         for going in prepare(long, recordings, proposals, private=private, unsent=short)
     ]
     pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
@@ -170,10 +176,16 @@ def _push_pending(workspace: Workspace, *, say: Say) -> PushSummary:
     return total
 
 
-def give_out(going: Outgoing, known: PushedClip | None, settings: AnnotationSettings) -> Outgoing:
+def give_out(
+    going: Outgoing, known: PushedClip | None, settings: AnnotationSettings, *, answers: Mapping[str, Sequence[Annotation]] | None = None
+) -> Outgoing:
     """Decide whether a clip is shown without proposals, and to how many people; what was decided once holds.
 
     The draw is a hash of the clip's key, so that a repeated push draws the same.
+
+    Args:
+        known: How it was given out before.
+        answers: Key -> what people said about it in a project that was lost.
     """
     key = going.entry.utterance_id
     if known is not None:
@@ -181,7 +193,8 @@ def give_out(going: Outgoing, known: PushedClip | None, settings: AnnotationSett
     else:
         blind = draw(key, "blind") < settings.blind_share
         votes = max(settings.votes_wanted, settings.overlap_votes if draw(key, "overlap") < settings.overlap_share else 0)
-    return replace(going, entry=replace(going.entry, blind=blind, votes_wanted=votes))
+    entry = replace(going.entry, blind=blind, votes_wanted=votes, answers=tuple((answers or {}).get(key, ())))
+    return replace(going, entry=entry)
 
 
 def draw(key: str, purpose: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from duckdb import DuckDBPyConnection
 
@@ -73,7 +73,7 @@ def mend_clips(workspace: Workspace, queue: AnnotationQueue, project_id: int, *,
 
 def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
     """Read everything that Label Studio has, and compare it with the warehouse clip by clip and field by field."""
-    clips, annotations, differences = 0, 0, list[Difference]()
+    clips, annotations, differences, oddities = 0, 0, list[Difference](), list[dict[str, object]]()
     for queue, project_id in build_queues(workspace):
         say(f"verify: reading {queue.title!r} in Label Studio")
         copies = queue.list_copies()
@@ -86,6 +86,8 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
                 ours=known_keys(con),
                 standing={number: a.utterance_id for number, a in standing.items()},
             )
+        oddities += [{"oddity": "clip that is not ours", "utterance_id": key} for key in keys.foreign]
+        pulled = replace(pulled, annotations=tuple(a for a in pulled.annotations if a.utterance_id not in keys.foreign))
         differences += compare_content(pulled, standing=standing, keys=keys)
         clips += len(copies)
         annotations += len(pulled.annotations) + len(pulled.refused)
@@ -94,7 +96,7 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
             clips=clips,
             annotations=annotations,
             differences=tuple(differences),
-            oddities=tuple(find_oddities(con)),
+            oddities=(*oddities, *find_oddities(con)),
             broken=tuple(check_chain(con)),
         )
 

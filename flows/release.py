@@ -15,11 +15,12 @@ from prefect.events import emit_event
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.agreement import collect_votes, krippendorff_alpha, resolve
+from voxdata.agreement import collect_votes, resolve
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation, Gold
 from voxdata.privacy import restore_text
+from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.report_content import ReportContent
-from voxdata.agreement import collect_votes, group_votes, krippendorff_alpha, resolve
+from voxdata.agreement import collect_votes, group_votes, resolve
 from voxdata.dataset import Example, Split
 from voxdata.label import Annotation, Gold, Prediction
+from voxdata.reliability import krippendorff_alpha
 from warehouse.ledger import LedgerRow
 
 Row = dict[str, object]

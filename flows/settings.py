@@ -195,7 +195,7 @@ class SchemeSettings(_Table):
                 examples=x.examples,
                 valence=x.valence,
                 arousal=x.arousal,
-                shown={language: text for language, text in x.shown.items()},
+                shown={str(language): text for language, text in x.shown.items()},
                 group=x.group,
             )
             for x in self.labels

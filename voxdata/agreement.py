@@ -1,8 +1,8 @@
-"""Agreement between annotators, and the gold label resolved from their votes."""
+"""Votes of annotators, and the gold label resolved from them; `voxdata.reliability` measures how far they agree."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -84,21 +84,3 @@ def resolve(votes: Sequence[Vote], *, scheme: str, min_votes: int = 1, ranked: b
         shares = {label: weight / len(cast) for label, weight in sorted(weights.items())}
         out.append(Gold(utterance_id=utterance_id, scheme=scheme, label=top_label(shares), distribution=shares, num_votes=len(cast)))
     return out
-
-
-def krippendorff_alpha(votes: Sequence[Vote]) -> float | None:
-    """Krippendorff's alpha for nominal labels, on the main label of each vote.
-
-    Returns:
-        1 for full agreement, 0 for chance; None when no utterance has two votes or only one label was ever used.
-
-    Source: K. Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C.
-    """
-    pairable = [Counter(vote.label for vote in cast) for cast in group_votes(votes).values() if len(cast) >= 2]
-    totals: Counter[str] = sum(pairable, Counter())
-    n = totals.total()
-    if n == 0 or len(totals) < 2:
-        return None
-    observed = sum((c.total() ** 2 - sum(k * k for k in c.values())) / (c.total() - 1) for c in pairable)
-    expected = (n * n - sum(k * k for k in totals.values())) / (n - 1)
-    return 1 - observed / expected

@@ -224,6 +224,7 @@ class QueueEntry:
         rivals: Answers to decide between, instead of a proposal.
         priority: 0..1, smaller is heard earlier.
         votes_wanted: People who should hear it.
+        answers: What people said about it in a project that was lost; they come back with the clip.
     """
 
     utterance_id: str
@@ -235,6 +236,7 @@ class QueueEntry:
     rivals: tuple[Rival, ...] = ()
     priority: float = 0.5
     votes_wanted: int = 1
+    answers: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,6 +352,14 @@ class AnnotationQueue(Protocol):
             A key for each copy removed.
 
         Raises:
+            TransientError: The server could not be reached.
+        """
+
+    def restore(self, annotations: Sequence[Annotation]) -> None:
+        """Write annotations again, of clips that are in the queue, in the names of those who made them.
+
+        Raises:
+            AnnotationError: Somebody has no account there.
             TransientError: The server could not be reached.
         """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +92,26 @@ def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
     """Clip -> the state in which it was last read."""
     rows = read_rows(con, "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all", [project_id])
     return {str(row["utterance_id"]): str(row["mark"]) for row in rows}
+
+
+def record_moves(con: DuckDBPyConnection, moves: Sequence[tuple[Annotation, Annotation]], *, run_id: str) -> None:
+    """Note that annotations were written again into another project: (as it was, as it is)."""
+    rows: list[dict[str, object]] = [
+        {
+            "project_id": old.project_id, "annotation_id": old.annotation_id,
+            "to_project_id": new.project_id, "to_annotation_id": new.annotation_id, "run_id": run_id,
+        }
+        for old, new in moves
+    ]  # fmt: skip
+    with transaction(con):
+        insert_new(con, "annotation_move", rows, key=("project_id", "annotation_id"))
+        add_annotations(con, [replace(old, deleted=True) for old, _ in moves], run_id=run_id)
+
+
+def moved_annotations(con: DuckDBPyConnection) -> set[tuple[int, int]]:
+    """(project, annotation) of all that were written again elsewhere."""
+    rows: list[dict[str, Any]] = read_rows(con, "select project_id, annotation_id from annotation_move")
+    return {(row["project_id"], row["annotation_id"]) for row in rows}
 
 
 def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.metrics.agreement import AnnotationTask
 
-from voxdata.agreement import Vote, collect_votes, krippendorff_alpha, resolve, weigh
+from voxdata.agreement import Vote, collect_votes, resolve, weigh
 from voxdata.label import Annotation
+from voxdata.reliability import krippendorff_alpha
 
 units = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.lists(st.sampled_from("xyz"), min_size=1, max_size=5), max_size=12)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -107,6 +107,8 @@ class FakeQueue:
                 self.model_keys.setdefault(key, set()).add(keys)
             self.model_keys.setdefault(key, set())
             self.entries.setdefault(key, entry)
+            if key in pushed:
+                self.restore(entry.answers)
         result = PushResult(pushed=pushed, already_there=already_there, predictions_added=tuple(added), replaced=tuple(replaced))
         if done is not None:
             done(result)
@@ -134,6 +136,14 @@ class FakeQueue:
     def remove_doubles(self, utterance_ids: Sequence[str]) -> tuple[str, ...]:
         """See `AnnotationQueue.remove_doubles`: a dictionary has none."""
         return ()
+
+    def restore(self, annotations: Sequence[Annotation]) -> None:
+        """See `AnnotationQueue.restore`."""
+        for annotation in annotations:
+            self._numbers += 1
+            self._annotations[self._numbers] = replace(
+                annotation, annotation_id=self._numbers, project_id=self.project_id, updated_at=self._now(annotation.utterance_id)
+            )
 
     def counts(self) -> QueueCounts:
         """See `AnnotationQueue.counts`."""

@@ -55,15 +55,16 @@ create view current_push as
 create view annotation_oddity as
   with seen as (
     select a.*, p.purpose,
-      lag(a.author) over same as author_before,
+      row_number() over same as revision,
       min(case when p.purpose = 'adjudicate' and not a.skipped and not a.deleted then a.updated_at end) over (partition by a.utterance_id) as adjudicated_at
     from annotation a left join (select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id) p using (project_id)
     window same as (partition by a.project_id, a.annotation_id order by a.seq))
-  select 'written in the name of another' as oddity, * exclude (purpose, author_before, adjudicated_at) from seen
-    where author <> '' and author <> annotator and not deleted
+  select 'written in the name of another' as oddity, * exclude (purpose, revision, adjudicated_at) from seen s
+    where author <> '' and author <> annotator and not deleted and not (revision = 1 and exists (
+      from annotation_move m where m.to_project_id = s.project_id and m.to_annotation_id = s.annotation_id))
   union all
-  select 'vanished from Label Studio', * exclude (purpose, author_before, adjudicated_at) from seen s
+  select 'vanished from Label Studio', * exclude (purpose, revision, adjudicated_at) from seen s
     where deleted and not exists (from annotation_move m where m.project_id = s.project_id and m.annotation_id = s.annotation_id)
   union all
-  select 'changed after adjudication', * exclude (purpose, author_before, adjudicated_at) from seen
+  select 'changed after adjudication', * exclude (purpose, revision, adjudicated_at) from seen
     where not deleted and purpose is distinct from 'adjudicate' and updated_at > adjudicated_at;

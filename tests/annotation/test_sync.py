@@ -1,0 +1,198 @@
+"""The sync between a warehouse and a real Label Studio that dies, loses, doubles and is tampered with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from annotation.encode import encode_labels
+from annotation.label_studio import LabelStudioQueue
+from benchmarks.annotation_workspace import make_workspace
+from flows.label_studio import label_studio_credentials, label_studio_spec
+from flows.pull import pull_changes
+from flows.push import push_pending
+from flows.rebuild import rebuild_project
+from flows.reconcile import verify_annotations
+from flows.supervisor import ensure_running, read_services, stop_all
+from flows.wiring import build_queue
+from flows.workspace import Workspace
+from voxdata.errors import TransientError
+from voxdata.label import Annotation
+from warehouse.annotations import current_annotations
+
+pytestmark = pytest.mark.slow
+
+CLIPS = 60
+
+
+def quiet(_line: str) -> None:
+    return None
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace with clips to push, and a server of its own."""
+    workspace = make_workspace(tmp_path, clips=CLIPS, name="calls")
+    start(workspace)
+    yield workspace
+    stop_all(workspace.state_dir, say=quiet, grace_s=3)
+
+
+def start(workspace: Workspace) -> None:
+    ensure_running(workspace.state_dir, label_studio_spec(workspace, say=quiet), say=quiet)
+
+
+def kill_server(workspace: Workspace) -> None:
+    os.killpg(read_services(workspace.state_dir)["label-studio"].pid, signal.SIGKILL)
+
+
+def answer(queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask") -> dict[str, int]:
+    """Answer clips as a person with an account; key -> the server's id of the annotation."""
+    password = label_studio_credentials(workspace).password_for(person)
+    queue.server.ensure_annotator(person, password)
+    made = {}
+    with httpx.Client(base_url=queue.url, timeout=60, trust_env=False) as session:
+        session.get("/user/login/")
+        form = {"email": person, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        assert session.post("/user/login/", data=form, headers={"Referer": f"{queue.url}/user/login/"}).status_code == 302
+        headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": queue.url}
+        for key, clip in queue.find_clips(keys).items():
+            body = {"result": encode_labels({"intent": (label,), "emotion": ("neutral",)}), "lead_time": 3.0}
+            reply = session.post(f"/api/tasks/{clip.number}/annotations/", json=body, headers=headers)
+            assert reply.status_code == 201, reply.text
+            made[key] = int(reply.json()["id"])
+    return made
+
+
+def standing(workspace: Workspace) -> list[Annotation]:
+    with workspace.warehouse() as con:
+        return [a for a in current_annotations(con) if not a.deleted]
+
+
+def test_push_into_a_dying_server_loses_and_doubles_nothing(workspace: Workspace) -> None:
+    queue = build_queue(workspace)
+    assert queue.counts().clips == 0
+    timer = threading.Timer(0.15, kill_server, [workspace])
+    timer.start()
+    with suppress(TransientError):
+        push_pending(workspace, say=quiet)
+    timer.join()
+    start(workspace)
+    push_pending(workspace, say=quiet)
+    copies = build_queue(workspace).list_copies()
+    assert len(copies) == CLIPS
+    assert all(len(several) == 1 for several in copies.values())
+    proof = verify_annotations(workspace, say=quiet)
+    assert (proof.clips, proof.unexplained) == (CLIPS, 0)
+
+
+def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace) -> None:
+    said: list[str] = []
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    keys = sorted(queue.list_copies())
+    ann = answer(queue, workspace, "ann@voxdata.local", keys[:20])
+    bob = answer(queue, workspace, "bob@voxdata.local", keys[10:30])
+    assert pull_changes(workspace, say=quiet).new_revisions == 40
+
+    request = queue.server.request
+    numbers = {key: clip.number for key, clip in queue.find_clips(keys).items()}
+    request("DELETE", f"/api/annotations/{ann[keys[0]]}/")  # deleted
+    request("PATCH", f"/api/annotations/{ann[keys[1]]}/", json={"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})})
+    accounts = {email: number for number, email in queue.server.emails().items()}
+    forged = {"result": encode_labels({"intent": ("tell",), "emotion": ("happy",)}), "completed_by": accounts["bob@voxdata.local"]}
+    request("POST", f"/api/tasks/{numbers[keys[40]]}/annotations/", json=forged)  # written as somebody else
+    request("DELETE", f"/api/tasks/{numbers[keys[2]]}/")  # a clip with an annotation
+    request("DELETE", f"/api/tasks/{numbers[keys[50]]}/")  # a clip without
+    copy = next(task for task in queue.server.list_tasks(queue.project_id) if task["data"]["vox_id"] == keys[51])
+    for _ in range(2):  # deliveries repeated
+        request("POST", f"/api/projects/{queue.project_id}/import", json=[{"data": copy["data"]}])
+    request("POST", f"/api/projects/{queue.project_id}/import", json=[{"data": {**copy["data"], "vox_id": "a stranger's"}}])
+
+    before = verify_annotations(workspace, say=quiet)
+    found = Counter(difference.what for difference in before.differences)
+    assert found == {
+        "clip is missing in Label Studio": 2, "clip is there twice": 1, "annotation has vanished": 2, "annotation differs": 1,
+        "annotation was not pulled yet": 1,
+    }  # fmt: skip
+    assert [row["utterance_id"] for row in before.oddities] == ["a stranger's"]
+
+    summary = pull_changes(workspace, say=quiet)
+    assert (summary.new_revisions, summary.vanished) == (4, 2)
+    push_pending(workspace, say=said.append)
+    assert any("2 clips had been deleted" in line for line in said)
+    assert any("2 clips were copies" in line for line in said)
+    after = verify_annotations(workspace, say=quiet)
+    assert (after.clips, after.annotations, after.unexplained, after.broken) == (CLIPS + 1, 39, 0, ())
+    oddities = Counter(str(row["oddity"]) for row in after.oddities)
+    assert oddities == {"clip that is not ours": 1, "vanished from Label Studio": 2, "written in the name of another": 2}
+    assert {a.utterance_id for a in standing(workspace) if a.annotator == "bob@voxdata.local"} == {*bob, keys[40]}
+    (edited,) = [a for a in standing(workspace) if a.annotation_id == ann[keys[1]]]
+    assert edited.labels["intent"] == ("tell",)
+    assert pull_changes(workspace, say=quiet).new_revisions == 0
+
+
+def test_pull_from_a_dying_server_goes_on_where_it_stopped(workspace: Workspace) -> None:
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:25])
+    timer = threading.Timer(0.2, kill_server, [workspace])
+    timer.start()
+    with suppress(TransientError):
+        pull_changes(workspace, say=quiet)
+    timer.join()
+    had = len(standing(workspace))
+    start(workspace)
+    assert pull_changes(workspace, say=quiet).new_revisions == 25 - had
+    assert verify_annotations(workspace, say=quiet).unexplained == 0
+
+
+@pytest.mark.parametrize("loss", ["project", "server"])
+def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: str) -> None:
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    keys = sorted(queue.list_copies())
+    answer(queue, workspace, "ann@voxdata.local", keys[:20])
+    answer(queue, workspace, "bob@voxdata.local", keys[10:30], label="tell")
+    pull_changes(workspace, say=quiet)
+    before = {(a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)}
+    assert len(before) == 40
+
+    if loss == "project":
+        queue.server.request("DELETE", f"/api/projects/{queue.project_id}/")
+    else:
+        stop_all(workspace.state_dir, say=quiet, grace_s=3)
+        shutil.rmtree(workspace.state_dir / "label-studio")
+        start(workspace)
+    if loss == "server":
+        push_pending(workspace, say=quiet)  # a scheduled push may come first: then the clips are there without annotations
+    summary = rebuild_project(workspace, vanished=False, say=quiet)
+    assert (summary.annotations, summary.left) == (40, 0)
+    after = {(a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)}
+    assert after == before
+    proof = verify_annotations(workspace, say=quiet)
+    assert (proof.clips, proof.annotations, proof.unexplained, proof.oddities) == (CLIPS, 40, 0, ())
+    assert rebuild_project(workspace, vanished=False, say=quiet).annotations == 0
+
+
+def test_rebuild_brings_back_what_somebody_deleted_when_asked(workspace: Workspace) -> None:
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    made = answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:5])
+    pull_changes(workspace, say=quiet)
+    for number in list(made.values())[:3]:
+        queue.server.request("DELETE", f"/api/annotations/{number}/")
+    assert pull_changes(workspace, say=quiet).vanished == 3
+    assert rebuild_project(workspace, vanished=False, say=quiet).annotations == 0
+    assert rebuild_project(workspace, vanished=True, say=quiet).annotations == 3
+    assert len(standing(workspace)) == 5
+    assert verify_annotations(workspace, say=quiet).unexplained == 0
