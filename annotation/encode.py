@@ -59,7 +59,7 @@ def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), lan
         results.append(_text(PROPOSAL, [describe_proposal(entry.predictions, schemes=schemes, language=language)], lead="r"))
     return {
         "model_version": model_version(entry.predictions),
-        "score": round(min(p.distribution[p.label] for p in entry.predictions), 6),
+        "score": round(entry.priority, 6),
         "result": results,
     }
 

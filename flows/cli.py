@@ -143,9 +143,14 @@ def inspect(
 
 
 @app.command()
-def push(ctx: typer.Context, as_json: Json = False) -> None:
-    """Put clips with their proposals into Label Studio, each once."""
-    summary = run_named(open_here(ctx), "push")
+def push(
+    ctx: typer.Context,
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="Time each annotator has, such as 45min: push what fits.")] = "",
+    annotators: Annotated[int, typer.Option("--annotators", min=1, help="How many have that time.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Put clips with their proposals into Label Studio, each once, the most useful first."""
+    summary = run_named(open_here(ctx), "push", budget, annotators)
     show_json(summary) if as_json else show_rows("push", [summary])
 
 

@@ -13,6 +13,7 @@ from annotation.reconcile import compare_keys, find_vanished
 from flows.reconcile import known_keys, standing_annotations
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.votes import read_answers
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes
@@ -20,7 +21,7 @@ from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PullResult
 from voxdata.reliability import krippendorff_alpha
-from warehouse.annotations import add_annotations, current_annotations, last_read_at, read_marks, record_read
+from warehouse.annotations import add_annotations, last_read_at, read_marks, record_read
 from warehouse.ledger import record_drop
 
 OVERLAP = timedelta(seconds=30)
@@ -91,18 +92,19 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     parts = [call(pull_annotations, workspace, queue, project_id) for queue, project_id in build_queues(workspace)]
     counts = {name: sum(part[name] for part in parts) for name in parts[0]}
     with workspace.warehouse() as con:
-        current = [a for a in current_annotations(con) if not a.deleted]
-    alpha = {s.name: krippendorff_alpha(collect_votes(current, scheme=s.name)) for s in workspace.schemes}
-    summary = PullSummary(**counts, current=len(current), alpha=alpha)
+        answers = read_answers(con)
+    alpha = {s.name: krippendorff_alpha(collect_votes(answers.labels, scheme=s.name)) for s in workspace.schemes}
+    current = len(answers.labels) + len(answers.checks) + len(answers.decisions)
+    summary = PullSummary(**counts, current=current, alpha=alpha)
     say(
-        f"pull: {summary.new_revisions} new revisions, {len(current)} annotations stand; agreement "
+        f"pull: {summary.new_revisions} new revisions, {current} annotations stand; agreement "
         + ", ".join(f"{n} {_show(a)}" for n, a in alpha.items())
     )
     if summary.vanished:
         say(f"pull: {summary.vanished} annotations have vanished from Label Studio; `voxdata annotation verify` lists them")
     if summary.refused:
         say(f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` says why")
-    show_table("pull", [{**counts, "current": len(current)}], description="Annotations of this pull")
+    show_table("pull", [{**counts, "current": current}], description="Annotations of this pull")
     return summary
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from prefect import flow
 
+from annotation.acquire import Choice
+from annotation.budget import parse_duration
 from annotation.encode import model_version
+from flows.acquire import Budget, choose_clips, learn_lead_times
 from flows.locks import hold_lock
 from flows.models import build_labelers
 from flows.reconcile import mend_clips
@@ -27,6 +30,7 @@ from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
 from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, mute
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
+from warehouse.annotations import current_annotations
 from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
@@ -49,6 +53,7 @@ class PushSummary:
         blind: Of those newly there, how many withhold the proposed labels.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
+        not_chosen: Not sent, since the budget is spent.
         not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
     """
 
@@ -60,6 +65,7 @@ class PushSummary:
     unchanged: int = 0
     too_short: int = 0
     not_scanned: int = 0
+    not_chosen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +75,14 @@ class Outgoing:
     Attributes:
         hidden: (kind, characters) of the text that the annotators do not see.
         muted: Stretches of the recording that they do not hear.
+        arm: "active" when it was chosen, "random" when it belongs to the control arm.
     """
 
     entry: QueueEntry
     utterance: Utterance
     hidden: tuple[tuple[str, str], ...] = ()
     muted: tuple[Segment, ...] = ()
+    arm: str = ""
 
     @property
     def key(self) -> str:
@@ -89,6 +97,7 @@ class Outgoing:
             utterance_id=self.entry.utterance_id,
             key=self.key,
             hidden=self.hidden,
+            arm=self.arm,
             blind=self.entry.blind,
             votes_wanted=self.entry.votes_wanted,
             proposal=model_version(self.entry.predictions),
@@ -120,17 +129,20 @@ def push_clips(
     )
 
 
-def push_pending(workspace: Workspace, *, say: Say, answers: Mapping[str, Sequence[Annotation]] | None = None) -> PushSummary:
+def push_pending(
+    workspace: Workspace, *, say: Say, answers: Mapping[str, Sequence[Annotation]] | None = None, budget: Budget | None = None
+) -> PushSummary:
     """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time.
 
     Args:
         answers: Key -> annotations of a lost project that come back with the clip.
+        budget: Push only as many new clips as people have time for, the most useful first.
     """
     with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
-        return _push_pending(workspace, answers=answers or {}, say=say)
+        return _push_pending(workspace, answers=answers or {}, budget=budget, say=say)
 
 
-def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], say: Say) -> PushSummary:
+def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], budget: Budget | None, say: Say) -> PushSummary:
     queue = build_queue(workspace)
     project_id = note_queue(workspace, queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
@@ -142,6 +154,8 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         former = [p.project_id for p in list_projects(con) if p.purpose == "label" and not p.current]
         given_out = {key: clip for number in (*former, project_id) for key, clip in list_pushed(con, project_id=number).items()}
         there = list_pushed(con, project_id=project_id)
+        answered = {a.utterance_id for a in current_annotations(con) if not a.deleted and not a.skipped}
+        lead_times = learn_lead_times(con)
         private = list_private_spans(con) if workspace.settings.privacy.mask else None
         long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
         short = [u for u in utterances if u.segment.duration_ms < workspace.settings.utterance.min_ms]
@@ -155,8 +169,23 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
         for going in prepare(long, recordings, proposals, private=private, unsent=short)
     ]
+    choices = choose_clips(
+        [going.utterance for going in leaving if going.entry.utterance_id not in answered],
+        proposals,
+        settings=workspace.settings.annotation,
+        new={going.entry.utterance_id for going in leaving if going.entry.utterance_id not in given_out},
+        lead_times=lead_times,
+        budget=budget,
+    )
+    ranked = [_rank(going, choices, given_out.get(going.entry.utterance_id)) for going in leaving]
+    leaving = [going for going in ranked if going is not None]
     pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
-    total = PushSummary(unchanged=len(leaving) - len(pending), too_short=len(short), not_scanned=len(long) - len(leaving))
+    total = PushSummary(
+        unchanged=len(leaving) - len(pending),
+        too_short=len(short),
+        not_chosen=len(ranked) - len(leaving),
+        not_scanned=len(long) - len(ranked),
+    )
     batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
     # The clips of a batch are cut while the server takes the one before.
     with ThreadPoolExecutor(max_workers=1) as cutter:
@@ -170,6 +199,8 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
+    if total.not_chosen:
+        say(f"push: {total.not_chosen} clips wait, since the budget is spent")
     if total.not_scanned:
         say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
     show_table("push", [asdict(total)], description="Clips pushed by this run")
@@ -195,6 +226,15 @@ def give_out(
         votes = max(settings.votes_wanted, settings.overlap_votes if draw(key, "overlap") < settings.overlap_share else 0)
     entry = replace(going.entry, blind=blind, votes_wanted=votes, answers=tuple((answers or {}).get(key, ())))
     return replace(going, entry=entry)
+
+
+def _rank(going: Outgoing, choices: Mapping[str, Choice], known: PushedClip | None) -> Outgoing | None:
+    """Put a clip into the order of work; None when it is new and was not chosen."""
+    choice = choices.get(going.entry.utterance_id)
+    if choice is None:
+        return going if known is not None or going.entry.answers else None
+    arm = known.arm if known is not None else choice.arm
+    return replace(going, arm=arm, entry=replace(going.entry, priority=1 - choice.score))
 
 
 def draw(key: str, purpose: str) -> float:
@@ -284,6 +324,7 @@ def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep
 
 
 @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
-def push(root: str) -> dict[str, int]:
-    """Push what is pending in the workspace at `root`."""
-    return asdict(push_pending(open_workspace(Path(root)), say=tell))
+def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
+    """Push what is pending in the workspace at `root`; with a budget such as "45min", what that many annotators have time for."""
+    time = Budget(time_ms=parse_duration(budget), annotators=annotators) if budget else None
+    return asdict(push_pending(open_workspace(Path(root)), say=tell, budget=time))

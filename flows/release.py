@@ -14,8 +14,8 @@ from prefect.events import emit_event
 
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
+from flows.votes import read_answers, settle_all
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.agreement import collect_votes, resolve
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation, Gold
@@ -24,7 +24,7 @@ from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
-from warehouse.annotations import current_annotations
+from warehouse.annotations import chain_head
 from warehouse.duplicates import duplicate_groups
 from warehouse.metadata import list_call_groups
 from warehouse.privacy import list_hidden
@@ -141,7 +141,9 @@ def build_examples(
             text=texts.get(u.utterance_id, u.text),
             language=u.language,
             gold={
-                scheme: GoldLabel(label=g.label, distribution=g.distribution, num_votes=g.num_votes)
+                scheme: GoldLabel(
+                    label=g.label, distribution=g.distribution, num_votes=g.num_votes, posterior=g.posterior, standing=g.standing
+                )
                 for scheme, found in gold.items()
                 if (g := found.get(u.utterance_id)) is not None
             },
@@ -172,16 +174,12 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
     """Read votes, build examples and write the version with its outbox row in one transaction."""
     settings = workspace.settings.release
     with workspace.warehouse() as con:
-        annotations = current_annotations(con)
-        votes = {s.name: collect_votes(annotations, scheme=s.name) for s in workspace.schemes}
-        gold = {
-            scheme: {g.utterance_id: g for g in resolve(cast, scheme=scheme, min_votes=settings.min_votes)}
-            for scheme, cast in votes.items()
-        }
+        answers = read_answers(con)
+        settled = settle_all(answers, workspace.schemes, method=settings.consensus, min_votes=settings.min_votes)
         draft = build_examples(
             list_utterances(con),
-            gold,
-            texts=corrected_texts(annotations, list_hidden(con)),
+            {scheme: found.gold for scheme, found in settled.items()},
+            texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
             audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
             fixed=_fixed(con),
             ratios=settings.ratios,
@@ -194,12 +192,13 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
                 f"nothing to release: no utterance has {settings.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
             )
         recipe = {
-            "consensus": "majority",
+            "consensus": settings.consensus,
             "min_votes": settings.min_votes,
             "ratios": {split.value: share for split, share in settings.ratios.items()},
             "seed": settings.seed,
             "schemes": workspace.scheme_versions,
-            "agreement_alpha": {scheme: krippendorff_alpha(cast) for scheme, cast in votes.items()},
+            "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
+            "ledger_head": chain_head(con),
         }
         version, created = create_version(con, name, draft.examples, recipe=recipe, run_id=workspace.run_id, places=draft.places)
     return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in draft.examples), conflicts=draft.conflicts)

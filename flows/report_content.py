@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.votes import read_answers
 from flows.workspace import Workspace
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
@@ -25,7 +26,6 @@ from voxdata.scheme import Scheme
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance
-from warehouse.annotations import current_annotations
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
 from warehouse.recordings import StoredRecording, list_recordings
@@ -113,7 +113,7 @@ def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mappi
             "counts": count_rows(con),
             "turns": {r.recording.recording_id: list_turns(con, r.recording.recording_id) for r in shown},
             "utterances": tuple(list_utterances(con)),
-            "annotations": tuple(current_annotations(con)),
+            "annotations": read_answers(con).labels,
             "drops": tuple(list_drops(con)),
             "examples": tuple(load_examples(con, newest.version_id)) if newest else (),
             "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,

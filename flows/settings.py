@@ -119,6 +119,8 @@ class AnnotationSettings(_Table):
     overlap_share: float = Field(default=0.0, ge=0, le=1)
     overlap_votes: int = Field(default=2, ge=2)
     blind_share: float = Field(default=0.0, ge=0, le=1)
+    strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
+    random_share: float = Field(default=0.1, ge=0.02, le=1)
     guidelines: str = ""
 
 
@@ -126,6 +128,7 @@ class ReleaseSettings(_Table):
     """[release]"""
 
     min_votes: int = Field(default=1, ge=1)
+    consensus: Literal["majority", "dawid_skene", "mace", "glad"] = "majority"
     ratios: Mapping[Split, float] = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
     seed: int = 0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from flows.votes import read_answers
 from flows.workspace import Workspace
 from voxdata.agreement import collect_votes, group_votes
-from warehouse.annotations import current_annotations
 from warehouse.labels import list_predictions
 from warehouse.ledger import list_drops
 from warehouse.privacy import list_private_spans
@@ -26,7 +26,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
     with workspace.warehouse() as con:
         counts = count_rows(con)
         utterances = list_utterances(con)
-        annotations = current_annotations(con)
+        annotations = read_answers(con).labels
         predicted = {s.name: set(list_predictions(con, scheme=s.name)) for s in workspace.schemes}
         drops = list_drops(con)
         settled = {u.recording_id for u in utterances} | {row.recording_id for row in drops}

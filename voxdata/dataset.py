@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from voxdata.identity import canonical_json
@@ -22,11 +22,19 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldLabel:
-    """The resolved label of an example under one scheme, with the votes behind it."""
+    """The resolved label of an example under one scheme, with the votes behind it.
+
+    Attributes:
+        distribution: Shares of the votes.
+        posterior: Probability of every label, when a model of the annotators' skill gave the label; else empty.
+        standing: How contested it is: see `voxdata.label.Gold`; "" when nobody asked.
+    """
 
     label: str
     distribution: Distribution
     num_votes: int
+    posterior: Distribution = field(default_factory=dict)
+    standing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +76,23 @@ def canonical_row(example: Example) -> str:
             "text": example.text,
             "language": example.language,
             "split": example.split.value,
-            "gold": {
-                scheme: {
-                    "label": gold.label,
-                    "num_votes": gold.num_votes,
-                    "distribution": {name: round(share * 1_000_000) for name, share in gold.distribution.items()},
-                }
-                for scheme, gold in example.gold.items()
-            },
+            "gold": {scheme: _canonical_gold(gold) for scheme, gold in example.gold.items()},
         }
     )
+
+
+def _canonical_gold(gold: GoldLabel) -> dict[str, object]:
+    """What is empty is left out, so that versions from before these fields keep their fingerprint."""
+    row: dict[str, object] = {
+        "label": gold.label,
+        "num_votes": gold.num_votes,
+        "distribution": {name: round(share * 1_000_000) for name, share in gold.distribution.items()},
+    }
+    if gold.posterior:
+        row["posterior"] = {name: round(share * 1_000_000) for name, share in gold.posterior.items()}
+    if gold.standing:
+        row["standing"] = gold.standing
+    return row
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

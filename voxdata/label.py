@@ -83,6 +83,9 @@ class Gold:
         label: The winning label.
         distribution: Share of the votes for each label named at least once.
         num_votes: How many people voted.
+        posterior: Probability of every label, when a model of the annotators' skill gave the label; else empty.
+        standing: "clear", "ambiguous", "careless" or "open" as `annotation.consensus` judges it; "decided" by an expert; "" when
+            nobody asked.
     """
 
     utterance_id: str
@@ -90,3 +93,5 @@ class Gold:
     label: str
     distribution: Distribution
     num_votes: int
+    posterior: Distribution = field(default_factory=dict)
+    standing: str = ""

@@ -114,11 +114,13 @@ def encode_example(example: Example) -> dict[str, object]:
         "text": example.text,
         "language": example.language,
         "split": example.split.value,
-        "gold": {
-            scheme: {"label": gold.label, "distribution": dict(gold.distribution), "num_votes": gold.num_votes}
-            for scheme, gold in example.gold.items()
-        },
+        "gold": {scheme: _encode_gold(gold) for scheme, gold in example.gold.items()},
     }
+
+
+def _encode_gold(gold: GoldLabel) -> dict[str, object]:
+    row: dict[str, object] = {"label": gold.label, "distribution": dict(gold.distribution), "num_votes": gold.num_votes}
+    return row | ({"posterior": dict(gold.posterior)} if gold.posterior else {}) | ({"standing": gold.standing} if gold.standing else {})
 
 
 def decode_example(row: Mapping[str, object]) -> Example:
@@ -139,7 +141,11 @@ def decode_example(row: Mapping[str, object]) -> Example:
         split=Split(str(row["split"])),
         gold={
             str(scheme): GoldLabel(
-                label=str(g["label"]), distribution={str(k): float(v) for k, v in g["distribution"].items()}, num_votes=int(g["num_votes"])
+                label=str(g["label"]),
+                distribution={str(k): float(v) for k, v in g["distribution"].items()},
+                num_votes=int(g["num_votes"]),
+                posterior={str(k): float(v) for k, v in g.get("posterior", {}).items()},
+                standing=str(g.get("standing", "")),
             )
             for scheme, g in gold.items()
         },

@@ -209,14 +209,14 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
     assert encoded["data"]["vox_id"] == "u0"
     assert encoded["data"]["note"] == "call <1> & 电话.wav · S0 · u0"
     (prediction,) = encoded["predictions"]
-    assert prediction["score"] == pytest.approx(0.7)
+    assert prediction["score"] == pytest.approx(0.5)
     assert dict(decode(raw(prediction["result"])).labels) == {"intent": ("查询余额",), "emotion": ("angry",)}
 
 
-def test_encode_entry_scores_by_the_least_certain_proposal() -> None:
-    sure = replace(make_prediction("u0", "intent", "greet"), distribution={"greet": 1.0})
-    entry = replace(make_entry("u0", audio_file="clips/a.wav"), predictions=(sure, make_prediction("u0", "emotion", "angry")))
-    assert encode_entry(entry)["predictions"][0]["score"] == pytest.approx(0.7)
+def test_encode_entry_is_served_in_the_order_of_its_priority() -> None:
+    entry = replace(make_entry("u0", audio_file="clips/a.wav"), priority=0.25)
+    assert encode_entry(entry)["predictions"][0]["score"] == 0.25
+    assert encode_entry(replace(entry, blind=True))["predictions"][0]["score"] == 0.25
 
 
 def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:

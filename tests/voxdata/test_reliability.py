@@ -170,10 +170,8 @@ def test_reliability_of_the_cremad_crowd(cremad: Sequence[Vote]):
     assert len({vote.utterance_id for vote in cremad}) == 7_442
     assert fleiss_kappa(cremad) == pytest.approx(0.278, abs=0.0005)
     alpha = krippendorff_alpha(cremad)
-    rows = [(v.annotator, v.utterance_id, v.label) for v in cremad]
-    assert alpha == pytest.approx(
-        nltk_alpha([(v.annotator, v.utterance_id, v.label) for v in cremad], lambda a, b: float(a != b)), abs=5e-5
-    )
+    rows: list[tuple[str, str, object]] = [(v.annotator, v.utterance_id, v.label) for v in cremad]
+    assert alpha == pytest.approx(nltk_alpha(rows, lambda a, b: float(a != b)), abs=5e-5)
     interval = alpha_interval(cremad, calls={vote.utterance_id: vote.utterance_id[:4] for vote in cremad}, draws=200)
     assert interval is not None
     assert interval.low < 0.281 < interval.high
