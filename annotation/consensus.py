@@ -128,7 +128,7 @@ class Standing(StrEnum):
     CLEAR = "clear"
     AMBIGUOUS = "ambiguous"  # people who are usually right disagree about it
     CARELESS = "careless"  # it has one label, which weak annotators missed
-    OPEN = "open"  # too few votes to tell
+    OPEN = "open"  # too few votes, or annotators too little known, to tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +137,14 @@ class Contest:
 
     Attributes:
         disagreement: Entropy of the votes, 0 (unanimous) to 1 (all labels alike).
-        two_labels: By how many nats the votes are more likely if the utterance carries two labels than if it carries one, given how
+        evidence: By how many nats the votes are more likely if the utterance carries several labels than if it carries one, given how
             each annotator errs.
     """
 
     utterance_id: str
     standing: Standing
     disagreement: float
-    two_labels: float
+    evidence: float
 
 
 def judge_contests(
@@ -153,18 +153,18 @@ def judge_contests(
     *,
     labels: Sequence[str],
     threshold: float = 0.3,
-    evidence: float = 1.0,
+    least_evidence: float = 1.0,
     min_votes: int = 3,
 ) -> list[Contest]:
     """Tell utterances that are truly ambiguous from those that careless annotators made look so.
 
-    Two explanations of the votes are compared: one label, which each annotator gets wrong as its confusion matrix says; or two labels,
-    each heard by half of the people. A careless annotator's odd vote is likely under one label; a skilled one's is not.
+    Two explanations of the votes are compared: one label, which each annotator gets wrong as its confusion matrix says; or several,
+    each heard by as many people. A careless annotator's odd vote is likely under one label; a skilled one's is not.
 
     Args:
         consensus: Of these votes; gives each annotator's confusion matrix.
         threshold: Entropy, 0..1, from which an utterance is contested. With four labels, five votes of 4:1 have 0.36.
-        evidence: Nats from which two labels are believed; 1 is odds of 2.7 to 1.
+        least_evidence: Nats from which several labels are believed; 1 is odds of 2.7 to 1. Below 0 one label is; between, it stays open.
         min_votes: With fewer an utterance that is contested stays open.
 
     Returns:
@@ -174,22 +174,27 @@ def judge_contests(
     for utterance_id, cast in sorted(group_votes(votes).items()):
         counts = Counter(vote.label for vote in cast)
         disagreement = _entropy(counts.values(), num_labels=len(labels))
-        two = _two_labels(cast, consensus, labels) if disagreement >= threshold else 0.0
+        evidence = _weigh_labels(cast, consensus, labels) if disagreement >= threshold else 0.0
         if disagreement < threshold:
             standing = Standing.CLEAR
-        elif len(cast) < min_votes:
+        elif len(cast) < min_votes or 0 <= evidence < least_evidence:
             standing = Standing.OPEN
         else:
-            standing = Standing.AMBIGUOUS if two >= evidence else Standing.CARELESS
-        found.append(Contest(utterance_id=utterance_id, standing=standing, disagreement=disagreement, two_labels=two))
+            standing = Standing.AMBIGUOUS if evidence > 0 else Standing.CARELESS
+        found.append(Contest(utterance_id=utterance_id, standing=standing, disagreement=disagreement, evidence=evidence))
     return found
 
 
-def _two_labels(cast: Sequence[Vote], consensus: Consensus, labels: Sequence[str]) -> float:
+def _weigh_labels(cast: Sequence[Vote], consensus: Consensus, labels: Sequence[str]) -> float:
     chances = [{true: consensus.confusion[vote.annotator][true][vote.label] for true in labels} for vote in cast]
     one = max(sum(log(chance[true]) for chance in chances) for true in labels)
-    two = max(sum(log((chance[a] + chance[b]) / 2) for chance in chances) for a, b in combinations(labels, 2))
-    return two - one
+    named = sorted({vote.label for vote in cast})
+    several = max(
+        sum(log(sum(chance[label] for label in some) / len(some)) for chance in chances)
+        for size in range(2, len(named) + 1)
+        for some in combinations(named, size)
+    )
+    return several - one
 
 
 def _entropy(counts: Iterable[int], *, num_labels: int) -> float:

@@ -55,3 +55,46 @@ def history(ctx: typer.Context, utterance: Annotated[str, typer.Argument(help="A
 
     rows = revision_rows(open_here(ctx), utterance)
     show_json(rows) if as_json else show_rows(f"history of {utterance}", rows)
+
+
+@annotation_app.command()
+def adjudicate(
+    ctx: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="List the clips; push nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give experts the clips that people do not agree about, with the rival answers under pseudonyms."""
+    from flows.adjudicate import find_contested, push_cases
+    from flows.votes import read_answers, settle_all
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        answers = read_answers(con)
+    cases = find_contested(answers, settle_all(answers, workspace.schemes, method="dawid_skene"))
+    rows = [asdict(case) for case in cases]
+    if cases and not plan:
+        push_cases(workspace, cases, say=tell)
+    show_json(rows) if as_json else show_rows("contested clips", rows)
+
+
+@annotation_app.command()
+def doubts(
+    ctx: typer.Context,
+    scheme: Annotated[str, typer.Argument(help="The scheme whose labels are looked at.")],
+    version: Annotated[str, typer.Option("--version", help="A dataset version: name, name@2 or the start of its id.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="Length of the queue.")] = 50,
+    push: Annotated[bool, typer.Option("--push", help="Give them to experts in the adjudication project.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List labels that are probably wrong, worst first: models of other voices would not have given them."""
+    from flows.adjudicate import Case, find_doubts, push_cases
+
+    workspace = open_here(ctx)
+    found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
+    if push:
+        cases = [
+            Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models say {d.suggested}", urgency=1 - d.quality) for d in found
+        ]
+        push_cases(workspace, cases, say=tell)
+    rows = [asdict(doubt) for doubt in found]
+    show_json(rows) if as_json else show_rows(f"doubtful labels of {scheme}", rows)

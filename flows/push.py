@@ -189,7 +189,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
     # The clips of a batch are cut while the server takes the one before.
     with ThreadPoolExecutor(max_workers=1) as cutter:
-        cuts = [cutter.submit(_cut_clips, workspace, recordings, batch) for batch in batches]
+        cuts = [cutter.submit(cut_clips, workspace, recordings, batch) for batch in batches]
         for batch, cut in zip(batches, cuts, strict=True):
             cut.result()
             part = call(push_clips, workspace, queue, project_id, batch, recorded, say)
@@ -295,7 +295,8 @@ def _outgoing(
     return Outgoing(entry=entry, utterance=utterance, hidden=hidden, muted=tuple(span.segment for span in heard))
 
 
-def _cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing]) -> None:
+def cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing]) -> None:
+    """Write the clips that are not there yet, with what is private muted."""
     for going in batch:
         target = workspace.media_dir / going.entry.audio_file
         if not target.exists():

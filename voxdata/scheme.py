@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from voxdata.errors import SchemeError
@@ -46,7 +47,7 @@ class SchemeLabel:
         return self.shown.get(language, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scheme:
     """A closed label set, such as intent or emotion.
 
@@ -100,7 +101,7 @@ class Scheme:
                         "people could not tell them apart"
                     )
 
-    @property
+    @cached_property
     def label_names(self) -> tuple[str, ...]:
         """In the order shown."""
         return tuple(label.name for label in self.labels)

@@ -109,6 +109,13 @@ def test_judge_contests_tells_ambiguous_clips_from_careless_annotators():
     assert sum(standing is Standing.CARELESS for standing in found.values()) > 50
 
 
+def test_judge_contests_leaves_open_what_unknown_annotators_disagree_about():
+    votes = [Vote(utterance_id="u", annotator=person, labels=(label,)) for person, label in zip("abc", LABELS, strict=False)]
+    (contest,) = judge_contests(votes, infer_consensus(votes, labels=LABELS, method="majority"), labels=LABELS)
+    assert contest.standing is Standing.OPEN
+    assert contest.disagreement > 0.7
+
+
 def test_judge_contests_leaves_open_what_too_few_have_heard():
     votes = [Vote(utterance_id="u", annotator="a", labels=("angry",)), Vote(utterance_id="u", annotator="b", labels=("happy",))]
     (contest,) = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)

@@ -14,15 +14,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotation.encode import encode_labels
+from annotation.encode import RIVALS, encode_labels
 from annotation.label_studio import LabelStudioQueue
 from benchmarks.annotation_workspace import make_workspace
+from flows.adjudicate import find_contested, push_cases
 from flows.label_studio import label_studio_credentials, label_studio_spec
 from flows.pull import pull_changes
 from flows.push import push_pending
 from flows.rebuild import rebuild_project
 from flows.reconcile import verify_annotations
 from flows.supervisor import ensure_running, read_services, stop_all
+from flows.votes import read_answers, settle, settle_all
 from flows.wiring import build_queue
 from flows.workspace import Workspace
 from voxdata.errors import TransientError
@@ -196,3 +198,43 @@ def test_rebuild_brings_back_what_somebody_deleted_when_asked(workspace: Workspa
     assert rebuild_project(workspace, vanished=True, say=quiet).annotations == 3
     assert len(standing(workspace)) == 5
     assert verify_annotations(workspace, say=quiet).unexplained == 0
+
+
+def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> None:
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    keys = sorted(queue.list_copies())
+    for person, label in (("ann", "ask"), ("bob", "tell"), ("cid", "complain")):
+        answer(queue, workspace, f"{person}@voxdata.local", keys[:1], label=label)
+        answer(queue, workspace, f"{person}@voxdata.local", keys[1:3])
+    pull_changes(workspace, say=quiet)
+    with workspace.warehouse() as con:
+        answers = read_answers(con)
+    cases = find_contested(answers, settle_all(answers, workspace.schemes))
+    assert [case.utterance_id for case in cases] == keys[:1]
+    assert push_cases(workspace, cases, say=quiet) == 1
+    assert push_cases(workspace, cases, say=quiet) == 0
+
+    experts = build_queue(workspace, "adjudicate")
+    (clip,) = experts.server.list_tasks(experts.project_id)
+    tabs = [prediction["model_version"] for prediction in clip["predictions"]]
+    assert tabs == ["Listener A", "Listener B", "Listener C", RIVALS]
+    assert not any(person in str(clip["predictions"]) for person in ("ann", "bob", "cid"))
+    answer(experts, workspace, "expert@voxdata.local", keys[:1], label="tell")
+    assert pull_changes(workspace, say=quiet).new_revisions == 1
+    with workspace.warehouse() as con:
+        answers = read_answers(con)
+    assert len(answers.decisions) == 1
+    gold = settle(answers, workspace.schemes[0]).gold
+    assert (gold[keys[0]].label, gold[keys[0]].standing) == ("tell", "decided")
+    assert set(gold[keys[0]].distribution) == {"ask", "tell", "complain"}
+    assert gold[keys[1]].standing == "clear"
+    assert find_contested(answers, settle_all(answers, workspace.schemes)) == []
+    assert verify_annotations(workspace, say=quiet).unexplained == 0
+
+    (late,) = [a for a in answers.labels if a.utterance_id == keys[0] and a.annotator == "ann@voxdata.local"]
+    changed = {"result": encode_labels({"intent": ("tell",), "emotion": ("neutral",)})}
+    queue.server.request("PATCH", f"/api/annotations/{late.annotation_id}/", json=changed)
+    pull_changes(workspace, say=quiet)
+    oddities = {str(row["oddity"]) for row in verify_annotations(workspace, say=quiet).oddities}
+    assert "changed after adjudication" in oddities

@@ -1,0 +1,131 @@
+"""Adjudicate: give experts the clips that people do not agree about, or whose labels are probably wrong, with the rival answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
+
+from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
+from flows.locks import hold_lock
+from flows.push import cut_clips, prepare
+from flows.reconcile import mend_clips
+from flows.votes import Answers, Settled, read_answers
+from flows.wiring import build_queue, note_queue
+from flows.workspace import Say, Workspace
+from training.config import load_recipe
+from training.encoder import load_encoder
+from training.features import load_features
+from voxdata.errors import NotFoundError
+from voxdata.identity import digest
+from voxdata.label import Annotation
+from voxdata.ports import Rival
+from voxdata.utterance import Utterance
+from warehouse.privacy import list_private_spans
+from warehouse.pushes import record_pushes
+from warehouse.recordings import list_recordings
+from warehouse.utterances import list_utterances
+from warehouse.versions import find_version, load_examples
+
+CONTESTED = ("ambiguous", "open")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A clip for an expert.
+
+    Attributes:
+        why: For a person, such as "emotion: angry 2, sad 1".
+        urgency: Larger comes first.
+    """
+
+    utterance_id: str
+    why: str
+    urgency: float
+
+
+def find_contested(answers: Answers, settled: Mapping[str, Settled]) -> list[Case]:
+    """Clips that several people heard without agreeing, and no expert has decided yet; the most contested first.
+
+    Disagreement that careless annotators explain is left out: consensus settles it.
+    """
+    decided = {a.utterance_id for a in answers.decisions if not a.skipped}
+    found: dict[str, Case] = {}
+    for scheme, state in settled.items():
+        for key, contest in state.contests.items():
+            if key in decided or contest.standing.value not in CONTESTED:
+                continue
+            shares = state.gold[key].distribution if key in state.gold else {}
+            why = f"{scheme}: " + ", ".join(f"{label} {share:.0%}" for label, share in sorted(shares.items(), key=lambda x: -x[1]))
+            before = found.get(key, Case(utterance_id=key, why="", urgency=0.0))
+            found[key] = Case(
+                utterance_id=key, why="; ".join(filter(None, [before.why, why])), urgency=before.urgency + contest.disagreement
+            )
+    return sorted(found.values(), key=lambda case: (-case.urgency, case.utterance_id))
+
+
+def find_doubts(workspace: Workspace, *, scheme: str, version: str, count: int, say: Say) -> list[LabelDoubt]:
+    """Labels of a dataset version that are probably wrong, worst first: models of other voices would not have given them.
+
+    Args:
+        count: Length of the queue.
+
+    Raises:
+        NotFoundError: Too few examples have a label under the scheme.
+    """
+    with workspace.warehouse(read_only=True) as con:
+        examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
+    if len(examples) < 10:
+        raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
+    encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
+    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=workspace.models_dir / "features", progress=say)
+    labels = [e.gold[scheme].label for e in examples]
+    predicted = out_of_fold(features.values.reshape(len(examples), -1), labels, [e.group for e in examples])
+    return find_label_errors([e.utterance_id for e in examples], labels, predicted, count=count)
+
+
+def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
+    """Push clips into the adjudication project, with the answers that people gave; each once.
+
+    Returns:
+        How many are new there.
+    """
+    queue = build_queue(workspace, "adjudicate")
+    project_id = note_queue(workspace, queue, "adjudicate")
+    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+        recorded = mend_clips(workspace, queue, project_id, say=say)
+        with workspace.warehouse() as con:
+            wanted = {case.utterance_id: place for place, case in enumerate(cases)}
+            everything = list_utterances(con)
+            recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
+            private = list_private_spans(con) if workspace.settings.privacy.mask else None
+            answers = read_answers(con)
+        heard = [u for u in everything if u.utterance_id in wanted]
+        others = [u for u in everything if u.utterance_id not in wanted]
+        leaving = [
+            replace(going, entry=replace(going.entry, rivals=rivals, priority=wanted[going.entry.utterance_id] / len(wanted)))
+            for going in prepare(heard, recordings, {}, private=private, unsent=others)
+            if (rivals := name_rivals(going.utterance, answers.labels))
+        ]
+        cut_clips(workspace, recordings, leaving)
+        result = queue.push([going.entry for going in leaving], recorded=recorded)
+        with workspace.warehouse() as con:
+            record_pushes(con, [going.pushed for going in leaving], project_id=project_id, run_id=workspace.run_id)
+    say(f"adjudicate: {len(result.pushed)} clips are new in {queue.title!r}, {len(result.already_there)} were there: {queue.page()}")
+    return len(result.pushed)
+
+
+def name_rivals(utterance: Utterance, annotations: Sequence[Annotation]) -> tuple[Rival, ...]:
+    """The answers to one utterance under pseudonyms; who is "Listener A" differs from clip to clip, so that nobody is recognised."""
+    mine = [a for a in annotations if a.utterance_id == utterance.utterance_id and not a.skipped]
+    newest = {a.annotator: a for a in sorted(mine, key=lambda a: (a.updated_at, a.annotation_id))}
+    shuffled = sorted(newest.values(), key=lambda a: digest(utterance.utterance_id, a.annotator))
+    return tuple(
+        Rival(pseudonym=f"Listener {_letters(place)}", labels=a.labels, ratings=a.ratings, text=a.text or "")
+        for place, a in enumerate(shuffled)
+    )
+
+
+def _letters(place: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    return (_letters(place // 26 - 1) if place >= 26 else "") + ascii_uppercase[place % 26]
