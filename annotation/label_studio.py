@@ -7,7 +7,7 @@ annotations are missing from the annotation list; deletions are invisible to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -22,7 +22,8 @@ from annotation.server_api import LabelStudioServer
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
 from voxdata.ports import PullResult, PushResult, QueueCounts, QueueEntry, Refusal
-from voxdata.scheme import Scheme
+from voxdata.scheme import Scheme, SchemeLabel
+from voxdata.scheme_history import SchemeHistory
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ class LabelStudioQueue:
         media_dir: The server's document root; clips lie in its folder `clips`.
         guidelines: Shown inside the labelling screen.
         language: Of the labelling screen: "en" or "zh".
+        histories: Scheme name -> earlier versions, whose labels old annotations still name.
         votes_wanted: People who usually hear a clip; a project that is there keeps its own number, and clips say when they want another.
     """
 
@@ -91,10 +93,14 @@ class LabelStudioQueue:
         guidelines: str = "",
         language: str = "en",
         votes_wanted: int = 1,
+        histories: Mapping[str, SchemeHistory] | None = None,
     ) -> None:
         self.server = LabelStudioServer(url=url, token=token)
         self.title = project_title
         self._schemes = tuple(schemes)
+        # The server keeps old answers as they were, so labels of earlier versions are still read.
+        self._former = {name: history.former_labels() for name, history in (histories or {}).items()}
+        self._readable = tuple(_with_labels(scheme, self._former.get(scheme.name, {})) for scheme in schemes)
         self._language = language
         self._config = build_config(schemes, language=language)
         self._instructions = build_instructions(schemes, guidelines=guidelines, language=language)
@@ -364,11 +370,17 @@ class LabelStudioQueue:
             proposed_text=str(clip["data"].get("text", "")),
             annotator=_name(row["completed_by"], emails),
             author=_name(row["updated_by"], emails) if row["updated_by"] else "",
-            schemes=self._schemes,
+            schemes=self._readable,
             # The prediction of a blind clip proposes nothing: it only keeps the clip in the order of work.
             model_versions={int(p["id"]): str(p["model_version"]) for p in clip["predictions"] if p["result"]},
         )
-        return replace(decoded, scheme_versions={scheme.name: scheme.version for scheme in self._schemes})
+        versions = {
+            scheme.name: min(
+                [scheme.version, *(self._former.get(scheme.name, {}).get(x, scheme.version) for x in decoded.labels.get(scheme.name, ()))]
+            )
+            for scheme in self._schemes
+        }
+        return replace(decoded, scheme_versions=versions)
 
     def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
         """See `AnnotationQueue.list_copies`."""
@@ -433,6 +445,10 @@ def _server_clip(row: Mapping[str, Any], emails: Mapping[int, str]) -> ServerCli
         annotations=tuple(sorted(int(a["id"]) for a in row["annotations"])),
         annotators=frozenset(_name(a.get("completed_by"), emails) for a in row["annotations"]),
     )
+
+
+def _with_labels(scheme: Scheme, names: Iterable[str]) -> Scheme:
+    return replace(scheme, labels=(*scheme.labels, *(SchemeLabel(name=name) for name in names)))
 
 
 def _version(entry: QueueEntry) -> str:

@@ -45,7 +45,8 @@ class Case:
 
 
 def find_contested(answers: Answers, settled: Mapping[str, Settled]) -> list[Case]:
-    """Clips that several people heard without agreeing, and no expert has decided yet; the most contested first.
+    """Clips that several people heard without agreeing, and no expert has decided yet, the most contested first; then those whose label
+    was split or removed since.
 
     Disagreement that careless annotators explain is left out: consensus settles it.
     """
@@ -61,6 +62,10 @@ def find_contested(answers: Answers, settled: Mapping[str, Settled]) -> list[Cas
             found[key] = Case(
                 utterance_id=key, why="; ".join(filter(None, [before.why, why])), urgency=before.urgency + contest.disagreement
             )
+    for vote in answers.undecided:
+        if vote.utterance_id not in decided:
+            why = f"{vote.scheme}: {vote.label} became {', '.join(vote.candidates) or 'nothing'}"
+            found.setdefault(vote.utterance_id, Case(utterance_id=vote.utterance_id, why=why, urgency=0.0))
     return sorted(found.values(), key=lambda case: (-case.urgency, case.utterance_id))
 
 
@@ -99,7 +104,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
             everything = list_utterances(con)
             recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
             private = list_private_spans(con) if workspace.settings.privacy.mask else None
-            answers = read_answers(con)
+            answers = read_answers(con, workspace.histories)
         heard = [u for u in everything if u.utterance_id in wanted]
         others = [u for u in everything if u.utterance_id not in wanted]
         leaving = [

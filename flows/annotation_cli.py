@@ -69,7 +69,7 @@ def adjudicate(
 
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
-        answers = read_answers(con)
+        answers = read_answers(con, workspace.histories)
     cases = find_contested(answers, settle_all(answers, workspace.schemes, method="dawid_skene"))
     rows = [asdict(case) for case in cases]
     if cases and not plan:

@@ -92,7 +92,7 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     parts = [call(pull_annotations, workspace, queue, project_id) for queue, project_id in build_queues(workspace)]
     counts = {name: sum(part[name] for part in parts) for name in parts[0]}
     with workspace.warehouse() as con:
-        answers = read_answers(con)
+        answers = read_answers(con, workspace.histories)
     alpha = {s.name: krippendorff_alpha(collect_votes(answers.labels, scheme=s.name)) for s in workspace.schemes}
     current = len(answers.labels) + len(answers.checks) + len(answers.decisions)
     summary = PullSummary(**counts, current=current, alpha=alpha)

@@ -20,6 +20,7 @@ from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
+from flows.votes import read_answers, require_no_orphans
 from flows.wiring import build_queue, note_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import read_clip, write_clip_wav
@@ -143,6 +144,9 @@ def push_pending(
 
 
 def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], budget: Budget | None, say: Say) -> PushSummary:
+    with workspace.warehouse() as con:
+        # Label Studio would let a label that is in use go without a word.
+        require_no_orphans(read_answers(con, workspace.histories))
     queue = build_queue(workspace)
     project_id = note_queue(workspace, queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}

@@ -14,7 +14,7 @@ from prefect.events import emit_event
 
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
-from flows.votes import read_answers, settle_all
+from flows.votes import read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import NotFoundError
@@ -174,7 +174,8 @@ def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
     """Read votes, build examples and write the version with its outbox row in one transaction."""
     settings = workspace.settings.release
     with workspace.warehouse() as con:
-        answers = read_answers(con)
+        answers = read_answers(con, workspace.histories)
+        require_no_orphans(answers)
         settled = settle_all(answers, workspace.schemes, method=settings.consensus, min_votes=settings.min_votes)
         draft = build_examples(
             list_utterances(con),

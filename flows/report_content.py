@@ -113,7 +113,7 @@ def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mappi
             "counts": count_rows(con),
             "turns": {r.recording.recording_id: list_turns(con, r.recording.recording_id) for r in shown},
             "utterances": tuple(list_utterances(con)),
-            "annotations": read_answers(con).labels,
+            "annotations": read_answers(con, workspace.histories).labels,
             "drops": tuple(list_drops(con)),
             "examples": tuple(load_examples(con, newest.version_id)) if newest else (),
             "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,

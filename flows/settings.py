@@ -15,6 +15,7 @@ from annotation.wording import Language
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
 from voxdata.scheme import Choice, Scheme, SchemeLabel, find_scheme
+from voxdata.scheme_history import SchemeChange, SchemeHistory
 from voxdata.voice import THRESHOLD
 
 FILE_NAME = "voxdata.toml"
@@ -177,6 +178,16 @@ class LabelSettings(_Table):
     group: str = ""
 
 
+class ChangeSettings(_Table):
+    """[[schemes.changes]]"""
+
+    to_version: int = Field(ge=2)
+    rename: Mapping[str, str] = {}
+    merge: Mapping[str, tuple[str, ...]] = {}
+    split: Mapping[str, tuple[str, ...]] = {}
+    remove: tuple[str, ...] = ()
+
+
 class SchemeSettings(_Table):
     """[[schemes]]"""
 
@@ -187,6 +198,12 @@ class SchemeSettings(_Table):
     choice: Choice = "one"
     scales: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
     labels: tuple[LabelSettings, ...]
+    changes: tuple[ChangeSettings, ...] = ()
+
+    @property
+    def history(self) -> SchemeHistory:
+        """The scheme with how it came about."""
+        return SchemeHistory(scheme=self.scheme, changes=tuple(SchemeChange(**change.model_dump()) for change in self.changes))
 
     @property
     def scheme(self) -> Scheme:
@@ -241,7 +258,7 @@ class Settings(_Table):
             raise ValueError(f"a scheme is defined twice: {names}")
         try:
             for settings in self.schemes:
-                settings.scheme  # noqa: B018  (building it checks it)
+                settings.history  # noqa: B018  (building it checks it)
             for name in self.training.schemes:
                 find_scheme([s.scheme for s in self.schemes], name)
         except SchemeError as error:

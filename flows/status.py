@@ -26,7 +26,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
     with workspace.warehouse() as con:
         counts = count_rows(con)
         utterances = list_utterances(con)
-        annotations = read_answers(con).labels
+        annotations = read_answers(con, workspace.histories).labels
         predicted = {s.name: set(list_predictions(con, scheme=s.name)) for s in workspace.schemes}
         drops = list_drops(con)
         settled = {u.recording_id for u in utterances} | {row.recording_id for row in drops}

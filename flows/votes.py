@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from duckdb import DuckDBPyConnection
 
 from annotation.consensus import Consensus, Contest, Method, infer_consensus, judge_contests
 from voxdata.agreement import Vote, collect_votes, resolve
+from voxdata.errors import AnnotationError
 from voxdata.label import Annotation, Gold, top_label
 from voxdata.scheme import Scheme
+from voxdata.scheme_history import SchemeHistory, Undecided, find_orphans, migrate
 from warehouse.annotations import current_annotations
 from warehouse.checks import list_checks
 from warehouse.pushes import list_projects
@@ -27,11 +29,15 @@ class Answers:
         labels: Ordinary work: what consensus and agreement are made of.
         checks: About check clips, under their own keys.
         decisions: By experts, in the adjudication project.
+        undecided: Votes left open by a change of their scheme; they are not among the others.
+        orphans: (scheme, label) in use that the scheme no longer has, without a word about it -> how many annotations; left out too.
     """
 
     labels: tuple[Annotation, ...]
     checks: tuple[Annotation, ...]
     decisions: tuple[Annotation, ...]
+    undecided: tuple[Undecided, ...] = ()
+    orphans: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +57,39 @@ class Settled:
     contests: Mapping[str, Contest]
 
 
-def read_answers(con: DuckDBPyConnection) -> Answers:
-    """Read the annotations that stand."""
+def read_answers(con: DuckDBPyConnection, histories: Mapping[str, SchemeHistory]) -> Answers:
+    """Read the annotations that stand, in today's labels."""
     purposes = {project.project_id: project.purpose for project in list_projects(con)}
     checks = list_checks(con)
-    standing = [a for a in current_annotations(con) if not a.deleted]
+    found = [a for a in current_annotations(con) if not a.deleted]
+    migrated = migrate(found, histories)
+    orphans = find_orphans(found, histories)
+    standing = [_without(a, orphans) for a in migrated.annotations]
     return Answers(
         labels=tuple(a for a in standing if purposes.get(a.project_id) != "adjudicate" and a.utterance_id not in checks),
         checks=tuple(a for a in standing if a.utterance_id in checks),
         decisions=tuple(a for a in standing if purposes.get(a.project_id) == "adjudicate"),
+        undecided=migrated.undecided,
+        orphans=orphans,
     )
+
+
+def require_no_orphans(answers: Answers) -> None:
+    """Refuse to go on while votes would silently be lost.
+
+    Raises:
+        AnnotationError: A label in use vanished from its scheme without a word about it.
+    """
+    for (scheme, label), count in sorted(answers.orphans.items()):
+        raise AnnotationError(
+            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; say what became of it: raise its version and add "
+            f"[[schemes.changes]] with to_version and rename, merge, split or remove"
+        )
+
+
+def _without(annotation: Annotation, orphans: Mapping[tuple[str, str], int]) -> Annotation:
+    kept = {scheme: chosen for scheme, chosen in annotation.labels.items() if not any((scheme, label) in orphans for label in chosen)}
+    return annotation if kept == annotation.labels else replace(annotation, labels=kept)
 
 
 def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1) -> Settled:
@@ -71,7 +100,7 @@ def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min
         min_votes: Votes an utterance needs, unless there is a decision.
     """
     ranked = scheme.choice == "ranked"
-    votes = [vote for vote in collect_votes(answers.labels, scheme=scheme.name) if set(vote.labels) <= set(scheme.label_names)]
+    votes = collect_votes(answers.labels, scheme=scheme.name)
     decisions = {
         found.utterance_id: found
         for found in resolve(collect_votes(answers.decisions, scheme=scheme.name), scheme=scheme.name, ranked=ranked)

@@ -21,8 +21,10 @@ def build_queue(workspace: Workspace, purpose: Purpose = "label") -> LabelStudio
         token=token,
         project_title=workspace.settings.project.name + ("" if purpose == "label" else " adjudication"),
         schemes=workspace.schemes,
+        histories=workspace.histories,
         media_dir=workspace.media_dir,
         guidelines=settings.guidelines,
+        language=settings.language,
         votes_wanted=settings.votes_wanted if purpose == "label" else 1,
     )
 

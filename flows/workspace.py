@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
 from voxdata.scheme import Scheme
+from voxdata.scheme_history import SchemeHistory
 from warehouse.connection import open_warehouse
 
 Say = Callable[[str], None]
@@ -72,6 +73,11 @@ class Workspace:
     def schemes(self) -> tuple[Scheme, ...]:
         """In the order of the file."""
         return tuple(settings.scheme for settings in self.settings.schemes)
+
+    @property
+    def histories(self) -> dict[str, SchemeHistory]:
+        """Scheme name -> how its labels came about."""
+        return {settings.name: settings.history for settings in self.settings.schemes}
 
     @property
     def scheme_versions(self) -> dict[str, int]:

@@ -209,7 +209,7 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
         answer(queue, workspace, f"{person}@voxdata.local", keys[1:3])
     pull_changes(workspace, say=quiet)
     with workspace.warehouse() as con:
-        answers = read_answers(con)
+        answers = read_answers(con, workspace.histories)
     cases = find_contested(answers, settle_all(answers, workspace.schemes))
     assert [case.utterance_id for case in cases] == keys[:1]
     assert push_cases(workspace, cases, say=quiet) == 1
@@ -223,7 +223,7 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     answer(experts, workspace, "expert@voxdata.local", keys[:1], label="tell")
     assert pull_changes(workspace, say=quiet).new_revisions == 1
     with workspace.warehouse() as con:
-        answers = read_answers(con)
+        answers = read_answers(con, workspace.histories)
     assert len(answers.decisions) == 1
     gold = settle(answers, workspace.schemes[0]).gold
     assert (gold[keys[0]].label, gold[keys[0]].standing) == ("tell", "decided")
