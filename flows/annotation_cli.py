@@ -98,3 +98,17 @@ def doubts(
         push_cases(workspace, cases, say=tell)
     rows = [asdict(doubt) for doubt in found]
     show_json(rows) if as_json else show_rows(f"doubtful labels of {scheme}", rows)
+
+
+@annotation_app.command()
+def checks(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show how each person did on clips whose answer is known, and how often each says the same again."""
+    from flows.checks import score_checks
+    from flows.votes import read_answers, settle_all
+    from warehouse.checks import list_checks
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        answers, known = read_answers(con, workspace.histories), list_checks(con)
+    rows = [asdict(score) for score in score_checks(answers, settle_all(answers, workspace.schemes), known)]
+    show_json(rows) if as_json else show_rows("check clips", rows)

@@ -14,13 +14,15 @@ from annotation.acquire import Choice
 from annotation.budget import parse_duration
 from annotation.encode import model_version
 from flows.acquire import Budget, choose_clips, learn_lead_times
+from flows.checks import disguise, draw_checks
+from flows.draw import draw
 from flows.locks import hold_lock
 from flows.models import build_labelers
 from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
-from flows.votes import read_answers, require_no_orphans
+from flows.votes import read_answers, require_no_orphans, settle_all
 from flows.wiring import build_queue, note_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import read_clip, write_clip_wav
@@ -32,6 +34,7 @@ from voxdata.privacy import PrivateSpan, hidden_parts, mask_text, masking_key, m
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
 from warehouse.annotations import current_annotations
+from warehouse.checks import CheckClip, add_checks, list_checks
 from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
@@ -183,11 +186,21 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     )
     ranked = [_rank(going, choices, given_out.get(going.entry.utterance_id)) for going in leaving]
     leaving = [going for going in ranked if going is not None]
+    new = sum(going.entry.utterance_id not in given_out for going in leaving)
+    with workspace.warehouse() as con:
+        if new and workspace.settings.annotation.check_share:
+            settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
+            durations = {key: stored.recording.duration_ms for key, stored in recordings.items()}
+            heard = [going.utterance for going in leaving]
+            share = workspace.settings.annotation.check_share
+            add_checks(con, draw_checks(settled, heard, durations, known=list_checks(con), new=new, share=share), run_id=workspace.run_id)
+        checks = list_checks(con)
+    leaving += _disguised(leaving, checks, recordings, _private_speech((*long, *short), private), private=private)
     pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
     total = PushSummary(
         unchanged=len(leaving) - len(pending),
         too_short=len(short),
-        not_chosen=len(ranked) - len(leaving),
+        not_chosen=ranked.count(None),
         not_scanned=len(long) - len(ranked),
     )
     batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
@@ -241,11 +254,6 @@ def _rank(going: Outgoing, choices: Mapping[str, Choice], known: PushedClip | No
     return replace(going, arm=arm, entry=replace(going.entry, priority=1 - choice.score))
 
 
-def draw(key: str, purpose: str) -> float:
-    """A number in [0, 1) that is always the same for one key and purpose, and independent between purposes."""
-    return int(digest(purpose, key)[:13], 16) / 16**13
-
-
 def prepare(
     utterances: Sequence[Utterance],
     recordings: Mapping[str, StoredRecording],
@@ -264,9 +272,7 @@ def prepare(
     Returns:
         One for each utterance, but none for those that should be masked and were not scanned.
     """
-    said: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
-    for u in (*utterances, *unsent):
-        said[u.recording_id] += (private or {}).get(u.utterance_id, ())
+    said = _private_speech((*utterances, *unsent), private)
     leaving = []
     for u in utterances:
         if private is None or u.utterance_id in private:
@@ -274,6 +280,44 @@ def prepare(
             name = Path(recordings[u.recording_id].uri).name if private is None else u.recording_id[:8]
             leaving.append(_outgoing(u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id], recording=name))
     return leaving
+
+
+def _private_speech(
+    utterances: Sequence[Utterance], private: Mapping[str, Sequence[PrivateSpan]] | None
+) -> defaultdict[str, list[PrivateSpan]]:
+    """Recording id -> everything private that is said in it."""
+    said: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
+    for u in utterances:
+        said[u.recording_id] += (private or {}).get(u.utterance_id, ())
+    return said
+
+
+def _disguised(
+    leaving: Sequence[Outgoing],
+    checks: Mapping[str, CheckClip],
+    recordings: Mapping[str, StoredRecording],
+    said: Mapping[str, Sequence[PrivateSpan]],
+    *,
+    private: Mapping[str, Sequence[PrivateSpan]] | None,
+) -> list[Outgoing]:
+    """Check clips as they leave: like the clip they are of, with other edges, another key and a place of their own in the order."""
+    originals = {going.utterance.utterance_id: going for going in leaving}
+    out = []
+    for check in checks.values():
+        original = originals.get(check.utterance_id)
+        if original is None:
+            continue
+        recording = recordings[original.utterance.recording_id]
+        heard = disguise(original.utterance, shift_ms=check.shift_ms, num_ms=recording.recording.duration_ms)
+        name = Path(recording.uri).name if private is None else heard.recording_id[:8]
+        going = _outgoing(heard, {}, (private or {}).get(check.utterance_id, ()), said.get(heard.recording_id, ()), recording=name)
+        entry = replace(
+            going.entry,
+            predictions=tuple(replace(p, utterance_id=check.key) for p in original.entry.predictions),
+            priority=draw(check.key, "priority"),
+        )
+        out.append(replace(going, arm="check", entry=entry))
+    return out
 
 
 def _outgoing(

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -172,10 +174,26 @@ def _annotation(row: dict[str, Any]) -> Annotation:
     return Annotation(
         **{
             **row,
-            "labels": {name: tuple(chosen) for name, chosen in json.loads(row["labels"]).items()},
-            "ratings": json.loads(row["ratings"]),
-            "flags": tuple(json.loads(row["flags"])),
-            "scheme_versions": json.loads(row["scheme_versions"]),
+            "labels": _labels(row["labels"]),
+            "ratings": _mapping(row["ratings"]),
+            "flags": _flags(row["flags"]),
+            "scheme_versions": _mapping(row["scheme_versions"]),
             "updated_at": utc_aware(row["updated_at"]),
         }
     )
+
+
+# Many annotations say the same, so what they say is decoded once and shared, read-only.
+@lru_cache(maxsize=10_000)
+def _labels(stored: str) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({name: tuple(chosen) for name, chosen in json.loads(stored).items()})
+
+
+@lru_cache(maxsize=10_000)
+def _mapping(stored: str) -> Mapping[str, int]:
+    return MappingProxyType(json.loads(stored))
+
+
+@lru_cache(maxsize=10_000)
+def _flags(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored))

@@ -13,6 +13,7 @@ import flows.push
 from flows.push import push_pending
 from flows.release import corrected_texts
 from flows.settings import FILE_NAME
+from flows.votes import read_answers
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.privacy import PrivateSpan
@@ -204,3 +205,33 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
         texts = corrected_texts(current_annotations(con), list_hidden(con))
     assert texts == ({} if released is None else {CALL.utterance_id: released})
+
+
+def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queue: FakeQueue) -> None:
+    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
+    workspace = open_workspace(workspace.root)
+    cut(workspace, [CALL])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    assert push_pending(workspace, say=quiet).pushed == 1
+    for person in "abc":
+        queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
+    with workspace.warehouse() as con:
+        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+    cut(workspace, [CALL, THANKS], key="c2")
+    scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
+    assert push_pending(workspace, say=quiet).pushed == 2
+    (key,) = set(queue.entries) - {CALL.utterance_id, THANKS.utterance_id}
+    twin, original = queue.entries[key], queue.entries[CALL.utterance_id]
+    assert (twin.text, [p.label for p in twin.predictions]) == (original.text, [p.label for p in original.predictions])
+    assert twin.note != original.note
+    samples, _ = soundfile.read(workspace.media_dir / twin.audio_file, dtype="float32")
+    assert np.count_nonzero(np.abs(samples) < 0.05) >= 1_200 * 16 - 1
+    again = push_pending(workspace, say=quiet)
+    assert (again.pushed, again.unchanged) == (0, 3)
+    assert (workspace.media_dir / twin.audio_file).exists()
+    queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
+    with workspace.warehouse() as con:
+        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        answers = read_answers(con, workspace.histories)
+    assert [a.utterance_id for a in answers.checks] == [key]
+    assert len(answers.labels) == 3
