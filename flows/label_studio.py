@@ -34,6 +34,11 @@ class LabelStudioCredentials:
     token: str
     secret: str
 
+    @property
+    def webhook_secret(self) -> str:
+        """What the receiver of webhooks wants to see in their header."""
+        return hmac.new(self.secret.encode(), b"webhook", hashlib.sha256).hexdigest()
+
     def password_for(self, email: str) -> str:
         """The password of another account of this server; always the same for one e-mail address."""
         return hmac.new(self.secret.encode(), email.encode(), hashlib.sha256).hexdigest()[:24]

@@ -23,7 +23,7 @@ from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
 from flows.votes import read_answers, require_no_orphans, settle_all
-from flows.wiring import build_queue, note_queue
+from flows.wiring import build_queue, connect_receiver, note_queue
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import read_clip, write_clip_wav
 from voxdata.errors import DropReason
@@ -212,6 +212,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
             part = call(push_clips, workspace, queue, project_id, batch, recorded, say)
             recorded |= {going.entry.utterance_id for going in batch}
             total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
+    connect_receiver(workspace, queue)
     if pending:
         mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)

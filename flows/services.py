@@ -1,4 +1,5 @@
-"""The services of a workspace on this machine: a Prefect server, the worker that serves the deployments, and Label Studio."""
+"""The services of a workspace on this machine: a Prefect server, the worker that serves the deployments, Label Studio, and the receiver of
+its webhooks."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ __all__ = [
 def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
     """Start what is not running yet, and wait until everything answers; safe to repeat, also twice at once.
 
-    A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is, and none is started here.
+    A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is: none is started here, and no receiver, which it could not reach.
 
     Returns:
         Every service of this workspace, in order of start.
@@ -38,6 +39,7 @@ def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
         ensure_running(state_dir, worker_spec(workspace, server), say=say)
         if workspace.secrets.label_studio_url is None:
             ensure_running(state_dir, label_studio_spec(workspace, say=say), say=say)
+            ensure_running(state_dir, receiver_spec(workspace, server), say=say)
     return service_status(state_dir)
 
 
@@ -91,6 +93,19 @@ def worker_spec(workspace: Workspace, server: Service) -> ServiceSpec:
         env={**environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
         ready_text="deployments are being served",
         version=f"{version('voxdata')} on {server.pid}:{server.port}",
+        cwd=workspace.root,
+    )
+
+
+def receiver_spec(workspace: Workspace, server: Service | None = None) -> ServiceSpec:
+    """How the receiver of Label Studio's webhooks is started; its pulls show on one Prefect server, so a new server gets a new receiver."""
+    return ServiceSpec(
+        name="receiver",
+        command=(sys.executable, "-m", "flows.receiver", str(workspace.root), "--port", "{port}"),
+        env={"PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        port=workspace.settings.services.receiver_port,
+        health_path="/health",
+        version=version("voxdata") if server is None else f"{version('voxdata')} on {server.pid}:{server.port}",
         cwd=workspace.root,
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from annotation.label_studio import LabelStudioQueue
-from flows.services import label_studio_access
+from annotation.webhooks import ensure_webhook
+from flows.label_studio import label_studio_access, label_studio_credentials
+from flows.supervisor import read_services
 from flows.workspace import Workspace
 from warehouse.pushes import list_projects, note_project
 
@@ -35,6 +37,20 @@ def note_queue(workspace: Workspace, queue: LabelStudioQueue, purpose: Purpose =
         return note_project(
             con, server_id=queue.project_id, made_at=queue.made_at, purpose=purpose, title=queue.title, run_id=workspace.run_id
         )
+
+
+def connect_receiver(workspace: Workspace, queue: LabelStudioQueue) -> bool:
+    """Have a project tell the receiver that somebody answered; without a receiver the schedule finds out.
+
+    Returns:
+        Whether there is one.
+    """
+    service = read_services(workspace.state_dir).get("receiver")
+    if service is None or service.url is None or not service.alive or workspace.secrets.label_studio_url is not None:
+        return False
+    secret = label_studio_credentials(workspace).webhook_secret
+    ensure_webhook(queue.server, queue.project_id, url=f"{service.url}/label-studio", secret=secret)
+    return True
 
 
 def build_queues(workspace: Workspace) -> list[tuple[LabelStudioQueue, int]]:

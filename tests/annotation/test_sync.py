@@ -6,8 +6,9 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from flows.pull import pull_changes
 from flows.push import push_pending
 from flows.rebuild import rebuild_project
 from flows.reconcile import verify_annotations
+from flows.services import receiver_spec
 from flows.supervisor import ensure_running, read_services, stop_all
 from flows.votes import read_answers, settle, settle_all
+from flows.webhook_inbox import WebhookInbox
 from flows.wiring import build_queue
 from flows.workspace import Workspace
 from voxdata.errors import TransientError
@@ -238,3 +241,35 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     pull_changes(workspace, say=quiet)
     oddities = {str(row["oddity"]) for row in verify_annotations(workspace, say=quiet).oddities}
     assert "changed after adjudication" in oddities
+
+
+def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(workspace: Workspace) -> None:
+    ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
+    push_pending(workspace, say=quiet)
+    push_pending(workspace, say=quiet)
+    queue = build_queue(workspace)
+    hooks = queue.server.request("GET", "/api/webhooks/", params={"project": queue.project_id}).json()
+    assert len(hooks) == 1
+    keys = sorted(queue.list_copies())
+
+    answer(queue, workspace, "ann@voxdata.local", keys[:2])
+    assert eventually(lambda: len(standing(workspace)) == 2)
+    os.killpg(read_services(workspace.state_dir)["receiver"].pid, signal.SIGKILL)
+    answer(queue, workspace, "ann@voxdata.local", keys[2:4])  # its event is lost with the receiver
+    WebhookInbox(workspace.state_dir / "webhooks").put({"action": "ANNOTATION_CREATED"})  # one that was noted before it died
+    ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
+    assert eventually(lambda: len(standing(workspace)) == 4)
+    push_pending(workspace, say=quiet)  # leads the webhook to where the receiver listens now
+    for _ in range(3):  # the same delivery again and again
+        queue.server.request("PATCH", f"/api/annotations/{standing(workspace)[0].annotation_id}/", json={"lead_time": 9.0})
+    assert eventually(lambda: any(a.lead_time_ms == 9_000 for a in standing(workspace)))
+    assert verify_annotations(workspace, say=quiet).unexplained == 0
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.5)
+    return False

@@ -1,0 +1,167 @@
+"""The receiver of webhooks: what it takes, what it keeps, and when it has changes pulled."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from annotation.webhooks import SECRET_HEADER
+from flows.receiver import MAX_BYTES, PATH, PullWaker, build_app
+from flows.webhook_inbox import WebhookInbox
+from voxdata.errors import TransientError
+
+SECRET = "the right one"
+CREATED: dict[str, Any] = {
+    "action": "ANNOTATION_CREATED",
+    "annotation": {"id": 7, "updated_at": "2026-01-01T00:00:00Z", "result": [{"value": {"text": ["my number is 555"]}}]},
+    "project": {"id": 3, "label_config": "<View/>"},
+}
+DELETED: dict[str, Any] = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 7}, {"id": 8}], "project": {"id": 3}}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> WebhookInbox:
+    return WebhookInbox(tmp_path / "inbox")
+
+
+@pytest.fixture
+def woken() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(inbox: WebhookInbox, woken: list[float]) -> Iterator[TestClient]:
+    with TestClient(build_app(inbox, secret=SECRET, wake=lambda: woken.append(time.monotonic()))) as client:
+        yield client
+
+
+def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return int(client.post(PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
+
+
+def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path) -> None:
+    assert [post(client, CREATED), post(client, DELETED)] == [202, 202]
+    kept = [json.loads((tmp_path / "inbox" / name).read_text()) for name in inbox.names()]
+    assert [event["annotations"] for event in kept] == [[7], [7, 8]]
+    assert kept[0] == {"action": "ANNOTATION_CREATED", "project": 3, "annotations": [7], "updated_at": "2026-01-01T00:00:00Z"}
+    assert len(woken) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "secret", "status"),
+    [
+        (CREATED, "wrong", 401), (CREATED, "", 401), (b"not json", SECRET, 400), ([], SECRET, 400), ({"action": "X"}, SECRET, 400),
+        (b" " * (MAX_BYTES + 1), SECRET, 413),
+    ],
+    ids=["wrong secret", "no secret", "not JSON", "a list", "no project", "too large"],
+)  # fmt: skip
+def test_receive_refuses(client: TestClient, inbox: WebhookInbox, woken: list[float], body: object, secret: str, status: int) -> None:
+    assert post(client, body, secret=secret) == status
+    assert inbox.names() == []
+    assert woken == []
+
+
+def test_receive_answers_200_events_at_once(client: TestClient, inbox: WebhookInbox) -> None:
+    def timed(_number: int) -> tuple[int, float]:
+        began = time.perf_counter()
+        return post(client, CREATED), time.perf_counter() - began
+
+    with ThreadPoolExecutor(max_workers=8) as people:
+        found = list(people.map(timed, range(200)))
+    assert {status for status, _ in found} == {202}
+    assert len(inbox.names()) == 200
+    spent = [seconds * 1000 for _, seconds in found]
+    print(f"answered in: median {statistics.median(spent):.1f} ms, 95 % {statistics.quantiles(spent, n=20)[-1]:.1f} ms")
+
+
+def test_inbox_ignores_what_was_cut_off(inbox: WebhookInbox, tmp_path: Path) -> None:
+    inbox.put({"a": 1})
+    (tmp_path / "inbox" / "00000000000000000001-dead.partial").write_text("{")
+    assert len(inbox.names()) == 1
+    inbox.remove(inbox.names())
+    assert inbox.names() == []
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.fixture
+def make_waker(inbox: WebhookInbox) -> Iterator[Callable[[Callable[[], object]], PullWaker]]:
+    made: list[PullWaker] = []
+
+    def make(pull: Callable[[], object]) -> PullWaker:
+        made.append(PullWaker(inbox, pull, say=lambda line: None, quiet_s=0.05))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for waker in made:
+        waker.stop()
+
+
+def test_waker_pulls_once_for_a_burst(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+    pulls: list[int] = []
+    waker = make_waker(lambda: pulls.append(len(inbox.names())))
+    for _ in range(20):
+        inbox.put({})
+        waker.wake()
+    assert eventually(lambda: inbox.names() == [])
+    assert 1 <= len(pulls) <= 2
+
+
+def test_waker_pulls_again_for_an_event_that_comes_during_a_pull(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    pulls: list[int] = []
+
+    def pull() -> None:
+        pulls.append(len(pulls))
+        began.set()
+        go_on.wait(5)
+
+    waker = make_waker(pull)
+    inbox.put({})
+    waker.wake()
+    assert began.wait(5)
+    inbox.put({})
+    waker.wake()
+    go_on.set()
+    assert eventually(lambda: inbox.names() == [])
+    assert len(pulls) == 2
+
+
+def test_waker_keeps_events_until_a_pull_succeeds(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+    outcomes = iter([TransientError("away"), TransientError("away"), None])
+
+    def pull() -> None:
+        assert inbox.names() != []
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
+
+    waker = make_waker(pull)
+    inbox.put({})
+    waker.wake()
+    assert eventually(lambda: inbox.names() == [])
+    assert next(outcomes, "none left") == "none left"
+
+
+def test_waker_begins_with_what_was_left_over(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+    inbox.put({})
+    pulls: list[int] = []
+    make_waker(lambda: pulls.append(1))
+    assert eventually(lambda: pulls == [1] and inbox.names() == [])
