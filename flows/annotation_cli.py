@@ -112,3 +112,14 @@ def checks(ctx: typer.Context, as_json: Json = False) -> None:
         answers, known = read_answers(con, workspace.histories), list_checks(con)
     rows = [asdict(score) for score in score_checks(answers, settle_all(answers, workspace.schemes), known)]
     show_json(rows) if as_json else show_rows("check clips", rows)
+
+
+@annotation_app.command()
+def report(
+    ctx: typer.Context,
+    pseudonyms: Annotated[bool, typer.Option("--pseudonyms", help='Call people "Annotator 1", "Annotator 2".')] = False,
+) -> None:
+    """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast. Prints its path."""
+    from flows.annotation_report import write_annotation_report
+
+    typer.echo(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))

@@ -42,11 +42,12 @@ def write_report(workspace: Workspace) -> Path:
     simulated = {annotator.email: annotator.error_rate for annotator in ANNOTATORS}
     content = read_content(workspace, created_at=datetime.now(UTC), simulated=simulated)
     path = workspace.reports_dir / "report.html"
-    _write_private(path, render_report(content))
+    write_private(path, render_report(content))
     return path
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)  # mode 0600
     partial = Path(name)
@@ -79,7 +80,7 @@ def render_report(content: ReportContent) -> str:
         recordings=[_recording_view(content, stored, number, gold) for number, stored in enumerate(shown)],
         num_hidden=len(content.recordings) - len(shown),
         balances=[
-            (s.name, _inline(plots.plot_balance(counts, splits=[split.value for split in Split], salt=f"balance-{number}")))
+            (s.name, inline(plots.plot_balance(counts, splits=[split.value for split in Split], salt=f"balance-{number}")))
             for number, s in enumerate(content.schemes)
             if any((counts := figures.balance(content.examples, s.name, s.label_names)).values())
         ],
@@ -117,7 +118,7 @@ def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
     ]
 
 
-def _inline(svg: str) -> Markup:
+def inline(svg: str) -> Markup:
     """Mark a picture of report_plots as markup; matplotlib escaped every text in it."""
     return Markup(svg)  # noqa: S704
 
@@ -133,7 +134,7 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
         "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), {recording.layout.value}, {recording.codec}",
         "speakers": len({(t.channel, t.speaker) for t in turns}),
         "error": waveform.error,
-        "svg": _inline(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
+        "svg": inline(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
     }
@@ -191,9 +192,9 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         "before": show_score(scores.get("before")),
         "after": show_score(scores.get("after")),
         "gain": gain,
-        "scores": _inline(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
-        "curves": _inline(plots.plot_curves(result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"))
+        "scores": inline(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
+        "curves": inline(plots.plot_curves(result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"))
         if result.get("curves")
         else "",
-        "confusions": _inline(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
+        "confusions": inline(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
     }

@@ -176,11 +176,19 @@ def plot_curves(curves: Sequence[Mapping[str, Any]], *, best_epoch: int | None, 
         return _svg(figure)
 
 
-def plot_confusions(matrices: Sequence[tuple[str, Sequence[Sequence[int]]]], *, labels: Sequence[str], salt: str) -> str:
+def plot_confusions(
+    matrices: Sequence[tuple[str, Sequence[Sequence[int]]]],
+    *,
+    labels: Sequence[str],
+    salt: str,
+    rows: str = "annotators",
+    columns: str = "model",
+) -> str:
     """Confusion matrices side by side; rows are gold, columns what the model said. Shades are shares of a row.
 
     Args:
         matrices: (title, counts) with counts of shape (len(labels), len(labels)).
+        rows, columns: What the axes are called.
     """
     side = 1.5 + 0.36 * len(labels)
     names = [shorten(label, limit=18) for label in labels]
@@ -204,6 +212,47 @@ def plot_confusions(matrices: Sequence[tuple[str, Sequence[Sequence[int]]]], *, 
             axes.spines[:].set_visible(False)
             axes.tick_params(length=0)
             axes.set_title(title, fontsize=10, loc="left")
-            axes.set_xlabel("model")
-        grid[0][0].set_ylabel("annotators")
+            axes.set_xlabel(columns)
+        grid[0][0].set_ylabel(rows)
+        return _svg(figure)
+
+
+def plot_lines(lines: Mapping[str, Sequence[tuple[float, float]]], *, ticks: Sequence[tuple[float, str]], title: str, salt: str) -> str:
+    """Lines with dots over a common axis.
+
+    Args:
+        lines: Name -> (x, y).
+        ticks: Where the x axis says what.
+        title: Of the y axis.
+    """
+    with _style(salt):
+        figure = _figure(9.5, 2.6)
+        axes = figure.subplots()
+        _bare(axes)
+        for color, (name, points) in zip(PALETTE, lines.items(), strict=False):
+            axes.plot([x for x, _ in points], [y for _, y in points], color=color, marker="o", markersize=4, label=shorten(name))
+        axes.set_xticks([at for at, _ in ticks], [text for _, text in ticks])
+        axes.set_ylabel(title)
+        axes.grid(axis="y", color="#9aa5b1", alpha=0.35, linewidth=0.6)
+        figure.legend(loc="outside right upper", frameon=False)
+        return _svg(figure)
+
+
+def plot_ranges(rows: Sequence[tuple[str, float, float, float]], *, unit: str, salt: str) -> str:
+    """Dots with whiskers on a free scale.
+
+    Args:
+        rows: (name, low, value, high), top first.
+    """
+    with _style(salt):
+        figure = _figure(7.5, 0.75 + 0.3 * max(len(rows), 1))
+        axes = figure.subplots()
+        _bare(axes)
+        for row, (_, low, value, high) in enumerate(rows):
+            axes.plot([low, high], [row, row], color=PALETTE[0], linewidth=2.2, solid_capstyle="butt")
+            axes.plot([value], [row], "o", color=PALETTE[0], markersize=7)
+        axes.set_yticks(range(len(rows)), [shorten(name) for name, *_ in rows])
+        axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+        axes.set_xlabel(unit)
+        axes.grid(axis="x", color="#9aa5b1", alpha=0.35, linewidth=0.6)
         return _svg(figure)

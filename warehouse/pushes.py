@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.identity import canonical_json
-from warehouse.rows import insert_new, insert_rows, read_rows
+from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware
 
 GONE = ""
 """The key of a clip that was found missing on the server."""
@@ -78,6 +79,13 @@ def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, Pushed
         [project_id],
     )
     return {row["utterance_id"]: PushedClip(**{**row, "hidden": tuple(map(tuple, json.loads(row["hidden"])))}) for row in rows}
+
+
+def first_pushed_at(con: DuckDBPyConnection, *, project_id: int) -> list[datetime]:
+    """When each clip of a project was first given out, UTC, in order."""
+    sql = "select min(created_at) as moment from push where project_id = ? group by utterance_id order by moment"
+    rows = read_rows(con, sql, [project_id])
+    return [utc_aware(row["moment"]) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,238 @@
+"""Figures of the annotation report: pure, from values read once."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+
+from annotation.anchoring import Heard
+from annotation.budget import LeadTimeModel
+from flows.checks import wilson_interval
+from flows.votes import Answers, Settled
+from voxdata.agreement import Vote, group_votes
+from voxdata.label import Annotation, Prediction
+from voxdata.reliability import alpha_by_label, alpha_interval, alpha_without, krippendorff_alpha
+from voxdata.scheme import Scheme
+from voxdata.utterance import Utterance
+from warehouse.pushes import PushedClip
+from warehouse.runs import TrainingRun
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationContent:
+    """Everything the page says, as it stood when it was read.
+
+    Attributes:
+        names: Login name -> how the page calls that person.
+        num_simulated: Of them, how many are scripts.
+        pushed: Key -> clip as given out, check clips included.
+        given_out_at: When each clip was first given out, UTC.
+        proposals: Scheme -> utterance id -> newest proposal.
+        runs: Trainings, oldest first.
+    """
+
+    title: str
+    created_at: datetime
+    schemes: tuple[Scheme, ...]
+    answers: Answers
+    settled: Mapping[str, Settled]
+    utterances: Mapping[str, Utterance]
+    names: Mapping[str, str]
+    num_simulated: int
+    pushed: Mapping[str, PushedClip]
+    given_out_at: tuple[datetime, ...]
+    proposals: Mapping[str, Mapping[str, Prediction]]
+    lead_times: LeadTimeModel
+    votes_wanted: int
+    runs: tuple[TrainingRun, ...]
+    oddities: tuple[Row, ...]
+
+    @property
+    def calls(self) -> dict[str, str]:
+        """Utterance id -> its recording."""
+        return {key: u.recording_id for key, u in self.utterances.items()}
+
+
+def progress(content: AnnotationContent) -> dict[str, list[tuple[float, float]]]:
+    """Running totals by time, in days since the first clip was given out."""
+    if not content.given_out_at:
+        return {}
+    start = min(content.given_out_at)
+
+    def running(moments: Sequence[datetime]) -> list[tuple[float, float]]:
+        return [((at - start).total_seconds() / 86_400, float(n)) for n, at in enumerate(sorted(moments), start=1)]
+
+    lines = {"given out": running(content.given_out_at)}
+    done = [a.updated_at for a in content.answers.labels if not a.skipped]
+    return lines | ({"answers": running(done)} if done else {})
+
+
+def agreement_rows(content: AnnotationContent) -> list[Row]:
+    """One row a scheme."""
+    rows: list[Row] = []
+    for scheme in content.schemes:
+        state = content.settled[scheme.name]
+        found = alpha_interval(state.votes, calls=content.calls, distance="masi" if scheme.choice == "many" else "nominal", draws=500)
+        standings = Counter(gold.standing for gold in state.gold.values() if gold.standing)
+        rows.append(
+            {
+                "scheme": scheme.name,
+                "clips": len(group_votes(state.votes)),
+                "votes": len(state.votes),
+                "alpha": "not defined" if found is None else f"{found.value:.2f}",
+                "95 % over calls": "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
+                **{name: standings.get(name, 0) for name in ("clear", "ambiguous", "careless", "open", "decided")},
+            }
+        )
+    return rows
+
+
+def alpha_bars(state: Settled) -> list[tuple[str, float]]:
+    """(label, alpha of it against the rest), where that is defined."""
+    return [(label, alpha) for label, alpha in alpha_by_label(state.votes).items() if alpha is not None]
+
+
+def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, float]]:
+    """(day, alpha of the clips whose last vote was that day), where that is defined."""
+    last: dict[str, str] = {}
+    for annotation in sorted(content.answers.labels, key=lambda a: a.updated_at):
+        last[annotation.utterance_id] = f"{annotation.updated_at:%m-%d}"
+    by_day: defaultdict[str, list[Vote]] = defaultdict(list)
+    for vote in content.settled[scheme].votes:
+        by_day[last[vote.utterance_id]].append(vote)
+    return [(day, alpha) for day, votes in sorted(by_day.items()) if (alpha := krippendorff_alpha(votes)) is not None]
+
+
+def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]:
+    """How often one person said the row's label and another the column's, counted both ways: (num_labels, num_labels)."""
+    place = {label: i for i, label in enumerate(labels)}
+    counts = [[0] * len(labels) for _ in labels]
+    for cast in group_votes(state.votes).values():
+        for a, b in combinations(cast, 2):
+            counts[place[a.label]][place[b.label]] += 1
+            counts[place[b.label]][place[a.label]] += 1
+    return counts
+
+
+def skill_dots(content: AnnotationContent, scheme: str) -> list[tuple[str, float, float, float]]:
+    """(person, low, share, high): how often a vote is what most of the others said; a person's own vote judges nobody but others."""
+    hits: defaultdict[str, list[bool]] = defaultdict(list)
+    for cast in group_votes(content.settled[scheme].votes).values():
+        for vote in cast:
+            others = Counter(v.label for v in cast if v.annotator != vote.annotator)
+            if len(cast) > 2 and (top := others.most_common(2)) and (len(top) == 1 or top[0][1] > top[1][1]):
+                hits[vote.annotator].append(vote.label == top[0][0])
+    rows = []
+    for person, right in sorted(hits.items()):
+        low, high = wilson_interval(sum(right), len(right))
+        rows.append((f"{content.names[person]} ({len(right)})", low, sum(right) / len(right), high))
+    return rows
+
+
+def without_rows(content: AnnotationContent, scheme: str) -> list[Row]:
+    """Alpha of everybody else, for each person."""
+    return [
+        {"without": content.names[person], f"alpha of the others, {scheme}": "not defined" if alpha is None else f"{alpha:.2f}"}
+        for person, alpha in alpha_without(content.settled[scheme].votes).items()
+    ]
+
+
+def speed_ranges(content: AnnotationContent) -> list[tuple[str, float, float, float]]:
+    """(person, lower quartile, median, upper quartile) of the seconds a clip."""
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for a in content.answers.labels:
+        if a.lead_time_ms is not None and not a.skipped:
+            times[a.annotator].append(a.lead_time_ms / 1000)
+    rows = []
+    for person, spent in sorted(times.items()):
+        low, _, high = quantiles(spent, n=4) if len(spent) > 1 else (spent[0],) * 3
+        rows.append((f"{content.names[person]} ({len(spent)})", low, median(spent), high))
+    return rows
+
+
+def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
+    """Answers with what the model proposed, shown or not."""
+    times = {(a.utterance_id, a.annotator): a.lead_time_ms for a in content.answers.labels}
+    proposals = content.proposals.get(scheme, {})
+    return [
+        Heard(
+            utterance_id=v.utterance_id, call=content.calls.get(v.utterance_id, v.utterance_id), annotator=v.annotator, label=v.label,
+            proposed=proposals[v.utterance_id].label, blind=content.pushed[v.utterance_id].blind,
+            lead_time_ms=times.get((v.utterance_id, v.annotator)),
+        )
+        for v in content.settled[scheme].votes
+        if v.utterance_id in proposals and v.utterance_id in content.pushed
+    ]  # fmt: skip
+
+
+def cost_rows(content: AnnotationContent) -> list[Row]:
+    """What labelling has cost so far."""
+    work = [a for a in content.answers.labels if a.lead_time_ms is not None]
+    minutes = sum(a.lead_time_ms or 0 for a in work) / 60_000
+    answered = [a for a in work if not a.skipped]
+    clips = len({a.utterance_id for a in answered})
+    return [
+        {"what": "annotator minutes, as the browser counted them", "figure": f"{minutes:.1f}"},
+        {"what": "answers; skips", "figure": f"{len(answered)}; {len(work) - len(answered)}"},
+        {"what": "seconds an answer", "figure": f"{60 * minutes / len(answered):.1f}" if answered else ""},
+        {"what": "annotator seconds a labelled clip", "figure": f"{60 * minutes / clips:.1f}" if clips else ""},
+    ]
+
+
+def forecast_rows(content: AnnotationContent) -> list[Row]:
+    """What one more hour of one person would bring."""
+    answered = {a.utterance_id for a in content.answers.labels if not a.skipped}
+    waiting = [content.utterances[key] for key in content.pushed if key in content.utterances and key not in answered]
+    known = waiting or [content.utterances[key] for key in answered if key in content.utterances]
+    rows: list[Row] = [{"what": "clips that nobody has labelled yet", "figure": str(len(waiting))}]
+    if known:
+        cost_ms = float(np.mean([content.lead_times.predict(u.segment.duration_ms, num_words=len(u.text.split())) for u in known]))
+        clips = 3_600_000 / cost_ms / max(content.votes_wanted, 1)
+        rows.append({"what": f"clips labelled in an hour of one person, {content.votes_wanted} vote(s) each", "figure": f"{clips:.0f}"})
+        for scheme in content.schemes:
+            rows.append({"what": f"gain in UAR of {scheme.name} by that hour", "figure": gain_of(content.runs, scheme.name, clips)})
+    return rows
+
+
+def gain_of(runs: Sequence[TrainingRun], scheme: str, clips: float) -> str:
+    """What more examples would do to the score: error = a * n^-b through past trainings of different size, or why nothing can be said."""
+    points = sorted({(n, uar) for run in runs if run.scheme == scheme and (found := _size_and_score(run)) for n, uar in [found]})
+    if len({n for n, _ in points}) < 3:
+        return "needs three trainings on versions of different size"
+    sizes, errors = np.log([n for n, _ in points]), np.log([max(1 - uar, 1e-3) for _, uar in points])
+    slope, offset = np.polyfit(sizes, errors, 1)
+    newest = points[-1][0]
+    return f"{np.exp(offset + slope * np.log(newest)) - np.exp(offset + slope * np.log(newest + clips)):+.3f}, if the past goes on"
+
+
+def arm_rows(content: AnnotationContent) -> list[Row]:
+    """How many clips each arm of the acquisition has given out and got labels for."""
+    answered = {a.utterance_id for a in content.answers.labels if not a.skipped}
+    arms: defaultdict[str, list[str]] = defaultdict(list)
+    for key, clip in content.pushed.items():
+        if clip.arm in {"active", "random"}:
+            arms[clip.arm].append(key)
+    return [{"arm": arm, "given out": len(keys), "labelled": len(answered & set(keys))} for arm, keys in sorted(arms.items())]
+
+
+def _size_and_score(run: TrainingRun) -> tuple[int, float] | None:
+    counts: Any = run.result.get("counts") or {}
+    after: Any = run.result.get("after") or {}
+    if not counts.get("train") or after.get("uar") is None:
+        return None
+    return int(counts["train"]), float(after["uar"])
+
+
+def name_people(annotations: Sequence[Annotation], *, pseudonyms: bool) -> dict[str, str]:
+    """Login name -> what the page calls that person."""
+    people = sorted({a.annotator for a in annotations})
+    return {person: f"Annotator {number}" if pseudonyms else person for number, person in enumerate(people, start=1)}

@@ -1,0 +1,112 @@
+"""The annotation report on a workspace whose annotators are simulated with known skill."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.annotation_workspace import make_workspace
+from flows.annotation_figures import agreement_rows, between_annotators, gain_of, heard_answers, skill_dots, speed_ranges
+from flows.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
+from flows.workspace import Workspace
+from voxdata.label import Annotation
+from warehouse.annotations import add_annotations
+from warehouse.pushes import PushedClip, note_project, record_pushes
+from warehouse.runs import TrainingRun
+from warehouse.utterances import list_utterances
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SKILLS = {"ann <b>@x": 0.97, "bob@x": 0.85, "careless@x": 0.4, "丁@x": 0.9}
+LABELS = ("ask", "tell", "complain")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = make_workspace(tmp_path_factory.mktemp("w"), clips=120, name="calls")
+    rng = np.random.default_rng(0)
+    with workspace.warehouse() as con:
+        project = note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
+        keys = [u.utterance_id for u in list_utterances(con)]
+        clips = [PushedClip(utterance_id=key, key="k", blind=i % 4 == 0, arm="active" if i % 5 else "random") for i, key in enumerate(keys)]
+        record_pushes(con, clips, project_id=project, run_id="t")
+        rows = []
+        for i, key in enumerate(keys[:100]):
+            truth = LABELS[rng.integers(3)]
+            for n, (person, skill) in enumerate(SKILLS.items()):
+                others = [label for label in LABELS if label != truth]
+                label = truth if rng.random() < skill else others[rng.integers(2)]
+                rows.append(
+                    Annotation(
+                        annotation_id=10 * i + n, project_id=project, utterance_id=key, annotator=person,
+                        labels={"intent": (label,), "emotion": ("neutral",)}, lead_time_ms=4_000 + 1_000 * n,
+                        updated_at=NOON + timedelta(minutes=30 * i + n), author="eve@x" if i == 0 and n == 0 else "",
+                    )
+                )  # fmt: skip
+        add_annotations(con, rows, run_id="t")
+    return workspace
+
+
+def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    assert len(content.pushed) == 120
+    intent = agreement_rows(content)[0]
+    assert (intent["clips"], intent["votes"]) == (100, 400)
+    assert 0.2 < float(str(intent["alpha"])) < 0.7
+    dots = {name.split(" (")[0]: (low, share, high) for name, low, share, high in skill_dots(content, "intent")}
+    assert dots["careless@x"][2] < dots["ann <b>@x"][0]
+    assert {name.split(" (")[0]: round(value) for name, _, value, _ in speed_ranges(content)} == {
+        "ann <b>@x": 4, "bob@x": 5, "careless@x": 6, "丁@x": 7,
+    }  # fmt: skip
+    counts = np.array(between_annotators(content.settled["intent"], LABELS))
+    assert counts.sum() == 100 * 4 * 3
+    assert (counts == counts.T).all()
+    heard = heard_answers(content, "intent")
+    assert (len(heard), sum(answer.blind for answer in heard)) == (400, 100)
+
+
+def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Workspace) -> None:
+    page = render_annotation_report(read_annotation_content(workspace, created_at=NOON, pseudonyms=False))
+    assert "ann <b>@x" not in page
+    assert "ann &lt;b&gt;@x" in page
+    assert "丁@x" in page
+    assert "written in the name of another" in page
+    assert not re.findall(r'(?:src|href)="https?:', page)
+    assert "<script" not in page
+    assert page.count("<svg") >= 6
+    assert "simulated" not in page
+
+
+def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=True, simulated={"bob@x"})
+    page = render_annotation_report(content)
+    assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))
+    assert "Annotator 4" in page
+    assert "1 of the 4 annotators were simulated" in page
+
+
+def test_report_of_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, clips=1, name="calls")
+    path = write_annotation_report(workspace, pseudonyms=False)
+    page = path.read_text(encoding="utf-8")
+    assert "No clip was given out yet" in page
+    assert "blind_share" in page
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None:
+    def run(size: int, uar: float) -> TrainingRun:
+        result = {"counts": {"train": size}, "after": {"uar": uar}}
+        return TrainingRun(
+            training_id=f"t{size}", scheme="intent", version_id="v", config_key="c", state="done", model_key="m", model_name="n",
+            checkpoint_dir="d", result=result, promoted=False, reason="", seconds=1.0,
+        )  # fmt: skip
+
+    runs = [run(100, 0.6), run(200, 0.7), run(400, 0.78)]
+    assert "three trainings" in gain_of(runs[:2], "intent", 100)
+    gain = float(gain_of(runs, "intent", 400).split(",")[0])
+    assert 0.03 < gain < 0.1
+    assert gain_of(runs, "emotion", 100).startswith("needs")
