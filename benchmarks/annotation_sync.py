@@ -141,13 +141,20 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     began = time.perf_counter()
     three = pull_changes(workspace, say=quiet)
     three_s = time.perf_counter() - began
+    time.sleep(OVERLAP.total_seconds() + 1)
+    for number in numbers:
+        answer = {"result": encode_labels({"intent": ("complain",), "emotion": ("happy",)})}
+        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+    began = time.perf_counter()
+    pull_changes(workspace, say=quiet)
+    later_s = time.perf_counter() - began
     began = time.perf_counter()
     subprocess.run([sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "pull"], capture_output=True, check=True)
     command_s = time.perf_counter() - began
     began = time.perf_counter()
     proof = verify_annotations(workspace, say=quiet)
     return {
-        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes, s": three_s,
+        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes just after, s": three_s, "pull of 3 changes half a minute later, s": later_s,
         "new revisions": three.new_revisions, "`voxdata pull` with its start, s": command_s, "verify, s": time.perf_counter() - began,
         "clips compared": proof.clips, "annotations compared": proof.annotations, "unexplained": proof.unexplained,
     }  # fmt: skip
