@@ -154,7 +154,8 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     began = time.perf_counter()
     proof = verify_annotations(workspace, say=quiet)
     return {
-        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes just after, s": three_s, "pull of 3 changes half a minute later, s": later_s,
+        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes just after, s": three_s,
+        "pull of 3 changes half a minute later, s": later_s,
         "new revisions": three.new_revisions, "`voxdata pull` with its start, s": command_s, "verify, s": time.perf_counter() - began,
         "clips compared": proof.clips, "annotations compared": proof.annotations, "unexplained": proof.unexplained,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from flows.locks import hold_lock
 from flows.push import cut_clips, prepare
 from flows.reconcile import mend_clips
 from flows.votes import Answers, Settled, read_answers
-from flows.wiring import build_queue, note_queue
+from flows.wiring import build_queue, connect_receiver, note_queue
 from flows.workspace import Say, Workspace
 from training.config import load_recipe
 from training.encoder import load_encoder
@@ -116,6 +116,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
         result = queue.push([going.entry for going in leaving], recorded=recorded)
         with workspace.warehouse() as con:
             record_pushes(con, [going.pushed for going in leaving], project_id=project_id, run_id=workspace.run_id)
+        connect_receiver(workspace, queue, say=say)
     say(f"adjudicate: {len(result.pushed)} clips are new in {queue.title!r}, {len(result.already_there)} were there: {queue.page()}")
     return len(result.pushed)
 

@@ -350,7 +350,7 @@ def report(ctx: typer.Context) -> None:
 
 @app.command()
 def up(ctx: typer.Context, as_json: Json = False) -> None:
-    """Start Prefect, Label Studio and the worker on this machine, on 127.0.0.1; safe to repeat."""
+    """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe to repeat."""
     from flows.run import connect_prefect
     from flows.services import start_services
 

@@ -212,7 +212,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
             part = call(push_clips, workspace, queue, project_id, batch, recorded, say)
             recorded |= {going.entry.utterance_id for going in batch}
             total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
-    connect_receiver(workspace, queue)
+    connect_receiver(workspace, queue, say=say)
     if pending:
         mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +24,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from annotation.webhooks import SECRET_HEADER
 from flows.label_studio import label_studio_credentials
-from flows.run import run_flow
 from flows.say import tell
 from flows.webhook_inbox import WebhookInbox
 from flows.workspace import Say, open_workspace
-from voxdata.errors import VoxdataError
+from voxdata.errors import TransientError, VoxdataError
 
 MAX_BYTES = 4_000_000
 PATH = "/label-studio"
@@ -34,6 +35,7 @@ QUIET_S = 1.0
 """A pull waits so long after an event, since people's events come in bursts."""
 
 LONGEST_PAUSE_S = 60.0
+LONGEST_PULL_S = 600.0
 
 
 class PullWaker:
@@ -87,6 +89,9 @@ class PullWaker:
                 continue
             self._inbox.remove(waiting)
             pause_s = self._quiet_s
+            # Under steady work a pull every few seconds is enough.
+            if self._stopped.wait(timeout=5 * self._quiet_s):
+                return
             if self._inbox.names():
                 self._woken.set()
 
@@ -115,8 +120,8 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None]) -> 
                 raise HTTPException(413, f"an event is larger than {MAX_BYTES} bytes")
         try:
             event = read_event(json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HTTPException(400, f"not an event of Label Studio: {error!r}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise HTTPException(400, f"not an event of Label Studio: {type(error).__name__}") from error
         await run_in_threadpool(inbox.put, event)
         wake()
         return {"status": "noted"}
@@ -127,13 +132,27 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None]) -> 
 def read_event(payload: dict[str, Any]) -> dict[str, object]:
     """What is kept of an event: names and numbers. What people said is private, and is read from the server."""
     annotation = payload.get("annotation")
-    several = [annotation] if isinstance(annotation, dict) else payload.get("annotations") or []
+    several = [annotation] if isinstance(annotation, dict) else annotation or payload.get("annotations") or []
     return {
         "action": str(payload["action"]),
         "project": int(payload["project"]["id"]),
         "annotations": [int(one["id"]) for one in several],
-        "updated_at": None if not isinstance(annotation, dict) else annotation.get("updated_at"),
     }
+
+
+def pull_apart(root: Path) -> None:
+    """Pull in a process of its own: nothing that happens to it, Prefect included, can end the receiver or slow its answers.
+
+    Raises:
+        TransientError: It did not succeed; its own words are in the log.
+    """
+    command = [sys.executable, "-m", "flows.cli", "--dir", str(root), "pull"]
+    try:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LONGEST_PULL_S, check=False).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TransientError(f"the pull could not be done ({error})") from error
+    if code != 0:
+        raise TransientError(f"it ended with code {code}; its reason is above")
 
 
 def main() -> None:
@@ -144,7 +163,7 @@ def main() -> None:
     chosen = parser.parse_args()
     workspace = open_workspace(chosen.root)
     inbox = WebhookInbox(workspace.state_dir / "webhooks")
-    waker = PullWaker(inbox, lambda: run_flow(workspace, "pull", say=tell), say=tell)
+    waker = PullWaker(inbox, lambda: pull_apart(workspace.root), say=tell)
     waker.start()
     app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake)
     uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False)

@@ -20,13 +20,15 @@ class WebhookInbox:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
+        for partial in folder.glob("*.partial"):
+            partial.unlink(missing_ok=True)
 
     def put(self, event: Mapping[str, object]) -> None:
         """Keep an event, durably: temporary file, fsync, rename."""
         name = f"{time.time_ns():020}-{token_hex(4)}"
         partial = self._folder / f"{name}.partial"
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(dict(event), file, ensure_ascii=False)
+            json.dump(dict(event), file, ensure_ascii=True)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(self._folder / f"{name}.json")

@@ -8,7 +8,8 @@ from annotation.label_studio import LabelStudioQueue
 from annotation.webhooks import ensure_webhook
 from flows.label_studio import label_studio_access, label_studio_credentials
 from flows.supervisor import read_services
-from flows.workspace import Workspace
+from flows.workspace import Say, Workspace
+from voxdata.errors import AnnotationError, TransientError
 from warehouse.pushes import list_projects, note_project
 
 Purpose = Literal["label", "adjudicate"]
@@ -39,17 +40,21 @@ def note_queue(workspace: Workspace, queue: LabelStudioQueue, purpose: Purpose =
         )
 
 
-def connect_receiver(workspace: Workspace, queue: LabelStudioQueue) -> bool:
+def connect_receiver(workspace: Workspace, queue: LabelStudioQueue, *, say: Say) -> bool:
     """Have a project tell the receiver that somebody answered; without a receiver the schedule finds out.
 
     Returns:
-        Whether there is one.
+        Whether it will.
     """
     service = read_services(workspace.state_dir).get("receiver")
     if service is None or service.url is None or not service.alive or workspace.secrets.label_studio_url is not None:
         return False
     secret = label_studio_credentials(workspace).webhook_secret
-    ensure_webhook(queue.server, queue.project_id, url=f"{service.url}/label-studio", secret=secret)
+    try:
+        ensure_webhook(queue.server, queue.project_id, url=f"{service.url}/label-studio", secret=secret)
+    except (AnnotationError, TransientError) as error:
+        say(f"Label Studio will not tell when somebody answers, so the schedule finds out: {error}")
+        return False
     return True
 
 

@@ -59,7 +59,7 @@ class SchemeHistory:
         changes: One for each version after the first that changed labels, oldest first.
 
     Raises:
-        SchemeError: A change is out of order, or leads to a label that the scheme does not have.
+        SchemeError: A change is out of order, leads to a label that the scheme does not have, or gives a name a second meaning.
     """
 
     scheme: Scheme
@@ -72,6 +72,12 @@ class SchemeHistory:
                 f"scheme {self.scheme.name!r}: changes lead to {versions}; they must rise, from 2 to its version {self.scheme.version}"
             )
         for change in self.changes:
+            kept = sorted({*change.rename, *change.split, *change.remove} & set(self.scheme.label_names))
+            if kept:
+                raise SchemeError(
+                    f"scheme {self.scheme.name!r}: {', '.join(kept)} changed in version {change.to_version} and is still a label; give "
+                    "the new meaning a new name, or old answers cannot be told from new ones"
+                )
             for old in change.successors():
                 stray = sorted(set(self.translate(old, version=change.to_version - 1)) - set(self.scheme.label_names))
                 if stray:

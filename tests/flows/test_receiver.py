@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from annotation.webhooks import SECRET_HEADER
-from flows.receiver import MAX_BYTES, PATH, PullWaker, build_app
+from flows.receiver import MAX_BYTES, PATH, PullWaker, build_app, pull_apart
 from flows.webhook_inbox import WebhookInbox
 from voxdata.errors import TransientError
 
@@ -53,7 +53,7 @@ def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox
     assert [post(client, CREATED), post(client, DELETED)] == [202, 202]
     kept = [json.loads((tmp_path / "inbox" / name).read_text()) for name in inbox.names()]
     assert [event["annotations"] for event in kept] == [[7], [7, 8]]
-    assert kept[0] == {"action": "ANNOTATION_CREATED", "project": 3, "annotations": [7], "updated_at": "2026-01-01T00:00:00Z"}
+    assert kept[0] == {"action": "ANNOTATION_CREATED", "project": 3, "annotations": [7]}
     assert len(woken) == 2
 
 
@@ -61,9 +61,10 @@ def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox
     ("body", "secret", "status"),
     [
         (CREATED, "wrong", 401), (CREATED, "", 401), (b"not json", SECRET, 400), ([], SECRET, 400), ({"action": "X"}, SECRET, 400),
+        (b"[" * 100_000, SECRET, 400), (b'{"action": "X", "project": {"id": 1e999}}', SECRET, 400),
         (b" " * (MAX_BYTES + 1), SECRET, 413),
     ],
-    ids=["wrong secret", "no secret", "not JSON", "a list", "no project", "too large"],
+    ids=["wrong secret", "no secret", "not JSON", "a list", "no project", "too deep", "no number", "too large"],
 )  # fmt: skip
 def test_receive_refuses(client: TestClient, inbox: WebhookInbox, woken: list[float], body: object, secret: str, status: int) -> None:
     assert post(client, body, secret=secret) == status
@@ -165,3 +166,8 @@ def test_waker_begins_with_what_was_left_over(inbox: WebhookInbox, make_waker: C
     pulls: list[int] = []
     make_waker(lambda: pulls.append(1))
     assert eventually(lambda: pulls == [1] and inbox.names() == [])
+
+
+def test_pull_apart_turns_any_bad_end_into_something_to_try_again(tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="ended with code"):
+        pull_apart(tmp_path / "no workspace here")

@@ -82,6 +82,7 @@ def test_former_labels_are_known_with_the_last_version_that_had_them():
         ((TO_3, TO_2), "must rise"),
         ((SchemeChange(to_version=2, rename={"a": "b"}),), "leads from 'a' to b, which the scheme does not have"),
         ((SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),), "two things about a"),
+        ((SchemeChange(to_version=2, split={"price": ("price", "time")}),), "price changed in version 2 and is still a label"),
     ],
 )
 def test_scheme_history_refuses_changes_that_lead_nowhere(changes, message):
