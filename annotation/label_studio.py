@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -265,17 +265,10 @@ class LabelStudioQueue:
             for prediction in task["predictions"]:
                 answer = str([(r["from_name"], r["value"]) for r in prediction["result"] if r["type"] != "textarea"])
                 if answer not in self._proven:
-                    errors = self._interface.validate_prediction(prediction, return_errors=True)
+                    errors = _interface(self._config).validate_prediction(prediction, return_errors=True)
                     if errors:
                         raise AnnotationError(f"clip {key}: proposal does not fit the labelling screen: {errors[0]}")
                     self._proven.add(answer)
-
-    @cached_property
-    def _interface(self) -> Any:
-        from label_studio_sdk import label_interface
-
-        module: Any = label_interface
-        return module.LabelInterface(self._config)
 
     def _import(self, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Import clips; the server's ids of them, in order."""
@@ -433,6 +426,15 @@ class LabelStudioQueue:
         if utterance_id is None:
             return address
         return f"{address}?task={self.find_clips([utterance_id])[utterance_id].number}"
+
+
+@lru_cache(maxsize=8)
+def _interface(config: str) -> Any:
+    """The SDK's reading of a labelling screen; building it takes as long as importing a hundred clips."""
+    from label_studio_sdk import label_interface
+
+    module: Any = label_interface
+    return module.LabelInterface(config)
 
 
 def _server_clip(row: Mapping[str, Any], emails: Mapping[int, str]) -> ServerClip:
