@@ -11,7 +11,6 @@ ACTIONS = (
     "ANNOTATIONS_CREATED",
     "ANNOTATION_UPDATED",
     "ANNOTATIONS_DELETED",  # there is no event for one
-    "TASKS_CREATED",
     "TASKS_DELETED",
 )
 

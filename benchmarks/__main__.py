@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("diarization", "voices", "transcription", "privacy", "digits", "emotion", "duplicates")
+NAMES = (
+    "diarization",
+    "voices",
+    "transcription",
+    "privacy",
+    "digits",
+    "emotion",
+    "duplicates",
+    "consensus",
+    "label_errors",
+    "active_learning",
+    "annotation_sync",
+)
 
 
 def main() -> int:

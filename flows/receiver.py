@@ -63,10 +63,15 @@ class PullWaker:
         self._woken.set()
 
     def stop(self) -> None:
-        """End after the pull that runs."""
+        """End; a pull that runs is left to itself, and its events stay."""
         self._stopped.set()
         self._woken.set()
-        self._thread.join()
+        self._thread.join(timeout=2)
+
+    @property
+    def alive(self) -> bool:
+        """Whether events are still dealt with."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         pause_s = self._quiet_s
@@ -75,38 +80,41 @@ class PullWaker:
             self._woken.clear()
             if self._stopped.wait(timeout=self._quiet_s):
                 return
-            waiting = self._inbox.names()
-            if not waiting:
-                continue
             try:
-                self._pull()
-            except VoxdataError as error:
-                self._say(f"receiver: {len(waiting)} events wait, since the pull failed: {error}")
+                waiting = self._inbox.names()
+                if waiting:
+                    self._pull()
+                    self._inbox.remove(waiting)
+            except (VoxdataError, OSError) as error:
+                self._say(f"receiver: events wait, since the pull failed: {error}")
                 if self._stopped.wait(timeout=pause_s):
                     return
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 self._woken.set()
                 continue
-            self._inbox.remove(waiting)
             pause_s = self._quiet_s
+            if not waiting:
+                continue
             # Under steady work a pull every few seconds is enough.
             if self._stopped.wait(timeout=5 * self._quiet_s):
                 return
-            if self._inbox.names():
-                self._woken.set()
+            self._woken.set()  # for what came meanwhile
 
 
-def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None]) -> FastAPI:
+def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> FastAPI:
     """The receiver's two addresses.
 
     Args:
         secret: What the header `SECRET_HEADER` must say.
         wake: Called after an event is on disk.
+        alive: Whether somebody deals with events; /health says so.
     """
     app = FastAPI(title="voxdata receiver", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
+        if not alive():
+            raise HTTPException(503, "nobody deals with events any more; `voxdata down`, then `voxdata up`")
         return {"status": "UP"}
 
     @app.post(PATH, status_code=202)
@@ -165,7 +173,7 @@ def main() -> None:
     inbox = WebhookInbox(workspace.state_dir / "webhooks")
     waker = PullWaker(inbox, lambda: pull_apart(workspace.root), say=tell)
     waker.start()
-    app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake)
+    app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake, alive=lambda: waker.alive)
     uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False)
     waker.stop()
 

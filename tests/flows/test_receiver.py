@@ -161,6 +161,24 @@ def test_waker_keeps_events_until_a_pull_succeeds(inbox: WebhookInbox, make_wake
     assert next(outcomes, "none left") == "none left"
 
 
+def test_waker_outlives_an_inbox_that_fails(
+    inbox: WebhookInbox, make_waker: Callable[..., PullWaker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([OSError("disk")])
+
+    def remove(names: list[str]) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        WebhookInbox.remove(inbox, names)
+
+    monkeypatch.setattr(inbox, "remove", remove)
+    waker = make_waker(lambda: None)
+    inbox.put({})
+    waker.wake()
+    assert eventually(lambda: inbox.names() == [])
+    assert waker.alive
+
+
 def test_waker_begins_with_what_was_left_over(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
     inbox.put({})
     pulls: list[int] = []
