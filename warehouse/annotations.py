@@ -51,8 +51,7 @@ def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], 
     ]  # fmt: skip
     with transaction(con):
         added = insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
-        if added:
-            _seal(con, run_id=run_id)
+        _seal(con, run_id=run_id)  # also what was there before there were seals
     return added
 
 
