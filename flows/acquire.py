@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
-from annotation.acquire import Choice, choose_next
+from annotation.acquire import Choice, Quota, choose_next
 from annotation.budget import LeadTime, LeadTimeModel, fit_lead_times, fit_to_budget
 from annotation.candidate import Candidate
 from flows.settings import AnnotationSettings
@@ -65,14 +65,26 @@ def choose_clips(
         )
         for u in utterances
     ]
-    choices = choose_next(candidates, count=len(candidates), strategy=settings.strategy, random_share=settings.random_share, seed=SEED)
+
+    def choose(some: Sequence[Candidate], count: int) -> list[Choice]:
+        quotas = [Quota(**quota.model_dump()) for quota in settings.quotas]
+        return choose_next(
+            some, count=count, strategy=settings.strategy, random_share=settings.random_share, quotas=quotas, seed=SEED
+        )  # fmt: skip
+
     if budget is None:
-        return {choice.utterance_id: choice for choice in choices}
-    there = [choice for choice in choices if choice.utterance_id not in new]
-    coming = [choice for choice in choices if choice.utterance_id in new]
+        return {choice.utterance_id: choice for choice in choose(candidates, len(candidates))}
+    there = [c for c in candidates if c.utterance_id not in new]
+    coming = [c for c in candidates if c.utterance_id in new]
+    chosen = choose(there, len(there)) if there else []
     if coming:
-        coming = fit_to_budget(coming, lead_times, budget.time_ms, annotators=budget.annotators, votes_wanted=settings.votes_wanted)
-    return {choice.utterance_id: choice for choice in (*there, *coming)}
+        cost_ms = sum(lead_times.predict(c.duration_ms, num_words=c.num_words) for c in coming) / len(coming) * settings.votes_wanted
+        # Somewhat more than will fit, so that quotas and worth a second both have a say.
+        count = min(len(coming), 10 + round(1.2 * budget.time_ms * budget.annotators / cost_ms))
+        chosen += fit_to_budget(
+            choose(coming, count), lead_times, budget.time_ms, annotators=budget.annotators, votes_wanted=settings.votes_wanted
+        )  # fmt: skip
+    return {choice.utterance_id: choice for choice in chosen}
 
 
 def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:

@@ -109,7 +109,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
         others = [u for u in everything if u.utterance_id not in wanted]
         leaving = [
             replace(going, entry=replace(going.entry, rivals=rivals, priority=wanted[going.entry.utterance_id] / len(wanted)))
-            for going in prepare(heard, recordings, {}, private=private, unsent=others)
+            for going in prepare(heard, recordings, {}, private=private, unsent=others, context_ms=workspace.settings.annotation.context_ms)
             if (rivals := name_rivals(going.utterance, answers.labels))
         ]
         cut_clips(workspace, recordings, leaving)

@@ -77,6 +77,7 @@ class Outgoing:
     """One clip on its way out.
 
     Attributes:
+        window: What of the recording they hear: the utterance, and some context.
         hidden: (kind, characters) of the text that the annotators do not see.
         muted: Stretches of the recording that they do not hear.
         arm: "active" when it was chosen, "random" when it belongs to the control arm.
@@ -84,6 +85,7 @@ class Outgoing:
 
     entry: QueueEntry
     utterance: Utterance
+    window: Segment
     hidden: tuple[tuple[str, str], ...] = ()
     muted: tuple[Segment, ...] = ()
     arm: str = ""
@@ -150,6 +152,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     with workspace.warehouse() as con:
         # Label Studio would let a label that is in use go without a word.
         require_no_orphans(read_answers(con, workspace.histories))
+    context_ms = workspace.settings.annotation.context_ms
     queue = build_queue(workspace)
     project_id = note_queue(workspace, queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
@@ -174,7 +177,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
             )  # fmt: skip
     leaving = [
         give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
-        for going in prepare(long, recordings, proposals, private=private, unsent=short)
+        for going in prepare(long, recordings, proposals, private=private, unsent=short, context_ms=context_ms)
     ]
     choices = choose_clips(
         [going.utterance for going in leaving if going.entry.utterance_id not in answered],
@@ -195,7 +198,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
             share = workspace.settings.annotation.check_share
             add_checks(con, draw_checks(settled, heard, durations, known=list_checks(con), new=new, share=share), run_id=workspace.run_id)
         checks = list_checks(con)
-    leaving += _disguised(leaving, checks, recordings, _private_speech((*long, *short), private), private=private)
+    leaving += _disguised(leaving, checks, recordings, _private_speech((*long, *short), private), private=private, context_ms=context_ms)
     pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
     total = PushSummary(
         unchanged=len(leaving) - len(pending),
@@ -262,6 +265,7 @@ def prepare(
     *,
     private: Mapping[str, Sequence[PrivateSpan]] | None,
     unsent: Sequence[Utterance] = (),
+    context_ms: int = 0,
 ) -> list[Outgoing]:
     """What of some utterances leaves.
 
@@ -269,6 +273,7 @@ def prepare(
         proposals: Scheme -> utterance id -> proposal.
         private: Utterance id -> its personal data, for those that were scanned; None masks nothing.
         unsent: Utterances that stay, and may be heard in the clips of others.
+        context_ms: Heard before and after each utterance.
 
     Returns:
         One for each utterance, but none for those that should be masked and were not scanned.
@@ -279,7 +284,9 @@ def prepare(
         if private is None or u.utterance_id in private:
             # Whoever is named in a file name is named to the annotators too.
             name = Path(recordings[u.recording_id].uri).name if private is None else u.recording_id[:8]
-            leaving.append(_outgoing(u, proposals, (private or {}).get(u.utterance_id, ()), said[u.recording_id], recording=name))
+            window = _window(u, recordings[u.recording_id].recording.duration_ms, context_ms)
+            spans = (private or {}).get(u.utterance_id, ())
+            leaving.append(_outgoing(u, window, proposals, spans, said[u.recording_id], recording=name))
     return leaving
 
 
@@ -300,6 +307,7 @@ def _disguised(
     said: Mapping[str, Sequence[PrivateSpan]],
     *,
     private: Mapping[str, Sequence[PrivateSpan]] | None,
+    context_ms: int,
 ) -> list[Outgoing]:
     """Check clips as they leave: like the clip they are of, with other edges, another key and a place of their own in the order."""
     originals = {going.utterance.utterance_id: going for going in leaving}
@@ -311,7 +319,9 @@ def _disguised(
         recording = recordings[original.utterance.recording_id]
         heard = disguise(original.utterance, shift_ms=check.shift_ms, num_ms=recording.recording.duration_ms)
         name = Path(recording.uri).name if private is None else heard.recording_id[:8]
-        going = _outgoing(heard, {}, (private or {}).get(check.utterance_id, ()), said.get(heard.recording_id, ()), recording=name)
+        window = _window(heard, recording.recording.duration_ms, context_ms)
+        spans = (private or {}).get(check.utterance_id, ())
+        going = _outgoing(heard, window, {}, spans, said.get(heard.recording_id, ()), recording=name)
         entry = replace(
             going.entry,
             predictions=tuple(replace(p, utterance_id=check.key) for p in original.entry.predictions),
@@ -321,8 +331,14 @@ def _disguised(
     return out
 
 
+def _window(utterance: Utterance, num_ms: int, context_ms: int) -> Segment:
+    start_ms, end_ms = utterance.segment.start_ms - context_ms, utterance.segment.end_ms + context_ms
+    return Segment(start_ms=max(0, start_ms), end_ms=max(utterance.segment.end_ms, min(num_ms, end_ms)))
+
+
 def _outgoing(
     utterance: Utterance,
+    window: Segment,
     proposals: Mapping[str, Mapping[str, Prediction]],
     spans: Sequence[PrivateSpan],
     nearby: Sequence[PrivateSpan],
@@ -330,18 +346,19 @@ def _outgoing(
     recording: str,
 ) -> Outgoing:
     # A clip also holds what a neighbour says at its edges or while its speaker speaks, and what leaks from the other party's channel.
-    heard = [span for span in nearby if overlap_ms(span.segment, utterance.segment)]
+    heard = [span for span in nearby if overlap_ms(span.segment, window)]
     key = masking_key(heard)
+    suffix = (f"-{key[:12]}" if key else "") + (f"-{window.start_ms}-{window.end_ms}" if window != utterance.segment else "")
     start = utterance.segment.start_ms
     entry = QueueEntry(
         utterance_id=utterance.utterance_id,
-        audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}{f'-{key[:12]}' if key else ''}.wav",
+        audio_file=f"clips/{utterance.recording_id}/{utterance.utterance_id}{suffix}.wav",
         text=mask_text(utterance.text, spans),
         note=f"{recording} · {utterance.speaker} · {start // 60_000:02d}:{start % 60_000 / 1000:04.1f}",
         predictions=tuple(found[utterance.utterance_id] for found in proposals.values() if utterance.utterance_id in found),
     )
     hidden = tuple(hidden_parts(utterance.text, spans))
-    return Outgoing(entry=entry, utterance=utterance, hidden=hidden, muted=tuple(span.segment for span in heard))
+    return Outgoing(entry=entry, utterance=utterance, window=window, hidden=hidden, muted=tuple(span.segment for span in heard))
 
 
 def cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing]) -> None:
@@ -350,8 +367,8 @@ def cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], b
         target = workspace.media_dir / going.entry.audio_file
         if not target.exists():
             u = going.utterance
-            samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=u.segment)
-            write_clip_wav(target, mute(samples, going.muted, offset_ms=u.segment.start_ms))
+            samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=going.window)
+            write_clip_wav(target, mute(samples, going.muted, offset_ms=going.window.start_ms))
 
 
 def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep_unknown: bool) -> int:

@@ -112,17 +112,34 @@ class QualitySettings(_Table):
     mos: str = "dnsmos"
 
 
+class QuotaSettings(_Table):
+    """[[annotation.quotas]]: a smallest share of the chosen clips, for a language, or for a label that the model proposes."""
+
+    share: float = Field(gt=0, le=1)
+    language: str = ""
+    scheme: str = ""
+    label: str = ""
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> QuotaSettings:
+        if bool(self.language) == bool(self.scheme) or bool(self.scheme) != bool(self.label):
+            raise ValueError("a quota names a language, or a scheme and a label")
+        return self
+
+
 class AnnotationSettings(_Table):
     """[annotation]"""
 
     language: Language = "en"
     votes_wanted: int = Field(default=1, ge=1)
+    context_ms: int = Field(default=0, ge=0, le=30_000)
     overlap_share: float = Field(default=0.0, ge=0, le=1)
     overlap_votes: int = Field(default=2, ge=2)
     blind_share: float = Field(default=0.0, ge=0, le=1)
     check_share: float = Field(default=0.0, ge=0, le=0.5)
     strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
     random_share: float = Field(default=0.1, ge=0.02, le=1)
+    quotas: tuple[QuotaSettings, ...] = ()
     guidelines: str = ""
 
 

@@ -207,6 +207,21 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
     assert texts == ({} if released is None else {CALL.utterance_id: released})
 
 
+def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(workspace: Workspace, queue: FakeQueue) -> None:
+    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
+    workspace = open_workspace(workspace.root)
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [SECRET]})
+    push_pending(workspace, say=quiet)
+    samples, _ = soundfile.read(workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file, dtype="float32")
+    assert len(samples) == 4_000 * 16  # 2.5 s to 6.5 s; what was said until 2.6 s is private
+    assert np.abs(samples[: 100 * 16]).max() < 0.05
+    assert samples[100 * 16 :] == pytest.approx(LOUD, abs=1e-3)
+    first, _ = soundfile.read(workspace.media_dir / queue.entries[CALL.utterance_id].audio_file, dtype="float32")
+    assert len(first) == 4_500 * 16  # 0 s to 4.5 s: a recording has no time before it begins
+    assert push_pending(workspace, say=quiet).unchanged == 2
+
+
 def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queue: FakeQueue) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
     workspace = open_workspace(workspace.root)
