@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
 from annotation.acquire import Choice, Quota, choose_next
 from annotation.budget import LeadTime, LeadTimeModel, fit_lead_times, fit_to_budget
 from annotation.candidate import Candidate
 from flows.settings import AnnotationSettings
+from flows.workspace import Say, Workspace
+from voxdata.dataset import Example, Split
 from voxdata.label import Distribution, Prediction
 from voxdata.utterance import Utterance
 from warehouse.annotations import current_annotations
 from warehouse.utterances import list_utterances
+
+Embedding = npt.NDArray[np.float32]
 
 SEED = 0
 """Of the control arm; it stays the same for the life of a project, or the arm would start anew."""
@@ -41,6 +47,8 @@ def choose_clips(
     new: Collection[str],
     lead_times: LeadTimeModel,
     budget: Budget | None = None,
+    embeddings: Mapping[str, Embedding] | None = None,
+    heard: Sequence[Utterance] = (),
 ) -> dict[str, Choice]:
     """Choose among the clips that nobody has labelled yet.
 
@@ -49,27 +57,21 @@ def choose_clips(
         proposals: Scheme -> utterance id -> proposal.
         new: Of them, the ones that are not in Label Studio yet; only these cost anything of the budget.
         budget: None chooses all of them, in the order in which they should be heard.
+        embeddings: Utterance id -> what it sounds like; strategies that spread need them, and fall back to doubt without.
+        heard: Clips that somebody labelled; strategies that spread keep away from them.
 
     Returns:
         Utterance id -> choice; with a budget, new clips that do not fit are left out.
     """
     if not utterances:
         return {}
-    candidates = [
-        Candidate(
-            utterance_id=u.utterance_id,
-            duration_ms=u.segment.duration_ms,
-            distributions=_distributions(u.utterance_id, proposals),
-            language=u.language,
-            num_words=len(u.text.split()),
-        )
-        for u in utterances
-    ]
+    candidates = [_candidate(u, proposals, embeddings or {}) for u in utterances]
+    done = [_candidate(u, proposals, embeddings or {}) for u in heard]
 
     def choose(some: Sequence[Candidate], count: int) -> list[Choice]:
         quotas = [Quota(**quota.model_dump()) for quota in settings.quotas]
         return choose_next(
-            some, count=count, strategy=settings.strategy, random_share=settings.random_share, quotas=quotas, seed=SEED
+            some, count=count, strategy=settings.strategy, random_share=settings.random_share, quotas=quotas, heard=done, seed=SEED
         )  # fmt: skip
 
     if budget is None:
@@ -87,6 +89,37 @@ def choose_clips(
     return {choice.utterance_id: choice for choice in chosen}
 
 
+def embed_utterances(
+    workspace: Workspace, utterances: Sequence[Utterance], audio_files: Mapping[str, str], *, say: Say
+) -> dict[str, Embedding]:
+    """What utterances sound like to the speech encoder, from the cache that training uses too.
+
+    Args:
+        audio_files: Recording id -> canonical file.
+
+    Returns:
+        Utterance id -> (num_features,) float32.
+
+    Raises:
+        TrainingError: A recording's audio is missing or damaged.
+    """
+    from training.config import load_recipe
+    from training.encoder import load_encoder
+    from training.features import load_features
+
+    scheme = (*workspace.settings.training.schemes, workspace.schemes[0].name)[0]
+    encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
+    examples = [
+        Example(
+            utterance_id=u.utterance_id, recording_id=u.recording_id, channel=u.channel, segment=u.segment, voice="", group="",
+            audio_file=audio_files[u.recording_id], text=u.text, language=u.language, gold={}, split=Split.TRAIN,
+        )
+        for u in utterances
+    ]  # fmt: skip
+    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=workspace.models_dir / "features", progress=say)
+    return {u.utterance_id: row for u, row in zip(utterances, features.values.reshape(len(utterances), -1), strict=True)}
+
+
 def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:
     """How long clips take to label, from the times that people took so far."""
     utterances = {u.utterance_id: u for u in list_utterances(con)}
@@ -96,6 +129,17 @@ def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:
             for a in current_annotations(con)
             if a.lead_time_ms and not a.deleted and (u := utterances.get(a.utterance_id)) is not None
         ]
+    )
+
+
+def _candidate(utterance: Utterance, proposals: Mapping[str, Mapping[str, Prediction]], embeddings: Mapping[str, Embedding]) -> Candidate:
+    return Candidate(
+        utterance_id=utterance.utterance_id,
+        duration_ms=utterance.segment.duration_ms,
+        distributions=_distributions(utterance.utterance_id, proposals),
+        embedding=embeddings.get(utterance.utterance_id),
+        language=utterance.language,
+        num_words=len(utterance.text.split()),
     )
 
 

@@ -13,7 +13,7 @@ from prefect import flow
 from annotation.acquire import Choice
 from annotation.budget import parse_duration
 from annotation.encode import model_version
-from flows.acquire import Budget, choose_clips, learn_lead_times
+from flows.acquire import Budget, choose_clips, embed_utterances, learn_lead_times
 from flows.checks import disguise, draw_checks
 from flows.draw import draw
 from flows.locks import hold_lock
@@ -179,6 +179,10 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
         for going in prepare(long, recordings, proposals, private=private, unsent=short, context_ms=context_ms)
     ]
+    embeddings = {}
+    if workspace.settings.annotation.embeddings:
+        files = {key: stored.audio_file for key, stored in recordings.items()}
+        embeddings = embed_utterances(workspace, [going.utterance for going in leaving], files, say=say)
     choices = choose_clips(
         [going.utterance for going in leaving if going.entry.utterance_id not in answered],
         proposals,
@@ -186,6 +190,8 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         new={going.entry.utterance_id for going in leaving if going.entry.utterance_id not in given_out},
         lead_times=lead_times,
         budget=budget,
+        embeddings=embeddings,
+        heard=[going.utterance for going in leaving if going.entry.utterance_id in answered],
     )
     ranked = [_rank(going, choices, given_out.get(going.entry.utterance_id)) for going in leaving]
     leaving = [going for going in ranked if going is not None]

@@ -139,6 +139,7 @@ class AnnotationSettings(_Table):
     check_share: float = Field(default=0.0, ge=0, le=0.5)
     strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
     random_share: float = Field(default=0.1, ge=0.02, le=1)
+    embeddings: bool = False
     quotas: tuple[QuotaSettings, ...] = ()
     guidelines: str = ""
 
