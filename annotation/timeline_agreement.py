@@ -61,7 +61,8 @@ def timeline_alpha(recordings: Sequence[Timelines], *, durations_ms: Sequence[in
 def match_speakers(timelines: Timelines) -> dict[str, list[tuple[str, Turn]]]:
     """Give the same speaker the same name whoever marked it.
 
-    Names are those of the person who marked most speech. Speakers that match none of them keep a name that only their person has.
+    The person who marked most speech gives the first names; the others follow in the order of how much they marked, and whoever matches
+    nobody so far adds a name that later ones may match.
 
     Returns:
         Annotator -> (common name, turn).
@@ -70,16 +71,24 @@ def match_speakers(timelines: Timelines) -> dict[str, list[tuple[str, Turn]]]:
     """
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-    reference = max(sorted(timelines), key=lambda person: sum(turn.segment.duration_ms for turn in timelines[person]))
-    theirs = sorted({turn.speaker for turn in timelines[reference]})
+    speech = {person: sum(turn.segment.duration_ms for turn in turns) for person, turns in timelines.items()}
+    pool: dict[str, list[Turn]] = {}
     found = {}
-    for person, turns in timelines.items():
-        mine = sorted({turn.speaker for turn in turns})
-        shared = np.zeros((len(mine), len(theirs)))
-        for turn in turns:
-            for other in timelines[reference]:
-                shared[mine.index(turn.speaker), theirs.index(other.speaker)] += overlap_ms(turn.segment, other.segment)
+    for person in sorted(timelines, key=lambda person: (-speech[person], person)):
+        mine: defaultdict[str, list[Turn]] = defaultdict(list)
+        for turn in timelines[person]:
+            mine[turn.speaker].append(turn)
+        names, known = sorted(mine), list(pool)
+        shared = np.array([[_shared_ms(mine[name], pool[other]) for other in known] for name in names]).reshape(len(names), len(known))
         rows, columns = linear_sum_assignment(shared, maximize=True)
-        common = {mine[row]: theirs[column] for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0}
-        found[person] = [(common.get(turn.speaker, f"{person}: {turn.speaker}"), turn) for turn in turns]
+        common = {names[row]: known[column] for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0}
+        for name in names:
+            if name not in common:
+                common[name] = name if not known else f"{person}: {name}"
+                pool[common[name]] = mine[name]
+        found[person] = [(common[turn.speaker], turn) for turn in timelines[person]]
     return found
+
+
+def _shared_ms(first: Sequence[Turn], second: Sequence[Turn]) -> int:
+    return sum(overlap_ms(a.segment, b.segment) for a in first for b in second)

@@ -36,7 +36,7 @@ class AnnotationContent:
         num_simulated: Of them, how many are scripts.
         pushed: Key -> clip as given out, check clips included.
         given_out_at: When each clip was first given out, UTC.
-        proposals: Scheme -> utterance id -> newest proposal.
+        proposals: (scheme, first 8 characters of the model's key) -> utterance id -> proposal.
         runs: Trainings, oldest first.
     """
 
@@ -50,7 +50,7 @@ class AnnotationContent:
     num_simulated: int
     pushed: Mapping[str, PushedClip]
     given_out_at: tuple[datetime, ...]
-    proposals: Mapping[str, Mapping[str, Prediction]]
+    proposals: Mapping[tuple[str, str], Mapping[str, Prediction]]
     lead_times: LeadTimeModel
     votes_wanted: int
     runs: tuple[TrainingRun, ...]
@@ -105,7 +105,7 @@ def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, flo
     """(day, alpha of the clips whose last vote was that day), where that is defined."""
     last: dict[str, str] = {}
     for annotation in sorted(content.answers.labels, key=lambda a: a.updated_at):
-        last[annotation.utterance_id] = f"{annotation.updated_at:%m-%d}"
+        last[annotation.utterance_id] = f"{annotation.updated_at:%Y-%m-%d}"
     by_day: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in content.settled[scheme].votes:
         by_day[last[vote.utterance_id]].append(vote)
@@ -160,18 +160,28 @@ def speed_ranges(content: AnnotationContent) -> list[tuple[str, float, float, fl
 
 
 def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
-    """Answers with what the model proposed, shown or not."""
-    times = {(a.utterance_id, a.annotator): a.lead_time_ms for a in content.answers.labels}
-    proposals = content.proposals.get(scheme, {})
-    return [
-        Heard(
-            utterance_id=v.utterance_id, call=content.calls.get(v.utterance_id, v.utterance_id), annotator=v.annotator, label=v.label,
-            proposed=proposals[v.utterance_id].label, blind=content.pushed[v.utterance_id].blind,
-            lead_time_ms=times.get((v.utterance_id, v.annotator)),
-        )
-        for v in content.settled[scheme].votes
-        if v.utterance_id in proposals and v.utterance_id in content.pushed
-    ]  # fmt: skip
+    """Answers with the proposal that was shown, or that was withheld when the clip was given out; answers with neither are left out."""
+    answers = {(a.utterance_id, a.annotator): a for a in content.answers.labels}
+    out = []
+    for vote in content.settled[scheme].votes:
+        answer, clip = answers[vote.utterance_id, vote.annotator], content.pushed.get(vote.utterance_id)
+        if clip is None or bool(answer.proposal) == clip.blind:
+            continue
+        by_model = content.proposals.get((scheme, model_of(answer.proposal or clip.proposal, scheme)), {})
+        if (proposal := by_model.get(vote.utterance_id)) is not None:
+            out.append(
+                Heard(
+                    utterance_id=vote.utterance_id, call=content.calls.get(vote.utterance_id, vote.utterance_id), annotator=vote.annotator,
+                    label=vote.label, proposed=proposal.label, blind=clip.blind, lead_time_ms=answer.lead_time_ms,
+                )
+            )  # fmt: skip
+    return out
+
+
+def model_of(version: str, scheme: str) -> str:
+    """The part of a server's model version that names one scheme's model: "intent:name@12345678 emotion:..." -> "12345678"."""
+    parts = [part for part in version.split() if part.startswith(f"{scheme}:")]
+    return parts[0].rpartition("@")[2] if parts else ""
 
 
 def cost_rows(content: AnnotationContent) -> list[Row]:

@@ -21,7 +21,7 @@ from flows.workspace import Workspace
 from voxdata.scheme import Scheme
 from warehouse.annotations import find_oddities
 from warehouse.checks import list_checks
-from warehouse.labels import list_predictions
+from warehouse.labels import list_predictions, model_keys
 from warehouse.pushes import first_pushed_at, list_projects, list_pushed
 from warehouse.runs import list_training_runs
 from warehouse.utterances import list_utterances
@@ -76,7 +76,11 @@ def read_annotation_content(
             num_simulated=len(set(names) & set(simulated)),
             pushed={key: clip for key, clip in pushed.items() if key not in checks},
             given_out_at=tuple(at for number in projects for at in first_pushed_at(con, project_id=number)),
-            proposals={s.name: list_predictions(con, scheme=s.name) for s in workspace.schemes},
+            proposals={
+                (s.name, key[:8]): list_predictions(con, scheme=s.name, model_key=key)
+                for s in workspace.schemes
+                for key in model_keys(con, scheme=s.name)
+            },
             lead_times=learn_lead_times(con),
             votes_wanted=workspace.settings.annotation.votes_wanted,
             runs=tuple(list_training_runs(con)),

@@ -88,14 +88,14 @@ class CheckScore:
 
 
 def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mapping[str, CheckClip]) -> list[CheckScore]:
-    """Each person's score on gold clips, and how often each says the same again on clips heard before."""
+    """Each person's score on gold clips never heard before, and how often each says the same again on clips that were."""
     counts: dict[tuple[str, str, str], list[bool]] = {}
     for scheme, state in settled.items():
         own = {(vote.utterance_id, vote.annotator): vote.label for vote in state.votes}
         for vote in collect_votes(answers.checks, scheme=scheme):
             check = checks[vote.utterance_id]
             for purpose, expected in (
-                ("gold", state.gold[check.utterance_id].label if check.purpose == "gold" and check.utterance_id in state.gold else None),
+                ("gold", _gold(check, state) if (check.utterance_id, vote.annotator) not in own else None),
                 ("retest", own.get((check.utterance_id, vote.annotator))),
             ):
                 if expected is not None:
@@ -105,6 +105,10 @@ def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mappi
         low, high = wilson_interval(sum(hits), len(hits))
         scores.append(CheckScore(annotator=annotator, scheme=scheme, purpose=purpose, clips=len(hits), right=sum(hits), low=low, high=high))
     return scores
+
+
+def _gold(check: CheckClip, state: Settled) -> str | None:
+    return state.gold[check.utterance_id].label if check.purpose == "gold" and check.utterance_id in state.gold else None
 
 
 def wilson_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[float, float]:

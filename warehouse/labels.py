@@ -82,6 +82,12 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
     }
 
 
+def model_keys(con: DuckDBPyConnection, *, scheme: str) -> list[str]:
+    """Keys of every model that ever proposed under a scheme."""
+    rows = read_rows(con, "select distinct model_key from prediction where scheme = ? order by model_key", [scheme])
+    return [str(row["model_key"]) for row in rows]
+
+
 def _models(con: DuckDBPyConnection) -> dict[str, ModelRef]:
     rows: list[dict[str, Any]] = read_rows(con, "select model_key, name, revision, params, weak from model")
     return {row.pop("model_key"): ModelRef(**{**row, "params": json.loads(row["params"])}) for row in rows}

@@ -70,6 +70,13 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
         assert found == pytest.approx(plain, abs=0.02)
 
 
+def test_match_speakers_lets_two_people_agree_on_somebody_whom_the_first_missed() -> None:
+    busy = turns(("A", 0, 9_000))
+    two = turns(("X", 0, 2_000), ("Y", 2_000, 4_000))
+    found = match_speakers({"ann": busy, "bob": two, "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000))})
+    assert [name for name, _ in found["bob"]] == [name for name, _ in found["cid"]]
+
+
 def test_match_speakers_keeps_a_speaker_that_only_one_person_heard_apart() -> None:
     found = match_speakers({"ann": CALL, "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500))})
     assert [name for name, _ in found["bob"]] == ["A", "B", "bob: Z"]

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.annotation_workspace import make_workspace
 from flows.annotation_figures import agreement_rows, between_annotators, gain_of, heard_answers, skill_dots, speed_ranges
 from flows.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
+from flows.models import build_labelers
 from flows.workspace import Workspace
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations
@@ -31,7 +32,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     with workspace.warehouse() as con:
         project = note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
         keys = [u.utterance_id for u in list_utterances(con)]
-        clips = [PushedClip(utterance_id=key, key="k", blind=i % 4 == 0, arm="active" if i % 5 else "random") for i, key in enumerate(keys)]
+        models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
+        shown = " ".join(f"{scheme}:{model.name}@{model.key[:8]}" for scheme, model in sorted(models.items()))
+        clips = [
+            PushedClip(utterance_id=key, key="k", blind=i % 4 == 0, proposal=shown, arm="active" if i % 5 else "random")
+            for i, key in enumerate(keys)
+        ]
         record_pushes(con, clips, project_id=project, run_id="t")
         rows = []
         for i, key in enumerate(keys[:100]):
@@ -44,6 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                         annotation_id=10 * i + n, project_id=project, utterance_id=key, annotator=person,
                         labels={"intent": (label,), "emotion": ("neutral",)}, lead_time_ms=4_000 + 1_000 * n,
                         updated_at=NOON + timedelta(minutes=30 * i + n), author="eve@x" if i == 0 and n == 0 else "",
+                        proposal="" if i % 4 == 0 else shown,
                     )
                 )  # fmt: skip
         add_annotations(con, rows, run_id="t")

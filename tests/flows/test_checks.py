@@ -61,11 +61,11 @@ def test_score_checks_counts_right_answers_and_repeated_ones() -> None:
         "g": CheckClip(key="g", utterance_id=keys[0], purpose="gold", shift_ms=80),
         "r": CheckClip(key="r", utterance_id=keys[2], purpose="retest", shift_ms=80),
     }
-    done = (said(20, "p0", "ask", "g"), said(21, "p1", "tell", "g"), said(22, "p0", "ask", "r"))
+    done = (said(20, "p0", "ask", "g"), said(21, "new", "tell", "g"), said(22, "p0", "ask", "r"))
     base = work()
     answers = Answers(labels=base.labels, checks=done, decisions=())
     scores = {(s.annotator, s.purpose): (s.clips, s.right) for s in score_checks(answers, settle_all(answers, [INTENT]), checks)}
-    assert scores == {("p0", "gold"): (1, 1), ("p0", "retest"): (2, 1), ("p1", "gold"): (1, 0), ("p1", "retest"): (1, 0)}
+    assert scores == {("new", "gold"): (1, 0), ("p0", "retest"): (2, 1)}
 
 
 @pytest.mark.parametrize(("hits", "total", "low", "high"), [(0, 0, 0, 1), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611)])
