@@ -123,3 +123,28 @@ def report(
     from flows.annotation_report import write_annotation_report
 
     typer.echo(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))
+
+
+@annotation_app.command()
+def people(
+    ctx: typer.Context,
+    person: Annotated[str | None, typer.Argument(help="A login name: only that person's own view.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how often each person says what most of the others say, label by label, with intervals; nobody's own vote judges them."""
+    from annotation.quality import judge_people
+    from flows.votes import read_answers, settle_all
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
+    rows: list[dict[str, object]] = [
+        {
+            "annotator": skill.annotator, "scheme": scheme, "label": skill.label or "all", "clips": skill.clips, "right": skill.right,
+            "share": skill.right / skill.clips, "95 %": f"{skill.low:.2f} to {skill.high:.2f}", "weak": "yes" if skill.weak else "",
+        }
+        for scheme, state in settled.items()
+        for skill in judge_people(state.votes)
+        if person in {None, skill.annotator}
+    ]  # fmt: skip
+    show_json(rows) if as_json else show_rows("people", rows)

@@ -14,7 +14,7 @@ import numpy as np
 
 from annotation.anchoring import Heard
 from annotation.budget import LeadTimeModel
-from flows.checks import wilson_interval
+from annotation.quality import judge_people
 from flows.votes import Answers, Settled
 from voxdata.agreement import Vote, group_votes
 from voxdata.label import Annotation, Prediction
@@ -125,17 +125,11 @@ def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]
 
 def skill_dots(content: AnnotationContent, scheme: str) -> list[tuple[str, float, float, float]]:
     """(person, low, share, high): how often a vote is what most of the others said; a person's own vote judges nobody but others."""
-    hits: defaultdict[str, list[bool]] = defaultdict(list)
-    for cast in group_votes(content.settled[scheme].votes).values():
-        for vote in cast:
-            others = Counter(v.label for v in cast if v.annotator != vote.annotator)
-            if len(cast) > 2 and (top := others.most_common(2)) and (len(top) == 1 or top[0][1] > top[1][1]):
-                hits[vote.annotator].append(vote.label == top[0][0])
-    rows = []
-    for person, right in sorted(hits.items()):
-        low, high = wilson_interval(sum(right), len(right))
-        rows.append((f"{content.names[person]} ({len(right)})", low, sum(right) / len(right), high))
-    return rows
+    return [
+        (f"{content.names[row.annotator]} ({row.clips}){', weak' if row.weak else ''}", row.low, row.right / row.clips, row.high)
+        for row in judge_people(content.settled[scheme].votes)
+        if row.label == ""
+    ]
 
 
 def without_rows(content: AnnotationContent, scheme: str) -> list[Row]:

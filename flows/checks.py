@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from statistics import NormalDist
 
+from annotation.quality import wilson_interval
 from flows.draw import draw
 from flows.votes import Answers, Settled
 from voxdata.agreement import collect_votes
@@ -109,20 +109,6 @@ def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mappi
 
 def _gold(check: CheckClip, state: Settled) -> str | None:
     return state.gold[check.utterance_id].label if check.purpose == "gold" and check.utterance_id in state.gold else None
-
-
-def wilson_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share, from 0 to 1 when nothing was counted.
-
-    Source: E. Wilson, Probable Inference (1927).
-    """
-    if total == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, scale = hits / total, 1 + z * z / total
-    middle = share + z * z / (2 * total)
-    half = z * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _is_known(state: Settled, key: str) -> bool:

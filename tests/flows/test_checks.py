@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from flows.checks import disguise, draw_checks, score_checks, wilson_interval
+from flows.checks import disguise, draw_checks, score_checks
 from flows.votes import Answers, settle_all
 from voxdata.label import Annotation
 from voxdata.scheme import Scheme, SchemeLabel
@@ -66,8 +64,3 @@ def test_score_checks_counts_right_answers_and_repeated_ones() -> None:
     answers = Answers(labels=base.labels, checks=done, decisions=())
     scores = {(s.annotator, s.purpose): (s.clips, s.right) for s in score_checks(answers, settle_all(answers, [INTENT]), checks)}
     assert scores == {("new", "gold"): (1, 0), ("p0", "retest"): (2, 1)}
-
-
-@pytest.mark.parametrize(("hits", "total", "low", "high"), [(0, 0, 0, 1), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611)])
-def test_wilson_interval_gives_the_published_values(hits: int, total: int, low: float, high: float) -> None:
-    assert wilson_interval(hits, total) == pytest.approx((low, high), abs=5e-4)
