@@ -73,15 +73,17 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
         print(f"  95 % over speakers: {interval.low:.3f} to {interval.high:.3f}")
 
 
-def simulate(*, clips: int, skills: Sequence[float], per_clip: int, seed: int) -> tuple[list[Vote], dict[str, str]]:
+def simulate(
+    *, clips: int, skills: Sequence[float], per_clip: int, seed: int, labels: Sequence[str] = LABELS
+) -> tuple[list[Vote], dict[str, str]]:
     """Votes of annotators who name the truth at their rate of skill, and another label at random otherwise."""
     rng = np.random.default_rng(seed)
     votes, truth = [], {}
     for clip in range(clips):
         key = f"u{clip:05}"
-        truth[key] = LABELS[rng.integers(len(LABELS))]
+        truth[key] = labels[rng.integers(len(labels))]
         for person in rng.choice(len(skills), size=per_clip, replace=False):
-            others = [label for label in LABELS if label != truth[key]]
+            others = [label for label in labels if label != truth[key]]
             label = truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
             votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
     return votes, truth

@@ -1,32 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.consensus import Method, Standing, infer_consensus, judge_contests
+from benchmarks.consensus import simulate
 from voxdata.agreement import Vote
 
 LABELS = ("angry", "happy", "neutral", "高兴")
 BALLOTS = st.tuples(st.sampled_from("uvw"), st.sampled_from("abc"), st.sampled_from(LABELS))
 METHODS: tuple[Method, ...] = ("majority", "dawid_skene", "mace", "glad")
-
-
-def simulate(*, clips: int, skills: Sequence[float], per_clip: int, seed: int) -> tuple[list[Vote], dict[str, str]]:
-    """Votes of annotators who name the truth at their rate of skill, and another label at random otherwise."""
-    rng = np.random.default_rng(seed)
-    votes, truth = [], {}
-    for clip in range(clips):
-        key = f"u{clip:04}"
-        truth[key] = LABELS[rng.integers(len(LABELS))]
-        for person in rng.choice(len(skills), size=per_clip, replace=False):
-            others = [label for label in LABELS if label != truth[key]]
-            label = truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
-            votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
-    return votes, truth
 
 
 def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
@@ -36,13 +21,13 @@ def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_dawid_skene_beats_the_majority_when_skills_differ(seed):
-    votes, truth = simulate(clips=500, skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3), per_clip=3, seed=seed)
+    votes, truth = simulate(labels=LABELS, clips=500, skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3), per_clip=3, seed=seed)
     assert accuracy(votes, truth, "dawid_skene") > accuracy(votes, truth, "majority") + 0.03
 
 
 @pytest.mark.parametrize("method", ["dawid_skene", "mace", "glad"])
 def test_infer_consensus_finds_who_is_skilled(method):
-    votes, _ = simulate(clips=300, skills=(0.95, 0.9, 0.7, 0.5, 0.3), per_clip=5, seed=4)
+    votes, _ = simulate(labels=LABELS, clips=300, skills=(0.95, 0.9, 0.7, 0.5, 0.3), per_clip=5, seed=4)
     found = infer_consensus(votes, labels=LABELS, method=method)
     assert found.skill("p0") > found.skill("p2") > found.skill("p3") > found.skill("p4")
 
@@ -78,7 +63,7 @@ def test_infer_consensus_refuses_a_label_of_another_scheme():
 
 
 def test_infer_consensus_gives_the_same_twice():
-    votes, _ = simulate(clips=60, skills=(0.9, 0.6, 0.5), per_clip=3, seed=5)
+    votes, _ = simulate(labels=LABELS, clips=60, skills=(0.9, 0.6, 0.5), per_clip=3, seed=5)
     for method in METHODS:
         assert infer_consensus(votes, labels=LABELS, method=method) == infer_consensus(votes, labels=LABELS, method=method)
 
