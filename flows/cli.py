@@ -194,7 +194,8 @@ def diff(
 ) -> None:
     """Compare two dataset versions."""
     from flows.views import diff_rows
-    from warehouse.versions import diff_versions, find_version
+    from warehouse.diffs import diff_versions
+    from warehouse.versions import find_version
 
     with open_here(ctx).warehouse(read_only=True) as con:
         found = diff_versions(con, find_version(con, a).version_id, find_version(con, b).version_id)

@@ -27,10 +27,11 @@ from voxdata.voice import Speaker
 from warehouse.annotations import chain_head
 from warehouse.duplicates import duplicate_groups
 from warehouse.metadata import list_call_groups
+from warehouse.outbox import list_outbox, mark_sent
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.utterances import list_utterances
-from warehouse.versions import DatasetVersion, create_version, list_outbox, mark_sent, split_assignments
+from warehouse.versions import DatasetVersion, create_version, split_assignments
 from warehouse.voices import current_voices, divided_voices
 
 VERSION_CREATED = "voxdata.dataset.version.created"

@@ -26,6 +26,7 @@ from voxdata.scheme import Scheme
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance
+from warehouse.diffs import diff_versions
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
 from warehouse.recordings import StoredRecording, list_recordings
@@ -33,7 +34,7 @@ from warehouse.rows import read_rows
 from warehouse.runs import TrainingRun, list_training_runs
 from warehouse.status import Counts, count_rows
 from warehouse.utterances import list_turns, list_utterances
-from warehouse.versions import DatasetVersion, diff_versions, list_versions, load_examples
+from warehouse.versions import DatasetVersion, list_versions, load_examples
 
 MAX_RECORDINGS = 12
 NUM_PEAKS = 500

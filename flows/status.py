@@ -9,12 +9,13 @@ from flows.workspace import Workspace
 from voxdata.agreement import collect_votes, group_votes
 from warehouse.labels import list_predictions
 from warehouse.ledger import list_drops
+from warehouse.outbox import list_outbox
 from warehouse.privacy import list_private_spans
 from warehouse.recordings import list_recordings
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.status import count_rows
 from warehouse.utterances import list_utterances
-from warehouse.versions import list_outbox, list_versions
+from warehouse.versions import list_versions
 
 
 def read_status(workspace: Workspace) -> dict[str, object]:

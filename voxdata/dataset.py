@@ -1,4 +1,9 @@
-"""Examples, splits and the fingerprint of a dataset version."""
+"""Examples, splits and the Merkle root that identifies a dataset version.
+
+Every example is a leaf: 128 bits of the salted SHA-256 over its fields. The leaves, sorted, fall into 4,096 buckets by their first 12
+bits; the root is the SHA-256 over the buckets' SHA-256. It depends on what is in a version and on nothing else, and it can be computed
+again when the content of some rows was erased, from the leaves they left behind.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,27 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from voxdata.identity import canonical_json
 from voxdata.label import Distribution
 from voxdata.segment import Segment
+
+ROW_FORMAT = "voxdata-row/2"
+ROOT_FORMAT = b"voxdata-version/2\n"
+BUCKET_BITS = 12
+UNIT = "\x1f"
+"""Parts the fields of a row; only the text, which comes last, may hold it."""
+
+MICRO = 1_000_000
+"""Shares are stored as integers, in millionths, so that no float noise enters."""
+
+Leaves = npt.NDArray[np.uint64]
+"""(num_leaves, 2) uint64: the first and the last 64 bits of each leaf."""
 
 
 class Split(StrEnum):
@@ -46,6 +68,7 @@ class Example:
         group: What a split may not divide: the connected component of shared voices and recordings.
         audio_file: The canonical recording, relative to the audio folder.
         gold: Scheme name -> gold label; a scheme nobody voted on is absent.
+        salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it. Destroyed with the row.
     """
 
     utterance_id: str
@@ -59,46 +82,104 @@ class Example:
     language: str
     gold: Mapping[str, GoldLabel]
     split: Split
+    salt: str = field(default="", compare=False)
 
 
-def canonical_row(example: Example) -> str:
-    """The example as one line of canonical JSON; votes as shares rounded to a millionth, so that no float noise enters."""
-    return canonical_json(
-        {
-            "utterance_id": example.utterance_id,
-            "recording_id": example.recording_id,
-            "channel": example.channel,
-            "start_ms": example.segment.start_ms,
-            "end_ms": example.segment.end_ms,
-            "voice": example.voice,
-            "group": example.group,
-            "audio_file": example.audio_file,
-            "text": example.text,
-            "language": example.language,
-            "split": example.split.value,
-            "gold": {scheme: _canonical_gold(gold) for scheme, gold in example.gold.items()},
-        }
-    )
+def encode_gold(gold: Mapping[str, GoldLabel]) -> dict[str, object]:
+    """Gold labels as JSON values, shares in millionths; its canonical JSON is what is stored, hashed and exported.
+
+    What is empty is left out, so that rows from before a field came keep their leaf.
+    """
+    return {scheme: _encode_label(label) for scheme, label in gold.items()}
 
 
-def _canonical_gold(gold: GoldLabel) -> dict[str, object]:
-    """What is empty is left out, so that versions from before these fields keep their fingerprint."""
-    row: dict[str, object] = {
-        "label": gold.label,
-        "num_votes": gold.num_votes,
-        "distribution": {name: round(share * 1_000_000) for name, share in gold.distribution.items()},
+def decode_gold(encoded: Mapping[str, Any]) -> dict[str, GoldLabel]:
+    """The inverse of `encode_gold`; raises KeyError, TypeError, AttributeError or ValueError on what is not one."""
+    return {
+        str(scheme): GoldLabel(
+            label=str(row["label"]),
+            distribution=_shares(row["distribution"]),
+            num_votes=int(row["num_votes"]),
+            posterior=_shares(row.get("posterior", {})),
+            standing=str(row.get("standing", "")),
+        )
+        for scheme, row in encoded.items()
     }
+
+
+def _encode_label(gold: GoldLabel) -> dict[str, object]:
+    row: dict[str, object] = {"label": gold.label, "num_votes": gold.num_votes, "distribution": _micro(gold.distribution)}
     if gold.posterior:
-        row["posterior"] = {name: round(share * 1_000_000) for name, share in gold.posterior.items()}
+        row["posterior"] = _micro(gold.posterior)
     if gold.standing:
         row["standing"] = gold.standing
     return row
 
 
-def fingerprint(examples: Iterable[Example]) -> str:
-    """SHA-256 over the canonical rows in order of utterance id: the identity of a dataset version, 64 hex characters."""
-    hasher = hashlib.sha256(b"voxdata-version/1\n")
-    for example in sorted(examples, key=lambda e: e.utterance_id):
-        hasher.update(canonical_row(example).encode())
-        hasher.update(b"\n")
-    return hasher.hexdigest()
+def _micro(distribution: Distribution) -> dict[str, int]:
+    return {name: round(share * MICRO) for name, share in distribution.items()}
+
+
+def _shares(stored: Mapping[str, int]) -> dict[str, float]:
+    return {str(name): int(share) / MICRO for name, share in stored.items()}
+
+
+def canonical_row(example: Example) -> str:
+    """All fields but the salt, joined by the unit separator, the text last; `warehouse.leaves` says the same in SQL."""
+    return UNIT.join(
+        (
+            example.utterance_id,
+            example.recording_id,
+            str(example.channel),
+            str(example.segment.start_ms),
+            str(example.segment.end_ms),
+            example.voice,
+            example.group,
+            example.audio_file,
+            example.language,
+            example.split.value,
+            canonical_json(encode_gold(example.gold)),
+            example.text,
+        )
+    )
+
+
+def leaf_hash(example: Example) -> str:
+    """What stands for an example in the root of a version: 32 hex characters."""
+    return hashlib.sha256(UNIT.join((ROW_FORMAT, example.salt, canonical_row(example))).encode()).hexdigest()[:32]
+
+
+def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> str:
+    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex characters.
+
+    Args:
+        erased: Leaves of rows that belong to the version but were erased, 32 hex characters each.
+    """
+    return merkle_root(pack_leaves([*map(leaf_hash, examples), *erased]))
+
+
+def pack_leaves(leaves: Iterable[str]) -> Leaves:
+    """Leaves of 32 hex characters each as an array (num_leaves, 2) uint64."""
+    packed = b"".join(bytes.fromhex(leaf) for leaf in leaves)
+    return np.frombuffer(packed, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def merkle_root(leaves: Leaves) -> str:
+    """The root over leaves in any order; fastest when they are sorted.
+
+    Args:
+        leaves: (num_leaves, 2) uint64, as from `pack_leaves`.
+
+    Returns:
+        64 hex characters.
+    """
+    high, low = leaves[:, 0], leaves[:, 1]
+    later = (high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] >= low[:-1]))
+    if not later.all():
+        leaves = leaves[np.lexsort((low, high))]
+    edges = np.searchsorted(leaves[:, 0] >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64))
+    packed = memoryview(leaves.astype(">u8").tobytes())
+    root = hashlib.sha256(ROOT_FORMAT)
+    for start, end in pairwise(edges):
+        root.update(hashlib.sha256(packed[start * 16 : end * 16]).digest())
+    return root.hexdigest()

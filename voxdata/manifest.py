@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voxdata.dataset import Example, GoldLabel, Split, fingerprint
+from voxdata.dataset import Example, Split, decode_gold, encode_gold, fingerprint
 from voxdata.errors import ManifestError
 from voxdata.segment import Segment
 
-FORMAT = "voxdata-manifest/1"
+FORMAT = "voxdata-manifest/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,13 @@ class Manifest:
     """A dataset version outside the warehouse.
 
     Attributes:
-        version_id: The fingerprint of the examples.
+        version_id: What the version is called for ever.
+        root: The Merkle root of its rows when that is not the version_id, since the version is older than roots; else "".
         name: What people call the version.
         audio_root: Folder that `Example.audio_file` is relative to.
         schemes: Scheme name -> label names, in the order of the scheme.
         examples: Sorted by utterance id.
+        erased: Leaves of rows that were erased, sorted; without them the root could not be computed.
     """
 
     version_id: str
@@ -36,6 +38,8 @@ class Manifest:
     audio_root: Path
     schemes: Mapping[str, tuple[str, ...]]
     examples: tuple[Example, ...]
+    erased: tuple[str, ...] = ()
+    root: str = ""
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -45,10 +49,12 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
             {
                 "format": FORMAT,
                 "version_id": manifest.version_id,
+                "root": manifest.root,
                 "name": manifest.name,
                 "audio_root": str(manifest.audio_root),
                 "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
                 "num_examples": len(manifest.examples),
+                "erased": list(manifest.erased),
             },
             ensure_ascii=False,
         )
@@ -64,10 +70,10 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest and check it against its own fingerprint.
+    """Read a manifest and check its rows against its root.
 
     Raises:
-        ManifestError: Missing, of another format, malformed in the line named, or its rows do not match `version_id`.
+        ManifestError: Missing, of another format, malformed in the line named, or its rows do not give the root.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -85,17 +91,20 @@ def read_manifest(path: Path) -> Manifest:
             audio_root=Path(header["audio_root"]),
             schemes={str(name): tuple(map(str, labels)) for name, labels in header["schemes"].items()},
             examples=(),
+            erased=tuple(map(str, header["erased"])),
+            root=str(header["root"]),
         )
         num_examples = int(header["num_examples"])
         examples = []
         for line in lines[1:]:
             number += 1
             examples.append(decode_example(json.loads(line)))
+        number = 1
+        root, actual = manifest.root or manifest.version_id, fingerprint(examples, erased=manifest.erased)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path}: line {number} is malformed ({error!r}); export the version again") from error
-    actual = fingerprint(examples)
-    if actual != manifest.version_id or len(examples) != num_examples:
-        message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {manifest.version_id[:12]}"
+    if actual != root or len(examples) != num_examples:
+        message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {root[:12]}"
         raise ManifestError(f"{message}; export the version again")
     return replace(manifest, examples=tuple(examples))
 
@@ -114,13 +123,9 @@ def encode_example(example: Example) -> dict[str, object]:
         "text": example.text,
         "language": example.language,
         "split": example.split.value,
-        "gold": {scheme: _encode_gold(gold) for scheme, gold in example.gold.items()},
+        "gold": encode_gold(example.gold),
+        "salt": example.salt,
     }
-
-
-def _encode_gold(gold: GoldLabel) -> dict[str, object]:
-    row: dict[str, object] = {"label": gold.label, "distribution": dict(gold.distribution), "num_votes": gold.num_votes}
-    return row | ({"posterior": dict(gold.posterior)} if gold.posterior else {}) | ({"standing": gold.standing} if gold.standing else {})
 
 
 def decode_example(row: Mapping[str, object]) -> Example:
@@ -139,16 +144,8 @@ def decode_example(row: Mapping[str, object]) -> Example:
         text=str(row["text"]),
         language=str(row["language"]),
         split=Split(str(row["split"])),
-        gold={
-            str(scheme): GoldLabel(
-                label=str(g["label"]),
-                distribution={str(k): float(v) for k, v in g["distribution"].items()},
-                num_votes=int(g["num_votes"]),
-                posterior={str(k): float(v) for k, v in g.get("posterior", {}).items()},
-                standing=str(g.get("standing", "")),
-            )
-            for scheme, g in gold.items()
-        },
+        gold=decode_gold(gold),
+        salt=str(row["salt"]),
     )
 
 

@@ -16,9 +16,13 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import WarehouseError
 from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
+from warehouse.leaves import seal_earlier_rows
 from warehouse.rows import read_rows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+FOLLOW_UPS = {6: seal_earlier_rows}
+"""What a migration does that SQL cannot say, in its transaction."""
+
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
 
@@ -158,4 +162,6 @@ def _migrate(con: DuckDBPyConnection, have: int) -> None:
             with transaction(con):
                 con.execute("create table if not exists schema_version(version integer, name varchar, applied_at timestamp)")
                 con.execute(file.read_text(encoding="utf-8"))
+                if number in FOLLOW_UPS:
+                    FOLLOW_UPS[number](con)
                 con.execute("insert into schema_version values (?, ?, now() at time zone 'UTC')", [number, file.stem])

@@ -16,7 +16,7 @@ from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
 from voxdata.manifest import Manifest, encode_example, write_manifest
 from warehouse.rows import FRAME
-from warehouse.versions import find_version, load_examples
+from warehouse.versions import erased_leaves, find_version, load_examples
 
 _PLAIN = ("utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split")
 
@@ -72,9 +72,17 @@ def write_version_manifest(
     Raises:
         NotFoundError: No version has this id.
     """
-    examples = load_examples(con, version_id)
-    name = find_version(con, version_id).ref
-    write_manifest(path, Manifest(version_id=version_id, name=name, audio_root=audio_root, schemes=schemes, examples=tuple(examples)))
+    version = find_version(con, version_id)
+    manifest = Manifest(
+        version_id=version_id,
+        name=version.ref,
+        audio_root=audio_root,
+        schemes=schemes,
+        examples=tuple(load_examples(con, version_id)),
+        erased=tuple(erased_leaves(con, version_id)),
+        root=version.root if version.root != version_id else "",
+    )
+    write_manifest(path, manifest)
     return path
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -16,7 +18,9 @@ from duckdb import DuckDBPyConnection
 from voxdata.errors import WarehouseError
 from warehouse.rows import read_rows
 
-IMMUTABLE_TABLES = ("example", "manifest", "dataset_version", "split_assignment", "outbox")
+IMMUTABLE_TABLES = (
+    "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
+)  # fmt: skip
 
 
 def ensure_triggers(con: DuckDBPyConnection) -> int:
@@ -35,6 +39,32 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
     return len(missing)
 
 
+@contextmanager
+def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
+    """Let rows of some tables be deleted inside, as erasing needs; in a transaction, so that an error brings the triggers back.
+
+    Raises:
+        WarehouseError: A trigger is missing afterwards.
+    """
+    for table in tables:
+        con.execute(f"drop trigger {table}_no_delete on {table}")
+    yield
+    ensure_triggers(con)
+    require_triggers(con)
+
+
+def require_triggers(con: DuckDBPyConnection) -> None:
+    """Make sure that nothing can change what is immutable.
+
+    Raises:
+        WarehouseError: A trigger is missing.
+    """
+    present = {str(row["trigger_name"]) for row in read_rows(con, "select trigger_name from duckdb_triggers()")}
+    missing = {f"{table}_no_{verb}" for table in IMMUTABLE_TABLES for verb in ("update", "delete")} - present
+    if missing:
+        raise WarehouseError(f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts them back")
+
+
 def sidecar_path(warehouse: Path) -> Path:
     """Where the list of versions of a warehouse file lies."""
     return warehouse.with_name(warehouse.name + ".versions.jsonl")
@@ -44,16 +74,22 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     """Compare the versions in the file with those in the list beside it.
 
     Raises:
-        WarehouseError: A version of the list is not in the file, or is another.
+        WarehouseError: A version of the list is not in the file, or is another; or there are versions and no list.
     """
     there = {(row["name"], row["number"]): row for row in _versions(con)}
     sidecar = sidecar_path(path)
+    if there and not sidecar.exists():
+        raise WarehouseError(
+            f"{path}: its list of versions {sidecar.name} is missing, so nobody can tell whether commits were lost. "
+            f"Put it back from a backup; or let `voxdata repair` verify every version and write it anew"
+        )
     for row in _read_sidecar(sidecar):
-        if there.get((row["name"], row["number"])) != row:
+        found = there.get((row["name"], row["number"]), {})
+        if any(found.get(field) != value for field, value in row.items()):
             raise WarehouseError(
                 f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is listed in {sidecar.name} but not in the "
-                f"warehouse, so commits were lost. Restore the warehouse file and its .wal from a backup; or, to go on without "
-                f"that version, delete {sidecar}"
+                f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
+                f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
             )
 
 
@@ -61,7 +97,7 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
     rows = _versions(con)
     sidecar = sidecar_path(path)
-    if rows == _read_sidecar(sidecar):
+    if sidecar.exists() and rows == _read_sidecar(sidecar):
         return
     partial = sidecar.with_name(sidecar.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -83,7 +119,7 @@ def warehouse_path(con: DuckDBPyConnection) -> Path | None:
 
 
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    return read_rows(con, "select version_id, name, number, num_examples as n from dataset_version order by seq")
+    return read_rows(con, "select version_id, root, name, number, num_examples as n from dataset_version order by seq")
 
 
 def _read_sidecar(sidecar: Path) -> list[dict[str, object]]:
@@ -93,5 +129,5 @@ def _read_sidecar(sidecar: Path) -> list[dict[str, object]]:
         return [json.loads(line) for line in sidecar.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
         raise WarehouseError(
-            f"{sidecar}: not readable ({error}); restore it from a backup, or delete it to have it written anew"
+            f"{sidecar}: not readable ({error}); restore it from a backup, or let `voxdata repair` verify every version and write it anew"
         ) from error

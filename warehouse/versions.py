@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.dataset import Example, Split, canonical_row, fingerprint
-from voxdata.diff import VersionDiff, diff_examples
+from voxdata.dataset import Example, Split, encode_gold
 from voxdata.errors import NotFoundError, WarehouseError
-from voxdata.identity import canonical_json, digest
+from voxdata.identity import canonical_json
 from voxdata.manifest import decode_example, encode_example
 from warehouse.connection import transaction
 from warehouse.guards import warehouse_path, write_sidecar
-from warehouse.rows import insert_new, read_rows, utc_aware
+from warehouse.leaves import FIELDS, add_summary, compute_root, intern_rows
+from warehouse.outbox import add_event
+from warehouse.rows import FRAME, insert_new, read_rows, utc_aware
 
 CREATED_EVENT = "voxdata.dataset.version.created"
 MIN_PREFIX = 6
-_FIELDS = 'utterance_id, recording_id, channel, start_ms, end_ms, voice, "group", audio_file, text, language, split, gold'
-_SELECT = "select version_id, name, number, recipe, num_examples, created_at, parent from dataset_version"
+NAME = re.compile(r"[\w][\w.-]*")
+_SELECT = """select version_id, root, name, number, recipe, num_examples, created_at, parent,
+  coalesce((select sum(e.num_rows) from manifest_erasure e where e.manifest_key = v.manifest_key), 0)::bigint as num_erased
+  from dataset_version v"""
+
+RowIds = npt.NDArray[np.int64]
+"""(num_rows,) int64, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +40,24 @@ class DatasetVersion:
     """One version of a dataset.
 
     Attributes:
-        version_id: Fingerprint of the examples, 64 hex characters. Equal content under two names has one id.
+        version_id: Merkle root of the examples, 64 hex characters. Equal content under two names has one id.
+        root: The same, but for versions from before there were roots, which keep the id they had.
         name: What people call the dataset.
         number: 1, 2, ... within the name.
         recipe: How it was chosen; JSON values only.
+        num_examples: As it was cut.
+        num_erased: How many of them were erased since, since somebody asked to be forgotten.
         parent: The version_id before it under this name, None for the first.
         created_at: UTC.
     """
 
     version_id: str
+    root: str
     name: str
     number: int
     recipe: Mapping[str, object]
     num_examples: int
+    num_erased: int
     created_at: datetime
     parent: str | None
 
@@ -51,23 +65,6 @@ class DatasetVersion:
     def ref(self) -> str:
         """What people type: "name@number"."""
         return f"{self.name}@{self.number}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEvent:
-    """Something to be told to the outside, written in the transaction that made it true.
-
-    Attributes:
-        event: Such as "voxdata.dataset.version.created".
-        payload: JSON values only.
-        sent_at: When it was first sent, UTC; None while it waits.
-    """
-
-    event_id: str
-    event: str
-    payload: Mapping[str, object]
-    created_at: datetime
-    sent_at: datetime | None
 
 
 def create_version(
@@ -79,14 +76,41 @@ def create_version(
     run_id: str,
     places: Mapping[str, Split] | None = None,
 ) -> tuple[DatasetVersion, bool]:
+    """Create the next version of a dataset from examples in memory; see `cut_version`."""
+    rows = [{**encode_example(example), "gold": canonical_json(encode_gold(example.gold))} for example in examples]
+    types: dict[str, Any] = {name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String for name in FIELDS}
+    frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=types)
+    con.register(FRAME, frame)
+    try:
+        con.execute(
+            f"create or replace temp table candidate as from {FRAME} order by recording_id, start_ms, end_ms, channel, utterance_id"
+        )
+    finally:
+        con.unregister(FRAME)
+    try:
+        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places)
+    finally:
+        con.execute("drop table candidate")
+
+
+def cut_version(
+    con: DuckDBPyConnection,
+    name: str,
+    candidate: str,
+    *,
+    recipe: Mapping[str, object],
+    run_id: str,
+    places: Mapping[str, Split] | None = None,
+) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
 
     Rows, manifest, split assignments and the outbox event are one transaction; a checkpoint and the sidecar file follow.
     Call it outside `transaction`.
 
     Args:
-        name: Of letters, digits, ".", "_" and "-", say; no "@".
-        examples: In any order; each utterance once, each voice in one split.
+        name: Of letters, digits, ".", "_" and "-".
+        candidate: A table with the columns of `warehouse.leaves.FIELDS`: each utterance once, each voice in one split; best sorted by
+            recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
         places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
 
@@ -94,34 +118,65 @@ def create_version(
         The version, and whether it is new.
 
     Raises:
-        WarehouseError: No examples, a name with "@", an utterance twice, or a voice in two splits.
+        WarehouseError: No rows, a name that will not do, an utterance twice, or a voice in two splits.
     """
-    _check(name, examples)
-    version_id = fingerprint(examples)
+    check_name(con, name)
+    _check_rows(con, name, candidate)
     with transaction(con):
-        newest = [version for version in list_versions(con) if version.name == name][-1:]
-        new = not newest or newest[0].version_id != version_id
+        intern_rows(con, candidate, run_id=run_id)
+        new = add_version(con, name, "member", recipe=recipe, run_id=run_id)
         if new:
-            number, parent = (newest[0].number + 1, newest[0].version_id) if newest else (1, None)
-            key = _store_manifest(con, version_id, examples, run_id=run_id)
-            version_row: dict[str, object] = {
-                "version_id": version_id, "name": name, "number": number, "manifest_key": key, "num_examples": len(examples),
-                "recipe": canonical_json(dict(recipe)), "parent": parent, "run_id": run_id,
-            }  # fmt: skip
-            insert_new(con, "dataset_version", [version_row], key=("name", "number"))
-            _store_splits(con, {**(places or {}), **{example.voice: example.split for example in examples}}, run_id=run_id)
-            payload = {"version_id": version_id, "name": name, "number": number, "num_examples": len(examples)}
-            event: dict[str, object] = {
-                "event_id": digest(CREATED_EVENT, version_id, name, number), "event": CREATED_EVENT,
-                "payload": canonical_json(payload), "run_id": run_id,
-            }  # fmt: skip
-            insert_new(con, "outbox", [event], key=("event_id",))
+            con.execute(
+                """insert into split_assignment by name select voice, split, ? as run_id from candidate_voice
+                anti join split_assignment using (voice) order by voice""",
+                [run_id],
+            )
+            rows: list[dict[str, object]] = [
+                {"voice": voice, "split": split.value, "run_id": run_id} for voice, split in sorted((places or {}).items())
+            ]
+            insert_new(con, "split_assignment", rows, key=("voice",))
+    return publish_version(con, name, new=new), new
+
+
+def add_version(con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mapping[str, object], run_id: str) -> bool:
+    """List stored rows as the next version of a dataset, with its event. The caller holds a transaction; `publish_version` follows.
+
+    Args:
+        rows: A table with a column row_id.
+
+    Returns:
+        False when the newest version of the dataset holds just these rows.
+    """
+    root = compute_root(con, rows)
+    newest: list[dict[str, Any]] = read_rows(
+        con, "select number, version_id, root, manifest_key from dataset_version where name = ? order by number desc limit 1", [name]
+    )
+    if newest and newest[0]["root"] == root:
+        return False
+    known: list[dict[str, Any]] = read_rows(con, "select version_id, manifest_key from dataset_version where root = ? limit 1", [root])
+    base_key = newest[0]["manifest_key"] if newest else None
+    key = known[0]["manifest_key"] if known else _add_manifest(con, rows, base_key=base_key)
+    number = newest[0]["number"] + 1 if newest else 1
+    count = read_rows(con, f"select count(*) as n from {rows}")[0]["n"]
+    version: dict[str, object] = {
+        "version_id": known[0]["version_id"] if known else root, "root": root, "name": name, "number": number, "manifest_key": key,
+        "num_examples": count, "recipe": canonical_json(dict(recipe)), "parent": newest[0]["version_id"] if newest else None,
+        "run_id": run_id,
+    }  # fmt: skip
+    insert_new(con, "dataset_version", [version], key=("name", "number"))
+    payload = {"version_id": version["version_id"], "name": name, "number": number, "num_examples": count}
+    add_event(con, CREATED_EVENT, payload, key=(str(version["version_id"]), name, number), run_id=run_id)
+    return True
+
+
+def publish_version(con: DuckDBPyConnection, name: str, *, new: bool) -> DatasetVersion:
+    """Make what was committed last: checkpoint and sidecar. Returns the newest version of a dataset."""
     if new:
         con.execute("checkpoint")
     path = warehouse_path(con)
     if path is not None:
         write_sidecar(con, path)
-    return find_version(con, name), new
+    return find_version(con, name)
 
 
 def list_versions(con: DuckDBPyConnection) -> list[DatasetVersion]:
@@ -131,13 +186,14 @@ def list_versions(con: DuckDBPyConnection) -> list[DatasetVersion]:
 
 
 def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
-    """The version people mean: "name" (its newest), "name@2", or the first 6 or more characters of a version_id.
+    """The version people mean: a tag, "name" (its newest), "name@2", or the first 6 or more characters of a version_id.
 
     Raises:
         NotFoundError: None, or several contents, match; the message lists what there is.
     """
     versions = list_versions(con)
-    found = [version for version in versions if ref in (version.name, version.ref)]
+    tagged = {row["tag"]: f"{row['name']}@{row['number']}" for row in read_rows(con, "select tag, name, number from version_tag")}
+    found = [version for version in versions if tagged.get(ref, ref) in (version.name, version.ref)]
     if not found and len(ref) >= MIN_PREFIX:
         found = [version for version in versions if version.version_id.startswith(ref.lower())]
         if len({version.version_id for version in found}) > 1:
@@ -153,37 +209,75 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
 
 
 def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
-    """The examples of a version, sorted by utterance id.
+    """The examples of a version, sorted by utterance id; those that were erased since are not among them.
 
     Raises:
         NotFoundError: No version has this id.
     """
+    columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"select {_FIELDS} from example semi join (from manifest where manifest_key = ?) using (row_id) order by utterance_id",
-        [_manifest_key(con, version_id)],
+        f"""select {columns}, salt from example semi join (from manifest where manifest_key = ?) using (row_id)
+        join row_salt using (recording_id, voice) order by utterance_id""",
+        [manifest_key(con, version_id)],
     )
     return [decode_example({**row, "gold": json.loads(row["gold"])}) for row in rows]
 
 
-def verify_version(con: DuckDBPyConnection, version_id: str) -> bool:
-    """Whether the stored rows still give the version's fingerprint and number of examples.
+def erased_leaves(con: DuckDBPyConnection, version_id: str) -> list[str]:
+    """The leaves, 32 hex characters each, of a version's rows that were erased, sorted.
 
     Raises:
         NotFoundError: No version has this id.
     """
-    examples = load_examples(con, version_id)
-    counts = read_rows(con, "select num_examples from dataset_version where version_id = ?", [version_id])
-    return fingerprint(examples) == version_id and all(row["num_examples"] == len(examples) for row in counts)
+    rows = read_rows(
+        con,
+        """select printf('%016x%016x', leaf_high, leaf_low) as leaf from example_leaf
+        semi join (from manifest where manifest_key = ?) using (row_id) anti join example using (row_id) order by leaf""",
+        [manifest_key(con, version_id)],
+    )
+    return [str(row["leaf"]) for row in rows]
 
 
-def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
-    """What leads from version `a_id` to version `b_id`.
+def manifest_key(con: DuckDBPyConnection, version_id: str) -> int:
+    """The key under which the rows of a version are listed.
 
     Raises:
-        NotFoundError: No version has one of the ids.
+        NotFoundError: No version has this id.
     """
-    return diff_examples(load_examples(con, a_id), load_examples(con, b_id))
+    rows: list[dict[str, Any]] = read_rows(con, "select manifest_key from dataset_version where version_id = ? limit 1", [version_id])
+    if not rows:
+        raise NotFoundError(f"no dataset version has the id {version_id!r}; `voxdata versions` lists them")
+    return int(rows[0]["manifest_key"])
+
+
+def fetch_row_ids(con: DuckDBPyConnection, key: int) -> RowIds:
+    """The rows listed under a key."""
+    found = con.sql("select row_id from manifest where manifest_key = ? order by row_id", params=[key]).fetchnumpy()
+    return cast(RowIds, found["row_id"])
+
+
+def rows_only_in(one: RowIds, other: RowIds) -> RowIds:
+    """What is in the first and not in the second, ascending."""
+    if not len(one) or not len(other):
+        return one
+    there = np.zeros(max(int(one[-1]), int(other[-1])) + 1, dtype=bool)
+    there[other] = True
+    return one[~there[one]]
+
+
+def check_name(con: DuckDBPyConnection, name: str) -> None:
+    """Refuse a name that could be taken for something else, now or later.
+
+    Raises:
+        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", reads like a version id, or is a tag.
+    """
+    if not NAME.fullmatch(name):
+        raise WarehouseError(f"a dataset cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
+    if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
+        raise WarehouseError(f"a dataset cannot be called {name!r}, which could be the beginning of a version's id; choose another name")
+    if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
+        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
 
 
 def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:
@@ -191,86 +285,37 @@ def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:
     return {str(row["voice"]): Split(str(row["split"])) for row in read_rows(con, "select voice, split from split_assignment order by seq")}
 
 
-def list_outbox(con: DuckDBPyConnection) -> list[OutboxEvent]:
-    """All events, oldest first, sent or not."""
-    rows: list[dict[str, Any]] = read_rows(
-        con,
-        """select event_id, event, payload, o.created_at,
-            (select min(s.created_at) from outbox_send s where s.event_id = o.event_id) as sent_at
-        from outbox o order by o.seq""",
-    )
-    return [
-        OutboxEvent(
-            **{
-                **row,
-                "payload": json.loads(row["payload"]),
-                "created_at": utc_aware(row["created_at"]),
-                "sent_at": None if row["sent_at"] is None else utc_aware(row["sent_at"]),
-            }
-        )
-        for row in rows
-    ]
-
-
-def mark_sent(con: DuckDBPyConnection, event_id: str, *, run_id: str) -> bool:
-    """Note that an event was sent.
-
-    Returns:
-        True when that was not known yet.
-
-    Raises:
-        NotFoundError: No event has this id.
-    """
-    if not read_rows(con, "select 1 from outbox where event_id = ?", [event_id]):
-        raise NotFoundError(f"no event {event_id!r} in the outbox of the warehouse")
-    return insert_new(con, "outbox_send", [{"event_id": event_id, "run_id": run_id}], key=("event_id",)) == 1
-
-
-def _check(name: str, examples: Sequence[Example]) -> None:
-    if not name.strip() or "@" in name:
-        raise WarehouseError(f"a dataset cannot be called {name!r}; choose a name without '@'")
-    if not examples:
+def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
+    if not read_rows(con, f"select 1 from {candidate} limit 1"):
         raise WarehouseError(f"dataset {name!r} would be empty: no utterance has a gold label yet; annotate and pull first")
-    seen: set[str] = set()
-    splits: dict[str, Split] = {}
-    for example in examples:
-        if example.utterance_id in seen:
-            raise WarehouseError(f"dataset {name!r} holds utterance {example.utterance_id} twice")
-        seen.add(example.utterance_id)
-        if splits.setdefault(example.voice, example.split) is not example.split:
-            raise WarehouseError(f"dataset {name!r} has voice {example.voice!r} in two splits; assign splits by group")
-
-
-def _manifest_key(con: DuckDBPyConnection, version_id: str) -> int:
-    rows: list[dict[str, Any]] = read_rows(con, "select manifest_key from dataset_version where version_id = ? limit 1", [version_id])
-    if not rows:
-        raise NotFoundError(f"no dataset version has the id {version_id!r}; `voxdata versions` lists them")
-    return int(rows[0]["manifest_key"])
-
-
-def _store_manifest(con: DuckDBPyConnection, version_id: str, examples: Sequence[Example], *, run_id: str) -> int:
-    """Intern the rows and list them under a new key, or return the key this content has already."""
-    known: list[dict[str, Any]] = read_rows(con, "select manifest_key from dataset_version where version_id = ? limit 1", [version_id])
-    if known:
-        return int(known[0]["manifest_key"])
-    counters: dict[str, Any] = read_rows(
-        con, "select (select coalesce(max(row_id), 0) from example) as row_id, (select coalesce(max(manifest_key), 0) from manifest) as key"
-    )[0]
-    ordered = sorted(examples, key=lambda e: (e.recording_id, e.segment, e.channel, e.utterance_id))
-    shas = [hashlib.sha256(canonical_row(example).encode()).hexdigest() for example in ordered]
-    rows: list[dict[str, object]] = []
-    for offset, (example, sha) in enumerate(zip(ordered, shas, strict=True), start=1):
-        row = encode_example(example)
-        rows.append({**row, "gold": canonical_json(row["gold"]), "sha": sha, "row_id": counters["row_id"] + offset, "run_id": run_id})
-    insert_new(con, "example", rows, key=("sha",))
-    # Ids of the rows in this version: the new ones, and those that earlier versions brought.
+    # By hash, since ten million ids take long; what looks like a repetition is looked at again.
+    counts = read_rows(con, f"select count(*) as rows, count(distinct hash(utterance_id)) as ids from {candidate}")[0]
+    if counts["rows"] != counts["ids"]:
+        for row in read_rows(con, f"select utterance_id from {candidate} group by utterance_id having count(*) > 1 limit 1"):
+            raise WarehouseError(f"dataset {name!r} holds utterance {row['utterance_id']} twice")
     con.execute(
-        "insert into manifest select ?, row_id from example semi join (select unnest(?::varchar[]) as sha) using (sha) order by row_id",
-        [counters["key"] + 1, shas],
-    ).fetchall()
-    return int(counters["key"]) + 1
+        f"create or replace temp table candidate_voice as select voice, min(split) as split, max(split) as other from {candidate} group by voice"
+    )
+    for row in read_rows(con, "select voice from candidate_voice where split <> other limit 1"):
+        raise WarehouseError(f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group")
+    unit = " or ".join(f'contains("{field}", chr(31))' for field in ("voice", "group", "audio_file", "language"))
+    for row in read_rows(con, f"select utterance_id from {candidate} where {unit} limit 1"):
+        raise WarehouseError(f"utterance {row['utterance_id']} has the control character U+001F in a field other than its text; remove it")
 
 
-def _store_splits(con: DuckDBPyConnection, places: Mapping[str, Split], *, run_id: str) -> None:
-    rows: list[dict[str, object]] = [{"voice": name, "split": split.value, "run_id": run_id} for name, split in sorted(places.items())]
-    insert_new(con, "split_assignment", rows, key=("voice",))
+def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:
+    key = int(str(read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0]["key"]))
+    con.execute(f"insert into manifest select ?, row_id from {rows} order by row_id", [key])
+    if base_key is None:
+        add_summary(con, key, f"(from manifest where manifest_key = {key})")
+        return key
+    old, new = fetch_row_ids(con, base_key), fetch_row_ids(con, key)
+    came, gone = rows_only_in(new, old), rows_only_in(old, new)
+    con.register("came_rows", pl.DataFrame({"row_id": came}))
+    con.register("gone_rows", pl.DataFrame({"row_id": gone}))
+    try:
+        add_summary(con, key, "came_rows", base_key=base_key, less="gone_rows")
+    finally:
+        con.unregister("came_rows")
+        con.unregister("gone_rows")
+    return key

@@ -25,9 +25,10 @@ from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
 from voxdata.utterance import Transcript
 from warehouse.annotations import add_annotations
 from warehouse.labels import list_predictions
+from warehouse.outbox import list_outbox
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.utterances import list_utterances
-from warehouse.versions import list_outbox, list_versions, load_examples
+from warehouse.versions import list_versions, load_examples
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from voxdata.testing import make_example
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 gold_labels = st.builds(
-    lambda share, votes: GoldLabel(label="a", distribution={"a": share, "情": 1 - share}, num_votes=votes),
-    st.floats(0, 1),
+    lambda share, votes: GoldLabel(label="a", distribution={"a": share / 1e6, "情": (10**6 - share) / 1e6}, num_votes=votes),
+    st.integers(0, 10**6),
     st.integers(1, 9),
 )
 golds = st.dictionaries(text, gold_labels, max_size=2)
@@ -48,13 +48,13 @@ def test_read_manifest_returns_what_write_manifest_wrote(tmp_path_factory, made)
     ("spoil", "says"),
     [
         (lambda lines: [], "line 1 is malformed"),
-        (lambda lines: [lines[0].replace("voxdata-manifest/1", "other/9"), *lines[1:]], "other/9"),
+        (lambda lines: [lines[0].replace("voxdata-manifest/2", "other/9"), *lines[1:]], "other/9"),
         (lambda lines: [lines[0], lines[1][:-3], *lines[2:]], "line 2 is malformed"),
         (lambda lines: [lines[0], lines[1], lines[2].replace('"train"', '"practice"'), *lines[3:]], "line 3 is malformed"),
         (lambda lines: lines[:-1], "its header says"),
         (lambda lines: [lines[0], lines[1].replace("hello", "hallo"), *lines[2:]], "its header says"),
         (lambda lines: ["[1]", *lines[1:]], "line 1 is malformed"),
-        (lambda lines: ['{"format": "voxdata-manifest/1"}', *lines[1:]], "line 1 is malformed"),
+        (lambda lines: ['{"format": "voxdata-manifest/2"}', *lines[1:]], "line 1 is malformed"),
     ],
 )
 def test_read_manifest_names_file_and_line_when_it_is_spoilt(tmp_path, spoil, says):

@@ -98,7 +98,7 @@ def example() -> Callable[..., Example]:
             utterance_id=f"u{number:03d}", recording_id=f"r{number}", channel=0, segment=Segment(start_ms=0, end_ms=60_000),
             voice=f"v{number}",
             group=f"g{number}", audio_file=f"r{number}.flac", text=text, language="en", split=split,
-            gold={"intent": GoldLabel(label=label, distribution={label: 2 / 3, "other": 1 / 3}, num_votes=3)},
+            gold={"intent": GoldLabel(label=label, distribution={label: 0.666667, "other": 0.333333}, num_votes=3)},
         )  # fmt: skip
 
     return make

@@ -14,18 +14,17 @@ import warehouse.versions
 from voxdata.dataset import Example, Split, fingerprint
 from voxdata.errors import NotFoundError, WarehouseError
 from warehouse.connection import open_warehouse
+from warehouse.diffs import diff_versions
 from warehouse.guards import sidecar_path
+from warehouse.outbox import list_outbox, mark_sent
 from warehouse.rows import read_rows
+from warehouse.verify import verify_all
 from warehouse.versions import (
     create_version,
-    diff_versions,
     find_version,
-    list_outbox,
     list_versions,
     load_examples,
-    mark_sent,
     split_assignments,
-    verify_version,
 )
 
 Make = Callable[..., Example]
@@ -37,7 +36,7 @@ def test_create_version_makes_nothing_when_nothing_changed(con: DuckDBPyConnecti
     assert (new, first.ref, first.version_id, first.parent, first.recipe) == (
         True,
         "calls@1",
-        fingerprint(examples),
+        fingerprint(load_examples(con, first.version_id)),
         None,
         {"min_votes": 1},
     )
@@ -56,7 +55,7 @@ def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: M
     assert read_rows(con, "select count(*) as n from manifest") == [{"n": 5}]
     assert (second.number, second.parent, third.number, new) == (2, first.version_id, 3, True)
     assert third.version_id == first.version_id == other.version_id
-    assert all(verify_version(con, v.version_id) for v in list_versions(con))
+    assert [found.problems for found in verify_all(con)] == [()] * 4
 
 
 def test_create_version_leaves_nothing_when_it_dies_half_way(
@@ -66,10 +65,10 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(warehouse.versions, "_store_splits", die)
+        patch.setattr(warehouse.versions, "insert_new", die)
         with pytest.raises(KeyboardInterrupt):
             create_version(con, "calls", [example()], recipe={}, run_id="t")
-    for table in ("example", "manifest", "dataset_version", "split_assignment", "outbox"):
+    for table in ("example", "example_leaf", "row_salt", "manifest", "dataset_version", "version_summary", "split_assignment", "outbox"):
         assert read_rows(con, f"select * from {table}") == []
     assert create_version(con, "calls", [example()], recipe={}, run_id="t")[1]
 
@@ -91,7 +90,7 @@ with open_warehouse(Path({str(path)!r})) as con:
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     with open_warehouse(path) as con:
-        assert verify_version(con, find_version(con, "calls").version_id)
+        assert verify_all(con)[0].ok
         assert read_rows(con, "select count(*) as n from manifest") == [{"n": 1}]
 
 
@@ -121,20 +120,27 @@ def test_find_version_knows_names_numbers_and_prefixes(con: DuckDBPyConnection, 
 
 
 @pytest.mark.parametrize(
-    "statement", ["update example set text = ''", "delete from manifest", "truncate dataset_version", "update outbox set event = ''"]
+    "statement",
+    [
+        "update example set text = ''",
+        "delete from manifest",
+        "truncate dataset_version",
+        "update outbox set event = ''",
+        "delete from example_leaf",
+    ],
 )
 def test_version_tables_refuse_changes(con: DuckDBPyConnection, example: Make, statement: str) -> None:
-    version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_version(con, "calls", [example()], recipe={}, run_id="t")
     with pytest.raises(duckdb.Error, match="immutable"):
         con.execute(statement)
-    assert verify_version(con, version.version_id)
+    assert verify_all(con)[0].ok
 
 
 def test_verify_version_notices_a_row_that_was_changed(con: DuckDBPyConnection, example: Make) -> None:
-    version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_version(con, "calls", [example()], recipe={}, run_id="t")
     con.execute("drop trigger example_no_update on example")
     con.execute("update example set text = 'forged'")
-    assert not verify_version(con, version.version_id)
+    assert verify_all(con)[0].problems == ("utterance u001 is not as it was when the version was cut",)
 
 
 def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Make) -> None:

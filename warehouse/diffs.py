@@ -1,0 +1,83 @@
+"""What changed between two dataset versions, computed where the rows are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from voxdata.dataset import Split
+from voxdata.diff import Relabelled, Resplit, VersionDiff
+from warehouse.rows import read_rows
+from warehouse.versions import fetch_row_ids, manifest_key, rows_only_in
+
+_ELSE = ("channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language")
+_LABELS = """
+  select a.utterance_id, scheme, json_extract_string(a.gold, '$."' || scheme || '".label') as before,
+    json_extract_string(b.gold, '$."' || scheme || '".label') as after,
+    json_extract(a.gold, '$."' || scheme || '"')::varchar as votes_before,
+    json_extract(b.gold, '$."' || scheme || '"')::varchar as votes_after
+  from (select utterance_id, unnest(list_distinct(json_keys(a.gold) || json_keys(b.gold))) as scheme
+    from gone a join came b using (utterance_id))
+  join gone a using (utterance_id) join came b using (utterance_id)"""
+
+
+def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
+    """What leads from version `a_id` to version `b_id`; rows that were erased since are left out.
+
+    Raises:
+        NotFoundError: No version has one of the ids.
+    """
+    a, b = manifest_key(con, a_id), manifest_key(con, b_id)
+    old, new = fetch_row_ids(con, a), fetch_row_ids(con, b)
+    for name, ids in (("gone", rows_only_in(old, new)), ("came", rows_only_in(new, old))):
+        con.register("changed_rows", pl.DataFrame({"row_id": ids}, schema={"row_id": pl.Int64}))
+        con.execute(f"create or replace temp table {name} as from example semi join changed_rows using (row_id)")
+        con.unregister("changed_rows")
+    con.execute(f"create or replace temp table label_change as {_LABELS}")
+    differs = " or ".join(f'a."{field}" <> b."{field}"' for field in _ELSE)
+    try:
+        return VersionDiff(
+            added=_ids(con, "from came anti join gone using (utterance_id)"),
+            removed=_ids(con, "from gone anti join came using (utterance_id)"),
+            relabelled=tuple(
+                Relabelled(*row)
+                for row in _rows(con, "select utterance_id, scheme, before, after from label_change where before is distinct from after")
+            ),
+            resplit=tuple(
+                Resplit(key, Split(before), Split(after))
+                for key, before, after in _rows(
+                    con, "select utterance_id, a.split, b.split from gone a join came b using (utterance_id) where a.split <> b.split"
+                )
+            ),
+            changed=_ids(
+                con,
+                f"""from (select utterance_id from gone a join came b using (utterance_id) where {differs}
+                union select utterance_id from label_change where before = after and votes_before <> votes_after)""",
+            ),
+            counts=_totals(con, a, b, "num_examples"),
+            minutes={label: (x / 60_000, y / 60_000) for label, (x, y) in _totals(con, a, b, "duration_ms").items()},
+        )
+    finally:
+        for name in ("label_change", "gone", "came"):
+            con.execute(f"drop table {name}")
+
+
+def _ids(con: DuckDBPyConnection, source: str) -> tuple[str, ...]:
+    return tuple(key for (key,) in _rows(con, f"select utterance_id {source}"))
+
+
+def _rows(con: DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    return con.execute(f"{sql} order by all").fetchall()
+
+
+def _totals(con: DuckDBPyConnection, a: int, b: int, column: str) -> dict[str, tuple[int, int]]:
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        f"""select scheme || '=' || label as label, coalesce(sum({column}) filter (manifest_key = $a), 0)::bigint as before,
+        coalesce(sum({column}) filter (manifest_key = $b), 0)::bigint as after
+        from version_summary where scheme <> '' and manifest_key in ($a, $b) group by all order by label""",
+        {"a": a, "b": b},
+    )
+    return {row["label"]: (row["before"], row["after"]) for row in rows}

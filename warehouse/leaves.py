@@ -1,0 +1,158 @@
+"""Rows of dataset versions: stored once, each with the leaf that stands for it in the roots of the versions that hold it.
+
+All of it is set-based, since a version may have ten million rows. What a leaf is says `voxdata.dataset`; `LEAF` is the same in SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from voxdata.dataset import MICRO, ROW_FORMAT, Leaves, merkle_root
+from voxdata.identity import canonical_json
+from warehouse.rows import FRAME, read_rows
+
+FIELDS = (
+    "utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split", "gold",
+)  # fmt: skip
+"""What a row says, in the order of the table."""
+
+_CHANGING = ("voice", "group", "text", "language", "split", "gold")
+"""What may differ between two rows of one utterance: its id is made of all the rest."""
+
+LEAF = f"""sha256(concat_ws(chr(31), '{ROW_FORMAT}', s.salt, e.utterance_id, e.recording_id, e.channel, e.start_ms, e.end_ms, e.voice,
+  e."group", e.audio_file, e.language, e.split, e.gold, e.text))"""
+"""Hex of which the first 32 characters are the leaf of row `e` with salt `s`; no column is null, since concat_ws would skip it."""
+
+_SALT_BYTES = 16
+
+
+def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
+    """Find the stored row of each candidate, and store those that are new. The temporary table `member(row_id)` then lists them all.
+
+    Rows are compared by utterance and a 64-bit hash over what may change: two revisions of one utterance are mixed up once in 10^19 pairs.
+
+    Args:
+        candidate: A table with the columns of `FIELDS`, each utterance once.
+
+    Returns:
+        How many rows were new.
+    """
+    con.execute(
+        f"""create or replace temp table member as select c.rowid as place, e.row_id from {candidate} c
+        join example e on e.utterance_id = c.utterance_id and {_content("e")} = {_content("c")}"""
+    )
+    last = _last_row(con)
+    columns = ", ".join(f'c."{name}"' for name in FIELDS)
+    con.execute(
+        f"""insert into example by name select {last} + row_number() over () as row_id, {columns}, ? as run_id
+        from {candidate} c anti join member m on m.place = c.rowid""",
+        [run_id],
+    )
+    seal_rows(con, after=last, run_id=run_id)
+    con.execute("insert into member select null, row_id from example where row_id > ?", [last])
+    return _last_row(con) - last
+
+
+def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
+    """Give the rows behind `after` their leaves, and salts where there is none for a voice in a recording."""
+    con.execute(
+        """create or replace temp table unsalted as
+        select distinct recording_id, voice from example anti join row_salt using (recording_id, voice) where row_id > ?""",
+        [after],
+    )
+    wanted = con.sql("from unsalted").pl()
+    if len(wanted):
+        salts = secrets.token_bytes(_SALT_BYTES * len(wanted)).hex()
+        width = _SALT_BYTES * 2
+        con.register(FRAME, wanted.with_columns(pl.Series("salt", [salts[i : i + width] for i in range(0, len(salts), width)])))
+        try:
+            con.execute(f"insert into row_salt by name select *, ? as run_id from {FRAME} order by recording_id, voice", [run_id])
+        finally:
+            con.unregister(FRAME)
+    con.execute("drop table unsalted")
+    con.execute(
+        f"""insert into example_leaf select row_id, ('0x' || leaf[:16])::ubigint, ('0x' || leaf[17:32])::ubigint from (
+          select e.row_id, {LEAF} as leaf from example e join row_salt s using (recording_id, voice) where e.row_id > ?) order by row_id""",
+        [after],
+    )
+
+
+def compute_root(con: DuckDBPyConnection, rows: str) -> str:
+    """The Merkle root over the leaves of rows.
+
+    Args:
+        rows: A table or a query in parentheses with a column row_id.
+    """
+    found = con.sql(f"select leaf_high, leaf_low from example_leaf semi join {rows} using (row_id) order by all").fetchnumpy()
+    leaves: Leaves = pl.DataFrame({name: found[name] for name in ("leaf_high", "leaf_low")}).to_numpy()
+    return merkle_root(leaves)
+
+
+def seal_earlier_rows(con: DuckDBPyConnection) -> None:
+    """What migration 6 cannot say in SQL: shares in millionths, leaves, and the roots and summaries of the versions there were."""
+    rows = read_rows(con, "select row_id, gold from example")
+    if rows:
+        con.register(FRAME, pl.DataFrame([{"row_id": row["row_id"], "gold": _gold_in_micro(str(row["gold"]))} for row in rows]))
+        try:
+            con.execute(f"update example set gold = f.gold from {FRAME} f where f.row_id = example.row_id")
+        finally:
+            con.unregister(FRAME)
+    seal_rows(con, after=0, run_id="migration-6")
+    for row in read_rows(con, "select distinct manifest_key from dataset_version"):
+        key = int(str(row["manifest_key"]))
+        root = compute_root(con, f"(from manifest where manifest_key = {key})")
+        con.execute("update dataset_version set root = ? where manifest_key = ?", [root, key])
+        add_summary(con, key, f"(from manifest where manifest_key = {key})")
+
+
+def add_summary(con: DuckDBPyConnection, manifest_key: int, rows: str, *, base_key: int | None = None, less: str | None = None) -> None:
+    """Count what a version holds.
+
+    Args:
+        rows: A table or a query in parentheses with a column row_id: all rows, or with `base_key` those that its version has not.
+        base_key: A version that was counted before.
+        less: Rows of that version which this one has not.
+    """
+    parts = [_count(rows, 1)]
+    if base_key is not None:
+        parts.append(
+            f"select split, language, scheme, label, num_examples, duration_ms from version_summary where manifest_key = {base_key}"
+        )
+    if less is not None:
+        parts.append(_count(less, -1))
+    con.execute(
+        f"""insert into version_summary select ?, split, language, scheme, label, sum(num_examples), sum(duration_ms)
+        from ({" union all ".join(parts)}) group by all having sum(num_examples) <> 0 order by all""",
+        [manifest_key],
+    )
+
+
+def _count(rows: str, sign: int) -> str:
+    return f"""select split, language, scheme,
+      case when scheme = '' then '' else json_extract_string(gold, '$."' || scheme || '".label') end as label,
+      {sign} * count(*) as num_examples, {sign} * sum(end_ms - start_ms) as duration_ms
+      from (select split, language, gold, start_ms, end_ms, unnest(list_prepend('', json_keys(gold))) as scheme
+            from example semi join {rows} using (row_id)) group by all"""
+
+
+def _content(table: str) -> str:
+    return "hash(" + ", ".join(f'{table}."{name}"' for name in _CHANGING) + ")"
+
+
+def _last_row(con: DuckDBPyConnection) -> int:
+    # Rows may be erased, leaves never: their numbers are not given out again.
+    found = read_rows(con, "select greatest((select max(row_id) from example_leaf), (select max(row_id) from example), 0) as last")
+    return int(str(found[0]["last"]))
+
+
+def _gold_in_micro(stored: str) -> str:
+    gold = json.loads(stored)
+    for label in gold.values():
+        for shares in (label["distribution"], label.get("posterior", {})):
+            for name in shares:
+                shares[name] = round(shares[name] * MICRO)
+    return canonical_json(gold)
