@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows import dataset_cli
 from flows.annotation_cli import annotation_app
 from flows.console import Json, open_here, run_named, show_json, show_rows, tell
 from flows.quiet_exit import quiet_exit
@@ -162,48 +163,6 @@ def pull(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def release(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The dataset, such as calls.")], as_json: Json = False) -> None:
-    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
-    workspace = open_here(ctx)
-    run_named(workspace, "release", name)
-    from flows.views import version_row
-    from warehouse.versions import find_version
-
-    with workspace.warehouse(read_only=True) as con:
-        row = version_row(find_version(con, name))
-    show_json(row) if as_json else show_rows("release", [row])
-
-
-@app.command()
-def versions(ctx: typer.Context, as_json: Json = False) -> None:
-    """List dataset versions."""
-    from flows.views import version_row
-    from warehouse.versions import list_versions
-
-    with open_here(ctx).warehouse(read_only=True) as con:
-        rows = [version_row(version) for version in list_versions(con)]
-    show_json(rows) if as_json else show_rows("versions", rows)
-
-
-@app.command()
-def diff(
-    ctx: typer.Context,
-    a: Annotated[str, typer.Argument(metavar="A", help="A version: name, name@2 or the start of its id.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.")],
-    as_json: Json = False,
-) -> None:
-    """Compare two dataset versions."""
-    from flows.views import diff_rows
-    from warehouse.diffs import diff_versions
-    from warehouse.versions import find_version
-
-    with open_here(ctx).warehouse(read_only=True) as con:
-        found = diff_versions(con, find_version(con, a).version_id, find_version(con, b).version_id)
-    rows = diff_rows(found)
-    show_json(rows) if as_json else show_rows(f"{a} -> {b}", rows)
-
-
-@app.command()
 def export(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="A version: name, name@2 or the start of its id.")],
@@ -300,6 +259,7 @@ def ledger(
     show_json(rows) if as_json else show_rows(title, rows)
 
 
+dataset_cli.register(app)
 app.add_typer(annotation_app, name="annotation")
 voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
 app.add_typer(voices_app, name="voices", invoke_without_command=True)

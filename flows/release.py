@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 from prefect import flow
 from prefect.events import emit_event
 
+from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
-from flows.votes import read_answers, require_no_orphans, settle_all
+from flows.votes import as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
-from voxdata.dataset import Example, GoldLabel, Split
-from voxdata.errors import NotFoundError
+from voxdata.dataset import Example, GoldLabel, Split, stored_form
+from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation, Gold
+from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
+from voxdata.recipe import Recipe, encode_recipe
 from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
 from warehouse.annotations import chain_head
+from warehouse.connection import transaction
+from warehouse.consent import find_barred
 from warehouse.duplicates import duplicate_groups
+from warehouse.ledger import record_drop
 from warehouse.metadata import list_call_groups
 from warehouse.outbox import list_outbox, mark_sent
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
+from warehouse.selection import select_utterances
 from warehouse.utterances import list_utterances
-from warehouse.versions import DatasetVersion, create_version, split_assignments
+from warehouse.versions import DatasetVersion, create_version, list_versions, load_examples, split_assignments
 from warehouse.voices import current_voices, divided_voices
 
 VERSION_CREATED = "voxdata.dataset.version.created"
@@ -46,12 +53,14 @@ class ReleaseSummary:
         created: False when nothing had changed since.
         splits: Examples in each split.
         conflicts: Voices whose splits contradict each other now; their examples were left out.
+        left_out: Why labelled utterances or labels are not in it -> how many.
     """
 
     version: DatasetVersion
     created: bool
     splits: Mapping[Split, int]
     conflicts: tuple[str, ...]
+    left_out: Mapping[str, int]
 
 
 Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, str]]]]]
@@ -84,13 +93,17 @@ class Draft:
 
     Attributes:
         examples: Of utterances with a gold label.
-        places: Speaker ("recording/speaker") -> its split, so that it stays there whatever voice it is given later.
+        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
+        left_out: Why labelled utterances or labels are not in it -> how many.
+        barred: Recording id -> why its consent does not cover the purpose.
     """
 
     examples: list[Example]
     places: Mapping[str, Split]
     conflicts: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    barred: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_examples(
@@ -127,6 +140,7 @@ def build_examples(
     for u in labelled:
         tally = counts.setdefault(groups[voice_of[u.utterance_id]], Counter())
         tally["examples"] += 1
+        tally[f"language={u.language}"] += 1
         tally.update(f"{scheme}={found[u.utterance_id].label}" for scheme, found in gold.items() if u.utterance_id in found)
     splits = assign_splits(counts, fixed=fix_groups(groups, fixed), ratios=ratios, seed=seed)
     kept = [u for u in labelled if groups[voice_of[u.utterance_id]] not in conflicts]
@@ -170,40 +184,96 @@ def _shared(
             yield tie, speaker
 
 
-@step("cut-version")
-def cut_version(workspace: Workspace, name: str) -> ReleaseSummary:
-    """Read votes, build examples and write the version with its outbox row in one transaction."""
-    settings = workspace.settings.release
-    with workspace.warehouse() as con:
-        answers = read_answers(con, workspace.histories)
-        require_no_orphans(answers)
-        settled = settle_all(answers, workspace.schemes, method=settings.consensus, min_votes=settings.min_votes)
-        draft = build_examples(
-            list_utterances(con),
-            {scheme: found.gold for scheme, found in settled.items()},
-            texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
-            audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
-            fixed=_fixed(con),
-            ratios=settings.ratios,
-            seed=settings.seed,
-            voices=current_voices(con),
-            kin=_kin(con),
+def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, today: date) -> tuple[Draft, dict[str, object]]:
+    """What a recipe makes of the votes there are; writes nothing.
+
+    Args:
+        today: Consent may have ended.
+
+    Returns:
+        The draft, and what is stored beside the version: the recipe, and what it found.
+
+    Raises:
+        NotFoundError: Nothing is labelled, or the recipe takes nothing of it.
+        AnnotationError: Votes would silently be lost.
+    """
+    answers = read_answers(con, workspace.histories)
+    require_no_orphans(answers)
+    schemes = [s for s in workspace.schemes if s.name in recipe.schemes or not recipe.schemes]
+    settled = settle_all(answers, schemes, method=as_method(recipe.consensus), min_votes=recipe.min_votes)
+    labelled = {scheme: found.gold for scheme, found in settled.items()}
+    if not any(labelled.values()):
+        raise NotFoundError(
+            f"nothing to release: no utterance has {recipe.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
         )
-        if not draft.examples:
-            raise NotFoundError(
-                f"nothing to release: no utterance has {settings.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
-            )
-        recipe = {
-            "consensus": settings.consensus,
-            "min_votes": settings.min_votes,
-            "ratios": {split.value: share for split, share in settings.ratios.items()},
-            "seed": settings.seed,
-            "schemes": workspace.scheme_versions,
-            "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
-            "ledger_head": chain_head(con),
-        }
-        version, created = create_version(con, name, draft.examples, recipe=recipe, run_id=workspace.run_id, places=draft.places)
-    return ReleaseSummary(version=version, created=created, splits=Counter(e.split for e in draft.examples), conflicts=draft.conflicts)
+    barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
+    taken, left_out = select_utterances(con, recipe, labelled, barred=barred)
+    draft = build_examples(
+        [u for u in list_utterances(con) if u.utterance_id in taken],
+        labelled,
+        texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
+        audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
+        fixed=_fixed(con),
+        ratios=recipe.ratios,
+        seed=recipe.seed,
+        voices=current_voices(con),
+        kin=_kin(con),
+    )
+    if len(draft.examples) < len(taken):
+        left_out["split"] = len(taken) - len(draft.examples)
+    draft = replace(draft, left_out=left_out, barred=barred)
+    for scheme in recipe.phrases:
+        draft = _separate(draft, scheme, recipe, split_assignments(con))
+    if not draft.examples:
+        why = ", ".join(f"{count} by {reason}" for reason, count in draft.left_out.items())
+        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance ({why}); widen it")
+    stored = {
+        **encode_recipe(recipe),
+        "schemes": {s.name: s.version for s in schemes},
+        "today": today.isoformat(),
+        "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
+        "ledger_head": chain_head(con),
+        "left_out": dict(sorted(draft.left_out.items())),
+    }
+    return draft, stored
+
+
+def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:
+    found = separate_phrases(draft.examples, scheme=scheme, fixed=fixed, ratios=recipe.ratios, seed=recipe.seed)
+    left_out = {**draft.left_out, **({f"{scheme} phrase in another split": found.num_taken} if found.num_taken else {})}
+    return replace(draft, examples=list(found.examples), places={**draft.places, **found.places}, left_out=left_out)
+
+
+@step("cut-version")
+def cut_draft(workspace: Workspace, name: str, recipe: Recipe) -> ReleaseSummary:
+    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger."""
+    with workspace.warehouse() as con:
+        draft, stored = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
+        version, created = create_version(con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places)
+        if created:
+            _record_left_out(con, workspace, draft, version)
+    return ReleaseSummary(
+        version=version,
+        created=created,
+        splits=Counter(e.split for e in draft.examples),
+        conflicts=draft.conflicts,
+        left_out=draft.left_out,
+    )
+
+
+def _record_left_out(con: DuckDBPyConnection, workspace: Workspace, draft: Draft, version: DatasetVersion) -> None:
+    uris = {stored.recording.recording_id: stored.uri for stored in list_recordings(con)}
+    with transaction(con):
+        for recording_id, why in sorted(draft.barred.items()):
+            record_drop(
+                con, stage="release", subject=uris.get(recording_id, recording_id), reason=DropReason.NO_CONSENT, detail=why,
+                recording_id=recording_id, key=version.ref, run_id=workspace.run_id,
+            )  # fmt: skip
+        for voice in draft.conflicts:
+            record_drop(
+                con, stage="release", subject=f"voice {voice}", reason=DropReason.SPLIT_CONFLICT, key=version.ref, run_id=workspace.run_id,
+                detail="it joins groups that earlier versions put into different splits",
+            )  # fmt: skip
 
 
 def _fixed(con: DuckDBPyConnection) -> dict[str, Split]:
@@ -243,24 +313,74 @@ def announce_versions(workspace: Workspace) -> int:
     return len(waiting)
 
 
-def release_version(workspace: Workspace, name: str, *, say: Say) -> ReleaseSummary:
-    """Cut a version of the dataset `name` from the votes there are."""
-    summary = call(cut_version, workspace, name)
+def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None) -> ReleaseSummary:
+    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml."""
+    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe)
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
     say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
+    if summary.left_out:
+        say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
     show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
     return summary
 
 
+def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str, object]:
+    """What `release_version` would do: examples, minutes and class balance; nothing is written.
+
+    Returns:
+        JSON values: whether it would be new, counts in all, by split, by language and by label, and why labelled utterances stay out.
+    """
+    with workspace.warehouse(read_only=True) as con:
+        draft, _ = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
+        newest = [version for version in list_versions(con) if version.name == name][-1:]
+        same = bool(newest) and load_examples(con, newest[0].version_id) == sorted(
+            (stored_form(example) for example in draft.examples), key=lambda e: e.utterance_id
+        )
+    return {
+        "name": name,
+        "new": not same,
+        "newest": newest[0].ref if newest else None,
+        "examples": len(draft.examples),
+        "minutes": _minutes(draft.examples),
+        "voices": len({e.voice for e in draft.examples}),
+        "splits": _balance(draft.examples, lambda e: [e.split.value]),
+        "languages": _balance(draft.examples, lambda e: [e.language]),
+        "labels": _balance(draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]),
+        "left out": dict(draft.left_out),
+        "conflicts": list(draft.conflicts),
+    }
+
+
+def _minutes(examples: Iterable[Example]) -> float:
+    return round(sum(e.segment.duration_ms for e in examples) / 60_000, 2)
+
+
+def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str]]) -> dict[str, dict[str, object]]:
+    """Key -> examples and minutes in all and examples in each split, sorted by key."""
+    found: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        for key in keys(example):
+            found[key].append(example)
+    return {
+        key: {
+            "examples": len(those),
+            "minutes": _minutes(those),
+            **{split.value: sum(e.split is split for e in those) for split in Split},
+        }
+        for key, those in sorted(found.items())
+    }
+
+
 @flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
-def release(root: str, name: str) -> str:
+def release(root: str, name: str, recipe: str = "", where: str = "") -> str:
     """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
     workspace = open_workspace(Path(root))
-    summary = release_version(workspace, name, say=tell)
+    chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
+    summary = release_version(workspace, name, say=tell, recipe=chosen)
     if in_flow_run():
         announce_versions(workspace)
     elif summary.created:

@@ -256,3 +256,24 @@ def plot_ranges(rows: Sequence[tuple[str, float, float, float]], *, unit: str, s
         axes.set_xlabel(unit)
         axes.grid(axis="x", color="#9aa5b1", alpha=0.35, linewidth=0.6)
         return _svg(figure)
+
+
+def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: str) -> str:
+    """Two bars a label, before and after: label -> (before, after)."""
+    labels = list(pairs)
+    with _style(salt):
+        figure = _figure(7.5, 0.8 + 0.42 * max(len(labels), 1))
+        axes = figure.subplots()
+        _bare(axes)
+        for shift, color, name in ((-0.2, PALETTE[6], "before"), (0.2, PALETTE[0], "after")):
+            values = [pairs[label][0 if name == "before" else 1] for label in labels]
+            axes.barh([row + shift for row in range(len(labels))], values, height=0.38, color=color, label=name)
+        for row, label in enumerate(labels):
+            before, after = pairs[label]
+            axes.text(max(before, after), row, f" {after - before:+.1f}", va="center")
+        axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
+        axes.invert_yaxis()
+        axes.set_xlim(0, max([*(value for pair in pairs.values() for value in pair), 0.1]) * 1.12)
+        axes.set_xlabel(unit)
+        figure.legend(loc="outside right upper", frameon=False)
+        return _svg(figure)

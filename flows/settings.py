@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,8 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from annotation.wording import Language
+from voxdata.consent import Policy
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
+from voxdata.quality import MEASURES
+from voxdata.recipe import Recipe
 from voxdata.scheme import Choice, Scheme, SchemeLabel, find_scheme
 from voxdata.scheme_history import SchemeChange, SchemeHistory
 from voxdata.voice import THRESHOLD
@@ -145,10 +150,19 @@ class AnnotationSettings(_Table):
 
 
 class ReleaseSettings(_Table):
-    """[release]"""
+    """[release], and the file that `voxdata release --recipe` names: see `voxdata.recipe.Recipe`."""
 
+    schemes: tuple[str, ...] = ()
     min_votes: int = Field(default=1, ge=1)
     consensus: Literal["majority", "dawid_skene", "mace", "glad"] = "majority"
+    languages: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    purpose: str = "training"
+    consent: Policy = "unless_refused"
+    limits: Mapping[str, float] = {}
+    where: str = ""
+    phrases: tuple[str, ...] = ()
     ratios: Mapping[Split, float] = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
     seed: int = 0
 
@@ -158,6 +172,25 @@ class ReleaseSettings(_Table):
         if set(ratios) != set(Split) or any(share < 0 for share in ratios.values()) or abs(sum(ratios.values()) - 1) > 1e-6:
             raise ValueError("give train, validation and test as shares that add up to 1")
         return ratios
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_of_measures(cls, limits: Mapping[str, float]) -> Mapping[str, float]:
+        unknown = sorted(set(limits) - set(MEASURES))
+        if unknown:
+            raise ValueError(f"no measure is called {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+        return limits
+
+    @model_validator(mode="after")
+    def _dates_are_in_order(self) -> ReleaseSettings:
+        if self.since and self.until and self.since > self.until:
+            raise ValueError(f"since ({self.since}) is later than until ({self.until})")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """As the core's value."""
+        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
 
 
 class TrainingSettings(_Table):
@@ -297,8 +330,13 @@ def parse_settings(text: str, *, origin: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin}: not valid TOML: {error}") from error
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines)) from error
+        raise wrong_values(error, origin=origin) from error
+
+
+def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
+    """What is wrong in a file, a line for each value."""
+    lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
+    return ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines))
 
 
 def template(name: str = "templates/voxdata.toml") -> str:

@@ -22,6 +22,7 @@ def version_row(version: DatasetVersion) -> dict[str, object]:
         "version": version.ref,
         "id": version.version_id[:16],
         "examples": version.num_examples,
+        "erased": version.num_erased,
         "created_at": version.created_at.isoformat(timespec="seconds"),
         "parent": version.parent[:16] if version.parent else None,
     }

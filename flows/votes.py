@@ -10,7 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from annotation.consensus import Consensus, Contest, Method, infer_consensus, judge_contests
 from voxdata.agreement import Vote, collect_votes, resolve
-from voxdata.errors import AnnotationError
+from voxdata.errors import AnnotationError, ConfigError
 from voxdata.label import Annotation, Gold, top_label
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory, Undecided, find_orphans, migrate
@@ -19,6 +19,18 @@ from warehouse.checks import list_checks
 from warehouse.pushes import list_projects
 
 METHODS: tuple[Method, ...] = get_args(Method)
+
+
+def as_method(name: str) -> Method:
+    """A consensus rule by its name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    for method in METHODS:
+        if method == name:
+            return method
+    raise ConfigError(f"no consensus rule is called {name!r}; there are {', '.join(METHODS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

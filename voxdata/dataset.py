@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -30,8 +30,9 @@ UNIT = "\x1f"
 MICRO = 1_000_000
 """Shares are stored as integers, in millionths, so that no float noise enters."""
 
-Leaves = npt.NDArray[np.uint64]
-"""(num_leaves, 2) uint64: the first and the last 64 bits of each leaf."""
+LEAF_BYTES = 16
+
+Halves = npt.NDArray[np.uint64]
 
 
 class Split(StrEnum):
@@ -124,6 +125,11 @@ def _shares(stored: Mapping[str, int]) -> dict[str, float]:
     return {str(name): int(share) / MICRO for name, share in stored.items()}
 
 
+def stored_form(example: Example) -> Example:
+    """An example as it comes back from storage: shares in whole millionths."""
+    return replace(example, gold=decode_gold(encode_gold(example.gold)))
+
+
 def canonical_row(example: Example) -> str:
     """All fields but the salt, joined by the unit separator, the text last; `warehouse.leaves` says the same in SQL."""
     return UNIT.join(
@@ -155,31 +161,34 @@ def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> s
     Args:
         erased: Leaves of rows that belong to the version but were erased, 32 hex characters each.
     """
-    return merkle_root(pack_leaves([*map(leaf_hash, examples), *erased]))
+    return merkle_root(*_halves([*map(leaf_hash, examples), *erased]))
 
 
-def pack_leaves(leaves: Iterable[str]) -> Leaves:
-    """Leaves of 32 hex characters each as an array (num_leaves, 2) uint64."""
-    packed = b"".join(bytes.fromhex(leaf) for leaf in leaves)
-    return np.frombuffer(packed, dtype=">u8").reshape(-1, 2).astype(np.uint64)
-
-
-def merkle_root(leaves: Leaves) -> str:
-    """The root over leaves in any order; fastest when they are sorted.
+def merkle_root(high: Halves, low: Halves) -> str:
+    """The root over leaves in any order.
 
     Args:
-        leaves: (num_leaves, 2) uint64, as from `pack_leaves`.
+        high: (num_leaves,) uint64, the first 64 bits of each leaf.
+        low: (num_leaves,) uint64, the last 64 bits.
 
     Returns:
         64 hex characters.
     """
-    high, low = leaves[:, 0], leaves[:, 1]
-    later = (high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] >= low[:-1]))
-    if not later.all():
-        leaves = leaves[np.lexsort((low, high))]
-    edges = np.searchsorted(leaves[:, 0] >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64))
-    packed = memoryview(leaves.astype(">u8").tobytes())
+    order = np.argsort(high)
+    ordered = high[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((low, high))  # thrice as slow, and hardly ever needed
+    edges = np.searchsorted(ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64))
+    packed = np.empty((len(order), 2), dtype=">u8")
+    packed[:, 0], packed[:, 1] = ordered, low[order]
+    content = memoryview(packed.tobytes())
     root = hashlib.sha256(ROOT_FORMAT)
     for start, end in pairwise(edges):
-        root.update(hashlib.sha256(packed[start * 16 : end * 16]).digest())
+        root.update(hashlib.sha256(content[start * LEAF_BYTES : end * LEAF_BYTES]).digest())
     return root.hexdigest()
+
+
+def _halves(leaves: Iterable[str]) -> tuple[Halves, Halves]:
+    """Leaves of 32 hex characters each as `merkle_root` takes them."""
+    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(np.uint64)
+    return packed[0::2], packed[1::2]

@@ -50,6 +50,9 @@ class DropReason(StrEnum):
     OUTSIDE = "outside"
     BAD_ROW = "bad_row"
     BAD_ANNOTATION = "bad_annotation"
+    NO_CONSENT = "no_consent"
+    FORGOTTEN = "forgotten"
+    SPLIT_CONFLICT = "split_conflict"
     FAILED = "failed"
 
 

@@ -263,7 +263,8 @@ def rows_only_in(one: RowIds, other: RowIds) -> RowIds:
         return one
     there = np.zeros(max(int(one[-1]), int(other[-1])) + 1, dtype=bool)
     there[other] = True
-    return one[~there[one]]
+    kept: RowIds = one[~there[one]]
+    return kept
 
 
 def check_name(con: DuckDBPyConnection, name: str) -> None:
@@ -294,7 +295,8 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
         for row in read_rows(con, f"select utterance_id from {candidate} group by utterance_id having count(*) > 1 limit 1"):
             raise WarehouseError(f"dataset {name!r} holds utterance {row['utterance_id']} twice")
     con.execute(
-        f"create or replace temp table candidate_voice as select voice, min(split) as split, max(split) as other from {candidate} group by voice"
+        f"""create or replace temp table candidate_voice as
+        select voice, min(split) as split, max(split) as other from {candidate} group by voice"""
     )
     for row in read_rows(con, "select voice from candidate_voice where split <> other limit 1"):
         raise WarehouseError(f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group")

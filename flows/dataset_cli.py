@@ -1,0 +1,186 @@
+"""Commands about dataset versions: cut, list, compare, name, verify, go back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.console import Json, open_here, run_named, show_json, show_rows, tell
+from voxdata.errors import ConfigError
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version: name, name@2, a tag or the start of its id.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (release, versions, show, diff, tag, rollback, verify):
+        app.command()(command)
+
+
+def release(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The dataset, such as calls.")],
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file with the keys of [release], which it goes before.")
+    ] = None,
+    where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
+    from flows.recipes import choose_recipe
+    from flows.views import version_row
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    chosen = choose_recipe(workspace, path=recipe, where=where)
+    if dry_run:
+        from flows.release import preview_version
+
+        found = preview_version(workspace, name, chosen)
+        if as_json:
+            show_json(found)
+        else:
+            _show_preview(found)
+        return
+    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where)
+    with workspace.warehouse(read_only=True) as con:
+        row = version_row(find_version(con, name))
+    show_json(row) if as_json else show_rows("release", [row])
+
+
+def versions(ctx: typer.Context, as_json: Json = False) -> None:
+    """List dataset versions with their tags."""
+    from flows.views import version_row
+    from warehouse.tags import list_tags
+    from warehouse.versions import list_versions
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        tags = list_tags(con)
+        rows = [{**version_row(version), "tags": " ".join(tags.get(version.ref, ()))} for version in list_versions(con)]
+    show_json(rows) if as_json else show_rows("versions", rows)
+
+
+def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+    """Show what a version holds: its recipe, how much of each label in each split, its models and leaks known today."""
+    from flows.version_view import describe_version
+    from warehouse.versions import find_version
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        found = describe_version(con, find_version(con, version))
+    if as_json:
+        show_json(found)
+        return
+    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    show_rows(str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()])
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
+        elif isinstance(value, list) and value:
+            show_rows(name, value)
+
+
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help="A version: name, name@2, a tag or the start of its id.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of it, too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
+    from flows.diff_page import write_diff_page
+    from flows.version_view import diff_tables
+    from warehouse.diffs import diff_versions
+    from warehouse.versions import find_version
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        before, after = find_version(con, a), find_version(con, b)
+        found = diff_versions(con, before.version_id, after.version_id)
+    tables = diff_tables(found)
+    if html is not None:
+        write_diff_page(html, before, after, found)
+        tell(f"diff: {html}")
+    if as_json:
+        show_json(tables)
+        return
+    for title, rows in tables.items():
+        if rows:
+            show_rows(f"{before.ref} -> {after.ref}: {title}", rows)
+
+
+def tag(
+    ctx: typer.Context,
+    version: Version,
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and for ever.")],
+) -> None:
+    """Give a version a second name."""
+    from warehouse.tags import add_tag
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        found = find_version(con, version)
+        new = add_tag(con, name, found, run_id=workspace.run_id)
+    tell(f"tag: {name} {'now says' if new else 'says already'} {found.ref} ({found.version_id[:12]})")
+
+
+def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+    """Make an earlier version's content the next version; nothing is undone."""
+    from flows.views import version_row
+    from warehouse.rollback import roll_back
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        target = find_version(con, version)
+        found, new = roll_back(con, target, run_id=workspace.run_id)
+    tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
+    show_json(version_row(found)) if as_json else show_rows("rollback", [version_row(found)])
+
+
+def verify(
+    ctx: typer.Context,
+    versions: Annotated[list[str] | None, typer.Argument(metavar="VERSION...", help="Versions; without any, all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
+    from flows.version_view import leak_row, verification_row
+    from warehouse.annotations import check_chain
+    from warehouse.guards import require_triggers
+    from warehouse.leaks import find_leaks
+    from warehouse.verify import verify_all, verify_version
+    from warehouse.versions import find_version
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        require_triggers(con)
+        found = [verify_version(con, find_version(con, ref)) for ref in versions] if versions else verify_all(con)
+        chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
+    rows = [verification_row(one) for one in found]
+    if as_json:
+        show_json({"versions": rows, "annotations": chain, "leaks": leaks})
+    else:
+        show_rows("versions", rows)
+        for line in chain:
+            tell(f"verify: {line}")
+        if leaks:
+            show_rows("one person on two sides of a split, as is known today", leaks)
+    if chain or any(not one.ok for one in found):
+        raise typer.Exit(1)
+
+
+def _show_preview(found: dict[str, object]) -> None:
+    plain = [{"what": name, "value": value} for name, value in found.items() if not isinstance(value, (dict, list))]
+    show_rows("dry run: nothing is written", plain)
+    for name in ("splits", "languages", "labels"):
+        table = found[name]
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name} is no table")
+        show_rows(name, [{name: key, **row} for key, row in table.items()])
+    for name in ("left out", "conflicts"):
+        value = found[name]
+        if isinstance(value, dict) and value:
+            show_rows(name, [{"reason": key, "how many": count} for key, count in value.items()])
+        elif isinstance(value, list) and value:
+            show_rows(name, [{"voice": voice} for voice in value])

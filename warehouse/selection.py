@@ -1,0 +1,145 @@
+"""Selection: which utterances a recipe takes, told in SQL, and why the others stay out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import polars as pl
+import sqlglot
+from duckdb import DuckDBPyConnection
+from sqlglot import exp
+
+from voxdata.errors import ConfigError
+from voxdata.label import Gold
+from voxdata.quality import LARGER_IS_WORSE, MEASURES
+from voxdata.recipe import Recipe
+from warehouse.rows import read_rows
+
+PLAIN = (
+    "utterance_id", "recording_id", "channel", "speaker", "start_ms", "end_ms", "duration_ms", "text", "language", "recorded_on", "uri",
+    "said",
+)  # fmt: skip
+"""Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
+`<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
+
+# A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
+_VIEW = f"""
+  with said as (select recording_id, map(list(name order by name), list(value order by name)) as said
+                from current_recording_metadata group by recording_id),
+  held as (select recording_id, arg_min(uri, seq) as uri from source where recording_id is not null group by recording_id)
+  select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms, u.end_ms - u.start_ms as duration_ms, u.text,
+    u.language, coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
+    coalesce(s.said, map([]::varchar[], []::varchar[])) as said,
+    {", ".join(f"m.{name}" for name in MEASURES)}, g.* exclude (utterance_id)
+  from current_utterance u join gold_found g using (utterance_id) join recording r using (recording_id)
+  left join current_measure m using (utterance_id) left join said s using (recording_id) left join held h using (recording_id)"""
+
+
+def select_utterances(
+    con: DuckDBPyConnection, recipe: Recipe, gold: Mapping[str, Mapping[str, Gold]], *, barred: Mapping[str, str]
+) -> tuple[set[str], dict[str, int]]:
+    """Apply a recipe to the utterances that have a gold label.
+
+    Args:
+        gold: Scheme -> utterance id -> gold label.
+        barred: Recording id -> why it may not be used.
+
+    Returns:
+        The ids of those that enter; and reason -> how many stay out, each counted under the first reason that holds.
+
+    Raises:
+        ConfigError: The condition of the recipe is not one, or names what there is not.
+    """
+    found = _gold_frame(gold)
+    conditions = _conditions(recipe, [*PLAIN, *MEASURES, *found.columns[1:]])
+    con.register("gold_found", found)
+    bars = pl.DataFrame(
+        [{"recording_id": key, "why": why} for key, why in barred.items()], schema={"recording_id": pl.String, "why": pl.String}
+    )
+    con.register("barred", bars)
+    cases = " ".join(f"when not coalesce({condition}, false) then '{reason}'" for reason, condition in conditions.items())
+    try:
+        rows: list[dict[str, Any]] = read_rows(
+            con,
+            f"""select utterance_id, case when b.why is not null then 'consent' {cases} else '' end as reason
+            from ({_VIEW}) u left join barred b using (recording_id)""",
+            _parameters(recipe),
+        )
+    except duckdb.Error as error:
+        raise ConfigError(f"the recipe's condition {recipe.where!r} cannot be used: {str(error).splitlines()[0]}") from error
+    finally:
+        con.unregister("gold_found")
+        con.unregister("barred")
+    taken = {row["utterance_id"] for row in rows if not row["reason"]}
+    left: dict[str, int] = {}
+    for row in rows:
+        if row["reason"]:
+            left[row["reason"]] = left.get(row["reason"], 0) + 1
+    return taken, left
+
+
+def parse_condition(where: str, columns: Sequence[str]) -> str:
+    """Check that an SQL condition is one, and nothing more.
+
+    Args:
+        columns: What it may name.
+
+    Returns:
+        The condition in canonical form, so that spacing and case of keywords make no difference.
+
+    Raises:
+        ConfigError: It cannot be parsed, contains a query or a placeholder, reads files, or names another column.
+    """
+    try:
+        parsed = sqlglot.parse_one(where, into=exp.Condition, dialect="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise ConfigError(f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500") from error
+    for node in parsed.walk():
+        if isinstance(node, (exp.Query, exp.Command, exp.DDL, exp.DML, exp.Placeholder, exp.Parameter, exp.AggFunc, exp.Window)):
+            raise ConfigError(
+                f"{where!r}: a condition looks at one utterance at a time; queries, aggregates and parameters are not part of it"
+            )
+        if isinstance(node, exp.Anonymous):
+            raise ConfigError(f"{where!r}: {node.name} is no function that a condition may use")
+        if isinstance(node, exp.Column) and (node.table or node.name not in columns):
+            raise ConfigError(f"{where!r}: there is no {node.sql()}; a condition may name {', '.join(columns)}")
+    return parsed.sql(dialect="duckdb")
+
+
+def _conditions(recipe: Recipe, columns: Sequence[str]) -> dict[str, str]:
+    conditions: dict[str, str] = {}
+    if recipe.languages:
+        conditions["language"] = "list_contains($languages, language)"
+    if recipe.since or recipe.until:
+        conditions["date"] = "recorded_on between coalesce($since, recorded_on) and coalesce($until, recorded_on)"
+    for name in sorted(recipe.limits):
+        # What was not measured stays: a limit is about what is known to be bad.
+        conditions[name] = f"coalesce({name} {'<=' if name in LARGER_IS_WORSE else '>='} $limit_{name}, true)"
+    if recipe.where:
+        conditions["where"] = f"({parse_condition(recipe.where, columns)})"
+    return conditions
+
+
+def _parameters(recipe: Recipe) -> dict[str, object]:
+    found: dict[str, object] = {f"limit_{name}": value for name, value in recipe.limits.items()}
+    if recipe.languages:
+        found["languages"] = list(recipe.languages)
+    if recipe.since or recipe.until:
+        found |= {"since": recipe.since, "until": recipe.until}
+    return found
+
+
+def _gold_frame(gold: Mapping[str, Mapping[str, Gold]]) -> pl.DataFrame:
+    ids = sorted({key for found in gold.values() for key in found})
+    columns: dict[str, pl.Series] = {"utterance_id": pl.Series(ids, dtype=pl.String)}
+    for scheme, found in sorted(gold.items()):
+        there = [found.get(key) for key in ids]
+        columns |= {
+            scheme: pl.Series([g.label if g else None for g in there], dtype=pl.String),
+            f"{scheme}_votes": pl.Series([g.num_votes if g else None for g in there], dtype=pl.Int64),
+            f"{scheme}_share": pl.Series([g.distribution.get(g.label) if g else None for g in there], dtype=pl.Float64),
+            f"{scheme}_standing": pl.Series([g.standing if g else None for g in there], dtype=pl.String),
+        }
+    return pl.DataFrame(columns)
