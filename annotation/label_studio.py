@@ -420,6 +420,18 @@ class LabelStudioQueue:
                 self.server.request("DELETE", f"/api/tasks/{number}/")
         return tuple(key for key, _ in doubles)
 
+    def erase(self, utterance_ids: Sequence[str]) -> int:
+        """See `AnnotationQueue.erase`."""
+        with self.server.errors("erase a clip"):
+            numbers = [
+                row["id"]
+                for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK)
+                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], fields="task_only", include="id")
+            ]
+            for number in numbers:
+                self.server.request("DELETE", f"/api/tasks/{number}/")
+        return len(numbers)
+
     def page(self, utterance_id: str | None = None) -> str:
         """Address of the project, or of one clip in it."""
         address = f"{self.url}/projects/{self.project_id}/data"

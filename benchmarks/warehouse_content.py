@@ -33,7 +33,9 @@ def write_versions(folder: Path, size: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"rows-{size}-{number}.parquet" for number in (1, 2)]
     first = ROWS.replace("RELABELLED", "0").replace("SIZE", str(size))
-    later = ROWS.replace("RELABELLED", f"(hash(i // {UTTERANCES_PER_RECORDING}) % 100 = 0)::integer").replace("SIZE", str(size + size // 200))
+    later = ROWS.replace("RELABELLED", f"(hash(i // {UTTERANCES_PER_RECORDING}) % 100 = 0)::integer").replace(
+        "SIZE", str(size + size // 200)
+    )
     second = f"select * from ({later}) where hash(recording_id) % 1000 <> 1"
     for path, query in zip(paths, (first, second), strict=True):
         if not path.exists():

@@ -25,6 +25,7 @@ from voxdata.canonicalise import Canonical
 from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, WorkerError
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
+from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
 from warehouse.recordings import add_recording, add_source, find_source, get_recording, known_uris
@@ -142,6 +143,15 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
             reason=DropReason.SILENT, detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled"
         )
     with workspace.warehouse() as con, transaction(con):
+        receipt = is_forgotten(con, recording.recording_id) if recording is not None else None
+        if recording is not None and receipt is not None:
+            (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
+            # Not even the file's name is kept.
+            record_drop(
+                con, stage="ingest", subject=f"receipt {receipt}", reason=DropReason.FORGOTTEN, run_id=run_id,
+                detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
+            )  # fmt: skip
+            return "dropped"
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
         recording_id = None if recording is None else recording.recording_id

@@ -45,7 +45,8 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
         con,
         """select case when scheme = '' then 'all' else scheme || '=' || version_summary.label end as label, language, split,
         sum(num_examples)::bigint as examples, sum(duration_ms)::bigint as duration_ms
-        from version_summary where manifest_key = ? group by scheme, label, language, split order by scheme, version_summary.label, language""",
+        from version_summary where manifest_key = ? group by scheme, label, language, split
+        order by scheme, version_summary.label, language""",
         [manifest_key(con, version.version_id)],
     )
     rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,12 @@ def load_features(
         if progress and (number % 100 == 0 or number == len(examples)):
             progress(f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache")
     return FeatureSet(values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached)
+
+
+def cached_features(cache_dir: Path, utterance_ids: Iterable[str]) -> list[Path]:
+    """Files in the cache with features of some utterances, whichever encoder made them."""
+    names = {f"{digest(utterance_id, PADDING_POLICY)}.npz" for utterance_id in utterance_ids}
+    return sorted(path for path in cache_dir.glob("**/*.npz") if path.name in names)
 
 
 def _read(path: Path) -> Features | None:

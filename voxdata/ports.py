@@ -355,6 +355,16 @@ class AnnotationQueue(Protocol):
             TransientError: The server could not be reached.
         """
 
+    def erase(self, utterance_ids: Sequence[str]) -> int:
+        """Delete clips with every copy, proposal and annotation of theirs; those that are not there are passed over.
+
+        Returns:
+            How many clips, copies counted, went.
+
+        Raises:
+            TransientError: The server could not be reached; erase again.
+        """
+
     def restore(self, annotations: Sequence[Annotation]) -> None:
         """Write annotations again, of clips that are in the queue, in the names of those who made them.
 

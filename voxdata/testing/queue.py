@@ -137,6 +137,16 @@ class FakeQueue:
         """See `AnnotationQueue.remove_doubles`: a dictionary has none."""
         return ()
 
+    def erase(self, utterance_ids: Sequence[str]) -> int:
+        """See `AnnotationQueue.erase`."""
+        gone = set(utterance_ids) & set(self.entries)
+        for key in gone:
+            del self.entries[key]
+            self.model_keys.pop(key, None)
+            self._changed.pop(key, None)
+        self._annotations = {number: a for number, a in self._annotations.items() if a.utterance_id not in gone}
+        return len(gone)
+
     def restore(self, annotations: Sequence[Annotation]) -> None:
         """See `AnnotationQueue.restore`."""
         for annotation in annotations:
@@ -419,6 +429,15 @@ class QueueContract:
         people.remove_clip("u1")
         assert queue.counts() == QueueCounts(clips=2, annotations=2)  # noqa: S101
         assert queue.list_copies() == {"u0": [(said[0],)], "u2": [(said[2],)]}  # noqa: S101
+
+    def test_erase_takes_clips_and_their_annotations_and_no_others(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Who asks to be forgotten is gone from the queue; erasing again finds nothing."""
+        queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
+        said = [people.answer(f"u{i}", {"intent": ("greet",)}, annotator="person-1@voxdata.local") for i in range(3)]
+        assert queue.erase(["u0", "u2", "absent"]) == 2  # noqa: S101
+        assert queue.list_copies() == {"u1": [(said[1],)]}  # noqa: S101
+        assert queue.counts() == QueueCounts(clips=1, annotations=1)  # noqa: S101
+        assert queue.erase(["u0", "u2"]) == 0  # noqa: S101
 
     def test_push_that_is_told_what_is_there_doubles_nothing(self, queue: AnnotationQueue, audio_file: str) -> None:
         """A record that is right saves the look-up; one that does not fit the queue is not believed."""

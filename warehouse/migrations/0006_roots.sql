@@ -45,3 +45,6 @@ create table manifest_erasure(manifest_key integer not null, receipt_id varchar 
 create table forgotten(
   kind varchar not null, subject varchar not null, receipt_id varchar not null, renewed boolean not null default false, reason varchar not null,
   created_at timestamp not null default (now() at time zone 'UTC'), run_id varchar not null, seq bigint not null default nextval('row_seq'));
+
+-- Entries of the annotations' ledger that were erased; their seals stay, so that the chain holds.
+create table erased_annotation(annotation_seq bigint not null, receipt_id varchar not null);

@@ -1,0 +1,95 @@
+"""Compaction: the warehouse file written anew, so that what was deleted is no longer in it.
+
+DuckDB leaves the bytes of deleted rows in the file, whatever is vacuumed; a copy made by a process that never saw them has none. So this
+runs as a process of its own: `python -m warehouse.compact FILE [OUTPUT]`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+
+from voxdata.errors import WarehouseError
+from warehouse.connection import open_warehouse
+from warehouse.guards import ensure_triggers, require_triggers
+from warehouse.rows import read_rows
+
+
+def compact_warehouse(path: Path) -> None:
+    """Replace a warehouse file by a copy of what is in it, atomically. Nobody may have it open in this process.
+
+    Raises:
+        WarehouseError: Somebody else holds it, or the copy could not be made; the file is as it was then.
+    """
+    _run(path, path)
+
+
+def copy_warehouse(path: Path, output: Path) -> None:
+    """Write a compact copy of a warehouse file, atomically.
+
+    Raises:
+        WarehouseError: As for `compact_warehouse`.
+    """
+    _run(path, output)
+
+
+def _run(path: Path, output: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "warehouse.compact", str(path.resolve()), str(output.resolve())],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise WarehouseError(f"{path}: could not be written anew: {last}")
+
+
+def _copy(path: Path, output: Path) -> None:
+    """What the process does: copy table by table into a new file, put the triggers back, and rename it over the target."""
+    partial = output.with_name(output.name + ".compact")
+    for left in (partial, partial.with_name(partial.name + ".wal")):
+        left.unlink(missing_ok=True)
+    # Held until the rename is done, so that nobody writes to a file that is about to be replaced.
+    with open_warehouse(path) as held:
+        held.execute("checkpoint")
+        held.execute(f"attach '{_quoted(partial)}' as fresh")
+        counts = _counts(held)
+        held.execute(f"copy from database {_name(held)} to fresh")
+        held.execute("detach fresh")
+        with duckdb.connect(partial) as con:
+            ensure_triggers(con)
+            require_triggers(con)
+            if _counts(con) != counts:
+                raise WarehouseError(f"{partial}: the copy does not hold what {path} holds")
+            con.execute("checkpoint")
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(output)
+        folder = os.open(output.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    tables = read_rows(con, "select table_name from duckdb_tables() where database_name = current_database() and not temporary order by 1")
+    return {str(row["table_name"]): int(str(read_rows(con, f'select count(*) as n from "{row["table_name"]}"')[0]["n"])) for row in tables}
+
+
+def _name(con: duckdb.DuckDBPyConnection) -> str:
+    return '"' + str(read_rows(con, "select current_database() as name")[0]["name"]) + '"'
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+if __name__ == "__main__":
+    try:
+        _copy(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (WarehouseError, duckdb.Error, OSError) as error:
+        sys.exit(str(error))
