@@ -15,7 +15,7 @@ Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version: name
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (release, versions, show, diff, tag, rollback, verify):
+    for command in (release, versions, show, diff, tag, rollback, verify, why):
         app.command()(command)
 
 
@@ -168,6 +168,24 @@ def verify(
             show_rows("one person on two sides of a split, as is known today", leaks)
     if chain or any(not one.ok for one in found):
         raise typer.Exit(1)
+
+
+def why(
+    ctx: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="ID", help="An utterance, a recording or a training run; the start of its id is enough.")],
+    as_json: Json = False,
+) -> None:
+    """Show where a label comes from and what came of it: audio, models, every annotation, versions, training runs, promotions."""
+    from warehouse.lineage import explain
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        story = explain(con, ref)
+    if as_json:
+        show_json(story)
+        return
+    for heading, rows in story.items():
+        if rows:
+            show_rows(heading, rows)
 
 
 def _show_preview(found: dict[str, object]) -> None:

@@ -21,8 +21,9 @@ from flows.ingest import ingest
 from flows.prelabel import prelabel
 from flows.pull import pull
 from flows.push import push
-from flows.release import VERSION_CREATED, release
+from flows.release import release
 from flows.workspace import Workspace, open_workspace
+from warehouse.versions import CREATED_EVENT
 
 
 def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
@@ -46,7 +47,7 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
     ]
     trigger = DeploymentEventTrigger(
         name="finetune-on-version",
-        expect={VERSION_CREATED},
+        expect={CREATED_EVENT},
         match={"prefect.resource.id": "voxdata.dataset.*"},
         for_each={"prefect.resource.id", "voxdata.version"},
         parameters={"root": _from_event("root"), "version_id": _from_event("version_id")},

@@ -10,6 +10,7 @@ from time import monotonic
 
 from prefect import flow
 
+from flows.lineage_events import emit_training
 from flows.models import build_labelers
 from flows.say import tell
 from flows.steps import call, show_table, step
@@ -105,14 +106,17 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     try:
         result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
     except TrainingError as error:
+        failed = replace(run, reason=str(error), seconds=monotonic() - began)
         with workspace.warehouse() as con:
-            add_training_run(con, replace(run, reason=str(error), seconds=monotonic() - began), run_id=workspace.run_id)
+            add_training_run(con, failed, run_id=workspace.run_id)
+        emit_training(workspace, failed, version)
         raise
     run = finished_run(
         run, result, checkpoint=(output / "checkpoint").relative_to(workspace.root), incumbent=incumbent, seconds=monotonic() - began
     )
     with workspace.warehouse() as con:
         add_training_run(con, run, run_id=workspace.run_id)
+    emit_training(workspace, run, version)
     say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
     return run
 

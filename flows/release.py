@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from prefect import flow
 from prefect.events import emit_event
 
+from flows.lineage_events import emit_release
 from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
@@ -33,15 +34,13 @@ from warehouse.consent import find_barred
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import record_drop
 from warehouse.metadata import list_call_groups
-from warehouse.outbox import list_outbox, mark_sent
+from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.selection import select_utterances
 from warehouse.utterances import list_utterances
-from warehouse.versions import DatasetVersion, create_version, list_versions, load_examples, split_assignments
+from warehouse.versions import CREATED_EVENT, DatasetVersion, create_version, list_versions, load_examples, split_assignments
 from warehouse.voices import current_voices, divided_voices
-
-VERSION_CREATED = "voxdata.dataset.version.created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +291,7 @@ def _kin(con: DuckDBPyConnection) -> dict[str, list[str]]:
 
 
 def announce_versions(workspace: Workspace) -> int:
-    """Emit an event for every version in the outbox that was not announced yet.
+    """Emit every event of the outbox that was not announced yet.
 
     Returns:
         Events emitted. The caller must be connected to the workspace's Prefect server.
@@ -300,17 +299,17 @@ def announce_versions(workspace: Workspace) -> int:
     with workspace.warehouse() as con:
         waiting = [row for row in list_outbox(con) if row.sent_at is None]
     for row in waiting:
-        emit_event(
-            event=VERSION_CREATED,
-            resource={
-                "prefect.resource.id": f"voxdata.dataset.{row.payload['name']}",
-                "voxdata.version": str(row.payload["version_id"]),
-            },
-            payload={"root": str(workspace.root), **row.payload},
-        )
+        emit_event(event=row.event, resource=_resource(row), payload={"root": str(workspace.root), **row.payload})
         with workspace.warehouse() as con:
             mark_sent(con, row.event_id, run_id=workspace.run_id)
     return len(waiting)
+
+
+def _resource(row: OutboxEvent) -> dict[str, str]:
+    if row.event == CREATED_EVENT:
+        name, version_id = row.payload["name"], str(row.payload["version_id"])
+        return {"prefect.resource.id": f"voxdata.dataset.{name}", "voxdata.version": version_id}
+    return {"prefect.resource.id": f"voxdata.{row.event_id}"}
 
 
 def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None) -> ReleaseSummary:
@@ -324,6 +323,8 @@ def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe
         say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+    if summary.created:
+        emit_release(workspace, version)
     show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
     return summary
 

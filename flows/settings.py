@@ -193,6 +193,13 @@ class ReleaseSettings(_Table):
         return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
 
 
+class LineageSettings(_Table):
+    """[lineage]: where OpenLineage events go; both empty sends none."""
+
+    file: str = ".voxdata/lineage.jsonl"
+    url: str = ""
+
+
 class TrainingSettings(_Table):
     """[training]: `recipe` replaces single values of the recipe in training/configs."""
 
@@ -299,6 +306,7 @@ class Settings(_Table):
     voices: VoiceSettings = VoiceSettings()
     annotation: AnnotationSettings = AnnotationSettings()
     release: ReleaseSettings = ReleaseSettings()
+    lineage: LineageSettings = LineageSettings()
     training: TrainingSettings = TrainingSettings()
     services: ServiceSettings = ServiceSettings()
     schedules: ScheduleSettings = ScheduleSettings()
