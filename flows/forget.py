@@ -146,7 +146,7 @@ def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
         "features": cached_features(workspace.models_dir, plan.utterance_ids),
         "exports": _affected_exports(workspace, plan),
         "reports": _files(workspace.reports_dir),
-        "snapshots": _files(workspace.state_dir / "snapshots"),
+        "snapshots": _files(workspace.snapshots_dir),
     }
     counts: Counter[str] = Counter()
     for kind, paths in doomed.items():

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
+from duckdb import DuckDBPyConnection
 from prefect import flow
 
 from flows.models import LabelerSpec, build_models, labeler_specs
@@ -21,11 +22,12 @@ from flows.voices import link_voices
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import open_canonical
-from voxdata.errors import AudioError, BackendError, DropReason, WorkerError
+from voxdata.errors import AudioError, BackendError, DropReason, LockedError, WorkerError
 from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
+from warehouse.batches import staged_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
 
@@ -201,20 +203,31 @@ def _patience_s(workspace: Workspace, unit: Unit) -> float:
 @step("prelabel-unit")
 def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]) -> PrelabelSummary:
     """Store what became of a unit: results and failures, a transaction a recording."""
+    try:
+        with workspace.warehouse() as con:
+            return _store(con, workspace, plan, models, outcomes)
+    except LockedError as error:
+        tell(f"prelabel: {error}; the results are left as a batch, which the next writer merges")
+        with staged_rows(workspace.batches_dir, run_id=workspace.run_id) as con:
+            return _store(con, workspace, plan, models, outcomes)
+
+
+def _store(
+    con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]
+) -> PrelabelSummary:
     stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
     summary = PrelabelSummary()
-    with workspace.warehouse() as con:
-        for outcome in outcomes:
-            recording = stored[outcome.work.recording_id]
-            store_outcome(con, workspace, plan, models, recording, outcome)
-            summary = replace(
-                summary,
-                recordings=summary.recordings + 1,
-                failed=summary.failed + (outcome.failure is not None),
-                utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
-                predictions=summary.predictions + sum(f"{LABEL}{p.scheme}" in outcome.seconds for p in outcome.work.predictions),
-                audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,
-            )
+    for outcome in outcomes:
+        recording = stored[outcome.work.recording_id]
+        store_outcome(con, workspace, plan, models, recording, outcome)
+        summary = replace(
+            summary,
+            recordings=summary.recordings + 1,
+            failed=summary.failed + (outcome.failure is not None),
+            utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
+            predictions=summary.predictions + sum(f"{LABEL}{p.scheme}" in outcome.seconds for p in outcome.work.predictions),
+            audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,
+        )
     return summary
 
 

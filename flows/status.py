@@ -7,6 +7,7 @@ from dataclasses import asdict
 from flows.votes import read_answers
 from flows.workspace import Workspace
 from voxdata.agreement import collect_votes, group_votes
+from warehouse.batches import list_batches
 from warehouse.labels import list_predictions
 from warehouse.ledger import list_drops
 from warehouse.outbox import list_outbox
@@ -24,6 +25,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
     Returns:
         Counts by stage; "drops" by stage and reason; "promoted" by scheme; "waiting" by who has to act.
     """
+    num_batches = len(list_batches(workspace.batches_dir))
     with workspace.warehouse() as con:
         counts = count_rows(con)
         utterances = list_utterances(con)
@@ -50,6 +52,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
             "models: utterances to scan for personal data": 0 if scanned is None else sum(u.utterance_id not in scanned for u in to_hear),
             "push: utterances not in Label Studio": max(0, len(to_hear) - counts.pushed),
             "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in to_hear),
+            "the next writer: batches to merge": num_batches,
             "training: versions not announced": len(outbox),
             "training: newest version untrained": int(bool(versions) and versions[-1].version_id not in {r.version_id for r in runs}),
         },

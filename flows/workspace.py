@@ -14,6 +14,7 @@ from duckdb import DuckDBPyConnection
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
+from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
 
 Say = Callable[[str], None]
@@ -70,6 +71,16 @@ class Workspace:
         return self.root / ".voxdata"
 
     @property
+    def batches_dir(self) -> Path:
+        """Rows that wait to be merged into the warehouse."""
+        return self.state_dir / "batches"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Copies of the warehouse."""
+        return self.state_dir / "snapshots"
+
+    @property
     def schemes(self) -> tuple[Scheme, ...]:
         """In the order of the file."""
         return tuple(settings.scheme for settings in self.settings.schemes)
@@ -86,8 +97,14 @@ class Workspace:
 
     @contextmanager
     def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        """Open the warehouse; keep it open briefly, since one process at a time can have it."""
+        """Open the warehouse; keep it open briefly, since one process at a time can have it. A writer merges the batches that wait.
+
+        Raises:
+            LockedError: Somebody else has had it open for too long.
+        """
         with open_warehouse(self.warehouse_path, read_only=read_only) as con:
+            if not read_only and list_batches(self.batches_dir):
+                merge_batches(con, self.batches_dir, run_id=self.run_id)
             yield con
 
 

@@ -7,7 +7,8 @@ VoxdataError
 ├── SchemeError            a label or scheme that is not defined
 ├── MixedRecordingsError   values of several recordings where one is expected
 ├── ManifestError          a manifest file is malformed
-├── WarehouseError         the DuckDB file is locked, too new or inconsistent
+├── WarehouseError         the DuckDB file is too new or inconsistent
+│   └── LockedError        somebody else has had it open for longer than one waits
 ├── NotFoundError          a name or id that is not there
 ├── AnnotationError        Label Studio refused or lost something
 ├── ServiceError           a background service did not start; carries its last log lines
@@ -85,7 +86,11 @@ class ManifestError(VoxdataError):
 
 
 class WarehouseError(VoxdataError):
-    """The DuckDB file is locked, written by a newer version, or inconsistent."""
+    """The DuckDB file is written by a newer version, damaged or inconsistent."""
+
+
+class LockedError(WarehouseError):
+    """Somebody else has had the DuckDB file open for longer than one waits; the message says who."""
 
 
 class NotFoundError(VoxdataError):

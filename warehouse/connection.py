@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.errors import WarehouseError
+from voxdata.errors import LockedError, WarehouseError
+from warehouse.commits import check_commits, count_commit, note_commits
 from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
 from warehouse.leaves import seal_earlier_rows
 from warehouse.rows import read_rows
@@ -52,7 +53,8 @@ def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0)
         A connection that is closed at the end.
 
     Raises:
-        WarehouseError: Locked for longer than `wait_s`; absent, or older than this release, with `read_only`; written by a newer
+        LockedError: Locked for longer than `wait_s`.
+        WarehouseError: Absent, or older than this release, with `read_only`; written by a newer
             release; or a version is missing. Each message names the remedy.
     """
     path = path.resolve()
@@ -60,7 +62,7 @@ def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0)
     with _TURNSTILES_LOCK:
         turnstile = _TURNSTILES.setdefault(path, _Turnstile())
     if not turnstile.lock.acquire(timeout=max(wait_s, 0)):
-        raise WarehouseError(f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first")
+        raise LockedError(f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first")
     try:
         if turnstile.modes and turnstile.modes[-1] and not read_only:
             raise WarehouseError(f"{path}: already open for reading in this thread; leave that block before opening it for writing")
@@ -86,14 +88,18 @@ def transaction(con: DuckDBPyConnection) -> Iterator[None]:
         return
     con.execute("begin")
     con.execute("set variable in_transaction = true")
+    count = None
     try:
         yield
+        count = count_commit(con)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
     finally:
         con.execute("set variable in_transaction = false")
+    if count is not None:
+        note_commits(con, count)
 
 
 def newest_version() -> int:
@@ -113,16 +119,22 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> 
         except duckdb.IOException as error:
             message = str(error)
             being_made = "not a valid DuckDB database file" in message and path.exists() and path.stat().st_size < 12_288
-            if "Could not set lock" not in message and not being_made:
-                raise WarehouseError(f"{path}: DuckDB cannot open it: {message}; restore it from a backup if it is damaged") from error
-            if time.monotonic() >= deadline:
-                raise WarehouseError(
+            late = time.monotonic() >= deadline
+            if "Could not set lock" not in message and (late or not being_made):
+                raise _damaged(path, error) from error
+            if late:
+                raise LockedError(
                     f"{path}: locked for {wait_s:g} s by {_holder(message)}; wait for it to finish, or end it if it hangs"
                 ) from error
         except duckdb.Error as error:
-            raise WarehouseError(f"{path}: DuckDB cannot open it: {error}; restore it from a backup if it is damaged") from error
+            raise _damaged(path, error) from error
         time.sleep(min(pause_s * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter, not a secret
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
+    remedy = "if it is damaged, `voxdata repair` makes it anew from a snapshot and the batches"
+    return WarehouseError(f"{path}: DuckDB cannot open it: {error}; {remedy}")
 
 
 def _holder(message: str) -> str:
@@ -141,22 +153,29 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
             f"{path}: written by a newer voxdata (schema {have}, this release knows {newest_version()}); upgrade voxdata to open it"
         )
     if not read_only:
-        _migrate(con, have)
+        migrate(con, have=have)
         ensure_triggers(con)
     elif have < newest_version():
         raise WarehouseError(
             f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata ingest` or any writing command once"
         )
     check_sidecar(con, path)
+    check_commits(con, path)
     if not read_only:
         write_sidecar(con, path)
+        con.execute("set variable count_commits = true")
 
 
 def _migrations() -> list[tuple[int, Path]]:
     return sorted((int(file.name.split("_")[0]), file) for file in MIGRATIONS.glob("[0-9]*.sql"))
 
 
-def _migrate(con: DuckDBPyConnection, have: int) -> None:
+def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
+    """Bring a warehouse to the schema this release writes, each step in a transaction with its record.
+
+    Args:
+        have: Its schema version now; 0 for an empty file.
+    """
     for number, file in _migrations():
         if number > have:
             with transaction(con):

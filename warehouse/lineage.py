@@ -62,7 +62,8 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
         "recording": _table(
             con,
             f"""select r.recording_id as recording, s.uri as file, r.codec, r.num_samples / r.sample_rate_hz as seconds,
-            r.layout, s.created_at as "seen at", s.run_id as run from recording r left join source s using (recording_id) where {of} order by s.seq""",
+            r.layout, s.created_at as "seen at", s.run_id as run from recording r left join source s using (recording_id)
+            where {of} order by s.seq""",
             key,
         ),
         "said by manifests": _table(

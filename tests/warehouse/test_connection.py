@@ -13,6 +13,7 @@ import pytest
 
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
+from warehouse.commits import commits_path
 from warehouse.connection import newest_version, open_warehouse, transaction
 from warehouse.guards import IMMUTABLE_TABLES, sidecar_path
 from warehouse.recordings import add_source
@@ -71,7 +72,7 @@ def test_open_warehouse_refuses_a_foreign_database(path: Path) -> None:
 
 def test_open_warehouse_refuses_a_damaged_file(path: Path) -> None:
     path.write_bytes(b"no database" * 5000)
-    with pytest.raises(WarehouseError, match="backup"), open_warehouse(path):
+    with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(path):
         pass
 
 
@@ -92,7 +93,8 @@ def test_open_warehouse_serves_several_processes_that_create_and_write_at_once(p
         f"""
         import sys
         from pathlib import Path
-        from warehouse.connection import open_warehouse
+        from warehouse.commits import commits_path
+from warehouse.connection import open_warehouse
         from warehouse.recordings import add_source
         for i in range(5):
             with open_warehouse(Path({str(path)!r})) as con:
@@ -135,6 +137,9 @@ def test_open_warehouse_refuses_when_a_listed_version_is_missing(path: Path, exa
     with pytest.raises(WarehouseError, match=r"calls@1 .*backup"), open_warehouse(path):
         pass
     sidecar_path(path).unlink()
+    with pytest.raises(WarehouseError, match=r"1 of 1 acknowledged transactions"), open_warehouse(path):
+        pass
+    commits_path(path).unlink()
     with open_warehouse(path) as con:
         assert list_versions(con) == []
 

@@ -40,10 +40,10 @@ def test_create_version_makes_nothing_when_nothing_changed(con: DuckDBPyConnecti
         None,
         {"min_votes": 1},
     )
+    assert not path.with_name(path.name + ".wal").exists()
     assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (first, False)
     assert load_examples(con, first.version_id) == examples[::-1]
     assert (len(list_versions(con)), len(list_outbox(con)), len(sidecar_path(path).read_text().splitlines())) == (1, 1, 1)
-    assert not path.with_name(path.name + ".wal").exists()
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:

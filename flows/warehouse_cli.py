@@ -1,0 +1,87 @@
+"""Commands about the warehouse file itself: ask it, copy it, mend it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.console import Json, open_here, show_json, show_rows, tell
+from voxdata.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (query, snapshot, repair):
+        app.command()(command)
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[str, typer.Argument(help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views.")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file instead.")] = None,
+) -> None:
+    """Ask the warehouse in SQL; nothing can be changed."""
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise ConfigError("choose one of --json, --csv and --parquet")
+    from warehouse.query import run_query
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        found = run_query(con, sql)
+    if parquet is not None:
+        found.write_parquet(parquet)
+        tell(f"query: {len(found)} rows in {parquet}")
+    elif as_csv:
+        typer.echo(found.write_csv(), nl=False)
+    elif as_json:
+        show_json(found.to_dicts())
+    else:
+        show_rows(f"{len(found)} rows", found.to_dicts())
+
+
+def snapshot(
+    ctx: typer.Context,
+    path: Annotated[Path | None, typer.Argument(help="A file; without it, one among the workspace's own snapshots.")] = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
+) -> None:
+    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
+    from warehouse.snapshot import take_snapshot, write_copy
+
+    workspace = open_here(ctx)
+    if path is None:
+        made = take_snapshot(
+            workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC), keep=keep
+        )
+    elif path.exists():
+        raise ConfigError(f"{path} is there already; name another file")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_copy(workspace.warehouse_path, path.absolute())
+        made = path
+    typer.echo(made)
+
+
+def repair(ctx: typer.Context, as_json: Json = False) -> None:
+    """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
+    from warehouse.repair import repair_warehouse
+
+    workspace = open_here(ctx)
+    found = repair_warehouse(
+        workspace.warehouse_path,
+        snapshots=workspace.snapshots_dir,
+        batches=workspace.batches_dir,
+        now=datetime.now(UTC),
+        run_id=workspace.run_id,
+    )
+    row: dict[str, object] = {
+        "made from": found.source, "kept aside": str(found.kept or ""), "batches merged": found.batches,
+        "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
+        "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
+    }  # fmt: skip
+    show_json(row) if as_json else show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    if found.lost_versions or found.broken_versions:
+        raise typer.Exit(1)

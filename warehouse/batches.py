@@ -1,0 +1,279 @@
+"""Batches: how many processes write into one warehouse file.
+
+Whoever cannot have the file leaves rows as Parquet in a folder: written aside, fsynced, renamed. One short writer merges what lies there,
+many batches in one transaction together with a note of each, so that a batch counts once whenever anybody dies. Merged batches are kept
+until the next snapshot, since a warehouse that is lost is made again from both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+import duckdb
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from voxdata.errors import DropReason
+from warehouse.connection import migrate, transaction
+from warehouse.ledger import record_drop
+from warehouse.rows import FRAME, read_rows, utc_naive
+
+FORMAT = "voxdata-batch/1"
+MERGE_AT_ONCE = 500
+MERGED, REJECTED = "merged", "rejected"
+
+# Table -> what makes a row known. Where many rows have one key, such as the turns of a result, the first batch brings them all.
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "recording": ("recording_id",),
+    "source": ("uri", "size_bytes", "modified_ns", "decoder"),
+    "ledger": ("stage", "subject", "reason", "key"),
+    "model": ("model_key",),
+    "stage_result": ("recording_id", "stage", "key"),
+    "turn": ("recording_id", "key"),
+    "transcript": ("recording_id", "key", "channel"),
+    "utterance": ("recording_id", "key"),
+    "measure": ("recording_id", "key"),
+    "private_span": ("recording_id", "key"),
+    "speaker_embedding": ("recording_id", "key"),
+    "prediction": ("prediction_id",),
+}
+_GIVEN = ("seq", "created_at")
+"""Columns that the warehouse sets when the rows are merged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """What a merge did: batches merged now, batches that were merged before, batches put aside, rows that were new."""
+
+    merged: int
+    known: int
+    rejected: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    path: Path
+    batch_id: str
+    run_id: str
+    left_at: datetime
+    tables: Mapping[str, int]
+
+
+def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str | None = None) -> str:
+    """Leave rows for the next merge; when this returns they are on disk.
+
+    Args:
+        folder: Where batches lie; made when absent. On one filesystem, so that renaming is atomic.
+        tables: Table of `KEYS` -> rows; columns left out take their default.
+        batch_id: Names what is in it, so that leaving it twice counts once; made up when None.
+
+    Returns:
+        The batch's id.
+
+    Raises:
+        ValueError: A table cannot be merged.
+    """
+    unknown = sorted(set(tables) - set(KEYS))
+    if unknown:
+        raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
+    batch_id = batch_id or token_hex(16)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, target = folder / f".{batch_id}.{token_hex(4)}", folder / batch_id
+    partial.mkdir()
+    files = {}
+    for name, frame in tables.items():
+        if len(frame):
+            path = partial / f"{name}.parquet"
+            frame.drop(*_GIVEN, strict=False).write_parquet(path, compression="zstd")
+            _sync(path)
+            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    header = {"format": FORMAT, "batch_id": batch_id, "run_id": run_id, "left_at": datetime.now(UTC).isoformat(), "tables": files}
+    (partial / "batch.json").write_text(json.dumps(header, ensure_ascii=False), encoding="utf-8")
+    _sync(partial / "batch.json")
+    _sync(partial)
+    try:
+        partial.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(partial)  # the same batch was left before
+    _sync(folder)
+    return batch_id
+
+
+@contextmanager
+def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None) -> Iterator[DuckDBPyConnection]:
+    """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
+    with duckdb.connect(":memory:") as con:
+        migrate(con)
+        yield con
+        tables = {name: con.sql(f'select * from "{name}" order by seq').pl() for name in KEYS}
+        leave_batch(folder, tables, run_id=run_id, batch_id=batch_id)
+
+
+def list_batches(folder: Path) -> list[Path]:
+    """Batches that wait for a merge, oldest first."""
+    if not folder.is_dir():
+        return []
+    waiting = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name not in (MERGED, REJECTED)]
+    return sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merge:
+    """Merge every batch that waits, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, its reason in the ledger."""
+    total = Merge(merged=0, known=0, rejected=0, rows=0)
+    while waiting := list_batches(folder)[:MERGE_AT_ONCE]:
+        found, bad = _read_headers(waiting)
+        known = {str(row["batch_id"]) for row in read_rows(con, "select batch_id from merged_batch")}
+        new = [batch for batch in found if batch.batch_id not in known]
+        rows = 0
+        try:
+            with transaction(con):
+                rows = _insert(con, new)
+                _note(con, new, run_id=run_id)
+        except duckdb.Error as error:
+            # One of them does not fit the tables: find out which, so that the others go on.
+            if len(new) == 1:
+                bad.append((new[0].path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
+                new = []
+            else:
+                rows, refused = _insert_singly(con, new, run_id=run_id)
+                bad += refused
+                new = [batch for batch in new if batch.path not in {path for path, _ in refused}]
+        for path, why in bad:
+            record_drop(
+                con,
+                stage="merge",
+                subject=path.name,
+                reason=DropReason.BAD_ROW,
+                detail=f"{why}; put aside in {folder / REJECTED}",
+                run_id=run_id,
+            )
+            _move(path, folder / REJECTED)
+        for batch in found:
+            if batch.path not in {path for path, _ in bad}:
+                _move(batch.path, folder / MERGED)
+        total = Merge(
+            merged=total.merged + len(new),
+            known=total.known + len(found) - len(new) - sum(path in {b.path for b in found} for path, _ in bad),
+            rejected=total.rejected + len(bad),
+            rows=total.rows + rows,
+        )
+    return total
+
+
+def forget_merged(folder: Path) -> int:
+    """Delete the batches that were merged, once a snapshot holds their rows.
+
+    Returns:
+        How many.
+    """
+    done = [path for path in (folder / MERGED).glob("*") if path.is_dir()] if folder.is_dir() else []
+    for path in done:
+        shutil.rmtree(path)
+    return len(done)
+
+
+def _read_headers(paths: list[Path]) -> tuple[list[_Batch], list[tuple[Path, str]]]:
+    good, bad = [], []
+    for path in paths:
+        try:
+            header = json.loads((path / "batch.json").read_text(encoding="utf-8"))
+            if header["format"] != FORMAT:
+                bad.append((path, f"format {header['format']!r}, this release reads {FORMAT!r}"))
+                continue
+            strange = sorted(set(header["tables"]) - set(KEYS))
+            damaged = [
+                name
+                for name, said in header["tables"].items()
+                if name not in strange and hashlib.sha256((path / f"{name}.parquet").read_bytes()).hexdigest() != said["sha256"]
+            ]
+            if strange or damaged:
+                bad.append((path, f"{', '.join(damaged)} is damaged" if damaged else f"{', '.join(strange)} cannot be merged"))
+                continue
+            good.append(
+                _Batch(
+                    path=path,
+                    batch_id=str(header["batch_id"]),
+                    run_id=str(header["run_id"]),
+                    left_at=datetime.fromisoformat(header["left_at"]),
+                    tables={str(name): int(said["rows"]) for name, said in header["tables"].items()},
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            bad.append((path, f"it is no batch ({error!r})"))
+    return good, bad
+
+
+def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
+    rows = 0
+    for table, key in KEYS.items():
+        files = [str(batch.path / f"{table}.parquet") for batch in batches if table in batch.tables]
+        if not files:
+            continue
+        columns = ", ".join(f'"{name}"' for name in key)
+        # Of several batches with one key the first brings its rows.
+        inserted = con.execute(
+            f"""insert into "{table}" by name select * exclude (batch_file, file_row_number) from (
+              from read_parquet($files, union_by_name = true, filename = 'batch_file', file_row_number = true)
+              qualify dense_rank() over (partition by {columns} order by list_position($files, batch_file)) = 1) f
+            anti join "{table}" using ({columns}) order by list_position($files, batch_file), file_row_number""",
+            {"files": files},
+        ).fetchall()
+        rows += int(inserted[0][0])
+    return rows
+
+
+def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str) -> tuple[int, list[tuple[Path, str]]]:
+    rows, refused = 0, []
+    for batch in batches:
+        try:
+            with transaction(con):
+                rows += _insert(con, [batch])
+                _note(con, [batch], run_id=run_id)
+        except duckdb.Error as error:
+            refused.append((batch.path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
+    return rows, refused
+
+
+def _note(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str) -> None:
+    if not batches:
+        return
+    frame = pl.DataFrame(
+        [
+            {"batch_id": b.batch_id, "num_rows": sum(b.tables.values()), "left_at": utc_naive(b.left_at), "run_id": b.run_id or run_id}
+            for b in batches
+        ]
+    )
+    con.register(FRAME, frame)
+    try:
+        con.execute(f"insert into merged_batch by name select * from {FRAME}")
+    finally:
+        con.unregister(FRAME)
+
+
+def _move(path: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    target = folder / path.name
+    if target.exists():
+        shutil.rmtree(path)
+    else:
+        path.rename(target)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,78 @@
+"""Counting commits: a write-ahead log that lost its end opens without complaint and without its last transactions.
+
+Every transaction adds one to a count in the warehouse and, once it is committed, to a file beside it, `<warehouse>.commits`. A warehouse
+that counts fewer than the file has lost what it had acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from voxdata.errors import WarehouseError
+from warehouse.guards import warehouse_path
+from warehouse.rows import read_rows
+
+
+def commits_path(warehouse: Path) -> Path:
+    """Where the number of commits of a warehouse file stands."""
+    return warehouse.with_name(warehouse.name + ".commits")
+
+
+def read_commits(warehouse: Path) -> int:
+    """How many commits were acknowledged; 0 when nobody counted."""
+    try:
+        return int(commits_path(warehouse).read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
+    except ValueError as error:
+        raise WarehouseError(f"{commits_path(warehouse)}: is no number; let `voxdata repair` count anew") from error
+
+
+def write_commits(warehouse: Path, count: int) -> None:
+    """Write the number down, durably: one short write over the old one."""
+    handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(handle, f"{count:020d}\n".encode(), 0)
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
+
+
+def held_commits(con: DuckDBPyConnection) -> int:
+    """How many commits the warehouse has; 0 for one that does not count yet."""
+    if not read_rows(con, "select 1 from duckdb_tables() where table_name = 'commit_count' and database_name = current_database()"):
+        return 0
+    return int(str(read_rows(con, "select coalesce(max(n), 0) as n from commit_count")[0]["n"]))
+
+
+def count_commit(con: DuckDBPyConnection) -> int | None:
+    """Count the transaction that is about to be committed; None where nobody counts."""
+    if not read_rows(con, "select coalesce(getvariable('count_commits'), false) as counts")[0]["counts"]:
+        return None
+    con.execute("insert into commit_count select coalesce(max(n), 0) + 1 from commit_count")
+    return held_commits(con)
+
+
+def note_commits(con: DuckDBPyConnection, count: int) -> None:
+    """Write down that a transaction is committed."""
+    path = warehouse_path(con)
+    if path is not None:
+        write_commits(path, count)
+
+
+def check_commits(con: DuckDBPyConnection, path: Path) -> None:
+    """Compare the count in the warehouse with the one beside it.
+
+    Raises:
+        WarehouseError: The warehouse has fewer.
+    """
+    held, noted = held_commits(con), read_commits(path)
+    if held < noted:
+        raise WarehouseError(
+            f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its write-ahead log lost its end. Leave the "
+            f"files as they are and run `voxdata repair`, which makes the warehouse anew from a snapshot and the batches; or, to go on "
+            f"without them, delete {commits_path(path)}"
+        )
