@@ -130,10 +130,11 @@ def list_batches(folder: Path) -> list[Path]:
 
 
 def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merge:
-    """Merge every batch that waits, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, its reason in the ledger."""
+    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, its reason in the ledger."""
     total = Merge(merged=0, known=0, rejected=0, rows=0)
-    while waiting := list_batches(folder)[:MERGE_AT_ONCE]:
-        found, bad = _read_headers(waiting)
+    waiting = list_batches(folder)
+    for start in range(0, len(waiting), MERGE_AT_ONCE):
+        found, bad = _read_headers(waiting[start : start + MERGE_AT_ONCE])
         known = {str(row["batch_id"]) for row in read_rows(con, "select batch_id from merged_batch")}
         new = [batch for batch in found if batch.batch_id not in known]
         rows = 0
