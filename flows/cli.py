@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows import dataset_cli, forget_cli, warehouse_cli
+from flows import dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
 from flows.console import Json, open_here, run_named, show_json, show_rows, tell
 from flows.quiet_exit import quiet_exit
@@ -163,24 +163,6 @@ def pull(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def export(
-    ctx: typer.Context,
-    version: Annotated[str, typer.Argument(help="A version: name, name@2 or the start of its id.")],
-    output: Annotated[Literal["parquet", "jsonl"], typer.Option("--format", help="The file's format.")] = "parquet",
-    path: Annotated[Path | None, typer.Option("--output", help="The file; by default in the exports folder.")] = None,
-) -> None:
-    """Write a dataset version to a file; the same version gives the same bytes. Prints the path."""
-    from warehouse.export import export_version
-    from warehouse.versions import find_version
-
-    workspace = open_here(ctx)
-    with workspace.warehouse(read_only=True) as con:
-        found = find_version(con, version)
-        target = path or workspace.exports_dir / f"{found.name}-{found.number}.{output}"
-        typer.echo(export_version(con, found.version_id, format=output, output=target))
-
-
-@app.command()
 def train(
     ctx: typer.Context,
     scheme: Annotated[str, typer.Argument(metavar="TASK", help="The scheme to learn: intent or emotion.")],
@@ -260,6 +242,7 @@ def ledger(
 
 
 dataset_cli.register(app)
+exchange_cli.register(app)
 forget_cli.register(app)
 warehouse_cli.register(app)
 app.add_typer(annotation_app, name="annotation")

@@ -130,7 +130,7 @@ def list_batches(folder: Path) -> list[Path]:
 
 
 def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merge:
-    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, its reason in the ledger."""
+    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, with its reason."""
     total = Merge(merged=0, known=0, rejected=0, rows=0)
     waiting = list_batches(folder)
     for start in range(0, len(waiting), MERGE_AT_ONCE):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.dataset import MICRO, ROW_FORMAT, merkle_root
+from voxdata.dataset import MICRO, ROW_FORMAT, Example, merkle_root
 from voxdata.identity import canonical_json
-from warehouse.rows import FRAME, read_rows
+from warehouse.rows import FRAME, insert_new, read_rows
 
 FIELDS = (
     "utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split", "gold",
@@ -80,6 +81,16 @@ def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
           select e.row_id, {LEAF} as leaf from example e join row_salt s using (recording_id, voice) where e.row_id > ?) order by row_id""",
         [after],
     )
+
+
+def adopt_salts(con: DuckDBPyConnection, examples: Sequence[Example], *, run_id: str) -> None:
+    """Take the salts of examples that come from elsewhere, where there are none yet, so that they keep their leaves."""
+    found = {(e.recording_id, e.voice): e.salt for e in examples if e.salt}
+    rows: list[dict[str, object]] = [
+        {"recording_id": recording_id, "voice": voice, "salt": salt, "run_id": run_id}
+        for (recording_id, voice), salt in sorted(found.items())
+    ]
+    insert_new(con, "row_salt", rows, key=("recording_id", "voice"))
 
 
 def compute_root(con: DuckDBPyConnection, rows: str) -> str:

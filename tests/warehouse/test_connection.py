@@ -93,8 +93,7 @@ def test_open_warehouse_serves_several_processes_that_create_and_write_at_once(p
         f"""
         import sys
         from pathlib import Path
-        from warehouse.commits import commits_path
-from warehouse.connection import open_warehouse
+        from warehouse.connection import open_warehouse
         from warehouse.recordings import add_source
         for i in range(5):
             with open_warehouse(Path({str(path)!r})) as con:

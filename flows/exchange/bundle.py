@@ -1,0 +1,175 @@
+"""What every format writes: a version's examples with their clips, and the header by which anybody can verify them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile  # type: ignore[import-untyped]
+
+from flows.workspace import Workspace
+from voxdata.canonical import read_clip
+from voxdata.dataset import Example, Split
+from voxdata.errors import AudioError
+from voxdata.identity import canonical_json
+from voxdata.ports import MODEL_RATE_HZ
+from voxdata.scheme import Scheme
+from warehouse.export import flat_rows
+from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
+
+HEADER, ROWS = "voxdata.json", "rows.jsonl"
+FORMAT = "voxdata-export/1"
+
+Writer = Callable[["Bundle", Path], None]
+"""Writes a bundle into an empty folder, always the same bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A version on its way out.
+
+    Attributes:
+        examples: Sorted by utterance id.
+        schemes: Those that the examples are labelled under.
+        audio_root: Folder of canonical audio.
+        erased: Leaves of rows that were erased; the root needs them.
+    """
+
+    version: DatasetVersion
+    examples: tuple[Example, ...]
+    schemes: tuple[Scheme, ...]
+    audio_root: Path
+    erased: tuple[str, ...]
+
+    def of(self, split: Split) -> list[Example]:
+        """The examples of one split."""
+        return [example for example in self.examples if example.split is split]
+
+    def splits(self) -> Iterator[tuple[Split, list[Example]]]:
+        """Splits that have examples, in order."""
+        for split in Split:
+            if found := self.of(split):
+                yield split, found
+
+    def clip(self, example: Example, *, container: str = "FLAC") -> bytes:
+        """The sound of an example: 16 kHz, mono, 16 bit, sample for sample what the canonical recording has.
+
+        Raises:
+            AudioError: The recording is missing or damaged.
+        """
+        path = self.audio_root / example.audio_file
+        try:
+            samples = read_clip(path, channel=example.channel, segment=example.segment)
+        except AudioError as error:
+            message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
+            raise AudioError(message, reason=error.reason) from error
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, MODEL_RATE_HZ, format=container, subtype="PCM_16")
+        return buffer.getvalue()
+
+    def labels(self, example: Example) -> dict[str, str]:
+        """Scheme -> gold label; schemes without one are left out."""
+        return {scheme: gold.label for scheme, gold in sorted(example.gold.items())}
+
+    @property
+    def description(self) -> str:
+        """What it is and how to verify it, in two sentences."""
+        return (
+            f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle root {self.version.root}; "
+            f"{ROWS} and {HEADER} are enough to compute it again (`voxdata import --check FOLDER`)."
+        )
+
+
+def open_bundle(workspace: Workspace, ref: str) -> Bundle:
+    """Read a version for export.
+
+    Raises:
+        NotFoundError: There is no such version.
+    """
+    with workspace.warehouse(read_only=True) as con:
+        version = find_version(con, ref)
+        examples = load_examples(con, version.version_id)
+        erased = erased_leaves(con, version.version_id)
+    used = {scheme for example in examples for scheme in example.gold}
+    return Bundle(
+        version=version,
+        examples=tuple(examples),
+        schemes=tuple(s for s in workspace.schemes if s.name in used),
+        audio_root=workspace.audio_dir,
+        erased=tuple(erased),
+    )
+
+
+def write_rows(bundle: Bundle, folder: Path) -> None:
+    """Write the flat table that every folder has, whatever else is in it."""
+    lines = [json.dumps(row, ensure_ascii=False) for row in flat_rows(bundle.examples)]
+    (folder / ROWS).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
+    """Write the header: which version, what its labels mean, how to verify it, and the hash of every other file."""
+    header: dict[str, object] = {
+        "format": FORMAT,
+        "written_as": format_name,
+        "version_id": bundle.version.version_id,
+        "root": bundle.version.root,
+        "name": bundle.version.name,
+        "number": bundle.version.number,
+        "num_examples": bundle.version.num_examples,
+        "num_erased": len(bundle.erased),
+        "erased": list(bundle.erased),
+        "recipe": dict(bundle.version.recipe),
+        "schemes": [encode_scheme(scheme) for scheme in bundle.schemes],
+        "files": file_hashes(folder),
+    }
+    header["sha256"] = header_hash(header)
+    (folder / HEADER).write_text(json.dumps(header, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def header_hash(header: Mapping[str, object]) -> str:
+    """SHA-256 over everything a header says but this hash itself."""
+    said = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def encode_scheme(scheme: Scheme) -> dict[str, object]:
+    """A scheme as JSON values."""
+    return {
+        "name": scheme.name,
+        "version": scheme.version,
+        "title": scheme.title,
+        "choice": scheme.choice,
+        "labels": [{"name": label.name, "description": label.description} for label in scheme.labels],
+    }
+
+
+def file_hashes(folder: Path) -> Mapping[str, str]:
+    """Path in a folder -> SHA-256, for every file but the header."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def one_line(text: str) -> str:
+    """Text for formats whose rows are lines: every run of white space becomes one space."""
+    return " ".join(text.split())
+
+
+def check_clips(bundle: Bundle, examples: Sequence[Example]) -> None:
+    """Make sure that every recording is there before anything is written.
+
+    Raises:
+        AudioError: One is not; the message names the utterance and the remedy.
+    """
+    for audio_file in sorted({example.audio_file for example in examples}):
+        if not (bundle.audio_root / audio_file).exists():
+            bundle.clip(next(example for example in examples if example.audio_file == audio_file))
