@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-prelabel lock clean system
+.PHONY: help demo test check bench bench-prelabel bench-warehouse lock clean system
 
 PYTHON ?= python3
 DEMO_DIR ?= voxdata-demo
@@ -36,6 +36,12 @@ check: $(STAMP) ## lint, format, types, import contracts, documents
 
 bench-prelabel: $(STAMP) ## pre-labelling beside its peers: chain, diarization, transcription, memory (BENCH_ARGS passes options)
 	$(BIN)/python -m benchmarks.prelabel $(BENCH_ARGS)
+
+bench-warehouse: $(STAMP) ## versions of 1 and 10 million utterances beside four peers, 100 kills, 8 writers, splits (30 minutes, 8 GB of memory)
+	$(BIN)/python -m benchmarks.versions $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.warehouse_kills
+	$(BIN)/python -m benchmarks.warehouse_writers
+	$(BIN)/python -m benchmarks.splits
 
 bench: $(STAMP) ## run the benchmarks (VOXDATA_CORPORA names the corpora)
 	$(BIN)/python -m benchmarks

@@ -3,12 +3,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.dataset import Split
-from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
+from voxdata.split import _Measure, assign_splits, find_conflicts, fix_groups, group_voices
 
 RATIOS = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
 
@@ -66,6 +67,45 @@ def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: fl
         for split, ratio in RATIOS.items():
             share = sum(counts[label] for group, counts in groups.items() if splits[group] is split) / total
             assert abs(share - ratio) <= (worst if label != "rare" else max(worst, 1.5 / total))
+
+
+def worst_deviation(groups: dict[str, Counter[str]], splits: dict[str, Split]) -> float:
+    total: Counter[str] = sum(groups.values(), Counter())
+    return max(
+        abs(sum(counts[label] for group, counts in groups.items() if splits[group] is split) / total[label] - ratio) / ratio
+        for label in total
+        for split, ratio in RATIOS.items()
+    )
+
+
+@pytest.mark.parametrize(("num_groups", "worst"), [(200, 0.08), (2000, 0.01)])
+def test_assign_splits_comes_close_for_every_label_and_language_though_voices_differ(num_groups: int, worst: float) -> None:
+    rng = random.Random(0)
+    groups: dict[str, Counter[str]] = {}
+    for i in range(num_groups):
+        size = int(rng.lognormvariate(2.5, 1)) + 1
+        groups[f"g{i}"] = Counter(rng.choices([f"intent={k}" for k in range(6)], weights=[9, 6, 4, 3, 2, 1], k=size))
+        groups[f"g{i}"][rng.choice(["language=en", "language=en", "language=zh"])] += size
+    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    assert worst_deviation(groups, splits) <= worst
+
+
+@settings(deadline=None, max_examples=40)
+@given(tallies)
+def test_assign_splits_cannot_be_improved_by_moving_one_group(groups: dict[str, Counter[str]]) -> None:
+    if not groups:
+        return
+    names = sorted(groups)
+    labels = sorted({label for counts in groups.values() for label in counts})
+    vectors = np.array([[*(groups[name][label] for label in labels), max(groups[name].total(), 1)] for name in names], dtype=float)
+    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    measure = _Measure(vectors, np.zeros((3, len(labels) + 1)), np.array(list(RATIOS.values())))
+    assigned = np.array([list(RATIOS).index(splits[name]) for name in names])
+    for i in range(len(names)):
+        for to in range(3):
+            moved = assigned.copy()
+            moved[i] = to
+            assert measure.cost(moved) >= measure.cost(assigned) - 1e-6
 
 
 def test_assign_splits_spreads_a_label_over_every_split_when_it_can() -> None:
