@@ -82,7 +82,12 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
             replace(make_example(n), utterance_id=i, gold={"s": replace(gold, label=label)}, split=Split.TEST if n == 0 else Split.TRAIN)
             for n, i in enumerate(ids)
         ),
-        versions=(DatasetVersion(version_id="f" * 64, root="f" * 64, num_erased=0, name="calls", number=1, recipe={}, num_examples=4, created_at=NOON, parent=None),),
+        versions=(
+            DatasetVersion(
+                version_id="f" * 64, root="f" * 64, num_erased=0, name="calls", number=1, recipe={}, num_examples=4, created_at=NOON,
+                parent=None,
+            ),
+        ),
         drops=tuple(
             LedgerRow(stage="ingest", subject=f"{n}{HOSTILE}", reason=DropReason.EMPTY, detail=HOSTILE, recording_id=None, key="",
                       value=None, threshold=None, created_at=NOON)
