@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -22,6 +23,7 @@ from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
 from training.features import cached_features
 from voxdata.errors import NotFoundError, VoxdataError
+from warehouse.batches import MERGED, REJECTED
 from warehouse.compact import compact_warehouse
 from warehouse.erase import (
     ErasurePlan,
@@ -35,6 +37,7 @@ from warehouse.export import write_version_manifest
 from warehouse.pushes import list_projects
 from warehouse.recordings import list_recordings, list_uris
 from warehouse.runs import list_training_runs
+from warehouse.snapshot import take_snapshot
 from warehouse.versions import list_versions
 from warehouse.voices import used_voice_ids
 
@@ -112,6 +115,8 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
         rewrite_manifests(con, workspace, plan)
     say(f"forget: {sum(plan.counts.values())} rows deleted; writing the warehouse file anew")
     compact_warehouse(workspace.warehouse_path)
+    if "snapshots" in erased:
+        take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC))
     scrub_services(workspace, plan)
     left = [uri for uri in plan.uris if "://" not in uri and Path(uri).exists()]
     if delete_sources:
@@ -132,14 +137,15 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
 
 
 def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
-    """Delete canonical audio, clips, features, exports and reports that hold any of it.
+    """Delete canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
 
     Returns:
         Kind of file -> how many were deleted.
     """
     clips = [path for key in plan.recording_ids for path in (workspace.media_dir / "clips" / key).glob("*")]
-    names = {key: set(plan.keys) for key in plan.recording_ids}
-    clips += [p for p in (workspace.media_dir / "clips").glob("*/*") if p.parent.name not in names and p.name[:32] in set(plan.keys)]
+    keys = set(plan.keys)
+    clips += [p for p in (workspace.media_dir / "clips").glob("*/*") if p.parent.name not in plan.recording_ids and p.name[:32] in keys]
+    damaged = [p for p in workspace.warehouse_path.parent.glob(f"{workspace.warehouse_path.name}.*") if p.is_dir()]
     doomed = {
         "canonical files": [workspace.audio_dir / name for name in plan.audio_files],
         "clips": clips,
@@ -147,6 +153,8 @@ def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
         "exports": _affected_exports(workspace, plan),
         "reports": _files(workspace.reports_dir),
         "snapshots": _files(workspace.snapshots_dir),
+        "merged batches": [path for name in (MERGED, REJECTED) for path in _files(workspace.batches_dir / name)],
+        "damaged copies": [path for folder in damaged for path in _files(folder)],
     }
     counts: Counter[str] = Counter()
     for kind, paths in doomed.items():
@@ -154,8 +162,10 @@ def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
             if path.exists():
                 path.unlink()
                 counts[kind] += 1
-    for key in plan.recording_ids:
-        shutil.rmtree(workspace.media_dir / "clips" / key, ignore_errors=True)
+    emptied = [workspace.media_dir / "clips" / key for key in plan.recording_ids]
+    emptied += [*damaged, workspace.batches_dir / MERGED, workspace.batches_dir / REJECTED]
+    for folder in emptied:
+        shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted((p for p in workspace.exports_dir.rglob("*") if p.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -31,6 +31,7 @@ from warehouse.annotations import add_annotations, check_chain
 from warehouse.ledger import list_drops
 from warehouse.metadata import store_metadata
 from warehouse.recordings import list_recordings
+from warehouse.snapshot import list_snapshots
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
@@ -102,6 +103,11 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     recording_id, utterance_id = first(workspace)
     litter(workspace, recording_id, utterance_id)
     probes = ["my secret is number 0", "秘密在这里0", "corrected words of caller 0", "Customer Number 0 Smith", recording_id, utterance_id]
+    CliRunner().invoke(app, ["--dir", str(workspace.root), "snapshot"])
+    (workspace.root / "warehouse.duckdb.damaged-1").mkdir()
+    (workspace.root / "warehouse.duckdb.damaged-1" / "warehouse.duckdb").write_text("my secret is number 0")
+    (workspace.batches_dir / "merged" / "b").mkdir(parents=True)
+    (workspace.batches_dir / "merged" / "b" / "utterance.parquet").write_text("my secret is number 0")
     before = {hit.text for hit in search_folder(workspace.root, probes)}
     assert before == set(probes)
     plan = plan_forgetting(workspace, "recording", recording_id[:10])
@@ -109,6 +115,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     found = forget(workspace, "recording", recording_id[:10], reason="asked", say=quiet, delete_sources=True)
     assert (found.hits, found.left_sources) == ((), ())
     assert found.searched >= len(probes)
+    assert len(list_snapshots(workspace.snapshots_dir)) == 1
     assert {"canonical files", "clips", "features", "exports", "reports", "source files", "example", "utterance"} <= set(found.counts)
     assert search_folder(workspace.root, [*probes, "caller-x-private"]) == ()
     with workspace.warehouse() as con:
