@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import soundfile
 
+import flows.prelabel
 from flows.ingest import ingest_sources
 from flows.models import build_models, labeler_specs
 from flows.prelabel import prelabel_pending
 from flows.prelabel_plan import plan_prelabel, plan_rows
 from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from voxdata.errors import BackendError, DropReason
+from voxdata.errors import BackendError, DropReason, LockedError
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
+from warehouse.batches import list_batches
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings
 from warehouse.rows import read_rows
@@ -255,3 +257,33 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(t
     with workspace.warehouse() as con:
         assert len({u.recording_id for u in list_utterances(con)}) == 6
     assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == 6
+
+
+def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_writer_merges_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, same = make_workspace(tmp_path / "a", calls=3), make_workspace(tmp_path / "b", calls=3)
+    prelabel_pending(same, say=quiet)
+    stored, locked = flows.prelabel.store_unit.fn, Workspace.warehouse
+
+    def store_while_locked(*arguments: object) -> object:
+        def refuse(*_: object, **__: object) -> object:
+            raise LockedError("locked by process 1")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Workspace, "warehouse", refuse)
+            return stored(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.prelabel.store_unit, "fn", store_while_locked)
+        summary = prelabel_pending(workspace, say=quiet)
+    assert Workspace.warehouse is locked
+    assert summary.recordings == 3
+    with workspace.warehouse() as one, same.warehouse() as other:
+        assert list_batches(workspace.batches_dir) == []
+        query = "select utterance_id, text, language from current_utterance order by all"
+        assert read_rows(one, query) == read_rows(other, query) != []
+        stages = "select stage, count(*) as n from current_result group by all order by all"
+        assert read_rows(one, stages) == read_rows(other, stages)
+        assert len(read_rows(one, "from merged_batch")) > 0
+    assert prelabel_pending(workspace, say=quiet).recordings == 0
