@@ -11,6 +11,7 @@ from flows.settings import FILE_NAME, template
 from flows.voices import link_voices
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Split
+from voxdata.errors import DropReason
 from voxdata.fingerprint import NearDuplicate
 from voxdata.label import Annotation, Gold
 from voxdata.segment import Segment
@@ -18,6 +19,8 @@ from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
 from warehouse.annotations import add_annotations
 from warehouse.duplicates import store_near_duplicates
+from warehouse.leaks import find_leaks
+from warehouse.ledger import list_drops
 from warehouse.metadata import CALL, store_metadata
 from warehouse.recordings import add_recording
 from warehouse.stages import record_stage
@@ -240,6 +243,10 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(work
     assert any(kept in line for line in said)
     assert places(workspace, summary) == {r: split for r, split in first.items() if r not in (train, test)}
     with workspace.warehouse() as con:
+        (leak,) = find_leaks(con)
+        assert (leak.voice, dict(leak.versions)) == (kept, {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)})
+        assert (dict(leak.num_examples), leak.trained) == ({Split.TRAIN: 1, Split.TEST: 1}, ())
+        assert [row.subject for row in list_drops(con) if row.reason is DropReason.SPLIT_CONFLICT] == [f"voice {kept}"]
         split_voice(con, f"{train if taken_out is Split.TRAIN else test}:0:S0", reason="they are two", run_id="t")
     undone = released(workspace)
     assert undone.conflicts == ()
