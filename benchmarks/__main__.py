@@ -13,6 +13,7 @@ NAMES = (
     "digits",
     "emotion",
     "duplicates",
+    "splits",
     "consensus",
     "label_errors",
     "active_learning",

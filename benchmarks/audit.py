@@ -1,8 +1,8 @@
 """What `voxdata audit` finds and what it cries wolf at: python -m benchmarks.audit.
 
-Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora whose speakers give the label away, altered
-copies across the split and wrong labels should be found. The bound on the correlation of copies and on the cosine of voices were chosen on these
-two corpora, copies on 60 clips of each: figures on others may differ.
+Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora whose speakers give the label away,
+altered copies across the split and wrong labels should be found. The bounds on the correlation of copies and on the cosine of voices were
+chosen on these two corpora: figures on others may differ.
 """
 
 from __future__ import annotations
@@ -164,7 +164,14 @@ def print_copies(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         for name in ALTERATIONS:
             paths = [alter(folder / str(row["audio"]), Path(place) / f"{i}", name, seed=i) for i, row in enumerate(originals)]
-            frame = pl.DataFrame({"audio": [str(p) for p in paths], "start_s": [None] * len(paths), "end_s": [None] * len(paths)})
+            frame = pl.DataFrame(
+                {
+                    "audio": [str(p) for p in paths],
+                    "start_s": [None] * len(paths),
+                    "end_s": [None] * len(paths),
+                    "channel": [None] * len(paths),
+                }
+            )
             heard, _ = listen(frame, range(len(paths)), audio_root=Path(place), with_voices=False, say=silent)
             found = find_copies([*(clip.sound for clip in kept), *(clip.sound for clip in heard)])
             wanted = {(names.index(str(originals[clip.at]["audio"])), len(kept) + i) for i, clip in enumerate(heard)}

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows import dataset_cli, exchange_cli, forget_cli, warehouse_cli
+from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
 from flows.console import Json, open_here, run_named, show_json, show_rows, tell
 from flows.quiet_exit import quiet_exit
@@ -245,6 +245,7 @@ dataset_cli.register(app)
 exchange_cli.register(app)
 forget_cli.register(app)
 warehouse_cli.register(app)
+audit_cli.register(app)
 app.add_typer(annotation_app, name="annotation")
 voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
 app.add_typer(voices_app, name="voices", invoke_without_command=True)

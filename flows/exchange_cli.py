@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.console import open_here, show_rows, tell
+from flows.console import Json, open_here, show_json, tell
 from voxdata.errors import ConfigError
 
+if TYPE_CHECKING:
+    from warehouse.versions import DatasetVersion
+
 Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
+Source = Literal["auto", "manifest", "kaldi", "lhotse", "huggingface", "audformat"]
+
+NAMELESS = "say what the dataset is called: --name NAME"
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +32,7 @@ def export(
     output: Annotated[Format, typer.Option("--format", help="A table as one file, or a folder with clips.")] = "parquet",
     path: Annotated[str, typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder.")] = "",
     audio: Annotated[Literal["none", "clips"], typer.Option("--audio", help="Give a table its clips, too, in a folder.")] = "none",
+    as_json: Json = False,
 ) -> None:
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
     from flows.exchange.bundle import open_bundle
@@ -33,42 +41,82 @@ def export(
     workspace = open_here(ctx)
     bundle = open_bundle(workspace, version)
     if "://" in path:
-        typer.echo(publish_bundle(bundle, format_name=output, url=path, audio=audio))
+        where = publish_bundle(bundle, format_name=output, url=path, audio=audio)
+        _tell_where(where, bundle.version, as_json)
         return
     name = f"{bundle.version.name}-{bundle.version.number}"
     folder = output in FOLDERS or audio == "clips"
     target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
     if not folder and target.is_dir():
         target = target / f"{name}.{output}"
-    typer.echo(export_bundle(bundle, format_name=output, output=target, audio=audio))
+    _tell_where(str(export_bundle(bundle, format_name=output, output=target, audio=audio)), bundle.version, as_json)
+
+
+def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
+    if as_json:
+        show_json({"path": where, "version": version.ref, "version_id": version.version_id, "root": version.root})
+    else:
+        typer.echo(where)
 
 
 def import_(
     ctx: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A folder that `voxdata export` wrote, or a manifest of labelled clips.")],
+    path: Annotated[str, typer.Argument(help="What `voxdata export` wrote (a folder or fsspec URL), or labelled clips of others.")],
     name: Annotated[str, typer.Option("--name", help="The dataset it becomes a version of.")] = "",
-    scheme: Annotated[str, typer.Option("--scheme", help="Under which a manifest's labels stand.")] = "",
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The manifest's column of labels.")] = "label",
+    kind: Annotated[
+        Source, typer.Option("--format", help="Whose format it is; auto: an export of ours, or a manifest when it is a file.")
+    ] = "auto",
+    scheme: Annotated[str, typer.Option("--scheme", help="Under which the labels of others stand.")] = "",
+    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The column that holds them.")] = "label",
     check: Annotated[bool, typer.Option("--check", help="Verify an export, files and root; import nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Bring an export, or somebody's manifest of labelled clips, in as a dataset version."""
-    from flows.exchange.importing import import_export, import_manifest, read_export
+    """Bring an export, or somebody's labelled clips, in as a dataset version."""
+    with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
+        if "://" not in path:
+            place = Path(path)
+        elif kind != "auto":
+            raise ConfigError(f"{path}: a dataset in {kind} format is read from this machine; copy it here first")
+        else:
+            from flows.exchange.importing import fetch_export
 
+            place = fetch_export(path, Path(scratch))
+        ours = kind == "auto" and (check or not place.is_file())
+        answer = _import_ours(ctx, place, name, check) if ours else _import_others(ctx, place, name, kind, scheme, label)
+    if as_json:
+        show_json(answer)
+
+
+def _import_ours(ctx: typer.Context, path: Path, name: str, check: bool) -> dict[str, object]:
+    from flows.exchange.importing import import_export, read_export
+
+    if not check and not name:
+        raise ConfigError(NAMELESS)
+    export = read_export(path)
     if check:
-        found = read_export(path)
-        ref = f"{found.header['name']}@{found.header['number']}"
-        tell(f"import: {path} holds {ref}, {len(found.examples)} examples; root {found.root} verified")
-        return
+        ref = f"{export.header['name']}@{export.header['number']}"
+        tell(f"import: {path} holds {ref}, {len(export.examples)} examples; root {export.root} verified")
+        return {"version": ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
+    version, new = import_export(open_here(ctx), export, name=name, say=tell)
+    return _said(version, new, [])
+
+
+def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, scheme: str, label: str) -> dict[str, object]:
+    from flows.exchange.labelled import import_manifest
+
     if not name:
-        raise ConfigError("say what the dataset is called: --name NAME")
-    workspace = open_here(ctx)
-    if path.is_dir():
-        version, new = import_export(workspace, read_export(path), name=name, say=tell)
-    else:
-        if not scheme:
-            raise ConfigError("say under which scheme the labels stand: --scheme NAME")
-        version, new, imported = import_manifest(workspace, path, name=name, scheme=scheme, label=label, say=tell)
-        if imported.dropped:
-            show_rows("dropped", [{"row": row, "why": why} for row, why in imported.dropped])
+        raise ConfigError(NAMELESS)
+    if not scheme:
+        raise ConfigError("say under which scheme the labels stand: --scheme NAME")
+    as_kind = "manifest" if kind == "auto" else kind
+    version, new, imported = import_manifest(open_here(ctx), path, name=name, scheme=scheme, label=label, kind=as_kind, say=tell)
+    for row, why in imported.dropped:
+        tell(f"import: row {row} was dropped: {why}")
+    return _said(version, new, [{"row": row, "why": why} for row, why in imported.dropped])
+
+
+def _said(version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
     what = "new version" if new else "nothing changed since"
     tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples")
+    known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}
+    return {**known, "new": new, "dropped": dropped}

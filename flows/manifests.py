@@ -44,32 +44,36 @@ class BadRow:
 Record = Mapping[str, object] | BadRow
 
 
-def read_manifest(path: Path) -> tuple[list[ManifestRow], list[BadRow]]:
+def read_manifest(path: Path, *, repeats: bool = False) -> tuple[list[ManifestRow], list[BadRow]]:
     """Read a manifest; a bad row costs itself only.
 
     Args:
         path: A .csv, .tsv, .jsonl, .ndjson (all of them also as .gz) or .parquet file, or a Kaldi folder (wav.scp, and if they are
             there utt2spk and text). JSON lines may be Lhotse recordings or cuts. Relative paths are relative to the manifest's folder.
+        repeats: Whether a recording may be named by several rows, as when each tells of a part of it.
 
     Returns:
-        Rows and bad rows. A recording named again with the same values is one row; with other values the later row is bad.
+        Rows and bad rows. Without `repeats`, a recording named again with the same values is one row; with other values the later row
+        is bad.
 
     Raises:
         ConfigError: The file is not there, is in none of these formats, or has no column that says where the recordings lie.
     """
     folder = path if path.is_dir() else path.parent
-    good: dict[str, ManifestRow] = {}
+    good: dict[tuple[str, int], ManifestRow] = {}
     bad: list[BadRow] = []
     try:
         for number, record in _records(path):
             row = record if isinstance(record, BadRow) else _row(number, record, folder)
-            same = good.get(row.uri) if isinstance(row, ManifestRow) else None
+            same = good.get((row.uri, 0)) if isinstance(row, ManifestRow) else None
             if isinstance(row, BadRow):
                 bad.append(row)
+            elif repeats:
+                good[row.uri, number] = row
             elif same is not None and same.metadata != row.metadata:
                 bad.append(BadRow(number=number, problem=f"{row.uri} was named in row {same.number} with other values; keep one of them"))
             elif same is None:
-                good[row.uri] = row
+                good[row.uri, 0] = row
     except csv.Error as error:
         raise ConfigError(f"{path}: is no table ({error})") from error
     except (OSError, UnicodeDecodeError, EOFError) as error:

@@ -117,7 +117,7 @@ def open_local(source: Source) -> Iterator[Path]:
         except FileNotFoundError as error:
             raise AudioError(f"{source.uri}: is no longer there", reason=DropReason.MISSING) from error
         except Exception as error:  # every store raises exceptions of its own
-            raise _explain(source.uri, error) from error
+            raise explain_store(source.uri, error) from error
         if 0 <= source.size_bytes != path.stat().st_size:
             raise TransientError(f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again")
         yield path
@@ -197,10 +197,10 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
     except FileNotFoundError as error:
         cause = error.__cause__  # for http, whatever went wrong: only some of it means that the file is not there
         if isinstance(cause, Exception) and not isinstance(cause, FileNotFoundError) and getattr(cause, "status", None) not in (404, 410):
-            raise _explain(pattern, cause) from error
+            raise explain_store(pattern, cause) from error
         raise ConfigError(f"{pattern!r} matches no file; check the URL") from error
     except Exception as error:  # every store raises exceptions of its own
-        raise _explain(pattern, error) from error
+        raise explain_store(pattern, error) from error
     if not entries:
         raise ConfigError(f"{pattern!r} matches no file; check the URL")
     urls = {key: key if scheme in _WEB else str(fs.unstrip_protocol(key)) for key in entries}
@@ -238,7 +238,7 @@ def _stamp_ns(entry: Mapping[str, Any]) -> int:
     return int(hashlib.sha256(str(etag).encode()).hexdigest()[:15], 16) if etag else 0
 
 
-def _explain(uri: str, error: Exception) -> VoxdataError:
+def explain_store(uri: str, error: Exception) -> VoxdataError:
     """A store's exception in our words: ours to retry, or the operator's to mend."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     status = getattr(error, "status", None)

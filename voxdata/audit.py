@@ -19,7 +19,8 @@ SPLIT_NAMES: Mapping[str, Split] = {
     "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION, "dev": Split.VALIDATION,
     "devel": Split.VALIDATION, "development": Split.VALIDATION, "cv": Split.VALIDATION,
     "test": Split.TEST, "testing": Split.TEST, "tst": Split.TEST, "eval": Split.TEST, "evaluation": Split.TEST, "heldout": Split.TEST,
-    "训练": Split.TRAIN, "训练集": Split.TRAIN, "验证": Split.VALIDATION, "验证集": Split.VALIDATION, "测试": Split.TEST, "测试集": Split.TEST,
+    "训练": Split.TRAIN, "训练集": Split.TRAIN, "验证": Split.VALIDATION, "验证集": Split.VALIDATION,
+    "测试": Split.TEST, "测试集": Split.TEST,
 }  # fmt: skip
 """What people call the three splits, in small letters."""
 
@@ -28,7 +29,7 @@ MAX_EVIDENCE = 25
 
 SCHEMA: Mapping[str, type[pl.DataType]] = {
     "row": pl.Int64, "audio": pl.String, "label": pl.String, "speaker": pl.String, "split": pl.String, "text": pl.String,
-    "session": pl.String, "start_s": pl.Float64, "end_s": pl.Float64,
+    "session": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "channel": pl.Int64,
 }  # fmt: skip
 """Columns of the table that the checks read. `row` is where it stood in the manifest; what is not known is null."""
 

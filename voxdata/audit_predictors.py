@@ -37,8 +37,8 @@ def predict_across(
 ) -> Statistic | None:
     """Guess each row outside the training split by its group's most common training label.
 
-    Rows of a group that the training split does not have get the most common training label. Permuted are the groups of training rows,
-    so that how many rows a group has and how common a label is stay as they are.
+    Rows of a group that the training split does not have get the most common training label. Permuted are the groups, of training rows
+    and of the others each among themselves, so that how many rows a group has and how common a label is stay as they are.
 
     Args:
         groups: (num_rows,) from 0; -1 for unknown, which is a group never seen.
@@ -59,19 +59,17 @@ def predict_across(
     common = int(np.bincount(labels[train], minlength=num_labels).argmax())
     answers, asked = labels[judged], groups[judged]
 
-    def accuracy(given: Codes) -> float:
+    def accuracy(given: Codes, asking: Codes) -> float:
         best, size = _majorities(given, labels[learned], num_groups, num_labels)
-        guess = np.where((asked >= 0) & (size[np.maximum(asked, 0)] > 0), best[np.maximum(asked, 0)], common)
+        guess = np.where((asking >= 0) & (size[np.maximum(asking, 0)] > 0), best[np.maximum(asking, 0)], common)
         return float((guess == answers).mean())
 
     draws = np.random.default_rng(seed)
-    null = np.array([accuracy(draws.permutation(groups[learned])) for _ in range(num_permutations)])
-    return _statistic(name, accuracy(groups[learned]), null, baseline=float((answers == common).mean()), num_rows=len(answers))
+    null = np.array([accuracy(draws.permutation(groups[learned]), draws.permutation(asked)) for _ in range(num_permutations)])
+    return _statistic(name, accuracy(groups[learned], asked), null, baseline=float((answers == common).mean()), num_rows=len(answers))
 
 
-def predict_within(
-    groups: Codes, labels: Codes, *, name: str, seed: int, num_permutations: int = NUM_PERMUTATIONS
-) -> Statistic | None:
+def predict_within(groups: Codes, labels: Codes, *, name: str, seed: int, num_permutations: int = NUM_PERMUTATIONS) -> Statistic | None:
     """Guess each row by the most common label of its group's other rows: leave one out, over the whole corpus.
 
     Only groups of two rows and more are judged. Permuted are the labels.
@@ -102,8 +100,7 @@ def predict_within(
         own_top = answers == first[kept]
         left = top[kept] - 1 - second[kept]
         right = np.where(own_top, np.where(left > 0, 1.0, np.where(left == 0, 0.5, 0.0)), 0.0)
-        tied = ~own_top & (counts[kept, answers] - 1 == top[kept])
-        return float((right + 0.5 * tied).mean())
+        return float(right.mean())
 
     draws = np.random.default_rng(seed)
     null = np.array([accuracy(draws.permutation(given)) for _ in range(num_permutations)])

@@ -2,7 +2,8 @@
 
 A group is what a split may not divide: a connected component of voices, recordings, calls and near-duplicates. Groups that
 were placed before stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
-chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio.
+chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio, labels seen less than ten times weighing less. A
+language is counted like a label, so that splits are stratified by it too.
 
 Two voices once in different splits may turn out to share a recording, or to be one person. Their group then touches two
 splits and no assignment can be right for both pasts: `find_conflicts` reports it, and `fix_groups` places it where a
@@ -23,10 +24,14 @@ from voxdata.identity import digest
 
 MISSING_PENALTY = 1.0
 EMPTY_PENALTY = 1_000.0
-MAX_SEARCHED = 1_000
-MAX_SWAPPED = 200
-MAX_STEPS = 2_000
-RESTARTS = 6
+RELIABLE_COUNT = 10.0
+"""Occurrences from which on a label counts in full."""
+
+MAX_RESTARTED = 1_000
+MAX_SWAPPED = 4_000
+MAX_STEPS = 600
+NUM_CANDIDATES = 8
+RESTARTS = 30
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,14 +141,10 @@ def _vector(counts: Counter[str], labels: list[str]) -> Floats:
 
 
 def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
-    """Greedy in the order given; for small corpora also local search from several seeded orders, keeping the best."""
+    """Greedy in the order given, then local search; for small corpora also from several other orders, keeping the best."""
     measure = _Measure(vectors, start, wanted)
-    best = measure.greedy(range(len(vectors)))
-    if len(vectors) > MAX_SEARCHED:
-        return [int(at) for at in best]
-    best = measure.search(best)
-    restarts = RESTARTS if len(vectors) <= MAX_SWAPPED else 1
-    for restart in range(restarts):
+    best = measure.search(measure.greedy(range(len(vectors))))
+    for restart in range(RESTARTS if len(vectors) <= MAX_RESTARTED else 1):
         keys = [hashlib.sha256(f"{seed}/{restart}/{i}".encode()).digest() for i in range(len(vectors))]
         size_first = restart == 0
         order = sorted(range(len(vectors)), key=lambda i: (-vectors[i, -1] if size_first else 0.0, keys[i]))
@@ -169,11 +170,14 @@ class _Measure:
         self.wanted = wanted[:, None]
         groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
         columns = vectors.shape[1]
-        # The size weighs as much as all labels together.
-        self.weight = np.ones(columns)
-        self.weight[-1] = max(columns - 1, 1)
+        # A rare label cannot be divided well and weighs less; the size weighs as much as all labels together.
+        self.weight = np.minimum(self.totals / RELIABLE_COUNT, 1.0)
+        self.weight[-1] = max(float(self.weight[:-1].sum()), 1.0) if columns > 1 else 1.0
         self.missing = np.where(groups_with >= len(wanted), MISSING_PENALTY, 0.0)
         self.missing[-1] = EMPTY_PENALTY
+        self.shares = vectors / self.scale
+        self.weighted = self.shares * self.weight
+        self.squares = (self.weighted * self.shares).sum(axis=1)
 
     def held(self, assigned: npt.NDArray[np.intp]) -> Floats:
         """(num_splits, num_columns) under an assignment."""
@@ -203,46 +207,89 @@ class _Measure:
         return assigned
 
     def search(self, assigned: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Move a group, or swap two, as long as that lowers the cost."""
+        """Move a group, or swap two, as long as that lowers the cost.
+
+        What a step changes is known without trying it: the cost is a sum of squares, so a move costs a product with the present error. The
+        likeliest steps are then tried, since labels that go missing are not in that sum.
+        """
         assigned = assigned.copy()
         held = self.held(assigned)
+        now = float(self.of(held))
         for _ in range(MAX_STEPS):
-            now = float(self.of(held))
-            step = self._best_move(assigned, held, now)
+            changes = self._changes(assigned, held)
+            step = self._try(self._best_moves(changes), assigned, held, now)
             if step is None and len(assigned) <= MAX_SWAPPED:
-                step = self._best_swap(assigned, held, now)
+                step = self._try(self._best_swaps(changes, assigned), assigned, held, now)
             if step is None:
                 break
-            for i, to in step:
-                held[assigned[i]] -= self.vectors[i]
-                held[to] += self.vectors[i]
+            moves, held, now = step
+            for i, to in moves:
                 assigned[i] = to
         return assigned
 
-    def _best_move(self, assigned: npt.NDArray[np.intp], held: Floats, now: float) -> list[tuple[int, int]] | None:
-        n, rows = len(assigned), np.arange(len(assigned))
-        costs = np.empty((n, len(self.wanted)))
-        for to in range(len(self.wanted)):
-            trial = np.repeat(held[None], n, axis=0)
-            trial[rows, assigned] -= self.vectors
-            trial[rows, to] += self.vectors
-            costs[:, to] = self.of(trial)
-        i, to = divmod(int(np.argmin(np.round(costs, 12))), len(self.wanted))
-        return [(i, to)] if costs[i, to] < now - 1e-9 else None
+    def _changes(self, assigned: npt.NDArray[np.intp], held: Floats) -> Floats:
+        """(num_new, num_splits): by how much moving each group to each split changes the cost; where it is, nothing."""
+        ratios = self.wanted[:, 0]
+        products = self.weighted @ (held / self.scale - self.wanted).T
+        arriving = (2 * products + self.squares[:, None]) / ratios - self._gains(held)
+        rows = np.arange(len(assigned))
+        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned] + self._losses(assigned, held)
+        changes: Floats = arriving + leaving[:, None]
+        changes[rows, assigned] = 0.0
+        return changes
 
-    def _best_swap(self, assigned: npt.NDArray[np.intp], held: Floats, now: float) -> list[tuple[int, int]] | None:
-        best, step = now - 1e-9, None
-        for i in range(len(assigned)):
-            others = np.flatnonzero(assigned != assigned[i])
-            others = others[others > i]
-            if not len(others):
-                continue
-            trial = np.repeat(held[None], len(others), axis=0)
-            rows, change = np.arange(len(others)), self.vectors[others] - self.vectors[i]
-            trial[:, assigned[i]] += change
-            trial[rows, assigned[others]] -= change
-            costs = np.round(self.of(trial), 12)
-            at = int(np.argmin(costs))
-            if costs[at] < best:
-                best, step = float(costs[at]), [(i, int(assigned[others[at]])), (int(others[at]), int(assigned[i]))]
-        return step
+    def _gains(self, held: Floats) -> Floats:
+        """(num_new, num_splits): penalty that ends when a group brings a split what it lacks."""
+        return np.asarray(((self.vectors > 0) * self.missing) @ (held < 0.5).T.astype(np.float64))
+
+    def _losses(self, assigned: npt.NDArray[np.intp], held: Floats) -> Floats:
+        """(num_new,): penalty that begins when a group takes the last of something with it."""
+        losses = np.zeros(len(assigned))
+        for split in range(len(held)):
+            rows = np.flatnonzero(assigned == split)
+            scarce = np.flatnonzero((self.missing > 0) & (held[split] >= 0.5) & (held[split] <= self.vectors.max(axis=0) + 0.5))
+            if len(rows) and len(scarce):
+                losses[rows] = (held[split, scarce] - self.vectors[np.ix_(rows, scarce)] < 0.5) @ self.missing[scarce]
+        return losses
+
+    def _best_moves(self, changes: Floats) -> list[list[tuple[int, int]]]:
+        found = _smallest(np.round(changes, 12))
+        return [[(int(at) // changes.shape[1], int(at) % changes.shape[1])] for at in found if changes.flat[at] < -1e-9]
+
+    def _best_swaps(self, changes: Floats, assigned: npt.NDArray[np.intp]) -> list[list[tuple[int, int]]]:
+        found: list[tuple[float, list[tuple[int, int]]]] = []
+        for a in range(len(self.wanted)):
+            for b in range(a + 1, len(self.wanted)):
+                here, there = np.flatnonzero(assigned == a), np.flatnonzero(assigned == b)
+                if not len(here) or not len(there):
+                    continue
+                both = 2 * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0]) * (self.weighted[here] @ self.shares[there].T)
+                table = np.round(changes[here, b][:, None] + changes[there, a][None] - both, 12)
+                for at in _smallest(table):
+                    i, j = divmod(int(at), len(there))
+                    if table[i, j] < -1e-9:
+                        found.append((float(table[i, j]), [(int(here[i]), b), (int(there[j]), a)]))
+        return [moves for _, moves in sorted(found)[:NUM_CANDIDATES]]
+
+    def _try(
+        self, steps: Iterable[list[tuple[int, int]]], assigned: npt.NDArray[np.intp], held: Floats, now: float
+    ) -> tuple[list[tuple[int, int]], Floats, float] | None:
+        """The first of some steps that lowers the cost, with what splits hold then and its cost."""
+        for moves in steps:
+            trial = held.copy()
+            for i, to in moves:
+                trial[assigned[i]] -= self.vectors[i]
+                trial[to] += self.vectors[i]
+            cost = float(self.of(trial))
+            if cost < now - 1e-9:
+                return moves, trial, cost
+        return None
+
+
+def _smallest(table: Floats) -> list[int]:
+    """Places of the smallest values of a table, flattened; among equals the first places."""
+    flat = table.ravel()
+    count = min(NUM_CANDIDATES, flat.size)
+    bound = np.partition(flat, count - 1)[count - 1]
+    places = np.flatnonzero(flat <= bound)
+    return [int(at) for at in places[np.argsort(flat[places], kind="stable")][:count]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import soundfile  # type: ignore[import-untyped]
 from flows.workspace import Workspace
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example, Split
-from voxdata.errors import AudioError
+from voxdata.errors import AudioError, WarehouseError
 from voxdata.identity import canonical_json
 from voxdata.ports import MODEL_RATE_HZ
-from voxdata.scheme import Scheme
+from voxdata.scheme import Choice, Scheme, SchemeLabel
 from warehouse.export import flat_rows
 from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
 
@@ -28,20 +29,55 @@ Writer = Callable[["Bundle", Path], None]
 """Writes a bundle into an empty folder, always the same bytes."""
 
 
+TAKEN: Mapping[str, frozenset[str]] = {
+    "huggingface": frozenset({"audio"}),
+    "kaldi": frozenset({"spk", "dur", "lang"}),
+    "audformat": frozenset({"speaker"}),
+}
+"""Names that a format has a use of its own for, beside the columns of the flat table; no scheme may be called so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSet:
+    """A scheme as a version knows it: with every label in use, also those that the workspace's scheme has no more or never had."""
+
+    name: str
+    version: int
+    labels: tuple[SchemeLabel, ...]
+    title: str = ""
+    choice: Choice = "one"
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(label.name for label in self.labels)
+
+
+def complete_scheme(name: str, used: Iterable[str], schemes: Sequence[Scheme]) -> LabelSet:
+    """The workspace's scheme of a name, with the labels in use that it lacks at its end, sorted; version 0 when there is no such scheme."""
+    known = next((scheme for scheme in schemes if scheme.name == name), None)
+    labels = known.labels if known else ()
+    missing = sorted(set(used) - {label.name for label in labels})
+    added = tuple(SchemeLabel(name=label, description="In use in this version; not in the scheme today.") for label in missing)
+    if known is None:
+        return LabelSet(name=name, version=0, labels=added, title=name)
+    return LabelSet(name=name, version=known.version, labels=(*labels, *added), title=known.title, choice=known.choice)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A version on its way out.
 
     Attributes:
         examples: Sorted by utterance id.
-        schemes: Those that the examples are labelled under.
+        schemes: Those that the examples are labelled under, by name.
         audio_root: Folder of canonical audio.
         erased: Leaves of rows that were erased; the root needs them.
     """
 
     version: DatasetVersion
     examples: tuple[Example, ...]
-    schemes: tuple[Scheme, ...]
+    schemes: tuple[LabelSet, ...]
     audio_root: Path
     erased: tuple[str, ...]
 
@@ -71,6 +107,10 @@ class Bundle:
         soundfile.write(buffer, samples, MODEL_RATE_HZ, format=container, subtype="PCM_16")
         return buffer.getvalue()
 
+    def rows(self) -> dict[str, dict[str, object]]:
+        """Utterance id -> its row of the flat table; all rows have the same columns."""
+        return {example.utterance_id: row for example, row in zip(self.examples, flat_rows(self.examples), strict=True)}
+
     def labels(self, example: Example) -> dict[str, str]:
         """Scheme -> gold label; schemes without one are left out."""
         return {scheme: gold.label for scheme, gold in sorted(example.gold.items())}
@@ -94,11 +134,14 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         version = find_version(con, ref)
         examples = load_examples(con, version.version_id)
         erased = erased_leaves(con, version.version_id)
-    used = {scheme for example in examples for scheme in example.gold}
+    used: defaultdict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        for scheme, gold in example.gold.items():
+            used[scheme] |= {gold.label, *gold.distribution, *gold.posterior}
     return Bundle(
         version=version,
         examples=tuple(examples),
-        schemes=tuple(s for s in workspace.schemes if s.name in used),
+        schemes=tuple(complete_scheme(name, labels, workspace.schemes) for name, labels in sorted(used.items())),
         audio_root=workspace.audio_dir,
         erased=tuple(erased),
     )
@@ -136,7 +179,7 @@ def header_hash(header: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
 
 
-def encode_scheme(scheme: Scheme) -> dict[str, object]:
+def encode_scheme(scheme: LabelSet) -> dict[str, object]:
     """A scheme as JSON values."""
     return {
         "name": scheme.name,
@@ -162,6 +205,18 @@ def hash_file(path: Path) -> str:
 def one_line(text: str) -> str:
     """Text for formats whose rows are lines: every run of white space becomes one space."""
     return " ".join(text.split())
+
+
+def check_names(bundle: Bundle, format_name: str) -> None:
+    """Make sure that no scheme is called like something else in a format.
+
+    Raises:
+        WarehouseError: One is.
+    """
+    if clash := sorted({scheme.name for scheme in bundle.schemes} & TAKEN.get(format_name, frozenset())):
+        raise WarehouseError(
+            f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in voxdata.toml, or choose another --format"
+        )
 
 
 def check_clips(bundle: Bundle, examples: Sequence[Example]) -> None:

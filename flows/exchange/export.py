@@ -7,19 +7,20 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import fsspec  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from flows.exchange.audformat import write_audformat
-from flows.exchange.bundle import HEADER, ROWS, Bundle, Writer, check_clips, write_header, write_rows
+from flows.exchange.bundle import HEADER, ROWS, Bundle, Writer, check_clips, check_names, write_header, write_rows
 from flows.exchange.croissant import NAME as CROISSANT
 from flows.exchange.croissant import write_croissant
 from flows.exchange.huggingface import write_huggingface
 from flows.exchange.kaldi import write_kaldi
 from flows.exchange.shar import write_shar
 from flows.exchange.webdataset import write_webdataset
-from voxdata.errors import ConfigError
+from flows.sources import explain_store
+from voxdata.errors import ConfigError, VoxdataError
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -51,7 +52,16 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
     Raises:
         ConfigError: `output` is a folder with something else in it, a folder for a file, or the reverse.
         AudioError: A recording is missing; nothing was written then.
+        WarehouseError: A scheme is called like something else in the format.
     """
+    check_names(bundle, format_name)
+    try:
+        return _export(bundle, format_name, output, audio)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written ({error}); choose another --output, or make room") from error
+
+
+def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio) -> Path:
     if format_name in get_args(Table) and audio == "none":
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
@@ -68,6 +78,7 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
         if output.exists():
             shutil.rmtree(output)
         folder.rename(output)
+        _sync_folder(output.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return output
@@ -80,8 +91,13 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         url: Such as "s3://bucket/datasets"; the version goes to `<url>/<name>/version=<number>-<id>/`.
 
     Returns:
-        The version's place.
+        The version's place; a table is `part-00000.<format>` in it.
+
+    Raises:
+        ConfigError: Another version is there, or the store is unknown or refuses access.
+        TransientError: The store cannot be reached.
     """
+    check_names(bundle, format_name)
     version = bundle.version
     place = f"{url.rstrip('/')}/{version.name}/version={version.number}-{version.version_id[:12]}"
     with tempfile.TemporaryDirectory() as local:
@@ -89,26 +105,45 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         folder.mkdir()
         if audio == "clips" or format_name in FOLDERS:
             check_clips(bundle, bundle.examples)
-        _fill(bundle, format_name, folder, clips=audio == "clips")
-        filesystem, root = fsspec.core.url_to_fs(place)
-        if filesystem.exists(f"{root}/{HEADER}"):
-            there = json.loads(filesystem.cat_file(f"{root}/{HEADER}"))
-            if there["root"] != version.root:
-                raise ConfigError(f"{place} holds another version ({there['root'][:12]}); choose another URL")
-            filesystem.rm(f"{root}/{HEADER}")
-        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
-        for path in [*paths, folder / HEADER]:
-            target = f"{root}/{path.relative_to(folder).as_posix()}"
-            filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
-            filesystem.put_file(str(path), target)
+        _fill(bundle, format_name, folder, table="part-00000", clips=audio == "clips")
+        try:
+            filesystem, root = url_to_fs(place)
+            _put(filesystem, root, folder, place, version.root)
+        except VoxdataError:
+            raise
+        except Exception as error:  # every store raises exceptions of its own
+            raise explain_store(place, error) from error
     return place
 
 
-def _fill(bundle: Bundle, format_name: Format, folder: Path, *, clips: bool = True) -> None:
+def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) -> None:
+    """Send a folder, its header last; what an earlier export left there under other names goes."""
+    there = filesystem.find(root) if filesystem.exists(root) else []
+    if any(path.endswith(f"/{HEADER}") for path in there):
+        try:
+            found = str(json.loads(filesystem.cat_file(f"{root}/{HEADER}"))["root"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{place}/{HEADER} is malformed ({error!r}); remove it, or choose another URL") from error
+        if found != expected:
+            raise ConfigError(f"{place} holds another version ({found[:12]}); choose another URL")
+        filesystem.rm_file(f"{root}/{HEADER}")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
+    kept = {f"{root}/{name}" for name in names}
+    for name in [*names, HEADER]:
+        target = f"{root}/{name}"
+        filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+        if name == HEADER:
+            for path in filesystem.find(root):
+                if path not in kept:
+                    filesystem.rm_file(path)
+        filesystem.put_file(str(folder / name), target)
+
+
+def _fill(bundle: Bundle, format_name: Format, folder: Path, *, table: str = "utterances", clips: bool = True) -> None:
     if format_name in FOLDERS:
         FOLDERS[format_name](bundle, folder)
     else:
-        write_table(bundle.examples, kind=format_name, path=folder / f"utterances.{format_name}", version_id=bundle.version.version_id)
+        write_table(bundle.examples, kind=format_name, path=folder / f"{table}.{format_name}", version_id=bundle.version.version_id)
         if clips:
             (folder / "audio").mkdir()
             for example in bundle.examples:
@@ -130,7 +165,16 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
             with (folder / name).open("rb") as file:
                 os.fsync(file.fileno())
             (folder / name).replace(output.with_name(name))
+    _sync_folder(output.parent)
     return output
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _require_ours(output: Path) -> None:

@@ -1,4 +1,4 @@
-"""Import: an exported version brought into a workspace, root and all; or somebody's manifest of labelled clips as a new version."""
+"""Import: an exported version brought into a workspace, root and all."""
 
 from __future__ import annotations
 
@@ -7,36 +7,24 @@ import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import soundfile  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-from flows.decode_work import Refused, audio_file_of, decode_file
 from flows.exchange.bundle import FORMAT, HEADER, ROWS, file_hashes, header_hash
-from flows.manifests import read_manifest
+from flows.sources import explain_store
 from flows.workspace import Say, Workspace
 from voxdata.canonical import write_canonical
-from voxdata.canonicalise import Canonical
-from voxdata.dataset import Example, GoldLabel, Split, decode_gold, fingerprint
+from voxdata.dataset import Example, Split, decode_gold, fingerprint
 from voxdata.errors import AudioError, ConfigError, DropReason, ManifestError
-from voxdata.identity import digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.segment import Segment
-from voxdata.split import group_voices
-from warehouse.connection import transaction
-from warehouse.erase import is_forgotten
 from warehouse.leaves import adopt_salts
-from warehouse.ledger import record_drop
-from warehouse.recordings import add_recording
 from warehouse.versions import DatasetVersion, create_version
-
-SPLITS: Mapping[str, Split] = {
-    "train": Split.TRAIN, "training": Split.TRAIN, "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION,
-    "dev": Split.VALIDATION, "development": Split.VALIDATION, "test": Split.TEST, "eval": Split.TEST, "evaluation": Split.TEST,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +80,26 @@ def read_export(folder: Path) -> Export:
     return Export(header=header, examples=examples, folder=folder)
 
 
+def fetch_export(url: str, folder: Path) -> Path:
+    """Copy an export from a store that fsspec reaches into an empty folder; returns the folder.
+
+    Raises:
+        ConfigError: There is no export, or the store is unknown or refuses access.
+        TransientError: The store cannot be reached.
+    """
+    try:
+        filesystem, root = url_to_fs(url.rstrip("/"))
+        names = [path.removeprefix(f"{root}/") for path in filesystem.find(root)] if filesystem.exists(f"{root}/{HEADER}") else []
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            filesystem.get_file(f"{root}/{name}", str(folder / name))
+    except Exception as error:  # every store raises exceptions of its own
+        raise explain_store(url, error) from error
+    if not names:
+        raise ConfigError(f"{url}: holds no {HEADER}; name the place that `voxdata export --output` printed")
+    return folder
+
+
 def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) -> tuple[DatasetVersion, bool]:
     """Bring an exported version into a workspace: the same examples under the same root, and their audio.
 
@@ -116,97 +124,6 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
     with workspace.warehouse() as con:
         adopt_salts(con, export.examples, run_id=workspace.run_id)
         return create_version(con, name, export.examples, recipe=recipe, run_id=workspace.run_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
-    """What a manifest gave.
-
-    Attributes:
-        examples: One for each row that could be used.
-        dropped: (row, why) of the others; they are in the ledger.
-    """
-
-    examples: tuple[Example, ...]
-    dropped: tuple[tuple[int, str], ...] = field(default_factory=tuple)
-
-
-def import_manifest(
-    workspace: Workspace, path: Path, *, name: str, scheme: str, label: str = "label", say: Say
-) -> tuple[DatasetVersion, bool, Imported]:
-    """Make a version of a manifest of labelled clips: columns audio, `label`, speaker and split; text and language if there are any.
-
-    Args:
-        path: CSV, TSV, JSON lines or Parquet, as for `voxdata ingest --manifest`.
-        scheme: Under which the labels stand.
-        label: The column that holds them.
-
-    Raises:
-        ConfigError: The manifest cannot be read, lacks a column, or gives no example.
-        WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
-    """
-    rows, bad = read_manifest(path)
-    for column in (label, "split"):
-        if rows and not any(column in row.metadata for row in rows):
-            raise ConfigError(f"{path}: has no column {column!r}; there are {', '.join(sorted(rows[0].metadata))}")
-    dropped = [(row.number, row.problem) for row in bad]
-    drafts: list[Example] = []
-    for number, row in enumerate(rows, start=1):
-        split = SPLITS.get(row.metadata.get("split", "").casefold())
-        why = "" if split else f"its split is {row.metadata.get('split')!r}; write train, validation or test"
-        why = why or ("" if row.metadata.get(label) else f"it has no {label}")
-        found = Refused(reason=DropReason.BAD_ROW, detail=why) if why else _decode(workspace, row.uri)
-        if isinstance(found, Refused) or split is None:
-            dropped.append((row.number, found.detail if isinstance(found, Refused) else why))
-            continue
-        recording = found.recording
-        with workspace.warehouse() as con, transaction(con):
-            if is_forgotten(con, recording.recording_id):
-                (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
-                dropped.append((row.number, "it was forgotten; `voxdata forget --renew` lets it in"))
-                continue
-            add_recording(con, recording, audio_file=audio_file_of(recording), run_id=workspace.run_id)
-        segment = Segment(start_ms=0, end_ms=max(1, recording.duration_ms))
-        voice = row.metadata.get("speaker") or recording.recording_id
-        drafts.append(
-            Example(
-                utterance_id=digest("import", recording.recording_id, segment.end_ms), recording_id=recording.recording_id, channel=0,
-                segment=segment, voice=f"{name}:{voice}", group="", audio_file=audio_file_of(recording),
-                text=row.metadata.get("text") or row.metadata.get("transcript") or "", language=row.metadata.get("language", ""),
-                split=split, gold={scheme: GoldLabel(label=row.metadata[label], distribution={row.metadata[label]: 1.0}, num_votes=1)},
-            )
-        )  # fmt: skip
-        if number % 100 == 0 or number == len(rows):
-            say(f"import: {number}/{len(rows)} clips")
-    examples, twice = _once(drafts)
-    dropped += [(0, f"{count} rows repeat a recording that another row names") for count in [twice] if count]
-    with workspace.warehouse() as con, transaction(con):
-        for at, why in dropped:
-            record_drop(
-                con, stage="import", subject=f"{path.absolute()}:{at}", reason=DropReason.BAD_ROW, detail=why, run_id=workspace.run_id
-            )
-    if not examples:
-        raise ConfigError(f"{path}: no row gives an example ({dropped[0][1] if dropped else 'it is empty'})")
-    groups = group_voices((f"voice {e.voice}", e.voice) for e in examples)
-    final = [replace(example, group=groups[example.voice]) for example in examples]
-    with workspace.warehouse() as con:
-        version, new = create_version(
-            con, name, final, recipe={"imported": {"manifest": path.name, "scheme": scheme}}, run_id=workspace.run_id
-        )
-    return version, new, Imported(examples=tuple(final), dropped=tuple(dropped))
-
-
-def _decode(workspace: Workspace, uri: str) -> Canonical | Refused:
-    if "://" in uri:
-        return Refused(reason=DropReason.OUTSIDE, detail=f"{uri} is a URL; copy the clips here first")
-    return decode_file(Path(uri), workspace.audio_dir, round(workspace.settings.sources.max_hours * 3_600_000))
-
-
-def _once(drafts: Sequence[Example]) -> tuple[list[Example], int]:
-    first: dict[str, Example] = {}
-    for example in drafts:
-        first.setdefault(example.utterance_id, example)
-    return list(first.values()), len(drafts) - len(first)
 
 
 def _example(row: Mapping[str, object]) -> Example:

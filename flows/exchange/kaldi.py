@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from flows.exchange.bundle import Bundle, one_line
 from voxdata.dataset import Example
+from voxdata.identity import digest
 
 
 def write_kaldi(bundle: Bundle, folder: Path) -> None:
@@ -14,11 +17,12 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
     Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a row is a line.
     """
     (folder / "wav").mkdir()
+    names = _speakers(example.voice for example in bundle.examples)
     for split, examples in bundle.splits():
         place = folder / split.value
         place.mkdir()
         # Kaldi sorts by bytes, and wants utterances of a speaker together.
-        named = sorted(((_speaker(example), example) for example in examples), key=lambda pair: _key(*pair).encode())
+        named = sorted(((names[example.voice], example) for example in examples), key=lambda pair: _key(*pair).encode())
         speakers: dict[str, list[str]] = {}
         for speaker, example in named:
             speakers.setdefault(speaker, []).append(_key(speaker, example))
@@ -32,14 +36,16 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
             "utt2lang": [(_key(s, e), e.language or "und") for s, e in named],
         }
         for scheme in bundle.schemes:
-            table[f"utt2{scheme.name}"] = [(_key(s, e), e.gold[scheme.name].label) for s, e in named if scheme.name in e.gold]
+            table[f"utt2{scheme.name}"] = [(_key(s, e), one_line(e.gold[scheme.name].label)) for s, e in named if scheme.name in e.gold]
         for name, rows in table.items():
             (place / name).write_text("".join(f"{key} {value}".rstrip() + "\n" for key, value in rows), encoding="utf-8")
 
 
-def _speaker(example: Example) -> str:
-    """A voice as Kaldi can name it: without white space and slashes."""
-    return "".join(c if c.isalnum() else "_" for c in example.voice) or "_"
+def _speakers(voices: Iterable[str]) -> dict[str, str]:
+    """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called alike get part of a digest."""
+    plain = {voice: "".join(c if c.isalnum() else "_" for c in voice) or "_" for voice in voices}
+    times = Counter(plain.values())
+    return {voice: name if times[name] == 1 else f"{name}_{digest(voice)[:8]}" for voice, name in plain.items()}
 
 
 def _key(speaker: str, example: Example) -> str:

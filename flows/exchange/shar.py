@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Literal
+
+import soundfile  # type: ignore[import-untyped]
 
 from flows.exchange.bundle import Bundle
 from flows.exchange.webdataset import SHARD_EXAMPLES, add_bytes
-from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.ports import MODEL_RATE_HZ
-from warehouse.export import flat_rows
 
 
 def write_shar(bundle: Bundle, folder: Path) -> None:
     """`<split>/cuts.<number>.jsonl.gz` with one supervision a cut, and `<split>/recording.<number>.tar` with FLAC; times in seconds."""
+    rows = bundle.rows()
     for split, examples in bundle.splits():
         place = folder / split.value
         place.mkdir()
         for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):
             shard = examples[start : start + SHARD_EXAMPLES]
-            cuts = [_cut(bundle, example, row) for example, row in zip(shard, flat_rows(shard), strict=True)]
-            _write_gzip(place / f"cuts.{number:06d}.jsonl.gz", cuts)
+            cuts = []
             with tarfile.open(place / f"recording.{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
                 for example in shard:
                     clip = bundle.clip(example)
+                    num_samples = soundfile.info(io.BytesIO(clip)).frames
                     add_bytes(tar, f"{example.utterance_id}.flac", clip)
-                    add_bytes(tar, f"{example.utterance_id}.json", json.dumps(_recording(bundle, example, clip)).encode())
+                    add_bytes(tar, f"{example.utterance_id}.json", json.dumps(_recording(example, "memory", num_samples)).encode())
+                    cuts.append(_cut(bundle, example, rows[example.utterance_id], num_samples))
+            _write_gzip(place / f"cuts.{number:06d}.jsonl.gz", cuts)
 
 
-def _recording(bundle: Bundle, example: Example, clip: bytes | None) -> dict[str, object]:
-    num_samples = len(read_clip(bundle.audio_root / example.audio_file, channel=example.channel, segment=example.segment))
-    source = {"type": "shar", "channels": [0], "source": ""} if clip is None else {"type": "memory", "channels": [0], "source": ""}
+def _recording(example: Example, kind: Literal["shar", "memory"], num_samples: int) -> dict[str, object]:
     return {
         "id": example.utterance_id,
-        "sources": [source],
+        "sources": [{"type": kind, "channels": [0], "source": ""}],
         "sampling_rate": MODEL_RATE_HZ,
         "num_samples": num_samples,
         "duration": num_samples / MODEL_RATE_HZ,
@@ -44,8 +47,8 @@ def _recording(bundle: Bundle, example: Example, clip: bytes | None) -> dict[str
     }
 
 
-def _cut(bundle: Bundle, example: Example, row: dict[str, object]) -> dict[str, object]:
-    recording = _recording(bundle, example, None)
+def _cut(bundle: Bundle, example: Example, row: dict[str, object], num_samples: int) -> dict[str, object]:
+    recording = _recording(example, "shar", num_samples)
     supervision = {
         "id": example.utterance_id,
         "recording_id": example.utterance_id,

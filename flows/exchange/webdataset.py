@@ -8,24 +8,20 @@ import tarfile
 from pathlib import Path
 
 from flows.exchange.bundle import Bundle
-from voxdata.dataset import Example
-from warehouse.export import flat_rows
 
 SHARD_EXAMPLES = 2_000
 
 
 def write_webdataset(bundle: Bundle, folder: Path) -> None:
     """`<split>-<number>.tar`, for each utterance `<id>.flac` and `<id>.json`, which is its row in the flat table."""
+    rows = bundle.rows()
     for split, examples in bundle.splits():
         for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):
-            _write_shard(bundle, examples[start : start + SHARD_EXAMPLES], folder / f"{split.value}-{number:06d}.tar")
-
-
-def _write_shard(bundle: Bundle, examples: list[Example], path: Path) -> None:
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        for example, row in zip(examples, flat_rows(examples), strict=True):
-            add_bytes(tar, f"{example.utterance_id}.flac", bundle.clip(example))
-            add_bytes(tar, f"{example.utterance_id}.json", json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
+            with tarfile.open(folder / f"{split.value}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+                for example in examples[start : start + SHARD_EXAMPLES]:
+                    row = json.dumps(rows[example.utterance_id], ensure_ascii=False, sort_keys=True)
+                    add_bytes(tar, f"{example.utterance_id}.flac", bundle.clip(example))
+                    add_bytes(tar, f"{example.utterance_id}.json", row.encode())
 
 
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.exchange.bundle import HEADER, open_bundle
 from flows.exchange.export import FOLDERS, Format, export_bundle, publish_bundle
-from flows.exchange.importing import import_export, import_manifest, read_export
+from flows.exchange.importing import import_export, read_export
+from flows.exchange.labelled import import_manifest
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
@@ -162,8 +163,7 @@ def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> N
     assert seen == 12
 
 
-def test_lhotse_reads_the_kaldi_export(workspace: Workspace, tmp_path: Path) -> None:
-    pytest.importorskip("lhotse")
+def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(workspace: Workspace, tmp_path: Path) -> None:
     folder, seen = exported(workspace, tmp_path, "kaldi"), 0
     for split in Split:
         place = folder / split.value

@@ -1,0 +1,193 @@
+"""Audit a split: every check on one table, with a verdict. Needs no workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from flows.audit_clips import listen
+from flows.audit_models import judge_channel, judge_labels
+from flows.audit_table import AuditTable
+from voxdata.audit import Audit, Finding, Severity, Statistic, limit_evidence, sort_findings
+from voxdata.audit_copies import find_copies
+from voxdata.audit_groups import (
+    find_conflicting_copies,
+    find_imbalance,
+    find_labels_in_names,
+    find_overlaps,
+    find_shared,
+    find_shared_phrases,
+    judge_speakers,
+)
+from voxdata.audit_sound import (
+    find_bad_sound,
+    find_exact_copies,
+    find_near_copies,
+    find_shared_voices,
+    leave_out_equal,
+    name_copies,
+)
+from voxdata.dataset import Split
+from voxdata.errors import BackendError, ConfigError
+
+MAX_CLIPS = 2_000
+MAX_PICTURED = 30
+Say = Callable[[str], None]
+
+
+def audit_table(
+    table: AuditTable, *, audio_root: Path, with_audio: bool = True, max_clips: int = MAX_CLIPS, seed: int = 0, say: Say
+) -> Audit:
+    """Run every check.
+
+    Args:
+        table: From `read_table` or `check_rows`.
+        audio_root: What relative audio paths are relative to.
+        with_audio: False leaves out what must listen.
+        max_clips: At most so many clips are listened to, drawn by `seed`.
+        say: Told the progress.
+
+    Raises:
+        ConfigError: Audio is to be heard and none of it can be read.
+    """
+    frame = table.frame
+    findings: list[Finding] = []
+    checks: dict[str, str] = {f"manifest {number}": text for number, text in enumerate(table.remarks, start=1)}
+    statistics: list[Statistic] = []
+    say(f"audit: {frame.height} rows of {table.name}")
+    _check_people(frame, findings, checks, statistics, seed=seed)
+    _check_words(frame, findings, checks, statistics, seed=seed)
+    overlaps = find_overlaps(frame)
+    checks["the same stretch of a file"] = _outcome([overlaps] if overlaps else [], "no stretch of a file is in two splits")
+    balance, named = find_imbalance(frame), find_labels_in_names(frame)
+    findings += [f for f in (overlaps, named) if f is not None] + balance
+    checks["label balance"] = _outcome(balance, "every label is in every split, and none ten times rarer than another")
+    checks["labels in file names"] = _outcome([named] if named else [], "file names do not say the label")
+    if with_audio:
+        _check_audio(frame, findings, checks, statistics, audio_root=audio_root, max_clips=max_clips, seed=seed, say=say)
+    else:
+        checks["audio"] = "not checked: --no-audio leaves out copies, voices, channel, label noise, silence and clipping"
+    counts = {
+        split.value: {
+            str(label): count for label, count in sorted(frame.filter(pl.col("split") == split.value)["label"].value_counts().iter_rows())
+        }
+        for split in Split
+        if (frame["split"] == split.value).any()
+    }
+    return Audit(
+        name=table.name, num_rows=counts, findings=sort_findings(findings), checks=checks, shared=_by_speaker(frame), statistics=statistics
+    )
+
+
+def _check_people(frame: pl.DataFrame, findings: list[Finding], checks: dict[str, str], statistics: list[Statistic], *, seed: int) -> None:
+    for column, what in (("speaker", "speaker"), ("session", "session")):
+        if frame[column].null_count() == frame.height:
+            checks[f"{what}s"] = f"not checked: there is no {what} column"
+            continue
+        shared = find_shared(frame, column, check=f"{what}s", what=f"{what}s", remedy=f"split by {what}: all rows of one in the same split")
+        figures, found = judge_speakers(frame, column=column, what=what, seed=seed)
+        findings += ([shared] if shared else []) + found
+        statistics += figures
+        unknown = frame[column].null_count()
+        said = f"; {unknown} rows do not say theirs" if unknown else ""
+        checks[f"{what}s"] = _outcome([shared] if shared else [], f"no {what} is in two splits") + said
+        measured = "; ".join(f"{s.name}: {s.value:.0%}, chance {s.null_low:.0%} to {s.null_high:.0%}" for s in figures)
+        checks[f"{what}-only predictor"] = measured or f"cannot be judged: each {what} has one row, or there is only one"
+
+
+def _check_words(frame: pl.DataFrame, findings: list[Finding], checks: dict[str, str], statistics: list[Statistic], *, seed: int) -> None:
+    if frame["text"].null_count() == frame.height:
+        checks["phrases"] = "not checked: there is no text column"
+        return
+    figures, found = find_shared_phrases(frame, seed=seed)
+    findings += found
+    statistics += figures
+    checks["phrases"] = _outcome(found, "no phrase of four words and more is in training and elsewhere")
+
+
+def _check_audio(
+    frame: pl.DataFrame, findings: list[Finding], checks: dict[str, str], statistics: list[Statistic], *, audio_root: Path, max_clips: int,
+    seed: int, say: Say,
+) -> None:  # fmt: skip
+    chosen = list(range(frame.height))
+    if frame.height > max_clips:
+        chosen = sorted(np.random.default_rng(seed).choice(frame.height, size=max_clips, replace=False).tolist())
+        checks["clips heard"] = f"{max_clips} of {frame.height}, drawn at random; copies of the others are not found (--max-clips)"
+    nameless = frame["speaker"].null_count() == frame.height
+    try:
+        heard, bad = listen(frame, chosen, audio_root=audio_root, with_voices=nameless, say=say)
+    except BackendError as error:
+        checks["voices"] = f"not checked: {error}"
+        heard, bad = listen(frame, chosen, audio_root=audio_root, with_voices=False, say=say)
+    if not heard:
+        raise ConfigError(
+            f"none of the {len(bad)} clips can be read, the first because: {bad[0].problem}; "
+            "say with --audio-root where they lie, or leave audio out with --no-audio"
+        )
+    if bad:
+        evidence = [{"row": frame["row"][b.at], "audio": frame["audio"][b.at], "why": b.problem} for b in bad]
+        findings.append(
+            Finding(
+                check="unreadable", severity=Severity.WARNING, title=f"the audio of {len(bad)} of {len(chosen)} rows cannot be read",
+                remedy="fetch them again or remove the rows; they were left out of what follows", evidence=limit_evidence(evidence),
+                count=len(bad),
+            )
+        )  # fmt: skip
+    checks.setdefault("clips heard", f"all {len(heard)}" if not bad else f"{len(heard)} of {len(chosen)}; {len(bad)} cannot be read")
+    say(f"audit: compares {len(heard)} clips")
+    digests = {clip.at: clip.digest for clip in heard}
+    rows = [clip.at for clip in heard]
+    exact = find_exact_copies(frame, digests)
+    first = {digest: at for at, digest in sorted(digests.items(), reverse=True)}
+    distinct = [clip for clip in heard if first[clip.digest] == clip.at]
+    near = leave_out_equal([clip.at for clip in distinct], find_copies([clip.sound for clip in distinct]), digests)
+    copies = find_near_copies(frame, near)
+    conflict = find_conflicting_copies(frame, name_copies(frame.height, digests, near))
+    checks["copies"] = _outcome(exact + copies, "no two clips are the same sound")
+    sound = find_bad_sound(
+        frame,
+        {c.at: c.quality.level_db for c in heard},
+        {c.at: c.quality.clipping_ratio for c in heard},
+        {c.at: c.duration_s for c in heard},
+    )
+    checks["silence, clipping, length"] = _outcome(sound, "nothing is silent, clipped, too short or too long")
+    findings += exact + copies + ([conflict] if conflict else []) + sound
+    voiced = [clip for clip in heard if clip.voice is not None]
+    if voiced:
+        says, found = find_shared_voices(frame, [c.at for c in voiced], np.stack([c.voice for c in voiced if c.voice is not None]))
+        checks["voices"] = says
+        findings += found
+    groups = [str(frame["speaker"][at] or frame["audio"][at]) for at in rows]
+    say("audit: asks whether the channel gives anything away, and which labels look wrong")
+    if nameless:
+        checks["channel and split"] = "not checked: without a speaker column a microphone cannot be told from a person"
+    for of in ("label",) if nameless else ("label", "split"):
+        statistic, finding = judge_channel(heard, [str(frame[of][at]) for at in rows], groups, of=of, seed=seed)
+        statistics += [statistic] if statistic else []
+        findings += [finding] if finding else []
+        checks[f"channel and {of}"] = (
+            f"{statistic.value:.0%} guessed, chance {statistic.null_low:.0%} to {statistic.null_high:.0%}"
+            if statistic
+            else "not checked: too few clips or speakers"
+        )
+    checks["label noise"], statistic, finding = judge_labels(frame, heard, groups, seed=seed)
+    statistics += [statistic] if statistic else []
+    findings += [finding] if finding else []
+
+
+def _outcome(findings: list[Finding], nothing: str) -> str:
+    return "; ".join(finding.title for finding in findings) or nothing
+
+
+def _by_speaker(frame: pl.DataFrame) -> Mapping[str, Mapping[str, int]]:
+    known = frame.filter(pl.col("speaker").is_not_null())
+    largest = known["speaker"].value_counts(sort=True).sort(["count", "speaker"], descending=[True, False])["speaker"].head(MAX_PICTURED)
+    table: dict[str, dict[str, int]] = {name: {} for name in largest.to_list()}
+    for speaker, split, count in (
+        known.filter(pl.col("speaker").is_in(largest.implode())).group_by(["speaker", "split"]).len().sort(["speaker", "split"]).iter_rows()
+    ):
+        table[speaker][split] = count
+    return table

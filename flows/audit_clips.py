@@ -1,0 +1,175 @@
+"""Listening to the clips of an audited corpus: decode each once and keep what the checks need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxdata.audio import AudioBlock, Channels, decode_audio
+from voxdata.audit_copies import ClipSound, prepare_clip
+from voxdata.errors import AudioError, DropReason
+from voxdata.quality import Quality, measure_quality
+from voxdata.sound import MODEL_RATE_HZ, Samples
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_FILE_MS = 3_600_000
+MAX_EMBEDDED_S = 10
+TELL_EVERY = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeardClip:
+    """What was heard of one row.
+
+    Attributes:
+        at: Number of the row in the table, from 0.
+        digest: SHA-256 of the decoded samples and their rate.
+        noise_db: Level of the quietest tenth of 25 ms frames, dBFS.
+        codec: Of the file, such as "flac 16000 Hz".
+        features: (160,) float32, mean and standard deviation of 80 log-mel bands.
+        voice: (192,) float32 of unit length; None when voices were not asked for, or there is too little sound.
+    """
+
+    at: int
+    digest: str
+    duration_s: float
+    rate_hz: int
+    codec: str
+    noise_db: float
+    quality: Quality
+    sound: ClipSound
+    features: npt.NDArray[np.float32]
+    voice: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadClip:
+    """A row whose audio cannot be read, and why."""
+
+    at: int
+    problem: str
+
+
+def listen(
+    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path, with_voices: bool, say: Callable[[str], None]
+) -> tuple[list[HeardClip], list[BadClip]]:
+    """Decode the chosen rows, a file once however many of its stretches are among them.
+
+    Args:
+        frame: As `voxdata.audit.SCHEMA` says.
+        chosen: Row numbers, from 0.
+        audio_root: What relative paths are relative to.
+        with_voices: Whether to embed voices too.
+
+    Returns:
+        Heard and unreadable ones, by row number.
+
+    Raises:
+        BackendError: Voices are asked for and the network is not installed.
+    """
+    embed = _load_embedder() if with_voices else None
+    heard: list[HeardClip] = []
+    bad: list[BadClip] = []
+    rows = sorted(((str(frame["audio"][at]), at) for at in chosen), key=lambda pair: pair)
+    last, trouble = "", ""
+    held: tuple[Channels, int, str] = (np.zeros((0, 1), np.float32), 0, "")
+    for number, (audio, at) in enumerate(rows, start=1):
+        if audio != last:
+            last, trouble = audio, ""
+            try:
+                held = _decode(audio_root / audio)
+            except (AudioError, OSError, ValueError) as error:
+                trouble = str(error)
+        if trouble:
+            bad.append(BadClip(at=at, problem=trouble))
+        else:
+            samples, rate_hz, codec = held
+            start, end, channel = frame["start_s"][at], frame["end_s"][at], frame["channel"][at]
+            first = round((start or 0.0) * rate_hz)
+            whole = samples[first : None if end is None else round(end * rate_hz)]
+            if channel is not None and channel >= whole.shape[1]:
+                bad.append(BadClip(at=at, problem=f"{audio}: has {whole.shape[1]} channels, none is number {channel} (from 0)"))
+                continue
+            part = whole.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(whole[:, channel])
+            if part.size:
+                heard.append(_hear(at, part, rate_hz, codec, embed))
+            else:
+                bad.append(BadClip(at=at, problem=f"{audio}: starts at {start} s, after its end at {len(samples) / rate_hz:.2f} s"))
+        if number % TELL_EVERY == 0:
+            say(f"audit: heard {number} of {len(rows)} clips, {len(bad)} unreadable")
+    return sorted(heard, key=lambda clip: clip.at), sorted(bad, key=lambda clip: clip.at)
+
+
+def _decode(path: Path) -> tuple[Channels, int, str]:
+    """(samples at the file's own rate, rate, codec and rate in words)."""
+
+    def gather(blocks: Iterator[AudioBlock]) -> tuple[Channels, int, str]:
+        parts = []
+        rate_hz, codec = 0, ""
+        for block in blocks:
+            rate_hz, codec = block.sample_rate_hz, block.codec
+            parts.append(block.samples)
+        if not parts:
+            raise AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
+        return np.concatenate(parts), rate_hz, f"{codec} {rate_hz} Hz"
+
+    return decode_audio(path, gather, max_duration_ms=MAX_FILE_MS)
+
+
+def _hear(at: int, samples: Samples, rate_hz: int, codec: str, embed: Callable[[Samples], Any] | None) -> HeardClip:
+    import soxr  # type: ignore[import-untyped]
+
+    from voxdata.backends.filterbank import FRAME_SAMPLES, filterbank
+
+    speech: Samples = samples if rate_hz == MODEL_RATE_HZ else soxr.resample(samples, rate_hz, MODEL_RATE_HZ)
+    padded = speech if speech.size >= FRAME_SAMPLES else np.pad(speech, (0, FRAME_SAMPLES - speech.size))
+    bands = filterbank(padded)
+    frames = padded[: padded.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    levels = 10 * np.log10(np.maximum(np.mean(np.square(frames, dtype=np.float64), axis=1), 1e-12))
+    return HeardClip(
+        at=at, digest=hashlib.sha256(f"{rate_hz}/".encode() + samples.astype("<f4").tobytes()).hexdigest(),
+        duration_s=samples.size / rate_hz, rate_hz=rate_hz, codec=codec, noise_db=round(float(np.percentile(levels, 10)), 2),
+        quality=measure_quality(speech, source_rate_hz=rate_hz), sound=prepare_clip(speech),
+        features=np.concatenate([bands.mean(axis=0), bands.std(axis=0)]).astype(np.float32),
+        voice=embed(speech) if embed is not None else None,
+    )  # fmt: skip
+
+
+def _load_embedder() -> Callable[[Samples], Any]:
+    import torch
+
+    from voxdata.backends.campplus import load_network
+    from voxdata.backends.filterbank import filterbank
+
+    network = load_network()
+
+    def embed(samples: Samples) -> npt.NDArray[np.float32] | None:
+        speech = _trim(samples)[: MAX_EMBEDDED_S * MODEL_RATE_HZ]
+        if speech.size < MODEL_RATE_HZ // 2:
+            return None
+        bands = filterbank(speech)
+        with torch.inference_mode():
+            found: torch.Tensor = network(torch.from_numpy(bands - bands.mean(axis=0))[None])
+        vector = found[0].numpy().astype(np.float32)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+
+    return embed
+
+
+def _trim(samples: Samples) -> Samples:
+    """Without the silence at its edges: 10 ms frames 35 dB below the loudest."""
+    hop = MODEL_RATE_HZ // 100
+    power = np.square(samples[: samples.size // hop * hop]).reshape(-1, hop).mean(axis=1)
+    if not power.size or power.max() <= 0:
+        return samples[:0]
+    loud = np.flatnonzero(power > power.max() * 10**-3.5)
+    return samples[loud[0] * hop : (loud[-1] + 1) * hop]

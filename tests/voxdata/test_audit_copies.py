@@ -1,0 +1,124 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from voxdata.audit import SCHEMA, Severity
+from voxdata.audit_copies import correlate, find_copies, least_correlation, prepare_clip
+from voxdata.audit_sound import (
+    find_bad_sound,
+    find_exact_copies,
+    find_near_copies,
+    find_shared_voices,
+    leave_out_equal,
+    name_copies,
+)
+from voxdata.sound import MODEL_RATE_HZ, Samples
+
+
+def voice(seed: int, *, seconds: float = 2.5) -> Samples:
+    """Syllables of harmonics at a wandering pitch: like speech in what the search looks at."""
+    draws = np.random.default_rng(seed)
+    time = np.arange(int(seconds * MODEL_RATE_HZ)) / MODEL_RATE_HZ
+    pitch = 140 + 40 * np.interp(time, np.linspace(0, seconds, 12), draws.normal(size=12))
+    phase = 2 * np.pi * np.cumsum(pitch) / MODEL_RATE_HZ
+    level = np.interp(time, np.linspace(0, seconds, 20), draws.uniform(0, 1, 20)) ** 2
+    tones = sum(np.interp(time, np.linspace(0, seconds, 10), draws.uniform(0, 1, 10)) * np.sin(k * phase) for k in range(1, 24))
+    return (0.05 * level * tones).astype(np.float32)
+
+
+VOICES = [voice(seed) for seed in range(12)]
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda x: x * np.float32(0.2),
+        lambda x: -x,
+        lambda x: x[4_000:-4_000],
+        lambda x: np.concatenate([np.zeros(3_000, np.float32), x]),
+        lambda x: x + np.random.default_rng(0).normal(0, 0.1 * float(np.std(x)), len(x)).astype(np.float32),
+        lambda x: np.rint(x * 127).astype(np.float32) / 127,
+    ],
+    ids=["quieter", "inverted", "trimmed", "later", "noisy", "8 bit"],
+)
+def test_find_copies_finds_altered_copies_and_nothing_else(alter: object) -> None:
+    assert callable(alter)
+    clips = [prepare_clip(x) for x in [*VOICES, alter(VOICES[3])]]
+    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+
+
+def test_find_copies_leaves_silence_alone() -> None:
+    assert find_copies([prepare_clip(np.zeros(MODEL_RATE_HZ, np.float32))] * 3) == []
+
+
+def test_correlate_is_one_for_a_shifted_part() -> None:
+    wave = prepare_clip(VOICES[0]).wave
+    assert correlate(wave, wave[2_000:]) == pytest.approx(1.0, abs=1e-3)
+    assert correlate(wave[2_000:], wave) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_correlate_is_nothing_when_too_little_is_shared() -> None:
+    one, other = (
+        prepare_clip(np.concatenate([VOICES[0], VOICES[1]])).wave,
+        prepare_clip(np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])).wave,
+    )
+    assert correlate(one, other) < least_correlation(5.0)
+
+
+def test_least_correlation_is_stricter_for_short_clips() -> None:
+    assert least_correlation(0.3) > least_correlation(1.5) > least_correlation(9.0)
+
+
+def frame(splits: list[str]) -> pl.DataFrame:
+    rows = {
+        "row": list(range(2, 2 + len(splits))),
+        "audio": [f"{i}.wav" for i in range(len(splits))],
+        "split": splits,
+        "label": ["x"] * len(splits),
+    }
+    return pl.DataFrame({n: rows.get(n, [None] * len(splits)) for n in SCHEMA}, schema=dict(SCHEMA), strict=False)
+
+
+def test_find_exact_copies_tells_across_from_within() -> None:
+    found = find_exact_copies(frame(["train", "test", "train", "train"]), {0: "a", 1: "a", 2: "b", 3: "b"})
+    assert [(f.check, f.severity, f.count) for f in found] == [("copies", Severity.LEAK, 1), ("copies_within", Severity.NOTE, 1)]
+
+
+def test_find_near_copies_is_a_leak_across_splits_only() -> None:
+    table = frame(["train", "test", "train"])
+    assert [f.severity for f in find_near_copies(table, [(0, 1, 0.9)])] == [Severity.LEAK]
+    assert [f.severity for f in find_near_copies(table, [(0, 2, 0.9)])] == [Severity.NOTE]
+    assert find_near_copies(table, []) == []
+
+
+def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.ndarray]:
+    draws = np.random.default_rng(0)
+    centres = draws.normal(size=(num_people, 64))
+    vectors = np.repeat(centres, clips, axis=0) + 0.3 * draws.normal(size=(num_people * clips, 64))
+    splits = ["test" if (draws.random() < 0.3 if shared else i // clips >= num_people * 0.7) else "train" for i in range(len(vectors))]
+    return splits, (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: bool) -> None:
+    splits, vectors = people(20, 8, shared=shared)
+    _, found = find_shared_voices(frame(splits), range(len(splits)), vectors)
+    assert [f.severity for f in found] == ([Severity.LEAK] if shared else [])
+
+
+def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
+    found = find_bad_sound(frame(["train"] * 4), {0: -90.0, 1: -20, 2: -20, 3: -20}, {1: 0.2}, {2: 0.05, 3: 90.0})
+    assert [(f.check, f.evidence[0]["row"]) for f in found] == [("silence", 2), ("clipping", 3), ("too_short", 4), ("too_long", 5)]
+
+
+def test_name_copies_joins_chains() -> None:
+    names = name_copies(5, {0: "a", 1: "b", 2: "c", 3: "d"}, [(0, 1, 0.9), (2, 1, 0.9)])
+    assert names[0] == names[1] == names[2]
+    assert names[3] == "d"
+    assert names[4] is None
+
+
+def test_leave_out_equal_drops_pairs_of_equal_samples() -> None:
+    clips = [prepare_clip(x) for x in (VOICES[0], VOICES[0], VOICES[0] * np.float32(0.5))]
+    pairs = leave_out_equal([0, 1, 2], find_copies(clips), {0: "a", 1: "a", 2: "b"})
+    assert {(a, b) for a, b, _ in pairs} == {(0, 2), (1, 2)}
