@@ -63,14 +63,14 @@ def run_voxdata(meter: Meter, folder: Path, first: Path, second: Path) -> None:
             return cut_version(con, "b", "content", recipe={}, run_id="b")[1]
 
     with open_warehouse(path) as con:
-        con.execute("set memory_limit = '8GB'")
+        con.execute("set memory_limit = '8GB'; set threads = 1")
         step = STEPS[0]
         cut(first)
         con.execute("drop table content")
     compact_warehouse(path)
     meter.notes["bytes first"] = _size(folder)
     with open_warehouse(path) as con:
-        con.execute("set memory_limit = '8GB'")
+        con.execute("set memory_limit = '8GB'; set threads = 1")
         step = STEPS[1]
         cut(second)
         step = STEPS[2]
@@ -97,7 +97,7 @@ def run_duckdb(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     import duckdb
 
     con = duckdb.connect(folder / "w.duckdb")
-    con.execute("set memory_limit = '8GB'")
+    con.execute("set memory_limit = '8GB'; set threads = 1")
     for step, name, content in ((STEPS[0], "v1", first), (STEPS[1], "v2", second), (STEPS[2], "v3", second)):
         con.execute(f"create or replace temp table content as from '{content}'")
         with meter(step):

@@ -43,19 +43,24 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
         How many rows were new.
     """
     con.execute(
-        f"""create or replace temp table member as select c.place, e.row_id
+        f"""create or replace temp table found as select c.place, e.row_id
         from (select rowid as place, hash(utterance_id) as utterance, {_CONTENT} as content from {candidate}) c
-        join (select row_id, hash(utterance_id) as utterance, {_CONTENT} as content from example) e using (utterance, content)"""
+        left join (select row_id, hash(utterance_id) as utterance, {_CONTENT} as content from example) e using (utterance, content)"""
     )
     last = _last_row(con)
     columns = ", ".join(f'c."{name}"' for name in FIELDS)
     con.execute(
         f"""insert into example by name select {last} + row_number() over () as row_id, {columns}, ? as run_id
-        from {candidate} c anti join member m on m.place = c.rowid""",
+        from {candidate} c semi join (from found where row_id is null) f on f.place = c.rowid""",
         [run_id],
     )
     seal_rows(con, after=last, run_id=run_id)
-    con.execute("insert into member select null, row_id from example where row_id > ?", [last])
+    con.execute(
+        """create or replace temp table member as
+        select row_id from found where row_id is not null union all select row_id from example where row_id > ?""",
+        [last],
+    )
+    con.execute("drop table found")
     return _last_row(con) - last
 
 
