@@ -3,8 +3,8 @@
     python -m benchmarks.versions [--sizes 1000000 10000000] [--systems voxdata duckdb delta lance dvc] [--keep FOLDER]
 
 Every system keeps the same two contents: the second has 1 % relabelled, 0.5 % new and 0.1 % gone, recording by recording. Each runs in a
-process of its own, DuckDB with one thread, the peers in an environment of their own, made when it is absent. CPU time is compared: a release is
-everything from content in memory to a version on disk.
+process of its own, DuckDB with one thread, the peers in an environment of their own, made when it is absent. CPU time is compared: a
+release is everything from content in memory to a version on disk.
 """
 
 from __future__ import annotations
