@@ -274,9 +274,11 @@ def check_name(con: DuckDBPyConnection, name: str) -> None:
         WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", reads like a version id, or is a tag.
     """
     if not NAME.fullmatch(name):
-        raise WarehouseError(f"a dataset cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
+        raise WarehouseError(f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
     if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
-        raise WarehouseError(f"a dataset cannot be called {name!r}, which could be the beginning of a version's id; choose another name")
+        raise WarehouseError(
+            f"a dataset or tag cannot be called {name!r}, which could be the beginning of a version's id; choose another name"
+        )
     if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
         raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
 
