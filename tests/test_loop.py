@@ -76,7 +76,12 @@ def test_demo_lets_a_promoted_model_label_next(demo: tuple[Path, str]) -> None:
 
 def test_versions_and_diff_answer(demo: tuple[Path, str]) -> None:
     (version,) = as_json(demo[0], "versions")
-    assert sum(row["examples"] for row in as_json(demo[0], "diff", version["version"], version["id"])) == 0
+    tables = as_json(demo[0], "diff", version["version"], version["id"])
+    assert sum(row["examples"] for row in tables["changes"]) == 0
+    verified = as_json(demo[0], "verify")
+    assert [row["verdict"] for row in verified["versions"]] == ["as it was cut"]
+    assert verified["annotations"] == verified["leaks"] == []
+    assert as_json(demo[0], "query", "select count(*) as n from utterances")[0]["n"] > 0
 
 
 def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Path) -> None:
