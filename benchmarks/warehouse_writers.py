@@ -22,7 +22,7 @@ import polars as pl
 
 
 def main() -> None:
-    """Run both and print a table; exit code 1 when a row is missing or somebody saw an error."""
+    """Run both and print a table; exit code 1 when batches lose a row or show somebody an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--producers", type=int, default=8)
@@ -37,7 +37,8 @@ def main() -> None:
     failed = False
     for name, writer in (("batches, one merger", "leave"), ("open, insert, close, retry", "retry")):
         with tempfile.TemporaryDirectory() as folder:
-            failed |= run(name, writer, Path(folder), options)
+            wrong = run(name, writer, Path(folder), options)
+        failed |= wrong and writer == "leave"  # what the other way loses is a figure, not a failure
     sys.exit(failed)
 
 

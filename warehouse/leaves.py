@@ -13,6 +13,7 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.dataset import MICRO, ROW_FORMAT, Example, merkle_root
+from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
 from warehouse.rows import FRAME, insert_new, read_rows
 
@@ -41,6 +42,9 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
 
     Returns:
         How many rows were new.
+
+    Raises:
+        WarehouseError: A field has the character that parts the fields of a leaf.
     """
     con.execute(
         f"""create or replace temp table found as select c.place, e.row_id
@@ -54,6 +58,9 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
         from {candidate} c semi join (from found where row_id is null) f on f.place = c.rowid""",
         [run_id],
     )
+    unit = " or ".join(f'contains("{field}", chr(31))' for field in ("voice", "group", "audio_file", "language"))
+    for row in read_rows(con, f"select utterance_id from example where row_id > {last} and ({unit}) limit 1"):
+        raise WarehouseError(f"utterance {row['utterance_id']} has the control character U+001F in a field other than its text; remove it")
     seal_rows(con, after=last, run_id=run_id)
     con.execute(
         """create or replace temp table member as

@@ -303,9 +303,6 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
     )
     for row in read_rows(con, "select voice from candidate_voice where split <> other limit 1"):
         raise WarehouseError(f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group")
-    unit = " or ".join(f'contains("{field}", chr(31))' for field in ("voice", "group", "audio_file", "language"))
-    for row in read_rows(con, f"select utterance_id from {candidate} where {unit} limit 1"):
-        raise WarehouseError(f"utterance {row['utterance_id']} has the control character U+001F in a field other than its text; remove it")
 
 
 def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:

@@ -96,7 +96,12 @@ with open_warehouse(Path({str(path)!r})) as con:
 
 @pytest.mark.parametrize(
     ("numbers", "change", "message"),
-    [((), {}, "empty"), ((1, 1), {}, "twice"), ((1, 2), {"voice": "v1", "split": Split.TEST}, "two splits")],
+    [
+        ((), {}, "empty"),
+        ((1, 1), {}, "twice"),
+        ((1, 2), {"voice": "v1", "split": Split.TEST}, "two splits"),
+        ((1, 2), {"voice": "v\x1f2"}, r"U\+001F"),
+    ],
 )
 def test_create_version_refuses_what_is_no_dataset(
     con: DuckDBPyConnection, example: Make, numbers: tuple[int, ...], change: dict[str, object], message: str
