@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import sync
 from voxdata.errors import DropReason
 from warehouse.connection import migrate, transaction
 from warehouse.ledger import record_drop
@@ -95,19 +95,19 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
         if len(frame):
             path = partial / f"{name}.parquet"
             frame.drop(*_GIVEN, strict=False).write_parquet(path, compression="zstd")
-            _sync(path)
+            sync(path)
             files[name] = {"rows": len(frame), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     header = {"format": FORMAT, "batch_id": batch_id, "run_id": run_id, "left_at": datetime.now(UTC).isoformat(), "tables": files}
     (partial / "batch.json").write_text(json.dumps(header, ensure_ascii=False), encoding="utf-8")
-    _sync(partial / "batch.json")
-    _sync(partial)
+    sync(partial / "batch.json")
+    sync(partial)
     try:
         partial.rename(target)
     except OSError:
         if not target.exists():
             raise
         shutil.rmtree(partial)  # the same batch was left before
-    _sync(folder)
+    sync(folder)
     return batch_id
 
 
@@ -270,11 +270,3 @@ def _move(path: Path, folder: Path) -> None:
         shutil.rmtree(path)
     else:
         path.rename(target)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

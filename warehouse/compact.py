@@ -6,13 +6,13 @@ runs as a process of its own: `python -m warehouse.compact FILE [OUTPUT]`.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
 
+from voxdata.durable import sync
 from voxdata.errors import WarehouseError
 from warehouse.connection import open_warehouse
 from warehouse.guards import ensure_triggers, require_triggers
@@ -65,14 +65,9 @@ def _copy(path: Path, output: Path) -> None:
             if _counts(con) != counts:
                 raise WarehouseError(f"{partial}: the copy does not hold what {path} holds")
             con.execute("checkpoint")
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(partial)
         partial.replace(output)
-        folder = os.open(output.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(output.parent)
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import sync
 from voxdata.errors import WarehouseError
 from warehouse.rows import read_rows
 
@@ -105,11 +106,7 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(sidecar)
-    folder = os.open(sidecar.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(sidecar.parent)
 
 
 def warehouse_path(con: DuckDBPyConnection) -> Path | None:

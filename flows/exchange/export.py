@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from flows.exchange.kaldi import write_kaldi
 from flows.exchange.shar import write_shar
 from flows.exchange.webdataset import write_webdataset
 from flows.sources import explain_store
+from voxdata.durable import sync
 from voxdata.errors import ConfigError, VoxdataError
 from warehouse.export import write_table
 
@@ -72,13 +72,12 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio) -> 
         _fill(bundle, format_name, folder)
         for path in folder.rglob("*"):
             if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
+                sync(path)
         folder.chmod(0o755)
         if output.exists():
             shutil.rmtree(output)
         folder.rename(output)
-        _sync_folder(output.parent)
+        sync(output.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return output
@@ -162,19 +161,10 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
         write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=f"{output.name}.{CROISSANT}")
         for name in (output.name, f"{output.name}.{CROISSANT}"):
-            with (folder / name).open("rb") as file:
-                os.fsync(file.fileno())
+            sync(folder / name)
             (folder / name).replace(output.with_name(name))
-    _sync_folder(output.parent)
+    sync(output.parent)
     return output
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _require_ours(output: Path) -> None:
