@@ -138,7 +138,7 @@ def inspect(
     output: Annotated[Literal["table", "json", "rttm", "srt"], typer.Option("--format", help="The format on stdout.")] = "table",
 ) -> None:
     """Show everything the models say about one file, without a warehouse."""
-    from flows.inspect import inspect_file
+    from flows.inspection import inspect_file
 
     typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
 

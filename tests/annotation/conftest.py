@@ -21,7 +21,7 @@ from flows.settings import read_environment
 from flows.supervisor import ServiceSpec, ensure_running, stop_all
 from voxdata.scheme import Scheme
 from voxdata.testing import speech_like
-from voxdata.testing.queue import QUEUE_SCHEMES
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES
 
 PORT = 8093
 STRAY = {"USERNAME": "somebody", "PASSWORD": "something", "HOST": "http://192.0.2.1:9", "PORT": "9"}
@@ -58,7 +58,7 @@ class RunningServer:
 
 @dataclass(frozen=True, slots=True)
 class ApiPeople:
-    """`voxdata.testing.queue.People` on a real server, each person with an account."""
+    """`voxdata.testing.annotation_queue.People` on a real server, each person with an account."""
 
     running: RunningServer
     queue: LabelStudioQueue

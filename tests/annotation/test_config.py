@@ -14,7 +14,7 @@ from annotation.config import build_config, build_instructions
 from annotation.wording import FLAGS, find_wording
 from voxdata.errors import AnnotationError
 from voxdata.scheme import Scheme, SchemeLabel
-from voxdata.testing.queue import QUEUE_SCHEMES
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES
 from voxdata.testing.schemes import schemes_of_every_kind
 
 INTENT, EMOTION = QUEUE_SCHEMES

@@ -20,7 +20,7 @@ from voxdata.identity import ModelRef
 from voxdata.label import Annotation
 from voxdata.ports import QueueEntry, Rival
 from voxdata.scheme import Scheme
-from voxdata.testing.queue import QUEUE_SCHEMES, make_entry, make_prediction
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES, make_entry, make_prediction
 from voxdata.testing.schemes import schemes_of_every_kind
 
 INTENT, EMOTION = QUEUE_SCHEMES

@@ -19,7 +19,7 @@ from annotation.label_studio import LabelStudioQueue
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.ports import QueueCounts
 from voxdata.scheme import Scheme, SchemeLabel
-from voxdata.testing.queue import QUEUE_SCHEMES, make_entry
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES, make_entry
 
 if TYPE_CHECKING:
     from tests.annotation.conftest import ApiPeople, RunningServer

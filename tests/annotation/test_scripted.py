@@ -10,7 +10,7 @@ import pytest
 
 from annotation.scripted import ScriptedAnnotator
 from voxdata.errors import AnnotationError
-from voxdata.testing.queue import QUEUE_SCHEMES, make_entry
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES, make_entry
 
 if TYPE_CHECKING:
     from annotation.label_studio import LabelStudioQueue

@@ -20,7 +20,7 @@ from voxdata.privacy import PrivateSpan
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.testing import make_recording, make_utterance, make_word
-from voxdata.testing.queue import FakeQueue
+from voxdata.testing.annotation_queue import FakeQueue
 from voxdata.utterance import Utterance
 from warehouse.annotations import add_annotations, current_annotations
 from warehouse.privacy import list_hidden, store_private_spans
