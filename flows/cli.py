@@ -5,7 +5,6 @@ Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (a
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,7 +92,7 @@ def ingest(
         rows = plan_ingest(workspace, absolute)
         show_json(rows) if as_json else show_rows("pending", rows)
         return
-    from flows.inbox import STILL_S
+    from flows.sources import STILL_S
 
     still_s = STILL_S if watch else 0.0
     summary = run_named(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None, still_s)
@@ -195,17 +194,29 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Count what there is at every stage, and what waits for whom."""
+    """Count what there is at every stage, what waits for whom, and how the schedules do.
+
+    Exits with 1 when a schedule missed two of its ticks.
+    """
+    from flows.schedules import read_schedules, schedule_rows
     from flows.status import read_status
 
-    found = read_status(open_here(ctx))
+    workspace = open_here(ctx)
+    counts, standings = read_status(workspace), read_schedules(workspace)
     if as_json:
-        show_json(found)
-        return
-    show_rows("status", [{"stage": name, "count": value} for name, value in found.items() if not isinstance(value, (dict, list))])
-    waiting = found.get("waiting")
-    if isinstance(waiting, dict):
-        show_rows("waiting", [{"for": name, "count": count} for name, count in waiting.items()])
+        show_json({**counts, "schedules": schedule_rows(standings)})
+    else:
+        stages = {name: n for name, n in counts.items() if not isinstance(n, (dict, list))}
+        show_rows("status", [{"stage": name, "count": count} for name, count in stages.items()])
+        waiting = counts.get("waiting")
+        if isinstance(waiting, dict):
+            show_rows("waiting", [{"for": name, "count": n} for name, n in waiting.items()])
+        show_rows("schedules (UTC)", schedule_rows(standings))
+    problems = [row for row in standings if row.problem]
+    for row in problems:
+        tell(f"schedule {row.name}: {row.problem}")
+    if problems:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -299,10 +310,12 @@ def report(ctx: typer.Context) -> None:
 def up(ctx: typer.Context, as_json: Json = False) -> None:
     """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe to repeat."""
     from flows.run import connect_prefect
+    from flows.schedules import read_schedules, schedule_rows, wait_planned
     from flows.services import start_services
 
     workspace = open_here(ctx)
     services = start_services(workspace, say=tell)
+    wait_planned(workspace)
     if connect_prefect(workspace):
         from flows.release import announce_versions
 
@@ -310,7 +323,11 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
         if announced:
             tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
     rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
-    show_json(rows) if as_json else show_rows("services", rows)
+    if as_json:
+        show_json(rows)
+        return
+    show_rows("services", rows)
+    show_rows("schedules (UTC)", schedule_rows(read_schedules(workspace)))
 
 
 @app.command()
@@ -324,17 +341,28 @@ def down(ctx: typer.Context) -> None:
 def main() -> None:
     """Entry point of the `voxdata` script."""
     quiet_exit()
+    code = _run_command()
+    from flows.run import leave
+
+    leave(code)
+
+
+def _run_command() -> int:
+    """Run the command line. Returns the exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ConfigError as error:
         tell(f"voxdata: {error}")
-        sys.exit(2)
+        return 2
     except VoxdataError as error:
         tell(f"voxdata: {error}")
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         tell("voxdata: interrupted; run the command again to go on where it stopped")
-        sys.exit(130)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,12 +20,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 def open_here(ctx: typer.Context) -> Workspace:
     """The workspace that --dir names, or the one around the current folder."""
+    from flows.run import connect_prefect
     from flows.workspace import open_workspace
 
     root = find_workspace(Path.cwd(), explicit=ctx.obj)
     if ctx.obj is None and root == (Path.cwd() / DEMO_DIR).resolve():
         tell(f"workspace: {DEMO_DIR} (the demo's; choose another with --dir)")
-    return open_workspace(root)
+    workspace = open_workspace(root)
+    # Before anything imports Prefect, which settles for good which server it talks to.
+    connect_prefect(workspace)
+    return workspace
 
 
 def run_named(workspace: Workspace, name: str, *args: Any) -> Any:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Flow, serve
-from prefect.deployments.runner import RunnerDeployment
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
 
@@ -22,26 +23,31 @@ from flows.prelabel import prelabel
 from flows.pull import pull
 from flows.push import push
 from flows.release import release
+from flows.sources import STILL_S
 from flows.workspace import Workspace, open_workspace
 from warehouse.versions import CREATED_EVENT
+
+ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+"""A tick that comes while the run before it is still at work is skipped: the next one finds all there is."""
 
 
 def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
     """Every deployment of a workspace: the flows on their schedules, and fine-tuning on the release of a version."""
     root, schedules = str(workspace.root), workspace.settings.schedules
     scheduled: list[tuple[Flow[Any, Any], str, dict[str, Any]]] = [
-        (ingest, schedules.ingest if workspace.settings.sources.inbox else "", {}),
+        (ingest, schedules.ingest if workspace.settings.sources.inbox else "", {"still_s": STILL_S}),
         (prelabel, schedules.prelabel, {}),
         (push, schedules.push, {}),
         (pull, schedules.pull, {}),
-        (release, schedules.release, {"name": workspace.settings.project.name}),
+        (release, schedules.release, {"name": workspace.settings.project.name, "scheduled": True}),
     ]
     deployments = [
         flow.to_deployment(
             name=workspace.settings.project.name,
             parameters={"root": root, **parameters},
             schedule=Cron(cron, timezone="UTC") if cron else None,
-            concurrency_limit=1,
+            concurrency_limit=ONE_AT_A_TIME,
+            entrypoint_type=EntrypointType.MODULE_PATH,
         )
         for flow, cron, parameters in scheduled
     ]
@@ -52,7 +58,14 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
         for_each={"prefect.resource.id", "voxdata.version"},
         parameters={"root": _from_event("root"), "version_id": _from_event("version_id")},
     )
-    deployments.append(finetune.to_deployment(name=workspace.settings.project.name, triggers=[trigger], concurrency_limit=1))
+    deployments.append(
+        finetune.to_deployment(
+            name=workspace.settings.project.name,
+            triggers=[trigger],
+            concurrency_limit=1,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+    )
     return [deployment for deployment in deployments if isinstance(deployment, RunnerDeployment)]
 
 

@@ -15,8 +15,11 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from flows.schedules import read_schedules
+from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
 from flows.supervisor import read_services
+from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, VoxdataError
 
@@ -24,6 +27,8 @@ PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyan
 """The set whose binaries fit together."""
 
 REINSTALL = "reinstall the pinned packages: `make clean && make test`"
+UP = "`voxdata up` starts it"
+RESTART = "`voxdata down`, then `voxdata up`; see .voxdata/logs"
 MIN_FREE_GB = 5.0
 
 
@@ -69,6 +74,8 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
+            check_scheduler(workspace),
+            check_schedules(workspace),
         ]
 
 
@@ -201,13 +208,13 @@ def check_token(token: str | None) -> Check:
 def check_service(name: str, url: str | None) -> Check:
     """Whether a service answers; one that was not started is no failure."""
     if url is None:
-        return Check(name=name, ok=None, detail="not started", remedy="`voxdata up` starts it")
+        return Check(name=name, ok=None, detail="not started", remedy=UP)
     try:
         status = httpx.get(url, timeout=5, trust_env="127.0.0.1" not in url).status_code
     except httpx.HTTPError as error:
-        return Check(name=name, ok=False, detail=f"{url}: {error}", remedy="`voxdata down`, then `voxdata up`; see .voxdata/logs")
+        return Check(name=name, ok=False, detail=f"{url}: {error}", remedy=RESTART)
     ok = status == 200
-    return Check(name=name, ok=ok, detail=f"{url}: {status}", remedy="" if ok else "`voxdata down`, then `voxdata up`; see .voxdata/logs")
+    return Check(name=name, ok=ok, detail=f"{url}: {status}", remedy="" if ok else RESTART)
 
 
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
@@ -240,3 +247,33 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
             name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
         )
     return Check(name="workspace", ok=True, detail=str(path))
+
+
+def check_scheduler(root: Path | None) -> Check:
+    """Whether Prefect's scheduler wrote errors since the server was started."""
+    server = read_services(root / ".voxdata").get("prefect-server") if root else None
+    if server is None:
+        return Check(name="scheduler", ok=None, detail="not started", remedy=UP)
+    try:
+        errors = find_scheduler_errors(read_server_log(server))
+    except OSError as error:
+        return Check(name="scheduler", ok=False, detail=str(error), remedy=RESTART)
+    if errors.count:
+        detail = f"{errors.count} errors in {server.log}; the newest: {errors.newest}"
+        return Check(name="scheduler", ok=False, detail=detail, remedy=f"{REINSTALL}; {RESTART}")
+    return Check(name="scheduler", ok=True, detail=f"no error in {server.log}")
+
+
+def check_schedules(root: Path | None) -> Check:
+    """Whether every schedule runs when it should."""
+    if root is None or not read_services(root / ".voxdata"):
+        return Check(name="schedules", ok=None, detail="not started", remedy=UP)
+    try:
+        standings = read_schedules(open_workspace(root))
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return Check(name="schedules", ok=False, detail=" ".join(str(error).split()))
+    problems = [f"{row.name}: {row.problem}" for row in standings if row.problem]
+    if problems:
+        return Check(name="schedules", ok=False, detail="; ".join(problems), remedy=RESTART)
+    names = ", ".join(row.name for row in standings)
+    return Check(name="schedules", ok=True, detail=f"{names or 'none'}: on time")

@@ -16,6 +16,7 @@ from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
+from training.enough import find_shortage
 from training.launcher import LocalLauncher
 from voxdata.canonical import open_canonical
 from voxdata.dataset import Example, Split
@@ -66,6 +67,8 @@ def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
 def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, force: bool, say: Say) -> TrainingRun:
     """Train one scheme on one version and record the run; a run that was done before is returned as it is.
 
+    A version that has too little to learn from is not trained: that is recorded, and is no failure.
+
     Raises:
         TrainingError: The version cannot be trained on; the failed run is recorded too.
     """
@@ -79,6 +82,15 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     if done and not force:
         say(f"train: {scheme} on {version.ref} was trained before: run {done[-1].training_id[:8]}")
         return done[-1]
+    settings = workspace.settings.training
+    shortage = find_shortage(
+        examples,
+        scheme=scheme,
+        min_examples=settings.min_examples,
+        min_voices=settings.min_voices,
+    )
+    if shortage:
+        return _skip(workspace, scheme, version, config_key, shortage=shortage, say=say)
     incumbent = build_labelers(workspace)[scheme]
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
@@ -121,6 +133,43 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     return run
 
 
+def _skip(
+    workspace: Workspace,
+    scheme: str,
+    version: DatasetVersion,
+    config_key: str,
+    *,
+    shortage: str,
+    say: Say,
+) -> TrainingRun:
+    """Record that a version has too little to learn from."""
+    reason = f"too little to learn from: {shortage}"
+    run = TrainingRun(
+        training_id=digest("skipped", scheme, version.version_id, config_key, reason),
+        scheme=scheme,
+        version_id=version.version_id,
+        config_key=config_key,
+        state="skipped",
+        model_key="",
+        model_name="",
+        checkpoint_dir="",
+        result={},
+        promoted=False,
+        reason=reason,
+        seconds=0.0,
+    )
+    with workspace.warehouse() as con:
+        add_training_run(con, run, run_id=workspace.run_id)
+    say(f"train: {scheme} is not trained on {version.ref}: {reason}; label more, or lower it in [training]")
+    return run
+
+
+def leaves_out(version: DatasetVersion, scheme: str) -> bool:
+    """Whether the recipe of a version leaves a scheme out; one that names none takes all."""
+    taken = version.recipe.get("schemes")
+    return isinstance(taken, (dict, list, tuple)) and bool(taken) and scheme not in taken
+
+
 def finished_run(run: TrainingRun, result: dict[str, object], *, checkpoint: Path, incumbent: Labeler, seconds: float) -> TrainingRun:
     """Fill in a run from the trainer's result."""
     model, decision = result["model"], result["decision"]
@@ -151,6 +200,9 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
     runs, failures = [], []
     for name in schemes:
         scheme = find_scheme(workspace.schemes, name).name
+        if leaves_out(version, scheme):
+            say(f"train: {scheme} is not trained on {version.ref}: its recipe leaves {scheme} out")
+            continue
         try:
             runs.append(call(train_scheme, workspace, scheme, version, force=force, say=say))
         except TrainingError as error:

@@ -10,11 +10,9 @@ from pathlib import Path
 import watchfiles
 
 from flows.ingest import source_patterns
+from flows.sources import STILL_S
 from flows.workspace import Say, Workspace
 from voxdata.errors import ConfigError
-
-STILL_S = 2.0
-"""A file that did not change for so long has arrived."""
 
 PATIENCE_S = 30.0
 """In an inbox that is never still, what has arrived is taken this often."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from prefect import flow
 from prefect.events import emit_event
 
 from flows.lineage_events import emit_release
+from flows.prefect_api import prefect_answers
 from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
@@ -294,8 +296,11 @@ def announce_versions(workspace: Workspace) -> int:
     """Emit every event of the outbox that was not announced yet.
 
     Returns:
-        Events emitted. The caller must be connected to the workspace's Prefect server.
+        Events emitted: none while Prefect does not answer, so that they wait for it. The caller
+        must be connected to the workspace's Prefect server.
     """
+    if not prefect_answers(os.environ):
+        return 0
     with workspace.warehouse() as con:
         waiting = [row for row in list_outbox(con) if row.sent_at is None]
     for row in waiting:
@@ -377,11 +382,24 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
 
 
 @flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
-def release(root: str, name: str, recipe: str = "", where: str = "") -> str:
-    """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
+def release(root: str, name: str, recipe: str = "", where: str = "", scheduled: bool = False) -> str:
+    """Cut a version in the workspace at `root` and announce it; the training deployment listens.
+
+    Args:
+        scheduled: Nothing to release is what a schedule often finds, so it is no failure.
+
+    Returns:
+        The version's id; "" when there was nothing to release.
+    """
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
-    summary = release_version(workspace, name, say=tell, recipe=chosen)
+    try:
+        summary = release_version(workspace, name, say=tell, recipe=chosen)
+    except NotFoundError as error:
+        if not scheduled:
+            raise
+        tell(f"release: {error}")
+        return ""
     if in_flow_run():
         announce_versions(workspace)
     elif summary.created:

@@ -181,7 +181,7 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         gain += " [{:+.3f}, {:+.3f}]".format(*difference["uar_interval"])
     return {
         "run": run,
-        "status": "failed" if run.state == "failed" else "promoted" if run.promoted else "not promoted",
+        "status": _outcome(run),
         "counts": result.get("counts") or {},
         "voices": result.get("voices") or {},
         "warning": result.get("warning", ""),
@@ -198,3 +198,9 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         else "",
         "confusions": inline(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
     }
+
+
+def _outcome(run: TrainingRun) -> str:
+    if run.state == "done":
+        return "promoted" if run.promoted else "not promoted"
+    return {"failed": "failed", "skipped": "not trained"}[run.state]

@@ -1,29 +1,64 @@
-"""Run a flow on the workspace's Prefect server when that is up, and its plain function when it is not."""
+"""Run a flow on the workspace's Prefect server when that is up, and its plain function when it is not.
+
+Prefect records a run; it never decides whether the work is done. So a server that dies, hangs or
+refuses costs a command its record and a few seconds, never its result.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from functools import wraps
 from importlib import import_module
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from flows.services import prefect_access
+from flows.prefect_api import prefect_answers
+from flows.services import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
+from voxdata.errors import ServiceError
 
 if TYPE_CHECKING:
     from prefect import Flow
 
+BEGIN_S = 60.0
+"""A busy server may take so long to note that a run begins; then the work is done without it."""
+
+END_S = 6.0
+"""And so long to note how it ended."""
+
+WAKE_SIGNAL = signal.SIGUSR1
+
+
+class PrefectLostError(BaseException):
+    """Prefect took too long. Nothing but `run_flow` may catch it, so it is no Exception."""
+
 
 def connect_prefect(workspace: Workspace) -> bool:
-    """Point this process at the workspace's Prefect server. Call it before anything imports Prefect.
+    """Point this process at the workspace's Prefect server.
 
     Returns:
         False when no server of this workspace is up.
+
+    Raises:
+        ServiceError: Prefect was imported before, so this process would talk to another server.
     """
     environment = prefect_access(workspace)
     if environment is None:
         # A half-configured client would start a server of its own in the user's home.
         os.environ.setdefault("DO_NOT_TRACK", "1")
+        os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
         return False
+    if "prefect" in sys.modules and not _settled(environment):
+        raise ServiceError(
+            "Prefect was imported before this process was pointed at the workspace's server, so "
+            "the run would go to another one; connect first, then import"
+        )
     os.environ.update(environment)
     return True
 
@@ -35,8 +70,119 @@ def run_flow(workspace: Workspace, name: str, *args: Any, say: Say) -> Any:
         What the flow returns: a summary of plain values.
     """
     connected = connect_prefect(workspace)
+    answers = connected and prefect_answers(os.environ)
     flow: Flow[Any, Any] = getattr(import_module(f"flows.{name}"), name)
-    if connected:
-        return flow(str(workspace.root), *args)
-    say(f"{name}: Prefect is not up (`voxdata up`), so this run is not recorded there")
+    if answers:
+        return _run_recorded(flow, str(workspace.root), *args, say=say)
+    why = "does not answer (`voxdata doctor`)" if connected else "is not up (`voxdata up`)"
+    say(f"{name}: Prefect {why}, so this run is not recorded there")
     return flow.fn(str(workspace.root), *args)
+
+
+def leave(code: int) -> None:
+    """End the process; when Prefect was lost, without waiting for what it still wants to send."""
+    if _lost.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+_lost = threading.Event()
+
+
+def _settled(environment: Mapping[str, str]) -> bool:
+    return all(os.environ.get(name) == value for name, value in environment.items())
+
+
+class _Body:
+    """The plain function of a flow, and what became of it, whatever Prefect does around it."""
+
+    def __init__(self, function: Callable[..., Any], deadline: _Deadline) -> None:
+        self._function, self._deadline = function, deadline
+        self.began = self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.began = True
+        self._deadline.stop()
+        try:
+            self.result = self._function(*args, **kwargs)
+            self.done = True
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self._deadline.start(END_S)
+        return self.result
+
+
+class _Deadline:
+    """Raises PrefectLostError in the main thread when time is up, and again each second after."""
+
+    def __init__(self, *, usable: bool) -> None:
+        self.usable = usable
+        self._stopped = threading.Event()
+        self._stopped.set()
+
+    def start(self, seconds: float) -> None:
+        """Begin to count."""
+        if self.usable:
+            self._stopped = threading.Event()
+            threading.Thread(target=_wake, args=(self._stopped, seconds), daemon=True).start()
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._stopped.set()
+
+    def ring(self, _signal: int, _frame: FrameType | None) -> None:
+        """What the signal does in the main thread."""
+        if not self._stopped.is_set():
+            raise PrefectLostError
+
+
+def _wake(stopped: threading.Event, seconds: float) -> None:
+    main = threading.main_thread().ident
+    while main is not None and not stopped.wait(seconds):
+        signal.pthread_kill(main, WAKE_SIGNAL)
+        seconds = 1.0
+
+
+@contextmanager
+def _deadline() -> Iterator[_Deadline]:
+    """A deadline for the main thread; in another one only Prefect's own limits hold."""
+    deadline = _Deadline(usable=threading.current_thread() is threading.main_thread())
+    if not deadline.usable:
+        yield deadline
+        return
+    before = signal.signal(WAKE_SIGNAL, deadline.ring)
+    try:
+        yield deadline
+    finally:
+        deadline.stop()
+        signal.signal(WAKE_SIGNAL, before)
+
+
+def _run_recorded(flow: Flow[Any, Any], *args: Any, say: Say) -> Any:
+    with _deadline() as deadline:
+        body = _Body(flow.fn, deadline)
+        recorded = copy(flow)
+        recorded.fn = wraps(flow.fn)(lambda *given, **named: body(*given, **named))
+        try:
+            deadline.start(BEGIN_S)
+            return recorded(*args)
+        except (Exception, PrefectLostError) as error:
+            deadline.stop()
+            if body.error is not None and not isinstance(body.error, PrefectLostError):
+                if error is not body.error:
+                    _tell_lost(flow.name, error, say=say)
+                raise body.error from None
+            _tell_lost(flow.name, error, say=say)
+    return body.result if body.done else flow.fn(*args)
+
+
+def _tell_lost(name: str, error: BaseException, *, say: Say) -> None:
+    _lost.set()
+    why = f"{type(error).__name__}: {error}" if str(error) else "it took too long"
+    say(f"{name}: Prefect was lost on the way ({why}), so it does not know how this run ended; the work goes on without it")

@@ -11,6 +11,10 @@ from flows.label_studio import label_studio_access, label_studio_credentials, la
 from flows.prefect_env import prefect_environment
 from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all
 from flows.workspace import Say, Workspace
+from voxdata.identity import canonical_json, digest
+
+ISOLATED = {"PYTHONSAFEPATH": "1"}
+"""No module is imported from the folder a service happens to run in."""
 
 __all__ = [
     "label_studio_access",
@@ -74,7 +78,7 @@ def prefect_spec(workspace: Workspace) -> ServiceSpec:
     return ServiceSpec(
         name="prefect-server",
         command=(sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", "{port}"),
-        env={**_prefect_template(workspace), "PYTHONUNBUFFERED": "1"},
+        env={**_prefect_template(workspace), **ISOLATED, "PYTHONUNBUFFERED": "1"},
         port=workspace.settings.services.prefect_port,
         health_path="/api/health",
         version=version("prefect"),
@@ -90,11 +94,19 @@ def worker_spec(workspace: Workspace, server: Service) -> ServiceSpec:
     return ServiceSpec(
         name="worker",
         command=(sys.executable, "-m", "flows.deploy", str(workspace.root)),
-        env={**environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        env={**environment, **ISOLATED, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
         ready_text="deployments are being served",
-        version=f"{version('voxdata')} on {server.pid}:{server.port}",
+        version=f"{version('voxdata')} on {server.pid}:{server.port} {_deployed(workspace)}",
         cwd=workspace.root,
     )
+
+
+def _deployed(workspace: Workspace) -> str:
+    """What the deployments are made of: a worker that serves others is started anew."""
+    settings = workspace.settings
+    name, inbox = settings.project.name, str(bool(settings.sources.inbox))
+    crons = canonical_json(settings.schedules.model_dump())
+    return digest("deployments", name, inbox, crons)[:12]
 
 
 def receiver_spec(workspace: Workspace, server: Service | None = None) -> ServiceSpec:
@@ -102,7 +114,7 @@ def receiver_spec(workspace: Workspace, server: Service | None = None) -> Servic
     return ServiceSpec(
         name="receiver",
         command=(sys.executable, "-m", "flows.receiver", str(workspace.root), "--port", "{port}"),
-        env={"PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        env={**ISOLATED, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
         port=workspace.settings.services.receiver_port,
         health_path="/health",
         version=version("voxdata") if server is None else f"{version('voxdata')} on {server.pid}:{server.port}",

@@ -6,11 +6,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from annotation.wording import Language
@@ -205,6 +206,8 @@ class TrainingSettings(_Table):
 
     schemes: tuple[str, ...] = ("intent", "emotion")
     min_gain: float = 0.0
+    min_examples: int = Field(default=5, ge=1)
+    min_voices: int = Field(default=2, ge=1)
     recipe: Mapping[str, Any] = {}
 
 
@@ -217,13 +220,25 @@ class ServiceSettings(_Table):
 
 
 class ScheduleSettings(_Table):
-    """[schedules]: cron expressions in UTC; "" is off."""
+    """[schedules]: cron expressions of five fields, in UTC; "" is off."""
 
     ingest: str = ""
     prelabel: str = ""
     push: str = ""
     pull: str = ""
     release: str = ""
+
+    @field_validator("*")
+    @classmethod
+    def _are_cron_expressions(cls, cron: str) -> str:
+        if cron:
+            try:
+                CronSim(cron, datetime.now(UTC))
+            except CronSimError as error:
+                raise ValueError(f"{cron!r} is no cron expression: {error}") from error
+            if len(cron.split()) != 5:
+                raise ValueError(f'{cron!r} needs five fields, such as "0 * * * *" for every hour')
+        return cron
 
 
 class LabelSettings(_Table):

@@ -19,6 +19,9 @@ from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, VoxdataError
 
+STILL_S = 2.0
+"""A file that did not change for so long has arrived."""
+
 _WEB = ("http", "https")
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
 

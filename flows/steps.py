@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,6 +13,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.tasks import exponential_backoff
 
+from flows.prefect_api import prefect_answers
+from flows.say import tell
 from voxdata.errors import TransientError
 
 P = ParamSpec("P")
@@ -56,10 +59,21 @@ def call(step: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 def show_table(key: str, rows: list[dict[str, object]], *, description: str) -> None:
     """Publish a table on the page of the current flow run; outside a flow run there is no page, so nothing happens."""
     if in_flow_run():
-        create_table_artifact(key=key, table=rows, description=description)
+        _publish(lambda: create_table_artifact(key=key, table=rows, description=description))
 
 
 def show_text(key: str, markdown: str, *, description: str) -> None:
     """Publish Markdown on the page of the current flow run, if there is one."""
     if in_flow_run():
-        create_markdown_artifact(key=key, markdown=markdown, description=description)
+        _publish(lambda: create_markdown_artifact(key=key, markdown=markdown, description=description))
+
+
+def _publish(create: Callable[[], object]) -> None:
+    """Show something on the run's page; the work does not depend on it, so it is never its end."""
+    if not prefect_answers(os.environ):
+        tell("Prefect does not answer, so its page of this run lacks a table")
+        return
+    try:
+        create()
+    except Exception as error:  # whatever a server in trouble brings about
+        tell(f"Prefect refused what its page of this run should show ({error})")

@@ -66,6 +66,7 @@ class Service:
         port: On 127.0.0.1; None when it listens nowhere.
         log: Path of its log.
         version: As in its spec.
+        log_start: Where in the log this start begins, in bytes.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Service:
     port: int | None
     log: str
     version: str
+    log_start: int = 0
 
     @property
     def url(self) -> str | None:
@@ -174,15 +176,15 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
     services = read_services(state_dir)
     known = services.get(spec.name)
     if known is not None and known.alive and known.version == spec.version:
-        _wait_ready(known, spec, log_start=None, say=say)
+        _wait_ready(known, spec, say=say)
         say(f"{spec.name}: running{_at(known)}")
         return known
     _stop(state_dir, spec.name, known, say=say)
-    service, log_start, child = _launch(state_dir, spec, say=say)
+    service, child = _launch(state_dir, spec, say=say)
     write_services(state_dir, {**{n: s for n, s in services.items() if n != spec.name}, spec.name: service})
     began = time.monotonic()
     try:
-        _wait_ready(service, spec, log_start=log_start, say=say)
+        _wait_ready(service, spec, say=say)
     except ServiceError:
         _stop(state_dir, spec.name, service, say=say)
         child.poll()
@@ -204,7 +206,7 @@ def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
     return stopped
 
 
-def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, int, subprocess.Popen[bytes]]:
+def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, subprocess.Popen[bytes]]:
     port = None if spec.port is None else choose_port(spec.port)
     if port != spec.port:
         say(f"{spec.name}: port {spec.port} is taken by another program; using {port}")
@@ -233,32 +235,39 @@ def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, i
     finally:
         os.close(sink)
     started = process_identity(child.pid) or "gone"
-    return Service(name=spec.name, pid=child.pid, started=started, port=port, log=str(log), version=spec.version), log_start, child
+    service = Service(
+        name=spec.name,
+        pid=child.pid,
+        started=started,
+        port=port,
+        log=str(log),
+        version=spec.version,
+        log_start=log_start,
+    )
+    return service, child
 
 
-def _wait_ready(service: Service, spec: ServiceSpec, *, log_start: int | None, say: Say) -> None:
+def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:
     began = told = time.monotonic()
-    while not _is_ready(service, spec, log_start=log_start):
+    while not _is_ready(service, spec):
         now = time.monotonic()
         if not service.alive:
-            raise ServiceError(f"{service.name} ended while starting; log {service.log}:\n{_tail(service, log_start)}")
+            raise ServiceError(f"{service.name} ended while starting; log {service.log}:\n{_tail(service)}")
         if now - began > spec.ready_timeout_s:
-            raise ServiceError(
-                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service, log_start)}"
-            )
+            raise ServiceError(f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service)}")
         if now - told >= 10:
             say(f"{service.name}: still starting ({now - began:.0f} s of at most {spec.ready_timeout_s:.0f} s)")
             told = now
         time.sleep(0.2)
 
 
-def _is_ready(service: Service, spec: ServiceSpec, *, log_start: int | None) -> bool:
+def _is_ready(service: Service, spec: ServiceSpec) -> bool:
     if service.port is not None:
         return _answers(service, spec.health_path or "/") and service.alive and _listens(service)
-    if spec.ready_text is None or log_start is None:
+    if spec.ready_text is None:
         return service.alive
     with Path(service.log).open("rb") as file:
-        file.seek(log_start)
+        file.seek(service.log_start)
         return spec.ready_text in " ".join(file.read().decode("utf-8", "replace").split()) and service.alive
 
 
@@ -326,9 +335,9 @@ def _marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def _tail(service: Service, log_start: int | None, *, lines: int = 20) -> str:
+def _tail(service: Service, *, lines: int = 20) -> str:
     with Path(service.log).open("rb") as file:
-        file.seek(log_start or 0)
+        file.seek(service.log_start)
         return "\n".join("  " + line for line in file.read().decode("utf-8", "replace").splitlines()[-lines:]) or "  (empty)"
 
 

@@ -26,12 +26,12 @@ class TrainingRun:
 
     Attributes:
         training_id: Digest of scheme, version_id, config_key and the key of the model it had to beat.
-        state: "done", or "failed" when no model came of it.
-        model_key: Identity of the trained model, "" when it failed.
-        checkpoint_dir: Relative to the workspace, "" when it failed.
+        state: "done", "failed" when no model came of it, "skipped" when the version has too little to learn from.
+        model_key: Identity of the trained model, "" without one.
+        checkpoint_dir: Relative to the workspace, "" without a model.
         result: The trainer's result.json; JSON values only.
         promoted: Whether its model took over.
-        reason: Why it was or was not promoted, or how it failed.
+        reason: Why it was or was not promoted, how it failed, or what the version lacks.
         seconds: Wall time.
         created_at: UTC; the warehouse sets it when the run is added.
     """
@@ -40,7 +40,7 @@ class TrainingRun:
     scheme: str
     version_id: str
     config_key: str
-    state: Literal["done", "failed"]
+    state: Literal["done", "failed", "skipped"]
     model_key: str
     model_name: str
     checkpoint_dir: str

@@ -82,7 +82,7 @@ def _turn_the_loop(workspace: Workspace, *, annotate: bool) -> Path:
     if annotate:
         _wait_for_person()
     else:
-        _answer(workspace)
+        answer_clips(workspace)
     run_flow(workspace, "pull", say=tell)
     version_id = run_flow(workspace, "release", workspace.settings.project.name, say=tell)
     _wait_for_training(workspace, version_id)
@@ -93,7 +93,8 @@ def _turn_the_loop(workspace: Workspace, *, annotate: bool) -> Path:
     return write_report(workspace)
 
 
-def _answer(workspace: Workspace) -> None:
+def answer_clips(workspace: Workspace) -> None:
+    """Let the scripted annotators answer every clip that is in Label Studio."""
     from flows.services import label_studio_credentials
     from flows.wiring import build_queue
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from flows.inbox import STILL_S, watch_inbox
+from flows.inbox import watch_inbox
 from flows.ingest import ingest_sources
+from flows.sources import STILL_S
 from flows.workspace import Workspace
 from tests.flows.test_ingest import workspace_at
 from voxdata.errors import ConfigError

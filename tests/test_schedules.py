@@ -1,0 +1,176 @@
+"""The loop turned by schedules alone, as a user meets it: `voxdata up`, and nothing else by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.demo.loop import answer_clips, prepare_workspace
+from flows.prefect_api import ask_prefect
+from flows.services import prefect_access
+from flows.workspace import Workspace, open_workspace
+from warehouse.runs import list_training_runs
+from warehouse.status import count_rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+EVERY_MINUTE = "* * * * *"
+FLOWS = ("ingest", "prelabel", "push", "pull", "release")
+RECORDING_WITHIN_S = 120.0
+PATIENCE_S = 600.0
+
+
+def voxdata(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--dir", str(root), *words],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def schedule(root: Path, *names: str) -> None:
+    """Let the flows named run every minute, and no other; `voxdata up` applies it."""
+    path = root / "voxdata.toml"
+    text = path.read_text(encoding="utf-8")
+    for name in FLOWS:
+        cron = EVERY_MINUTE if name in names else ""
+        text = re.sub(rf'^{name} = ".*"$', f'{name} = "{cron}"', text, flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+    done = voxdata(root, "up")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def count(workspace: Workspace) -> Any:
+    with workspace.warehouse() as con:
+        return count_rows(con)
+
+
+def filled(workspace: Workspace, stage: str) -> bool:
+    return bool(getattr(count(workspace), stage))
+
+
+def scheduled_runs(workspace: Workspace, name: str, state: str = "COMPLETED") -> int:
+    access = prefect_access(workspace)
+    assert access is not None
+    query = {
+        "flows": {"name": {"any_": [name]}},
+        "flow_runs": {"state": {"type": {"any_": [state]}}},
+    }
+    runs = ask_prefect(access, "flow_runs", query)
+    return sum(run["auto_scheduled"] for run in runs)
+
+
+def wait(what: str, reached: Callable[[], bool], *, within_s: float) -> float:
+    """Seconds until something is reached."""
+    began = time.monotonic()
+    while not reached():
+        if time.monotonic() - began > within_s:
+            pytest.fail(f"{what} was not reached within {within_s:.0f} s")
+        time.sleep(1)
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, dict[str, float]]]:
+    """A workspace in which schedules alone turned the loop, and the seconds each stage took."""
+    root = tmp_path_factory.mktemp("schedules") / "demo"
+    workspace = prepare_workspace(root)
+    recordings = sorted((root / "inbox").iterdir())
+    waiting = {path: path.rename(root / path.name) for path in recordings}
+    seconds: dict[str, float] = {}
+    try:
+        schedule(root, "ingest")
+        for home, path in waiting.items():
+            path.rename(home)
+        seconds["ingest"] = wait("a recording", lambda: count(workspace).recordings > 0, within_s=PATIENCE_S)
+        wait("all recordings", lambda: count(workspace).recordings == 5, within_s=PATIENCE_S)
+        schedule(root, *FLOWS)
+        workspace = open_workspace(root)
+        for stage in ("predictions", "pushed"):
+            seconds[stage] = wait(stage, partial(filled, workspace, stage), within_s=PATIENCE_S)
+        answer_clips(workspace)
+        for stage in ("annotations", "versions"):
+            seconds[stage] = wait(stage, partial(filled, workspace, stage), within_s=PATIENCE_S)
+        seconds["training"] = wait("a training", lambda: trained(workspace), within_s=PATIENCE_S)
+        yield workspace, seconds
+    finally:
+        voxdata(root, "down")
+
+
+def trained(workspace: Workspace) -> bool:
+    with workspace.warehouse() as con:
+        return any(run.state == "done" for run in list_training_runs(con))
+
+
+def test_a_scheduled_run_makes_a_recording_in_time(turned: tuple[Workspace, dict[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
+    workspace, seconds = turned
+    with capsys.disabled():
+        told = ", ".join(f"{stage} {s:.0f} s" for stage, s in seconds.items())
+        print(f"\nschedules alone, seconds after the stage before: {told}")
+    assert scheduled_runs(workspace, "ingest") > 0
+    assert seconds["ingest"] < RECORDING_WITHIN_S
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_schedule_ends_well(turned: tuple[Workspace, dict[str, float]], name: str) -> None:
+    workspace, _ = turned
+    assert scheduled_runs(workspace, name) > 0
+    assert scheduled_runs(workspace, name, "FAILED") == 0
+    assert scheduled_runs(workspace, name, "CRASHED") == 0
+
+
+def test_the_worker_trains_what_was_released(turned: tuple[Workspace, dict[str, float]]) -> None:
+    workspace, _ = turned
+    access = prefect_access(workspace)
+    assert access is not None
+    query = {
+        "flows": {"name": {"any_": ["finetune"]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "RUNNING"]}}},
+    }
+    assert ask_prefect(access, "flow_runs", query)
+
+
+def test_status_shows_schedules_that_are_on_time(
+    turned: tuple[Workspace, dict[str, float]],
+) -> None:
+    workspace, _ = turned
+    done = voxdata(workspace.root, "status", "--json")
+    rows = {row["schedule"]: row for row in json.loads(done.stdout)["schedules"]}
+    assert done.returncode == 0, done.stderr
+    assert set(rows) == set(FLOWS)
+    assert all(row["last success"] and row["next tick"] for row in rows.values())
+
+
+def test_doctor_finds_no_error_of_the_scheduler(
+    turned: tuple[Workspace, dict[str, float]],
+) -> None:
+    workspace, _ = turned
+    checks = {row["name"]: row for row in json.loads(voxdata(workspace.root, "doctor", "--json").stdout)}
+    assert (checks["scheduler"]["ok"], checks["schedules"]["ok"]) == (True, True)
+
+
+def test_ingest_by_hand_shows_on_the_server_that_is_up(turned: tuple[Workspace, dict[str, float]], tmp_path: Path) -> None:
+    workspace, _ = turned
+    access = prefect_access(workspace)
+    assert access is not None
+    query = {"flows": {"name": {"any_": ["ingest"]}}, "flow_runs": {"state": {}}}
+
+    def by_hand() -> int:
+        return sum(not run["auto_scheduled"] for run in ask_prefect(access, "flow_runs", query))
+
+    before = by_hand()
+    done = voxdata(workspace.root, "ingest")
+    assert done.returncode == 0, done.stderr
+    assert "temporary" not in done.stderr.casefold()
+    assert by_hand() == before + 1
