@@ -14,6 +14,7 @@ import typer
 from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
 from flows.console import Json, open_here, run_named, show_json, show_rows, tell
+from flows.private_files import keep_files_private
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, VoxdataError
@@ -324,6 +325,7 @@ def down(ctx: typer.Context) -> None:
 def main() -> None:
     """Entry point of the `voxdata` script."""
     quiet_exit()
+    keep_files_private()
     try:
         app()
     except ConfigError as error:

@@ -24,6 +24,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from annotation.webhooks import SECRET_HEADER
 from flows.label_studio import label_studio_credentials
+from flows.own_origin import OwnOriginOnly
+from flows.private_files import keep_files_private
 from flows.say import tell
 from flows.webhook_inbox import WebhookInbox
 from flows.workspace import Say, open_workspace
@@ -169,12 +171,14 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, required=True)
     chosen = parser.parse_args()
+    keep_files_private()
     workspace = open_workspace(chosen.root)
     inbox = WebhookInbox(workspace.state_dir / "webhooks")
     waker = PullWaker(inbox, lambda: pull_apart(workspace.root), say=tell)
     waker.start()
     app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake, alive=lambda: waker.alive)
-    uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False)
+    gated = OwnOriginOnly(app, port=chosen.port)
+    uvicorn.run(gated, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False, proxy_headers=False)
     waker.stop()
 
 

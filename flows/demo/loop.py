@@ -8,10 +8,12 @@ from time import monotonic, sleep
 
 from annotation.scripted import ScriptedAnnotator
 from flows.demo.samples import match_answers, read_answers, sample_paths
+from flows.prefect_env import LOGIN_FILE
 from flows.run import run_flow
 from flows.say import tell
 from flows.services import start_services, stop_services
 from flows.settings import FILE_NAME, template
+from flows.supervisor import read_services
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
@@ -69,7 +71,11 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
     if not stop:
         from flows.wiring import build_queue
 
-        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {workspace.state_dir / 'label-studio.json'})")
+        state_dir = workspace.state_dir
+        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})")
+        prefect = read_services(state_dir).get("prefect-server")
+        if prefect is not None:
+            tell(f"  Prefect        {prefect.url}  (password: {state_dir / LOGIN_FILE})")
         tell(f"  look around    voxdata --dir {directory} status | versions | models | ledger")
         tell(f"  stop servers   voxdata --dir {directory} down")
     return report

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from flows.prefect_env import prefect_environment
+from flows.prefect_env import basic_auth, prefect_environment
 from flows.services import prefect_access, prefect_spec, start_services, stop_services, worker_spec
 from flows.settings import template
 from flows.supervisor import (
@@ -205,7 +205,7 @@ def test_service_lock_gives_up_with_a_clear_error(state_dir: Path, said: list[st
 
 
 def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
-    environment = prefect_environment(home=tmp_path, port=4321)
+    environment = prefect_environment(home=tmp_path, port=4321, login="voxdata:it")
     assert environment["PREFECT_HOME"] == str(tmp_path)
     assert environment["PREFECT_SERVER_UI_API_URL"] == environment["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
@@ -218,6 +218,14 @@ def quiet_workspace(folder: Path) -> Workspace:
     text = template().replace("label_studio_port = 8080\n", "").replace("prefect_port = 4200\n", ports)
     (folder / "voxdata.toml").write_text(text, encoding="utf-8")
     return open_workspace(folder)
+
+
+def deployments(access: dict[str, str]) -> list[dict[str, object]]:
+    """What the server lists to a client that has its login."""
+    address = f"{access['PREFECT_API_URL']}/deployments/filter"
+    answer = httpx.post(address, json={}, auth=basic_auth(access), trust_env=False, timeout=30)
+    answer.raise_for_status()
+    return list(answer.json())
 
 
 SERVE = """
@@ -241,7 +249,7 @@ def test_prefect_server_and_worker_are_found_ready(tmp_path: Path, state_dir: Pa
     ensure_running(state_dir, worker, say=said.append)
     access = prefect_access(workspace)
     assert access is not None
-    rows = httpx.post(f"{access['PREFECT_API_URL']}/deployments/filter", json={}, trust_env=False, timeout=30).json()
+    rows = deployments(access)
     assert [row["name"] for row in rows] == ["greeting"]
     assert (state_dir / "prefect" / "prefect.db").exists()
 
@@ -255,7 +263,7 @@ def test_start_services_serves_the_deployments_and_stops_them(tmp_path: Path, sa
         assert [service.name for service in services] == ["prefect-server", "worker"]
         access = prefect_access(workspace)
         assert access is not None
-        rows = httpx.post(f"{access['PREFECT_API_URL']}/deployments/filter", json={}, trust_env=False, timeout=30).json()
+        rows = deployments(access)
         assert any(row["entrypoint"].endswith("finetune") for row in rows)
         assert start_services(workspace, say=said.append) == services
     finally:
