@@ -19,6 +19,9 @@ from voxdata.errors import AnnotationError
 
 VERSION = "1.23.2"
 LOCK = Path(__file__).with_name("label-studio.lock")
+GUARD = Path(__file__).with_name("server_guard") / "voxdata_guard.py"
+"""What starts the server; see there."""
+
 DATABASE = "label_studio.sqlite3"
 
 Say = Callable[[str], None]
@@ -54,6 +57,16 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
         )
         stamp.write_text(wanted, encoding="utf-8")
     return program
+
+
+def start_command(program: Path) -> tuple[str, ...]:
+    """How the server is started behind its gate, on 127.0.0.1; `{port}` stands for the port.
+
+    Args:
+        program: As `ensure_installed` gives it.
+    """
+    python = str(program.with_name("python"))
+    return (python, str(GUARD), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}")
 
 
 def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:

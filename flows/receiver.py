@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from annotation.webhooks import SECRET_HEADER
+from annotation.webhooks import SECRET_HEADER, WEBHOOK_PATH
 from flows.label_studio import label_studio_credentials
 from flows.own_origin import OwnOriginOnly
 from flows.private_files import keep_files_private
@@ -32,7 +32,6 @@ from flows.workspace import Say, open_workspace
 from voxdata.errors import TransientError, VoxdataError
 
 MAX_BYTES = 4_000_000
-PATH = "/label-studio"
 QUIET_S = 1.0
 """A pull waits so long after an event, since people's events come in bursts."""
 
@@ -119,7 +118,7 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], ali
             raise HTTPException(503, "nobody deals with events any more; `voxdata down`, then `voxdata up`")
         return {"status": "UP"}
 
-    @app.post(PATH, status_code=202)
+    @app.post(WEBHOOK_PATH, status_code=202)
     async def receive(request: Request) -> dict[str, str]:
         if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
             raise HTTPException(401, "the secret header is missing or wrong; `voxdata push` writes it into Label Studio")

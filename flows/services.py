@@ -8,9 +8,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from annotation.webhooks import WEBHOOK_PATH
 from flows.label_studio import label_studio_access, label_studio_credentials, label_studio_spec
 from flows.prefect_env import LOGIN_FILE, prefect_environment, prefect_login
-from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all
+from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all, stop_moved
 from flows.workspace import Say, Workspace
 
 __all__ = [
@@ -36,12 +37,15 @@ def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
     """
     state_dir = workspace.state_dir
     with service_lock(state_dir, say=say):
+        stop_moved(state_dir, say=say)
         server = ensure_running(state_dir, prefect_spec(workspace), say=say)
         say(f"prefect-server: its page asks for a password; {state_dir / LOGIN_FILE} holds it")
         ensure_running(state_dir, worker_spec(workspace, server), say=say)
         if workspace.secrets.label_studio_url is None:
-            ensure_running(state_dir, label_studio_spec(workspace, say=say), say=say)
-            ensure_running(state_dir, receiver_spec(workspace, server), say=say)
+            # First the receiver, since Label Studio is told at its start where its webhooks may go.
+            receiver = ensure_running(state_dir, receiver_spec(workspace, server), say=say)
+            address = f"{receiver.url}{WEBHOOK_PATH}"
+            ensure_running(state_dir, label_studio_spec(workspace, receiver=address, say=say), say=say)
     return service_status(state_dir)
 
 

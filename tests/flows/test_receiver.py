@@ -15,9 +15,9 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from annotation.webhooks import SECRET_HEADER
+from annotation.webhooks import SECRET_HEADER, WEBHOOK_PATH
 from flows.label_studio import label_studio_credentials
-from flows.receiver import MAX_BYTES, PATH, PullWaker, build_app, pull_apart
+from flows.receiver import MAX_BYTES, PullWaker, build_app, pull_apart
 from flows.services import receiver_spec
 from flows.settings import template
 from flows.supervisor import Service, choose_port, ensure_running, stop_all
@@ -52,7 +52,7 @@ def client(inbox: WebhookInbox, woken: list[float]) -> Iterator[TestClient]:
 
 def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return int(client.post(PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
+    return int(client.post(WEBHOOK_PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
 
 
 def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_receive_answers_200_events_at_once(client: TestClient, inbox: WebhookIn
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
     """A real receiver as `voxdata up` starts it, and its secret."""
     root = tmp_path_factory.mktemp("receiver")
-    text = template().replace("receiver_port = 4201\n", f"receiver_port = {choose_port(0)}\n")
+    text = template().replace("receiver_port = 4201 ", f"receiver_port = {choose_port(0)} ")
     (root / "voxdata.toml").write_text(text, encoding="utf-8")
     workspace = open_workspace(root)
     service = ensure_running(workspace.state_dir, receiver_spec(workspace), say=lambda line: None)
@@ -108,7 +108,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
 def deliver(receiver: tuple[Service, str], **headers: str) -> int:
     service, secret = receiver
     sent = {SECRET_HEADER: secret, **headers}
-    return httpx.post(f"{service.url}{PATH}", json=CREATED, headers=sent, trust_env=False, timeout=30).status_code
+    return httpx.post(f"{service.url}{WEBHOOK_PATH}", json=CREATED, headers=sent, trust_env=False, timeout=30).status_code
 
 
 def test_receiver_takes_an_event_of_label_studio(receiver: tuple[Service, str]) -> None:
