@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ from flows.supervisor import (
     service_lock,
     service_status,
     stop_all,
+    stop_moved,
     write_services,
 )
 from flows.workspace import Workspace, open_workspace
@@ -177,7 +180,73 @@ def test_stop_all_stops_the_last_started_first(state_dir: Path, said: list[str])
     assert stop_all(state_dir, say=said.append) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [{"name": "web"}]}'])
+@pytest.fixture
+def original(tmp_path: Path, said: list[str]) -> Iterator[tuple[Path, Service]]:
+    """The state folder of a workspace in which a service runs."""
+    state_dir = tmp_path / "original" / ".voxdata"
+    state_dir.mkdir(parents=True)
+    service = ensure_running(state_dir, web(cwd=state_dir.parent), say=said.append)
+    yield state_dir, service
+    for process in psutil.process_iter():
+        if process.pid == service.pid and service.alive:
+            process.kill()
+
+
+def forget_folder(state_dir: Path) -> None:
+    """Make the state file one of an earlier version, which did not say for which folder it was written."""
+    path = state_dir / "services.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["folder"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", ["this", "earlier"])
+def test_services_of_the_original_are_left_alone_by_a_copy(
+    original: tuple[Path, Service], tmp_path: Path, said: list[str], version: str
+) -> None:
+    state_dir, service = original
+    if version == "earlier":
+        forget_folder(state_dir)
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    assert read_services(copy) == {}
+    assert service_status(copy) == []
+    own = ensure_running(copy, web(port=service.port, cwd=copy.parent), say=said.append)
+    assert (own.pid != service.pid, own.port != service.port) == (True, True)
+    assert stop_all(copy, say=said.append) == ["web"]
+    assert not own.alive
+    assert service.alive
+    assert service_status(state_dir) == [service]
+
+
+def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    assert stop_all(copy, say=said.append) == []
+    assert service.alive
+    assert any(f"copy of {state_dir.parent}" in line for line in said)
+
+
+def test_services_of_a_moved_workspace_are_stopped_and_never_used(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    moved = tmp_path / "moved" / ".voxdata"
+    state_dir.parent.rename(moved.parent)
+    assert service_status(moved) == []
+    assert stop_moved(moved, say=said.append) == ["web"]
+    assert not service.alive
+
+
+def test_services_of_a_removed_original_are_left_alone_by_a_copy(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    shutil.rmtree(state_dir.parent)
+    assert stop_all(copy, say=said.append) == []
+    assert service.alive
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}'])
 def test_read_services_takes_a_damaged_file_for_empty(state_dir: Path, text: str) -> None:
     state_dir.mkdir()
     (state_dir / "services.json").write_text(text, encoding="utf-8")
