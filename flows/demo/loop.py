@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from annotation.scripted import ScriptedAnnotator
 from flows.demo.samples import match_answers, read_answers, sample_paths
 from flows.prefect_env import LOGIN_FILE
+from flows.private_files import make_private_folder
 from flows.run import run_flow
 from flows.say import tell
 from flows.services import start_services, stop_services
@@ -34,12 +35,13 @@ TRAINING_WAIT_S = 900.0
 def prepare_workspace(directory: Path) -> Workspace:
     """Make the demo's workspace, or open the one of an earlier run."""
     inbox = directory / "inbox"
+    make_private_folder(directory, say=tell)
     inbox.mkdir(parents=True, exist_ok=True)
     if not (directory / FILE_NAME).exists():
         (directory / FILE_NAME).write_text(template("demo/voxdata.toml"), encoding="utf-8")
     for path in sample_paths():
         if not (inbox / path.name).exists():
-            shutil.copy2(path, inbox / path.name)
+            shutil.copyfile(path, inbox / path.name)
     return open_workspace(directory)
 
 
