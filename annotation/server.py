@@ -43,7 +43,7 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
     home = _home(cache_dir)
     venv = home / "venv"
     program, stamp = venv / "bin" / "label-studio", venv / ".complete"
-    wanted = LOCK.read_text(encoding="utf-8")
+    wanted = locked_versions(LOCK.read_text(encoding="utf-8"))
     with _locked(home):
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and program.is_file():
             return program
@@ -52,11 +52,17 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
         uv = _find_uv()
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], what="make the server's environment")
         _run(
-            [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
+            [uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
             what="install the Label Studio server",
         )
         stamp.write_text(wanted, encoding="utf-8")
     return program
+
+
+def locked_versions(lock: str) -> str:
+    """The name==version lines of a lock, without hashes: an environment stays as long as none of them changes."""
+    lines = [line.removesuffix("\\").strip() for line in lock.splitlines() if line[:1].strip()]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def start_command(program: Path) -> tuple[str, ...]:
