@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-prelabel bench-warehouse lock clean system
+.PHONY: help demo test check bench bench-prelabel bench-warehouse lock hashes clean system
 
 PYTHON ?= python3
 DEMO_DIR ?= voxdata-demo
@@ -52,6 +52,19 @@ lock: $(STAMP) ## resolve pyproject.toml into requirements.lock, keeping what fi
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o $(VENV)/resolved.txt
 	sed -E "/sys_platform == '(win32|emscripten)'/d; /python_full_version >= '3\.14'/d; s/ ; (sys_platform != 'emscripten'|python_full_version < '3\.14'|(platform_python_)?implementation(_name)? [!=]= '(PyPy|CPython)')$$//" \
 	  $(VENV)/resolved.txt > requirements.lock
+	@$(MAKE) --no-print-directory hashes
+
+# Of all files of a version, since each platform gets another; from name==version lines alone, so that new ones may be added by hand.
+hashes: ## give every line of both locks its hashes again; versions stay (after adding a name==version line by hand)
+	@[ -x $(BIN)/uv ] || { echo "voxdata: $(BIN)/uv is missing; run make test once" >&2; exit 2; }
+	@for lock in requirements.lock annotation/label-studio.lock; do \
+	  sed -nE 's/^([^ ]+==[^\\]*[^\\ ]) *\\?$$/\1/p' $$lock > $(VENV)/versions.txt; \
+	  $(BIN)/uv pip compile $(VENV)/versions.txt --no-deps --generate-hashes --python-version 3.11 --universal --quiet \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o $(VENV)/hashed.txt; \
+	  sed -nE 's/^([^ ]+==[^\\]*[^\\ ]) *\\?$$/\1/p' $(VENV)/hashed.txt | diff $(VENV)/versions.txt - \
+	    || { echo "voxdata: hashing would change versions; $$lock stays as it is" >&2; exit 1; }; \
+	  cp $(VENV)/hashed.txt $$lock; \
+	done
 
 clean: ## remove the environment and caches; workspaces stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -64,13 +77,14 @@ $(STAMP): requirements.lock pyproject.toml | system
 	  echo "voxdata: $(PYTHON) cannot make a virtual environment; on Debian install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "voxdata: installing $$(grep -c == requirements.lock) packages into $(VENV) (some GB; a few minutes)"
-	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock; \
+	@awk '/^[^ ]/ { keep = /^uv==/ } keep' requirements.lock > $(VENV)/uv.txt
+	@awk '/^[^ ]/ { keep = !/^uv==/ } keep' requirements.lock > $(VENV)/without-uv.txt
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt; then \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock; \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
 	else \
 	  echo "voxdata: uv $(UV_VERSION) cannot be installed; going on with pip" >&2; \
-	  grep -v '^uv==' requirements.lock > $(VENV)/without-uv.txt; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/without-uv.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/without-uv.txt; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	fi
 	@touch $@

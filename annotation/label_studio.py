@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,11 +158,11 @@ class LabelStudioQueue:
         return project
 
     def _projects(self) -> Iterator[dict[str, Any]]:
-        page: str | None = "/api/projects/?page_size=100"
-        while page:
-            answer = self.server.request("GET", page).json()
+        for page in count(1):
+            answer = self.server.read_page(f"/api/projects/?page_size=100&page={page}", kind=dict)
             yield from answer["results"]
-            page = answer["next"] and answer["next"].removeprefix(self.url)
+            if not answer.get("next"):
+                return
 
     def _attach_storage(self, project_id: int) -> None:
         folder = self._media_dir / CLIPS

@@ -19,6 +19,9 @@ from voxdata.errors import AnnotationError
 
 VERSION = "1.23.2"
 LOCK = Path(__file__).with_name("label-studio.lock")
+GUARD = Path(__file__).with_name("server_guard") / "voxdata_guard.py"
+"""What starts the server; see there."""
+
 DATABASE = "label_studio.sqlite3"
 
 Say = Callable[[str], None]
@@ -40,7 +43,7 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
     home = _home(cache_dir)
     venv = home / "venv"
     program, stamp = venv / "bin" / "label-studio", venv / ".complete"
-    wanted = LOCK.read_text(encoding="utf-8")
+    wanted = locked_versions(LOCK.read_text(encoding="utf-8"))
     with _locked(home):
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and program.is_file():
             return program
@@ -49,11 +52,27 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
         uv = _find_uv()
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], what="make the server's environment")
         _run(
-            [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
+            [uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
             what="install the Label Studio server",
         )
         stamp.write_text(wanted, encoding="utf-8")
     return program
+
+
+def locked_versions(lock: str) -> str:
+    """The name==version lines of a lock, without hashes: an environment stays as long as none of them changes."""
+    lines = [line.removesuffix("\\").strip() for line in lock.splitlines() if line[:1].strip()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def start_command(program: Path) -> tuple[str, ...]:
+    """How the server is started behind its gate, on 127.0.0.1; `{port}` stands for the port.
+
+    Args:
+        program: As `ensure_installed` gives it.
+    """
+    python = str(program.with_name("python"))
+    return (python, str(GUARD), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}")
 
 
 def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:

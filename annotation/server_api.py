@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from annotation.server_answers import not_label_studio, require_api
+from annotation.server_auth import TokenAuth, explain_refusal
 from voxdata.errors import AnnotationError, TransientError
+
+T = TypeVar("T", list[Any], dict[str, Any])
 
 
 class LabelStudioServer:
@@ -24,16 +28,17 @@ class LabelStudioServer:
 
     Args:
         url: Of the server.
-        token: Of an administrator or owner of the organisation.
+        token: Of an administrator or owner of the organisation; of either kind, see `server_auth`.
     """
 
     def __init__(self, *, url: str, token: str) -> None:
         self.url = url.rstrip("/")
-        self._token = token
+        self._token = token.strip()
 
     @cached_property
     def _session(self) -> httpx.Client:
-        session = httpx.Client(base_url=self.url, headers={"Authorization": f"Token {self._token}"}, timeout=600, trust_env=False)
+        auth = TokenAuth(url=self.url, token=self._token)
+        session = httpx.Client(base_url=self.url, auth=auth, timeout=600, trust_env=False)
         weakref.finalize(self, session.close)
         return session
 
@@ -50,9 +55,31 @@ class LabelStudioServer:
 
         Raises:
             httpx.HTTPError: As `errors` translates it.
+            AnnotationError: Something else than Label Studio's API answers there.
         """
         answer = self._session.request(method, path, **options)
+        if path.startswith("/api/"):
+            require_api(answer, url=self.url)
         answer.raise_for_status()
+        return answer
+
+    def read_page(self, path: str, *, kind: type[T]) -> T:
+        """What a first call gets, which shows whether this is Label Studio.
+
+        Args:
+            kind: What Label Studio answers there: a list, or a dict with the list "results".
+
+        Raises:
+            AnnotationError: The address answers in JSON, but not as Label Studio does.
+        """
+        try:
+            answer = self.request("GET", path).json()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in {404, 405, 410}:
+                raise not_label_studio(self.url, f"it knows no {path.partition('?')[0]}") from error
+            raise
+        if not isinstance(answer, kind) or (isinstance(answer, dict) and not isinstance(answer.get("results"), list)):
+            raise not_label_studio(self.url, f"{path.partition('?')[0]} gives other values there")
         return answer
 
     def now(self) -> datetime:
@@ -61,7 +88,7 @@ class LabelStudioServer:
 
     def emails(self) -> dict[int, str]:
         """The server's id of each account -> its login name."""
-        return {int(user["id"]): str(user["email"]) for user in self.request("GET", "/api/users/").json()}
+        return {int(user["id"]): str(user["email"]) for user in self.read_page("/api/users/", kind=list)}
 
     def list_tasks(
         self,
@@ -134,8 +161,13 @@ class LabelStudioServer:
             yield
         except httpx.HTTPStatusError as error:
             raise self._failure(what, error.response.status_code, error.response.text) from error
+        except json.JSONDecodeError as error:
+            raise not_label_studio(self.url, "what it answers is no JSON") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise not_label_studio(self.url, f"it is no address ({error}); it begins with http:// or https://") from error
         except httpx.HTTPError as error:
-            raise TransientError(f"Label Studio at {self.url} does not answer ({error}); `voxdata up` starts it") from error
+            hint = "; it may speak http and not https" if "SSL" in str(error) else ""
+            raise TransientError(f"Label Studio at {self.url} does not answer ({error}){hint}; `voxdata up` starts it") from error
 
     @contextmanager
     def sdk_errors(self, what: str) -> Iterator[None]:
@@ -149,6 +181,8 @@ class LabelStudioServer:
                 raise self._failure(what, error.status_code, error.body) from error
 
     def _failure(self, what: str, status: int | None, body: object) -> AnnotationError | TransientError:
+        if status == 401:
+            return AnnotationError(explain_refusal(self.url, self._token, str(body)))
         if status is None or status >= 500 or status == 429:
             return TransientError(f"Label Studio at {self.url} could not {what} (status {status}); try again")
         return AnnotationError(f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from annotation.server_api import LabelStudioServer
 
+WEBHOOK_PATH = "/label-studio"
+"""At the receiver."""
+
 SECRET_HEADER = "X-Voxdata-Secret"  # noqa: S105 - the name of a header
 
 ACTIONS = (

@@ -13,6 +13,7 @@ import typer
 from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
 from flows.console import Json, open_here, run_named, show_json, show_rows, tell
+from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, VoxdataError
@@ -36,7 +37,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent
     path = directory / FILE_NAME
     if path.exists():
         raise ConfigError(f"{path} is there already; edit it, or remove it first")
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private_folder(directory, say=tell)
     (directory / "inbox").mkdir(exist_ok=True)
     path.write_text(template(), encoding="utf-8")
     tell(f"wrote {path}; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
@@ -341,6 +342,7 @@ def down(ctx: typer.Context) -> None:
 def main() -> None:
     """Entry point of the `voxdata` script."""
     quiet_exit()
+    keep_files_private()
     code = _run_command()
     from flows.run import leave
 

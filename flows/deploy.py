@@ -20,6 +20,7 @@ from prefect.schedules import Cron
 from flows.finetune import finetune
 from flows.ingest import ingest
 from flows.prelabel import prelabel
+from flows.private_files import keep_files_private
 from flows.pull import pull
 from flows.push import push
 from flows.release import release
@@ -76,6 +77,7 @@ def _from_event(field: str) -> dict[str, Any]:
 
 def main() -> None:
     """Serve the deployments of the workspace named on the command line until stopped."""
+    keep_files_private()
     serve(*build_deployments(open_workspace(Path(sys.argv[1]))), limit=2)
 
 

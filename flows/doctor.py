@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
@@ -74,6 +76,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
+            *check_rights(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
         ]
@@ -247,6 +250,24 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
             name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
         )
     return Check(name="workspace", ok=True, detail=str(path))
+
+
+def check_rights(root: Path | None) -> list[Check]:
+    """Whether other accounts of this machine can look into the workspace: its folder, and those that the settings put elsewhere."""
+    if root is None or not (root / FILE_NAME).is_file():
+        return []
+    try:
+        storage = parse_settings((root / FILE_NAME).read_text(encoding="utf-8"), origin=FILE_NAME).storage
+    except (VoxdataError, UnicodeDecodeError, OSError):
+        return []  # `check_workspace` says so.
+    places = [root, *(root / place for place in storage.model_dump().values())]
+    outside = [place for place in places[1:] if place.exists() and not place.resolve().is_relative_to(root.resolve())]
+    opened = [str(place) for place in (root, *outside) if is_open(place)]
+    if not opened:
+        return [Check(name="rights", ok=True, detail="the workspace is closed to other accounts")]
+    detail = f"other accounts of this machine can look into {', '.join(opened)}"
+    remedy = f"chmod -R go-rwx {' '.join(map(shlex.quote, opened))}"
+    return [Check(name="rights", ok=False, detail=detail, remedy=remedy)]
 
 
 def check_scheduler(root: Path | None) -> Check:

@@ -5,12 +5,12 @@ Importing Prefect costs a second of CPU time and settles for good which server a
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from flows.prefect_env import basic_auth
 from voxdata.errors import TransientError
 
 
@@ -24,7 +24,7 @@ def prefect_answers(access: Mapping[str, str], *, timeout_s: float = 3.0) -> boo
     try:
         found = httpx.get(
             f"{access['PREFECT_API_URL']}/health",
-            headers=_headers(access),
+            auth=basic_auth(access),
             timeout=timeout_s,
             trust_env=False,
         )
@@ -41,17 +41,10 @@ def ask_prefect(access: Mapping[str, str], path: str, query: Mapping[str, Any]) 
     """
     url = f"{access['PREFECT_API_URL']}/{path}/filter"
     try:
-        found = httpx.post(url, json=query, headers=_headers(access), timeout=30, trust_env=False).raise_for_status()
+        found = httpx.post(url, json=query, auth=basic_auth(access), timeout=30, trust_env=False).raise_for_status()
         rows = found.json()
     except (httpx.HTTPError, ValueError) as error:
         raise TransientError(f"Prefect does not answer at {url} ({error}); `voxdata up` starts it") from error
     if not isinstance(rows, list):
         raise TransientError(f"{url} did not answer with rows; `voxdata doctor` looks at the server")
     return rows
-
-
-def _headers(access: Mapping[str, str]) -> dict[str, str]:
-    credentials = access.get("PREFECT_API_AUTH_STRING")
-    if not credentials:
-        return {}
-    return {"Authorization": f"Basic {b64encode(credentials.encode()).decode('ascii')}"}

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_urlsafe
+
+from flows.own_origin import own_origins
+from flows.secret_file import read_or_make_secret
+
+LOGIN_FILE = "prefect-login"
+"""In the state folder; what Prefect's page asks for as password."""
 
 
-def prefect_environment(*, home: Path, port: int) -> dict[str, str]:
+def prefect_login(state_dir: Path) -> str:
+    """What a client of the workspace's Prefect server has to know, as "user:password"; made when there is none.
+
+    Whoever can call that server's API can run a shell with it.
+    """
+    return read_or_make_secret(state_dir / LOGIN_FILE, lambda: f"voxdata:{token_urlsafe(32)}").strip()
+
+
+def basic_auth(environment: Mapping[str, str]) -> tuple[str, str]:
+    """User and password out of `prefect_environment`, for a plain HTTP client."""
+    user, _, password = environment["PREFECT_API_AUTH_STRING"].partition(":")
+    return user, password
+
+
+def prefect_environment(*, home: Path, port: int | str, login: str) -> dict[str, str]:
     """Variables for the server, the worker and every client of one workspace.
 
-    They keep all of Prefect's files in `home`, switch telemetry and advertising off, point the web page at the right port
-    (it calls 4200 otherwise), allow slow machines a slow start, let the recorder keep up with mapped tasks, and shorten the
-    polling that delays a triggered run.
+    They let in nobody without `login` and no page of another origin, keep all of Prefect's files in `home`, switch telemetry
+    and advertising off, point the web page at the right port (it calls 4200 otherwise), allow slow machines a slow start, let
+    the recorder keep up with mapped tasks, and shorten the polling that delays a triggered run.
 
     Args:
         home: Folder of Prefect's database, results and profiles.
-        port: Where the server listens, on 127.0.0.1.
+        port: Where the server listens, on 127.0.0.1; or what stands for it.
+        login: See `prefect_login`.
 
     Returns:
         Name -> value, to be merged into the environment of a process before it imports Prefect.
@@ -24,6 +47,9 @@ def prefect_environment(*, home: Path, port: int) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": api,
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(own_origins(port)),
         "PREFECT_SERVER_UI_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",

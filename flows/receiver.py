@@ -22,15 +22,16 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from annotation.webhooks import SECRET_HEADER
+from annotation.webhooks import SECRET_HEADER, WEBHOOK_PATH
 from flows.label_studio import label_studio_credentials
+from flows.own_origin import OwnOriginOnly
+from flows.private_files import keep_files_private
 from flows.say import tell
 from flows.webhook_inbox import WebhookInbox
 from flows.workspace import Say, open_workspace
 from voxdata.errors import TransientError, VoxdataError
 
 MAX_BYTES = 4_000_000
-PATH = "/label-studio"
 QUIET_S = 1.0
 """A pull waits so long after an event, since people's events come in bursts."""
 
@@ -117,7 +118,7 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], ali
             raise HTTPException(503, "nobody deals with events any more; `voxdata down`, then `voxdata up`")
         return {"status": "UP"}
 
-    @app.post(PATH, status_code=202)
+    @app.post(WEBHOOK_PATH, status_code=202)
     async def receive(request: Request) -> dict[str, str]:
         if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
             raise HTTPException(401, "the secret header is missing or wrong; `voxdata push` writes it into Label Studio")
@@ -169,12 +170,14 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, required=True)
     chosen = parser.parse_args()
+    keep_files_private()
     workspace = open_workspace(chosen.root)
     inbox = WebhookInbox(workspace.state_dir / "webhooks")
     waker = PullWaker(inbox, lambda: pull_apart(workspace.root), say=tell)
     waker.start()
     app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake, alive=lambda: waker.alive)
-    uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False)
+    gated = OwnOriginOnly(app, port=chosen.port)
+    uvicorn.run(gated, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False, proxy_headers=False)
     waker.stop()
 
 

@@ -3,13 +3,15 @@ its webhooks."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from annotation.webhooks import WEBHOOK_PATH
 from flows.label_studio import label_studio_access, label_studio_credentials, label_studio_spec
-from flows.prefect_env import prefect_environment
-from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all
+from flows.prefect_env import LOGIN_FILE, prefect_environment, prefect_login
+from flows.supervisor import Service, ServiceSpec, ensure_running, read_services, service_lock, service_status, stop_all, stop_moved
 from flows.workspace import Say, Workspace
 from voxdata.identity import canonical_json, digest
 
@@ -39,11 +41,15 @@ def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
     """
     state_dir = workspace.state_dir
     with service_lock(state_dir, say=say):
+        stop_moved(state_dir, say=say)
         server = ensure_running(state_dir, prefect_spec(workspace), say=say)
+        say(f"prefect-server: its page asks for a password; {state_dir / LOGIN_FILE} holds it")
         ensure_running(state_dir, worker_spec(workspace, server), say=say)
         if workspace.secrets.label_studio_url is None:
-            ensure_running(state_dir, label_studio_spec(workspace, say=say), say=say)
-            ensure_running(state_dir, receiver_spec(workspace, server), say=say)
+            # First the receiver, since Label Studio is told at its start where its webhooks may go.
+            receiver = ensure_running(state_dir, receiver_spec(workspace, server), say=say)
+            address = f"{receiver.url}{WEBHOOK_PATH}"
+            ensure_running(state_dir, label_studio_spec(workspace, receiver=address, say=say), say=say)
     return service_status(state_dir)
 
 
@@ -65,7 +71,7 @@ def prefect_access(workspace: Workspace) -> dict[str, str] | None:
     server = read_services(workspace.state_dir).get("prefect-server")
     if server is None or server.port is None or not server.alive:
         return None
-    return prefect_environment(home=prefect_home(workspace), port=server.port)
+    return _prefect_variables(workspace, port=server.port)
 
 
 def prefect_home(workspace: Workspace) -> Path:
@@ -75,13 +81,20 @@ def prefect_home(workspace: Workspace) -> Path:
 
 def prefect_spec(workspace: Workspace) -> ServiceSpec:
     """How the Prefect server is started."""
+    # A new login needs a new server. Of a secret this long a few digits of a digest give nothing away.
+    login = hashlib.sha256(prefect_login(workspace.state_dir).encode()).hexdigest()[:8]
     return ServiceSpec(
         name="prefect-server",
-        command=(sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", "{port}"),
-        env={**_prefect_template(workspace), **ISOLATED, "PYTHONUNBUFFERED": "1"},
+        command=(sys.executable, "-m", "flows.prefect_server", "--port", "{port}"),
+        # The port is chosen at the start.
+        env={
+            **_prefect_variables(workspace, port="{port}"),
+            **ISOLATED,
+            "PYTHONUNBUFFERED": "1",
+        },
         port=workspace.settings.services.prefect_port,
         health_path="/api/health",
-        version=version("prefect"),
+        version=f"{version('prefect')} for login {login}",
         cwd=workspace.root,
     )
 
@@ -90,7 +103,7 @@ def worker_spec(workspace: Workspace, server: Service) -> ServiceSpec:
     """How the worker is started; it belongs to one server process, so a new server gets a new worker."""
     if server.port is None:
         raise ValueError("the Prefect server listens on a port")
-    environment = prefect_environment(home=prefect_home(workspace), port=server.port)
+    environment = _prefect_variables(workspace, port=server.port)
     return ServiceSpec(
         name="worker",
         command=(sys.executable, "-m", "flows.deploy", str(workspace.root)),
@@ -122,6 +135,5 @@ def receiver_spec(workspace: Workspace, server: Service | None = None) -> Servic
     )
 
 
-def _prefect_template(workspace: Workspace) -> dict[str, str]:
-    """The environment with `{port}` still open, since the port is chosen at the start."""
-    return {k: v.replace(":1/api", ":{port}/api") for k, v in prefect_environment(home=prefect_home(workspace), port=1).items()}
+def _prefect_variables(workspace: Workspace, *, port: int | str) -> dict[str, str]:
+    return prefect_environment(home=prefect_home(workspace), port=port, login=prefect_login(workspace.state_dir))

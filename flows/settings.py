@@ -217,6 +217,7 @@ class ServiceSettings(_Table):
     label_studio_port: int = Field(default=8080, ge=1024, le=65_535)
     prefect_port: int = Field(default=4200, ge=1024, le=65_535)
     receiver_port: int = Field(default=4201, ge=1024, le=65_535)
+    label_studio_origin: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.-]+(:\d+)?)?$")
 
 
 class ScheduleSettings(_Table):

@@ -121,12 +121,33 @@ def service_lock(state_dir: Path, *, say: Say, timeout_s: float = 600.0) -> Iter
 
 
 def read_services(state_dir: Path) -> dict[str, Service]:
-    """Services of the state file by name, in order of start; they need not be alive. A damaged file counts as empty."""
-    try:
-        rows = json.loads((state_dir / STATE_FILE).read_text(encoding="utf-8"))["services"]
-        return {row["name"]: Service(**row) for row in rows}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    """Services of the state file by name, in order of start; they need not be alive. A damaged file counts as empty.
+
+    A file that came with a copied or moved workspace speaks of another folder's processes: those are not ours.
+    """
+    folder, services = read_state(state_dir)
+    if folder is not None and folder != state_dir.resolve():
         return {}
+    return {name: service for name, service in services.items() if not _is_of_another_folder(state_dir, service)}
+
+
+def read_state(state_dir: Path) -> tuple[Path | None, dict[str, Service]]:
+    """The state file as it is: the folder for which it was written (None in one of an earlier version), and its services."""
+    try:
+        content = json.loads((state_dir / STATE_FILE).read_text(encoding="utf-8"))
+        services = {row["name"]: Service(**row) for row in content["services"]}
+        return (Path(content["folder"]) if "folder" in content else None), services
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None, {}
+
+
+def _is_of_another_folder(state_dir: Path, service: Service) -> bool:
+    """Whether a process that runs says by its mark that another workspace started it."""
+    try:
+        mark = psutil.Process(service.pid).environ().get(MARK) if service.alive else None
+    except (psutil.Error, OSError):
+        return False
+    return mark is not None and mark != _mark(state_dir, service.name)
 
 
 def write_services(state_dir: Path, services: Mapping[str, Service]) -> None:
@@ -137,7 +158,8 @@ def write_services(state_dir: Path, services: Mapping[str, Service]) -> None:
         return
     draft = path.with_suffix(".json.new")
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps({"services": [asdict(service) for service in services.values()]}, indent=2) + "\n", encoding="utf-8")
+    content = {"folder": str(state_dir.resolve()), "services": [asdict(service) for service in services.values()]}
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
@@ -200,10 +222,41 @@ def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
     Returns:
         Names of those that were running.
     """
+    stop_moved(state_dir, say=say, grace_s=grace_s)
     services = read_services(state_dir)
     stopped = [name for name in reversed(services) if _stop(state_dir, name, services[name], say=say, grace_s=grace_s)]
     write_services(state_dir, {})
     return stopped
+
+
+def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
+    """Deal with a state file of another folder. Hold `service_lock` around it.
+
+    Of a workspace that was moved, the services that still run in it are stopped, since they know its old place. Of one that was
+    copied, they are the original's, and are left alone.
+
+    Returns:
+        Names of those that were stopped.
+    """
+    folder, services = read_state(state_dir)
+    if folder is None or folder == state_dir.resolve():
+        return []
+    if folder.exists():
+        say(f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; the services of that workspace are left alone")
+        return []
+    moved = [name for name in reversed(services) if _runs_in(state_dir, services[name])]
+    for name in moved:
+        say(f"{name}: was started before the workspace was moved from {folder.parent}")
+        _stop(folder, name, services[name], say=say, grace_s=grace_s)
+    return moved
+
+
+def _runs_in(state_dir: Path, service: Service) -> bool:
+    """Whether a process works in this very workspace; a folder that is moved takes its processes along."""
+    try:
+        return service.alive and Path(psutil.Process(service.pid).cwd()).is_relative_to(state_dir.parent.resolve())
+    except (psutil.Error, OSError):
+        return False
 
 
 def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, subprocess.Popen[bytes]]:

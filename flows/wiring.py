@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from annotation.label_studio import LabelStudioQueue
-from annotation.webhooks import ensure_webhook
+from annotation.webhooks import WEBHOOK_PATH, ensure_webhook
 from flows.label_studio import label_studio_access, label_studio_credentials
 from flows.supervisor import read_services
 from flows.workspace import Say, Workspace
@@ -51,7 +51,7 @@ def connect_receiver(workspace: Workspace, queue: LabelStudioQueue, *, say: Say)
         return False
     secret = label_studio_credentials(workspace).webhook_secret
     try:
-        ensure_webhook(queue.server, queue.project_id, url=f"{service.url}/label-studio", secret=secret)
+        ensure_webhook(queue.server, queue.project_id, url=f"{service.url}{WEBHOOK_PATH}", secret=secret)
     except (AnnotationError, TransientError) as error:
         say(f"Label Studio will not tell when somebody answers, so the schedule finds out: {error}")
         return False

@@ -15,10 +15,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 CORPORA = os.environ.get("VOXDATA_CORPORA")
 
 
+def run_lax(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run as from a shell whose umask keeps nothing private."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False, umask=0)
+
+
 def voxdata(directory: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--dir", str(directory), *words], capture_output=True, text=True, timeout=1400, check=False
-    )
+    done = run_lax([sys.executable, "-m", "flows.cli", "--dir", str(directory), *words])
     if check and done.returncode:
         pytest.fail(f"voxdata {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done
@@ -31,9 +34,7 @@ def as_json(directory: Path, *words: str):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     directory = tmp_path_factory.mktemp("loop") / "demo"
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "demo", "--dir", str(directory)], capture_output=True, text=True, timeout=1400, check=False
-    )
+    done = run_lax([sys.executable, "-m", "flows.cli", "demo", "--dir", str(directory)])
     try:
         if done.returncode:
             pytest.fail(f"the demo ended with {done.returncode}:\n{done.stderr[-6000:]}")
@@ -124,6 +125,13 @@ def test_secrets_are_readable_by_their_owner_only(demo: tuple[Path, str]) -> Non
     logs = list((demo[0] / ".voxdata" / "logs").iterdir())
     assert logs
     assert [log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")] == []
+
+
+def test_demo_leaves_nothing_that_others_can_read_whatever_the_umask(demo: tuple[Path, str]) -> None:
+    paths = [demo[0], *demo[0].rglob("*")]
+    assert len(paths) > 100
+    lax = [str(path.relative_to(demo[0])) for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
+    assert lax == []
 
 
 @pytest.mark.corpus

@@ -67,7 +67,6 @@ def _write_atomic(path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_
                 raise OSError(f"{path}: cannot be written ({error})") from error
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(0o644)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

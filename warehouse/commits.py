@@ -33,7 +33,7 @@ def read_commits(warehouse: Path) -> int:
 
 def write_commits(warehouse: Path, count: int) -> None:
     """Write the number down, durably: one short write over the old one."""
-    handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o644)
+    handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         os.pwrite(handle, f"{count:020d}\n".encode(), 0)
         os.fdatasync(handle)

@@ -160,7 +160,7 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path | None:
     kept = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
     kept.mkdir()
     for part in parts:
-        shutil.copy2(part, kept / part.name)
+        shutil.copyfile(part, kept / part.name)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
     for part in (sidecar_path(path), commits_path(path)):
         part.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def write_copy(path: Path, target: Path) -> None:
     copy_warehouse(path, target)
     shutil.copyfile(sidecar_path(path), sidecar_path(target))
     for part in (target, sidecar_path(target)):
-        part.chmod(0o440)
+        part.chmod(0o400)
 
 
 def list_snapshots(folder: Path) -> list[Path]:

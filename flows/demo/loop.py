@@ -8,10 +8,13 @@ from time import monotonic, sleep
 
 from annotation.scripted import ScriptedAnnotator
 from flows.demo.samples import match_answers, read_answers, sample_paths
+from flows.prefect_env import LOGIN_FILE
+from flows.private_files import make_private_folder
 from flows.run import run_flow
 from flows.say import tell
 from flows.services import start_services, stop_services
 from flows.settings import FILE_NAME, template
+from flows.supervisor import read_services
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
@@ -32,12 +35,13 @@ TRAINING_WAIT_S = 900.0
 def prepare_workspace(directory: Path) -> Workspace:
     """Make the demo's workspace, or open the one of an earlier run."""
     inbox = directory / "inbox"
+    make_private_folder(directory, say=tell)
     inbox.mkdir(parents=True, exist_ok=True)
     if not (directory / FILE_NAME).exists():
         (directory / FILE_NAME).write_text(template("demo/voxdata.toml"), encoding="utf-8")
     for path in sample_paths():
         if not (inbox / path.name).exists():
-            shutil.copy2(path, inbox / path.name)
+            shutil.copyfile(path, inbox / path.name)
     return open_workspace(directory)
 
 
@@ -69,7 +73,11 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
     if not stop:
         from flows.wiring import build_queue
 
-        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {workspace.state_dir / 'label-studio.json'})")
+        state_dir = workspace.state_dir
+        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})")
+        prefect = read_services(state_dir).get("prefect-server")
+        if prefect is not None:
+            tell(f"  Prefect        {prefect.url}  (password: {state_dir / LOGIN_FILE})")
         tell(f"  look around    voxdata --dir {directory} status | versions | models | ledger")
         tell(f"  stop servers   voxdata --dir {directory} down")
     return report

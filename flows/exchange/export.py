@@ -73,7 +73,6 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio) -> 
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
-        folder.chmod(0o755)
         if output.exists():
             shutil.rmtree(output)
         folder.rename(output)

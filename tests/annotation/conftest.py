@@ -16,6 +16,7 @@ import pytest
 from annotation import server
 from annotation.encode import encode_labels
 from annotation.label_studio import LabelStudioQueue
+from annotation.server_api import LabelStudioServer
 from flows.label_studio import LabelStudioCredentials, label_studio_environment
 from flows.settings import read_environment
 from flows.supervisor import ServiceSpec, ensure_running, stop_all
@@ -24,6 +25,9 @@ from voxdata.testing import speech_like
 from voxdata.testing.annotation_queue import QUEUE_SCHEMES
 
 PORT = 8093
+RECEIVER = "http://127.0.0.1:8094/hook"
+"""The one internal address to which the server may send webhooks."""
+
 STRAY = {"USERNAME": "somebody", "PASSWORD": "something", "HOST": "http://192.0.2.1:9", "PORT": "9"}
 """Variables of a user's shell that Label Studio would read for its own; ours must win."""
 
@@ -35,21 +39,39 @@ class RunningServer:
     """A real server that stops with the test run."""
 
     url: str
+    receiver: str
     media_dir: Path
     log: Path
     credentials: LabelStudioCredentials = field(repr=False)
 
-    def queue(self, *, title: str | None = None, schemes: tuple[Scheme, ...] = QUEUE_SCHEMES, votes_wanted: int = 3) -> LabelStudioQueue:
+    def queue(
+        self,
+        *,
+        title: str | None = None,
+        schemes: tuple[Scheme, ...] = QUEUE_SCHEMES,
+        votes_wanted: int = 3,
+        token: str | None = None,
+    ) -> LabelStudioQueue:
         """A queue on a project of its own."""
         return LabelStudioQueue(
             url=self.url,
-            token=self.credentials.token,
+            token=token or self.credentials.token,
             project_title=title or f"project {next(_numbers)} 项目",
             schemes=schemes,
             media_dir=self.media_dir,
             guidelines="Listen <twice> & decide. 先听再选。",
             votes_wanted=votes_wanted,
         )
+
+    def as_person(self, email: str) -> httpx.Client:
+        """The session of somebody who was invited and has logged in."""
+        password = self.credentials.password
+        if email != self.credentials.email:
+            password = self.credentials.password_for(email)
+            LabelStudioServer(url=self.url, token=self.credentials.token).ensure_annotator(email, password)
+        session = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        session.headers.update(log_in(session, email, password))
+        return session
 
     def as_admin(self) -> httpx.Client:
         """A client with the administrator's token."""
@@ -119,8 +141,8 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     )
     spec = ServiceSpec(
         name="label-studio",
-        command=(str(program), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}"),
-        env=label_studio_environment(credentials, data_dir=data_dir, media_dir=media_dir),
+        command=server.start_command(program),
+        env=label_studio_environment(credentials, data_dir=data_dir, media_dir=media_dir, receiver=RECEIVER),
         port=PORT,
         health_path="/health",
         version=server.VERSION,
@@ -133,7 +155,7 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
         service = ensure_running(state_dir, spec, say=lines.append)
     assert service.url is not None
     try:
-        yield RunningServer(url=service.url, media_dir=media_dir, log=Path(service.log), credentials=credentials)
+        yield RunningServer(url=service.url, receiver=RECEIVER, media_dir=media_dir, log=Path(service.log), credentials=credentials)
     finally:
         stop_all(state_dir, say=lines.append, grace_s=5)
 

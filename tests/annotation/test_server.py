@@ -83,9 +83,25 @@ def test_ensure_migrated_leaves_a_database_alone(tmp_path: Path) -> None:
 
 
 def test_lock_pins_the_version_of_the_server() -> None:
-    lines = server.LOCK.read_text(encoding="utf-8").splitlines()
+    lines = server.locked_versions(server.LOCK.read_text(encoding="utf-8")).splitlines()
     assert f"label-studio=={server.VERSION}" in lines
-    assert all(line.count("==") == 1 for line in lines if line)
+    assert all(line.count("==") == 1 for line in lines)
+
+
+def test_ensure_installed_keeps_an_environment_when_only_hashes_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_installation(monkeypatch)
+    server.ensure_installed(cache_dir=tmp_path, say=str)
+    changed = tmp_path / "other.lock"
+    changed.write_text(server.locked_versions(server.LOCK.read_text(encoding="utf-8")), encoding="utf-8")
+    monkeypatch.setattr(server, "LOCK", changed)
+    server.ensure_installed(cache_dir=tmp_path, say=str)
+    assert len(calls) == 2
+
+
+def test_ensure_installed_checks_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_installation(monkeypatch)
+    server.ensure_installed(cache_dir=tmp_path, say=str)
+    assert "--require-hashes" in calls[1]
 
 
 @pytest.mark.slow

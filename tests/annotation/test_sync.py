@@ -17,6 +17,7 @@ import pytest
 
 from annotation.encode import RIVALS, encode_labels
 from annotation.label_studio import LabelStudioQueue
+from annotation.webhooks import WEBHOOK_PATH
 from benchmarks.annotation_workspace import make_workspace
 from flows.adjudicate import find_contested, push_cases
 from flows.label_studio import label_studio_credentials, label_studio_spec
@@ -53,7 +54,14 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def start(workspace: Workspace) -> None:
-    ensure_running(workspace.state_dir, label_studio_spec(workspace, say=quiet), say=quiet)
+    ensure_running(workspace.state_dir, label_studio_spec(workspace, receiver=None, say=quiet), say=quiet)
+
+
+def start_receiver(workspace: Workspace) -> None:
+    """As `voxdata up` does it: Label Studio is told where the receiver is."""
+    receiver = ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
+    spec = label_studio_spec(workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=quiet)
+    ensure_running(workspace.state_dir, spec, say=quiet)
 
 
 def kill_server(workspace: Workspace) -> None:
@@ -244,7 +252,7 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
 
 
 def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(workspace: Workspace) -> None:
-    ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
+    start_receiver(workspace)
     push_pending(workspace, say=quiet)
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
@@ -257,7 +265,7 @@ def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(wo
     os.killpg(read_services(workspace.state_dir)["receiver"].pid, signal.SIGKILL)
     answer(queue, workspace, "ann@voxdata.local", keys[2:4])  # its event is lost with the receiver
     WebhookInbox(workspace.state_dir / "webhooks").put({"action": "ANNOTATION_CREATED"})  # one that was noted before it died
-    ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
+    start_receiver(workspace)
     assert eventually(lambda: len(standing(workspace)) == 4)
     push_pending(workspace, say=quiet)  # leads the webhook to where the receiver listens now
     for _ in range(3):  # the same delivery again and again

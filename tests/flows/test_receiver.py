@@ -11,12 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from annotation.webhooks import SECRET_HEADER
-from flows.receiver import MAX_BYTES, PATH, PullWaker, build_app, pull_apart
+from annotation.webhooks import SECRET_HEADER, WEBHOOK_PATH
+from flows.label_studio import label_studio_credentials
+from flows.receiver import MAX_BYTES, PullWaker, build_app, pull_apart
+from flows.services import receiver_spec
+from flows.settings import template
+from flows.supervisor import Service, choose_port, ensure_running, stop_all
 from flows.webhook_inbox import WebhookInbox
+from flows.workspace import open_workspace
 from voxdata.errors import TransientError
 
 SECRET = "the right one"
@@ -46,7 +52,7 @@ def client(inbox: WebhookInbox, woken: list[float]) -> Iterator[TestClient]:
 
 def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return int(client.post(PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
+    return int(client.post(WEBHOOK_PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
 
 
 def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path) -> None:
@@ -83,6 +89,44 @@ def test_receive_answers_200_events_at_once(client: TestClient, inbox: WebhookIn
     assert len(inbox.names()) == 200
     spent = [seconds * 1000 for _, seconds in found]
     print(f"answered in: median {statistics.median(spent):.1f} ms, 95 % {statistics.quantiles(spent, n=20)[-1]:.1f} ms")
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
+    """A real receiver as `voxdata up` starts it, and its secret."""
+    root = tmp_path_factory.mktemp("receiver")
+    text = template().replace("receiver_port = 4201 ", f"receiver_port = {choose_port(0)} ")
+    (root / "voxdata.toml").write_text(text, encoding="utf-8")
+    workspace = open_workspace(root)
+    service = ensure_running(workspace.state_dir, receiver_spec(workspace), say=lambda line: None)
+    try:
+        yield service, label_studio_credentials(workspace).webhook_secret
+    finally:
+        stop_all(workspace.state_dir, say=lambda line: None, grace_s=5)
+
+
+def deliver(receiver: tuple[Service, str], **headers: str) -> int:
+    service, secret = receiver
+    sent = {SECRET_HEADER: secret, **headers}
+    return httpx.post(f"{service.url}{WEBHOOK_PATH}", json=CREATED, headers=sent, trust_env=False, timeout=30).status_code
+
+
+def test_receiver_takes_an_event_of_label_studio(receiver: tuple[Service, str]) -> None:
+    assert deliver(receiver) == 202
+
+
+@pytest.mark.parametrize("secret", ["", "wrong"])
+def test_receiver_refuses_an_event_without_the_secret(receiver: tuple[Service, str], secret: str) -> None:
+    assert deliver(receiver, **{SECRET_HEADER: secret}) == 401
+
+
+def test_receiver_refuses_a_foreign_origin(receiver: tuple[Service, str]) -> None:
+    assert deliver(receiver, Origin="http://evil.example") == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:9"])
+def test_receiver_refuses_a_foreign_host(receiver: tuple[Service, str], host: str) -> None:
+    assert deliver(receiver, Host=host.replace("{port}", str(receiver[0].port))) == 421
 
 
 def test_inbox_ignores_what_was_cut_off(inbox: WebhookInbox, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from flows.prefect_env import prefect_environment
+from flows.prefect_env import basic_auth, prefect_environment
 from flows.services import prefect_access, prefect_spec, start_services, stop_services, worker_spec
 from flows.settings import template
 from flows.supervisor import (
@@ -31,6 +33,7 @@ from flows.supervisor import (
     service_lock,
     service_status,
     stop_all,
+    stop_moved,
     write_services,
 )
 from flows.workspace import Workspace, open_workspace
@@ -177,7 +180,73 @@ def test_stop_all_stops_the_last_started_first(state_dir: Path, said: list[str])
     assert stop_all(state_dir, say=said.append) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [{"name": "web"}]}'])
+@pytest.fixture
+def original(tmp_path: Path, said: list[str]) -> Iterator[tuple[Path, Service]]:
+    """The state folder of a workspace in which a service runs."""
+    state_dir = tmp_path / "original" / ".voxdata"
+    state_dir.mkdir(parents=True)
+    service = ensure_running(state_dir, web(cwd=state_dir.parent), say=said.append)
+    yield state_dir, service
+    for process in psutil.process_iter():
+        if process.pid == service.pid and service.alive:
+            process.kill()
+
+
+def forget_folder(state_dir: Path) -> None:
+    """Make the state file one of an earlier version, which did not say for which folder it was written."""
+    path = state_dir / "services.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["folder"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", ["this", "earlier"])
+def test_services_of_the_original_are_left_alone_by_a_copy(
+    original: tuple[Path, Service], tmp_path: Path, said: list[str], version: str
+) -> None:
+    state_dir, service = original
+    if version == "earlier":
+        forget_folder(state_dir)
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    assert read_services(copy) == {}
+    assert service_status(copy) == []
+    own = ensure_running(copy, web(port=service.port, cwd=copy.parent), say=said.append)
+    assert (own.pid != service.pid, own.port != service.port) == (True, True)
+    assert stop_all(copy, say=said.append) == ["web"]
+    assert not own.alive
+    assert service.alive
+    assert service_status(state_dir) == [service]
+
+
+def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    assert stop_all(copy, say=said.append) == []
+    assert service.alive
+    assert any(f"copy of {state_dir.parent}" in line for line in said)
+
+
+def test_services_of_a_moved_workspace_are_stopped_and_never_used(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    moved = tmp_path / "moved" / ".voxdata"
+    state_dir.parent.rename(moved.parent)
+    assert service_status(moved) == []
+    assert stop_moved(moved, say=said.append) == ["web"]
+    assert not service.alive
+
+
+def test_services_of_a_removed_original_are_left_alone_by_a_copy(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+    state_dir, service = original
+    copy = tmp_path / "copy" / ".voxdata"
+    shutil.copytree(state_dir.parent, copy.parent)
+    shutil.rmtree(state_dir.parent)
+    assert stop_all(copy, say=said.append) == []
+    assert service.alive
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}'])
 def test_read_services_takes_a_damaged_file_for_empty(state_dir: Path, text: str) -> None:
     state_dir.mkdir()
     (state_dir / "services.json").write_text(text, encoding="utf-8")
@@ -205,7 +274,7 @@ def test_service_lock_gives_up_with_a_clear_error(state_dir: Path, said: list[st
 
 
 def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
-    environment = prefect_environment(home=tmp_path, port=4321)
+    environment = prefect_environment(home=tmp_path, port=4321, login="voxdata:it")
     assert environment["PREFECT_HOME"] == str(tmp_path)
     assert environment["PREFECT_SERVER_UI_API_URL"] == environment["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
@@ -218,6 +287,14 @@ def quiet_workspace(folder: Path) -> Workspace:
     text = template().replace("label_studio_port = 8080\n", "").replace("prefect_port = 4200\n", ports)
     (folder / "voxdata.toml").write_text(text, encoding="utf-8")
     return open_workspace(folder)
+
+
+def deployments(access: dict[str, str]) -> list[dict[str, object]]:
+    """What the server lists to a client that has its login."""
+    address = f"{access['PREFECT_API_URL']}/deployments/filter"
+    answer = httpx.post(address, json={}, auth=basic_auth(access), trust_env=False, timeout=30)
+    answer.raise_for_status()
+    return list(answer.json())
 
 
 SERVE = """
@@ -241,7 +318,7 @@ def test_prefect_server_and_worker_are_found_ready(tmp_path: Path, state_dir: Pa
     ensure_running(state_dir, worker, say=said.append)
     access = prefect_access(workspace)
     assert access is not None
-    rows = httpx.post(f"{access['PREFECT_API_URL']}/deployments/filter", json={}, trust_env=False, timeout=30).json()
+    rows = deployments(access)
     assert [row["name"] for row in rows] == ["greeting"]
     assert (state_dir / "prefect" / "prefect.db").exists()
 
@@ -255,7 +332,7 @@ def test_start_services_serves_the_deployments_and_stops_them(tmp_path: Path, sa
         assert [service.name for service in services] == ["prefect-server", "worker"]
         access = prefect_access(workspace)
         assert access is not None
-        rows = httpx.post(f"{access['PREFECT_API_URL']}/deployments/filter", json={}, trust_env=False, timeout=30).json()
+        rows = deployments(access)
         assert any(row["entrypoint"].endswith("finetune") for row in rows)
         assert start_services(workspace, say=said.append) == services
     finally:
