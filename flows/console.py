@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from flows.workspace import Workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+AudioRoot = Annotated[
+    Path | None,
+    typer.Option("--audio-root", metavar="FOLDER", help="What audio paths in a table are relative to; else its folder."),
+]
+Anywhere = Annotated[bool, typer.Option("--anywhere", help="Let a table name files outside its folder and the audio root.")]
 
 
 def open_here(ctx: typer.Context) -> Workspace:
