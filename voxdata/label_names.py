@@ -75,22 +75,22 @@ def describe_near_labels(found: Sequence[NearLabels]) -> str:
     return "; ".join(f"{' and '.join(map(repr, near.labels))} ({names[near.difference]})" for near in found)
 
 
-def parse_label_map(pairs: Sequence[str]) -> dict[str, str]:
+def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
     """`OLD=NEW` as people type it; the last "=" divides, unless there is only one.
 
     Raises:
         ConfigError: A pair has no "=", an empty side, or a label is mapped to two others.
 
-    >>> parse_label_map(["ON=on", "offf=off"])
+    >>> parse_renames(["ON=on", "offf=off"])
     {'ON': 'on', 'offf': 'off'}
     """
     mapped: dict[str, str] = {}
     for pair in pairs:
         old, divider, new = (part.strip() for part in pair.rpartition("="))
         if not divider or not old or not new:
-            raise ConfigError(f"--map-label {pair!r}: write OLD=NEW, such as ON=on")
+            raise ConfigError(f"--rename {pair!r}: write OLD=NEW, such as ON=on")
         if mapped.setdefault(old, new) != new:
-            raise ConfigError(f"--map-label {pair!r}: {old!r} is mapped to {mapped[old]!r} already; keep one")
+            raise ConfigError(f"--rename {pair!r}: {old!r} is mapped to {mapped[old]!r} already; keep one")
     return mapped
 
 
@@ -110,7 +110,7 @@ def map_labels(labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequ
     missing = [old for old in mapping if name_key(old) not in there]
     if missing:
         known = ", ".join(map(repr, sorted(set(labels))[:20]))
-        raise ConfigError(f"--map-label {missing[0]!r}: no row has that label; there are {known or 'none'}")
+        raise ConfigError(f"--rename {missing[0]!r}: no row has that label; there are {known or 'none'}")
     targets = {label: wanted.get(name_key(label), label) for label in dict.fromkeys(labels)}
     spelling = unify_names([*first, *targets.values()])
     return {label: spelling[target] for label, target in targets.items()}

@@ -47,6 +47,8 @@ def read_stretch(row: Mapping[str, str], columns: Columns) -> Stretch:
         found[key] = (name, value / 1000 if column_key(name).endswith("_ms") else value)
     start, end, duration = (found.get(key) for key in TIMES)
     if end is not None:
+        if start is None and columns.first("start"):
+            return Stretch(problem=f"it has {end[0]} and no {columns.first('start')}; give both, or neither")
         return _checked(start, end[1], used=end[0])
     if duration is not None:
         begin = 0.0 if start is None else start[1]

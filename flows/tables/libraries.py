@@ -47,19 +47,20 @@ def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> Ra
     problem = _unsafe(cut, reach)
     if problem:
         return RawRow(number=number, problem=f"cut {cut.id}: {problem}")
+    said = cut.supervisions[0]
     try:
         samples = _rooted(cut, reach).load_audio()
-        soundfile.write(sound, samples.T, cut.sampling_rate, subtype="FLOAT")
     except Exception as error:  # a decoder of its own for each kind of source
         return RawRow(number=number, problem=f"cut {cut.id}: its sound cannot be read ({type(error).__name__}: {error})")
-    said = cut.supervisions[0]
+    # A supervision counts from the start of its cut, and may reach out of it.
+    first, last = (round(min(max(at, 0.0), cut.duration) * cut.sampling_rate) for at in (said.start, said.end))
+    if first >= last:
+        return RawRow(number=number, problem=f"cut {cut.id}: its supervision lies outside it")
+    soundfile.write(sound, samples.T[first:last], cut.sampling_rate, subtype="FLOAT")
     known = {"split": split, **(cut.custom or {}), **(said.custom or {})}
     values: dict[str, object] = {name: value for name, value in known.items() if isinstance(value, str | int | float)}
     values |= {"audio": str(sound), "speaker": said.speaker, "text": said.text, "language": said.language, "lhotse_id": cut.id}
-    # A supervision counts from the start of its cut; what of it lies outside the cut was not written.
-    whole = said.start <= 0 and said.end >= cut.duration
-    times = {} if whole else {"start": max(said.start, 0.0), "end": min(said.end, cut.duration)}
-    return RawRow(number=number, values={**values, **times})
+    return RawRow(number=number, values=values, cut=True)
 
 
 def _recordings(cut: Any) -> list[Any]:
@@ -109,7 +110,8 @@ def read_huggingface(path: Path, scratch: Path) -> Iterator[RawRow]:
             known = {name: _class_name(classes[name], value) if name in classes else value for name, value in entry.items()}
             where = _unpacked(sound, scratch / f"{number}")
             values: dict[str, object] = {"split": split, **known, "audio": where}
-            yield RawRow(number=number, values=values, problem="" if where else "names no sound")
+            problem = "" if where else "names no sound"
+            yield RawRow(number=number, values=values, problem=problem, cut=bool(sound.get("bytes")))
 
 
 def _class_name(feature: Any, value: object) -> object:

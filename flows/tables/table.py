@@ -33,12 +33,14 @@ class RawRow:
         values: Column -> value of any kind.
         problem: Why it is no row; "" for none.
         folder: What its relative paths are relative to, where that is not the table's folder.
+        cut: Whether its sound is the clip itself, so that times say where it was cut from.
     """
 
     number: int
     values: Mapping[str, object] = field(default_factory=dict)
     problem: str = ""
     folder: Path | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +50,14 @@ class TableRow:
     Attributes:
         values: Column -> text; columns without a value are absent.
         missing: Column -> why its value means nothing.
-        folder: See `RawRow`.
+        folder, cut: See `RawRow`.
     """
 
     number: int
     values: Mapping[str, str]
     missing: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +165,7 @@ def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind
         if problem:
             return BadRow(number=row.number, problem=problem)
         values[column] = text
-    return TableRow(number=row.number, values=values, missing=missing, folder=row.folder)
+    return TableRow(number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut)
 
 
 def _unpack(value: object, meaning: str) -> object:
