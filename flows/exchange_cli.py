@@ -89,9 +89,7 @@ def import_(
         if ours:
             answer = _import_ours(ctx, place, name, check)
         else:
-            answer = _import_others(
-                ctx, place, name, kind, scheme, label, rename=rename or (), audio_root=audio_root, anywhere=anywhere
-            )
+            answer = _import_others(ctx, place, name, kind, scheme, label, rename=rename or (), audio_root=audio_root, anywhere=anywhere)
     if as_json:
         show_json(answer)
 

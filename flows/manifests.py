@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.tables.read import read_file
 from flows.tables.reach import Reach
+from flows.tables.read import read_file
 from flows.tables.table import BadRow, Table, TableRow
 from voxdata.columns import NAMES, TIMES, unused_times
 from voxdata.errors import ConfigError

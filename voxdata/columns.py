@@ -44,7 +44,8 @@ ANY_OF = ("audio", *TIMES)
 """Meanings for which each row takes the first column in which it has something; the others are one column for all rows."""
 
 _TIME_WORDS = frozenset(
-    "start begin beginning onset offset end stop finish duration dur tbeg tdur tend xmin xmax tmin tmax t0 t1".split()
+    {"start", "begin", "beginning", "onset", "offset", "end", "stop", "finish", "duration", "dur", "tbeg", "tdur", "tend"}
+    | {"xmin", "xmax", "tmin", "tmax", "t0", "t1"}
 )
 _WORD = re.compile(r"[a-z]+\d*|\d+")
 

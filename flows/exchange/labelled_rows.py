@@ -150,9 +150,7 @@ def _unreadable(uri: str, reach: Reach) -> str:
     return "" if Path(uri).is_file() else f"{uri}: there is no such file"
 
 
-def _settle_names(
-    rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]
-) -> tuple[list[LabelledRow], list[str]]:
+def _settle_names(rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]) -> tuple[list[LabelledRow], list[str]]:
     """Rows with one spelling for names that look the same, and what to say about names that nearly do."""
     labels = map_labels([row.label for row in rows], rename, first=known)
     people = unify_names(row.speaker for row in rows)

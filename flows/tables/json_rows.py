@@ -39,21 +39,21 @@ def read_json(text: str) -> list[RawRow]:
     """Rows, numbered by line (in a list by place); what is no object is a bad row."""
     whole = _whole_list(text) if text.lstrip()[:1] == "[" and "{" in text else None
     if whole is not None:
-        return [_row(number, value) for number, value in enumerate(whole, start=1)]
+        return [_row(number, value, place=f"entry {number}") for number, value in enumerate(whole, start=1)]
     return list(_lines(text))
 
 
 def _lines(text: str) -> Iterator[RawRow]:
     for number, line in enumerate(split_lines(text), start=1):
         if line.strip():
-            yield _row(number, _parse(line))
+            yield _row(number, _parse(line), place=f"line {number}")
 
 
-def _row(number: int, value: object) -> RawRow:
+def _row(number: int, value: object, *, place: str) -> RawRow:
     if isinstance(value, _Broken):
-        return RawRow(number=number, problem=value.why)
+        return RawRow(number=number, problem=f"{value.why} ({place})")
     if not isinstance(value, dict):
-        return RawRow(number=number, problem="is no JSON object; write one object a line")
+        return RawRow(number=number, problem=f"is no JSON object ({place}); write one object a line")
     return RawRow(number=number, values=value)
 
 
@@ -64,8 +64,10 @@ def _parse(line: str) -> Any:
         return json.loads(line, object_pairs_hook=_once, parse_constant=lambda name: None)
     except _TwiceError as error:
         return _Broken(why=str(error))
+    except json.JSONDecodeError as error:
+        return _Broken(why=f"is not JSON: {error.msg} at character {error.colno}")
     except (ValueError, RecursionError) as error:
-        return _Broken(why=f"is not JSON ({error})")
+        return _Broken(why=f"is not JSON: {error}")
 
 
 def _whole_list(text: str) -> list[Any] | None:

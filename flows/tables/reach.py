@@ -8,8 +8,27 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOCAL = frozenset(
-    "file local asynclocal dir git jlab jupyter zip tar libarchive reference generic dask async_wrapper asyncwrapper"
-    " simplecache filecache blockcache cached".split()
+    {
+        "file",
+        "local",
+        "asynclocal",
+        "dir",
+        "git",
+        "jlab",
+        "jupyter",
+        "zip",
+        "tar",
+        "libarchive",
+        "reference",
+        "generic",
+        "dask",
+        "async_wrapper",
+        "asyncwrapper",
+        "simplecache",
+        "filecache",
+        "blockcache",
+        "cached",
+    }
 )
 """Kinds of URL by which a store reads files of this machine."""
 
