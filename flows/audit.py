@@ -22,6 +22,7 @@ from voxdata.audit_groups import (
     find_shared_phrases,
     judge_speakers,
 )
+from voxdata.audit_names import find_alike_labels, find_alike_people
 from voxdata.audit_sound import (
     find_bad_sound,
     find_exact_copies,
@@ -65,6 +66,9 @@ def audit_table(
     balance, named = find_imbalance(frame), find_labels_in_names(frame)
     findings += [f for f in (overlaps, named) if f is not None] + balance
     checks["label balance"] = _outcome(balance, "every label is in every split, and none ten times rarer than another")
+    slips = find_alike_labels(frame)
+    findings += [slips] if slips else []
+    checks["label names"] = _outcome([slips] if slips else [], "no two labels look like slips of each other")
     checks["labels in file names"] = _outcome([named] if named else [], "file names do not say the label")
     if with_audio:
         _check_audio(frame, findings, checks, statistics, audio_root=audio_root, max_clips=max_clips, seed=seed, say=say)
@@ -89,7 +93,8 @@ def _check_people(frame: pl.DataFrame, findings: list[Finding], checks: dict[str
             continue
         shared = find_shared(frame, column, check=f"{what}s", what=f"{what}s", remedy=f"split by {what}: all rows of one in the same split")
         figures, found = judge_speakers(frame, column=column, what=what, seed=seed)
-        findings += ([shared] if shared else []) + found
+        alike = find_alike_people(frame, column, what=f"{what}s")
+        findings += [finding for finding in (shared, alike) if finding is not None] + found
         statistics += figures
         unknown = frame[column].null_count()
         said = f"; {unknown} rows do not say theirs" if unknown else ""

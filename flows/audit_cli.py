@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console import Json, show_json, show_rows, tell
+from flows.console import Anywhere, Json, Rename, show_json, show_rows, tell
 from voxdata.errors import ConfigError
 
 
@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    path: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file with the columns audio, label, speaker, split.")],
+    path: Annotated[
+        Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split.")
+    ],
     audio_root: Annotated[
         Path | None, typer.Option("--audio-root", help="What audio paths are relative to; else the file's folder.")
     ] = None,
@@ -26,6 +28,8 @@ def audit(
     speaker: Annotated[str, typer.Option("--speaker", metavar="NAME", help="The column that says who speaks.")] = "",
     audio: Annotated[str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")] = "",
     split: Annotated[str, typer.Option("--split", metavar="NAME", help="The column of the split.")] = "",
+    rename: Rename = None,
+    anywhere: Anywhere = False,
     output: Annotated[Path | None, typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here.")] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Listen to nothing; only the table is checked.")] = False,
     max_clips: Annotated[int, typer.Option("--max-clips", min=2, help="Listen to at most so many clips, drawn at random.")] = 2_000,
@@ -35,17 +39,18 @@ def audit(
     """Look for leaks between the splits of anybody's dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
     from flows.audit import audit_table
     from flows.audit_page import write_audit_page
-    from flows.audit_table import read_table
+    from flows.audit_table import check_reach, read_table
+    from voxdata.label_names import parse_renames
 
     if audio_root is not None and not audio_root.is_dir():
         raise ConfigError(f"--audio-root {audio_root} is no folder; name the one that the audio paths start from")
     names = {key: value for key, value in (("label", label), ("speaker", speaker), ("audio", audio), ("split", split)) if value}
-    table = read_table(path, names=names)
+    table = read_table(path, names=names, rename=parse_renames(rename or ()))
+    if not no_audio:
+        check_reach(table, path, audio_root=audio_root, anywhere=anywhere)
     for remark in table.remarks:
         tell(f"audit: {remark}")
-    found = audit_table(
-        table, audio_root=audio_root or path.absolute().parent, with_audio=not no_audio, max_clips=max_clips, seed=seed, say=tell
-    )
+    found = audit_table(table, audio_root=audio_root or table.folder, with_audio=not no_audio, max_clips=max_clips, seed=seed, say=tell)
     if output is not None:
         try:
             write_audit_page(output, found)

@@ -1,10 +1,7 @@
-"""Reading what is to be audited: a CSV, TSV, JSON lines or Parquet file of anybody's, into one table with known columns."""
+"""Reading what is to be audited: a table of anybody's, into one frame with known columns."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,22 +9,16 @@ from pathlib import Path
 
 import polars as pl
 
+from flows.tables.reach import Reach
+from flows.tables.read import read_file
+from flows.tables.table import RawRow, Table, TableRow, build_table
 from voxdata.audit import SCHEMA, SPLIT_NAMES, name_split
+from voxdata.columns import unused_times
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError
-
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "audio": ("audio", "audio_file", "audio_filepath", "path", "wav", "file", "filename", "file_name"),
-    "label": ("label", "target", "class"),
-    "speaker": ("speaker", "voice", "speaker_id", "spk", "client_id"),
-    "split": ("split", "subset", "partition", "set", "fold"),
-    "text": ("text", "transcript", "transcription", "sentence"),
-    "session": ("session", "call", "recording", "session_id", "call_id", "recording_id", "conversation"),
-    "start": ("start", "start_s", "start_time", "offset", "start_ms"),
-    "end": ("end", "end_s", "end_time", "end_ms"),
-    "channel": ("channel",),
-}
-"""Column -> what it may be called, likeliest first; small letters or not."""
+from voxdata.label_names import map_labels
+from voxdata.name_key import name_key, unify_names
+from voxdata.stretch import Stretch, read_stretch
 
 REQUIRED = ("audio", "label", "split")
 MAX_LISTED = 5
@@ -39,130 +30,173 @@ class AuditTable:
 
     Attributes:
         name: Of the file.
+        folder: What relative audio paths are relative to.
         frame: As `voxdata.audit.SCHEMA` says.
         columns: Our name of a column -> its name in the file.
         remarks: What was taken for what and which rows were left out, for people.
     """
 
     name: str
+    folder: Path
     frame: pl.DataFrame
     columns: Mapping[str, str]
     remarks: Sequence[str] = field(default=())
 
 
-def read_table(path: Path, *, names: Mapping[str, str] | None = None) -> AuditTable:
+def read_table(
+    path: Path, *, names: Mapping[str, str] | None = None, rename: Mapping[str, str] | None = None
+) -> AuditTable:  # fmt: skip
     """Read a manifest.
 
     Args:
-        path: A .csv, .tsv, .jsonl, .ndjson or .parquet file, text in UTF-8.
-        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file, where that is not one of ALIASES.
+        path: What `flows.tables.read.read_file` reads.
+        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file, where that is not one of
+            `voxdata.columns.NAMES`.
+        rename: Label as written -> the label it is taken for.
 
     Raises:
         ConfigError: It is not there, in another format or encoding, lacks a column, has one twice, or nothing in it can be audited; the
             message says which row or column and what to do.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file; name a .csv, .tsv, .jsonl or .parquet manifest")
-    kind = path.suffix.lower()
-    if kind == ".parquet":
-        try:
-            frame = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise ConfigError(f"{path}: is no Parquet file ({str(error).splitlines()[0]})") from error
-        return check_rows(list(frame.iter_rows(named=True)), origin=str(path), names=names, columns=frame.columns)
-    if kind in (".csv", ".tsv"):
-        columns, rows = _read_csv(path, _read_text(path), "," if kind == ".csv" else "\t")
-        return check_rows(rows, origin=str(path), names=names, columns=columns, first_row=2)
-    if kind in (".jsonl", ".ndjson"):
-        return check_rows(_read_json(path, _read_text(path)), origin=str(path), names=names, first_row=1)
-    raise ConfigError(f"{path}: files ending in {kind or 'nothing'} are not read; save it as .csv, .tsv, .jsonl or .parquet")
+    return _audit_table(read_file(path, chosen=names), rename or {})
 
 
 def check_rows(
-    rows: Sequence[Mapping[str, object]],
-    *,
-    origin: str,
-    names: Mapping[str, str] | None = None,
-    columns: Sequence[str] | None = None,
-    first_row: int = 1,
-) -> AuditTable:
+    rows: Sequence[Mapping[str, object]], *, origin: str, names: Mapping[str, str] | None = None
+) -> AuditTable:  # fmt: skip
     """Rows from anywhere, such as the export of a version, as a table to audit.
 
     Args:
         rows: With the columns of the manifest.
         origin: What messages call it.
         names: See `read_table`.
-        columns: Those of all rows; None takes what occurs in any.
-        first_row: Number of the first one.
 
     Raises:
         ConfigError: See `read_table`.
     """
-    if not rows:
-        raise ConfigError(f"{origin}: has no rows; there is nothing to audit")
-    known = list(columns) if columns is not None else sorted({name for row in rows for name in row})
-    chosen = _choose_columns(origin, known, names or {})
-    scale = {key: 0.001 if chosen.get(key, "").lower().endswith("_ms") else 1.0 for key in ("start", "end")}
-    data: dict[str, list[object]] = {name: [] for name in SCHEMA}
-    left_out: list[tuple[int, str]] = []
-    unknown: Counter[str] = Counter()
-    for number, row in enumerate(rows, start=first_row):
-        if not row:  # an empty line
-            continue
-        value = {key: _text(row.get(column)) for key, column in chosen.items()}
-        lacking = [key for key in REQUIRED if not value[key]]
-        split = name_split(value["split"] or "")
-        if lacking:
-            left_out.append((number, f"has no {chosen[lacking[0]]}"))
-            continue
-        if split is None:
-            unknown[str(value["split"])] += 1
-            continue
-        start, end = (_seconds(origin, number, chosen.get(key, key), value.get(key), scale[key]) for key in ("start", "end"))
-        if start is not None and end is not None and end <= start:
-            raise ConfigError(f"{origin}: row {number} ends at {end:g} s, before it starts at {start:g} s; correct it")
-        channel = _channel(origin, number, value.get("channel"))
-        found = {"row": number, "split": split.value, "start_s": start, "end_s": end, "channel": channel}
-        for name in SCHEMA:
-            data[name].append(found[name] if name in found else value.get(name))
-    if unknown:
-        said = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED))
+    raw = [RawRow(number=number, values=row) for number, row in enumerate(rows, start=1)]
+    return _audit_table(build_table(raw, origin=origin, folder=Path(), chosen=names), {})
+
+
+def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywhere: bool) -> None:
+    """Refuse a table that names files outside its folder and the audio root, before any of them is opened.
+
+    Raises:
+        ConfigError: Names the first row, and what allows it.
+    """
+    reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
+    asked: dict[str, str] = {}
+    outside: list[tuple[int, str]] = []
+    for row, audio in table.frame.select("row", "audio").iter_rows():
+        if audio not in asked:
+            asked[audio] = reach.why_not(str(((audio_root or table.folder) / audio).absolute()))
+        if asked[audio]:
+            outside.append((row, asked[audio]))
+    if outside:
+        row, why = outside[0]
         raise ConfigError(
-            f"{origin}: column {chosen['split']!r} has {said}, which is no split; write train, validation (or dev, val) or test (or eval)"
+            f"{path}: {len(outside)} rows cannot be listened to, the first is row {row}: {why}, or listen to none (--no-audio)"
         )
-    frame = pl.DataFrame(data, schema=dict(SCHEMA), strict=False)
-    remarks = [f"column {column!r} is read as {key}" for key, column in chosen.items() if column != key]
-    used = {str(_text(row.get(chosen["split"]))) for row in rows} & {*SPLIT_NAMES, *(n.capitalize() for n in SPLIT_NAMES)}
-    remarks += [f"split {name!r} is read as {name_split(name)}" for name in sorted(used) if name_split(name) != name]
+
+
+def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
+    origin = table.origin
+    for trouble in table.bad:
+        raise ConfigError(f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out")
+    if not table.rows:
+        raise ConfigError(f"{origin}: has no rows; there is nothing to audit")
+    chosen = _check_columns(table)
+    kept, left_out = _complete_rows(table, chosen)
+    _check_splits(table, kept, chosen)
+    labels = map_labels([_said(table, row, "label") for row in kept], rename)
+    people = {key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")}
+    values: dict[str, list[object]] = {name: [] for name in SCHEMA}
+    used: set[str] = set()
+    for row in kept:
+        stretch = Stretch() if row.cut else _stretch(table, row)
+        used.update(stretch.used)
+        found = {
+            "row": row.number, "audio": _audio(table, row), "label": labels[_said(table, row, "label")],
+            "split": name_split(_said(table, row, "split")), "text": _said(table, row, "text") or None,
+            "start_s": stretch.start_s, "end_s": stretch.end_s, "channel": _channel(table, row),
+            **{key: people[key][_said(table, row, key)] or None for key in people},
+        }  # fmt: skip
+        for name in SCHEMA:
+            values[name].append(found[name])
+    frame = pl.DataFrame(values, schema=dict(SCHEMA), strict=False)
+    remarks = [*table.remarks, *_describe(table, kept, chosen, used)]
+    remarks += [f"{old!r} is taken for {new!r}" for old, new in _merged(labels, *people.values())]
     if left_out:
         remarks.append(f"{len(left_out)} rows were left out: " + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED]))
     _check_usable(origin, frame, chosen)
-    return AuditTable(name=Path(origin).name, frame=frame, columns=chosen, remarks=remarks)
+    return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
 
 
-def _choose_columns(origin: str, known: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
-    twice = [name for name, count in Counter(known).items() if count > 1]
-    if twice:
-        raise ConfigError(f"{origin}: the column {twice[0]!r} is in the header twice; rename or remove one")
-    lower = {name.strip().casefold(): name for name in reversed(known)}
-    chosen: dict[str, str] = {}
-    for key, aliases in ALIASES.items():
-        if key in names:
-            if names[key] not in known:
-                raise ConfigError(f"{origin}: has no column {names[key]!r} for --{key}; it has {', '.join(known)}")
-            chosen[key] = names[key]
-        else:
-            alias = next((lower[a] for a in aliases if a in lower and lower[a] not in names.values()), None)
-            if alias is not None:
-                chosen[key] = alias
+def _check_columns(table: Table) -> dict[str, str]:
+    chosen = {key: name for key in table.columns.of if (name := table.columns.first(key)) is not None}
     missing = [key for key in REQUIRED if key not in chosen]
     if missing:
         raise ConfigError(
-            f"{origin}: has no column {missing[0]!r}; it has {', '.join(known) or 'none'}. Rename one"
+            f"{table.origin}: has no column {missing[0]!r}; it has {', '.join(table.columns.names) or 'none'}. Rename one"
             + (f", or say which with --{missing[0]} NAME" if missing[0] != "split" else "")
             + " (a .csv is separated by commas, a .tsv by tabs)"
         )
     return chosen
+
+
+def _complete_rows(table: Table, chosen: Mapping[str, str]) -> tuple[list[TableRow], list[tuple[int, str]]]:
+    """Rows with audio, label and split, and what the others lack."""
+    kept: list[TableRow] = []
+    left_out: list[tuple[int, str]] = []
+    for row in table.rows:
+        lacking = next((key for key in REQUIRED if not _said(table, row, key)), None)
+        if lacking is None:
+            kept.append(row)
+        elif row.values or row.missing:
+            left_out.append((row.number, f"has no {chosen[lacking]}"))
+    return kept, left_out
+
+
+def _check_splits(table: Table, rows: Sequence[TableRow], chosen: Mapping[str, str]) -> None:
+    said = [_said(table, row, "split") for row in rows]
+    unknown = Counter(split for split in said if name_split(split) is None)
+    if unknown:
+        named = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED))
+        raise ConfigError(
+            f"{table.origin}: column {chosen['split']!r} has {named}, which is no split; "
+            "write train, validation (or dev, val) or test (or eval)"
+        )
+
+
+def _said(table: Table, row: TableRow, key: str) -> str:
+    return table.columns.value(row.values, key) or ""
+
+
+def _audio(table: Table, row: TableRow) -> str:
+    """The path as written; beside a folder of its own when the row has one, as in Kaldi's."""
+    said = _said(table, row, "audio")
+    return said if row.folder is None else str((row.folder / said).absolute())
+
+
+def _describe(
+    table: Table, rows: Sequence[TableRow], chosen: Mapping[str, str], used: set[str]
+) -> list[str]:  # fmt: skip
+    remarks = [
+        f"column {column!r} is read as {key}"
+        for key, column in chosen.items()
+        if column != key and (key not in ("start", "end", "duration") or column in used)
+    ]
+    splits = {_said(table, row, "split") for row in rows}
+    known = {*SPLIT_NAMES, *(name.capitalize() for name in SPLIT_NAMES)}
+    remarks += [f"split {name!r} is read as {name_split(name)}" for name in sorted(splits & known) if name_split(name) != name]
+    unused = unused_times(table.columns, used)
+    if unused:
+        remarks.append(f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration")
+    return remarks
+
+
+def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted({(old, new) for mapping in names for old, new in mapping.items() if old != new})
 
 
 def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str]) -> None:
@@ -179,74 +213,17 @@ def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str]) 
         raise ConfigError(f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label")
 
 
-def _read_text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        kind = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
-        raise ConfigError(f"{path}: line {line} is {kind} text; save the file as UTF-8 (`iconv -f OLD -t UTF-8`)") from error
-
-
-def _read_csv(path: Path, text: str, delimiter: str) -> tuple[list[str], list[dict[str, object]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[dict[str, object]] = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for number, fields in enumerate(reader, start=2):
-            if len(fields) > len(header):
-                raise ConfigError(
-                    f"{path}: row {number} has {len(fields)} fields, the header {len(header)}; quote fields with {delimiter!r}"
-                )
-            rows.append(dict(zip(header, fields, strict=False)))
-    except csv.Error as error:
-        raise ConfigError(f"{path}: line {reader.line_num} is no table row ({error})") from error
-    return header, rows
-
-
-def _read_json(path: Path, text: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            rows.append({})
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path}: line {number} is not JSON ({error}); a .jsonl file has one object a line") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}: line {number} is no JSON object; a .jsonl file has one object a line")
-        rows.append(row)
-    return rows
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, dict):  # Hugging Face's audio: {"path": ..., "bytes": ...}; gold: {"label": ...}
-        value = value.get("path") or value.get("label")
-    return (str(value).strip() or None) if value is not None else None
-
-
-def _channel(origin: str, number: int, text: str | None) -> int | None:
-    if text is None:
+def _channel(table: Table, row: TableRow) -> int | None:
+    text = name_key(_said(table, row, "channel"))
+    if not text:
         return None
     if not text.isdecimal():
-        raise ConfigError(f"{origin}: row {number} has {text!r} as channel; channels are numbered from 0")
+        raise ConfigError(f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0")
     return int(text)
 
 
-def _seconds(origin: str, number: int, column: str, text: str | None, scale: float) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text) * scale
-    except ValueError as error:
-        raise ConfigError(f"{origin}: row {number} has {text!r} as {column}, which is no number of seconds; correct it") from error
-    if not 0 <= value < float("inf"):
-        raise ConfigError(f"{origin}: row {number} has {text!r} as {column}; seconds from the start of the file are 0 and more")
-    return value
+def _stretch(table: Table, row: TableRow) -> Stretch:
+    stretch = read_stretch(row.values, table.columns)
+    if stretch.problem:
+        raise ConfigError(f"{table.origin}: row {row.number}: {stretch.problem}")
+    return stretch

@@ -12,7 +12,7 @@ import typer
 
 from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
-from flows.console import Json, open_here, run_named, show_json, show_rows, tell
+from flows.console import Anywhere, AudioRoot, Json, open_here, run_named, show_json, show_rows, tell
 from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
@@ -76,6 +76,8 @@ def ingest(
     manifest: Annotated[
         Path | None, typer.Option("--manifest", metavar="FILE", help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.")
     ] = None,
+    audio_root: AudioRoot = None,
+    anywhere: Anywhere = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")] = False,
     as_json: Json = False,
@@ -83,20 +85,26 @@ def ingest(
     """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
     workspace = open_here(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
-    if manifest is not None and (absolute or watch or plan):
-        raise ConfigError("--manifest names the recordings itself: give no PATH, --watch or --plan beside it")
+    if manifest is not None and (absolute or watch):
+        raise ConfigError("--manifest names the recordings itself: give no PATH or --watch beside it")
+    if manifest is None and (audio_root or anywhere):
+        raise ConfigError("--audio-root and --anywhere say which files a manifest may name; give --manifest, too")
     if plan and watch:
         raise ConfigError("--plan runs nothing, so there is nothing to watch: give one of the two")
     if plan:
-        from flows.ingest import plan_ingest
+        from flows.ingest import plan_ingest, plan_manifest
 
-        rows = plan_ingest(workspace, absolute)
+        if manifest is None:
+            rows = plan_ingest(workspace, absolute)
+        else:
+            rows = plan_manifest(workspace, manifest.absolute(), say=tell, audio_root=audio_root, anywhere=anywhere)
         show_json(rows) if as_json else show_rows("pending", rows)
         return
     from flows.sources import STILL_S
 
     still_s = STILL_S if watch else 0.0
-    summary = run_named(workspace, "ingest", absolute, str(manifest.absolute()) if manifest else None, still_s)
+    table, root = (str(path.absolute()) if path else None for path in (manifest, audio_root))
+    summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere)
     show_json(summary) if as_json else show_rows("ingest", [summary])
     if watch:
         from flows.inbox import watch_inbox

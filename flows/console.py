@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from flows.workspace import Workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+AudioRoot = Annotated[
+    Path | None,
+    typer.Option("--audio-root", metavar="FOLDER", help="What audio paths in a table are relative to; else its folder."),
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option("--rename", metavar="OLD=NEW", help="Take a label for another, such as ON=on; may be repeated."),
+]
+Anywhere = Annotated[bool, typer.Option("--anywhere", help="Let a table name files outside its folder and the audio root.")]
 
 
 def open_here(ctx: typer.Context) -> Workspace:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.console import Json, open_here, show_json, tell
+from flows.console import Anywhere, AudioRoot, Json, Rename, open_here, show_json, tell
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def import_(
     ] = "auto",
     scheme: Annotated[str, typer.Option("--scheme", help="Under which the labels of others stand.")] = "",
     label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The column that holds them.")] = "label",
+    rename: Rename = None,
+    audio_root: AudioRoot = None,
+    anywhere: Anywhere = False,
     check: Annotated[bool, typer.Option("--check", help="Verify an export, files and root; import nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +86,10 @@ def import_(
 
             place = fetch_export(path, Path(scratch))
         ours = kind == "auto" and (check or not place.is_file())
-        answer = _import_ours(ctx, place, name, check) if ours else _import_others(ctx, place, name, kind, scheme, label)
+        if ours:
+            answer = _import_ours(ctx, place, name, check)
+        else:
+            answer = _import_others(ctx, place, name, kind, scheme, label, rename=rename or (), audio_root=audio_root, anywhere=anywhere)
     if as_json:
         show_json(answer)
 
@@ -101,15 +108,22 @@ def _import_ours(ctx: typer.Context, path: Path, name: str, check: bool) -> dict
     return _said(version, new, [])
 
 
-def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, scheme: str, label: str) -> dict[str, object]:
+def _import_others(
+    ctx: typer.Context, path: Path, name: str, kind: Source, scheme: str, label: str, *, rename: Sequence[str],
+    audio_root: Path | None, anywhere: bool,
+) -> dict[str, object]:  # fmt: skip
     from flows.exchange.labelled import import_manifest
+    from voxdata.label_names import parse_renames
 
     if not name:
         raise ConfigError(NAMELESS)
     if not scheme:
         raise ConfigError("say under which scheme the labels stand: --scheme NAME")
     as_kind = "manifest" if kind == "auto" else kind
-    version, new, imported = import_manifest(open_here(ctx), path, name=name, scheme=scheme, label=label, kind=as_kind, say=tell)
+    version, new, imported = import_manifest(
+        open_here(ctx), path, name=name, scheme=scheme, label=label, kind=as_kind, say=tell, audio_root=audio_root,
+        anywhere=anywhere, rename=parse_renames(rename),
+    )  # fmt: skip
     for row, why in imported.dropped:
         tell(f"import: row {row} was dropped: {why}")
     return _said(version, new, [{"row": row, "why": why} for row, why in imported.dropped])

@@ -229,7 +229,8 @@ def _keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fal
     """Take lines out of a text file; in place, when a server appends to it."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    text = path.read_bytes().decode("utf-8", "replace")
+    lines = [line + "\n" for line in text.removesuffix("\n").split("\n")] if text else []
     kept = [line for line in lines if keep(line)]
     if len(kept) == len(lines):
         return

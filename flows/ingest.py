@@ -13,16 +13,26 @@ from prefect import flow
 
 from flows.decode_work import Refused, audio_file_of, decode_file
 from flows.duplicates import find_duplicates
-from flows.manifests import BadRow, read_manifest
+from flows.manifests import ManifestRow, describe_times, name_recordings
 from flows.say import tell
 from flows.sources import Source, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
+from flows.tables.reach import REMEDY, Reach
+from flows.tables.read import read_file
+from flows.tables.table import BadRow, Table
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
-from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, WorkerError
+from voxdata.errors import (
+    AudioError,
+    ConfigError,
+    DropReason,
+    ManifestError,
+    TransientError,
+    WorkerError,
+)
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
@@ -186,45 +196,113 @@ def ingest_sources(
     return _ingest_listed(workspace, listed, say=say, decode=decode)
 
 
-def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: Decode = decode_file) -> IngestSummary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """What a manifest names.
+
+    Attributes:
+        rows: Of recordings, in order.
+        sources: URI as the row has it -> the file.
+        bad: Rows that name nothing that may be read.
+        unreachable: What is wrong with the stores of other rows, for now.
+    """
+
+    table: Table
+    rows: list[ManifestRow]
+    sources: dict[str, Source]
+    bad: list[BadRow]
+    unreachable: list[TransientError]
+
+    @property
+    def listed(self) -> list[Source]:
+        """Each file once, sorted."""
+        once = {source.uri: source for source in self.sources.values()}
+        return [once[uri] for uri in sorted(once)]
+
+
+def ingest_manifest(
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    say: Say,
+    decode: Decode = decode_file,
+    audio_root: Path | None = None,
+    anywhere: bool = False,
+) -> IngestSummary:
     """Ingest the recordings that a manifest names, and keep what it says about each; bad rows go to the ledger, the others go on.
 
     The same manifest again changes nothing.
 
+    Args:
+        audio_root: What paths are relative to; else the manifest's folder.
+        anywhere: Whether rows may name files outside both.
+
     Raises:
         ConfigError: The manifest cannot be read.
+        ManifestError: No row names a recording that can be read; nothing is written then.
         TransientError: A row's store cannot be reached; all other rows are done.
     """
-    rows, bad = read_manifest(manifest)
-    sources: dict[str, Source] = {}
-    unreachable: list[TransientError] = []
-    for row in rows:
-        try:
-            sources[row.uri] = list_file(row.uri)
-        except ConfigError as error:
-            bad.append(BadRow(number=row.number, problem=str(error)))
-        except TransientError as error:
-            unreachable.append(error)
+    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    for remark in (*named.table.remarks, *describe_times(named.table)):
+        say(f"manifest: {manifest}: {remark}")
     with workspace.warehouse() as con:
-        for trouble in bad:
+        for trouble in named.bad:
             say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
             record_drop(
                 con, stage="manifest", subject=f"{manifest.absolute()}:{trouble.number}", reason=DropReason.BAD_ROW,
                 detail=trouble.problem, run_id=workspace.run_id,
             )  # fmt: skip
-    listed = {source.uri: source for source in sources.values()}
-    summary = _ingest_listed(workspace, [listed[uri] for uri in sorted(listed)], say=say, decode=decode)
+    summary = _ingest_listed(workspace, named.listed, say=say, decode=decode)
     changed = 0
     with workspace.warehouse() as con, transaction(con):
-        for row in rows:
-            source = sources.get(row.uri)
+        for row in named.rows:
+            source = named.sources.get(row.uri)
             known = source and find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
             if known and known.recording_id is not None:
                 changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
-    say(f"manifest: {len(rows)} rows, {len(bad)} bad, {changed} values new or changed")
-    if unreachable:
-        raise TransientError(f"{manifest}: {len(unreachable)} rows wait, the others are done; {unreachable[0]}")
-    return replace(summary, dropped=summary.dropped + len(bad))
+    repeated = sum(row.repeats for row in named.rows)
+    good = sum(row.uri in named.sources for row in named.rows) + repeated
+    wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
+    again = f" ({repeated} of them repeat another)" if repeated else ""
+    say(f"manifest: {good} rows{again}, {len(named.bad)} bad{wait}, {changed} values new or changed")
+    if named.unreachable:
+        raise TransientError(f"{manifest}: {len(named.unreachable)} rows wait, the others are done; {named.unreachable[0]}")
+    return replace(summary, dropped=summary.dropped + len(named.bad))
+
+
+def _list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -> _Named:
+    """Read a manifest and look for the files that it names.
+
+    Raises:
+        ConfigError: The manifest cannot be read.
+        ManifestError: No row names a file that is there and may be read.
+    """
+    if audio_root is not None and not audio_root.is_dir():
+        raise ConfigError(f"--audio-root {audio_root} is no folder; name the one that the recordings lie in")
+    table = read_file(manifest, per_recording=True)
+    reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
+    rows, bad = name_recordings(table, reach)
+    sources: dict[str, Source] = {}
+    unreachable: list[TransientError] = []
+    for row in rows:
+        outside = reach.why_not(row.uri)
+        try:
+            if outside:
+                raise ConfigError(outside)
+            sources[row.uri] = list_file(row.uri)
+        except ConfigError as error:
+            # What the row repeats is as bad.
+            bad += [BadRow(number=row.number, problem=str(error))] * (1 + row.repeats)
+        except TransientError as error:
+            unreachable.append(error)
+    bad.sort(key=lambda trouble: trouble.number)
+    if bad and not sources and not unreachable:
+        raise ManifestError(
+            f"{manifest}: none of its {len(bad)} rows names a recording that can be read; "
+            f"row {bad[0].number}: {bad[0].problem}. Nothing was written; {REMEDY}"
+        )
+    kept = [replace(row, repeats=row.repeats if row.uri in sources else 0) for row in rows]
+    return _Named(table=table, rows=kept, sources=sources, bad=bad, unreachable=unreachable)
 
 
 def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode) -> IngestSummary:
@@ -248,8 +326,30 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
 
 def plan_ingest(workspace: Workspace, patterns: Sequence[str]) -> list[dict[str, object]]:
     """What an ingestion would do with each file that is not known: rows with uri, standing ("new", "changed" or "retry") and size."""
+    return _plan_listed(workspace, list_sources(source_patterns(workspace, patterns)))
+
+
+def plan_manifest(
+    workspace: Workspace, manifest: Path, *, say: Say, audio_root: Path | None = None, anywhere: bool = False
+) -> list[dict[str, object]]:  # fmt: skip
+    """What ingesting a manifest would do, as `plan_ingest`; rows that cannot be used are said. Writes nothing.
+
+    Raises:
+        ConfigError: The manifest cannot be read.
+        ManifestError: No row names a recording that can be read.
+    """
+    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    for remark in (*named.table.remarks, *describe_times(named.table)):
+        say(f"manifest: {manifest}: {remark}")
+    for trouble in named.bad:
+        say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
+    if named.unreachable:
+        say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+    return _plan_listed(workspace, named.listed)
+
+
+def _plan_listed(workspace: Workspace, sources: Sequence[Source]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    sources = list_sources(source_patterns(workspace, patterns))
     known = _known(workspace, sources)
     with workspace.warehouse() as con:
         seen = known_uris(con)
@@ -279,11 +379,19 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
 
 
 @flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
-def ingest(root: str, patterns: list[str] | None = None, manifest: str | None = None, still_s: float = 0.0) -> dict[str, int]:
+def ingest(
+    root: str,
+    patterns: list[str] | None = None,
+    manifest: str | None = None,
+    still_s: float = 0.0,
+    audio_root: str | None = None,
+    anywhere: bool = False,
+) -> dict[str, int]:
     """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
     workspace = open_workspace(Path(root))
     if manifest is not None:
-        summary = ingest_manifest(workspace, Path(manifest), say=tell)
+        chosen = Path(audio_root) if audio_root is not None else None
+        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere)
     else:
         summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

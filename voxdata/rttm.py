@@ -6,8 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from voxdata.lines import split_lines
 from voxdata.segment import Segment
 from voxdata.turn import Turn, sort_turns
+
+_BLANK = re.compile("[ \t]+")
+"""What divides fields; other blanks may stand inside a name."""
 
 
 def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
@@ -35,9 +39,9 @@ def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
         ValueError: A SPEAKER line is malformed; names the line.
     """
     turns = []
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
+    for number, line in enumerate(split_lines(text.removeprefix("\ufeff")), start=1):
+        fields = _BLANK.split(line.strip(" \t"))
+        if fields[0] != "SPEAKER":
             continue
         try:
             start_ms = round(float(fields[3]) * 1000)

@@ -17,6 +17,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.durable import sync
 from voxdata.errors import WarehouseError
+from voxdata.lines import split_lines
 from warehouse.rows import read_rows
 
 IMMUTABLE_TABLES = (
@@ -123,7 +124,7 @@ def _read_sidecar(sidecar: Path) -> list[dict[str, object]]:
     if not sidecar.exists():
         return []
     try:
-        return [json.loads(line) for line in sidecar.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in split_lines(sidecar.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise WarehouseError(
             f"{sidecar}: not readable ({error}); restore it from a backup, or let `voxdata repair` verify every version and write it anew"

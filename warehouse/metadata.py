@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.name_key import name_key
 from warehouse.rows import insert_rows, read_rows
 
 CALL = "call_id"
@@ -44,6 +45,6 @@ def list_metadata(con: DuckDBPyConnection, *, recording_id: str | None = None) -
 
 
 def list_call_groups(con: DuckDBPyConnection) -> dict[str, str]:
-    """Recording id -> its call, for recordings whose call is known."""
+    """Recording id -> its call, for recordings whose call is known; names that look the same are one call."""
     rows = read_rows(con, "select recording_id, value from current_recording_metadata where name = ? and value <> ''", [CALL])
-    return {str(row["recording_id"]): str(row["value"]) for row in rows}
+    return {str(row["recording_id"]): name_key(str(row["value"])) for row in rows}

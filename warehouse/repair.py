@@ -14,6 +14,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import LockedError, WarehouseError
+from voxdata.lines import split_lines
 from warehouse.batches import MERGED, merge_batches
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
@@ -178,7 +179,7 @@ def _noted(path: Path) -> int:
 def _listed_versions(path: Path) -> list[str]:
     sidecar = sidecar_path(path)
     refs = []
-    for line in sidecar.read_text(encoding="utf-8", errors="replace").splitlines() if sidecar.exists() else []:
+    for line in split_lines(sidecar.read_text(encoding="utf-8", errors="replace")) if sidecar.exists() else []:
         try:
             row = json.loads(line)
             refs.append(f"{row['name']}@{row['number']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -75,6 +75,7 @@ def create_version(
     recipe: Mapping[str, object],
     run_id: str,
     places: Mapping[str, Split] | None = None,
+    along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset from examples in memory; see `cut_version`."""
     rows = [{**encode_example(example), "gold": canonical_json(encode_gold(example.gold))} for example in examples]
@@ -88,7 +89,7 @@ def create_version(
     finally:
         con.unregister(FRAME)
     try:
-        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places)
+        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places, along=along)
     finally:
         con.execute("drop table candidate")
 
@@ -101,6 +102,7 @@ def cut_version(
     recipe: Mapping[str, object],
     run_id: str,
     places: Mapping[str, Split] | None = None,
+    along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
 
@@ -113,6 +115,7 @@ def cut_version(
             recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
         places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
+        along: Called in the transaction, once everything was checked and before the rows are added: writes what they need.
 
     Returns:
         The version, and whether it is new.
@@ -123,6 +126,8 @@ def cut_version(
     check_name(con, name)
     _check_rows(con, name, candidate)
     with transaction(con):
+        if along is not None:
+            along()
         intern_rows(con, candidate, run_id=run_id)
         new = add_version(con, name, "member", recipe=recipe, run_id=run_id)
         if new:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from voxdata.errors import NotFoundError
+from voxdata.lines import split_lines
 from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
 
@@ -55,7 +56,7 @@ def sample_paths() -> list[Path]:
 
 def read_answers() -> list[Answer]:
     """The answer key."""
-    lines = files("flows.demo").joinpath("answers.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = split_lines(files("flows.demo").joinpath("answers.jsonl").read_text(encoding="utf-8"))
     return [
         Answer(
             file=row["file"],

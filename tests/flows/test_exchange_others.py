@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.exchange.bundle import HEADER, Bundle, complete_scheme, open_bundle
 from flows.exchange.export import Format, export_bundle, publish_bundle
-from flows.exchange.foreign import Foreign, read_foreign
 from flows.exchange.importing import fetch_export, import_export, read_export
 from flows.exchange.kaldi import _speakers
 from flows.exchange.labelled import import_manifest
+from flows.exchange.labelled_rows import read_labelled
 from flows.settings import FILE_NAME, template
+from flows.tables.read import Format as Foreign
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
@@ -141,12 +142,12 @@ def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(tm
 
 
 @pytest.mark.parametrize("kind", ["kaldi", "lhotse", "huggingface", "audformat"])
-def test_read_foreign_refuses_what_it_cannot_read(tmp_path: Path, kind: Foreign) -> None:
+def test_read_labelled_refuses_what_it_cannot_read(tmp_path: Path, kind: Foreign) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "scratch").mkdir()
     for path in (tmp_path / "empty", tmp_path / "gone"):
         with pytest.raises(ConfigError, match=path.name):
-            read_foreign(path, kind=kind, scratch=tmp_path / "scratch")
+            read_labelled(path, kind=kind, scratch=tmp_path / "scratch")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Tables that people bring: one reader for ingestion, import and audit, whatever the format."""
