@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -75,6 +75,7 @@ def create_version(
     recipe: Mapping[str, object],
     run_id: str,
     places: Mapping[str, Split] | None = None,
+    along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset from examples in memory; see `cut_version`."""
     rows = [{**encode_example(example), "gold": canonical_json(encode_gold(example.gold))} for example in examples]
@@ -88,7 +89,7 @@ def create_version(
     finally:
         con.unregister(FRAME)
     try:
-        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places)
+        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places, along=along)
     finally:
         con.execute("drop table candidate")
 
@@ -101,6 +102,7 @@ def cut_version(
     recipe: Mapping[str, object],
     run_id: str,
     places: Mapping[str, Split] | None = None,
+    along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
 
@@ -113,6 +115,7 @@ def cut_version(
             recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
         places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
+        along: Called in the transaction, once everything was checked and before the rows are added: writes what they need.
 
     Returns:
         The version, and whether it is new.
@@ -123,6 +126,8 @@ def cut_version(
     check_name(con, name)
     _check_rows(con, name, candidate)
     with transaction(con):
+        if along is not None:
+            along()
         intern_rows(con, candidate, run_id=run_id)
         new = add_version(con, name, "member", recipe=recipe, run_id=run_id)
         if new:
@@ -213,6 +218,7 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
 
     Raises:
         NotFoundError: No version has this id.
+        WarehouseError: A row leads out of the audio folder.
     """
     columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
@@ -221,7 +227,17 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
         join row_salt using (recording_id, voice) order by utterance_id""",
         [manifest_key(con, version_id)],
     )
-    return [decode_example({**row, "gold": json.loads(row["gold"])}) for row in rows]
+    return [_stored_example(row) for row in rows]
+
+
+def _stored_example(row: dict[str, Any]) -> Example:
+    try:
+        return decode_example({**row, "gold": json.loads(row["gold"])})
+    except ValueError as error:
+        raise WarehouseError(
+            f"utterance {row['utterance_id']}: its row cannot be used ({error}), and can only have come by an import that "
+            "did not check it; `voxdata rollback` to a version without it"
+        ) from error
 
 
 def erased_leaves(con: DuckDBPyConnection, version_id: str) -> list[str]:
@@ -273,14 +289,23 @@ def check_name(con: DuckDBPyConnection, name: str) -> None:
     Raises:
         WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", reads like a version id, or is a tag.
     """
+    check_name_form(name)
+    if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
+        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
+
+
+def check_name_form(name: str) -> None:
+    """The part of `check_name` that needs no warehouse.
+
+    Raises:
+        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", or reads like a version id.
+    """
     if not NAME.fullmatch(name):
         raise WarehouseError(f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
     if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
         raise WarehouseError(
             f"a dataset or tag cannot be called {name!r}, which could be the beginning of a version's id; choose another name"
         )
-    if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
-        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
 
 
 def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:

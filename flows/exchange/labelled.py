@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flows.decode_work import Refused, audio_file_of, decode_file
+from duckdb import DuckDBPyConnection
+
+from flows.decode_work import Refused, audio_file_of, decode_to
+from flows.exchange.admission import check_schemes, check_voices
 from flows.exchange.foreign import Foreign, read_foreign
+from flows.exchange.inside import refuse_what_leads_out, rows_inside
+from flows.exchange.staging import Staging, stage_audio
 from flows.manifests import BadRow, ManifestRow
 from flows.workspace import Say, Workspace
 from voxdata.canonicalise import Canonical
@@ -19,11 +25,10 @@ from voxdata.identity import digest
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
-from warehouse.connection import transaction
-from warehouse.erase import is_forgotten
-from warehouse.ledger import record_drop
-from warehouse.recordings import add_recording
-from warehouse.versions import DatasetVersion, create_version
+from warehouse.erase import forgotten_digest, forgotten_receipts
+from warehouse.ledger import record_drops
+from warehouse.recordings import add_recordings
+from warehouse.versions import DatasetVersion, check_name_form, create_version
 
 SPLITS: Mapping[str, Split] = {
     "train": Split.TRAIN, "training": Split.TRAIN, "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION,
@@ -33,6 +38,8 @@ SPLITS: Mapping[str, Split] = {
 
 TOLERANCE_MS = 100
 """A row may end so much after its recording: times are rounded, and decoders pad."""
+
+FORGOTTEN = "it was forgotten; `voxdata forget --renew` lets it in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,107 +55,256 @@ class Imported:
     dropped: tuple[tuple[int, str], ...] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledRow:
+    """A row that says what it is labelled and where it belongs; nobody has listened to it yet."""
+
+    row: ManifestRow
+    label: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A row with its recording: what its example is made of.
+
+    Attributes:
+        number: Of the row.
+    """
+
+    number: int
+    example: Example
+    recording: Recording
+
+
 def import_manifest(
-    workspace: Workspace, path: Path, *, name: str, scheme: str, label: str = "label", kind: Foreign = "manifest", say: Say
+    workspace: Workspace,
+    path: Path,
+    *,
+    name: str,
+    scheme: str,
+    label: str = "label",
+    kind: Foreign = "manifest",
+    audio_root: Path | None = None,
+    rename: Mapping[str, str] | None = None,
+    say: Say,
 ) -> tuple[DatasetVersion, bool, Imported]:
     """Make a version of labelled clips: columns audio, `label`, speaker and split; text, language, channel, start and end if there are any.
+
+    Labels, splits and voices are checked before anything is decoded; rows and audio come together or not at all.
 
     Args:
         path: What `flows.exchange.foreign.read_foreign` reads as a `kind`.
         scheme: Under which the labels stand.
         label: The column that holds them.
+        audio_root: A second folder in which sound may lie, beside the dataset's own.
+        rename: Label in the column -> label of the scheme.
 
     Raises:
-        ConfigError: The manifest cannot be read, lacks a column, or gives no example.
+        ConfigError: The manifest cannot be read, lacks a column, leads out of its folder, or gives no example.
+        SchemeError: The workspace's scheme lacks a label.
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
+    check_name_form(name)
+    roots = [path, *([] if audio_root is None else [audio_root])]
     with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
+        refuse_what_leads_out(path, kind=kind, roots=roots)
         rows, bad = read_foreign(path, kind=kind, scratch=Path(scratch))
-        return _import_rows(workspace, rows, bad, path=path, name=name, scheme=scheme, label=label, say=say)
+        rows, outside = rows_inside(rows, kind=kind, roots=[*roots, Path(scratch)])
+        table = Table(
+            path=path,
+            scratch=Path(scratch),
+            rows=tuple(rows),
+            bad=(*bad, *outside),
+            label=label,
+            rename=rename or {},
+        )
+        return _import_table(workspace, table, name=name, scheme=scheme, say=say)
 
 
-def _import_rows(
-    workspace: Workspace, rows: Sequence[ManifestRow], bad: Sequence[BadRow], *, path: Path, name: str, scheme: str, label: str, say: Say
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Somebody's rows as they were read.
+
+    Attributes:
+        scratch: Where sound lies that is no file of theirs.
+        label: The column that holds the labels.
+        rename: Label in the column -> label of the scheme.
+    """
+
+    path: Path
+    scratch: Path
+    rows: tuple[ManifestRow, ...]
+    bad: tuple[BadRow, ...]
+    label: str
+    rename: Mapping[str, str]
+
+
+def _import_table(
+    workspace: Workspace, table: Table, *, name: str, scheme: str, say: Say
 ) -> tuple[DatasetVersion, bool, Imported]:
-    for column in (label, "split"):
-        if rows and not any(column in row.metadata for row in rows):
-            raise ConfigError(f"{path}: has no column {column!r}; there are {', '.join(sorted(rows[0].metadata)) or 'none'}")
-    dropped = [(row.number, row.problem) for row in bad]
-    drafts: list[tuple[int, Example]] = []
-    decoded: dict[str, Canonical] = {}
-    for number, row in enumerate(rows, start=1):
+    labelled, dropped = label_rows(table)
+    dropped = [*((row.number, row.problem) for row in table.bad), *dropped]
+    used = {scheme: Counter(row.label for row in labelled)}
+    for remark in check_schemes(used, workspace.schemes, origin=str(table.path)):
+        say(f"import: {remark}")
+    speakers = ((speaker, row.split) for row in labelled if (speaker := row.row.metadata.get("speaker")))
+    check_voices(speakers, origin=str(table.path))
+    with stage_audio(workspace, say=say) as staging:
+        drafts, unheard = _decode_rows(workspace, table, labelled, staging, name=name, scheme=scheme, say=say)
+        drafts, twice = _once(drafts)
+        dropped = [*dropped, *unheard, *twice]
+        with workspace.warehouse() as con:
+            drafts, forgotten = _without_forgotten(con, drafts)
+            dropped += forgotten
+            if not drafts:
+                raise ConfigError(f"{table.path}: no row gives an example ({_reasons(dropped)}); nothing was imported")
+            examples = _grouped(draft.example for draft in drafts)
+            check_voices(((example.voice, example.split) for example in examples), origin=str(table.path))
+            recordings = {audio_file_of(draft.recording): draft.recording for draft in drafts}
+
+            def bring_along() -> None:
+                add_recordings(con, recordings, run_id=workspace.run_id)
+                subjects = {f"{table.path.absolute()}:{number}": why for number, why in dropped}
+                record_drops(con, subjects, stage="import", reason=DropReason.BAD_ROW, run_id=workspace.run_id)
+                staging.publish([recording.recording_id for recording in recordings.values()])
+
+            recipe = {"imported": {"manifest": table.path.name, "scheme": scheme}}
+            version, new = create_version(con, name, examples, recipe=recipe, run_id=workspace.run_id, along=bring_along)
+    return version, new, Imported(examples=tuple(examples), dropped=tuple(dropped))
+
+
+def label_rows(table: Table) -> tuple[list[LabelledRow], list[tuple[int, str]]]:
+    """The rows that have a label and a split, and why the others are dropped.
+
+    Raises:
+        ConfigError: No row has the column of the labels or of the splits.
+    """
+    for column in (table.label, "split"):
+        if table.rows and not any(column in row.metadata for row in table.rows):
+            there = ", ".join(sorted(table.rows[0].metadata)) or "none"
+            raise ConfigError(f"{table.path}: has no column {column!r}; there are {there}")
+    good: list[LabelledRow] = []
+    dropped: list[tuple[int, str]] = []
+    for row in table.rows:
         split = SPLITS.get(row.metadata.get("split", "").casefold())
-        why = "" if split else f"its split is {row.metadata.get('split')!r}; write train, validation or test"
-        why = why or ("" if row.metadata.get(label) else f"it has no {label}")
-        found = Refused(reason=DropReason.BAD_ROW, detail=why) if why else decoded.get(row.uri) or _decode(workspace, row.uri)
-        if isinstance(found, Refused) or split is None:
-            dropped.append((row.number, found.detail if isinstance(found, Refused) else why))
+        label = row.metadata.get(table.label)
+        if split is None:
+            dropped.append((row.number, f"its split is {row.metadata.get('split')!r}; write train, validation or test"))
+        elif not label:
+            dropped.append((row.number, f"it has no {table.label}"))
+        else:
+            good.append(LabelledRow(row=row, label=table.rename.get(label, label), split=split))
+    return good, dropped
+
+
+def _decode_rows(
+    workspace: Workspace,
+    table: Table,
+    labelled: Sequence[LabelledRow],
+    staging: Staging,
+    *,
+    name: str,
+    scheme: str,
+    say: Say,
+) -> tuple[list[Draft], list[tuple[int, str]]]:
+    """Decode the sound of every row once; give the drafts, and why rows gave none."""
+    decoded: dict[str, Canonical | Refused] = {}
+    drafts: list[Draft] = []
+    dropped: list[tuple[int, str]] = []
+    for count, row in enumerate(labelled, start=1):
+        uri = row.row.uri
+        if uri not in decoded:
+            decoded[uri] = _decode(workspace, uri, staging)
+        heard = decoded[uri]
+        if isinstance(heard, Refused):
+            dropped.append((row.row.number, _in_their_words(heard.detail, row.row, table)))
             continue
-        decoded[row.uri] = found
-        recording = found.recording
-        place = _place(row, recording)
+        place = _place(row.row, heard.recording)
         if isinstance(place, str):
-            dropped.append((row.number, place))
+            dropped.append((row.row.number, place))
             continue
-        channel, segment = place
-        with workspace.warehouse() as con, transaction(con):
-            if is_forgotten(con, recording.recording_id):
-                (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
-                dropped.append((row.number, "it was forgotten; `voxdata forget --renew` lets it in"))
-                continue
-            add_recording(con, recording, audio_file=audio_file_of(recording), run_id=workspace.run_id)
-        known = row.metadata
-        gold = GoldLabel(label=known[label], distribution={known[label]: 1.0}, num_votes=1)
-        example = Example(
-            utterance_id=digest(recording.recording_id, channel, segment.start_ms, segment.end_ms),
-            recording_id=recording.recording_id,
-            channel=channel,
-            segment=segment,
-            voice=f"{name}:{known.get('speaker') or recording.recording_id}",
-            group="",
-            audio_file=audio_file_of(recording),
-            text=known.get("text") or known.get("transcript") or "",
-            language=known.get("language", ""),
-            split=split,
-            gold={scheme: gold},
-        )
-        drafts.append((row.number, example))
-        if number % 100 == 0 or number == len(rows):
-            say(f"import: {number}/{len(rows)} clips")
-    examples, twice = _once(drafts)
-    dropped += twice
-    with workspace.warehouse() as con, transaction(con):
-        for at, why in dropped:
-            record_drop(
-                con, stage="import", subject=f"{path.absolute()}:{at}", reason=DropReason.BAD_ROW, detail=why, run_id=workspace.run_id
-            )
-    if not examples:
-        raise ConfigError(f"{path}: no row gives an example ({dropped[0][1] if dropped else 'it is empty'})")
-    groups = group_voices((f"voice {e.voice}", e.voice) for e in examples)
-    final = [replace(example, group=groups[example.voice]) for example in examples]
-    with workspace.warehouse() as con:
-        version, new = create_version(
-            con, name, final, recipe={"imported": {"manifest": path.name, "scheme": scheme}}, run_id=workspace.run_id
-        )
-    return version, new, Imported(examples=tuple(final), dropped=tuple(dropped))
+        example = _example(row, heard.recording, place, name=name, scheme=scheme)
+        drafts.append(Draft(number=row.row.number, example=example, recording=heard.recording))
+        if count % 100 == 0 or count == len(labelled):
+            say(f"import: {count}/{len(labelled)} clips")
+    return drafts, dropped
 
 
-def _decode(workspace: Workspace, uri: str) -> Canonical | Refused:
+def _in_their_words(detail: str, row: ManifestRow, table: Table) -> str:
+    """What is wrong, without the name of a file of ours that is gone when somebody reads it."""
+    if Path(row.uri).is_relative_to(table.scratch):
+        return detail.replace(row.uri, f"the sound of row {row.number} of {table.path}")
+    return detail
+
+
+def _example(
+    row: LabelledRow, recording: Recording, place: tuple[int, Segment], *, name: str, scheme: str
+) -> Example:
+    channel, segment = place
+    known = row.row.metadata
+    return Example(
+        utterance_id=digest(recording.recording_id, channel, segment.start_ms, segment.end_ms),
+        recording_id=recording.recording_id,
+        channel=channel,
+        segment=segment,
+        voice=f"{name}:{known.get('speaker') or recording.recording_id}",
+        group="",
+        audio_file=audio_file_of(recording),
+        text=known.get("text") or known.get("transcript") or "",
+        language=known.get("language", ""),
+        split=row.split,
+        gold={scheme: GoldLabel(label=row.label, distribution={row.label: 1.0}, num_votes=1)},
+    )
+
+
+def _without_forgotten(
+    con: DuckDBPyConnection, drafts: Sequence[Draft]
+) -> tuple[list[Draft], list[tuple[int, str]]]:
+    forgotten = forgotten_receipts(con)
+    kept: list[Draft] = []
+    dropped: list[tuple[int, str]] = []
+    for draft in drafts:
+        if forgotten_digest(draft.recording.recording_id) in forgotten:
+            dropped.append((draft.number, FORGOTTEN))
+        else:
+            kept.append(draft)
+    return kept, dropped
+
+
+def _grouped(examples: Iterable[Example]) -> list[Example]:
+    drafts = list(examples)
+    groups = group_voices((f"voice {e.voice}", e.voice) for e in drafts)
+    return [replace(example, group=groups[example.voice]) for example in drafts]
+
+
+def _reasons(dropped: Sequence[tuple[int, str]]) -> str:
+    """Why rows were dropped, the commonest reasons first, each with its first row."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for number, why in dropped:
+        rows[why].append(number)
+    commonest = sorted(rows.items(), key=lambda reason: -len(reason[1]))[:3]
+    return "; ".join(f"{len(numbers)} rows, such as {numbers[0]}: {why}" for why, numbers in commonest) or "it is empty"
+
+
+def _decode(workspace: Workspace, uri: str, staging: Staging) -> Canonical | Refused:
     if "://" in uri:
         return Refused(reason=DropReason.OUTSIDE, detail=f"{uri} is a URL; copy the clips here first")
-    return decode_file(Path(uri), workspace.audio_dir, round(workspace.settings.sources.max_hours * 3_600_000))
+    longest_ms = round(workspace.settings.sources.max_hours * 3_600_000)
+    return decode_to(Path(uri), lambda recording: staging.place(recording.recording_id), longest_ms)
 
 
-def _once(drafts: Sequence[tuple[int, Example]]) -> tuple[list[Example], list[tuple[int, str]]]:
-    """The first example of each utterance, and why the rows of the others were dropped."""
-    first: dict[str, tuple[int, Example]] = {}
+def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
+    """The first draft of each utterance, and why the rows of the others were dropped."""
+    first: dict[str, Draft] = {}
     twice: list[tuple[int, str]] = []
-    for number, example in drafts:
-        before, same = first.setdefault(example.utterance_id, (number, example))
-        if before != number:
-            other = "" if replace(example, split=same.split) == same else ", with other values"
-            twice.append((number, f"it has the same sound as row {before}{other}"))
-    return [example for _, example in first.values()], twice
+    for draft in drafts:
+        before = first.setdefault(draft.example.utterance_id, draft)
+        if before is not draft:
+            same = replace(draft.example, split=before.example.split) == before.example
+            other = "" if same else ", with other values"
+            twice.append((draft.number, f"it has the same sound as row {before.number}{other}"))
+    return list(first.values()), twice
 
 
 def _place(row: ManifestRow, recording: Recording) -> tuple[int, Segment] | str:
