@@ -39,9 +39,7 @@ FOLDERS: dict[str, Writer] = {
 }
 
 
-def export_bundle(
-    bundle: Bundle, *, format_name: Format, output: Path, audio: Audio = "none", absolute_paths: bool = False
-) -> Path:
+def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: Audio = "none", absolute_paths: bool = False) -> Path:
     """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
 
     Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat

@@ -66,7 +66,10 @@ def _card(bundle: Bundle) -> str:
     licence = bundle.terms.licence
     plain = licence and "://" not in licence
     terms = f"license: {licence.lower()}\n" if plain else f"license: other\nlicense_link: {licence}\n" if licence else ""
-    languages = "\n".join(f"  - {json.dumps(one_line(language), ensure_ascii=False)}" for language in sorted({e.language for e in bundle.examples if e.language}))
+    languages = "\n".join(
+        f"  - {json.dumps(one_line(language), ensure_ascii=False)}"
+        for language in sorted({e.language for e in bundle.examples if e.language})
+    )
     return f"""---
 pretty_name: {json.dumps(bundle.version.ref, ensure_ascii=False)}
 {terms}language:

@@ -189,9 +189,7 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
             return create_version(con, name, export.examples, recipe=recipe, run_id=workspace.run_id, along=bring_along)
 
 
-def _missing_recordings(
-    workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str
-) -> list[str]:
+def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
     """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
     missing = []
     for recording_id, examples in sorted(by_recording.items()):

@@ -43,9 +43,7 @@ def refuse_what_leads_out(path: Path, *, kind: Foreign, roots: Sequence[Path]) -
         _refuse_code(path)
 
 
-def rows_inside(
-    rows: Sequence[ManifestRow], *, kind: Foreign, roots: Sequence[Path]
-) -> tuple[list[ManifestRow], list[BadRow]]:
+def rows_inside(rows: Sequence[ManifestRow], *, kind: Foreign, roots: Sequence[Path]) -> tuple[list[ManifestRow], list[BadRow]]:
     """Rows whose sound lies in one of the folders, and the others as bad rows."""
     if kind not in CHECKED:
         return list(rows), []

@@ -140,9 +140,7 @@ class Table:
     rename: Mapping[str, str]
 
 
-def _import_table(
-    workspace: Workspace, table: Table, *, name: str, scheme: str, say: Say
-) -> tuple[DatasetVersion, bool, Imported]:
+def _import_table(workspace: Workspace, table: Table, *, name: str, scheme: str, say: Say) -> tuple[DatasetVersion, bool, Imported]:
     labelled, dropped = label_rows(table)
     dropped = [*((row.number, row.problem) for row in table.bad), *dropped]
     used = {scheme: Counter(row.label for row in labelled)}
@@ -238,9 +236,7 @@ def _in_their_words(detail: str, row: ManifestRow, table: Table) -> str:
     return detail
 
 
-def _example(
-    row: LabelledRow, recording: Recording, place: tuple[int, Segment], *, name: str, scheme: str
-) -> Example:
+def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment], *, name: str, scheme: str) -> Example:
     channel, segment = place
     known = row.row.metadata
     return Example(
@@ -258,9 +254,7 @@ def _example(
     )
 
 
-def _without_forgotten(
-    con: DuckDBPyConnection, drafts: Sequence[Draft]
-) -> tuple[list[Draft], list[tuple[int, str]]]:
+def _without_forgotten(con: DuckDBPyConnection, drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
     forgotten = forgotten_receipts(con)
     kept: list[Draft] = []
     dropped: list[tuple[int, str]] = []

@@ -157,9 +157,7 @@ def leaked(theirs: Workspace, here: Workspace) -> bool:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("kind", ["climbing", "absolute"])
-def test_import_export_writes_no_audio_outside(
-    here: Workspace, source: Workspace, tmp_path: Path, format_name: Format, kind: str
-) -> None:
+def test_import_export_writes_no_audio_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: Format, kind: str) -> None:
     where = "../../escaped.flac" if kind == "climbing" else str(tmp_path / "escaped.flac")
     folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
     error = bring_in(here, folder)
@@ -185,9 +183,7 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_import_export_lets_no_id_name_a_file_outside(
-    here: Workspace, source: Workspace, tmp_path: Path, format_name: Format
-) -> None:
+def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: Format) -> None:
     assert bring_in(here, exported(source, tmp_path / "out", format_name)) is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
@@ -198,9 +194,7 @@ def test_import_export_lets_no_id_name_a_file_outside(
     assert "utterance_id" in str(error)
 
 
-def test_import_export_follows_no_link_to_a_folder(
-    theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path
-) -> None:
+def test_import_export_follows_no_link_to_a_folder(theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (clip,) = (folder / "audio").iterdir()
     (tmp_path / "elsewhere").mkdir()
@@ -274,9 +268,7 @@ def test_import_export_refuses_stray_members_of_shards(
         ({"salt": "../x"}, "salt"),
     ],
 )
-def test_read_export_refuses_rows_that_voxdata_does_not_write(
-    source: Workspace, tmp_path: Path, fields: Row, trouble: str
-) -> None:
+def test_read_export_refuses_rows_that_voxdata_does_not_write(source: Workspace, tmp_path: Path, fields: Row, trouble: str) -> None:
     folder = forge(exported(source, tmp_path / "out", "jsonl"), set_fields(**fields))
     with pytest.raises(ManifestError, match=rf"row 1 of rows.jsonl: .*{trouble}"):
         read_export(folder)
@@ -301,9 +293,7 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
     assert "max_hours" in str(bring_in(here, folder))
 
 
-def test_import_export_refuses_a_segment_that_its_recording_here_has_not(
-    here: Workspace, source: Workspace, tmp_path: Path
-) -> None:
+def test_import_export_refuses_a_segment_that_its_recording_here_has_not(here: Workspace, source: Workspace, tmp_path: Path) -> None:
     assert bring_in(here, exported(source, tmp_path / "out", "jsonl")) is None
 
     def stretch(row: Row) -> None:
@@ -327,8 +317,13 @@ class HostileStore(MemoryFileSystem):  # type: ignore[misc]
     protocol = "hostile"
     extra = ""
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("hostile://", "memory://")))
+
     def find(self, path: str, *arguments: Any, **options: Any) -> Any:
-        return [*super().find(path, *arguments, **options), f"{path}/{type(self).extra}"]
+        there = super().find(path, *arguments, **options)
+        return [*there, f"{path}/{type(self).extra}"] if type(self).extra else there
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
         if type(self).extra in rpath:
@@ -346,9 +341,7 @@ def hostile() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["../escaped.txt", "audio/../../escaped.txt"])
-def test_fetch_export_writes_no_name_of_a_listing_outside(
-    source: Workspace, tmp_path: Path, hostile: str, name: str
-) -> None:
+def test_fetch_export_writes_no_name_of_a_listing_outside(source: Workspace, tmp_path: Path, hostile: str, name: str) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     store = fsspec.filesystem("hostile")
     for path in folder.rglob("*"):
@@ -390,9 +383,7 @@ def test_open_bundle_refuses_ids_that_came_in_before_they_were_checked(here: Wor
     assert isinstance(error, WarehouseError)
 
 
-def test_export_bundle_reads_no_audio_through_a_link_out_of_the_audio_folder(
-    theirs: Workspace, here: Workspace
-) -> None:
+def test_export_bundle_reads_no_audio_through_a_link_out_of_the_audio_folder(theirs: Workspace, here: Workspace) -> None:
     (mine,), (secret,) = open_bundle(here, "calls").examples, open_bundle(theirs, "calls").examples
     path = here.audio_dir / mine.audio_file
     path.unlink()
@@ -416,32 +407,15 @@ def stripped(source: Workspace, folder: Path, format_name: Format) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", ["shar", "file"])
-def test_import_manifest_runs_no_command_of_a_lhotse_dataset(
-    here: Workspace, source: Workspace, tmp_path: Path, place: str
-) -> None:
+def test_import_manifest_runs_no_command_of_a_lhotse_dataset(here: Workspace, tmp_path: Path) -> None:
     pytest.importorskip("lhotse")
-    attack = [{"type": "command", "channels": [0], "source": f"touch {tmp_path}/escaped"}]
-    folder = stripped(source, tmp_path / "out", "shar")
-    (shard,) = folder.rglob("*.tar")
-    with tarfile.open(shard) as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
-    (described,) = [name for name in members if name.endswith(".json")]
-    recording = {**json.loads(members[described]), "sources": attack}
-    if place == "shar":
-        with tarfile.open(shard, "w") as tar:
-            for name, content in members.items():
-                held = json.dumps(recording).encode() if name == described else content
-                info = tarfile.TarInfo(name)
-                info.size = len(held)
-                tar.addfile(info, io.BytesIO(held))
-        dataset = folder
-    else:
-        said = {"id": "s", "recording_id": recording["id"], "start": 0.0, "duration": 0.25, "channel": 0, "speaker": "a"}
-        custom = {"custom": {"intent": "question", "split": "train"}}
-        cut = {"id": "c", "start": 0.0, "duration": 0.25, "channel": 0, "recording": recording, "type": "MonoCut"}
-        dataset = tmp_path / "cuts.jsonl"
-        dataset.write_text(json.dumps({**cut, "supervisions": [{**said, **custom}]}) + "\n")
+    command = {"type": "command", "channels": [0], "source": f"touch {tmp_path}/escaped"}
+    recording = {"id": "r", "sources": [command], "sampling_rate": 16_000, "num_samples": 4_000, "duration": 0.25}
+    said = {"id": "s", "recording_id": "r", "start": 0.0, "duration": 0.25, "channel": 0, "speaker": "a"}
+    custom = {"custom": {"intent": "question", "split": "train"}}
+    cut = {"id": "c", "start": 0.0, "duration": 0.25, "channel": 0, "recording": recording, "type": "MonoCut"}
+    dataset = tmp_path / "cuts.jsonl"
+    dataset.write_text(json.dumps({**cut, "supervisions": [{**said, **custom}]}) + "\n")
     error = take_in(here, dataset, "lhotse")
     assert outside(tmp_path) == []
     assert "commands are not run" in str(error)
