@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-
 _DIGEST = re.compile("[0-9a-f]{32}")
 
 

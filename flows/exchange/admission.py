@@ -52,7 +52,7 @@ def _check_label_forms(labels: Iterable[str], *, scheme: str, origin: str) -> No
             raise SchemeError(f"{origin}: scheme {scheme!r} has a blank label or one with a line break ({label!r}); name it otherwise")
         other = alike.setdefault(plain_form(label), label)
         if other != label:
-            raise SchemeError(f"{origin}: labels {ascii(other)} and {ascii(label)} of scheme {scheme!r} look the same; make them one")
+            raise SchemeError(f"{origin}: labels {other!a} and {label!a} of scheme {scheme!r} look the same; make them one")
 
 
 def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from flows.exchange.foreign import Foreign
 from flows.manifests import BadRow, ManifestRow

@@ -51,11 +51,19 @@ def workspace(tmp_path: Path) -> Workspace:
         label = LABELS[at % 3]
         examples.append(
             Example(
-                utterance_id=digest(recording, 0, 100, 800 + at), recording_id=recording, channel=0, segment=Segment(start_ms=100, end_ms=800 + at),
-                voice=f"v{at}", group=f"g{at}", audio_file=canonical_file(recording), text=f"句子 {at}", language="zh", split=list(Split)[at // 2],
+                utterance_id=digest(recording, 0, 100, 800 + at),
+                recording_id=recording,
+                channel=0,
+                segment=Segment(start_ms=100, end_ms=800 + at),
+                voice=f"v{at}",
+                group=f"g{at}",
+                audio_file=canonical_file(recording),
+                text=f"句子 {at}",
+                language="zh",
+                split=list(Split)[at // 2],
                 gold={"topic": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
             )
-        )  # fmt: skip
+        )
     with made.warehouse() as con:
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return made

@@ -27,6 +27,7 @@ from flows.exchange.importing import import_export, read_export
 from flows.exchange.labelled import import_manifest
 from flows.exchange.staging import LOCK, MOVED, PREFIX, clear_staging, stage_audio
 from flows.ingest import ingest_sources
+from flows.lineage_events import emit_release
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
@@ -391,3 +392,13 @@ def test_no_path_of_this_machine_leaves_with_an_export(workspace: Workspace, tmp
                 content = gzip.decompress(content) if path.suffix == ".gz" else content
                 for word in (str(tmp_path), str(Path.home()), os.uname().nodename):
                     assert word.encode() not in content, (format_name, path.name, word)
+
+
+def test_lineage_events_carry_no_token_and_no_path(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "secret-token")
+    there = open_workspace(workspace.root)
+    emit_release(there, open_bundle(there, "calls").version)
+    events = (there.state_dir / "lineage.jsonl").read_text()
+    assert "urn:voxdata" in events
+    for word in ("secret-token", str(there.root), str(Path.home()), os.uname().nodename):
+        assert word not in events
