@@ -100,6 +100,11 @@ def import_(
 
             place = fetch_export(path, Path(scratch))
         if kind == "auto" and (check or not place.is_file()):
+            if scheme or rename or audio_root:
+                raise ConfigError(
+                    f"{path}: an export comes back with its own labels and clips; --scheme, --rename and --audio-root are for data of "
+                    "others: say which with --format"
+                )
             answer = _import_ours(ctx, place, path, name, check)
         else:
             theirs = Theirs(scheme=scheme, label=label, rename=_renamings(rename or []), audio_root=audio_root)

@@ -19,7 +19,7 @@ def why_outside(name: str) -> str:
         return "is empty or has a NUL character"
     if name[0] in "/\\~" or name[1:2] == ":":
         return "is an absolute path"
-    if ".." in name.replace("\\", "/").split("/"):
+    if ".." in name and ".." in name.replace("\\", "/").split("/"):
         return "climbs out of its folder with .."
     return ""
 

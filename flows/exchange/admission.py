@@ -94,7 +94,7 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
     """
     splits: defaultdict[str, set[Split]] = defaultdict(set)
     names: dict[str, str] = {}
-    for voice, split in places:
+    for voice, split in sorted(set(places)):
         key = plain_form(voice)
         splits[key].add(split)
         names.setdefault(key, voice)
@@ -108,6 +108,8 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
 
 def plain_form(text: str) -> str:
     """Text by which names that look the same are one: NFC, without characters that have no width."""
+    if text.isascii():
+        return text
     return "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
 
 

@@ -148,7 +148,8 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) ->
             filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         if name == HEADER:
             for path in filesystem.find(root):
-                if path not in kept:
+                # A listing may name what lies elsewhere: that is not ours to remove.
+                if path not in kept and path.startswith(f"{root}/") and ".." not in path.split("/"):
                     filesystem.rm_file(path)
         try:
             filesystem.put_file(str(folder / name), target)
