@@ -59,7 +59,7 @@ def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
     unknown = sorted(set(labels) - set(scheme.label_names))
     if not unknown:
         return
-    named = [f"{label!r} ({labels[label]} rows{_resembles(label, scheme.label_names)})" for label in unknown[:SHOWN]]
+    named = [f"{label!r} ({labels[label]} row(s){_resembles(label, scheme.label_names)})" for label in unknown[:SHOWN]]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     raise SchemeError(
         f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {', '.join(named)}{more}; it has {', '.join(scheme.label_names)}. "
@@ -101,7 +101,7 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
     torn = sorted(names[key] for key, where in splits.items() if len(where) > 1)
     if torn:
         raise WarehouseError(
-            f"{origin}: {len(torn)} voices are in two splits: {_some(torn)}; put each into one (`voxdata audit` shows more). "
+            f"{origin}: {len(torn)} voice(s) in two splits: {_some(torn)}; put each into one (`voxdata audit` shows more). "
             "Nothing was imported"
         )
 

@@ -105,6 +105,9 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
     place = f"{url.rstrip('/')}/{version.name}/version={version.number}-{version.version_id[:12]}"
     try:
         filesystem, root = url_to_fs(place)
+        _require_bucket(filesystem, root, place)
+    except ConfigError:
+        raise
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(place, error) from error
     with tempfile.TemporaryDirectory() as local:
@@ -127,6 +130,23 @@ def has_buckets(filesystem: Any) -> bool:
     protocols = filesystem.protocol
     names = {protocols} if isinstance(protocols, str) else set(protocols)
     return bool(names & BUCKETS)
+
+
+def _require_bucket(filesystem: Any, root: str, place: str) -> None:
+    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let one look is taken at its word."""
+    if not has_buckets(filesystem):
+        return
+    try:
+        filesystem.ls(root)
+    except FileNotFoundError as error:
+        if not filesystem.exists(root.split("/", 1)[0]):
+            raise _no_bucket(place, root) from error
+    except PermissionError:
+        return
+
+
+def _no_bucket(place: str, root: str) -> ConfigError:
+    return ConfigError(f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output")
 
 
 def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) -> None:
@@ -154,8 +174,7 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) ->
         try:
             filesystem.put_file(str(folder / name), target)
         except FileNotFoundError as error:
-            bucket = root.split("/", 1)[0]
-            raise ConfigError(f"{place}: there is no bucket {bucket!r} ({error}); make it, or choose another --output") from error
+            raise _no_bucket(place, root) from error
 
 
 def _fill(

@@ -186,7 +186,14 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
                 adopt_salts(con, export.examples, run_id=workspace.run_id)
                 staging.publish(needed)
 
-            return create_version(con, name, export.examples, recipe=recipe, run_id=workspace.run_id, along=bring_along)
+            return create_version(
+                con,
+                name,
+                export.examples,
+                recipe=recipe,
+                run_id=workspace.run_id,
+                along=bring_along,
+            )
 
 
 def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
@@ -235,11 +242,19 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
         if not is_digest(key):
             raise _strange(origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits")
     if utterance_id != digest(recording_id, channel, start_ms, end_ms):
-        raise _strange(origin, number, f"utterance_id {utterance_id} is not that of its recording, channel, start and end")
+        raise _strange(
+            origin,
+            number,
+            f"utterance_id {utterance_id} is not that of its recording, channel, start and end",
+        )
     if row["audio_file"] != canonical_file(recording_id):
         raise _strange(origin, number, f"audio_file {row['audio_file']!r} is not that of its recording")
     if not 0 <= channel < MAX_CANONICAL_CHANNELS or not 0 <= start_ms < end_ms:
-        raise _strange(origin, number, f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording")
+        raise _strange(
+            origin,
+            number,
+            f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording",
+        )
     if not str(row["voice"]).strip() or not _HEX.fullmatch(str(row["salt"])):
         raise _strange(origin, number, "its voice or its salt is none")
     gold = decode_gold(json.loads(str(row["gold"])))

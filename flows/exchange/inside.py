@@ -119,7 +119,11 @@ def _refuse_patterns(path: Path) -> None:
     for name in _CARDS:
         for pattern in _strings(_front_matter(path / name)):
             _require_plain(pattern, path / name)
-    for state in (*path.glob("dataset_dict.json"), *path.glob("state.json"), *path.glob("*/state.json")):
+    for state in (
+        *path.glob("dataset_dict.json"),
+        *path.glob("state.json"),
+        *path.glob("*/state.json"),
+    ):
         try:
             listed = json.loads(state.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:

@@ -164,7 +164,13 @@ def _import_table(workspace: Workspace, table: Table, *, name: str, scheme: str,
             def bring_along() -> None:
                 add_recordings(con, recordings, run_id=workspace.run_id)
                 subjects = {f"{table.path.absolute()}:{number}": why for number, why in dropped}
-                record_drops(con, subjects, stage="import", reason=DropReason.BAD_ROW, run_id=workspace.run_id)
+                record_drops(
+                    con,
+                    subjects,
+                    stage="import",
+                    reason=DropReason.BAD_ROW,
+                    run_id=workspace.run_id,
+                )
                 staging.publish([recording.recording_id for recording in recordings.values()])
 
             recipe = {"imported": {"manifest": table.path.name, "scheme": scheme}}
@@ -188,7 +194,12 @@ def label_rows(table: Table) -> tuple[list[LabelledRow], list[tuple[int, str]]]:
         split = SPLITS.get(row.metadata.get("split", "").casefold())
         label = row.metadata.get(table.label)
         if split is None:
-            dropped.append((row.number, f"its split is {row.metadata.get('split')!r}; write train, validation or test"))
+            dropped.append(
+                (
+                    row.number,
+                    f"its split is {row.metadata.get('split')!r}; write train, validation or test",
+                )
+            )
         elif not label:
             dropped.append((row.number, f"it has no {table.label}"))
         else:

@@ -125,5 +125,8 @@ def _settle(workspace: Workspace, folder: Path) -> None:
 def _moved(folder: Path) -> list[str]:
     try:
         return [str(key) for key in json.loads((folder / MOVED).read_text(encoding="ascii"))]
-    except (FileNotFoundError, ValueError):  # a list that was cut short was not synced, so nothing was moved
+    except (
+        FileNotFoundError,
+        ValueError,
+    ):  # a list that was cut short was not synced, so nothing was moved
         return []

@@ -43,7 +43,9 @@ class Terms:
         return f"Consent on record for {total} recordings: {counts or 'none'}." + (f" Purposes named: {purposes}." if purposes else "")
 
 
-def count_consent(metadata: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], dict[str, int]]:
+def count_consent(
+    metadata: Mapping[str, Mapping[str, str]],
+) -> tuple[dict[str, int], dict[str, int]]:
     """Consent and purposes over recordings.
 
     Args:

@@ -292,7 +292,7 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         there, tmp_path / "m.csv", name="ravdess", scheme="feeling", label="emotion", say=lambda line: None
     )
     assert (new, version.num_examples) == (True, 5)
-    assert sorted((e.text, e.split.value, e.gold["emotion"].label) for e in found.examples) == [
+    assert sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples) == [
         (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2]) for i in range(5)
     ]
     assert len(found.dropped) == 4

@@ -92,7 +92,17 @@ def exported(source: Workspace, folder: Path, format_name: Format) -> Path:
 
 def leaf_of(row: Row) -> bytes:
     """As docs/exchange.md says it, without voxdata."""
-    names = ("salt", "utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file")
+    names = (
+        "salt",
+        "utterance_id",
+        "recording_id",
+        "channel",
+        "start_ms",
+        "end_ms",
+        "voice",
+        "group",
+        "audio_file",
+    )
     fields = [row[name] for name in (*names, "language", "split", "gold", "text")]
     text = "\x1f".join(["voxdata-row/2", *map(str, fields)])
     return hashlib.sha256(text.encode()).digest()[:16]
@@ -110,7 +120,11 @@ def forge(folder: Path, change: Callable[[Row], None]) -> Path:
 
 def seal(folder: Path, **changes: object) -> Path:
     """Make the header of an export fit its files."""
-    header = {**json.loads((folder / HEADER).read_text()), "files": dict(file_hashes(folder)), **changes}
+    header = {
+        **json.loads((folder / HEADER).read_text()),
+        "files": dict(file_hashes(folder)),
+        **changes,
+    }
     header["sha256"] = header_hash(header)
     (folder / HEADER).write_text(json.dumps(header))
     return folder
@@ -169,7 +183,12 @@ def test_import_export_writes_no_audio_outside(here: Workspace, source: Workspac
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("kind", ["climbing", "absolute"])
 def test_no_audio_of_another_workspace_leaves_with_the_next_export(
-    theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path, format_name: Format, kind: str
+    theirs: Workspace,
+    here: Workspace,
+    source: Workspace,
+    tmp_path: Path,
+    format_name: Format,
+    kind: str,
 ) -> None:
     (secret,) = open_bundle(theirs, "calls").examples
     target = theirs.audio_dir / secret.audio_file
@@ -177,7 +196,12 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
     folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
     error = bring_in(here, folder)
     if error is None:
-        export_bundle(open_bundle(here, "gift"), format_name="jsonl", output=here.exports_dir / "next", audio="clips")
+        export_bundle(
+            open_bundle(here, "gift"),
+            format_name="jsonl",
+            output=here.exports_dir / "next",
+            audio="clips",
+        )
     assert not leaked(theirs, here)
     assert isinstance(error, ManifestError)
 
@@ -188,7 +212,14 @@ def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: W
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
     if error is None:
-        attempt(lambda: export_bundle(open_bundle(here, "gift"), format_name=format_name, output=here.exports_dir / "a", audio="clips"))
+        attempt(
+            lambda: export_bundle(
+                open_bundle(here, "gift"),
+                format_name=format_name,
+                output=here.exports_dir / "a",
+                audio="clips",
+            )
+        )
     assert outside(tmp_path) == []
     assert isinstance(error, ManifestError)
     assert "utterance_id" in str(error)
@@ -246,7 +277,10 @@ def test_import_export_refuses_stray_members_of_shards(
             info = tarfile.TarInfo(name if attack != "climbing name" else f"../../{name}")
             info.size = len(content)
             if "link" in attack and name == clip:
-                info.type, info.size = (tarfile.SYMTYPE if attack == "symbolic link" else tarfile.LNKTYPE), 0
+                info.type, info.size = (
+                    (tarfile.SYMTYPE if attack == "symbolic link" else tarfile.LNKTYPE),
+                    0,
+                )
                 info.linkname = "../../escaped.flac"
             tar.addfile(info, io.BytesIO(content))
             if attack == "name twice":
@@ -287,7 +321,11 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
     here: Workspace, source: Workspace, tmp_path: Path, start_ms: int, end_ms: int
 ) -> None:
     def stretch(row: Row) -> None:
-        row.update(start_ms=start_ms, end_ms=end_ms, utterance_id=digest(row["recording_id"], 0, start_ms, end_ms))
+        row.update(
+            start_ms=start_ms,
+            end_ms=end_ms,
+            utterance_id=digest(row["recording_id"], 0, start_ms, end_ms),
+        )
 
     folder = forge(exported(source, tmp_path / "out", "jsonl"), stretch)
     assert "max_hours" in str(bring_in(here, folder))
@@ -378,7 +416,14 @@ def test_open_bundle_refuses_ids_that_came_in_before_they_were_checked(here: Wor
     with here.warehouse() as con:
         con.execute("drop trigger example_no_update on example")
         con.execute("update example set utterance_id = '../../../escaped'")
-    error = attempt(lambda: export_bundle(open_bundle(here, "calls"), format_name="jsonl", output=here.exports_dir / "a", audio="clips"))
+    error = attempt(
+        lambda: export_bundle(
+            open_bundle(here, "calls"),
+            format_name="jsonl",
+            output=here.exports_dir / "a",
+            audio="clips",
+        )
+    )
     assert outside(tmp_path) == []
     assert isinstance(error, WarehouseError)
 
@@ -410,10 +455,30 @@ def stripped(source: Workspace, folder: Path, format_name: Format) -> Path:
 def test_import_manifest_runs_no_command_of_a_lhotse_dataset(here: Workspace, tmp_path: Path) -> None:
     pytest.importorskip("lhotse")
     command = {"type": "command", "channels": [0], "source": f"touch {tmp_path}/escaped"}
-    recording = {"id": "r", "sources": [command], "sampling_rate": 16_000, "num_samples": 4_000, "duration": 0.25}
-    said = {"id": "s", "recording_id": "r", "start": 0.0, "duration": 0.25, "channel": 0, "speaker": "a"}
+    recording = {
+        "id": "r",
+        "sources": [command],
+        "sampling_rate": 16_000,
+        "num_samples": 4_000,
+        "duration": 0.25,
+    }
+    said = {
+        "id": "s",
+        "recording_id": "r",
+        "start": 0.0,
+        "duration": 0.25,
+        "channel": 0,
+        "speaker": "a",
+    }
     custom = {"custom": {"intent": "question", "split": "train"}}
-    cut = {"id": "c", "start": 0.0, "duration": 0.25, "channel": 0, "recording": recording, "type": "MonoCut"}
+    cut = {
+        "id": "c",
+        "start": 0.0,
+        "duration": 0.25,
+        "channel": 0,
+        "recording": recording,
+        "type": "MonoCut",
+    }
     dataset = tmp_path / "cuts.jsonl"
     dataset.write_text(json.dumps({**cut, "supervisions": [{**said, **custom}]}) + "\n")
     error = take_in(here, dataset, "lhotse")
@@ -422,7 +487,11 @@ def test_import_manifest_runs_no_command_of_a_lhotse_dataset(here: Workspace, tm
 
 
 def test_import_manifest_opens_no_data_that_a_dataset_card_names_elsewhere(
-    theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    theirs: Workspace,
+    here: Workspace,
+    source: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
@@ -482,12 +551,25 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
     soundfile.write(tmp_path / "sounds" / "a.wav", np.random.default_rng(5).uniform(-0.5, 0.5, 8_000), 16_000)
     recording = lhotse.Recording.from_file(tmp_path / "sounds" / "a.wav")
     said = lhotse.SupervisionSegment(
-        id="s", recording_id=recording.id, start=0, duration=0.5, custom={"intent": "question", "split": "train"}
+        id="s",
+        recording_id=recording.id,
+        start=0,
+        duration=0.5,
+        custom={"intent": "question", "split": "train"},
     )
     cut = lhotse.MonoCut(id="c", start=0, duration=0.5, channel=0, recording=recording, supervisions=[said])
     (tmp_path / "cuts").mkdir()
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts" / "cuts.jsonl")
-    command = ["--dir", str(here.root), "import", str(tmp_path / "cuts" / "cuts.jsonl"), "--format", "lhotse", "--name", "x"]
+    command = [
+        "--dir",
+        str(here.root),
+        "import",
+        str(tmp_path / "cuts" / "cuts.jsonl"),
+        "--format",
+        "lhotse",
+        "--name",
+        "x",
+    ]
     command += ["--scheme", "intent", "--label", "intent"]
     refused = CliRunner().invoke(app, command)
     assert "--audio-root" in str(refused.exception)

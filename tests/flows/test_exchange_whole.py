@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from flows.exchange.labelled import import_manifest
 from flows.exchange.staging import LOCK, MOVED, PREFIX, clear_staging, stage_audio
 from flows.ingest import ingest_sources
 from flows.lineage_events import emit_release
+from flows.report import path_steps
+from flows.report_content import read_content
+from flows.report_figures import split_rows
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
@@ -67,7 +71,15 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows_of(workspace: Workspace) -> dict[str, int]:
     """How many rows there are of what an import writes."""
-    tables = ("recording", "example", "dataset_version", "row_salt", "ledger", "split_assignment", "outbox")
+    tables = (
+        "recording",
+        "example",
+        "dataset_version",
+        "row_salt",
+        "ledger",
+        "split_assignment",
+        "outbox",
+    )
     with workspace.warehouse() as con:
         return {table: con.execute(f"select count(*) from {table}").fetchall()[0][0] for table in tables}
 
@@ -115,10 +127,18 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(exports: Path
 @pytest.mark.parametrize(
     ("lines", "error", "words"),
     [
-        ((*GOOD, "3.wav,happpy,d,train"), SchemeError, "'happpy' \\(1 rows, perhaps 'happy'\\)"),
+        (
+            (*GOOD, "3.wav,happpy,d,train"),
+            SchemeError,
+            "'happpy' \\(1 row\\(s\\), perhaps 'happy'\\)",
+        ),
         ((*GOOD, "3.wav,HAPPY,d,train"), SchemeError, "perhaps 'happy'"),
         ((*GOOD, "3.wav,sad,a,test"), WarehouseError, "two splits: 'a'"),
-        ((*GOOD, "3.wav,sad,jos\u00e9,train", "1.wav,sad,jose\u0301,test"), WarehouseError, "two splits"),
+        (
+            (*GOOD, "3.wav,sad,jos\u00e9,train", "1.wav,sad,jose\u0301,test"),
+            WarehouseError,
+            "two splits",
+        ),
         (("gone.wav,sad,a,train", "0.wav,sad,b,nowhere"), ConfigError, "no row gives an example"),
     ],
 )
@@ -142,7 +162,11 @@ def test_import_manifest_refuses_a_recording_of_nobody_in_two_splits(tmp_path: P
 
 
 def test_import_manifest_decodes_nothing_of_a_table_with_unknown_labels(tmp_path: Path) -> None:
-    there, manifest, said = build(tmp_path / "w"), table(tmp_path, *GOOD, "3.wav,glad,d,train"), list[str]()
+    there, manifest, said = (
+        build(tmp_path / "w"),
+        table(tmp_path, *GOOD, "3.wav,glad,d,train"),
+        list[str](),
+    )
     with pytest.raises(SchemeError, match="Nothing was imported"):
         import_manifest(there, manifest, name="theirs", scheme="emotion", say=said.append)
     assert (said, there.audio_dir.exists()) == ([], False)
@@ -155,7 +179,10 @@ def test_import_manifest_says_that_a_scheme_is_not_in_the_workspace(tmp_path: Pa
 
 
 def test_import_manifest_writes_all_it_has_in_one_transaction(tmp_path: Path) -> None:
-    there, manifest = build(tmp_path / "w"), table(tmp_path, *GOOD, "gone.wav,sad,d,train", "3.wav,sad,e,nowhere")
+    there, manifest = (
+        build(tmp_path / "w"),
+        table(tmp_path, *GOOD, "gone.wav,sad,d,train", "3.wav,sad,e,nowhere"),
+    )
     rows_of(there)
     before = read_commits(there.warehouse_path)
     version, _, found = import_manifest(there, manifest, name="theirs", scheme="emotion", say=quiet)
@@ -166,7 +193,16 @@ def test_import_manifest_writes_all_it_has_in_one_transaction(tmp_path: Path) ->
 
 def test_import_command_renames_labels(tmp_path: Path) -> None:
     there, manifest = build(tmp_path / "w"), table(tmp_path, *GOOD, "3.wav,glad,d,train")
-    command = ["--dir", str(there.root), "import", str(manifest), "--name", "theirs", "--scheme", "emotion"]
+    command = [
+        "--dir",
+        str(there.root),
+        "import",
+        str(manifest),
+        "--name",
+        "theirs",
+        "--scheme",
+        "emotion",
+    ]
     assert "--rename" in str(CliRunner().invoke(app, command).exception)
     done = CliRunner().invoke(app, [*command, "--rename", "glad=happy"])
     assert done.exit_code == 0, done.exception
@@ -207,7 +243,11 @@ print("done", flush=True)
 def test_import_manifest_is_whole_after_it_was_killed_and_run_again(tmp_path: Path, moment: str) -> None:
     lines = [f"{number}.wav,sad,s{number},train" for number in range(60)]
     there, manifest = build(tmp_path / "w"), table(tmp_path, *lines, count=60)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(there.root), str(manifest)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(there.root), str(manifest)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     while process.poll() is None and not any(there.audio_dir.glob(moment)):
@@ -285,7 +325,13 @@ def workspace(exports: Path, tmp_path: Path) -> Workspace:
     import_export(made, read_export(exports / "jsonl"), name="calls", say=quiet)
     keys = sorted({example.recording_id for example in open_bundle(made, "calls").examples})
     with made.warehouse() as con:
-        store_metadata(con, keys[0], {"consent": "yes", "purposes": "training; research"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            keys[0],
+            {"consent": "yes", "purposes": "training; research"},
+            manifest="m",
+            run_id="t",
+        )
         store_metadata(con, keys[1], {"consent": "no"}, manifest="m", run_id="t")
     return made
 
@@ -333,7 +379,19 @@ def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_p
 def test_croissant_claims_no_licence_that_nobody_stated(exports: Path, tmp_path: Path) -> None:
     there = build(tmp_path / "w")
     import_export(there, read_export(exports / "jsonl"), name="calls", say=quiet)
-    made = CliRunner().invoke(app, ["--dir", str(there.root), "export", "calls", "--format", "csv", "--output", str(tmp_path / "t.csv")])
+    made = CliRunner().invoke(
+        app,
+        [
+            "--dir",
+            str(there.root),
+            "export",
+            "calls",
+            "--format",
+            "csv",
+            "--output",
+            str(tmp_path / "t.csv"),
+        ],
+    )
     assert "[project] license" in made.stderr
     assert json.loads((tmp_path / "t.csv.croissant.json").read_text())["license"].endswith("NOASSERTION.html")
 
@@ -349,7 +407,16 @@ def test_huggingface_card_and_audformat_header_name_the_licence(workspace: Works
 
 
 def test_kaldi_export_opens_from_anywhere_with_absolute_paths(workspace: Workspace, tmp_path: Path) -> None:
-    command = ["--dir", str(workspace.root), "export", "calls", "--format", "kaldi", "--output", str(tmp_path / "k")]
+    command = [
+        "--dir",
+        str(workspace.root),
+        "export",
+        "calls",
+        "--format",
+        "kaldi",
+        "--output",
+        str(tmp_path / "k"),
+    ]
     assert "--absolute-paths" in CliRunner().invoke(app, command).stderr
     relative = (tmp_path / "k" / "train" / "wav.scp").read_text().split()[1]
     assert relative.startswith("../wav/")
@@ -378,7 +445,15 @@ def test_show_and_diff_keep_the_minutes_of_short_clips(workspace: Workspace) -> 
     changes = json.loads(run("diff", "calls@1", "calls@1", "--json").stdout)["labels"]
     (asked,) = [row for row in changes if row["label"] == "intent=question"]
     assert asked["minutes after"] == pytest.approx(0.01)
-    assert "0.010" in run("diff", "calls@1", "calls@1").stdout
+    page = workspace.root / "diff.html"
+    assert "0.010" in run("diff", "calls@1", "calls@1", "--html", str(page)).stdout
+    assert "<td><bdi>0.010</bdi></td>" in page.read_text()
+
+
+def test_report_keeps_the_minutes_of_short_clips(workspace: Workspace) -> None:
+    content = read_content(workspace, created_at=datetime.now(UTC), simulated={})
+    assert [row["minutes"] for row in split_rows(content.examples)] == ["0.010"] * 3
+    assert [detail for what, _, detail in path_steps(content) if what == "examples"] == ["1.8 s, calls@1"]
 
 
 def test_no_path_of_this_machine_leaves_with_an_export(workspace: Workspace, tmp_path: Path) -> None:
