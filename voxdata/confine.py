@@ -30,7 +30,9 @@ def leads_out(path: Path, folder: Path) -> bool:
 
 
 def find_link(folder: Path) -> Path | None:
-    """The first link, pipe, socket or device below a folder; None when there are only files and folders."""
+    """The first link, pipe, socket or device below a folder; None when there are only files and
+    folders.
+    """
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             return path

@@ -17,7 +17,8 @@ SHOWN = 5
 
 
 def check_schemes(used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *, origin: str) -> list[str]:
-    """Make sure that labels are those of the workspace's schemes, so that a version can be trained on.
+    """Make sure that labels are those of the workspace's schemes, so that a version can be trained
+    on.
 
     Args:
         used: Scheme -> label -> how many rows have it.
@@ -27,7 +28,8 @@ def check_schemes(used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *
         A remark for each scheme that the workspace does not have: its labels are taken as they are.
 
     Raises:
-        SchemeError: A scheme lacks a label, has a name that cannot be one, or two labels look the same.
+        SchemeError: A scheme lacks a label, has a name that cannot be one, or two labels look the
+            same.
     """
     known = {scheme.name: scheme for scheme in schemes}
     remarks = []
@@ -62,8 +64,10 @@ def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
     named = [f"{label!r} ({labels[label]} row(s){_resembles(label, scheme.label_names)})" for label in unknown[:SHOWN]]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     raise SchemeError(
-        f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {', '.join(named)}{more}; it has {', '.join(scheme.label_names)}. "
-        "Add them there and raise its version, or import under another scheme; of a table, --rename OLD=NEW maps a label. "
+        f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {', '.join(named)}{more}; it "
+        f"has {', '.join(scheme.label_names)}. "
+        "Add them there and raise its version, or import under another scheme; of a table, "
+        "--rename OLD=NEW maps a label. "
         "Nothing was imported"
     )
 
@@ -101,7 +105,8 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
     torn = sorted(names[key] for key, where in splits.items() if len(where) > 1)
     if torn:
         raise WarehouseError(
-            f"{origin}: {len(torn)} voice(s) in two splits: {_some(torn)}; put each into one (`voxdata audit` shows more). "
+            f"{origin}: {len(torn)} voice(s) in two splits: {_some(torn)}; put each into one "
+            "(`voxdata audit` shows more). "
             "Nothing was imported"
         )
 

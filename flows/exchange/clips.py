@@ -1,4 +1,6 @@
-"""The clips of an export, wherever its format keeps them: found under the ids of utterances, read with bounds."""
+"""The clips of an export, wherever its format keeps them: found under the ids of utterances, read
+with bounds.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +60,10 @@ class Clips:
                 wanted = example.segment.duration_ms * _PER_MS
                 if facts[:2] != (MODEL_RATE_HZ, 1) or facts[2] not in ("FLAC", "WAV") or not 0 < file.frames <= wanted:
                     message = (
-                        f"{self.origin}: the clip of {example.utterance_id} has {file.frames} samples of {facts[1]} channel(s) at "
-                        f"{facts[0]} Hz; it must be 16 kHz, mono and at most {wanted} samples: export the version again"
+                        f"{self.origin}: the clip of {example.utterance_id} has {file.frames} "
+                        f"samples of {facts[1]} channel(s) at "
+                        f"{facts[0]} Hz; it must be 16 kHz, mono and at most {wanted} samples: "
+                        "export the version again"
                     )
                     raise AudioError(message, reason=DropReason.INVALID_FORMAT)
                 return np.asarray(file.read(dtype="float32"), dtype=np.float32)
@@ -122,7 +126,8 @@ def _members(shard: Path, *, origin: str) -> Sequence[tuple[str, str]]:
                 plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not getattr(member, "sparse", None)
                 if not (plain and is_digest(stem) and kind in ("flac", "json")) or member.name in seen:
                     raise ManifestError(
-                        f"{origin}: {shard.name} holds {member.name!r}, which is a link, stands there twice, or is not called like a clip; "
+                        f"{origin}: {shard.name} holds {member.name!r}, which is a link, stands "
+                        "there twice, or is not called like a clip; "
                         "do not import it, and export the version again"
                     )
                 seen.add(member.name)

@@ -43,7 +43,8 @@ class Export:
 
     Attributes:
         header: What voxdata.json says.
-        examples: Sorted by utterance id; they give the root together with the leaves of rows that were erased.
+        examples: Sorted by utterance id; they give the root together with the leaves of rows that
+            were erased.
         folder: Where it lies.
         origin: What the user called it: a folder, or the URL that it was fetched from.
     """
@@ -65,14 +66,15 @@ class Export:
 
 
 def read_export(folder: Path, *, origin: str = "") -> Export:
-    """Read an export of any format back, and verify every file, the root, and that no name in it leads elsewhere.
+    """Read an export of any format back, and verify every file, the root, and that no name in it
+    leads elsewhere.
 
     Args:
         origin: What to call it in messages, when that is not `folder`.
 
     Raises:
-        ManifestError: It is no export, a file was changed, its rows do not give its root, it holds a link, or a row's ids or file are
-            none that voxdata would give.
+        ManifestError: It is no export, a file was changed, its rows do not give its root, it holds
+            a link, or a row's ids or file are none that voxdata would give.
     """
     origin = origin or str(folder)
     try:
@@ -122,10 +124,12 @@ def _check_header(header: Mapping[str, object], files: Iterable[str], origin: st
 
 
 def fetch_export(url: str, folder: Path) -> Path:
-    """Copy an export from a store that fsspec reaches into an empty folder; returns the folder, or the place itself on this machine.
+    """Copy an export from a store that fsspec reaches into an empty folder; returns the folder, or
+    the place itself on this machine.
 
     Raises:
-        ConfigError: There is no export, it lists a name that leads elsewhere, or the store is unknown or refuses access.
+        ConfigError: There is no export, it lists a name that leads elsewhere, or the store is
+            unknown or refuses access.
         TransientError: The store cannot be reached.
     """
     try:
@@ -152,13 +156,16 @@ def fetch_export(url: str, folder: Path) -> Path:
 
 
 def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) -> tuple[DatasetVersion, bool]:
-    """Bring an exported version into a workspace: the same examples under the same root, and their audio.
+    """Bring an exported version into a workspace: the same examples under the same root, and their
+    audio.
 
-    Everything is checked first; rows and audio come together or not at all. Recordings that the workspace lacks are made of the clips,
-    silent where there are none. Rows that were erased before the export do not come along; the version has another root then.
+    Everything is checked first; rows and audio come together or not at all. Recordings that the
+    workspace lacks are made of the clips, silent where there are none. Rows that were erased before
+    the export do not come along; the version has another root then.
 
     Raises:
-        ConfigError: The export has no clips, and the workspace not the recordings; or a recording is longer than [sources] max_hours.
+        ConfigError: The export has no clips, and the workspace not the recordings; or a recording
+            is longer than [sources] max_hours.
         AudioError: A clip cannot be read.
         ManifestError: An archive of the export holds a link or a stray file.
         SchemeError: A scheme of the workspace lacks one of the labels.
@@ -209,8 +216,10 @@ def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequenc
         for example in examples:
             if example.channel >= len(channels) or example.segment.end_ms > length_ms + TOLERANCE_MS:
                 raise ManifestError(
-                    f"{origin}: utterance {example.utterance_id} is on channel {example.channel} up to {example.segment.end_ms} ms, and "
-                    f"recording {recording_id} has {len(channels)} channel(s) of {length_ms} ms here; do not import it"
+                    f"{origin}: utterance {example.utterance_id} is on channel "
+                    f"{example.channel} up to {example.segment.end_ms} ms, and "
+                    f"recording {recording_id} has {len(channels)} channel(s) of {length_ms} ms "
+                    "here; do not import it"
                 )
     return missing
 
@@ -224,7 +233,8 @@ def _check_lengths(export: Export, *, max_ms: int) -> None:
     for example in export.examples:
         if example.segment.end_ms > max_ms:
             raise ConfigError(
-                f"{export.origin}: utterance {example.utterance_id} ends at {example.segment.end_ms} ms, and [sources] max_hours "
+                f"{export.origin}: utterance {example.utterance_id} ends at "
+                f"{example.segment.end_ms} ms, and [sources] max_hours "
                 f"allows recordings of {max_ms} ms; raise it, or leave the utterance out"
             )
 
@@ -233,7 +243,8 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
     """A row of the flat table; KeyError, TypeError, ValueError or AttributeError on what is none.
 
     Raises:
-        ManifestError: Its ids, its file or its place in the recording are none that voxdata would give.
+        ManifestError: Its ids, its file or its place in the recording are none that voxdata would
+            give.
     """
     recording_id, utterance_id = str(row["recording_id"]), str(row["utterance_id"])
     channel = int(str(row["channel"]))

@@ -1,4 +1,6 @@
-"""Datasets of others that name files or commands elsewhere: refused before anything in them is opened."""
+"""Datasets of others that name files or commands elsewhere: refused before anything in them is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from voxdata.confine import why_outside
 from voxdata.errors import ConfigError
 
 CHECKED: tuple[Foreign, ...] = ("lhotse", "huggingface", "audformat")
-"""Kinds that a library reads; manifests and Kaldi folders are read by us, and their paths are checked there."""
+"""Kinds that a library reads; manifests and Kaldi folders are read by us, and their paths are
+checked there.
+"""
 
 _CARDS = ("README.md", ".huggingface.yaml")
 
@@ -83,7 +87,8 @@ def _refuse_sources(path: Path, roots: Sequence[Path]) -> None:
                 continue
             if source.type != "file" or "://" in where or where.startswith("pipe:"):
                 raise ConfigError(
-                    f"{path}: the sound of cut {cut.id} is a {source.type} ({where!r:.80}); commands are not run and URLs not fetched: "
+                    f"{path}: the sound of cut {cut.id} is a {source.type} ({where!r:.80}); "
+                    "commands are not run and URLs not fetched: "
                     "save the recordings as files first"
                 )
             if not _is_inside(Path(where), roots):
@@ -113,7 +118,9 @@ def _sources(cut: Any) -> Iterator[Any]:
 
 
 def _refuse_patterns(path: Path) -> None:
-    """The card of a dataset says where its data lie, and a saved one lists its folders and files: patterns, paths or URLs."""
+    """The card of a dataset says where its data lie, and a saved one lists its folders and files:
+    patterns, paths or URLs.
+    """
     if path.is_file():
         return
     for name in _CARDS:

@@ -89,9 +89,11 @@ def import_manifest(
     rename: Mapping[str, str] | None = None,
     say: Say,
 ) -> tuple[DatasetVersion, bool, Imported]:
-    """Make a version of labelled clips: columns audio, `label`, speaker and split; text, language, channel, start and end if there are any.
+    """Make a version of labelled clips: columns audio, `label`, speaker and split; text, language,
+    channel, start and end if there are any.
 
-    Labels, splits and voices are checked before anything is decoded; rows and audio come together or not at all.
+    Labels, splits and voices are checked before anything is decoded; rows and audio come together
+    or not at all.
 
     Args:
         path: What `flows.exchange.foreign.read_foreign` reads as a `kind`.
@@ -101,7 +103,8 @@ def import_manifest(
         rename: Label in the column -> label of the scheme.
 
     Raises:
-        ConfigError: The manifest cannot be read, lacks a column, leads out of its folder, or gives no example.
+        ConfigError: The manifest cannot be read, lacks a column, leads out of its folder, or gives
+            no example.
         SchemeError: The workspace's scheme lacks a label.
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
@@ -313,7 +316,9 @@ def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
 
 
 def _place(row: ManifestRow, recording: Recording) -> tuple[int, Segment] | str:
-    """Channel and segment that a row means, or what is wrong with them; without start and end it is the whole recording."""
+    """Channel and segment that a row means, or what is wrong with them; without start and end it is
+    the whole recording.
+    """
     length_ms = max(1, recording.duration_ms)
     try:
         start = float(row.metadata.get("start", 0))

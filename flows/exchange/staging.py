@@ -1,7 +1,9 @@
-"""Audio on its way in: written aside, moved to its place with the rows that need it, taken back when these do not come.
+"""Audio on its way in: written aside, moved to its place with the rows that need it, taken back
+when these do not come.
 
-A move and a commit cannot be one step. So the ids of what is about to be moved are written down first; whoever finds such a list later,
-since the process was killed in between, removes the audio of recordings that no row names.
+A move and a commit cannot be one step. So the ids of what is about to be moved are written down
+first; whoever finds such a list later, since the process was killed in between, removes the audio
+of recordings that no row names.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Staging:
         return final if final.exists() else self.folder / recording_id
 
     def publish(self, recording_ids: Collection[str]) -> None:
-        """Move the audio of some recordings to its place, durably. Call it inside the transaction that adds their rows."""
+        """Move the audio of some recordings to its place, durably. Call it inside the transaction
+        that adds their rows.
+        """
         waiting = sorted(key for key in recording_ids if (self.folder / key).exists())
         (self.folder / MOVED).write_text(json.dumps(waiting), encoding="ascii")
         sync(self.folder / MOVED)
@@ -66,7 +70,8 @@ class Staging:
 
 @contextmanager
 def stage_audio(workspace: Workspace, *, say: Say) -> Iterator[Staging]:
-    """A place for the audio of one import. What killed imports left behind is cleared first; what is not published goes at the end.
+    """A place for the audio of one import. What killed imports left behind is cleared first; what
+    is not published goes at the end.
 
     Raises:
         ServiceError: Another process clears up for longer than one waits.
@@ -80,7 +85,8 @@ def stage_audio(workspace: Workspace, *, say: Say) -> Iterator[Staging]:
     try:
         yield Staging(audio_dir=workspace.audio_dir, folder=folder)
     except BaseException:
-        # What cannot be settled now, since the disk or the warehouse fails, the next import settles.
+        # What cannot be settled now, since the disk or the warehouse fails, the next
+        # import settles.
         with suppress(OSError, VoxdataError, duckdb.Error):
             _settle(workspace, folder)
         raise
@@ -112,7 +118,9 @@ def _is_held(folder: Path) -> bool:
 
 
 def _settle(workspace: Workspace, folder: Path) -> None:
-    """Remove a staging folder, and the audio that was moved out of it for rows that were never committed."""
+    """Remove a staging folder, and the audio that was moved out of it for rows that were never
+    committed.
+    """
     moved = _moved(folder)
     if moved:
         with workspace.warehouse() as con:

@@ -1,4 +1,6 @@
-"""Terms: under which licence and consent a version may be used, as the project and the manifests of its recordings say."""
+"""Terms: under which licence and consent a version may be used, as the project and the manifests of
+its recordings say.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Terms:
         description: What the data are.
         creator: Whose they are.
         licence: An SPDX id or a URL; "" when nobody said.
-        consent: What the recordings say about consent -> how many: "given", "refused", "not stated", "not understood".
+        consent: What the recordings say about consent -> how many: "given", "refused", "not
+            stated", "not understood".
         purposes: Purpose named with consent -> how many recordings name it.
     """
 
