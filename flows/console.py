@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.settings import DEMO_DIR, find_workspace
+from flows.shown import shown_number
 
 if TYPE_CHECKING:
     from flows.workspace import Workspace
@@ -76,4 +77,4 @@ def show_rows(title: str, rows: Sequence[dict[str, object]]) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return shown_number(value) if isinstance(value, float) else str(value)

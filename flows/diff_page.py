@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from flows.report import write_private
 from flows.report_plots import plot_confusions, plot_shifts
-from flows.version_view import diff_tables
+from flows.shown import shown_number
+from flows.version_view import Row, diff_tables
 from voxdata.diff import VersionDiff
 from warehouse.versions import DatasetVersion
 
@@ -35,7 +36,7 @@ def render_diff(before: DatasetVersion, after: DatasetVersion, found: VersionDif
         before=before,
         after=after,
         found=found,
-        tables=diff_tables(found),
+        tables={title: [_shown(row) for row in rows] for title, rows in diff_tables(found).items()},
         minutes={
             scheme: Markup(  # noqa: S704 - SVG of our own, its texts escaped by matplotlib
                 plot_shifts(
@@ -48,6 +49,10 @@ def render_diff(before: DatasetVersion, after: DatasetVersion, found: VersionDif
         },
         flips={scheme: Markup(_plot_flips(found, scheme)) for scheme in sorted({c.scheme for c in found.relabelled})},  # noqa: S704
     )
+
+
+def _shown(row: Row) -> Row:
+    return {name: shown_number(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def _plot_flips(found: VersionDiff, scheme: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +34,9 @@ def export(
     output: Annotated[Format, typer.Option("--format", help="A table as one file, or a folder with clips.")] = "parquet",
     path: Annotated[str, typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder.")] = "",
     audio: Annotated[Literal["none", "clips"], typer.Option("--audio", help="Give a table its clips, too, in a folder.")] = "none",
+    absolute_paths: Annotated[
+        bool, typer.Option("--absolute-paths", help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
@@ -40,17 +44,24 @@ def export(
     from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
 
     workspace = open_here(ctx)
+    if absolute_paths and (output != "kaldi" or "://" in path):
+        raise ConfigError("--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones")
     bundle = open_bundle(workspace, version)
+    if not bundle.terms.licence:
+        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
+    if output == "kaldi" and not absolute_paths:
+        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
     if "://" in path:
-        where = publish_bundle(bundle, format_name=output, url=path, audio=audio)
-        _tell_where(where, bundle.version, as_json)
+        published = publish_bundle(bundle, format_name=output, url=path, audio=audio)
+        _tell_where(published, bundle.version, as_json)
         return
     name = f"{bundle.version.name}-{bundle.version.number}"
     folder = output in FOLDERS or audio == "clips"
     target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
     if not folder and target.is_dir():
         target = target / f"{name}.{output}"
-    _tell_where(str(export_bundle(bundle, format_name=output, output=target, audio=audio)), bundle.version, as_json)
+    where = export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths)
+    _tell_where(str(where), bundle.version, as_json)
 
 
 def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
@@ -85,45 +96,72 @@ def import_(
             from flows.exchange.importing import fetch_export
 
             place = fetch_export(path, Path(scratch))
-        ours = kind == "auto" and (check or not place.is_file())
-        if ours:
-            answer = _import_ours(ctx, place, name, check)
+        if kind == "auto" and (check or not place.is_file()):
+            if scheme or rename or audio_root or anywhere:
+                raise ConfigError(
+                    f"{path}: an export comes back with its own labels and clips; --scheme, --rename, --audio-root and --anywhere are for "
+                    "data of others: say which with --format"
+                )
+            answer = _import_ours(ctx, place, path, name, check)
         else:
-            answer = _import_others(ctx, place, name, kind, scheme, label, rename=rename or (), audio_root=audio_root, anywhere=anywhere)
+            from voxdata.label_names import parse_renames
+
+            theirs = Theirs(
+                scheme=scheme,
+                label=label,
+                rename=parse_renames(rename or ()),
+                audio_root=audio_root,
+                anywhere=anywhere,
+            )
+            answer = _import_others(ctx, place, name, kind, theirs)
     if as_json:
         show_json(answer)
 
 
-def _import_ours(ctx: typer.Context, path: Path, name: str, check: bool) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theirs:
+    """How somebody's labelled clips are to be taken; see `flows.exchange.labelled.import_manifest`."""
+
+    scheme: str
+    label: str
+    rename: Mapping[str, str]
+    audio_root: Path | None
+    anywhere: bool
+
+
+def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: bool) -> dict[str, object]:
     from flows.exchange.importing import import_export, read_export
 
     if not check and not name:
         raise ConfigError(NAMELESS)
-    export = read_export(path)
+    export = read_export(path, origin=origin)
     if check:
-        ref = f"{export.header['name']}@{export.header['number']}"
-        tell(f"import: {path} holds {ref}, {len(export.examples)} examples; root {export.root} verified")
-        return {"version": ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
+        tell(f"import: {origin} holds {export.ref}, {len(export.examples)} examples; root {export.root} verified")
+        return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
     version, new = import_export(open_here(ctx), export, name=name, say=tell)
     return _said(version, new, [])
 
 
-def _import_others(
-    ctx: typer.Context, path: Path, name: str, kind: Source, scheme: str, label: str, *, rename: Sequence[str],
-    audio_root: Path | None, anywhere: bool,
-) -> dict[str, object]:  # fmt: skip
+def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, theirs: Theirs) -> dict[str, object]:
     from flows.exchange.labelled import import_manifest
-    from voxdata.label_names import parse_renames
 
     if not name:
         raise ConfigError(NAMELESS)
-    if not scheme:
+    if not theirs.scheme:
         raise ConfigError("say under which scheme the labels stand: --scheme NAME")
     as_kind = "manifest" if kind == "auto" else kind
     version, new, imported = import_manifest(
-        open_here(ctx), path, name=name, scheme=scheme, label=label, kind=as_kind, say=tell, audio_root=audio_root,
-        anywhere=anywhere, rename=parse_renames(rename),
-    )  # fmt: skip
+        open_here(ctx),
+        path,
+        name=name,
+        scheme=theirs.scheme,
+        label=theirs.label,
+        kind=as_kind,
+        audio_root=theirs.audio_root,
+        anywhere=theirs.anywhere,
+        rename=theirs.rename,
+        say=tell,
+    )
     for row, why in imported.dropped:
         tell(f"import: row {row} was dropped: {why}")
     return _said(version, new, [{"row": row, "why": why} for row, why in imported.dropped])

@@ -15,7 +15,7 @@ from flows.decode_work import Refused, audio_file_of, decode_file
 from flows.duplicates import find_duplicates
 from flows.manifests import ManifestRow, describe_times, name_recordings
 from flows.say import tell
-from flows.sources import Source, list_file, list_sources, open_local
+from flows.sources import Source, in_their_words, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
 from flows.tables.reach import REMEDY, Reach
 from flows.tables.read import read_file
@@ -80,19 +80,22 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
     summary = IngestSummary(listed=len(sources), known=len(known))
     limit_ms = round(settings.max_hours * 3_600_000)
     with ExitStack() as opened:
-        waiting: list[tuple[Source, Future[Canonical | Refused] | Refused]] = []
+        waiting: list[tuple[Source, Path, Future[Canonical | Refused] | Refused]] = []
         for source in sources:
             if source.uri in known:
                 continue
             try:
                 path = opened.enter_context(open_local(source))
             except AudioError as error:
-                waiting.append((source, Refused(reason=error.reason, detail=str(error))))
+                waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
                 continue
             patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-            waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
-        for source, answer in waiting:
-            field = _settle(workspace, source, _result(source, answer))
+            waiting.append((source, path, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
+        for source, path, answer in waiting:
+            heard = _result(source, answer)
+            if isinstance(heard, Refused) and path.name:
+                heard = replace(heard, detail=in_their_words(heard.detail, source, path))
+            field = _settle(workspace, source, heard)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
     return summary
 

@@ -362,7 +362,7 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
 
 
 def _minutes(examples: Iterable[Example]) -> float:
-    return round(sum(e.segment.duration_ms for e in examples) / 60_000, 2)
+    return sum(e.segment.duration_ms for e in examples) / 60_000
 
 
 def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str]]) -> dict[str, dict[str, object]]:

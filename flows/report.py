@@ -16,6 +16,7 @@ from markupsafe import Markup
 from flows import report_figures as figures
 from flows import report_plots as plots
 from flows.report_content import MAX_RECORDINGS, ReportContent, read_content
+from flows.shown import shown_duration
 from flows.views import run_row, show_score, version_row
 from flows.workspace import Workspace
 from voxdata.dataset import Split
@@ -73,6 +74,7 @@ def render_report(content: ReportContent) -> str:
     return environment.get_template("report").render(
         content=content,
         newest=newest,
+        total_length=shown_duration(content.counts.recording_minutes),
         simulated={login: rate for login, rate in sorted(content.simulated.items()) if login in took_part},
         num_people=len(took_part - content.simulated.keys()),
         small_samples=[f"{r.scheme}: {r.result['warning']}" for r in runs if r.result.get("warning")],
@@ -105,14 +107,14 @@ def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
     promoted = len(counts.promoted)
     return [
         ("files", counts.sources, f"{len(content.drops)} drops in the ledger"),
-        ("recordings", counts.recordings, f"{counts.recording_minutes:.1f} min"),
-        ("utterances", counts.utterances, f"{counts.utterance_minutes:.1f} min"),
+        ("recordings", counts.recordings, shown_duration(counts.recording_minutes)),
+        ("utterances", counts.utterances, shown_duration(counts.utterance_minutes)),
         ("proposals", counts.predictions, f"by {len({k for found in content.predictions.values() for k in found})} model(s)"),
         ("annotations", counts.annotations, f"by {counts.annotators} annotator(s)"),
         (
             "examples",
             len(content.examples),
-            f"{example_minutes:.1f} min, {content.versions[-1].ref}" if content.versions else "no version yet",
+            f"{shown_duration(example_minutes)}, {content.versions[-1].ref}" if content.versions else "no version yet",
         ),
         ("models", counts.training_runs, f"trained; {promoted} scheme(s) promoted"),
     ]
@@ -130,7 +132,7 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
     return {
         "title": stored.uri.rstrip("/").rpartition("/")[2] or stored.uri,
         "id": recording.recording_id,
-        "minutes": f"{recording.duration_ms / 60_000:.2f}",
+        "length": shown_duration(recording.duration_ms / 60_000),
         "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), {recording.layout.value}, {recording.codec}",
         "speakers": len({(t.channel, t.speaker) for t in turns}),
         "error": waveform.error,

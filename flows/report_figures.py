@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.report_content import ReportContent
+from flows.shown import shown_number
 from voxdata.agreement import collect_votes, group_votes, resolve
 from voxdata.dataset import Example, Split
 from voxdata.label import Annotation, Gold, Prediction
@@ -153,7 +154,7 @@ def split_rows(examples: Sequence[Example]) -> list[Row]:
             {
                 "split": split.value,
                 "examples": len(part),
-                "minutes": f"{minutes:.1f}",
+                "minutes": shown_number(minutes),
                 "voices": len({e.voice for e in part}),
                 "recordings": len({e.recording_id for e in part}),
             }

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from flows.shown import shown_number
 from voxdata.turn import Turn
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
@@ -270,10 +271,11 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
             axes.barh([row + shift for row in range(len(labels))], values, height=0.38, color=color, label=name)
         for row, label in enumerate(labels):
             before, after = pairs[label]
-            axes.text(max(before, after), row, f" {after - before:+.1f}", va="center")
+            axes.text(max(before, after), row, f" {'-' if after < before else '+'}{shown_number(abs(after - before))}", va="center")
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
-        axes.set_xlim(0, max([*(value for pair in pairs.values() for value in pair), 0.1]) * 1.12)
+        longest = max((max(pair) for pair in pairs.values()), default=0)
+        axes.set_xlim(0, (longest or 1) * 1.12)
         axes.set_xlabel(unit)
         figure.legend(loc="outside right upper", frameon=False)
         return _svg(figure)

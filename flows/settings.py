@@ -35,9 +35,12 @@ class _Table(BaseModel):
 
 
 class ProjectSettings(_Table):
-    """[project]"""
+    """[project]: what it is called, and what exports say of the data: what they are, whose, and under which terms."""
 
     name: str = Field(default="calls", pattern=r"^[\w.-]{3,40}$")
+    description: str = ""
+    creator: str = ""
+    license: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9.+-]*|https?://\S+)?$")
 
 
 class SourceSettings(_Table):

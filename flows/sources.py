@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ STILL_S = 2.0
 """A file that did not change for so long has arrived."""
 
 _WEB = ("http", "https")
+_SUFFIX = re.compile(r"\.\w{1,15}", re.ASCII)
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
 
 
@@ -113,7 +115,7 @@ def open_local(source: Source) -> Iterator[Path]:
         yield source.path
         return
     with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        path = Path(folder) / ("source" + Path(source.name).suffix)
+        path = Path(folder) / ("source" + _plain_suffix(source.name))
         try:
             fs, remote = url_to_fs(source.uri)
             fs.get_file(remote, str(path))
@@ -124,6 +126,17 @@ def open_local(source: Source) -> Iterator[Path]:
         if 0 <= source.size_bytes != path.stat().st_size:
             raise TransientError(f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again")
         yield path
+
+
+def _plain_suffix(name: str) -> str:
+    """The suffix of a name that a store gave, as far as a file here may have it."""
+    suffix = Path(name).suffix
+    return suffix if _SUFFIX.fullmatch(suffix) else ""
+
+
+def in_their_words(text: str, source: Source, path: Path) -> str:
+    """A message about a source, under the name that the user gave and not that of the copy it was fetched into."""
+    return text if source.path is not None else text.replace(str(path), source.uri)
 
 
 def _list_local(text: str, pattern: str) -> list[Source]:
@@ -207,7 +220,14 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
     if not entries:
         raise ConfigError(f"{pattern!r} matches no file; check the URL")
     urls = {key: key if scheme in _WEB else str(fs.unstrip_protocol(key)) for key in entries}
-    return [_remote_source(urls[key], entry) for key, entry in entries.items()]
+    return [_stay_inside(_remote_source(urls[key], entry), key) for key, entry in entries.items()]
+
+
+def _stay_inside(source: Source, key: str) -> Source:
+    """A store may list what it likes; a name that climbs out of its folder is not opened."""
+    if ".." in key.split("/") or "\0" in key:
+        return _with_problem(source, "its name climbs out of the folder that the store lists; rename it there", reason=DropReason.OUTSIDE)
+    return source
 
 
 def _files_below(fs: Any, path: str, entry: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

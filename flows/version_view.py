@@ -58,7 +58,7 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
         row["examples"] += part["examples"]
         row["minutes"] += part["duration_ms"] / 60_000
         row[part["split"]] += part["examples"]
-    return [{**row, "minutes": round(row["minutes"], 2)} for row in rows.values()]
+    return list(rows.values())
 
 
 def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
@@ -77,8 +77,8 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
                 "label": label,
                 "examples before": before,
                 "examples after": after,
-                "minutes before": round(found.minutes[label][0], 2),
-                "minutes after": round(found.minutes[label][1], 2),
+                "minutes before": found.minutes[label][0],
+                "minutes after": found.minutes[label][1],
             }
             for label, (before, after) in found.counts.items()
         ],

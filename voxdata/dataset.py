@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxdata.confine import why_outside
 from voxdata.identity import canonical_json
 from voxdata.label import Distribution
 from voxdata.segment import Segment
@@ -70,6 +71,9 @@ class Example:
         audio_file: The canonical recording, relative to the audio folder.
         gold: Scheme name -> gold label; a scheme nobody voted on is absent.
         salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it. Destroyed with the row.
+
+    Raises:
+        ValueError: `audio_file` leads out of the audio folder.
     """
 
     utterance_id: str
@@ -84,6 +88,10 @@ class Example:
     gold: Mapping[str, GoldLabel]
     split: Split
     salt: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.audio_file and (why := why_outside(self.audio_file)):
+            raise ValueError(f"audio_file {self.audio_file!r} {why}; it must lie in the audio folder")
 
 
 def encode_gold(gold: Mapping[str, GoldLabel]) -> dict[str, object]:

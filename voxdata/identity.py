@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+
+_DIGEST = re.compile("[0-9a-f]{32}")
 
 
 def digest(*parts: str | int) -> str:
@@ -15,6 +18,15 @@ def digest(*parts: str | int) -> str:
     Parts are joined by the unit separator, so ("ab", "c") and ("a", "bc") differ.
     """
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text has the form that `digest` gives: 32 small hexadecimal digits.
+
+    >>> is_digest("0" * 32), is_digest("../" + "0" * 29)
+    (True, False)
+    """
+    return _DIGEST.fullmatch(text) is not None
 
 
 def canonical_json(value: object) -> str:

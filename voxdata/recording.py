@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from voxdata.errors import AudioError, DropReason
+from voxdata.identity import is_digest
+
 
 class ChannelLayout(StrEnum):
     """How the channels of the original relate; decides what the canonical file keeps."""
@@ -45,3 +48,18 @@ class Recording:
     def duration_ms(self) -> int:
         """Length in ms, rounded down."""
         return self.num_samples * 1000 // self.sample_rate_hz
+
+
+def canonical_file(recording_id: str) -> str:
+    """Where the canonical audio of a recording lies, relative to the audio folder: made of the id, never taken from elsewhere.
+
+    >>> canonical_file("3fa85f64" * 4)
+    '3f/3fa85f643fa85f643fa85f643fa85f64.flac'
+
+    Raises:
+        AudioError: OUTSIDE: that is no recording's id, so a path made of it could lead anywhere.
+    """
+    if not is_digest(recording_id):
+        message = f"{recording_id!r} is no recording's id, which has 32 hexadecimal digits; leave its rows out"
+        raise AudioError(message, reason=DropReason.OUTSIDE)
+    return f"{recording_id[:2]}/{recording_id}.flac"

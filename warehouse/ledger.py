@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +59,22 @@ def record_drop(
         "value": None if value is None else float(value), "threshold": None if threshold is None else float(threshold), "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
+
+
+def record_drops(con: DuckDBPyConnection, details: Mapping[str, str], *, stage: str, reason: DropReason, run_id: str) -> int:
+    """Write several drops of one stage and reason down, as one statement; see `record_drop`.
+
+    Args:
+        details: Subject -> why.
+
+    Returns:
+        How many were new.
+    """
+    rows: list[dict[str, object]] = [
+        {"stage": stage, "subject": subject, "reason": reason.value, "detail": detail, "key": "", "run_id": run_id}
+        for subject, detail in details.items()
+    ]
+    return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))
 
 
 def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,9 +59,20 @@ def add_recording(con: DuckDBPyConnection, recording: Recording, *, audio_file: 
     Returns:
         True when its content was new.
     """
-    row: dict[str, object] = {name: getattr(recording, name) for name in _FIELDS.split(", ")}
-    row |= {"layout": recording.layout.value, "audio_file": audio_file, "run_id": run_id}
-    return insert_new(con, "recording", [row], key=("recording_id",)) == 1
+    return add_recordings(con, {audio_file: recording}, run_id=run_id) == 1
+
+
+def add_recordings(con: DuckDBPyConnection, recordings: Mapping[str, Recording], *, run_id: str) -> int:
+    """Add recordings, each under its canonical file, as one statement.
+
+    Returns:
+        How many were new.
+    """
+    rows: list[dict[str, object]] = []
+    for audio_file, recording in recordings.items():
+        fields: dict[str, object] = {name: getattr(recording, name) for name in _FIELDS.split(", ")}
+        rows.append({**fields, "layout": recording.layout.value, "audio_file": audio_file, "run_id": run_id})
+    return insert_new(con, "recording", rows, key=("recording_id",))
 
 
 def add_source(
@@ -132,6 +144,17 @@ def orphaned_recordings(con: DuckDBPyConnection) -> set[str]:
         con,
         """with held as (select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
         select distinct s.recording_id from source s anti join held using (recording_id) where s.recording_id is not null""",
+    )
+    return {str(row["recording_id"]) for row in rows}
+
+
+def named_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:
+    """Those of some recordings that the warehouse knows, as recordings or in a dataset version."""
+    rows = read_rows(
+        con,
+        """select recording_id from recording where list_contains($ids, recording_id)
+        union select recording_id from example where list_contains($ids, recording_id)""",
+        {"ids": sorted(recording_ids)},
     )
     return {str(row["recording_id"]) for row in rows}
 

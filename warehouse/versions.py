@@ -218,6 +218,7 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
 
     Raises:
         NotFoundError: No version has this id.
+        WarehouseError: A row leads out of the audio folder.
     """
     columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
@@ -226,7 +227,17 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
         join row_salt using (recording_id, voice) order by utterance_id""",
         [manifest_key(con, version_id)],
     )
-    return [decode_example({**row, "gold": json.loads(row["gold"])}) for row in rows]
+    return [_stored_example(row) for row in rows]
+
+
+def _stored_example(row: dict[str, Any]) -> Example:
+    try:
+        return decode_example({**row, "gold": json.loads(row["gold"])})
+    except ValueError as error:
+        raise WarehouseError(
+            f"utterance {row['utterance_id']}: its row cannot be used ({error}), and can only have come by an import that "
+            "did not check it; `voxdata rollback` to a version without it"
+        ) from error
 
 
 def erased_leaves(con: DuckDBPyConnection, version_id: str) -> list[str]:
@@ -278,14 +289,23 @@ def check_name(con: DuckDBPyConnection, name: str) -> None:
     Raises:
         WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", reads like a version id, or is a tag.
     """
+    check_name_form(name)
+    if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
+        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
+
+
+def check_name_form(name: str) -> None:
+    """The part of `check_name` that needs no warehouse.
+
+    Raises:
+        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", or reads like a version id.
+    """
     if not NAME.fullmatch(name):
         raise WarehouseError(f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
     if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
         raise WarehouseError(
             f"a dataset or tag cannot be called {name!r}, which could be the beginning of a version's id; choose another name"
         )
-    if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
-        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
 
 
 def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:

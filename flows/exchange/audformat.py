@@ -22,7 +22,10 @@ def write_audformat(bundle: Bundle, folder: Path) -> None:
         raise ConfigError("this format needs the package audformat; pip install 'voxdata[exchange]'") from error
     db = audformat.Database(
         name=bundle.version.name,
-        description=bundle.description,
+        description=" ".join(part for part in (bundle.terms.description, bundle.description) if part),
+        organization=bundle.terms.creator or None,
+        license=bundle.terms.licence or None,
+        license_url=bundle.terms.licence_url if bundle.terms.licence else None,
         usage="other",
         languages=[],
         meta={"voxdata_version_id": bundle.version.version_id, "voxdata_root": bundle.version.root},

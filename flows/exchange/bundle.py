@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import soundfile  # type: ignore[import-untyped]
 
+from flows.exchange.terms import Terms, count_consent
 from flows.workspace import Workspace
 from voxdata.canonical import read_clip
+from voxdata.confine import leads_out
 from voxdata.dataset import Example, Split
-from voxdata.errors import AudioError, WarehouseError
-from voxdata.identity import canonical_json
+from voxdata.errors import AudioError, DropReason, WarehouseError
+from voxdata.identity import canonical_json, is_digest
 from voxdata.ports import MODEL_RATE_HZ
+from voxdata.recording import canonical_file
 from voxdata.scheme import Choice, Scheme, SchemeLabel
 from warehouse.export import flat_rows
+from warehouse.metadata import list_metadata
 from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
 
 HEADER, ROWS = "voxdata.json", "rows.jsonl"
@@ -28,6 +33,9 @@ FORMAT = "voxdata-export/1"
 Writer = Callable[["Bundle", Path], None]
 """Writes a bundle into an empty folder, always the same bytes."""
 
+
+SCHEME_NAME = re.compile(r"\w[\w-]*")
+"""What a scheme of an export may be called: columns are, and in Kaldi folders files."""
 
 TAKEN: Mapping[str, frozenset[str]] = {
     "huggingface": frozenset({"audio"}),
@@ -73,6 +81,7 @@ class Bundle:
         schemes: Those that the examples are labelled under, by name.
         audio_root: Folder of canonical audio.
         erased: Leaves of rows that were erased; the root needs them.
+        terms: Under which it may be used.
     """
 
     version: DatasetVersion
@@ -80,6 +89,7 @@ class Bundle:
     schemes: tuple[LabelSet, ...]
     audio_root: Path
     erased: tuple[str, ...]
+    terms: Terms = field(default_factory=Terms)
 
     def of(self, split: Split) -> list[Example]:
         """The examples of one split."""
@@ -95,10 +105,10 @@ class Bundle:
         """The sound of an example: 16 kHz, mono, 16 bit, sample for sample what the canonical recording has.
 
         Raises:
-            AudioError: The recording is missing or damaged.
+            AudioError: The recording is missing or damaged, or its id or a link leads out of the audio folder.
         """
-        path = self.audio_root / example.audio_file
         try:
+            path = canonical_path(self.audio_root, example.recording_id)
             samples = read_clip(path, channel=example.channel, segment=example.segment)
         except AudioError as error:
             message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
@@ -124,18 +134,40 @@ class Bundle:
         )
 
 
+def canonical_path(audio_root: Path, recording_id: str) -> Path:
+    """Where the canonical audio of a recording lies: made of its id, whatever a row says of its file.
+
+    Raises:
+        AudioError: OUTSIDE: that is no id, or a link leads out of the folder.
+    """
+    path = audio_root / canonical_file(recording_id)
+    if leads_out(path, audio_root):
+        message = f"{path}: is a link that leads out of the audio folder; put the file itself there"
+        raise AudioError(message, reason=DropReason.OUTSIDE)
+    return path
+
+
 def open_bundle(workspace: Workspace, ref: str) -> Bundle:
     """Read a version for export.
 
     Raises:
         NotFoundError: There is no such version.
+        WarehouseError: An utterance or a recording of it has no proper id, of which file names are made.
     """
     with workspace.warehouse(read_only=True) as con:
         version = find_version(con, ref)
         examples = load_examples(con, version.version_id)
         erased = erased_leaves(con, version.version_id)
+        metadata = list_metadata(con)
+    project = workspace.settings.project
+    consent, purposes = count_consent({key: metadata.get(key, {}) for key in {example.recording_id for example in examples}})
     used: defaultdict[str, set[str]] = defaultdict(set)
     for example in examples:
+        if not (is_digest(example.utterance_id) and is_digest(example.recording_id)):
+            raise WarehouseError(
+                f"{version.ref}: utterance {example.utterance_id!r} of recording {example.recording_id!r} has no proper id, so no "
+                "file can be named by it; it can only have come by an import that did not check it: `voxdata rollback` to a version before"
+            )
         for scheme, gold in example.gold.items():
             used[scheme] |= {gold.label, *gold.distribution, *gold.posterior}
     return Bundle(
@@ -144,6 +176,13 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         schemes=tuple(complete_scheme(name, labels, workspace.schemes) for name, labels in sorted(used.items())),
         audio_root=workspace.audio_dir,
         erased=tuple(erased),
+        terms=Terms(
+            description=project.description,
+            creator=project.creator,
+            licence=project.license,
+            consent=consent,
+            purposes=purposes,
+        ),
     )
 
 
@@ -167,6 +206,7 @@ def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
         "erased": list(bundle.erased),
         "recipe": dict(bundle.version.recipe),
         "schemes": [encode_scheme(scheme) for scheme in bundle.schemes],
+        "terms": encode_terms(bundle.terms),
         "files": file_hashes(folder),
     }
     header["sha256"] = header_hash(header)
@@ -187,6 +227,17 @@ def encode_scheme(scheme: LabelSet) -> dict[str, object]:
         "title": scheme.title,
         "choice": scheme.choice,
         "labels": [{"name": label.name, "description": label.description} for label in scheme.labels],
+    }
+
+
+def encode_terms(terms: Terms) -> dict[str, object]:
+    """Terms as JSON values."""
+    return {
+        "description": terms.description,
+        "creator": terms.creator,
+        "license": terms.licence,
+        "consent": dict(terms.consent),
+        "purposes": dict(terms.purposes),
     }
 
 
@@ -211,8 +262,11 @@ def check_names(bundle: Bundle, format_name: str) -> None:
     """Make sure that no scheme is called like something else in a format.
 
     Raises:
-        WarehouseError: One is.
+        WarehouseError: One is, or is no name that a file could have.
     """
+    odd = [scheme.name for scheme in bundle.schemes if not SCHEME_NAME.fullmatch(scheme.name)]
+    if odd:
+        raise WarehouseError(f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of letters, digits and _")
     if clash := sorted({scheme.name for scheme in bundle.schemes} & TAKEN.get(format_name, frozenset())):
         raise WarehouseError(
             f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in voxdata.toml, or choose another --format"
@@ -225,6 +279,7 @@ def check_clips(bundle: Bundle, examples: Sequence[Example]) -> None:
     Raises:
         AudioError: One is not; the message names the utterance and the remedy.
     """
-    for audio_file in sorted({example.audio_file for example in examples}):
-        if not (bundle.audio_root / audio_file).exists():
-            bundle.clip(next(example for example in examples if example.audio_file == audio_file))
+    first = {example.recording_id: example for example in reversed(examples)}
+    for recording_id, example in sorted(first.items()):
+        if not canonical_path(bundle.audio_root, recording_id).exists():
+            bundle.clip(example)

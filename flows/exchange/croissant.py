@@ -69,10 +69,11 @@ def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, outp
     metadata = mlc.Metadata(
         ctx=context,
         name=bundle.version.name,
-        description=bundle.description,
+        description=" ".join(part for part in (bundle.terms.description, bundle.description) if part),
         version=f"{bundle.version.number}.0.0",
         url=f"urn:voxdata:{bundle.version.root}",
-        license=["https://spdx.org/licenses/NOASSERTION.html"],
+        license=[bundle.terms.licence_url],
+        creators=[mlc.Organization(ctx=context, name=bundle.terms.creator)] if bundle.terms.creator else [],
         cite_as=f"voxdata {bundle.version.ref}, Merkle root {bundle.version.root}",
         date_published=datetime(created.year, created.month, created.day),
         in_language=sorted({example.language for example in bundle.examples if example.language}),
@@ -81,9 +82,21 @@ def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, outp
         data_annotation_protocol=[f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: {'; '.join(schemes)}"],
         data_annotation_platform=["Label Studio"],
         annotations_per_item=f"{min(votes)} to {max(votes)}" if votes else "none",
-        personal_sensitive_information=["Human voices and what they say; a person may ask to be forgotten."],
+        personal_sensitive_information=[
+            "Human voices and what they say; a person may ask to be forgotten.",
+            bundle.terms.consent_sentence,
+        ],
+        data_use_cases=_use_cases(bundle),
     )
     (folder / output).write_text(json.dumps(metadata.to_json(), ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _use_cases(bundle: Bundle) -> list[str]:
+    """What the version was cut for, as its recipe says."""
+    purpose, policy = bundle.version.recipe.get("purpose"), bundle.version.recipe.get("consent")
+    if not purpose:
+        return []
+    return [f"Cut for the purpose {purpose!r}; consent was asked for under the policy {policy!r}."]
 
 
 def _encoding(path: Path) -> str:

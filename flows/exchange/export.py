@@ -27,6 +27,9 @@ Table = Literal["parquet", "jsonl", "csv"]
 Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
 Audio = Literal["none", "clips"]
 
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"})
+"""Protocols of stores whose first folder is a bucket or container, which somebody pays for and says who may read."""
+
 FOLDERS: dict[str, Writer] = {
     "huggingface": write_huggingface,
     "webdataset": write_webdataset,
@@ -36,7 +39,7 @@ FOLDERS: dict[str, Writer] = {
 }
 
 
-def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: Audio = "none") -> Path:
+def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: Audio = "none", absolute_paths: bool = False) -> Path:
     """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
 
     Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat
@@ -45,6 +48,7 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
     Args:
         output: The file or folder. A file is replaced; a folder only when it holds an export or nothing.
         audio: Whether a table gets its clips, too; the other formats always have them.
+        absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its bytes depend on the place.
 
     Returns:
         What was written.
@@ -56,12 +60,12 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
     """
     check_names(bundle, format_name)
     try:
-        return _export(bundle, format_name, output, audio)
+        return _export(bundle, format_name, output, audio, wav_root=str(output.absolute()) if absolute_paths else "..")
     except OSError as error:
         raise ConfigError(f"{output}: cannot be written ({error}); choose another --output, or make room") from error
 
 
-def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio) -> Path:
+def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, wav_root: str) -> Path:
     if format_name in get_args(Table) and audio == "none":
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
@@ -69,7 +73,7 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio) -> 
     output.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
     try:
-        _fill(bundle, format_name, folder)
+        _fill(bundle, format_name, folder, wav_root=wav_root)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
@@ -92,12 +96,19 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         The version's place; a table is `part-00000.<format>` in it.
 
     Raises:
-        ConfigError: Another version is there, or the store is unknown or refuses access.
+        ConfigError: Another version is there, there is no such bucket, or the store is unknown or refuses access.
         TransientError: The store cannot be reached.
     """
     check_names(bundle, format_name)
     version = bundle.version
     place = f"{url.rstrip('/')}/{version.name}/version={version.number}-{version.version_id[:12]}"
+    try:
+        filesystem, root = url_to_fs(place)
+        _require_bucket(filesystem, root, place)
+    except ConfigError:
+        raise
+    except Exception as error:  # every store raises exceptions of its own
+        raise explain_store(place, error) from error
     with tempfile.TemporaryDirectory() as local:
         folder = Path(local) / "export"
         folder.mkdir()
@@ -105,7 +116,6 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
             check_clips(bundle, bundle.examples)
         _fill(bundle, format_name, folder, table="part-00000", clips=audio == "clips")
         try:
-            filesystem, root = url_to_fs(place)
             _put(filesystem, root, folder, place, version.root)
         except VoxdataError:
             raise
@@ -114,8 +124,32 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
     return place
 
 
+def has_buckets(filesystem: Any) -> bool:
+    """Whether a store keeps objects in buckets: it has no folders to make, and to make one could make the bucket."""
+    protocols = filesystem.protocol
+    names = {protocols} if isinstance(protocols, str) else set(protocols)
+    return bool(names & BUCKETS)
+
+
+def _require_bucket(filesystem: Any, root: str, place: str) -> None:
+    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let one look is taken at its word."""
+    if not has_buckets(filesystem):
+        return
+    try:
+        filesystem.ls(root)
+    except FileNotFoundError as error:
+        if not filesystem.exists(root.split("/", 1)[0]):
+            raise _no_bucket(place, root) from error
+    except PermissionError:
+        return
+
+
+def _no_bucket(place: str, root: str) -> ConfigError:
+    return ConfigError(f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output")
+
+
 def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) -> None:
-    """Send a folder, its header last; what an earlier export left there under other names goes."""
+    """Send a folder, its header last; a bucket is never made; what an earlier export left there under other names goes."""
     there = filesystem.find(root) if filesystem.exists(root) else []
     if any(path.endswith(f"/{HEADER}") for path in there):
         try:
@@ -129,16 +163,25 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) ->
     kept = {f"{root}/{name}" for name in names}
     for name in [*names, HEADER]:
         target = f"{root}/{name}"
-        filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+        if not has_buckets(filesystem):
+            filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         if name == HEADER:
             for path in filesystem.find(root):
-                if path not in kept:
+                # A listing may name what lies elsewhere: that is not ours to remove.
+                if path not in kept and path.startswith(f"{root}/") and ".." not in path.split("/"):
                     filesystem.rm_file(path)
-        filesystem.put_file(str(folder / name), target)
+        try:
+            filesystem.put_file(str(folder / name), target)
+        except FileNotFoundError as error:
+            raise _no_bucket(place, root) from error
 
 
-def _fill(bundle: Bundle, format_name: Format, folder: Path, *, table: str = "utterances", clips: bool = True) -> None:
-    if format_name in FOLDERS:
+def _fill(
+    bundle: Bundle, format_name: Format, folder: Path, *, table: str = "utterances", clips: bool = True, wav_root: str = ".."
+) -> None:
+    if format_name == "kaldi":
+        write_kaldi(bundle, folder, wav_root=wav_root)
+    elif format_name in FOLDERS:
         FOLDERS[format_name](bundle, folder)
     else:
         write_table(bundle.examples, kind=format_name, path=folder / f"{table}.{format_name}", version_id=bundle.version.version_id)

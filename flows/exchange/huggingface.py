@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from flows.exchange.bundle import Bundle
+from flows.exchange.bundle import Bundle, one_line
 from voxdata.dataset import Example
 from voxdata.ports import MODEL_RATE_HZ
 
@@ -63,10 +63,16 @@ def _schema(bundle: Bundle) -> pa.Schema:
 def _card(bundle: Bundle) -> str:
     files = "\n".join(f"      - split: {split.value}\n        path: data/{split.value}.parquet" for split, _ in bundle.splits())
     labels = "\n".join(f"- {s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes)
-    languages = "\n".join(f"  - {language}" for language in sorted({e.language for e in bundle.examples if e.language}))
+    licence = bundle.terms.licence
+    plain = licence and "://" not in licence
+    terms = f"license: {licence.lower()}\n" if plain else f"license: other\nlicense_link: {licence}\n" if licence else ""
+    languages = "\n".join(
+        f"  - {json.dumps(one_line(language), ensure_ascii=False)}"
+        for language in sorted({e.language for e in bundle.examples if e.language})
+    )
     return f"""---
 pretty_name: {json.dumps(bundle.version.ref, ensure_ascii=False)}
-language:
+{terms}language:
 {languages or "  - und"}
 task_categories:
   - audio-classification
@@ -78,9 +84,11 @@ configs:
 
 # {bundle.version.ref}
 
-{bundle.description}
+{" ".join(part for part in (bundle.terms.description, bundle.description) if part)}
 
 {labels}
+
+{bundle.terms.consent_sentence}
 
 Splits share no voice, no call and no near-duplicate recording. The recipe of the version is in `voxdata.json`.
 """

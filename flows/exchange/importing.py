@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
-import soundfile  # type: ignore[import-untyped]
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from flows.exchange.bundle import FORMAT, HEADER, ROWS, file_hashes, header_hash
+from flows.exchange.admission import check_schemes, check_voices, count_labels
+from flows.exchange.bundle import FORMAT, HEADER, ROWS, canonical_path, file_hashes, header_hash
+from flows.exchange.clips import find_clips
+from flows.exchange.staging import stage_audio
 from flows.sources import explain_store
 from flows.workspace import Say, Workspace
-from voxdata.canonical import write_canonical
-from voxdata.dataset import Example, Split, decode_gold, fingerprint
-from voxdata.errors import AudioError, ConfigError, DropReason, ManifestError
+from voxdata.canonical import open_canonical, write_canonical
+from voxdata.canonicalise import MAX_CANONICAL_CHANNELS
+from voxdata.confine import find_link, why_outside
+from voxdata.dataset import Example, GoldLabel, Split, decode_gold, fingerprint
+from voxdata.errors import ConfigError, ManifestError
+from voxdata.identity import digest, is_digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.recording import canonical_file
 from voxdata.segment import Segment
 from warehouse.leaves import adopt_salts
-from warehouse.versions import DatasetVersion, create_version
+from warehouse.versions import NAME, DatasetVersion, check_name_form, create_version
+
+TOLERANCE_MS = 100
+"""An example may end so much after its recording: times are rounded, and decoders pad."""
+
+_HEX = re.compile("[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,149 +43,266 @@ class Export:
 
     Attributes:
         header: What voxdata.json says.
-        examples: Sorted by utterance id; they give the root together with the leaves of rows that were erased.
+        examples: Sorted by utterance id; they give the root together with the leaves of rows that
+            were erased.
         folder: Where it lies.
+        origin: What the user called it: a folder, or the URL that it was fetched from.
     """
 
     header: Mapping[str, object]
     examples: tuple[Example, ...]
     folder: Path
+    origin: str
 
     @property
     def root(self) -> str:
         """The Merkle root it was checked against."""
         return str(self.header["root"])
 
+    @property
+    def ref(self) -> str:
+        """What the version was called where it comes from: "name@number"."""
+        return f"{self.header['name']}@{self.header['number']}"
 
-def read_export(folder: Path) -> Export:
-    """Read an export of any format back, and verify every file and the root.
+
+def read_export(folder: Path, *, origin: str = "") -> Export:
+    """Read an export of any format back, and verify every file, the root, and that no name in it
+    leads elsewhere.
+
+    Args:
+        origin: What to call it in messages, when that is not `folder`.
 
     Raises:
-        ManifestError: It is no export, a file was changed, or its rows do not give its root.
+        ManifestError: It is no export, a file was changed, its rows do not give its root, it holds
+            a link, or a row's ids or file are none that voxdata would give.
     """
+    origin = origin or str(folder)
     try:
+        link = find_link(folder)
+        if link is not None:
+            raise ManifestError(
+                f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no export has; do not import it"
+            )
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
-            raise ManifestError(f"{folder / HEADER}: format {header['format']!r}, this release reads {FORMAT!r}")
-        expected, erased = dict(header["files"]), [str(leaf) for leaf in header["erased"]]
+            raise ManifestError(f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}")
+        if not isinstance(header["files"], dict):
+            raise TypeError("its files are not listed by name")
+        expected, erased = header["files"], [str(leaf) for leaf in header["erased"]]
         lines = (folder / ROWS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        examples = tuple(_example(json.loads(line)) for line in lines if line)
+        examples = tuple(_example(number, json.loads(line), origin) for number, line in enumerate(lines, start=1) if line)
         root = fingerprint(examples, erased=erased)
     except FileNotFoundError as error:
-        raise ManifestError(
-            f"{folder}: is no export, since {error.filename} is missing; name the folder that `voxdata export` wrote"
-        ) from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(f"{folder}: is malformed ({error!r}); export the version again") from error
+        missing = Path(str(error.filename)).name
+        raise ManifestError(f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ManifestError(f"{origin}: is malformed ({error!r}); export the version again") from error
     if header.get("sha256") != header_hash(header):
-        raise ManifestError(f"{folder / HEADER}: is not as it was exported; export the version again")
-    changed = sorted(name for name, sha in {**expected, **file_hashes(folder)}.items() if expected.get(name) != sha)
-    missing = sorted(set(expected) - set(file_hashes(folder)))
-    if changed or missing:
-        raise ManifestError(f"{folder}: {', '.join((*missing, *changed)[:5])} is not as it was exported; export the version again")
+        raise ManifestError(f"{origin}: {HEADER} is not as it was exported; export the version again")
+    _check_header(header, expected, origin)
+    there = file_hashes(folder)
+    changed = sorted(name for name, sha in {**expected, **there}.items() if expected.get(name) != sha)
+    missing_files = sorted(set(expected) - set(there))
+    if changed or missing_files:
+        named = ", ".join(repr(name) for name in (*missing_files, *changed)[:5])
+        raise ManifestError(f"{origin}: {named} is not as it was exported; export the version again")
     if root != header["root"]:
         raise ManifestError(
-            f"{folder}: its rows give root {root[:12]}, its header says {str(header['root'])[:12]}; export the version again"
+            f"{origin}: its rows give root {root[:12]}, its header says {str(header['root'])[:12]}; export the version again"
         )
-    return Export(header=header, examples=examples, folder=folder)
+    check_voices(((example.voice, example.split) for example in examples), origin=origin)
+    return Export(header=header, examples=examples, folder=folder, origin=origin)
+
+
+def _check_header(header: Mapping[str, object], files: Iterable[str], origin: str) -> None:
+    named = NAME.fullmatch(str(header.get("name"))) and isinstance(header.get("number"), int)
+    if not named:
+        raise ManifestError(f"{origin}: {HEADER} gives the version no proper name and number; export the version again")
+    for name in files:
+        if why := why_outside(name):
+            raise ManifestError(f"{origin}: {HEADER} lists {name!r}, which {why}; do not import it")
 
 
 def fetch_export(url: str, folder: Path) -> Path:
-    """Copy an export from a store that fsspec reaches into an empty folder; returns the folder.
+    """Copy an export from a store that fsspec reaches into an empty folder; returns the folder, or
+    the place itself on this machine.
 
     Raises:
-        ConfigError: There is no export, or the store is unknown or refuses access.
+        ConfigError: There is no export, it lists a name that leads elsewhere, or the store is
+            unknown or refuses access.
         TransientError: The store cannot be reached.
     """
     try:
         filesystem, root = url_to_fs(url.rstrip("/"))
-        names = [path.removeprefix(f"{root}/") for path in filesystem.find(root)] if filesystem.exists(f"{root}/{HEADER}") else []
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            filesystem.get_file(f"{root}/{name}", str(folder / name))
+        if isinstance(filesystem, LocalFileSystem):
+            return Path(root)
+        listed = [str(path) for path in filesystem.find(root)] if filesystem.exists(f"{root}/{HEADER}") else []
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(url, error) from error
-    if not names:
+    if not listed:
         raise ConfigError(f"{url}: holds no {HEADER}; name the place that `voxdata export --output` printed")
+    names = {path: path.removeprefix(f"{root}/") for path in listed}
+    for path, name in names.items():
+        why = why_outside(name) or ("" if path.startswith(f"{root}/") else "lies elsewhere")
+        if why:
+            raise ConfigError(f"{url}: the store lists {path!r}, which {why}; do not import it")
+    try:
+        for path, name in names.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            filesystem.get_file(path, str(folder / name))
+    except Exception as error:  # every store raises exceptions of its own
+        raise explain_store(url, error) from error
     return folder
 
 
 def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) -> tuple[DatasetVersion, bool]:
-    """Bring an exported version into a workspace: the same examples under the same root, and their audio.
+    """Bring an exported version into a workspace: the same examples under the same root, and their
+    audio.
 
-    Recordings that the workspace lacks are made of the clips, silent where there are none. Rows that were erased before the export do
-    not come along; the version has another root then.
+    Everything is checked first; rows and audio come together or not at all. Recordings that the
+    workspace lacks are made of the clips, silent where there are none. Rows that were erased before
+    the export do not come along; the version has another root then.
 
     Raises:
-        ConfigError: The export has no clips, and the workspace not the recordings.
+        ConfigError: The export has no clips, and the workspace not the recordings; or a recording
+            is longer than [sources] max_hours.
+        AudioError: A clip cannot be read.
+        ManifestError: An archive of the export holds a link or a stray file.
+        SchemeError: A scheme of the workspace lacks one of the labels.
         WarehouseError: The name will not do.
     """
-    needed = sorted({e.audio_file for e in export.examples if not (workspace.audio_dir / e.audio_file).exists()})
-    if needed:
-        clips = _clips(export)
-        by_file: defaultdict[str, list[Example]] = defaultdict(list)
-        for example in export.examples:
-            by_file[example.audio_file].append(example)
-        for number, audio_file in enumerate(needed, start=1):
-            write_canonical(workspace.audio_dir / audio_file, _compose(by_file[audio_file], clips))
+    check_name_form(name)
+    for remark in check_schemes(count_labels(export.examples), workspace.schemes, origin=export.origin):
+        say(f"import: {remark}")
+    by_recording: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in export.examples:
+        by_recording[example.recording_id].append(example)
+    _check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
+    recipe = {"imported": {"ref": export.ref, "root": export.root}}
+    needed = _missing_recordings(workspace, by_recording, origin=export.origin)
+    with stage_audio(workspace, say=say) as staging:
+        clips = find_clips(export.folder, _file_names(export), origin=export.origin) if needed else None
+        for number, key in enumerate(needed, start=1):
+            if clips is not None:
+                write_canonical(staging.place(key), _compose(by_recording[key], clips.read))
             if number % 100 == 0 or number == len(needed):
                 say(f"import: {number}/{len(needed)} recordings")
-    recipe = {"imported": {"ref": f"{export.header['name']}@{export.header['number']}", "root": export.root}}
-    with workspace.warehouse() as con:
-        adopt_salts(con, export.examples, run_id=workspace.run_id)
-        return create_version(con, name, export.examples, recipe=recipe, run_id=workspace.run_id)
+        with workspace.warehouse() as con:
+
+            def bring_along() -> None:
+                adopt_salts(con, export.examples, run_id=workspace.run_id)
+                staging.publish(needed)
+
+            return create_version(
+                con,
+                name,
+                export.examples,
+                recipe=recipe,
+                run_id=workspace.run_id,
+                along=bring_along,
+            )
 
 
-def _example(row: Mapping[str, object]) -> Example:
-    gold = json.loads(str(row["gold"]))
+def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
+    """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
+    missing = []
+    for recording_id, examples in sorted(by_recording.items()):
+        path = canonical_path(workspace.audio_dir, recording_id)
+        if not path.exists():
+            missing.append(recording_id)
+            continue
+        channels = open_canonical(path)
+        length_ms = channels[0].num_samples * 1000 // MODEL_RATE_HZ
+        for example in examples:
+            if example.channel >= len(channels) or example.segment.end_ms > length_ms + TOLERANCE_MS:
+                raise ManifestError(
+                    f"{origin}: utterance {example.utterance_id} is on channel "
+                    f"{example.channel} up to {example.segment.end_ms} ms, and "
+                    f"recording {recording_id} has {len(channels)} channel(s) of {length_ms} ms "
+                    "here; do not import it"
+                )
+    return missing
+
+
+def _file_names(export: Export) -> list[str]:
+    files = export.header["files"]
+    return [str(name) for name in files] if isinstance(files, Mapping) else []
+
+
+def _check_lengths(export: Export, *, max_ms: int) -> None:
+    for example in export.examples:
+        if example.segment.end_ms > max_ms:
+            raise ConfigError(
+                f"{export.origin}: utterance {example.utterance_id} ends at "
+                f"{example.segment.end_ms} ms, and [sources] max_hours "
+                f"allows recordings of {max_ms} ms; raise it, or leave the utterance out"
+            )
+
+
+def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
+    """A row of the flat table; KeyError, TypeError, ValueError or AttributeError on what is none.
+
+    Raises:
+        ManifestError: Its ids, its file or its place in the recording are none that voxdata would
+            give.
+    """
+    recording_id, utterance_id = str(row["recording_id"]), str(row["utterance_id"])
+    channel = int(str(row["channel"]))
+    start_ms, end_ms = int(str(row["start_ms"])), int(str(row["end_ms"]))
+    for name, key in (("recording_id", recording_id), ("utterance_id", utterance_id)):
+        if not is_digest(key):
+            raise _strange(origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits")
+    if utterance_id != digest(recording_id, channel, start_ms, end_ms):
+        raise _strange(
+            origin,
+            number,
+            f"utterance_id {utterance_id} is not that of its recording, channel, start and end",
+        )
+    if row["audio_file"] != canonical_file(recording_id):
+        raise _strange(origin, number, f"audio_file {row['audio_file']!r} is not that of its recording")
+    if not 0 <= channel < MAX_CANONICAL_CHANNELS or not 0 <= start_ms < end_ms:
+        raise _strange(
+            origin,
+            number,
+            f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording",
+        )
+    if not str(row["voice"]).strip() or not _HEX.fullmatch(str(row["salt"])):
+        raise _strange(origin, number, "its voice or its salt is none")
+    gold = decode_gold(json.loads(str(row["gold"])))
+    if not all(map(_is_sound, gold.values())):
+        raise _strange(origin, number, "its gold labels have shares or votes that cannot be")
     return Example(
-        utterance_id=str(row["utterance_id"]), recording_id=str(row["recording_id"]), channel=int(str(row["channel"])),
-        segment=Segment(start_ms=int(str(row["start_ms"])), end_ms=int(str(row["end_ms"]))), voice=str(row["voice"]),
-        group=str(row["group"]), audio_file=str(row["audio_file"]), text=str(row["text"]), language=str(row["language"]),
-        split=Split(str(row["split"])), gold=decode_gold(gold), salt=str(row["salt"]),
-    )  # fmt: skip
+        utterance_id=utterance_id,
+        recording_id=recording_id,
+        channel=channel,
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+        voice=str(row["voice"]),
+        group=str(row["group"]),
+        audio_file=canonical_file(recording_id),
+        text=str(row["text"]),
+        language=str(row["language"]),
+        split=Split(str(row["split"])),
+        gold=gold,
+        salt=str(row["salt"]),
+    )
 
 
-def _clips(export: Export) -> Callable[[str], Samples]:
-    """Utterance id -> its samples, wherever the format keeps them."""
-    folder = export.folder
-    files = {path.stem: path for place in ("audio", "wav") for path in (folder / place).glob("*")}
-    members: dict[str, tuple[Path, str]] = {}
-    for shard in sorted(folder.rglob("*.tar")):
-        with tarfile.open(shard) as tar:
-            members |= {Path(name).stem: (shard, name) for name in tar.getnames() if name.endswith(".flac")}
-    inside: dict[str, bytes] = {}
-    for parquet in sorted((folder / "data").glob("*.parquet")):
-        for row in pq.read_table(parquet, columns=["utterance_id", "audio"]).to_pylist():
-            inside[row["utterance_id"]] = row["audio"]["bytes"]
-
-    def clip(utterance_id: str) -> Samples:
-        if utterance_id in files:
-            content = files[utterance_id].read_bytes()
-        elif utterance_id in inside:
-            content = inside[utterance_id]
-        elif utterance_id in members:
-            shard, name = members[utterance_id]
-            with tarfile.open(shard) as tar:
-                member = tar.extractfile(name)
-                content = member.read() if member else b""
-        else:
-            raise ConfigError(f"{folder}: has no clip of utterance {utterance_id}; export with --audio clips")
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
-        if rate != MODEL_RATE_HZ:
-            raise AudioError(f"{utterance_id}: {rate} Hz, not {MODEL_RATE_HZ}", reason=DropReason.INVALID_FORMAT)
-        return np.asarray(samples, dtype=np.float32)
-
-    return clip
+def _is_sound(gold: GoldLabel) -> bool:
+    shares = (*gold.distribution.values(), *gold.posterior.values())
+    return gold.num_votes >= 0 and all(0 <= share <= 1 for share in shares)
 
 
-def _compose(examples: Sequence[Example], clip: Callable[[str], Samples]) -> Samples:
+def _strange(origin: str, number: int, trouble: str) -> ManifestError:
+    return ManifestError(f"{origin}: row {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it")
+
+
+def _compose(examples: Sequence[Example], clip: Callable[[Example], Samples]) -> Samples:
     """A recording made of its clips: (num_samples, num_channels) float32, silent elsewhere."""
     channels = max(e.channel for e in examples) + 1
     length = max(e.segment.end_ms for e in examples) * MODEL_RATE_HZ // 1000
     samples = np.zeros((length, channels), dtype=np.float32)
     for example in examples:
         start = example.segment.start_ms * MODEL_RATE_HZ // 1000
-        found = clip(example.utterance_id)[: length - start]
-        samples[start : start + len(found), example.channel] = found
+        heard = clip(example)[: length - start]
+        samples[start : start + len(heard), example.channel] = heard
     return samples

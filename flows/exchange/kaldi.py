@@ -11,10 +11,13 @@ from voxdata.dataset import Example
 from voxdata.identity import digest
 
 
-def write_kaldi(bundle: Bundle, folder: Path) -> None:
+def write_kaldi(bundle: Bundle, folder: Path, *, wav_root: str = "..") -> None:
     """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each; ids are "<voice>-<utterance>".
 
     Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a row is a line.
+
+    Args:
+        wav_root: What the paths in wav.scp begin with: where `folder` will lie, as seen from where somebody works.
     """
     (folder / "wav").mkdir()
     names = _speakers(example.voice for example in bundle.examples)
@@ -28,12 +31,12 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
             speakers.setdefault(speaker, []).append(_key(speaker, example))
             (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(bundle.clip(example, container="WAV"))
         table = {
-            "wav.scp": [(_key(s, e), f"../wav/{e.utterance_id}.wav") for s, e in named],
+            "wav.scp": [(_key(s, e), f"{wav_root}/wav/{e.utterance_id}.wav") for s, e in named],
             "text": [(_key(s, e), one_line(e.text)) for s, e in named],
             "utt2spk": [(_key(s, e), s) for s, e in named],
             "spk2utt": [(speaker, " ".join(keys)) for speaker, keys in sorted(speakers.items(), key=lambda item: item[0].encode())],
             "utt2dur": [(_key(s, e), f"{e.segment.duration_ms / 1000:.3f}") for s, e in named],
-            "utt2lang": [(_key(s, e), e.language or "und") for s, e in named],
+            "utt2lang": [(_key(s, e), one_line(e.language) or "und") for s, e in named],
         }
         for scheme in bundle.schemes:
             table[f"utt2{scheme.name}"] = [(_key(s, e), one_line(e.gold[scheme.name].label)) for s, e in named if scheme.name in e.gold]

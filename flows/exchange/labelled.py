@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flows.decode_work import Refused, audio_file_of, decode_file
+from duckdb import DuckDBPyConnection
+
+from flows.decode_work import Refused, audio_file_of, decode_to
+from flows.exchange.admission import check_schemes, check_voices
+from flows.exchange.inside import refuse_what_leads_out
 from flows.exchange.labelled_rows import LabelledRow, LabelledRows, read_labelled
+from flows.exchange.staging import Staging, stage_audio
 from flows.tables.reach import REMEDY
 from flows.tables.read import Format
 from flows.workspace import Say, Workspace
 from voxdata.canonicalise import Canonical
 from voxdata.dataset import Example, GoldLabel
-from voxdata.errors import DropReason, ManifestError, NotFoundError
+from voxdata.errors import DropReason, ManifestError
 from voxdata.identity import digest
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
-from warehouse.erase import is_forgotten
-from warehouse.ledger import record_drop
-from warehouse.recordings import add_recording, get_recording
-from warehouse.versions import DatasetVersion, create_version
+from warehouse.erase import forgotten_digest, forgotten_receipts
+from warehouse.ledger import record_drops
+from warehouse.recordings import add_recordings
+from warehouse.versions import DatasetVersion, check_name_form, create_version
 
 TOLERANCE_MS = 100
 """A row may end so much after its recording: times are rounded, and decoders pad."""
+
+FORGOTTEN = "it was forgotten; `voxdata forget --renew` lets it in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,36 @@ class Imported:
     dropped: tuple[tuple[int, str], ...] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A row with its recording: what its example is made of.
+
+    Attributes:
+        number: Of the row.
+    """
+
+    number: int
+    example: Example
+    recording: Recording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is imported, and as what.
+
+    Attributes:
+        path: As the user named it.
+        scratch: Where sound lies that is no file of theirs.
+        name: The dataset it becomes a version of.
+        scheme: Under which the labels stand.
+    """
+
+    path: Path
+    scratch: Path
+    name: str
+    scheme: str
+
+
 def import_manifest(
     workspace: Workspace,
     path: Path,
@@ -54,7 +92,11 @@ def import_manifest(
     anywhere: bool = False,
     rename: Mapping[str, str] | None = None,
 ) -> tuple[DatasetVersion, bool, Imported]:
-    """Make a version of labelled clips: columns audio, label, speaker and split; text, language, channel and times if there are any.
+    """Make a version of labelled clips: columns audio, label, speaker and split; text, language,
+    channel and times if there are any.
+
+    Labels, splits and voices are checked before anything is decoded; rows and audio come together
+    or not at all.
 
     Args:
         path: What `flows.tables.read.read_dataset` reads as a `kind`.
@@ -65,137 +107,175 @@ def import_manifest(
         rename: Label as written -> the label it is taken for.
 
     Raises:
-        ConfigError: The table cannot be read or lacks a column, or a renamed label is in no row.
+        ConfigError: The table cannot be read, lacks a column, or leads out of its folder; or a
+            renamed label is in no row.
         ManifestError: No row gives an example; nothing is written then.
+        SchemeError: The workspace's scheme lacks a label.
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
+    check_name_form(name)
+    known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
     with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
-        known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
+        roots = [path, *([] if audio_root is None else [audio_root])]
+        refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
         found = read_labelled(
-            path, kind=kind, scratch=Path(scratch), label=label, audio_root=audio_root, anywhere=anywhere, rename=rename,
+            path,
+            kind=kind,
+            scratch=Path(scratch),
+            label=label,
+            audio_root=audio_root,
+            anywhere=anywhere,
+            rename=rename,
             known=known,
-        )  # fmt: skip
+        )
         for remark in found.remarks:
             say(f"import: {remark}")
-        return _import_rows(workspace, found, path=path, name=name, scheme=scheme, say=say)
+        source = Source(path=path, scratch=Path(scratch), name=name, scheme=scheme)
+        return _import_rows(workspace, source, found, say=say)
 
 
-def _import_rows(
-    workspace: Workspace, found: LabelledRows, *, path: Path, name: str, scheme: str, say: Say
-) -> tuple[DatasetVersion, bool, Imported]:
-    fresh: set[Path] = set()
-    try:
-        heard, unheard = _hear(workspace, found.rows, fresh, say=say)
-        drafts, unplaced = _draft(heard, name=name, scheme=scheme)
-        examples, twice = _once(drafts)
+def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, say: Say) -> tuple[DatasetVersion, bool, Imported]:
+    path = source.path
+    used = {source.scheme: Counter(row.label for row in found.rows)}
+    for remark in check_schemes(used, workspace.schemes, origin=str(path)):
+        say(f"import: {remark}")
+    speakers = ((row.speaker, row.split) for row in found.rows if row.speaker)
+    check_voices(speakers, origin=str(path))
+    dropped = [(row.number, row.problem) for row in found.bad]
+    with stage_audio(workspace, say=say) as staging:
+        drafts, unheard = _decode_rows(workspace, source, found.rows, staging, say=say)
+        dropped += unheard
+        drafts, twice = _once(drafts)
+        dropped += twice
         with workspace.warehouse() as con:
-            forgotten = {e.recording_id for e in examples if is_forgotten(con, e.recording_id)}
-        kept = [example for example in examples if example.recording_id not in forgotten]
-        gone = [
-            (number, "it was forgotten; `voxdata forget --renew` lets it in")
-            for number, example in drafts
-            if example.recording_id in forgotten
-        ]
-        dropped = sorted([*((row.number, row.problem) for row in found.bad), *unheard, *unplaced, *twice, *gone])
-        if not kept:
-            said = f"row {dropped[0][0]}: {dropped[0][1]}" if dropped else "it has no rows"
-            raise ManifestError(f"{path}: none of its {len(dropped)} rows gives an example; {said}. Nothing was written; {REMEDY}")
-        groups = group_voices((f"voice {e.voice}", e.voice) for e in kept)
-        final = [replace(example, group=groups[example.voice]) for example in kept]
-        recordings = {canonical.recording.recording_id: canonical.recording for _, canonical in heard}
-        used = [recordings[key] for key in sorted({example.recording_id for example in final})]
-        with workspace.warehouse() as con:
+            drafts, forgotten = _without_forgotten(con, drafts)
+            dropped = sorted([*dropped, *forgotten])
+            if not drafts:
+                raise ManifestError(
+                    f"{path}: none of its {len(dropped)} rows gives an example ({_reasons(dropped)}). Nothing was written; {REMEDY}"
+                )
+            examples = _grouped(draft.example for draft in drafts)
+            places = ((example.voice, example.split) for example in examples)
+            check_voices(places, origin=str(path))
+            recordings = {audio_file_of(draft.recording): draft.recording for draft in drafts}
 
-            def along() -> None:
-                for recording in used:
-                    add_recording(con, recording, audio_file=audio_file_of(recording), run_id=workspace.run_id)
-                for at, why in dropped:
-                    record_drop(
-                        con, stage="import", subject=f"{path.absolute()}:{at}", reason=DropReason.BAD_ROW, detail=why,
-                        run_id=workspace.run_id,
-                    )  # fmt: skip
+            def bring_along() -> None:
+                add_recordings(con, recordings, run_id=workspace.run_id)
+                record_drops(
+                    con,
+                    {f"{path.absolute()}:{number}": why for number, why in dropped},
+                    stage="import",
+                    reason=DropReason.BAD_ROW,
+                    run_id=workspace.run_id,
+                )
+                staging.publish([recording.recording_id for recording in recordings.values()])
 
-            recipe = {"imported": {"manifest": path.name, "scheme": scheme}}
-            version, new = create_version(con, name, final, recipe=recipe, run_id=workspace.run_id, along=along)
-        fresh -= {workspace.audio_dir / audio_file_of(recording) for recording in used}
-        return version, new, Imported(examples=tuple(final), dropped=tuple(dropped))
-    finally:
-        _remove_unused(workspace, fresh)
+            recipe = {"imported": {"manifest": path.name, "scheme": source.scheme}}
+            version, new = create_version(
+                con,
+                source.name,
+                examples,
+                recipe=recipe,
+                run_id=workspace.run_id,
+                along=bring_along,
+            )
+    return version, new, Imported(examples=tuple(examples), dropped=tuple(dropped))
 
 
-def _hear(
-    workspace: Workspace, rows: Sequence[LabelledRow], fresh: set[Path], *, say: Say
-) -> tuple[list[tuple[LabelledRow, Canonical]], list[tuple[int, str]]]:
-    """Decode each file once; notes in `fresh` what canonical audio there is of it."""
-    limit_ms = round(workspace.settings.sources.max_hours * 3_600_000)
+def _decode_rows(
+    workspace: Workspace,
+    source: Source,
+    rows: Sequence[LabelledRow],
+    staging: Staging,
+    *,
+    say: Say,
+) -> tuple[list[Draft], list[tuple[int, str]]]:
+    """Decode the sound of every row once; give the drafts, and why rows gave none."""
     decoded: dict[str, Canonical | Refused] = {}
-    heard: list[tuple[LabelledRow, Canonical]] = []
-    unheard: list[tuple[int, str]] = []
-    for at, row in enumerate(rows, start=1):
-        if row.uri not in decoded:
-            decoded[row.uri] = decode_file(Path(row.uri), workspace.audio_dir, limit_ms)
-        found = decoded[row.uri]
-        if isinstance(found, Refused):
-            unheard.append((row.number, found.detail))
-        else:
-            fresh.add(workspace.audio_dir / audio_file_of(found.recording))
-            heard.append((row, found))
-        if at % 100 == 0 or at == len(rows):
-            say(f"import: {at}/{len(rows)} clips")
-    return heard, unheard
-
-
-def _remove_unused(workspace: Workspace, files: set[Path]) -> None:
-    """Delete canonical audio that no recording of the warehouse has: an import that is refused leaves nothing."""
-    if not files:
-        return
-    with workspace.warehouse() as con:
-        for file in sorted(files):
-            try:
-                get_recording(con, file.stem)
-            except NotFoundError:
-                file.unlink(missing_ok=True)
-
-
-def _draft(
-    heard: Sequence[tuple[LabelledRow, Canonical]], *, name: str, scheme: str
-) -> tuple[list[tuple[int, Example]], list[tuple[int, str]]]:
-    drafts: list[tuple[int, Example]] = []
+    drafts: list[Draft] = []
     dropped: list[tuple[int, str]] = []
-    for row, canonical in heard:
-        recording = canonical.recording
-        place = _place(row, recording)
+    longest_ms = round(workspace.settings.sources.max_hours * 3_600_000)
+    for count, row in enumerate(rows, start=1):
+        if row.uri not in decoded:
+            decoded[row.uri] = decode_to(Path(row.uri), lambda recording: staging.place(recording.recording_id), longest_ms)
+        heard = decoded[row.uri]
+        if count % 100 == 0 or count == len(rows):
+            say(f"import: {count}/{len(rows)} clips")
+        if isinstance(heard, Refused):
+            dropped.append((row.number, _in_their_words(heard.detail, row, source)))
+            continue
+        place = _place(row, heard.recording)
         if isinstance(place, str):
             dropped.append((row.number, place))
             continue
-        channel, segment = place
-        example = Example(
-            utterance_id=digest(recording.recording_id, channel, segment.start_ms, segment.end_ms),
-            recording_id=recording.recording_id,
-            channel=channel,
-            segment=segment,
-            voice=f"{name}:{row.speaker or recording.recording_id}",
-            group="",
-            audio_file=audio_file_of(recording),
-            text=row.text,
-            language=row.language,
-            split=row.split,
-            gold={scheme: GoldLabel(label=row.label, distribution={row.label: 1.0}, num_votes=1)},
-        )
-        drafts.append((row.number, example))
+        example = _example(row, heard.recording, place, source)
+        drafts.append(Draft(number=row.number, example=example, recording=heard.recording))
     return drafts, dropped
 
 
-def _once(drafts: Sequence[tuple[int, Example]]) -> tuple[list[Example], list[tuple[int, str]]]:
-    """The first example of each utterance, and why the rows of the others were dropped."""
-    first: dict[str, tuple[int, Example]] = {}
+def _in_their_words(detail: str, row: LabelledRow, source: Source) -> str:
+    """What is wrong, without the name of a file of ours that is gone when somebody reads it."""
+    if Path(row.uri).is_relative_to(source.scratch):
+        return detail.replace(row.uri, f"the sound of row {row.number} of {source.path}")
+    return detail
+
+
+def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment], source: Source) -> Example:
+    channel, segment = place
+    gold = GoldLabel(label=row.label, distribution={row.label: 1.0}, num_votes=1)
+    return Example(
+        utterance_id=digest(recording.recording_id, channel, segment.start_ms, segment.end_ms),
+        recording_id=recording.recording_id,
+        channel=channel,
+        segment=segment,
+        voice=f"{source.name}:{row.speaker or recording.recording_id}",
+        group="",
+        audio_file=audio_file_of(recording),
+        text=row.text,
+        language=row.language,
+        split=row.split,
+        gold={source.scheme: gold},
+    )
+
+
+def _without_forgotten(con: DuckDBPyConnection, drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
+    forgotten = forgotten_receipts(con)
+    kept: list[Draft] = []
+    dropped: list[tuple[int, str]] = []
+    for draft in drafts:
+        if forgotten_digest(draft.recording.recording_id) in forgotten:
+            dropped.append((draft.number, FORGOTTEN))
+        else:
+            kept.append(draft)
+    return kept, dropped
+
+
+def _grouped(examples: Iterable[Example]) -> list[Example]:
+    drafts = list(examples)
+    groups = group_voices((f"voice {e.voice}", e.voice) for e in drafts)
+    return [replace(example, group=groups[example.voice]) for example in drafts]
+
+
+def _reasons(dropped: Sequence[tuple[int, str]]) -> str:
+    """Why rows were dropped, the commonest reasons first, each with its first row."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for number, why in dropped:
+        rows[why].append(number)
+    commonest = sorted(rows.items(), key=lambda reason: -len(reason[1]))[:3]
+    return "; ".join(f"{len(numbers)} rows, such as {numbers[0]}: {why}" for why, numbers in commonest) or "it is empty"
+
+
+def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
+    """The first draft of each utterance, and why the rows of the others were dropped."""
+    first: dict[str, Draft] = {}
     twice: list[tuple[int, str]] = []
-    for number, example in drafts:
-        before, same = first.setdefault(example.utterance_id, (number, example))
-        if before != number:
-            other = "" if replace(example, split=same.split) == same else ", with other values"
-            twice.append((number, f"it has the same sound as row {before}{other}"))
-    return [example for _, example in first.values()], twice
+    for draft in drafts:
+        before = first.setdefault(draft.example.utterance_id, draft)
+        if before is not draft:
+            same = replace(draft.example, split=before.example.split) == before.example
+            other = "" if same else ", with other values"
+            twice.append((draft.number, f"it has the same sound as row {before.number}{other}"))
+    return list(first.values()), twice
 
 
 def _place(row: LabelledRow, recording: Recording) -> tuple[int, Segment] | str:

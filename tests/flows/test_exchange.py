@@ -24,6 +24,8 @@ from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import AudioError, ConfigError, ManifestError, WarehouseError
+from voxdata.identity import digest
+from voxdata.recording import canonical_file
 from voxdata.segment import Segment
 from warehouse.recordings import list_recordings
 from warehouse.verify import verify_all
@@ -45,7 +47,8 @@ def workspace(tmp_path: Path) -> Workspace:
     rng = np.random.default_rng(7)
     examples = []
     for number, split in enumerate(Split):
-        write_canonical(made.audio_dir / f"{number}.flac", rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32))
+        recording = digest("recording", number)
+        write_canonical(made.audio_dir / canonical_file(recording), rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32))
         for i in range(4):
             at, label = number * 4 + i, ("question", "answer", "request")[i % 3]
             gold = {"intent": GoldLabel(label=label, distribution={label: 0.666667, "statement": 0.333333}, num_votes=3, standing="clear")}
@@ -53,9 +56,9 @@ def workspace(tmp_path: Path) -> Workspace:
                 gold["emotion"] = GoldLabel(label="sad", distribution={"sad": 1.0}, num_votes=2, posterior={"sad": 0.9, "happy": 0.1})
             examples.append(
                 Example(
-                    utterance_id=f"{at:032x}", recording_id=f"rec{number}", channel=i % 2,
-                    segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201), voice=f"rec{number}/S{i % 2}", group=f"g{number}",
-                    audio_file=f"{number}.flac", text=TEXTS[at % len(TEXTS)], language="zh" if at % 6 == 3 else "en", gold=gold,
+                    utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201), recording_id=recording, channel=i % 2,
+                    segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201), voice=f"{recording}/S{i % 2}", group=f"g{number}",
+                    audio_file=canonical_file(recording), text=TEXTS[at % len(TEXTS)], language="zh" if at % 6 == 3 else "en", gold=gold,
                     split=split,
                 )
             )  # fmt: skip
@@ -248,7 +251,7 @@ def test_export_bundle_refuses_what_it_would_spoil(workspace: Workspace, tmp_pat
         export_bundle(bundle, format_name="kaldi", output=tmp_path / "mine" / "diary.txt")
     with pytest.raises(ConfigError, match="is a folder"):
         export_bundle(bundle, format_name="csv", output=tmp_path / "mine")
-    (workspace.audio_dir / "1.flac").unlink()
+    (workspace.audio_dir / bundle.examples[0].audio_file).unlink()
     with pytest.raises(AudioError, match=r"utterance .*voxdata ingest"):
         export_bundle(bundle, format_name="shar", output=tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mine"]
@@ -286,10 +289,10 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
     lines += ["0.wav,sad,s0,train,line 0 again", "missing.wav,sad,s9,train,x", "4.wav,sad,s4,nowhere,y", "3.wav,,s3,train,z"]
     (tmp_path / "m.csv").write_text("\n".join(lines), encoding="utf-8")
     version, new, found = import_manifest(
-        there, tmp_path / "m.csv", name="ravdess", scheme="emotion", label="emotion", say=lambda line: None
+        there, tmp_path / "m.csv", name="ravdess", scheme="feeling", label="emotion", say=lambda line: None
     )
     assert (new, version.num_examples) == (True, 5)
-    assert sorted((e.text, e.split.value, e.gold["emotion"].label) for e in found.examples) == [
+    assert sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples) == [
         (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2]) for i in range(5)
     ]
     assert len(found.dropped) == 4

@@ -27,6 +27,8 @@ from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import ConfigError, TransientError, WarehouseError
+from voxdata.identity import digest
+from voxdata.recording import canonical_file
 from voxdata.segment import Segment
 from warehouse.versions import create_version
 
@@ -45,15 +47,24 @@ def workspace(tmp_path: Path) -> Workspace:
     made, rng = build(tmp_path / "here"), np.random.default_rng(3)
     examples = []
     for at in range(6):
-        write_canonical(made.audio_dir / f"{at}.flac", rng.uniform(-0.5, 0.5, (16_000, 1)).astype(np.float32))
+        recording = digest("recording", at)
+        write_canonical(made.audio_dir / canonical_file(recording), rng.uniform(-0.5, 0.5, (16_000, 1)).astype(np.float32))
         label = LABELS[at % 3]
         examples.append(
             Example(
-                utterance_id=f"{at:032x}", recording_id=f"rec{at}", channel=0, segment=Segment(start_ms=100, end_ms=800 + at),
-                voice=f"v{at}", group=f"g{at}", audio_file=f"{at}.flac", text=f"句子 {at}", language="zh", split=list(Split)[at // 2],
+                utterance_id=digest(recording, 0, 100, 800 + at),
+                recording_id=recording,
+                channel=0,
+                segment=Segment(start_ms=100, end_ms=800 + at),
+                voice=f"v{at}",
+                group=f"g{at}",
+                audio_file=canonical_file(recording),
+                text=f"句子 {at}",
+                language="zh",
+                split=list(Split)[at // 2],
                 gold={"topic": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
             )
-        )  # fmt: skip
+        )
     with made.warehouse() as con:
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return made
