@@ -128,7 +128,7 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     remarks += [f"{old!r} is taken for {new!r}" for old, new in _merged(labels, *people.values())]
     if left_out:
         remarks.append(f"{len(left_out)} rows were left out: " + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED]))
-    _check_usable(origin, frame, chosen)
+    _check_usable(origin, frame, chosen, num_labels=len(set(labels)))
     return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
 
 
@@ -199,7 +199,8 @@ def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted({(old, new) for mapping in names for old, new in mapping.items() if old != new})
 
 
-def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str]) -> None:
+def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int) -> None:
+    # Labels that only look the same were one when this was read; what else is wrong is still worth saying.
     if frame.is_empty():
         raise ConfigError(f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in")
     present = set(frame["split"].unique().to_list())
@@ -209,7 +210,7 @@ def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str]) 
                 f"{origin}: no row is in the {split.value} split (column {columns['split']!r} has {', '.join(sorted(present))}); "
                 "a split is audited between train and test"
             )
-    if frame["label"].n_unique() < 2:
+    if num_labels < 2:
         raise ConfigError(f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label")
 
 

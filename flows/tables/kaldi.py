@@ -72,7 +72,7 @@ def read_utterances(path: Path) -> Iterator[RawRow]:
             problem = "" if where is not None else f"{key}: wav.scp does not have {recording}"
             problem = problem or _wrong(str(recording), str(where), sounds) or _wrong(key, ".", segments, *maps)
             known = {_NAMES.get(m.name, m.name.removeprefix("utt2")): m.said.get(key) for m in maps}
-            times = {"start": start, "end": None if end in (_TO_THE_END, "-1.0") else end}
+            times = {"start": start, "end": None if end in (_TO_THE_END, "-1.0") else end} if segments.said else {}
             values = {"split": folder.name, **known, "kaldi_id": key, "audio": where, **times}
             yield RawRow(number=number, values=values, problem=problem, folder=folder)
 

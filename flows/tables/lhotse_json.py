@@ -21,13 +21,14 @@ def expand_lhotse(row: RawRow, *, per_recording: bool) -> Iterator[RawRow]:
         problem = "is a Lhotse recording that is not one file or URL; mix its channels into one file first"
         yield RawRow(number=row.number, problem=problem)
         return
-    customs = [recording.get("custom") or {}, row.values.get("custom") or {}]
+    inner, outer = _custom(recording), _custom(row.values)
     said = row.values.get("supervisions") or []
-    if not all(isinstance(custom, dict) for custom in customs) or not isinstance(said, list):
+    if inner is None or outer is None or not isinstance(said, list):
         yield RawRow(number=row.number, problem=_WRONG)
         return
     supervisions = [one for one in said if isinstance(one, dict)]
-    known = {"path": sources[0].get("source"), "lhotse_id": row.values.get("id"), **customs[0], **customs[1]}
+    source = {"path": sources[0].get("source"), "lhotse_id": row.values.get("id")}
+    known: dict[str, object] = {**source, **inner, **outer}
     if per_recording:
         language = next((one["language"] for one in supervisions if one.get("language")), None)
         yield RawRow(number=row.number, values={"language": language, **known})
@@ -44,9 +45,10 @@ def _supervised(cut: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, obj
     channel = one.get("channel", cut.get("channel"))
     words = {name: one.get(name) for name in ("speaker", "text", "language")}
     said = {**words, "channel": channel if isinstance(channel, int) else None}
-    begin, start, duration = cut.get("start") or 0, one.get("start"), one.get("duration")
-    numbers = all(isinstance(value, int | float) for value in (begin, start, duration))
-    times = {"start": max(begin + start, 0), "duration": duration} if numbers else _times(cut)
+    begin, start, duration = (_number(value) for value in (cut.get("start") or 0, one.get("start"), one.get("duration")))
+    times = _times(cut)
+    if begin is not None and start is not None and duration is not None:
+        times = {"start": max(begin + start, 0.0), "duration": duration}
     return {**(own if isinstance(own, dict) else {}), **said, **times}
 
 
@@ -59,3 +61,13 @@ def _times(cut: Mapping[str, Any]) -> dict[str, object]:
 def _channel(cut: Mapping[str, Any]) -> object:
     channel = cut.get("channel")
     return channel if isinstance(channel, int) else None
+
+
+def _custom(row: Mapping[str, Any]) -> dict[str, object] | None:
+    """Its custom fields; None when they are of another kind."""
+    custom = row.get("custom") or {}
+    return custom if isinstance(custom, dict) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

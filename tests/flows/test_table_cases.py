@@ -258,6 +258,12 @@ def test_import_refuses_a_voice_in_two_splits_under_two_unicode_forms(voxdata: C
     assert nothing_was_written(workspace)
 
 
+def test_audit_ends_with_1_on_one_person_and_label_in_two_unicode_forms(voxdata: Command, cases: Path) -> None:
+    done = voxdata("audit", cases / "nfd_speaker/nfd.csv", "--no-audio", "--json")
+    leaks = [f["check"] for f in json.loads(done.out)["findings"] if f["severity"] == "leak"]
+    assert (done.code, leaks) == (1, ["speakers"])
+
+
 def test_audit_finds_a_speaker_under_two_unicode_forms(voxdata: Command, cases: Path) -> None:
     table = cases / "nfd_speaker/nfd.csv"
     text = table.read_text(encoding="utf-8")

@@ -57,3 +57,9 @@ def test_encode_rttm_keeps_a_speaker_with_a_space_in_one_field() -> None:
     turn = Turn(recording_id="r", channel=0, speaker="客服 1", segment=Segment(start_ms=0, end_ms=10))
     (back,) = decode_rttm(encode_rttm([turn], uri=""), recording_id="r")
     assert back.speaker == "客服_1"
+
+
+@pytest.mark.parametrize("inside", ["\u2028", "\x0b", "\x85", "\xa0"])
+def test_decode_rttm_keeps_other_blanks_inside_a_name(inside: str) -> None:
+    line = f"SPEAKER call 1 0.000 1.000 <NA> <NA> An{inside}na <NA> <NA>\r\n"
+    assert [turn.speaker for turn in decode_rttm(line, recording_id="r")] == [f"An{inside}na"]
