@@ -75,6 +75,7 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
     Raises:
         ManifestError: It is no export, a file was changed, its rows do not give its root, it holds
             a link, or a row's ids or file are none that voxdata would give.
+        WarehouseError: A voice is in two splits.
     """
     origin = origin or str(folder)
     try:
