@@ -17,6 +17,7 @@ from flows.console import Json, open_here, run_named, show_json, show_rows, tell
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, VoxdataError
+from voxdata.machine import find_fault, machine_error
 
 app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -331,6 +332,12 @@ def main() -> None:
         sys.exit(2)
     except VoxdataError as error:
         tell(f"voxdata: {error}")
+        sys.exit(1)
+    except (OSError, MemoryError) as error:
+        fault = find_fault(error) or (machine_error(error.filename, error) if getattr(error, "filename", None) else None)
+        if fault is None:
+            raise
+        tell(f"voxdata: {fault}")
         sys.exit(1)
     except KeyboardInterrupt:
         tell("voxdata: interrupted; run the command again to go on where it stopped")

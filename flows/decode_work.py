@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxdata.canonicalise import Canonical, canonicalise
-from voxdata.errors import AudioError, DropReason
+from voxdata.errors import AudioError, DropReason, ShortageError
+from voxdata.machine import find_fault, memory_is_short
 from voxdata.recording import Recording
+
+NOT_AGAIN = "it is not tried again until the file or the decoder changes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +27,21 @@ def audio_file_of(recording: Recording) -> str:
 
 
 def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
-    """Ingest one local file; what goes wrong with it is an answer, not an error."""
+    """Ingest one local file; what goes wrong with it is an answer, not an error.
+
+    Raises:
+        MachineError: This machine could not do it: a disk is full, too many files are open, memory is short.
+    """
     try:
         return canonicalise(path, lambda recording: audio_dir / audio_file_of(recording), max_duration_ms=max_duration_ms)
     except AudioError as error:
         return Refused(reason=error.reason, detail=str(error))
     except Exception as error:  # a decoder's own bug is that file's trouble only
-        detail = f"{path}: the decoder raised {type(error).__name__}: {error}; it is not tried again until the file or the decoder changes"
+        fault = find_fault(error, place=path)
+        if isinstance(fault, ShortageError) and not memory_is_short():
+            detail = f"{path}: it needs more memory than a worker is allowed; {NOT_AGAIN}"
+            return Refused(reason=DropReason.OUT_OF_MEMORY, detail=detail)
+        if fault is not None:
+            raise fault from error
+        detail = f"{path}: the decoder raised {type(error).__name__}: {error}; {NOT_AGAIN}"
         return Refused(reason=DropReason.CRASHED, detail=detail)

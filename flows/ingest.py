@@ -9,26 +9,36 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.decode_work import Refused, audio_file_of, decode_file
+from flows.decode_work import NOT_AGAIN, Refused, audio_file_of, decode_file
 from flows.duplicates import find_duplicates
 from flows.manifests import BadRow, read_manifest
 from flows.say import tell
 from flows.sources import Source, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
-from flows.workers import WorkerPool, count_cores, result_of
+from flows.workers import WorkerPool, count_cores
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
-from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, WorkerError
+from voxdata.errors import (
+    AudioError,
+    ConfigError,
+    DropReason,
+    MachineError,
+    ShortageError,
+    TransientError,
+    VoxdataError,
+    WorkerError,
+)
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
-from warehouse.recordings import add_recording, add_source, find_source, get_recording, known_uris
+from warehouse.recordings import add_recording, add_source, find_source, get_recording, holds_recording, known_uris
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
 
@@ -59,31 +69,55 @@ class IngestSummary:
 
 
 @step("ingest-batch")
-def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> IngestSummary:
+def ingest_batch(
+    workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode, untried: list[str]
+) -> IngestSummary:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
+    Args:
+        untried: Files over which the machine ran short of memory are put here; nothing is noted about them.
+
     Raises:
+        MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
+            the other files.
         TransientError: A remote source could not be fetched; what was fetched before it is stored.
     """
     settings = workspace.settings.sources
     known = _known(workspace, sources)
     summary = IngestSummary(listed=len(sources), known=len(known))
     limit_ms = round(settings.max_hours * 3_600_000)
+    stopped: VoxdataError | None = None
     with ExitStack() as opened:
         waiting: list[tuple[Source, Future[Canonical | Refused] | Refused]] = []
-        for source in sources:
-            if source.uri in known:
+        try:
+            for source in sources:
+                if source.uri in known:
+                    continue
+                try:
+                    path = opened.enter_context(open_local(source))
+                except AudioError as error:
+                    waiting.append((source, Refused(reason=error.reason, detail=str(error))))
+                    continue
+                patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
+                waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
+        except (MachineError, TransientError, ConfigError) as error:
+            stopped = error
+        for source, answer in waiting:
+            if isinstance(stopped, MachineError) and isinstance(answer, Future) and not (answer.running() or answer.done()):
+                answer.cancel()  # the ones that run would leave half a file behind
                 continue
             try:
-                path = opened.enter_context(open_local(source))
-            except AudioError as error:
-                waiting.append((source, Refused(reason=error.reason, detail=str(error))))
+                found = _result(source, answer, pool)
+            except ShortageError as error:
+                untried.append(f"{source.uri}: {error}")
                 continue
-            patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-            waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
-        for source, answer in waiting:
-            field = _settle(workspace, source, _result(source, answer))
+            except MachineError as error:
+                stopped = stopped or error
+                continue
+            field = _settle(workspace, source, found)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
+    if stopped is not None:
+        raise stopped
     return summary
 
 
@@ -119,13 +153,13 @@ def _is_sound(canonical: Path, *, whole: bool) -> bool:
     return True
 
 
-def _result(source: Source, answer: Future[Canonical | Refused] | Refused) -> Canonical | Refused:
+def _result(source: Source, answer: Future[Canonical | Refused] | Refused, pool: WorkerPool) -> Canonical | Refused:
     if isinstance(answer, Refused):
         return answer
     try:
-        return result_of(answer)
+        return pool.result_of(answer)
     except WorkerError as error:
-        detail = f"{source.uri}: {error}; it is not tried again until the file or the decoder changes"
+        detail = f"{source.uri}: {error}; {NOT_AGAIN}"
         return Refused(reason=error.reason, detail=detail)
 
 
@@ -155,10 +189,16 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
         recording_id = None if recording is None else recording.recording_id
-        add_source(
-            con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns, recording_id=recording_id,
-            decoder=decoder_version(), run_id=run_id,
-        )  # fmt: skip
+        if refused is None or _is_final(con, source, refused):
+            add_source(
+                con,
+                uri=source.uri,
+                size_bytes=source.size_bytes,
+                modified_ns=source.modified_ns,
+                recording_id=recording_id,
+                decoder=decoder_version(),
+                run_id=run_id,
+            )
         if refused is not None:
             record_drop(
                 con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
@@ -167,6 +207,14 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
     if refused is not None:
         return "dropped"
     return "recordings" if new else "duplicates"
+
+
+def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused) -> bool:
+    """Whether a file is not tried again while nothing about it changes. One that is away or closed to us may come back as it was."""
+    if refused.reason is DropReason.MISSING:
+        # A link that leads nowhere is known, unless it led to a recording once.
+        return source.size_bytes < 0 and not holds_recording(con, source.uri)
+    return refused.reason is not DropReason.NOT_READABLE
 
 
 def ingest_sources(
@@ -231,9 +279,10 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
+    untried: list[str] = []
     with WorkerPool(workers=workers, memory_bytes=round(settings.decode_memory_gb * (1 << 30))) as pool:
         for start in range(0, len(sources), BATCH_SIZE):
-            part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode, untried)
             total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
@@ -243,6 +292,8 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             )
     find_duplicates(workspace, say=say)
     show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
+    if untried:
+        raise ShortageError(f"{len(untried)} files were not ingested, the others were: {untried[0]}")
     return total
 
 

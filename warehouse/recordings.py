@@ -101,6 +101,11 @@ def known_uris(con: DuckDBPyConnection) -> set[str]:
     return {str(row["uri"]) for row in read_rows(con, "select distinct uri from source")}
 
 
+def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
+    """Whether a file ever gave a recording."""
+    return bool(read_rows(con, "select 1 from source where uri = ? and recording_id is not null limit 1", [uri]))
+
+
 def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     """Recording id -> every file that holds or held it, sorted."""
     rows: list[dict[str, Any]] = read_rows(
