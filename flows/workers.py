@@ -11,8 +11,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,14 +20,11 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from voxdata.errors import DropReason, MachineError, ShortageError, WorkerError
-from voxdata.machine import AGAIN, find_fault, machine_error, memory_is_short
+from voxdata.machine import AGAIN, ended_from_outside, find_fault, machine_error, memory_is_short
 
 R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
-OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
-"""A process dies like this by a fault in what it runs; every other signal comes from outside."""
-
 POLL_S = 0.5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -86,13 +83,24 @@ class WorkerPool:
                 raise _not_started(None)
         return result_of(future)
 
+    def wait_for_some(self, futures: Collection[Future[R]]) -> list[Future[R]]:
+        """Wait until children have answered, and say which of their answers are there.
+
+        Raises:
+            MachineError: No child can be started.
+        """
+        while not (done := wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done):
+            if not self._pool.active:
+                raise _not_started(None)
+        return list(done)
+
 
 def result_of(future: Future[R]) -> R:
     """A child's answer, once it is there; see `WorkerPool.result_of`."""
     try:
         return future.result()
     except ProcessExpired as error:
-        if _ended_itself(error):
+        if not ended_from_outside(int(getattr(error, "exitcode", 0) or 0)):
             raise WorkerError(f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED) from error
         why = f"the process working on it was ended from outside ({_how(error)}), as the system does when memory runs out"
         raise ShortageError(f"{why}; free memory or let fewer processes work at once, then {AGAIN}") from error
@@ -140,11 +148,6 @@ def _not_started(error: BaseException | None) -> MachineError:
 def count_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _ended_itself(error: Any) -> bool:
-    code = int(getattr(error, "exitcode", 0) or 0)
-    return code >= 0 or -code in OWN_ENDS
 
 
 def _how(error: Any) -> str:

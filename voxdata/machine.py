@@ -7,7 +7,8 @@ import mmap
 import os
 import re
 import resource
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from voxdata.errors import MachineError, ShortageError
@@ -37,9 +38,16 @@ REMEDIES: Mapping[int, str] = {
 EVERYWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """These speak of the machine, whatever was being read or written."""
 
+EXIT_CODE = 75
+"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
+
+OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
+"""A process dies like this by a fault in what it runs; every other signal comes from outside."""
+
 ENOUGH_BYTES = 1 << 30
 """A machine that refuses so much is short of memory, in a process without a limit of its own."""
 
+_OUT_OF_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "std::bad_alloc", "CUDA out of memory")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 AGAIN = "run the command again; nothing was noted about what it did not get to"
@@ -47,7 +55,7 @@ AGAIN = "run the command again; nothing was noted about what it did not get to"
 
 def machine_error(place: Path | str, error: BaseException) -> MachineError:
     """What the system said about a place of ours, with the remedy."""
-    number = getattr(error, "errno", None) or named_errno(str(error)) or 0
+    number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
     words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
     return MachineError(f"{place}: {words}; {remedy} {AGAIN}")
@@ -65,21 +73,21 @@ def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError 
         if isinstance(one, MachineError):
             return one
         number = one.errno if isinstance(one, OSError) and one.errno else named_errno(str(one))
-        if number == errno.ENOMEM or isinstance(one, MemoryError):
+        if number == errno.ENOMEM or isinstance(one, MemoryError) or any(name in repr(one) for name in _OUT_OF_MEMORY):
             return ShortageError(f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}")
         if number in EVERYWHERE:
             return machine_error(getattr(one, "filename", None) or place or "this machine", one)
     return None
 
 
-def named_errno(text: str) -> int | None:
-    """Which of `EVERYWHERE` a message repeats in the system's words.
+def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None:
+    """Which error of the system a message repeats in the system's words.
 
     >>> named_errno("IO Error: Could not write file: No space left on device") == errno.ENOSPC
     True
     """
     unnamed = _QUOTED.sub("", text)  # a file may be called anything
-    return next((number for number in sorted(EVERYWHERE) if os.strerror(number) in unnamed), None)
+    return next((number for number in sorted(among) if os.strerror(number) in unnamed), None)
 
 
 def memory_is_short() -> bool:
@@ -96,6 +104,11 @@ def memory_is_short() -> bool:
     except (OSError, MemoryError):
         return True
     return False
+
+
+def ended_from_outside(code: int) -> bool:
+    """Whether a process with this exit code, negative for a signal, was ended by the system or by somebody."""
+    return code < 0 and -code not in OWN_ENDS
 
 
 def _data_bytes() -> int:
