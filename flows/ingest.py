@@ -69,9 +69,7 @@ class IngestSummary:
 
 
 @step("ingest-batch")
-def ingest_batch(
-    workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode, untried: list[str]
-) -> IngestSummary:
+def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode, untried: list[str]) -> IngestSummary:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
     Args:

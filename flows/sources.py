@@ -147,7 +147,12 @@ def _list_local(text: str, pattern: str) -> list[Source]:
         raise ConfigError(f"{pattern!r} is not a path ({error})") from error
     if not found:
         raise ConfigError(f"{pattern!r} matches no file; check the path")
-    return [source for match in map(Path, found) for source in (_walk(match) if os.path.isdir(match) else [_local_source(match, inside=None)])]
+    return [source for match in found for source in _list_below(Path(match))]
+
+
+def _list_below(path: Path) -> list[Source]:
+    # Unlike Path.is_dir() it is no error where access is denied.
+    return _walk(path) if os.path.isdir(path) else [_local_source(path, inside=None)]  # noqa: PTH112
 
 
 def _walk(root: Path) -> list[Source]:

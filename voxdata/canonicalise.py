@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -56,12 +57,7 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         AudioError: As `decode_audio`; also INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
         MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
-    scratch = scratch_place()
-    with writing(scratch):
-        # Without a buffer: one that the disk refuses would be refused once more when it is closed.
-        opened: FileIO = tempfile.TemporaryFile(prefix="voxdata-", buffering=0)
-    with opened:
-        file = _Scratch(opened, scratch)
+    with _scratch_file() as file:
         spool = decode_audio(
             source, lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms), max_duration_ms=max_duration_ms
         )
@@ -114,6 +110,16 @@ class _Scratch:
                 parts.append(part)
                 size -= len(part)
         return b"".join(parts)
+
+
+@contextmanager
+def _scratch_file() -> Iterator[_Scratch]:
+    place = scratch_place()
+    with ExitStack() as opened:
+        with writing(place):
+            # Without a buffer: what the disk refuses would be refused once more when it is closed.
+            file = opened.enter_context(tempfile.TemporaryFile(prefix="voxdata-", buffering=0))
+        yield _Scratch(file, place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,9 @@ import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync
+from voxdata.durable import sync, writing
 from voxdata.errors import DropReason
+from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
 from warehouse.ledger import record_drop
 from warehouse.rows import FRAME, read_rows, utc_naive
@@ -82,11 +83,18 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
 
     Raises:
         ValueError: A table cannot be merged.
+        MachineError: The batch cannot be written.
     """
     unknown = sorted(set(tables) - set(KEYS))
     if unknown:
         raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
     batch_id = batch_id or token_hex(16)
+    with writing(folder):
+        _leave(folder, tables, run_id=run_id, batch_id=batch_id)
+    return batch_id
+
+
+def _leave(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial, target = folder / f".{batch_id}.{token_hex(4)}", folder / batch_id
     partial.mkdir()
@@ -105,10 +113,10 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
         partial.rename(target)
     except OSError:
         if not target.exists():
+            shutil.rmtree(partial, ignore_errors=True)
             raise
         shutil.rmtree(partial)  # the same batch was left before
     sync(folder)
-    return batch_id
 
 
 @contextmanager
@@ -143,6 +151,7 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
                 rows = _insert(con, new)
                 _note(con, new, run_id=run_id)
         except duckdb.Error as error:
+            _blame_machine(error, folder)
             # One of them does not fit the tables: find out which, so that the others go on.
             if len(new) == 1:
                 bad.append((new[0].path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
@@ -212,8 +221,17 @@ def _read_headers(paths: list[Path]) -> tuple[list[_Batch], list[tuple[Path, str
                 )
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+                raise machine_error(path, error) from error
             bad.append((path, f"it is no batch ({error!r})"))
     return good, bad
+
+
+def _blame_machine(error: duckdb.Error, place: Path) -> None:
+    """Raise what is the machine's fault, such as a full disk: the rows may fit well."""
+    fault = find_fault(error, place=place)
+    if fault is not None:
+        raise fault from error
 
 
 def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
@@ -243,6 +261,7 @@ def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: st
                 rows += _insert(con, [batch])
                 _note(con, [batch], run_id=run_id)
         except duckdb.Error as error:
+            _blame_machine(error, batch.path)
             refused.append((batch.path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
     return rows, refused
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from flows.manifests import BadRow, ManifestRow
 from flows.workspace import Say, Workspace
 from voxdata.canonicalise import Canonical
 from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError, DropReason
 from voxdata.identity import digest
 from voxdata.recording import Recording
@@ -62,8 +62,8 @@ def import_manifest(
         ConfigError: The manifest cannot be read, lacks a column, or gives no example.
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
-        rows, bad = read_foreign(path, kind=kind, scratch=Path(scratch))
+    with scratch_folder() as scratch:
+        rows, bad = read_foreign(path, kind=kind, scratch=scratch)
         return _import_rows(workspace, rows, bad, path=path, name=name, scheme=scheme, label=label, say=say)
 
 
