@@ -18,7 +18,7 @@ from flows.manifests import BadRow, read_manifest
 from flows.say import tell
 from flows.sources import Source, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
-from flows.workers import WorkerPool, count_cores
+from flows.workers import WorkerPool, count_cores, crowding
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
@@ -38,7 +38,7 @@ from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
-from warehouse.recordings import add_recording, add_source, find_source, get_recording, holds_recording, known_uris
+from warehouse.recordings import add_recording, add_source, find_source, get_recording, holds_recording, known_uris, settle_place
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
 
@@ -96,7 +96,7 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                 except AudioError as error:
                     waiting.append((source, Refused(reason=error.reason, detail=str(error))))
                     continue
-                patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
+                patience_s = settings.decode_seconds * crowding() * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
                 waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
@@ -128,6 +128,8 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
     with workspace.warehouse() as con:
         rows = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
         found = [row for row in rows if row is not None]
+        for row in found:
+            settle_place(con, row)
         stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
         doubted = unreadable_recordings(con, stored)
     known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}

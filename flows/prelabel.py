@@ -216,7 +216,7 @@ def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcome
             return _store(con, workspace, plan, models, outcomes)
     except LockedError as error:
         tell(f"prelabel: {error}; the results are left as a batch, which the next writer merges")
-        with staged_rows(workspace.batches_dir, run_id=workspace.run_id) as con:
+        with staged_rows(workspace.batches_dir, run_id=workspace.run_id, places=workspace.places) as con:
             return _store(con, workspace, plan, models, outcomes)
 
 

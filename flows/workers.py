@@ -160,6 +160,11 @@ def _how(error: Any) -> str:
     return f"exit code {code}"
 
 
+def crowding(*, most: float = 4.0) -> float:
+    """How many processes share a core at present, 1 ... `most`: a crowded machine makes no file slow to decode."""
+    return min(most, max(1.0, os.getloadavg()[0] / count_cores()))
+
+
 def _prepare_child(memory_bytes: int | None) -> None:
     """Run in each child before anything else is imported there."""
     for name in _ONE_THREAD:

@@ -26,6 +26,7 @@ from voxdata.errors import DropReason
 from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
 from warehouse.ledger import record_drop
+from warehouse.places import Places, use_places
 from warehouse.rows import FRAME, read_rows, utc_naive
 
 FORMAT = "voxdata-batch/1"
@@ -120,10 +121,13 @@ def _leave(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, bat
 
 
 @contextmanager
-def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None) -> Iterator[DuckDBPyConnection]:
+def staged_rows(
+    folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None
+) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
     with duckdb.connect(":memory:") as con:
         migrate(con)
+        use_places(con, places)
         yield con
         tables = {name: con.sql(f'select * from "{name}" order by seq').pl() for name in KEYS}
         leave_batch(folder, tables, run_id=run_id, batch_id=batch_id)

@@ -20,6 +20,7 @@ from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.commits import check_commits, count_commit, note_commits
 from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
 from warehouse.leaves import seal_earlier_rows
+from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -43,13 +44,16 @@ _TURNSTILES_LOCK = threading.Lock()
 
 
 @contextmanager
-def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0) -> Iterator[DuckDBPyConnection]:
+def open_warehouse(
+    path: Path, *, read_only: bool = False, wait_s: float = 60.0, places: Places | None = None
+) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; open late and close early, since one process at a time can write.
 
     Args:
         path: The DuckDB file; created, with its folder, unless `read_only`.
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
+        places: Where the workspace lies that places are stored relative to.
 
     Yields:
         A connection that is closed at the end.
@@ -75,6 +79,7 @@ def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0)
         try:
             if len(turnstile.modes) == 1:
                 _prepare(con, path, read_only=mode)
+            use_places(con, places)
             yield con
         except duckdb.Error as error:
             fault = find_fault(error, place=path.parent)

@@ -10,12 +10,13 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
+from warehouse.places import is_there, keep_place, move_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 _FIELDS = "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container"
 _SELECT = f"""
     select {_FIELDS}, audio_file, r.created_at,
-           coalesce((select arg_min(s.uri, s.seq) from source s where s.recording_id = r.recording_id), audio_file) as uri
+           coalesce((select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id), audio_file) as uri
     from recording r
 """
 
@@ -27,6 +28,7 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
+        stored: The uri as it stands in the table, when another workspace folder or an older release wrote it.
     """
 
     uri: str
@@ -34,6 +36,7 @@ class SourceRow:
     modified_ns: int
     recording_id: str | None
     decoder: str = ""
+    stored: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,37 +82,51 @@ def add_source(
         True when that was new.
     """
     row: dict[str, object] = {
-        "uri": uri, "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
+        "uri": keep_place(con, uri), "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
         "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
 
 
 def find_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was."""
+    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was.
+
+    One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
+    """
+    kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select uri, size_bytes, modified_ns, recording_id, decoder from source
-        where uri = ? and size_bytes = ? and modified_ns = ? order by seq desc limit 1""",
-        [uri, size_bytes, modified_ns],
+        where size_bytes = $size and modified_ns = $modified and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
+        order by uri = $kept desc, seq desc limit 1""",
+        {"size": size_bytes, "modified": modified_ns, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
-    return SourceRow(**rows[0]) if rows else None
+    return SourceRow(**rows[0] | {"uri": uri, "stored": rows[0]["uri"]}) if rows else None
+
+
+def settle_place(con: DuckDBPyConnection, found: SourceRow) -> None:
+    """Write down where a known file lies now, when it was seen in another folder that is gone, or by a release before relative places."""
+    kept = keep_place(con, found.uri)
+    if found.stored != kept and (found.stored == found.uri or not is_there(found.stored)):
+        move_place(con, found.stored, kept)
 
 
 def known_uris(con: DuckDBPyConnection) -> set[str]:
     """Every uri ever dealt with."""
-    return {str(row["uri"]) for row in read_rows(con, "select distinct uri from source")}
+    return {str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")}
 
 
 def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
     """Whether a file ever gave a recording."""
-    return bool(read_rows(con, "select 1 from source where uri = ? and recording_id is not null limit 1", [uri]))
+    return bool(read_rows(con, "select 1 from source where uri = ? and recording_id is not null limit 1", [keep_place(con, uri)]))
 
 
 def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     """Recording id -> every file that holds or held it, sorted."""
     rows: list[dict[str, Any]] = read_rows(
-        con, "select recording_id, list_sort(list(distinct uri)) as uris from source where recording_id is not null group by recording_id"
+        con,
+        """select recording_id, list_sort(list(distinct placed(uri))) as uris from source
+        where recording_id is not null group by recording_id""",
     )
     return {row["recording_id"]: row["uris"] for row in rows}
 
