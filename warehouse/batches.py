@@ -121,9 +121,7 @@ def _leave(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, bat
 
 
 @contextmanager
-def staged_rows(
-    folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None
-) -> Iterator[DuckDBPyConnection]:
+def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
     with duckdb.connect(":memory:") as con:
         migrate(con)

@@ -18,10 +18,11 @@ import pytest
 import soundfile
 
 from flows.decode_work import Refused, decode_file
-from flows.ingest import ingest_sources
+from flows.ingest import ingest_batch, ingest_sources
 from flows.prelabel_work import Outcome
 from flows.settings import FILE_NAME
 from flows.sources import list_sources
+from flows.workers import WorkerPool
 from flows.workspace import Workspace, open_workspace
 from tests.flows.test_ingest import decode_or_die
 from voxdata.canonicalise import Canonical
@@ -153,7 +154,7 @@ def decode_with_small_files(path: Path, audio_dir: Path, max_duration_ms: int) -
 
 def decode_with_few_files(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
         return decode_file(path, audio_dir, max_duration_ms)
     finally:
@@ -176,7 +177,9 @@ def decode_over_quota(path: Path, audio_dir: Path, max_duration_ms: int) -> Cano
 
 def decode_with_little_memory(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
     """The machine has less than a worker may take, as `ulimit -v` or a small machine makes it."""
-    resource.setrlimit(resource.RLIMIT_AS, (int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (64 << 20),) * 2)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + (64 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return Refused(reason=DropReason.FAILED, detail=str(len(bytearray(1 << 30))))
 
 
@@ -223,21 +226,29 @@ def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_
     assert ingest_sources(workspace, [], say=quiet).recordings == 1
 
 
+FEW_FILES = """
+import resource, flows.ingest
+from flows.workers import WorkerPool
+submit = WorkerPool.submit
+def with_few_files(*arguments, **options):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (6, 4096))
+    return submit(*arguments, **options)
+WorkerPool.submit = with_few_files
+"""
+
+
 def test_ingest_stops_when_no_process_can_be_started(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w")
-    few = "import resource, flows.ingest, flows.cli\nfrom flows import workers\nlow = 24\n"
-    few += "real = workers.WorkerPool.submit\n"
-    few += "def submit(self, *a, **k):\n    resource.setrlimit(resource.RLIMIT_NOFILE, (6, 4096))\n    return real(self, *a, **k)\n"
-    few += "workers.WorkerPool.submit = submit\n"
-    done = run_cli(workspace, "ingest", before=few)
+    done = run_cli(workspace, "ingest", before=FEW_FILES)
     assert done.returncode == 1
     assert "Too many open files" in done.stderr
     assert noted(workspace) == (0, 0, 0)
 
 
-def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(tmp_path: Path, mounted: Path) -> None:
-    workspace = make_workspace(tmp_path / "w", storage=f'warehouse = "{mounted}/warehouse.duckdb"')
-    mount(mounted, "-o", "remount,size=1m")
+@pytest.mark.parametrize("size", ["64k", "1m"])
+def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(tmp_path: Path, mounted: Path, size: str) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=8, storage=f'warehouse = "{mounted}/warehouse.duckdb"')
+    mount(mounted, "-o", f"remount,size={size}")
     full = run_cli(workspace, "ingest")
     assert full.returncode == 1
     assert "No space left on device" in full.stderr
@@ -245,29 +256,22 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(tmp_p
     assert "cannot rollback" not in full.stderr
     mount(mounted, "-o", "remount,size=50m")
     ingest_sources(workspace, [], say=quiet)
-    assert noted(workspace) == (3, 3, 0)
+    assert noted(workspace) == (8, 8, 0)
 
 
-def run_as_nobody(workspace: Workspace, code: str) -> subprocess.CompletedProcess[str]:
+def test_list_sources_says_that_a_folder_is_not_readable_when_access_is_denied(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
-    for path in [workspace.root, *workspace.root.rglob("*")]:
-        os.chown(path, 65534, 65534)
-    for folder in [workspace.root, *workspace.root.parents]:
-        if folder.stat().st_uid == 0 and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
-
-
-def test_list_sources_says_that_a_file_is_not_readable_when_access_is_denied(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w")
     folder = workspace.root / "inbox"
-    code = f"import os\nfrom flows.sources import list_sources\nos.setuid(65534)\nfor s in list_sources([{str(folder)!r}]): print(s.problem_reason, s.problem)"
-    os.chown(folder, 0, 0)
+    code = (
+        "import os, sys\nfrom flows.sources import list_sources\nos.setuid(65534)\n"
+        "for source in list_sources(sys.argv[1:]): print(source.problem_reason, source.problem)"
+    )
     folder.chmod(0o000)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False, timeout=120)
     folder.chmod(0o755)
-    assert "not_readable" in done.stdout, done.stderr
+    assert done.stdout.startswith("not_readable the folder cannot be read (Permission denied)"), done.stderr
 
 
 def refuse_to_read(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
@@ -306,17 +310,13 @@ def test_ingest_tries_a_file_again_whose_disk_reported_an_error(tmp_path: Path) 
 
 def test_ingest_tries_files_again_whose_disk_went_away_while_it_ran(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
-    away = workspace.root / "away"
-
-    def go_away(_line: str) -> None:
-        return None
-
-    listed = list_sources([str(workspace.root / "inbox")])
-    (workspace.root / "inbox").rename(away)
-    from flows.ingest import _ingest_listed
-
-    assert _ingest_listed(workspace, listed, say=go_away, decode=decode_file).dropped == 2
-    away.rename(workspace.root / "inbox")
+    inbox, away = workspace.root / "inbox", workspace.root / "away"
+    listed = list_sources([str(inbox)])
+    inbox.rename(away)
+    untried: list[str] = []
+    with WorkerPool(workers=1) as pool:
+        assert ingest_batch.fn(workspace, listed, pool, decode_file, untried).dropped == 2
+    away.rename(inbox)
     assert ingest_sources(workspace, [], say=quiet).recordings == 2
 
 
