@@ -334,7 +334,8 @@ def main() -> None:
         tell(f"voxdata: {error}")
         sys.exit(1)
     except (OSError, MemoryError) as error:
-        fault = find_fault(error) or (machine_error(error.filename, error) if getattr(error, "filename", None) else None)
+        place = getattr(error, "filename", None)
+        fault = find_fault(error) or (machine_error(place, error) if place else None)
         if fault is None:
             raise
         tell(f"voxdata: {fault}")

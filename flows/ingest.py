@@ -72,8 +72,8 @@ class IngestSummary:
 def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode, untried: list[str]) -> IngestSummary:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
-    Args:
-        untried: Files over which the machine ran short of memory are put here; nothing is noted about them.
+    Returns:
+        What was done, and the files over which the machine ran short of memory, each with its reason; nothing is noted about these.
 
     Raises:
         MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
@@ -85,6 +85,7 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
     summary = IngestSummary(listed=len(sources), known=len(known))
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
+    untried: list[str] = []
     with ExitStack() as opened:
         waiting: list[tuple[Source, Future[Canonical | Refused] | Refused]] = []
         try:
@@ -116,7 +117,7 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
             summary = replace(summary, **{field: getattr(summary, field) + 1})
     if stopped is not None:
         raise stopped
-    return summary
+    return summary, untried
 
 
 def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
@@ -282,7 +283,8 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     untried: list[str] = []
     with WorkerPool(workers=workers, memory_bytes=round(settings.decode_memory_gb * (1 << 30))) as pool:
         for start in range(0, len(sources), BATCH_SIZE):
-            part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode, untried)
+            part, left = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            untried += left
             total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from voxdata.errors import MachineError
@@ -39,16 +40,18 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise  # not the system's
         raise machine_error(place, error) from error
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Lend a file to be written, which takes the place of `path` at the end: whole and on disk, or not at all.
 
     Args:
         path: Parent folders are made.
-        mode: Its permissions.
+        mode: Its permissions, less what the process's umask takes away.
 
     Raises:
         MachineError: The disk is full, or the folder cannot be written.
@@ -56,22 +59,21 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     folder = path.parent
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
-    partial = Path(name)
+        partial = folder / f".{token_hex(8)}.partial"
+        number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         with writing(folder):
             with os.fdopen(number, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            partial.chmod(mode)
             partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write a file, whole and on disk, or not at all; see `replacing`."""
     with replacing(path, mode=mode) as file:
         file.write(content)

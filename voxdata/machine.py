@@ -56,7 +56,9 @@ AGAIN = "run the command again; nothing was noted about what it did not get to"
 def machine_error(place: Path | str, error: BaseException) -> MachineError:
     """What the system said about a place of ours, with the remedy."""
     number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
-    words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
+        words = f"{words} {os.strerror(number)}"
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
     return MachineError(f"{place}: {words}; {remedy} {AGAIN}")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 
@@ -21,7 +22,7 @@ import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, writing
+from voxdata.durable import sync, write_file, writing
 from voxdata.errors import DropReason
 from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
@@ -90,33 +91,35 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
     if unknown:
         raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
     batch_id = batch_id or token_hex(16)
-    with writing(folder):
-        _leave(folder, tables, run_id=run_id, batch_id=batch_id)
+    partial = folder / f".{batch_id}.{token_hex(4)}"
+    try:
+        with writing(folder):
+            _leave(folder, partial, tables, run_id=run_id, batch_id=batch_id)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return batch_id
 
 
-def _leave(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
+def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial, target = folder / f".{batch_id}.{token_hex(4)}", folder / batch_id
+    target = folder / batch_id
     partial.mkdir()
     files = {}
     for name, frame in tables.items():
         if len(frame):
             path = partial / f"{name}.parquet"
-            frame.drop(*_GIVEN, strict=False).write_parquet(path, compression="zstd")
-            sync(path)
-            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            content = BytesIO()
+            frame.drop(*_GIVEN, strict=False).write_parquet(content, compression="zstd")
+            write_file(path, content.getvalue())
+            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
     header = {"format": FORMAT, "batch_id": batch_id, "run_id": run_id, "left_at": datetime.now(UTC).isoformat(), "tables": files}
-    (partial / "batch.json").write_text(json.dumps(header, ensure_ascii=False), encoding="utf-8")
-    sync(partial / "batch.json")
+    write_file(partial / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(partial)
     try:
         partial.rename(target)
     except OSError:
         if not target.exists():
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        shutil.rmtree(partial)  # the same batch was left before
+            raise  # else the same batch was left before
     sync(folder)
 
 

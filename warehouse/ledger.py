@@ -79,6 +79,7 @@ def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
     """All drops, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at from ledger order by seq",
+        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
+        from ledger order by seq""",
     )
     return [LedgerRow(**{**row, "reason": DropReason(row["reason"]), "created_at": utc_aware(row["created_at"])}) for row in rows]

@@ -162,17 +162,16 @@ def decode_with_few_files(path: Path, audio_dir: Path, max_duration_ms: int) -> 
 
 
 def decode_over_quota(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
-    """A quota cannot be had to order; the number is what counts."""
+    """A quota cannot be had to order; the number of the error is what counts."""
 
-    def refuse(*_arguments: object, **_options: object) -> None:
+    def refuse(_descriptor: int) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    real = tempfile.mkstemp
-    tempfile.mkstemp = refuse  # type: ignore[assignment]
+    real, os.fsync = os.fsync, refuse  # type: ignore[assignment]
     try:
         return decode_file(path, audio_dir, max_duration_ms)
     finally:
-        tempfile.mkstemp = real
+        os.fsync = real
 
 
 def decode_with_little_memory(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
@@ -313,9 +312,9 @@ def test_ingest_tries_files_again_whose_disk_went_away_while_it_ran(tmp_path: Pa
     inbox, away = workspace.root / "inbox", workspace.root / "away"
     listed = list_sources([str(inbox)])
     inbox.rename(away)
-    untried: list[str] = []
     with WorkerPool(workers=1) as pool:
-        assert ingest_batch.fn(workspace, listed, pool, decode_file, untried).dropped == 2
+        summary, untried = ingest_batch.fn(workspace, listed, pool, decode_file)
+    assert (summary.dropped, untried) == (2, [])
     away.rename(inbox)
     assert ingest_sources(workspace, [], say=quiet).recordings == 2
 
