@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,10 @@ class Refused:
 
     reason: DropReason
     detail: str
+
+
+Decode = Callable[[Path, Path, int], Canonical | Refused]
+"""What a worker does with a file, the audio folder and the longest duration in ms."""
 
 
 def audio_file_of(recording: Recording) -> str:
@@ -45,3 +51,18 @@ def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical 
             raise fault from error
         detail = f"{path}: the decoder raised {type(error).__name__}: {error}; {NOT_AGAIN}"
         return Refused(reason=DropReason.CRASHED, detail=detail)
+
+
+def decode_and_hash(decode: Decode, path: Path, audio_dir: Path, max_duration_ms: int) -> tuple[Canonical | Refused, str]:
+    """Ingest one local file, and say what its bytes are, so that they are known again when a copy has lost its time of change."""
+    found = decode(path, audio_dir, max_duration_ms)
+    return found, content_of(path) if isinstance(found, Canonical) else ""
+
+
+def content_of(path: Path) -> str:
+    """SHA-256 of a file's bytes; "" when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

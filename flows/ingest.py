@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.decode_work import NOT_AGAIN, Refused, audio_file_of, decode_file
+from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content_of, decode_and_hash, decode_file
 from flows.duplicates import find_duplicates
 from flows.manifests import BadRow, read_manifest
 from flows.say import tell
@@ -38,9 +38,18 @@ from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
-from warehouse.recordings import add_recording, add_source, find_source, get_recording, holds_recording, known_uris, settle_place
-
-Decode = Callable[[Path, Path, int], Canonical | Refused]
+from warehouse.recordings import (
+    SourceRow,
+    add_recording,
+    add_source,
+    find_earlier,
+    find_source,
+    get_recording,
+    has_moved,
+    holds_recording,
+    known_uris,
+    settle_places,
+)
 
 PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
@@ -69,7 +78,7 @@ class IngestSummary:
 
 
 @step("ingest-batch")
-def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode, untried: list[str]) -> IngestSummary:
+def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> tuple[IngestSummary, list[str]]:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
     Returns:
@@ -87,7 +96,7 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
     stopped: VoxdataError | None = None
     untried: list[str] = []
     with ExitStack() as opened:
-        waiting: list[tuple[Source, Future[Canonical | Refused] | Refused]] = []
+        waiting: list[tuple[Source, Future[tuple[Canonical | Refused, str]] | Refused]] = []
         try:
             for source in sources:
                 if source.uri in known:
@@ -98,7 +107,8 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                     waiting.append((source, Refused(reason=error.reason, detail=str(error))))
                     continue
                 patience_s = settings.decode_seconds * crowding() * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-                waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
+                answer = pool.submit(decode_and_hash, decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)
+                waiting.append((source, answer))
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
         for source, answer in waiting:
@@ -106,14 +116,14 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                 answer.cancel()  # the ones that run would leave half a file behind
                 continue
             try:
-                found = _result(source, answer, pool)
+                found, content = _result(source, answer, pool)
             except ShortageError as error:
                 untried.append(f"{source.uri}: {error}")
                 continue
             except MachineError as error:
                 stopped = stopped or error
                 continue
-            field = _settle(workspace, source, found)
+            field = _settle(workspace, source, found, content)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
     if stopped is not None:
         raise stopped
@@ -127,10 +137,15 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
     there: damaged audio is removed here, so that it is made anew.
     """
     with workspace.warehouse() as con:
-        rows = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
-        found = [row for row in rows if row is not None]
-        for row in found:
-            settle_place(con, row)
+        rows = [(s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns)) for s in sources]
+        touched = [row for source, known in rows if known is None and (row := _find_touched(con, source)) is not None]
+        found = [row for _, row in rows if row is not None] + touched
+        moved = [row for row in found if has_moved(con, row)]
+        if touched or moved:
+            with transaction(con):
+                settle_places(con, moved)
+                for row in touched:
+                    _note_touched(con, row, run_id=workspace.run_id)
         stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
         doubted = unreadable_recordings(con, stored)
     known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}
@@ -140,6 +155,28 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
             if _is_sound(canonical, whole=row.recording_id in doubted):
                 known.add(row.uri)
     return known
+
+
+def _find_touched(con: DuckDBPyConnection, source: Source) -> SourceRow | None:
+    """How a file was dealt with before of which only the time of change is another, as in a plain copy of a workspace."""
+    if source.path is None or source.problem:
+        return None
+    earlier = find_earlier(con, uri=source.uri, size_bytes=source.size_bytes)
+    same = earlier is not None and content_of(source.path) == earlier.content
+    return replace(earlier, modified_ns=source.modified_ns) if earlier is not None and same else None
+
+
+def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> None:
+    add_source(
+        con,
+        uri=row.uri,
+        size_bytes=row.size_bytes,
+        modified_ns=row.modified_ns,
+        recording_id=row.recording_id,
+        decoder=row.decoder,
+        content=row.content,
+        run_id=run_id,
+    )
 
 
 def _is_sound(canonical: Path, *, whole: bool) -> bool:
@@ -154,17 +191,17 @@ def _is_sound(canonical: Path, *, whole: bool) -> bool:
     return True
 
 
-def _result(source: Source, answer: Future[Canonical | Refused] | Refused, pool: WorkerPool) -> Canonical | Refused:
+def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Refused, pool: WorkerPool) -> tuple[Canonical | Refused, str]:
     if isinstance(answer, Refused):
-        return answer
+        return answer, ""
     try:
         return pool.result_of(answer)
     except WorkerError as error:
         detail = f"{source.uri}: {error}; {NOT_AGAIN}"
-        return Refused(reason=error.reason, detail=detail)
+        return Refused(reason=error.reason, detail=detail), ""
 
 
-def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) -> str:
+def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
     """Write down what became of one file, in one transaction.
 
     Returns:
@@ -198,6 +235,7 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
                 modified_ns=source.modified_ns,
                 recording_id=recording_id,
                 decoder=decoder_version(),
+                content=content,
                 run_id=run_id,
             )
         if refused is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +29,8 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
-        stored: The uri as it stands in the table, when another workspace folder or an older release wrote it.
+        stored: The uri as it stands in the table, which another workspace folder or an older release may have written.
+        content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
     uri: str
@@ -37,6 +39,7 @@ class SourceRow:
     recording_id: str | None
     decoder: str = ""
     stored: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +78,19 @@ def add_source(
     recording_id: str | None,
     run_id: str,
     decoder: str = "",
+    content: str = "",
 ) -> bool:
     """Note that a file has been dealt with by a decoder.
+
+    Args:
+        content: SHA-256 of its bytes, if known.
 
     Returns:
         True when that was new.
     """
     row: dict[str, object] = {
         "uri": keep_place(con, uri), "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
-        "run_id": run_id,
+        "content": content, "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
 
@@ -93,22 +100,39 @@ def find_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_
 
     One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
     """
+    return _find(con, uri, "modified_ns = $modified", size=size_bytes, modified=modified_ns)
+
+
+def find_earlier(con: DuckDBPyConnection, *, uri: str, size_bytes: int) -> SourceRow | None:
+    """The file of this uri and size that gave a recording last, whenever it was changed, if its content is on record.
+
+    A plain copy of a workspace has lost the times of change.
+    """
+    return _find(con, uri, "recording_id is not null and content <> ''", size=size_bytes)
+
+
+def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> SourceRow | None:
     kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select uri, size_bytes, modified_ns, recording_id, decoder from source
-        where size_bytes = $size and modified_ns = $modified and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
+        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content from source
+        where size_bytes = $size and {condition} and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
         order by uri = $kept desc, seq desc limit 1""",
-        {"size": size_bytes, "modified": modified_ns, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
+        {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
     return SourceRow(**rows[0] | {"uri": uri, "stored": rows[0]["uri"]}) if rows else None
 
 
-def settle_place(con: DuckDBPyConnection, found: SourceRow) -> None:
-    """Write down where a known file lies now, when it was seen in another folder that is gone, or by a release before relative places."""
+def has_moved(con: DuckDBPyConnection, found: SourceRow) -> bool:
+    """Whether a known file is on record under a place that is gone, or as releases before relative places wrote it."""
     kept = keep_place(con, found.uri)
-    if found.stored != kept and (found.stored == found.uri or not is_there(found.stored)):
-        move_place(con, found.stored, kept)
+    return found.stored != kept and (found.stored == found.uri or not is_there(found.stored))
+
+
+def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
+    """Write down where files that have moved lie now."""
+    for found in moved:
+        move_place(con, found.stored, keep_place(con, found.uri))
 
 
 def known_uris(con: DuckDBPyConnection) -> set[str]:

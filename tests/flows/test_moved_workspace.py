@@ -57,6 +57,22 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
     assert subjects == {"./inbox/notes.txt"}
 
 
+def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=3)
+    ingest_sources(workspace, [], say=quiet)
+    shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(workspace.root)
+    copied = open_workspace(tmp_path / "copy")
+    found = ingest_sources(copied, [], say=quiet)
+    assert (found.known, found.recordings, found.duplicates) == (3, 0, 0)
+    assert ingest_sources(copied, [], say=quiet).known == 3
+    path = copied.root / "inbox/0.wav"
+    changed = bytearray(path.read_bytes())
+    changed[1_000] ^= 1
+    path.write_bytes(changed)
+    assert ingest_sources(copied, [], say=quiet).recordings == 1
+
+
 def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     (workspace.root / "inbox/notes.txt").write_text("no audio", encoding="utf-8")
