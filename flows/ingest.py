@@ -107,8 +107,8 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                     waiting.append((source, Refused(reason=error.reason, detail=str(error))))
                     continue
                 patience_s = settings.decode_seconds * crowding() * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-                answer = pool.submit(decode_and_hash, decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)
-                waiting.append((source, answer))
+                begun = pool.submit(decode_and_hash, decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)
+                waiting.append((source, begun))
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
         for source, answer in waiting:
@@ -140,7 +140,7 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
         rows = [(s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns)) for s in sources]
         touched = [row for source, known in rows if known is None and (row := _find_touched(con, source)) is not None]
         found = [row for _, row in rows if row is not None] + touched
-        moved = [row for row in found if has_moved(con, row)]
+        moved = [row for row in found if has_moved(row)]
         if touched or moved:
             with transaction(con):
                 settle_places(con, moved)

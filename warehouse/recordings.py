@@ -29,7 +29,7 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
-        stored: The uri as it stands in the table, which another workspace folder or an older release may have written.
+        stored: The uri as it stands in the table, when it is not as it would be stored here and now.
         content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
@@ -120,13 +120,12 @@ def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> S
         order by uri = $kept desc, seq desc limit 1""",
         {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
-    return SourceRow(**rows[0] | {"uri": uri, "stored": rows[0]["uri"]}) if rows else None
+    return SourceRow(**rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}) if rows else None
 
 
-def has_moved(con: DuckDBPyConnection, found: SourceRow) -> bool:
+def has_moved(found: SourceRow) -> bool:
     """Whether a known file is on record under a place that is gone, or as releases before relative places wrote it."""
-    kept = keep_place(con, found.uri)
-    return found.stored != kept and (found.stored == found.uri or not is_there(found.stored))
+    return bool(found.stored) and (found.stored == found.uri or not is_there(found.stored))
 
 
 def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
