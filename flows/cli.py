@@ -17,6 +17,7 @@ from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, VoxdataError
+from voxdata.machine import find_fault, machine_error
 
 app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -368,6 +369,13 @@ def _run_command() -> int:
         return 2
     except VoxdataError as error:
         tell(f"voxdata: {error}")
+        return 1
+    except (OSError, MemoryError) as error:
+        place = getattr(error, "filename", None)
+        fault = find_fault(error) or (machine_error(place, error) if place else None)
+        if fault is None:
+            raise
+        tell(f"voxdata: {fault}")
         return 1
     except KeyboardInterrupt:
         tell("voxdata: interrupted; run the command again to go on where it stopped")

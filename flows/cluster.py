@@ -12,11 +12,11 @@ from typing import Any
 from prefect import flow, task
 from prefect.futures import PrefectFuture
 
-from flows.prelabel_work import Failure, Outcome, Unit, run_unit
+from flows.prelabel_work import Outcome, Unit, run_unit
 from flows.settings import PrelabelSettings
 from flows.steps import in_flow_run
 from flows.workspace import Workspace
-from voxdata.errors import ConfigError, DropReason
+from voxdata.errors import ConfigError, MachineError
 
 UNITS_A_FLOW = 64
 
@@ -51,10 +51,10 @@ def _outcomes(unit: Unit, future: PrefectFuture[list[Outcome]]) -> list[Outcome]
     found = future.result(raise_on_failure=False)
     if isinstance(found, list):
         return found
-    # A cluster does not say how a worker ended; the unit waits for the next run, as a killed one does here.
-    detail = f"the cluster could not finish it: {found!r}"
-    stage = min(min(work.wanted) for work in unit.works)
-    return [Outcome(work=work, failure=Failure(stage=stage, reason=DropReason.CRASHED, detail=detail)) for work in unit.works]
+    if isinstance(found, MachineError):
+        raise found
+    # A cluster does not say how a worker ended; the unit waits for the next run, as one whose worker was killed does here.
+    return [Outcome(work=work, shortage=f"the cluster could not finish it: {found!r}") for work in unit.works]
 
 
 def _task_runner(workspace: Workspace) -> Any:

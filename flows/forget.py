@@ -34,6 +34,7 @@ from warehouse.erase import (
     recordings_of_voice,
 )
 from warehouse.export import write_version_manifest
+from warehouse.places import keep_place
 from warehouse.pushes import list_projects
 from warehouse.recordings import list_recordings, list_uris
 from warehouse.runs import list_training_runs
@@ -215,9 +216,10 @@ def make_probes(workspace: Workspace, plan: ErasurePlan) -> list[str]:
     with workspace.warehouse() as con:
         kept = {str(text) for (text,) in con.execute("select text from utterance union select value from recording_metadata").fetchall()}
         others = {uri for uris in list_uris(con).values() for uri in uris}
+        uris = [uri for uri in plan.uris if uri not in others]
+        stored = [keep_place(con, uri) for uri in uris]
     texts = [text for text in plan.texts if not any(text in other for other in kept)]
-    uris = [uri for uri in plan.uris if uri not in others]
-    found = [*texts, *uris, *plan.recording_ids, *plan.utterance_ids]
+    found = [*texts, *uris, *stored, *plan.recording_ids, *plan.utterance_ids]
     return sorted({text for text in found if len(text.encode()) >= MIN_PROBE})
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.decode_work import Refused, audio_file_of, decode_file
+from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content_of, decode_and_hash, decode_file
 from flows.duplicates import find_duplicates
 from flows.manifests import ManifestRow, describe_times, name_recordings
 from flows.say import tell
@@ -20,7 +21,7 @@ from flows.steps import call, show_table, step
 from flows.tables.reach import REMEDY, Reach
 from flows.tables.read import read_file
 from flows.tables.table import BadRow, Table
-from flows.workers import WorkerPool, count_cores, result_of
+from flows.workers import WorkerPool, count_cores, crowding
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
@@ -29,8 +30,11 @@ from voxdata.errors import (
     AudioError,
     ConfigError,
     DropReason,
+    MachineError,
     ManifestError,
+    ShortageError,
     TransientError,
+    VoxdataError,
     WorkerError,
 )
 from voxdata.sound import MODEL_RATE_HZ
@@ -38,9 +42,18 @@ from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
-from warehouse.recordings import add_recording, add_source, find_source, get_recording, known_uris
-
-Decode = Callable[[Path, Path, int], Canonical | Refused]
+from warehouse.recordings import (
+    SourceRow,
+    add_recording,
+    add_source,
+    find_earlier,
+    find_source,
+    get_recording,
+    has_moved,
+    holds_recording,
+    known_uris,
+    settle_places,
+)
 
 PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
@@ -69,35 +82,58 @@ class IngestSummary:
 
 
 @step("ingest-batch")
-def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> IngestSummary:
+def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> tuple[IngestSummary, list[str]]:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
+    Returns:
+        What was done, and the files over which the machine ran short of memory, each with its reason; nothing is noted about these.
+
     Raises:
+        MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
+            the other files.
         TransientError: A remote source could not be fetched; what was fetched before it is stored.
     """
     settings = workspace.settings.sources
     known = _known(workspace, sources)
     summary = IngestSummary(listed=len(sources), known=len(known))
     limit_ms = round(settings.max_hours * 3_600_000)
+    stopped: VoxdataError | None = None
+    untried: list[str] = []
     with ExitStack() as opened:
-        waiting: list[tuple[Source, Path, Future[Canonical | Refused] | Refused]] = []
-        for source in sources:
-            if source.uri in known:
+        waiting: list[tuple[Source, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
+        try:
+            for source in sources:
+                if source.uri in known:
+                    continue
+                try:
+                    path = opened.enter_context(open_local(source))
+                except AudioError as error:
+                    waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
+                    continue
+                patience_s = settings.decode_seconds * crowding() * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
+                begun = pool.submit(decode_and_hash, decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)
+                waiting.append((source, path, begun))
+        except (MachineError, TransientError, ConfigError) as error:
+            stopped = error
+        for source, path, answer in waiting:
+            if isinstance(stopped, MachineError) and isinstance(answer, Future) and not (answer.running() or answer.done()):
+                answer.cancel()  # the ones that run would leave half a file behind
                 continue
             try:
-                path = opened.enter_context(open_local(source))
-            except AudioError as error:
-                waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
+                found, content = _result(source, answer, pool)
+            except ShortageError as error:
+                untried.append(f"{source.uri}: {error}")
                 continue
-            patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-            waiting.append((source, path, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
-        for source, path, answer in waiting:
-            heard = _result(source, answer)
-            if isinstance(heard, Refused) and path.name:
-                heard = replace(heard, detail=in_their_words(heard.detail, source, path))
-            field = _settle(workspace, source, heard)
+            except MachineError as error:
+                stopped = stopped or error
+                continue
+            if isinstance(found, Refused) and path.name:
+                found = replace(found, detail=in_their_words(found.detail, source, path))
+            field = _settle(workspace, source, found, content)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
-    return summary
+    if stopped is not None:
+        raise stopped
+    return summary, untried
 
 
 def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
@@ -107,8 +143,15 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
     there: damaged audio is removed here, so that it is made anew.
     """
     with workspace.warehouse() as con:
-        rows = [find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns) for s in sources]
-        found = [row for row in rows if row is not None]
+        rows = [(s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns)) for s in sources]
+        touched = [row for source, known in rows if known is None and (row := _find_touched(con, source)) is not None]
+        found = [row for _, row in rows if row is not None] + touched
+        moved = [row for row in found if has_moved(row)]
+        if touched or moved:
+            with transaction(con):
+                settle_places(con, moved)
+                for row in touched:
+                    _note_touched(con, row, run_id=workspace.run_id)
         stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
         doubted = unreadable_recordings(con, stored)
     known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}
@@ -118,6 +161,28 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
             if _is_sound(canonical, whole=row.recording_id in doubted):
                 known.add(row.uri)
     return known
+
+
+def _find_touched(con: DuckDBPyConnection, source: Source) -> SourceRow | None:
+    """How a file was dealt with before of which only the time of change is another, as in a plain copy of a workspace."""
+    if source.path is None or source.problem:
+        return None
+    earlier = find_earlier(con, uri=source.uri, size_bytes=source.size_bytes)
+    same = earlier is not None and content_of(source.path) == earlier.content
+    return replace(earlier, modified_ns=source.modified_ns) if earlier is not None and same else None
+
+
+def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> None:
+    add_source(
+        con,
+        uri=row.uri,
+        size_bytes=row.size_bytes,
+        modified_ns=row.modified_ns,
+        recording_id=row.recording_id,
+        decoder=row.decoder,
+        content=row.content,
+        run_id=run_id,
+    )
 
 
 def _is_sound(canonical: Path, *, whole: bool) -> bool:
@@ -132,17 +197,17 @@ def _is_sound(canonical: Path, *, whole: bool) -> bool:
     return True
 
 
-def _result(source: Source, answer: Future[Canonical | Refused] | Refused) -> Canonical | Refused:
+def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Refused, pool: WorkerPool) -> tuple[Canonical | Refused, str]:
     if isinstance(answer, Refused):
-        return answer
+        return answer, ""
     try:
-        return result_of(answer)
+        return pool.result_of(answer)
     except WorkerError as error:
-        detail = f"{source.uri}: {error}; it is not tried again until the file or the decoder changes"
-        return Refused(reason=error.reason, detail=detail)
+        detail = f"{source.uri}: {error}; {NOT_AGAIN}"
+        return Refused(reason=error.reason, detail=detail), ""
 
 
-def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) -> str:
+def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
     """Write down what became of one file, in one transaction.
 
     Returns:
@@ -168,10 +233,17 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
         recording_id = None if recording is None else recording.recording_id
-        add_source(
-            con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns, recording_id=recording_id,
-            decoder=decoder_version(), run_id=run_id,
-        )  # fmt: skip
+        if refused is None or _is_final(con, source, refused):
+            add_source(
+                con,
+                uri=source.uri,
+                size_bytes=source.size_bytes,
+                modified_ns=source.modified_ns,
+                recording_id=recording_id,
+                decoder=decoder_version(),
+                content=content,
+                run_id=run_id,
+            )
         if refused is not None:
             record_drop(
                 con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
@@ -180,6 +252,14 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
     if refused is not None:
         return "dropped"
     return "recordings" if new else "duplicates"
+
+
+def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused) -> bool:
+    """Whether a file is not tried again while nothing about it changes. One that is away or closed to us may come back as it was."""
+    if refused.reason is DropReason.MISSING:
+        # A link that leads nowhere is known, unless it led to a recording once.
+        return source.size_bytes < 0 and not holds_recording(con, source.uri)
+    return refused.reason is not DropReason.NOT_READABLE
 
 
 def ingest_sources(
@@ -312,9 +392,11 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
+    untried: list[str] = []
     with WorkerPool(workers=workers, memory_bytes=round(settings.decode_memory_gb * (1 << 30))) as pool:
         for start in range(0, len(sources), BATCH_SIZE):
-            part = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            part, left = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            untried += left
             total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
@@ -324,6 +406,8 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             )
     find_duplicates(workspace, say=say)
     show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
+    if untried:
+        raise ShortageError(f"{len(untried)} files were not ingested, the others were: {untried[0]}")
     return total
 
 

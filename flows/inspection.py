@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -19,6 +18,7 @@ from flows.settings import default_settings, find_workspace, read_environment
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import canonicalise
+from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError
 from voxdata.identity import ModelRef
 from voxdata.prelabel import RecordingWork, run_stages
@@ -55,8 +55,8 @@ def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) ->
     workspace = _find(directory, explicit=explicit)
     models = build_models(workspace, labeler_specs(workspace))
     specs = models.specs(scheme_versions=workspace.scheme_versions)
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        target = Path(folder) / "canonical.flac"
+    with scratch_folder() as folder:
+        target = folder / "canonical.flac"
         recording = canonicalise(file, lambda _: target).recording
         work = RecordingWork(
             recording_id=recording.recording_id,

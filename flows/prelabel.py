@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from flows.voices import link_voices
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.canonical import open_canonical
-from voxdata.errors import AudioError, BackendError, DropReason, LockedError, WorkerError
+from voxdata.errors import AudioError, BackendError, DropReason, LockedError, ShortageError, WorkerError
 from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
 from voxdata.prelabel import Models, RecordingWork
@@ -75,7 +75,12 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
     trouble = ""
-    for unit, outcomes in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+    short: list[str] = []
+    for unit, found in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in found if o.shortage]
+        outcomes = [outcome for outcome in found if not outcome.shortage]
+        if not outcomes:
+            continue
         failures = [outcome.failure for outcome in outcomes if outcome.failure and outcome.failure.reason is DropReason.FAILED]
         trouble = trouble or (failures[0].detail if failures else "")
         if len(failures) == len(outcomes) and not summary.recordings:
@@ -95,6 +100,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
     say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
+    if short:
+        raise ShortageError(f"{len(short)} recordings were not pre-labelled, the others were: {short[0]}")
     if trouble:
         raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
     return summary
@@ -162,12 +169,11 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
         while queue or running:
             while len(running) < 2 * workers and (unit := queue.pop() if queue else next(units, None)) is not None:
                 running[pool.submit(run_unit, unit, timeout_s=_patience_s(workspace, unit))] = unit
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in pool.wait_for_some(running):
                 unit = running.pop(future)
                 try:
                     yield unit, result_of(future)
-                except WorkerError as error:
+                except (WorkerError, ShortageError) as error:
                     if len(unit.works) == 1:
                         yield unit, [_killed(unit.works[0], error)]
                     else:
@@ -175,7 +181,9 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
                         queue += [replace(unit, works=(work,)) for work in reversed(unit.works)]
 
 
-def _killed(work: RecordingWork, error: WorkerError) -> Outcome:
+def _killed(work: RecordingWork, error: WorkerError | ShortageError) -> Outcome:
+    if isinstance(error, ShortageError):
+        return Outcome(work=work, shortage=str(error))
     detail = f"{error}; it rests until the model, its settings or its version change"
     return Outcome(work=work, failure=Failure(stage=_first_stage(work.wanted), reason=error.reason, detail=detail))
 
@@ -208,7 +216,7 @@ def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcome
             return _store(con, workspace, plan, models, outcomes)
     except LockedError as error:
         tell(f"prelabel: {error}; the results are left as a batch, which the next writer merges")
-        with staged_rows(workspace.batches_dir, run_id=workspace.run_id) as con:
+        with staged_rows(workspace.batches_dir, run_id=workspace.run_id, places=workspace.places) as con:
             return _store(con, workspace, plan, models, outcomes)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from flows.models import LabelerSpec, build_models
 from flows.workspace import open_workspace
-from voxdata.errors import AudioError, BackendError, DropReason
+from voxdata.errors import AudioError, BackendError, DropReason, ShortageError
+from voxdata.machine import find_fault
 from voxdata.prelabel import Models, RecordingWork, run_stages
 from voxdata.sound import duration_ms
 
@@ -57,19 +58,25 @@ class Outcome:
         work: With the results filled in, as far as it got.
         seconds: Stage that is done -> its share of the time the unit's stage took.
         failure: None when all wanted stages are done.
+        shortage: What the machine lacked for this recording; nothing is noted then, and the next run tries it again.
     """
 
     work: RecordingWork
     seconds: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
+    shortage: str = ""
 
 
 def run_unit(unit: Unit) -> list[Outcome]:
-    """Run the wanted stages of a unit; when a model or a file fails, each recording by itself, so that one failure costs one."""
+    """Run the wanted stages of a unit; when a model or a file fails, each recording by itself, so that one failure costs one.
+
+    Raises:
+        MachineError: This machine cannot go on, as when too many files are open.
+    """
     models = _models(unit.root, unit.labelers, unit.settings_key)
     untouched = [replace(work) for work in unit.works]
     outcomes = _run(unit.works, models)
-    if len(unit.works) > 1 and any(outcome.failure for outcome in outcomes):
+    if len(unit.works) > 1 and any(outcome.failure or outcome.shortage for outcome in outcomes):
         return [outcome for work in untouched for outcome in _run([work], models)]
     return outcomes
 
@@ -80,13 +87,13 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     failure: Failure | None = None
     try:
         run_stages(works, models, progress=lambda stage: began.append((stage, time.perf_counter())))
-    except AudioError as error:
-        failure = Failure(stage=began[-1][0], reason=error.reason, detail=str(error))
-    except BackendError as error:
-        failure = Failure(stage=began[-1][0], reason=DropReason.FAILED, detail=str(error))
     except Exception as error:  # whatever a model may raise about one recording must not stop the others
-        detail = f"the model raised {type(error).__name__}: {error}; it rests until the model, its settings or its version change"
-        failure = Failure(stage=began[-1][0], reason=DropReason.CRASHED, detail=detail)
+        fault = find_fault(error)
+        if isinstance(fault, ShortageError):
+            return [Outcome(work=work, shortage=str(fault)) for work in works]
+        if fault is not None:
+            raise fault from error
+        failure = _failure(error, stage=began[-1][0])
     ends = [moment for _, moment in began[1:]] + [time.perf_counter()]
     took = {stage: end - start for (stage, start), end in zip(began, ends, strict=True)}
     if failure is not None:
@@ -99,6 +106,15 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
         )
         for work in works
     ]
+
+
+def _failure(error: Exception, *, stage: str) -> Failure:
+    if isinstance(error, AudioError):
+        return Failure(stage=stage, reason=error.reason, detail=str(error))
+    if isinstance(error, BackendError):
+        return Failure(stage=stage, reason=DropReason.FAILED, detail=str(error))
+    detail = f"the model raised {type(error).__name__}: {error}; it rests until the model, its settings or its version change"
+    return Failure(stage=stage, reason=DropReason.CRASHED, detail=detail)
 
 
 def _share(work: RecordingWork, works: Sequence[RecordingWork], stage: str) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -20,6 +18,7 @@ from flows.shown import shown_duration
 from flows.views import run_row, show_score, version_row
 from flows.workspace import Workspace
 from voxdata.dataset import Split
+from voxdata.durable import write_file
 from voxdata.utterance import Utterance
 from warehouse.recordings import StoredRecording
 from warehouse.runs import TrainingRun
@@ -49,15 +48,7 @@ def write_report(workspace: Workspace) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)  # mode 0600
-    partial = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, text.encode(errors="replace"), mode=0o600)
 
 
 def render_report(content: ReportContent) -> str:

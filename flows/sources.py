@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, VoxdataError
+from voxdata.durable import scratch_folder
+from voxdata.errors import AudioError, ConfigError, DropReason, MachineError, TransientError, VoxdataError
+from voxdata.machine import find_fault
 
 STILL_S = 2.0
 """A file that did not change for so long has arrived."""
@@ -93,9 +95,9 @@ def list_file(uri: str) -> Source:
             raise ConfigError(f"{uri}: is {len(found)} files; name one")
         return found[0]
     path = Path(unquote(urlsplit(uri).path, errors="surrogateescape") if scheme else uri)
-    if not os.path.lexists(path):
+    if _is_absent(path):
         raise ConfigError(f"{path}: there is no such file")
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
         raise ConfigError(f"{path}: is a folder; name one file")
     return _local_source(path, inside=None)
 
@@ -108,14 +110,15 @@ def open_local(source: Source) -> Iterator[Path]:
         AudioError: The source has a `problem`, or is gone.
         ConfigError: Its store refuses access.
         TransientError: It cannot be fetched now, or arrived incomplete.
+        MachineError: There is no room for it.
     """
     if source.problem:
         raise AudioError(f"{source.uri}: {source.problem}", reason=source.problem_reason)
     if source.path is not None:
         yield source.path
         return
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        path = Path(folder) / ("source" + _plain_suffix(source.name))
+    with scratch_folder() as folder:
+        path = folder / ("source" + _plain_suffix(source.name))
         try:
             fs, remote = url_to_fs(source.uri)
             fs.get_file(remote, str(path))
@@ -139,17 +142,33 @@ def in_their_words(text: str, source: Source, path: Path) -> str:
     return text if source.path is not None else text.replace(str(path), source.uri)
 
 
+def _is_absent(path: Path) -> bool:
+    """Whether there is no such name; one that may not be looked at is there, as far as we know."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _list_local(text: str, pattern: str) -> list[Source]:
     if not text.strip():
         raise ConfigError(f"{pattern!r} names no file; give a path or URL")
     path = Path(text).expanduser()
     try:
-        found = [str(path)] if os.path.lexists(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
+        found = [str(path)] if not _is_absent(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
     except ValueError as error:
         raise ConfigError(f"{pattern!r} is not a path ({error})") from error
     if not found:
         raise ConfigError(f"{pattern!r} matches no file; check the path")
-    return [source for match in map(Path, found) for source in (_walk(match) if match.is_dir() else [_local_source(match, inside=None)])]
+    return [source for match in found for source in _list_below(Path(match))]
+
+
+def _list_below(path: Path) -> list[Source]:
+    # Unlike Path.is_dir() it is no error where access is denied.
+    return _walk(path) if os.path.isdir(path) else [_local_source(path, inside=None)]  # noqa: PTH112
 
 
 def _walk(root: Path) -> list[Source]:
@@ -163,7 +182,9 @@ def _walk(root: Path) -> list[Source]:
         out += [_local_source(link, inside=inside) for link in links if not link.resolve().is_relative_to(inside)]
     for problem in problems:
         source = _local_source(Path(os.fsdecode(problem.filename)), inside=None)
-        out.append(_with_problem(source, f"the folder cannot be read ({problem.strerror}); grant access or move it"))
+        _blame_machine(problem)
+        words = f"the folder cannot be read ({problem.strerror}); grant access or move it"
+        out.append(_with_problem(source, words, reason=DropReason.NOT_READABLE))
     return out
 
 
@@ -181,14 +202,24 @@ def _local_source(path: Path, *, inside: Path | None) -> Source:
     try:
         info = absolute.stat()
     except OSError as error:
-        problem = "a link that leads nowhere" if absolute.is_symlink() else f"cannot be read ({error.strerror})"
-        return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem)
+        _blame_machine(error)
+        gone = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
+        reason = DropReason.MISSING if gone else DropReason.NOT_READABLE
+        problem = "a link that leads nowhere" if gone and absolute.is_symlink() else f"cannot be read ({error.strerror})"
+        return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem, problem_reason=reason)
     source = Source(uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute)
     if inside is not None and absolute.is_symlink() and not absolute.resolve().is_relative_to(inside):
         return _with_problem(source, "a link that leads out of its folder; name its target to ingest it", reason=DropReason.OUTSIDE)
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
         return _with_problem(source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO)
     return source
+
+
+def _blame_machine(error: OSError) -> None:
+    """Raise what is the machine's fault, such as too many open files; the rest is said of the file."""
+    fault = find_fault(error)
+    if fault is not None:
+        raise fault from error
 
 
 def _with_problem(source: Source, problem: str, *, reason: DropReason = DropReason.MISSING) -> Source:
@@ -262,7 +293,10 @@ def _stamp_ns(entry: Mapping[str, Any]) -> int:
 
 
 def explain_store(uri: str, error: Exception) -> VoxdataError:
-    """A store's exception in our words: ours to retry, or the operator's to mend."""
+    """A store's exception in our words: ours to retry, the operator's to mend, or this machine's fault."""
+    fault = find_fault(error, place=uri) if isinstance(error, OSError | MachineError) else None
+    if fault is not None:
+        return fault
     kinds = {kind.__name__ for kind in type(error).__mro__}
     status = getattr(error, "status", None)
     if isinstance(error, PermissionError) or status in (401, 403) or kinds & set(_REFUSED):

@@ -11,18 +11,21 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from voxdata.errors import DropReason, WorkerError
+from voxdata.errors import DropReason, MachineError, ShortageError, WorkerError
+from voxdata.machine import AGAIN, ended_from_outside, find_fault, machine_error, memory_is_short
 
 R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
+POLL_S = 0.5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -41,6 +44,8 @@ class WorkerPool:
         # Spawned, never forked: DuckDB, torch and Prefect hold threads in the parent.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPool(max_workers=workers, initializer=_prepare_child, initargs=(memory_bytes,), context=context)
+        starter = self._pool._pool_manager.worker_manager
+        starter.create_workers = _breaking(starter.create_workers)  # type: ignore[method-assign]
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -58,27 +63,86 @@ class WorkerPool:
         Args:
             timeout_s: The child is killed when it works longer than this; waiting in the queue does not count.
         """
-        future: Future[R] = self._pool.schedule(function, args=list(args), timeout=timeout_s)
+        try:
+            future: Future[R] = self._pool.schedule(_call, args=[function, args], timeout=timeout_s)
+        except (OSError, BrokenProcessPool, RuntimeError) as error:
+            raise _not_started(error) from error
         return future
+
+    def result_of(self, future: Future[R]) -> R:
+        """Wait for a child's answer.
+
+        Raises:
+            WorkerError: The child hung, crashed or took more memory than it may.
+            ShortageError: The child was ended from outside, as the system does when memory runs out, or got none.
+            MachineError: No child can be started, or the machine lacks something else.
+            Exception: Whatever the function raised.
+        """
+        while not wait([future], timeout=POLL_S).done:
+            if not self._pool.active:
+                raise _not_started(None)
+        return result_of(future)
+
+    def wait_for_some(self, futures: Collection[Future[R]]) -> list[Future[R]]:
+        """Wait until children have answered, and say which of their answers are there.
+
+        Raises:
+            MachineError: No child can be started.
+        """
+        while not (done := wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done):
+            if not self._pool.active:
+                raise _not_started(None)
+        return list(done)
 
 
 def result_of(future: Future[R]) -> R:
-    """Wait for a child's answer.
-
-    Raises:
-        WorkerError: The child hung, died or ran out of memory.
-        Exception: Whatever the function raised.
-    """
+    """A child's answer, once it is there; see `WorkerPool.result_of`."""
     try:
         return future.result()
     except ProcessExpired as error:
-        raise WorkerError(f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED) from error
+        if not ended_from_outside(int(getattr(error, "exitcode", 0) or 0)):
+            raise WorkerError(f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED) from error
+        why = f"the process working on it was ended from outside ({_how(error)}), as the system does when memory runs out"
+        raise ShortageError(f"{why}; free memory or let fewer processes work at once, then {AGAIN}") from error
+    except BrokenProcessPool as error:
+        raise _not_started(error) from error
     except TimeoutError as error:
         seconds = error.args[1] if len(error.args) > 1 else None
         says = f" after {seconds:g} s" if isinstance(seconds, int | float) else ""
         raise WorkerError(f"the process working on it hung and was stopped{says}", reason=DropReason.TIMED_OUT) from error
     except MemoryError as error:
         raise WorkerError("it needs more memory than a worker is allowed", reason=DropReason.OUT_OF_MEMORY) from error
+
+
+def _call(function: Callable[..., R], arguments: Sequence[Any]) -> R:
+    """In the child: do the work, and tell memory that the machine lacks from memory that the work may not have."""
+    try:
+        return function(*arguments)
+    except MemoryError as error:
+        fault = find_fault(error)
+        if fault is not None and memory_is_short():
+            raise fault from None
+        raise
+
+
+def _breaking(create_workers: Callable[[], None]) -> Callable[[], None]:
+    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait for ever."""
+
+    def create() -> None:
+        try:
+            create_workers()
+        except OSError as error:
+            raise BrokenProcessPool(str(error)) from error
+
+    return create
+
+
+def _not_started(error: BaseException | None) -> MachineError:
+    place = "processes that work on files cannot be started"
+    cause = error.__cause__ if isinstance(error, BrokenProcessPool) else error
+    if isinstance(cause, OSError):
+        return machine_error(place, cause)
+    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` says what is missing. Then {AGAIN}")
 
 
 def count_cores() -> int:
@@ -94,6 +158,11 @@ def _how(error: Any) -> str:
         except ValueError:
             return f"signal {-code}"
     return f"exit code {code}"
+
+
+def crowding(*, most: float = 4.0) -> float:
+    """How many processes share a core at present, 1 ... `most`: a crowded machine makes no file slow to decode."""
+    return min(most, max(1.0, os.getloadavg()[0] / count_cores()))
 
 
 def _prepare_child(memory_bytes: int | None) -> None:

@@ -16,6 +16,7 @@ from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
+from warehouse.places import Places
 
 Say = Callable[[str], None]
 """Receives one line of status for a person."""
@@ -81,6 +82,11 @@ class Workspace:
         return self.state_dir / "snapshots"
 
     @property
+    def places(self) -> Places:
+        """What the warehouse keeps the places of files relative to."""
+        return Places(root=self.root, inboxes=self.settings.sources.inbox)
+
+    @property
     def schemes(self) -> tuple[Scheme, ...]:
         """In the order of the file."""
         return tuple(settings.scheme for settings in self.settings.schemes)
@@ -102,7 +108,7 @@ class Workspace:
         Raises:
             LockedError: Somebody else has had it open for too long.
         """
-        with open_warehouse(self.warehouse_path, read_only=read_only) as con:
+        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places) as con:
             if not read_only and list_batches(self.batches_dir):
                 merge_batches(con, self.batches_dir, run_id=self.run_id)
             yield con

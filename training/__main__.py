@@ -9,7 +9,9 @@ from pathlib import Path
 
 from training.config import read_config
 from training.run import read_incumbent, run_training, write_outcome
-from voxdata.errors import ManifestError, TrainingError
+from voxdata.durable import writing
+from voxdata.errors import ManifestError, TrainingError, VoxdataError
+from voxdata.machine import EXIT_CODE, find_fault
 from voxdata.manifest import read_manifest
 
 
@@ -17,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one training job.
 
     Returns:
-        0 done, 1 the run could not be done (the reason is on stderr). Wrong usage exits with 2.
+        0 done, 1 the run could not be done (the reason is on stderr), `voxdata.machine.EXIT_CODE` when this machine is to blame.
+        Wrong usage exits with 2.
     """
     parser = argparse.ArgumentParser(prog="python -m training", description="Train and judge a model on a dataset version.")
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see training/configs")
@@ -33,14 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         config, manifest, incumbent = read_config(chosen.config), read_manifest(chosen.manifest), read_incumbent(chosen.incumbent)
-        chosen.output.mkdir(parents=True, exist_ok=True)
-        (chosen.output / "result.json").unlink(missing_ok=True)
+        with writing(chosen.output):
+            chosen.output.mkdir(parents=True, exist_ok=True)
+            (chosen.output / "result.json").unlink(missing_ok=True)
         cache_dir = chosen.cache or chosen.output / "features"
         outcome = run_training(config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say)
         write_outcome(chosen.output, outcome)
-    except (TrainingError, ManifestError, OSError) as error:
-        say(f"error: {error}")
-        return 1
+    except (VoxdataError, OSError, MemoryError, RuntimeError) as error:
+        fault = find_fault(error)
+        if fault is None and not isinstance(error, TrainingError | ManifestError | OSError):
+            raise
+        say(f"error: {fault or error}")
+        return 1 if fault is None else EXIT_CODE
     for line in (outcome.result["note"], outcome.result["warning"]):
         if line:
             say(str(line))

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from training.config import TrainingConfig, parse_config
 from training.model import Head
+from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
 
@@ -43,8 +44,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
-    """Write both files and return the model's identity."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write both files and return the model's identity.
+
+    Raises:
+        MachineError: They cannot be written.
+    """
     weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in checkpoint.head.state_dict().items()})
     card: dict[str, object] = {
         "format": FORMAT,
@@ -59,8 +63,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
         "shape": list(checkpoint.shape),
     }
     card["revision"] = _revision(weights, card)
-    _replace(folder / "head.safetensors", weights)
-    _replace(folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode())
+    write_file(folder / "head.safetensors", weights)
+    write_file(folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode())
     return _model_ref(card)
 
 
@@ -103,9 +107,3 @@ def _model_ref(card: Mapping[str, object]) -> ModelRef:
         revision=str(card["revision"]),
         params={"scheme": scheme, "encoder_revision": card["encoder_revision"], "padding_policy": card["padding_policy"]},
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import numpy.typing as npt
 from training.encoder import PADDING_POLICY, Encoder
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
+from voxdata.durable import write_file
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Samples
@@ -55,9 +54,9 @@ def load_features(
 
     Raises:
         TrainingError: An example's audio is missing or damaged.
+        MachineError: The cache cannot be written, or the audio cannot be read though it is there.
     """
     folder = cache_dir / digest(encoder.name, encoder.revision, PADDING_POLICY)
-    folder.mkdir(parents=True, exist_ok=True)
     rows: list[Features] = []
     computed_seconds, num_cached = 0.0, 0
     for number, example in enumerate(examples, start=1):
@@ -97,7 +96,4 @@ def _read(path: Path) -> Features | None:
 def _write(path: Path, row: Features) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, pooled=row)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    with os.fdopen(handle, "wb") as file:
-        file.write(buffer.getvalue())
-    Path(partial).replace(path)
+    write_file(path, buffer.getvalue())

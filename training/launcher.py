@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from voxdata.errors import TrainingError
+from voxdata.errors import MachineError, ShortageError, TrainingError
+from voxdata.machine import AGAIN, EXIT_CODE, ended_from_outside
 from voxdata.ports import TrainingJob
 
 LAST_LINES = 20
@@ -54,6 +55,11 @@ class LocalLauncher:
             except BaseException:
                 child.kill()
                 raise
+        if child.returncode == EXIT_CODE:
+            raise MachineError((last or ["training stopped without a word"])[-1].removeprefix("error: "))
+        if ended_from_outside(child.returncode):
+            why = f"training was ended from outside (signal {-child.returncode}), as the system does when memory runs out"
+            raise ShortageError(f"{why}; free memory, then {AGAIN}")
         if child.returncode != 0:
             raise TrainingError(f"training ended with exit code {child.returncode}:\n" + "\n".join(last))
         try:

@@ -20,6 +20,7 @@ from training.judge import judge
 from training.loop import Epoch, Fit, fit_head, predict
 from training.metrics import Floats, paired_difference, score
 from voxdata.dataset import Example, Split
+from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.label import Distribution, top_label
@@ -234,7 +235,16 @@ def _aligned(distribution: Distribution, labels: Sequence[str]) -> list[float]:
 
 
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
-    """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json."""
+    """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
+
+    Raises:
+        MachineError: They cannot be written.
+    """
+    with writing(output):
+        return _write_outcome(output, outcome)
+
+
+def _write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for utterance_id, shares in sorted(outcome.predictions.items()):
@@ -247,9 +257,8 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         writer.writerows(rows)
     _write_events(output / "tensorboard", outcome.fit.curves)
     card = {"name": model.name, "revision": model.revision, "params": dict(model.params), "key": model.key}
-    partial = output / "result.json.partial"
-    partial.write_text(json.dumps({**outcome.result, "model": card}, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    partial.replace(output / "result.json")
+    result = json.dumps({**outcome.result, "model": card}, ensure_ascii=False, indent=2) + "\n"
+    write_file(output / "result.json", result.encode())
     return model
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-from voxdata.errors import AudioError, DropReason
+from voxdata.errors import AudioError, DropReason, MachineError, ShortageError
+from voxdata.machine import find_fault, memory_is_short
 from voxdata.truncation import missing_bytes
 
 RULES = 2
@@ -32,6 +33,9 @@ MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 255
 _READER_ERRORS = (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError)
+_DOUBTFUL = frozenset({DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY, DropReason.TRUNCATED, DropReason.NO_AUDIO_STREAM})
+"""Decoders say these also of a file whose disk fails while they read, since they hide what the system says."""
+
 _MEDIALESS = ("rawvideo", "tty", "image2")
 _EXACT_CONTAINERS = frozenset({"flac", "wv", "ape", "tta", "aiff", "caf", "nistsphere"})
 _AUDIO_MAGIC = (
@@ -85,12 +89,23 @@ def decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, ma
         What `consume` returns.
 
     Raises:
-        AudioError: Its `reason` is MISSING (not there, not a readable regular file), EMPTY (no byte, or no sample),
+        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the system does not let it be read: no
+            permission, or its disk is away), EMPTY (no byte, or no sample),
             NOT_AUDIO (text, a git-LFS pointer, an image, headerless PCM, an unknown format), NO_AUDIO_STREAM (video without sound),
             UNDECODABLE, TRUNCATED (less there than the header promises), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
             255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
+        MachineError: Too many files are open, or memory is short.
     """
     _check_bytes(path)
+    try:
+        return _decode_audio(path, consume, max_duration_ms=max_duration_ms)
+    except AudioError as error:
+        if error.reason in _DOUBTFUL:
+            _require_readable(path)
+        raise
+
+
+def _decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, max_duration_ms: int) -> R:
     try:
         return consume(_ffmpeg_blocks(path, max_duration_ms=max_duration_ms))
     except AudioError as first:
@@ -111,7 +126,9 @@ def _check_bytes(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(1024)
         missing = missing_bytes(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise explain_unreadable(path, error) from error
+    except ValueError as error:
         raise AudioError(f"{path}: cannot be read ({error})", reason=DropReason.MISSING) from error
     if not head:
         raise AudioError(f"{path}: the file is empty (0 bytes)", reason=DropReason.EMPTY)
@@ -120,6 +137,27 @@ def _check_bytes(path: Path) -> None:
         raise AudioError(f"{path}: is {kind}, not audio", reason=DropReason.NOT_AUDIO)
     if missing:
         raise AudioError(f"{path}: its header promises {missing} more bytes than the file has; fetch it again", reason=DropReason.TRUNCATED)
+
+
+def explain_unreadable(path: Path, error: OSError) -> AudioError | MachineError:
+    """Why a file of somebody else's cannot be read: it is not there, the system does not let us, or this machine lacks something."""
+    if isinstance(error, FileNotFoundError):
+        return AudioError(f"{path}: there is no such file", reason=DropReason.MISSING)
+    fault = find_fault(error, place=path)
+    if fault is not None:
+        return fault
+    why = f"{path}: cannot be read ({error.strerror or error}); give this user access, or see that its disk is there and sound"
+    return AudioError(why, reason=DropReason.NOT_READABLE)
+
+
+def _require_readable(path: Path) -> None:
+    """Read a file to its end, so that a disk that fails is not taken for damaged audio."""
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        raise explain_unreadable(path, error) from error
 
 
 def _text_kind(head: bytes) -> str:
@@ -145,11 +183,26 @@ def _ffmpeg_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
         with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
             yield from _read_container(path, container, max_duration_ms=max_duration_ms)
     except _READER_ERRORS as error:
-        with path.open("rb") as file:
-            known = file.read(4).startswith(_AUDIO_MAGIC)
+        _blame_machine(path, error)
+        known = _begins_like_audio(path)
         reason = DropReason.UNDECODABLE if known else DropReason.NOT_AUDIO
         says = "is damaged" if known else "is in no format FFmpeg knows; headerless PCM needs a WAV header"
         raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
+
+
+def _blame_machine(path: Path, error: Exception) -> None:
+    """Raise the machine's part in what a decoder said; it also says "no memory" of a damaged file that asks for too much."""
+    fault = find_fault(error, place=path)
+    if fault is not None and (not isinstance(fault, ShortageError) or memory_is_short()):
+        raise fault from error
+
+
+def _begins_like_audio(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_AUDIO_MAGIC)
+    except OSError as error:
+        raise explain_unreadable(path, error) from error
 
 
 def _read_container(path: Path, container: av.container.InputContainer, *, max_duration_ms: int) -> Iterator[AudioBlock]:
@@ -241,6 +294,7 @@ def _libsndfile_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlo
                 _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
                 yield _block(path, [block], rate_hz, codec, f"{container} (libsndfile)")
     except _READER_ERRORS as error:
+        _blame_machine(path, error)
         raise _NothingFoundError from error
     if not num_samples:
         raise _NothingFoundError

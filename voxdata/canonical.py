@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-from voxdata.errors import AudioError, DropReason
+from voxdata.durable import replacing
+from voxdata.errors import AudioError, DropReason, MachineError
+from voxdata.machine import machine_error
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.segment import Segment
 
@@ -35,7 +36,7 @@ def write_canonical_blocks(path: Path, blocks: Iterable[npt.NDArray[np.float32]]
         blocks: (num_samples, num_channels) float32 in [-1, 1] each, 1 ... 8 channels.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written.
+        MachineError: The disk is full or the folder cannot be written.
     """
     _write_atomic(path, blocks, num_channels=num_channels, container="FLAC")
 
@@ -48,28 +49,46 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
         samples: (num_samples,) float32 in [-1, 1].
 
     Raises:
-        OSError: The disk is full or the folder cannot be written.
+        MachineError: The disk is full or the folder cannot be written.
     """
     _write_atomic(path, [samples[:, None]], num_channels=1, container="WAV")
 
 
 def _write_atomic(path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int, container: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(number, "w+b") as file:
+    with replacing(path) as file:
+        disk = _Disk(file)
+        try:
+            with soundfile.SoundFile(disk, "w", MODEL_RATE_HZ, num_channels, format=container, subtype="PCM_16") as out:
+                for block in blocks:
+                    out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16))
+                    disk.require()
+        except soundfile.SoundFileError as error:
+            disk.require()
+            raise OSError(f"{path}: cannot be written ({error})") from error
+        disk.require()
+
+
+class _Disk:
+    """A file for libsndfile, which would hear only that something failed: keeps what the system said."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self._trouble: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        """All of it, or it is kept why not."""
+        if self._trouble is None:
             try:
-                with soundfile.SoundFile(file, "w", MODEL_RATE_HZ, num_channels, format=container, subtype="PCM_16") as out:
-                    for block in blocks:
-                        out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16))
-            except soundfile.SoundFileError as error:
-                raise OSError(f"{path}: cannot be written ({error})") from error
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+                self._file.write(content)
+            except OSError as error:
+                self._trouble = error
+        return len(content)
+
+    def require(self) -> None:
+        """Raise what the system said, if anything."""
+        if self._trouble is not None:
+            raise self._trouble
 
 
 def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None) -> Samples:
@@ -101,10 +120,8 @@ def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None) -
 
 def _probe(path: Path) -> tuple[int, int]:
     """(num_samples, num_channels) of a canonical file."""
-    if not path.is_file():
-        raise AudioError(f"{path}: the canonical audio is gone; ingest its source again", reason=DropReason.MISSING)
     try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
+        with _open(path) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
             rate_hz, num_samples, num_channels = file.samplerate, file.frames, file.channels
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -115,7 +132,7 @@ def _probe(path: Path) -> tuple[int, int]:
 
 def _read_block(path: Path, channel: int, start: int, stop: int) -> Samples:
     try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
+        with _open(path) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
             file.seek(start)
             block = file.read(stop - start, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
@@ -125,7 +142,29 @@ def _read_block(path: Path, channel: int, start: int, stop: int) -> Samples:
     return np.ascontiguousarray(block[:, channel])
 
 
-def _damaged(path: Path, why: object) -> AudioError:
+def _open(path: Path) -> BinaryIO:
+    """Open a canonical file by ourselves: libsndfile does not say why it cannot.
+
+    Raises:
+        AudioError: MISSING.
+        MachineError: It is there, and the system does not let us.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: the canonical audio is gone; ingest its source again", reason=DropReason.MISSING) from error
+    except OSError as error:
+        raise machine_error(path, error) from error
+
+
+def _damaged(path: Path, why: object) -> AudioError | MachineError:
+    """What is to be said of a file that does not decode: the disk's fault, when it cannot even be read."""
+    try:
+        with _open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        return machine_error(path, error)
     first = (str(why).splitlines() or ["unreadable"])[0]
     return AudioError(f"{path}: the canonical audio is damaged ({first}); ingest its source again", reason=DropReason.UNDECODABLE)
 
@@ -149,6 +188,7 @@ class CanonicalSound:
 
         Raises:
             AudioError: The file is gone or damaged.
+        MachineError: The disk does not let it be read.
         """
         stop = self.num_samples if stop is None else min(stop, self.num_samples)
         if start >= stop:
@@ -161,6 +201,7 @@ def open_canonical(path: Path) -> list[CanonicalSound]:
 
     Raises:
         AudioError: MISSING, UNDECODABLE or INVALID_FORMAT.
+        MachineError: The disk does not let it be read.
     """
     num_samples, num_channels = _probe(path)
     return [CanonicalSound(path=path, channel=channel, num_samples=num_samples) for channel in range(num_channels)]

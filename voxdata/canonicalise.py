@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import soxr  # type: ignore[import-untyped]
 
 from voxdata.audio import AudioBlock, Channels, decode_audio
 from voxdata.canonical import write_canonical_blocks
+from voxdata.durable import scratch_place, writing
 from voxdata.errors import AudioError, DropReason
 from voxdata.layout import SILENCE_PEAK, Layout, detect_layout, mix_down
 from voxdata.recording import ChannelLayout, Recording
@@ -53,9 +55,9 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
 
     Raises:
         AudioError: As `decode_audio`; also INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
-        OSError: The disk is full or the folder cannot be written.
+        MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
-    with tempfile.TemporaryFile(prefix="voxdata-") as file:
+    with _scratch_file() as file:
         spool = decode_audio(
             source, lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms), max_duration_ms=max_duration_ms
         )
@@ -80,6 +82,46 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         return Canonical(recording=recording, silent=spool.silent)
 
 
+class _Scratch:
+    """A temporary file; what the system says against it is the machine's fault."""
+
+    def __init__(self, file: FileIO, place: Path) -> None:
+        self._file, self._place = file, place
+
+    def clear(self) -> None:
+        """Empty it."""
+        with writing(self._place):
+            self._file.seek(0)
+            self._file.truncate()
+
+    def write(self, content: bytes) -> None:
+        """Append."""
+        rest = memoryview(content)
+        with writing(self._place):
+            while len(rest):
+                rest = rest[self._file.write(rest) :]
+
+    def read(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start` on; fewer at the end."""
+        parts: list[bytes] = []
+        with writing(self._place):
+            self._file.seek(start)
+            while size and (part := self._file.read(size)):
+                parts.append(part)
+                size -= len(part)
+        return b"".join(parts)
+
+
+@contextmanager
+def _scratch_file() -> Iterator[_Scratch]:
+    place = scratch_place()
+    with ExitStack() as opened:
+        with writing(place):
+            # Without a buffer: what the disk refuses would be refused once more when it is closed.
+            file = opened.enter_context(tempfile.TemporaryFile(prefix="voxdata-", buffering=0))
+        yield _Scratch(file, place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spool:
     """A decoded recording at 16 kHz, all channels, in a temporary file.
@@ -90,7 +132,7 @@ class _Spool:
         peak: Highest absolute value at 16 kHz.
     """
 
-    file: BinaryIO
+    file: _Scratch
     num_channels: int
     num_samples: int
     source_samples: int
@@ -105,8 +147,7 @@ class _Spool:
         """From the start, in blocks of `size` samples."""
         row = 4 * self.num_channels
         for start in range(0, self.num_samples, size):
-            self.file.seek(start * row)
-            raw = self.file.read(min(size, self.num_samples - start) * row)
+            raw = self.file.read(start * row, min(size, self.num_samples - start) * row)
             yield np.frombuffer(raw, dtype=np.float32).reshape(-1, self.num_channels)
 
 
@@ -141,9 +182,8 @@ class _Facts:
         return bool((np.maximum(self._highest - mean, mean - self._lowest) < SILENCE_PEAK).all())
 
 
-def _fill_spool(source: Path, file: BinaryIO, blocks: Iterator[AudioBlock], *, max_duration_ms: int) -> _Spool:
-    file.seek(0)
-    file.truncate()
+def _fill_spool(source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, max_duration_ms: int) -> _Spool:
+    file.clear()
     first = next(blocks)
     facts = _Facts(first)
     limit = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
@@ -172,7 +212,6 @@ def _fill_spool(source: Path, file: BinaryIO, blocks: Iterator[AudioBlock], *, m
     wanted = max(1, (2 * facts.num_samples * MODEL_RATE_HZ + facts.rate_hz) // (2 * facts.rate_hz))
     if written < wanted:
         write(np.zeros((wanted - written, facts.num_channels), np.float32))
-    file.flush()
     return _Spool(
         file=file,
         num_channels=facts.num_channels,

@@ -14,6 +14,8 @@ VoxdataError
 ├── ServiceError           a background service did not start; carries its last log lines
 ├── TrainingError          a training run could not be done; says why
 ├── WorkerError            a child process hung, died or ran out of memory; carries a `DropReason`
+├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
+│   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
 └── TransientError         a network hiccup: exactly what flows retry
 """
 
@@ -34,6 +36,7 @@ class DropReason(StrEnum):
     """Why a file or an utterance did not go on; the ledger stores the value."""
 
     MISSING = "missing"
+    NOT_READABLE = "not_readable"
     NOT_AUDIO = "not_audio"
     UNDECODABLE = "undecodable"
     NO_AUDIO_STREAM = "no_audio_stream"
@@ -119,6 +122,14 @@ class WorkerError(VoxdataError):
     def __init__(self, message: str, *, reason: DropReason) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class MachineError(VoxdataError):
+    """The machine lacks something: room on a disk, the right to write, open files, memory. No file is to blame, so none is noted."""
+
+
+class ShortageError(MachineError):
+    """Memory ran out, or the system ended a process, while one file was worked on: it waits for another run, others may get through."""
 
 
 class TransientError(VoxdataError):

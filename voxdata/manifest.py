@@ -7,12 +7,12 @@ example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel`
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxdata.dataset import Example, Split, decode_gold, encode_gold, fingerprint
+from voxdata.durable import write_file
 from voxdata.errors import ManifestError
 from voxdata.segment import Segment
 
@@ -60,13 +60,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         )
     ]
     lines += [json.dumps(encode_example(e), ensure_ascii=False) for e in sorted(manifest.examples, key=lambda e: e.utterance_id)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def read_manifest(path: Path) -> Manifest:

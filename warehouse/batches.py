@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 
@@ -21,10 +22,12 @@ import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync
+from voxdata.durable import sync, write_file, writing
 from voxdata.errors import DropReason
+from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
 from warehouse.ledger import record_drop
+from warehouse.places import Places, use_places
 from warehouse.rows import FRAME, read_rows, utc_naive
 
 FORMAT = "voxdata-batch/1"
@@ -82,40 +85,50 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
 
     Raises:
         ValueError: A table cannot be merged.
+        MachineError: The batch cannot be written.
     """
     unknown = sorted(set(tables) - set(KEYS))
     if unknown:
         raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
     batch_id = batch_id or token_hex(16)
+    partial = folder / f".{batch_id}.{token_hex(4)}"
+    try:
+        with writing(folder):
+            _leave(folder, partial, tables, run_id=run_id, batch_id=batch_id)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return batch_id
+
+
+def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial, target = folder / f".{batch_id}.{token_hex(4)}", folder / batch_id
+    target = folder / batch_id
     partial.mkdir()
     files = {}
     for name, frame in tables.items():
         if len(frame):
             path = partial / f"{name}.parquet"
-            frame.drop(*_GIVEN, strict=False).write_parquet(path, compression="zstd")
-            sync(path)
-            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            content = BytesIO()
+            frame.drop(*_GIVEN, strict=False).write_parquet(content, compression="zstd")
+            write_file(path, content.getvalue())
+            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
     header = {"format": FORMAT, "batch_id": batch_id, "run_id": run_id, "left_at": datetime.now(UTC).isoformat(), "tables": files}
-    (partial / "batch.json").write_text(json.dumps(header, ensure_ascii=False), encoding="utf-8")
-    sync(partial / "batch.json")
+    write_file(partial / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(partial)
     try:
         partial.rename(target)
     except OSError:
         if not target.exists():
-            raise
-        shutil.rmtree(partial)  # the same batch was left before
+            raise  # else the same batch was left before
     sync(folder)
-    return batch_id
 
 
 @contextmanager
-def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None) -> Iterator[DuckDBPyConnection]:
+def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
     with duckdb.connect(":memory:") as con:
         migrate(con)
+        use_places(con, places)
         yield con
         tables = {name: con.sql(f'select * from "{name}" order by seq').pl() for name in KEYS}
         leave_batch(folder, tables, run_id=run_id, batch_id=batch_id)
@@ -143,6 +156,7 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
                 rows = _insert(con, new)
                 _note(con, new, run_id=run_id)
         except duckdb.Error as error:
+            _blame_machine(error, folder)
             # One of them does not fit the tables: find out which, so that the others go on.
             if len(new) == 1:
                 bad.append((new[0].path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
@@ -212,8 +226,17 @@ def _read_headers(paths: list[Path]) -> tuple[list[_Batch], list[tuple[Path, str
                 )
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+                raise machine_error(path, error) from error
             bad.append((path, f"it is no batch ({error!r})"))
     return good, bad
+
+
+def _blame_machine(error: duckdb.Error, place: Path) -> None:
+    """Raise what is the machine's fault, such as a full disk: the rows may fit well."""
+    fault = find_fault(error, place=place)
+    if fault is not None:
+        raise fault from error
 
 
 def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
@@ -243,6 +266,7 @@ def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: st
                 rows += _insert(con, [batch])
                 _note(con, [batch], run_id=run_id)
         except duckdb.Error as error:
+            _blame_machine(error, batch.path)
             refused.append((batch.path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
     return rows, refused
 

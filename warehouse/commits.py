@@ -11,6 +11,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import writing
 from voxdata.errors import WarehouseError
 from warehouse.guards import warehouse_path
 from warehouse.rows import read_rows
@@ -33,12 +34,13 @@ def read_commits(warehouse: Path) -> int:
 
 def write_commits(warehouse: Path, count: int) -> None:
     """Write the number down, durably: one short write over the old one."""
-    handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.pwrite(handle, f"{count:020d}\n".encode(), 0)
-        os.fdatasync(handle)
-    finally:
-        os.close(handle)
+    with writing(warehouse.parent):
+        handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(handle, f"{count:020d}\n".encode(), 0)
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
 
 
 def held_commits(con: DuckDBPyConnection) -> int:

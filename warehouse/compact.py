@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from voxdata.durable import sync
-from voxdata.errors import WarehouseError
+from voxdata.errors import MachineError, VoxdataError, WarehouseError
+from voxdata.machine import EXIT_CODE, find_fault, machine_error
 from warehouse.connection import open_warehouse
 from warehouse.guards import ensure_triggers, require_triggers
 from warehouse.rows import read_rows
@@ -24,6 +25,7 @@ def compact_warehouse(path: Path) -> None:
 
     Raises:
         WarehouseError: Somebody else holds it, or the copy could not be made; the file is as it was then.
+        MachineError: There is no room for the copy.
     """
     _run(path, path)
 
@@ -42,6 +44,8 @@ def _run(path: Path, output: Path) -> None:
         [sys.executable, "-m", "warehouse.compact", str(path.resolve()), str(output.resolve())],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
+    if done.returncode == EXIT_CODE:
+        raise MachineError((done.stderr.strip().splitlines() or [f"{output}: could not be written"])[-1])
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise WarehouseError(f"{path}: could not be written anew: {last}")
@@ -50,8 +54,20 @@ def _run(path: Path, output: Path) -> None:
 def _copy(path: Path, output: Path) -> None:
     """What the process does: copy table by table into a new file, put the triggers back, and rename it over the target."""
     partial = output.with_name(output.name + ".compact")
+    _remove(partial)
+    try:
+        _copy_to(partial, path, output)
+    finally:
+        # What a full disk cut short would only fill it.
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
     for left in (partial, partial.with_name(partial.name + ".wal")):
         left.unlink(missing_ok=True)
+
+
+def _copy_to(partial: Path, path: Path, output: Path) -> None:
     # Held until the rename is done, so that nobody writes to a file that is about to be replaced.
     with open_warehouse(path) as held:
         held.execute("checkpoint")
@@ -86,5 +102,8 @@ def _quoted(path: Path) -> str:
 if __name__ == "__main__":
     try:
         _copy(Path(sys.argv[1]), Path(sys.argv[2]))
-    except (WarehouseError, duckdb.Error, OSError) as error:
-        sys.exit(str(error))
+    except (VoxdataError, duckdb.Error, OSError) as error:
+        found = find_fault(error, place=Path(sys.argv[2]).parent)
+        found = found or (machine_error(Path(sys.argv[2]).parent, error) if isinstance(error, OSError) else None)
+        print(found or error, file=sys.stderr)
+        sys.exit(1 if found is None else EXIT_CODE)

@@ -7,17 +7,20 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import writing
 from voxdata.errors import LockedError, WarehouseError
+from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.commits import check_commits, count_commit, note_commits
 from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
 from warehouse.leaves import seal_earlier_rows
+from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,13 +44,16 @@ _TURNSTILES_LOCK = threading.Lock()
 
 
 @contextmanager
-def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0) -> Iterator[DuckDBPyConnection]:
+def open_warehouse(
+    path: Path, *, read_only: bool = False, wait_s: float = 60.0, places: Places | None = None
+) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; open late and close early, since one process at a time can write.
 
     Args:
         path: The DuckDB file; created, with its folder, unless `read_only`.
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
+        places: Where the workspace lies that places are stored relative to.
 
     Yields:
         A connection that is closed at the end.
@@ -56,6 +62,7 @@ def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0)
         LockedError: Locked for longer than `wait_s`.
         WarehouseError: Absent, or older than this release, with `read_only`; written by a newer
             release; or a version is missing. Each message names the remedy.
+        MachineError: Its disk is full, or it cannot be read or written there; also while the connection is used.
     """
     path = path.resolve()
     deadline = time.monotonic() + wait_s
@@ -72,7 +79,13 @@ def open_warehouse(path: Path, *, read_only: bool = False, wait_s: float = 60.0)
         try:
             if len(turnstile.modes) == 1:
                 _prepare(con, path, read_only=mode)
+            use_places(con, places)
             yield con
+        except duckdb.Error as error:
+            fault = find_fault(error, place=path.parent)
+            if fault is not None:
+                raise fault from error
+            raise
         finally:
             turnstile.modes.pop()
             con.close()
@@ -94,10 +107,12 @@ def transaction(con: DuckDBPyConnection) -> Iterator[None]:
         count = count_commit(con)
         con.execute("commit")
     except BaseException:
-        con.execute("rollback")
+        # DuckDB may have rolled back by itself, or have given up altogether: the first error is the one to tell.
+        for statement in ("rollback", "set variable in_transaction = false"):
+            with suppress(duckdb.Error):
+                con.execute(statement)
         raise
-    finally:
-        con.execute("set variable in_transaction = false")
+    con.execute("set variable in_transaction = false")
     if count is not None:
         note_commits(con, count)
 
@@ -111,7 +126,8 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> 
     if read_only and not path.exists():
         raise WarehouseError(f"{path}: there is no warehouse yet; ingest something first, or name the right folder")
     if not read_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
@@ -120,6 +136,8 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> 
             message = str(error)
             being_made = "not a valid DuckDB database file" in message and path.exists() and path.stat().st_size < 12_288
             late = time.monotonic() >= deadline
+            if "Could not set lock" not in message and named_errno(message, among=REMEDIES) is not None:
+                raise machine_error(path, error) from error
             if "Could not set lock" not in message and (late or not being_made):
                 raise _damaged(path, error) from error
             if late:

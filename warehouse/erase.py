@@ -22,6 +22,7 @@ from voxdata.phrases import phrase_of
 from warehouse.connection import transaction
 from warehouse.guards import IMMUTABLE_TABLES, unguarded
 from warehouse.outbox import add_event
+from warehouse.places import keep_place
 from warehouse.rows import FRAME, insert_rows, read_rows, utc_aware
 
 RETRAINING_EVENT = "voxdata.retraining.requested"
@@ -115,7 +116,7 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     )
     checks = _column(con, "select key from check_clip where list_contains(?, utterance_id)", utterances)
     keys = [*utterances, *checks]
-    uris = _column(con, "select distinct uri from source where list_contains(?, recording_id) order by 1", ids)
+    uris = _column(con, "select distinct placed(uri) from source where list_contains(?, recording_id) order by 1", ids)
     texts = _texts(con, ids, keys)
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
@@ -279,7 +280,8 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
 def _named(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str], uris: Sequence[str], texts: Sequence[str]) -> Iterator[None]:
     """Let queries see, as rows of kind and name, what an erasure is about."""
     phrases = sorted({digest(phrase) for text in texts if (phrase := phrase_of(text))})
-    kinds = {"recording": ids, "clip": keys, "uri": uris, "phrase": phrases}
+    kept = sorted({*uris, *(keep_place(con, uri) for uri in uris)})
+    kinds = {"recording": ids, "clip": keys, "uri": kept, "phrase": phrases}
     rows = [{"kind": kind, "name": name} for kind, names in kinds.items() for name in names]
     con.register(FRAME, pl.DataFrame(rows, schema={"kind": pl.String, "name": pl.String}))
     try:

@@ -8,14 +8,13 @@ cannot know of itself: a write-ahead log cut short opens without complaint and w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync
+from voxdata.durable import sync, write_file
 from voxdata.errors import WarehouseError
 from voxdata.lines import split_lines
 from warehouse.rows import read_rows
@@ -101,12 +100,7 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     sidecar = sidecar_path(path)
     if sidecar.exists() and rows == _read_sidecar(sidecar):
         return
-    partial = sidecar.with_name(sidecar.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(sidecar)
+    write_file(sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     sync(sidecar.parent)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import DropReason
+from warehouse.places import keep_place
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 
@@ -55,7 +56,8 @@ def record_drop(
         True when it was new.
     """
     row: dict[str, object] = {
-        "stage": stage, "subject": subject, "reason": reason.value, "detail": detail, "recording_id": recording_id, "key": key,
+        "stage": stage, "subject": keep_place(con, subject), "reason": reason.value, "detail": detail,
+        "recording_id": recording_id, "key": key,
         "value": None if value is None else float(value), "threshold": None if threshold is None else float(threshold), "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
@@ -92,6 +94,8 @@ def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str
 def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
     """All drops, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
-        con, "select stage, subject, reason, detail, recording_id, key, value, threshold, created_at from ledger order by seq"
+        con,
+        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
+        from ledger order by seq""",
     )
     return [LedgerRow(**{**row, "reason": DropReason(row["reason"]), "created_at": utc_aware(row["created_at"])}) for row in rows]

@@ -61,13 +61,13 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
     story = {
         "recording": _table(
             con,
-            f"""select r.recording_id as recording, s.uri as file, r.codec, r.num_samples / r.sample_rate_hz as seconds,
+            f"""select r.recording_id as recording, placed(s.uri) as file, r.codec, r.num_samples / r.sample_rate_hz as seconds,
             r.layout, s.created_at as "seen at", s.run_id as run from recording r left join source s using (recording_id)
             where {of} order by s.seq""",
             key,
         ),
         "said by manifests": _table(
-            con, f"select name, value, manifest, created_at as at from recording_metadata where {of} order by seq", key
+            con, f"select name, value, placed(manifest) as manifest, created_at as at from recording_metadata where {of} order by seq", key
         ),
         "stages": _table(
             con,
@@ -160,7 +160,7 @@ def _explain_run(con: DuckDBPyConnection, key: str) -> Story:
         ),
         "recordings": _table(
             con,
-            f"""select e.recording_id as recording, any_value(s.uri) as file, count(distinct e.utterance_id) as examples,
+            f"""select e.recording_id as recording, placed(any_value(s.uri)) as file, count(distinct e.utterance_id) as examples,
             string_agg(distinct e.split, ' ' order by e.split) as splits from {held} e left join source s using (recording_id)
             group by e.recording_id order by recording""",
             key,

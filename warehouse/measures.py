@@ -51,7 +51,8 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
     return read_rows(
         con,
         f"""
-        with first as (select recording_id, arg_min(uri, seq) as uri from source where recording_id is not null group by recording_id),
+        with first as (
+            select recording_id, placed(arg_min(uri, seq)) as uri from source where recording_id is not null group by recording_id),
         origin as (
             select recording_id,
                    case when uri like '%://%' then regexp_extract(uri, '^[^/]*//[^/]*')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,13 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
+from warehouse.places import is_there, keep_place, move_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 _FIELDS = "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container"
 _SELECT = f"""
     select {_FIELDS}, audio_file, r.created_at,
-           coalesce((select arg_min(s.uri, s.seq) from source s where s.recording_id = r.recording_id), audio_file) as uri
+           coalesce((select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id), audio_file) as uri
     from recording r
 """
 
@@ -28,6 +29,8 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
+        stored: The uri as it stands in the table, when it is not as it would be stored here and now.
+        content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
     uri: str
@@ -35,6 +38,8 @@ class SourceRow:
     modified_ns: int
     recording_id: str | None
     decoder: str = ""
+    stored: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,39 +89,78 @@ def add_source(
     recording_id: str | None,
     run_id: str,
     decoder: str = "",
+    content: str = "",
 ) -> bool:
     """Note that a file has been dealt with by a decoder.
+
+    Args:
+        content: SHA-256 of its bytes, if known.
 
     Returns:
         True when that was new.
     """
     row: dict[str, object] = {
-        "uri": uri, "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
-        "run_id": run_id,
+        "uri": keep_place(con, uri), "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
+        "content": content, "run_id": run_id,
     }  # fmt: skip
     return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
 
 
 def find_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was."""
+    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was.
+
+    One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
+    """
+    return _find(con, uri, "modified_ns = $modified", size=size_bytes, modified=modified_ns)
+
+
+def find_earlier(con: DuckDBPyConnection, *, uri: str, size_bytes: int) -> SourceRow | None:
+    """The file of this uri and size that gave a recording last, whenever it was changed, if its content is on record.
+
+    A plain copy of a workspace has lost the times of change.
+    """
+    return _find(con, uri, "recording_id is not null and content <> ''", size=size_bytes)
+
+
+def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> SourceRow | None:
+    kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select uri, size_bytes, modified_ns, recording_id, decoder from source
-        where uri = ? and size_bytes = ? and modified_ns = ? order by seq desc limit 1""",
-        [uri, size_bytes, modified_ns],
+        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content from source
+        where size_bytes = $size and {condition} and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
+        order by uri = $kept desc, seq desc limit 1""",
+        {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
-    return SourceRow(**rows[0]) if rows else None
+    return SourceRow(**rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}) if rows else None
+
+
+def has_moved(found: SourceRow) -> bool:
+    """Whether a known file is on record under a place that is gone, or as releases before relative places wrote it."""
+    return bool(found.stored) and (found.stored == found.uri or not is_there(found.stored))
+
+
+def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
+    """Write down where files that have moved lie now."""
+    for found in moved:
+        move_place(con, found.stored, keep_place(con, found.uri))
 
 
 def known_uris(con: DuckDBPyConnection) -> set[str]:
     """Every uri ever dealt with."""
-    return {str(row["uri"]) for row in read_rows(con, "select distinct uri from source")}
+    return {str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")}
+
+
+def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
+    """Whether a file ever gave a recording."""
+    return bool(read_rows(con, "select 1 from source where uri = ? and recording_id is not null limit 1", [keep_place(con, uri)]))
 
 
 def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     """Recording id -> every file that holds or held it, sorted."""
     rows: list[dict[str, Any]] = read_rows(
-        con, "select recording_id, list_sort(list(distinct uri)) as uris from source where recording_id is not null group by recording_id"
+        con,
+        """select recording_id, list_sort(list(distinct placed(uri))) as uris from source
+        where recording_id is not null group by recording_id""",
     )
     return {row["recording_id"]: row["uris"] for row in rows}
 

@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
+from voxdata.machine import find_fault
 from warehouse.batches import MERGED, merge_batches
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
@@ -136,7 +137,10 @@ def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]
                 _read_everything(con)
                 broken = {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
                 found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=broken))
-        except duckdb.Error:
+        except duckdb.Error as error:
+            fault = find_fault(error, place=workshop)
+            if fault is not None:
+                raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
     return found
 

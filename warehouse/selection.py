@@ -28,7 +28,7 @@ PLAIN = (
 _VIEW = f"""
   with said as (select recording_id, map(list(name order by name), list(value order by name)) as said
                 from current_recording_metadata group by recording_id),
-  held as (select recording_id, arg_min(uri, seq) as uri from source where recording_id is not null group by recording_id)
+  held as (select recording_id, placed(arg_min(uri, seq)) as uri from source where recording_id is not null group by recording_id)
   select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms, u.end_ms - u.start_ms as duration_ms, u.text,
     u.language, coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
     coalesce(s.said, map([]::varchar[], []::varchar[])) as said,

@@ -6,7 +6,8 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from voxdata.errors import WarehouseError
+from voxdata.durable import writing
+from voxdata.errors import MachineError, WarehouseError
 from warehouse.batches import MERGED
 from warehouse.commits import commits_path
 from warehouse.compact import copy_warehouse
@@ -29,8 +30,10 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 
     Raises:
         WarehouseError: Somebody else holds the warehouse, or a snapshot of this second is there.
+        MachineError: There is no room for it, and the folder is as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{PREFIX}{now:%Y%m%dT%H%M%SZ}-schema{newest_version()}.duckdb"
     if target.exists():
         raise WarehouseError(f"{target} is there already; wait a second")
@@ -47,9 +50,15 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 def write_copy(path: Path, target: Path) -> None:
     """Write a compact, read-only copy with its list of versions, so that it opens like the warehouse itself."""
     copy_warehouse(path, target)
-    shutil.copyfile(sidecar_path(path), sidecar_path(target))
-    for part in (target, sidecar_path(target)):
-        part.chmod(0o400)
+    try:
+        with writing(target.parent):
+            shutil.copyfile(sidecar_path(path), sidecar_path(target))
+            for part in (target, sidecar_path(target)):
+                part.chmod(0o400)
+    except MachineError:
+        for part in (target, sidecar_path(target)):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def list_snapshots(folder: Path) -> list[Path]:

@@ -19,8 +19,9 @@ from flows.exchange.kaldi import write_kaldi
 from flows.exchange.shar import write_shar
 from flows.exchange.webdataset import write_webdataset
 from flows.sources import explain_store
-from voxdata.durable import sync
+from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
+from voxdata.machine import find_fault
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -57,12 +58,19 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
         ConfigError: `output` is a folder with something else in it, a folder for a file, or the reverse.
         AudioError: A recording is missing; nothing was written then.
         WarehouseError: A scheme is called like something else in the format.
+        MachineError: The disk is full or mounted read-only; what was there before still is.
     """
     check_names(bundle, format_name)
     try:
-        return _export(bundle, format_name, output, audio, wav_root=str(output.absolute()) if absolute_paths else "..")
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written ({error}); choose another --output, or make room") from error
+        wav_root = str(output.absolute()) if absolute_paths else ".."
+        return _export(bundle, format_name, output, audio, wav_root=wav_root)
+    except Exception as error:  # every format has a library that raises exceptions of its own about a full disk
+        fault = find_fault(error, place=output.parent)
+        if fault is not None:
+            raise fault from error
+        if isinstance(error, OSError):
+            raise ConfigError(f"{output}: cannot be written ({error}); choose another --output") from error
+        raise
 
 
 def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, wav_root: str) -> Path:
@@ -109,12 +117,13 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         raise
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(place, error) from error
-    with tempfile.TemporaryDirectory() as local:
-        folder = Path(local) / "export"
-        folder.mkdir()
+    with scratch_folder() as local:
+        folder = local / "export"
         if audio == "clips" or format_name in FOLDERS:
             check_clips(bundle, bundle.examples)
-        _fill(bundle, format_name, folder, table="part-00000", clips=audio == "clips")
+        with writing(local):
+            folder.mkdir()
+            _fill(bundle, format_name, folder, table="part-00000", clips=audio == "clips")
         try:
             _put(filesystem, root, folder, place, version.root)
         except VoxdataError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from flows.tables.read import Format
 from flows.workspace import Say, Workspace
 from voxdata.canonicalise import Canonical
 from voxdata.dataset import Example, GoldLabel
+from voxdata.durable import scratch_folder
 from voxdata.errors import DropReason, ManifestError
 from voxdata.identity import digest
 from voxdata.recording import Recording
@@ -115,13 +115,13 @@ def import_manifest(
     """
     check_name_form(name)
     known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
+    with scratch_folder() as scratch:
         roots = [path, *([] if audio_root is None else [audio_root])]
         refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
         found = read_labelled(
             path,
             kind=kind,
-            scratch=Path(scratch),
+            scratch=scratch,
             label=label,
             audio_root=audio_root,
             anywhere=anywhere,
@@ -130,7 +130,7 @@ def import_manifest(
         )
         for remark in found.remarks:
             say(f"import: {remark}")
-        source = Source(path=path, scratch=Path(scratch), name=name, scheme=scheme)
+        source = Source(path=path, scratch=scratch, name=name, scheme=scheme)
         return _import_rows(workspace, source, found, say=say)
 
 

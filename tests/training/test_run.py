@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.labeler import TrainedLabeler
 from training.launcher import LocalLauncher
 from training.run import run_training, write_outcome
 from voxdata.canonical import read_clip
 from voxdata.dataset import Split
-from voxdata.errors import TrainingError
+from voxdata.errors import MachineError, ShortageError, TrainingError
 from voxdata.manifest import Manifest, select
 from voxdata.ports import Clip, TrainingJob
 from voxdata.sound import ArraySound
@@ -147,3 +149,33 @@ class TestFakeLauncher(LauncherContract):
     @pytest.fixture
     def launcher(self) -> FakeLauncher:
         return FakeLauncher({"model": {}, "decision": {}})
+
+
+def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(tmp_path: Path, job: TrainingJob) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    launcher = LocalLauncher(cache_dir=tmp_path / "cache")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(MachineError, match="File too large"):
+            launcher.launch(job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not (job.output / "result.json").exists()
+    assert launcher.launch(job)["task"] == "emotion"
+
+
+def test_launch_blames_the_machine_when_training_is_killed(tmp_path: Path, job: TrainingJob) -> None:
+    def kill(_line: str) -> None:
+        for child in psutil.Process().children():
+            child.kill()
+
+    with pytest.raises(ShortageError, match="ended from outside"):
+        LocalLauncher(cache_dir=tmp_path / "cache", progress=kill).launch(job)
+
+
+def test_save_checkpoint_names_the_folder_that_cannot_be_written(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
+    outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
+    with pytest.raises(MachineError, match="/dev/null/checkpoint: Not a directory"):
+        save_checkpoint(Path("/dev/null/checkpoint"), outcome.checkpoint)

@@ -6,10 +6,10 @@ Batches always have the same shape: a window's answer depends neither on its nei
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ import numpy.typing as npt
 from voxdata.backends.filterbank import FRAME_SAMPLES, HOP_SAMPLES, NUM_BANDS
 from voxdata.backends.speech_windows import NUM_FRAMES, WINDOW_SAMPLES
 from voxdata.backends.weights import revision
-from voxdata.errors import BackendError
+from voxdata.durable import write_file
+from voxdata.errors import BackendError, MachineError
 
 Floats = npt.NDArray[np.float32]
 
@@ -160,7 +161,7 @@ def _open_graph(name: str, cache_dir: Path | None) -> Any:
         return _open_session(path.read_bytes(), name)
     except (FileNotFoundError, BackendError):
         graph = _export(name)
-        _write_atomic(path, graph)
+        _write_cache(path, graph)
         return _open_session(graph, name)
 
 
@@ -195,17 +196,7 @@ def _export(name: str) -> bytes:
         return path.read_bytes()
 
 
-def _write_atomic(path: Path, content: bytes) -> None:
+def _write_cache(path: Path, content: bytes) -> None:
     """Several workers may write at once; each file is whole. A cache that cannot be written is no error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    except OSError:
-        return
-    partial = Path(name)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with suppress(MachineError):
+        write_file(path, content)

@@ -1,0 +1,132 @@
+"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be done about each."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import re
+import resource
+import signal
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from voxdata.errors import MachineError, ShortageError
+
+_LESS_WORK = "let fewer processes work at once ([sources] workers, [prelabel] workers)"
+_CONNECT = "see that its disk is there and sound, then"
+_NAME_A_FOLDER = "a part of that path is no folder or cannot be made: name another place under [storage] in voxdata.toml"
+
+REMEDIES: Mapping[int, str] = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "the quota is used up: make room there, or raise it",
+    errno.EROFS: "have it mounted for writing, or name another place under [storage] in voxdata.toml",
+    errno.EFBIG: "raise the limit of file sizes (`ulimit -f`)",
+    errno.EMFILE: f"raise the limit of open files (`ulimit -n`), or {_LESS_WORK}",
+    errno.ENFILE: f"raise the machine's limit of open files, or {_LESS_WORK}",
+    errno.ENOMEM: f"free memory, or {_LESS_WORK}",
+    errno.EAGAIN: f"raise the limit of processes (`ulimit -u`), or {_LESS_WORK}",
+    errno.EACCES: "give this user the right to write there",
+    errno.EPERM: "give this user the right to write there",
+    errno.ENOTDIR: _NAME_A_FOLDER,
+    errno.EEXIST: _NAME_A_FOLDER,
+    errno.EISDIR: _NAME_A_FOLDER,
+    errno.ENAMETOOLONG: _NAME_A_FOLDER,
+}
+"""What helps when something of ours cannot be written or read; for any other error the disk is to be looked at."""
+
+EVERYWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""These speak of the machine, whatever was being read or written."""
+
+EXIT_CODE = 75
+"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
+
+OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
+"""A process dies like this by a fault in what it runs; every other signal comes from outside."""
+
+ENOUGH_BYTES = 1 << 30
+"""A machine that refuses so much is short of memory, in a process without a limit of its own."""
+
+_OUT_OF_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "std::bad_alloc", "CUDA out of memory")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+AGAIN = "run the command again; nothing was noted about what it did not get to"
+
+
+def machine_error(place: Path | str, error: BaseException) -> MachineError:
+    """What the system said about a place of ours, with the remedy."""
+    number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
+    words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
+        words = f"{words} {os.strerror(number)}"
+    remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
+    return MachineError(f"{place}: {words}; {remedy} {AGAIN}")
+
+
+def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError | None:
+    """The machine's part in an error, in it or in what caused it; None when there is none.
+
+    Libraries that hide the number of a system's error mostly repeat its words, so these count too.
+
+    Args:
+        place: What was being worked on, where the error does not name it.
+    """
+    for one in _chain(error):
+        if isinstance(one, MachineError):
+            return one
+        number = one.errno if isinstance(one, OSError) and one.errno else named_errno(str(one))
+        if number == errno.ENOMEM or isinstance(one, MemoryError) or any(name in repr(one) for name in _OUT_OF_MEMORY):
+            return ShortageError(f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}")
+        if number in EVERYWHERE:
+            return machine_error(getattr(one, "filename", None) or place or "this machine", one)
+    return None
+
+
+def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None:
+    """Which error of the system a message repeats in the system's words.
+
+    >>> named_errno("IO Error: Could not write file: No space left on device") == errno.ENOSPC
+    True
+    """
+    unnamed = _QUOTED.sub("", text)  # a file may be called anything
+    return next((number for number in sorted(among) if os.strerror(number) in unnamed), None)
+
+
+def memory_is_short() -> bool:
+    """Whether the machine refuses memory that this process may have by its own limit, RLIMIT_DATA.
+
+    Asked after an allocation failed: when only what was being worked on wanted too much, it says no.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    left = ENOUGH_BYTES if limit == resource.RLIM_INFINITY else (limit - _data_bytes()) * 9 // 10
+    if left < mmap.PAGESIZE:
+        return False
+    try:
+        mmap.mmap(-1, left, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, MemoryError):
+        return True
+    return False
+
+
+def ended_from_outside(code: int) -> bool:
+    """Whether a process with this exit code, negative for a signal, was ended by the system or by somebody."""
+    return code < 0 and -code not in OWN_ENDS
+
+
+def _data_bytes() -> int:
+    """What counts against RLIMIT_DATA; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what caused it."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
