@@ -73,7 +73,7 @@ def record_drops(con: DuckDBPyConnection, details: Mapping[str, str], *, stage: 
         How many were new.
     """
     rows: list[dict[str, object]] = [
-        {"stage": stage, "subject": subject, "reason": reason.value, "detail": detail, "key": "", "run_id": run_id}
+        {"stage": stage, "subject": keep_place(con, subject), "reason": reason.value, "detail": detail, "key": "", "run_id": run_id}
         for subject, detail in details.items()
     ]
     return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))
