@@ -29,6 +29,7 @@ from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
 from warehouse.metadata import store_metadata
 from warehouse.recordings import add_recording, add_source, find_source, get_recording, known_uris
+from warehouse.remarks import record_remarks
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
 
@@ -49,6 +50,7 @@ class IngestSummary:
         known: Files seen before, unchanged.
         duplicates: Other files with the content of a recording that was there.
         dropped: Files that gave no audio to go on with; the ledger says why.
+        remarks: What was lost, filled in or left out of recordings that were kept; the ledger has them too.
     """
 
     listed: int = 0
@@ -56,6 +58,7 @@ class IngestSummary:
     known: int = 0
     duplicates: int = 0
     dropped: int = 0
+    remarks: int = 0
 
 
 @step("ingest-batch")
@@ -82,8 +85,11 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
             patience_s = settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
             waiting.append((source, pool.submit(decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)))
         for source, answer in waiting:
-            field = _settle(workspace, source, _result(source, answer))
+            found = _result(source, answer)
+            field = _settle(workspace, source, found)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
+            if isinstance(found, Canonical) and field != "dropped":
+                summary = replace(summary, remarks=summary.remarks + len(found.remarks))
     return summary
 
 
@@ -159,6 +165,15 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused) ->
             con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns, recording_id=recording_id,
             decoder=decoder_version(), run_id=run_id,
         )  # fmt: skip
+        if isinstance(found, Canonical):
+            record_remarks(
+                con,
+                found.remarks,
+                recording_id=found.recording.recording_id,
+                stage="ingest",
+                subject=source.uri,
+                run_id=run_id,
+            )
         if refused is not None:
             record_drop(
                 con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
@@ -238,7 +253,8 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
             say(
-                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped; "
+                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped, "
+                f"{total.remarks} remarks; "
                 f"{rate:.1f} files/s, {left_s:.0f} s left"
             )
     find_duplicates(workspace, say=say)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,9 +21,14 @@ import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
 from voxdata.errors import AudioError, DropReason
-from voxdata.truncation import missing_bytes
+from voxdata.mp4_boxes import Mp4Boxes, read_mp4_boxes
+from voxdata.ogg_links import list_ogg_links
+from voxdata.raw_sound import HeaderlessError, PatchedFile, require_signature, wrap_command
+from voxdata.remark import Remark, RemarkKind
+from voxdata.track_lanes import LATE_S, Lane, NotAlignedError, choose_tracks, recording_origin
+from voxdata.truncation import Extent, measure_extent
 
-RULES = 2
+RULES = 3
 """Raised when our own rules decode a file differently."""
 
 BLOCK = 1 << 16
@@ -34,6 +40,12 @@ MAX_CHANNELS = 255
 _READER_ERRORS = (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError)
 _MEDIALESS = ("rawvideo", "tty", "image2")
 _EXACT_CONTAINERS = frozenset({"flac", "wv", "ape", "tta", "aiff", "caf", "nistsphere"})
+_STATED_CONTAINERS = frozenset({"matroska,webm", "asf"})
+"""Containers whose length is written when the recording ends, so that a shorter file was cut."""
+
+WORTH_A_REMARK_MS = 20
+MIN_CUT_MS = 1_000
+
 _AUDIO_MAGIC = (
     b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\x1aE\xdf\xa3",
     b"DSD ", b"FRM8", b"MP+", b"MPCK", b"wvpk", b"MAC ", b"OFR ", b"0&\xb2u", b".snd", b"caff", b"NIST", b"TTA1",
@@ -70,39 +82,77 @@ def decoder_version() -> str:
     return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{soundfile.__libsndfile_version__}"
 
 
-def decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, max_duration_ms: int = 12 * 3600 * 1000) -> R:
+def decode_audio(
+    path: Path,
+    consume: Callable[[Iterator[AudioBlock]], R],
+    *,
+    max_duration_ms: int = 12 * 3600 * 1000,
+    remark: Callable[[Remark], object] | None = None,
+) -> R:
     """Decode a file piece by piece, so that memory does not grow with its length.
 
-    Of several audio tracks FFmpeg's best is taken: the one marked default, else the one with most channels and the highest rate.
-    A damaged packet of a lossy stream is passed over, as players do, as long as there are few of them.
+    Sound lies where its timestamps say: packets that are missing leave silence, and so does a track that begins late. Several audio
+    tracks are channels of one recording, at the rate of FFmpeg's best track (the one marked default, else the one with most channels and
+    the highest rate), unless they are versions of one another; then the best alone is read. A damaged packet of a lossy stream is passed
+    over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
-        consume: Given the blocks in order. Called anew with those of the second reader when the first gives up half-way.
+        consume: Given the blocks in order. Called anew with other blocks when those gave out half-way: with the best track alone when
+            several cannot be laid side by side, with what the second reader finds when the first gives up.
         max_duration_ms: Longer files are refused.
+        remark: Told, once all went well, what was lost, filled in or left out.
 
     Returns:
         What `consume` returns.
 
     Raises:
         AudioError: Its `reason` is MISSING (not there, not a readable regular file), EMPTY (no byte, or no sample),
-            NOT_AUDIO (text, a git-LFS pointer, an image, headerless PCM, an unknown format), NO_AUDIO_STREAM (video without sound),
-            UNDECODABLE, TRUNCATED (less there than the header promises), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
-            255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
+            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format), NO_AUDIO_STREAM (video without
+            sound), UNDECODABLE, TRUNCATED (less there than the header promises, an MP4 without its index), INVALID_FORMAT (rate outside
+            1 ... 768 kHz, more than 255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
     """
-    _check_bytes(path)
+    extent = _check_bytes(path)
+    reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
     try:
-        return consume(_ffmpeg_blocks(path, max_duration_ms=max_duration_ms))
+        found = consume(_ffmpeg_blocks(reading))
+    except NotAlignedError as error:
+        reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms, alone=str(error))
+        found = consume(_ffmpeg_blocks(reading))
+    except HeaderlessError:
+        raise
     except AudioError as first:
         if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
             raise
+        second = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
         try:
-            return consume(_libsndfile_blocks(path, max_duration_ms=max_duration_ms))
+            found = consume(_libsndfile_blocks(second, at_least_s=reading.given_s))
         except _NothingFoundError:
             raise first from None
+        reading = second
+    for said in [*reading.remarks, *_remarks_on_bytes(path, extent)] if remark is not None else ():
+        remark(said)
+    return found
 
 
-def _check_bytes(path: Path) -> None:
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """One try at a file.
+
+    Attributes:
+        alone: Why only the best track is read; "" when all may be.
+        given_s: Seconds of sound given so far.
+    """
+
+    path: Path
+    extent: Extent
+    max_duration_ms: int
+    alone: str = ""
+    given_s: float = 0.0
+    remarks: list[Remark] = field(default_factory=list)
+
+
+def _check_bytes(path: Path) -> Extent:
     """Refuse what needs no decoder to be refused."""
     try:
         if not path.is_file():
@@ -110,7 +160,7 @@ def _check_bytes(path: Path) -> None:
             raise AudioError(f"{path}: {state}", reason=DropReason.MISSING)
         with path.open("rb") as file:
             head = file.read(1024)
-        missing = missing_bytes(path)
+        boxes, extent, links = read_mp4_boxes(path), measure_extent(path), list_ogg_links(path)
     except (OSError, ValueError) as error:
         raise AudioError(f"{path}: cannot be read ({error})", reason=DropReason.MISSING) from error
     if not head:
@@ -118,8 +168,56 @@ def _check_bytes(path: Path) -> None:
     kind = _text_kind(head)
     if kind:
         raise AudioError(f"{path}: is {kind}, not audio", reason=DropReason.NOT_AUDIO)
-    if missing:
-        raise AudioError(f"{path}: its header promises {missing} more bytes than the file has; fetch it again", reason=DropReason.TRUNCATED)
+    if boxes is not None:
+        _check_boxes(path, boxes)
+    if extent.missing:
+        raise _truncated(path, extent.missing)
+    changes = [link for link in links if sorted(link.formats) != sorted(links[0].formats)]
+    if changes:
+        change = f"its codec, rate or channels change at byte {changes[0].offset}, where another begins"
+        message = f"{path}: holds several recordings, and {change}; split it there"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    return extent
+
+
+def _truncated(path: Path, missing: int) -> AudioError:
+    return AudioError(f"{path}: its header promises {missing} more bytes than the file has; fetch it again", reason=DropReason.TRUNCATED)
+
+
+def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
+    if not boxes.index and not boxes.other_index:
+        if boxes.fragmented:
+            message = f"{path}: is a piece of a stream without the index at its beginning; put the stream's first segment before it"
+        else:
+            message = (
+                f"{path}: the recording was cut off before its index was written; fetch it again, or have the index made anew by a tool "
+                f"for it, from a whole recording of the same device"
+            )
+        raise AudioError(message, reason=DropReason.TRUNCATED)
+    if boxes.missing and not boxes.fragmented:
+        raise _truncated(path, boxes.missing)
+
+
+def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
+    """What the sizes in the header leave out."""
+    found = []
+    if extent.after_ms >= WORTH_A_REMARK_MS:
+        seconds = f"{extent.after_ms / 1000:.2f} s"
+        if extent.kept:
+            detail = f"{seconds} lie after the end that the header names; they were read too"
+        elif extent.joined:
+            detail = f"another recording, of {seconds}, is joined on after the end of the first and was left out; split the file"
+        else:
+            detail = f"bytes for {seconds} of sound lie after the end that the header names and were left out; if they are sound, mend it"
+        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
+    boxes = read_mp4_boxes(path)
+    if boxes is not None and boxes.joined_ms >= WORTH_A_REMARK_MS:
+        detail = f"another recording, of {boxes.joined_ms / 1000:.2f} s, is joined on after the end of the first and was left out; split it"
+        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=boxes.joined_ms))
+    if boxes is not None and boxes.fragmented and boxes.missing:
+        detail = f"the recording was cut off inside a fragment, of which {boxes.missing} bytes are missing; what is there was kept"
+        found.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
+    return found
 
 
 def _text_kind(head: bytes) -> str:
@@ -139,72 +237,173 @@ def _text_kind(head: bytes) -> str:
     return ""
 
 
-def _ffmpeg_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
+def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
     av.logging.set_level(None)
+    path, streamed = reading.path, reading.extent.streamed
+    options = {"protocol_whitelist": "file"} | ({"ignore_length": "1"} if streamed else {})
     try:
-        with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
-            yield from _read_container(path, container, max_duration_ms=max_duration_ms)
+        with ExitStack() as opened:
+            source: object = "file:" + os.fspath(path)
+            if reading.extent.patch:
+                source = opened.enter_context(PatchedFile(path, reading.extent.patch))
+            container = opened.enter_context(av.open(source, metadata_errors="replace", container_options=options))
+            require_signature(path, container.format)
+            yield from _read_container(reading, container)
     except _READER_ERRORS as error:
         with path.open("rb") as file:
             known = file.read(4).startswith(_AUDIO_MAGIC)
         reason = DropReason.UNDECODABLE if known else DropReason.NOT_AUDIO
-        says = "is damaged" if known else "is in no format FFmpeg knows; headerless PCM needs a WAV header"
+        says = "is damaged" if known else f"is in no format FFmpeg knows; headerless PCM needs a WAV header: {wrap_command(path, '')}"
         raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
 
 
-def _read_container(path: Path, container: av.container.InputContainer, *, max_duration_ms: int) -> Iterator[AudioBlock]:
-    name = container.format.name
-    stream = container.streams.best("audio")
-    if not isinstance(stream, av.AudioStream):
+def _read_container(reading: _Reading, container: av.container.InputContainer) -> Iterator[AudioBlock]:
+    path, name = reading.path, container.format.name
+    best = container.streams.best("audio")
+    if not isinstance(best, av.AudioStream):
         if name in _MEDIALESS or name.endswith("_pipe"):
             raise AudioError(f"{path}: is an image, text or headerless file, not audio", reason=DropReason.NOT_AUDIO)
         raise AudioError(f"{path}: has no audio stream", reason=DropReason.NO_AUDIO_STREAM)
-    if stream.codec_context is None:
+    if best.codec_context is None:
         raise AudioError(f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE)
-    codec = stream.codec_context.name
-    _check_format(path, stream.rate or None, stream.channels or None)
-    rate_hz = num_channels = num_samples = packets = damaged = 0
-    waiting: list[Channels] = []
-    for packet in container.demux(stream):
-        packets += 1
+    choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
+    for track in choice.tracks:
+        _check_format(path, track.rate or None, track.channels or None)
+    _check_format(path, None, sum(track.channels for track in choice.tracks) or None)
+    several = len(choice.tracks) > 1
+    length_s = None if several else _late_length_s(path, container, best)
+    lanes = [
+        Lane(track, origin_s=recording_origin(container, track, length_s=length_s), target_hz=best.rate if several else None)
+        for track in choice.tracks
+    ]
+    first = next(lane for lane in lanes if lane.track.index == best.index)
+    for blocks in _fill_lanes(reading, container, lanes, first):
+        yield _block(path, blocks, first, name)
+    _check_lane(path, first, name, fragmented=_is_fragmented(path, name))
+    for lane in lanes:
+        if lane is not first and (not lane.heard or lane.damaged > max(1, lane.packets // 50)):
+            raise NotAlignedError(f"track {lane.track.index + 1} holds no sound that can be decoded")
+        lane.finish()
+    total = max(lane.total for lane in lanes)
+    for lane in lanes:
+        lane.pad(total)
+    if first.queued:
+        yield _block(path, [lane.take(lane.queued) for lane in lanes], first, name)
+    reading.remarks += choice.remarks()
+    for lane in lanes:
+        reading.remarks += _lane_remarks(lane, of=f"track {lane.track.index + 1}: " if several else "")
+    reading.remarks += _length_remarks(container, first, several=several)
+
+
+def _fill_lanes(reading: _Reading, container: av.container.InputContainer, lanes: Sequence[Lane], first: Lane) -> Iterator[list[Channels]]:
+    """Decode, and give out what all tracks have, about a block at a time."""
+    path = reading.path
+    by_index = {lane.track.index: lane for lane in lanes}
+    for packet in container.demux([lane.track for lane in lanes]):
+        lane = by_index[packet.stream.index]
+        lane.packets += 1
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            damaged += 1
+            lane.damaged += 1
             continue
         for frame in frames:
             if not isinstance(frame, av.AudioFrame) or frame.samples == 0:
                 continue
-            block = _frame_samples(path, frame)
-            if not num_samples:
-                rate_hz, num_channels = frame.rate, block.shape[1]
-                _check_format(path, rate_hz, num_channels)
-            elif frame.rate != rate_hz or block.shape[1] != num_channels:
-                raise AudioError(f"{path}: its rate or channels change midway; split it there", reason=DropReason.INVALID_FORMAT)
-            waiting.append(block)
-            num_samples += block.shape[0]
-            _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
-            if sum(len(b) for b in waiting) >= BLOCK:
-                yield _block(path, waiting, rate_hz, codec, name)
-                waiting = []
-    known_length = stream.duration is not None and stream.time_base is not None and rate_hz > 0
-    promised = round(stream.duration * stream.time_base * rate_hz) if known_length and stream.duration and stream.time_base else 0
-    if not num_samples:
+            _add_frame(path, lane, frame)
+            reading.given_s = first.total / first.timeline.rate_hz if first.timeline is not None else 0.0
+            _check_duration(path, lane.total, lane.rate_hz, max_duration_ms=reading.max_duration_ms)
+        if len(lanes) > 1:
+            total = max(lane.total for lane in lanes)
+            for behind in lanes:
+                behind.keep_up(total)
+        while (ready := min(lane.queued for lane in lanes)) >= BLOCK:
+            ready = min(ready, 4 * BLOCK)
+            yield [lane.take(ready) for lane in lanes]
+
+
+def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
+    samples = _frame_samples(path, frame)
+    if lane.timeline is None:
+        _check_format(path, frame.rate, samples.shape[1])
+        lane.begin(frame.rate, samples.shape[1])
+    elif frame.rate != lane.timeline.rate_hz or samples.shape[1] != lane.num_channels:
+        raise AudioError(f"{path}: its rate or channels change midway; split it there", reason=DropReason.INVALID_FORMAT)
+    known = frame.pts is not None and frame.time_base is not None
+    lane.add(samples, float(frame.pts * frame.time_base) if known else None)
+
+
+def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:
+    """Refuse a track of which too much is missing."""
+    stream, heard, damaged = lane.track, lane.heard, lane.damaged
+    known_length = stream.duration is not None and stream.time_base is not None and lane.timeline is not None
+    promised = round(stream.duration * stream.time_base * lane.timeline.rate_hz) if known_length and stream.duration else 0
+    if not heard:
         if stream.duration and not damaged:
             raise AudioError(f"{path}: its header promises sound, but no sample is there; fetch it again", reason=DropReason.TRUNCATED)
         if damaged:
-            raise AudioError(f"{path}: none of its {packets} packets can be decoded", reason=DropReason.UNDECODABLE)
+            raise AudioError(f"{path}: none of its {lane.packets} packets can be decoded", reason=DropReason.UNDECODABLE)
         raise AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
-    if promised > num_samples and (name in _EXACT_CONTAINERS or (damaged and num_samples < 0.9 * promised)):
-        raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
-    if damaged > max(1, packets // 50):
-        raise AudioError(f"{path}: {damaged} of its {packets} packets are damaged", reason=DropReason.UNDECODABLE)
-    if waiting:
-        yield _block(path, waiting, rate_hz, codec, name)
+    much_missing = damaged and heard < 0.9 * promised and not fragmented
+    if promised > heard and (container in _EXACT_CONTAINERS or much_missing):
+        raise AudioError(f"{path}: promises {promised} samples, {heard} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
+    if damaged > max(1, lane.packets // 50):
+        raise AudioError(f"{path}: {damaged} of its {lane.packets} packets are damaged", reason=DropReason.UNDECODABLE)
 
 
-def _block(path: Path, parts: Sequence[Channels], rate_hz: int, codec: str, container: str) -> AudioBlock:
-    samples = np.concatenate(parts)
+def _is_fragmented(path: Path, container: str) -> bool:
+    boxes = read_mp4_boxes(path) if container.startswith("mov,") else None
+    return boxes is not None and boxes.fragmented
+
+
+def _late_length_s(path: Path, container: av.container.InputContainer, track: av.AudioStream) -> float | None:
+    """How long a late track sounds, by its packets; None for one that is not late or not alone."""
+    if not track.start_time or track.time_base is None or track.start_time * track.time_base <= LATE_S:
+        return None
+    with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as again:
+        last = max(
+            ((packet.pts or 0) + (packet.duration or 0) for packet in again.demux(again.streams[track.index]) if packet.pts is not None),
+            default=track.start_time,
+        )
+    return float((last - track.start_time) * track.time_base)
+
+
+def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
+    found = lane.timeline.remarks(of) if lane.timeline is not None else []
+    if lane.damaged:
+        detail = f"{of}{lane.damaged} of its {lane.packets} packets are damaged and were passed over"
+        found.append(Remark(kind=RemarkKind.DAMAGED, detail=detail))
+    return found
+
+
+def _length_remarks(container: av.container.InputContainer, lane: Lane, *, several: bool) -> list[Remark]:
+    """What the header says of the length, where it is written once the recording ends and so tells of a cut."""
+    stream, name = lane.track, container.format.name
+    if lane.timeline is None or several:
+        return []
+    rate_hz = lane.timeline.rate_hz
+    if name in _EXACT_CONTAINERS and stream.duration is not None and stream.time_base is not None:
+        more_ms = lane.total * 1000 // rate_hz - round(stream.duration * stream.time_base * 1000)
+        if stream.duration and more_ms >= WORTH_A_REMARK_MS:
+            detail = f"{more_ms / 1000:.2f} s lie after the end that the header names; they were read too"
+            return [Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=more_ms)]
+    alone = all(other is stream or not isinstance(other, av.AudioStream | av.VideoStream) for other in container.streams)
+    end_s = lane.timeline.end_s
+    if name in _STATED_CONTAINERS and alone and container.duration and end_s is not None:
+        short_ms = round(container.duration / 1000 - end_s * 1000)
+        if short_ms >= MIN_CUT_MS:
+            detail = f"its header names a length of {container.duration / 1e6:.2f} s, the last {short_ms / 1000:.2f} s are not there"
+            return [Remark(kind=RemarkKind.CUT_OFF, detail=detail, amount_ms=short_ms)]
+    return []
+
+
+def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -> AudioBlock:
+    samples = lanes[0] if len(lanes) == 1 else np.concatenate(lanes, axis=1)
+    codec = first.track.codec_context.name
+    return _checked_block(path, samples, first.rate_hz, codec, container)
+
+
+def _checked_block(path: Path, samples: Channels, rate_hz: int, codec: str, container: str) -> AudioBlock:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not finite numbers; export it again", reason=DropReason.INVALID_FORMAT)
     return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
@@ -230,19 +429,26 @@ class _NothingFoundError(Exception):
     """The second reader finds no sample either."""
 
 
-def _libsndfile_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
-    num_samples = 0
+def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[AudioBlock]:
+    """What libsndfile makes of the content of a file; its name says nothing to it.
+
+    Args:
+        at_least_s: What the first reader had given: one that finds less is not believed.
+    """
+    path, num_samples = reading.path, 0
     try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
+        with path.open("rb") as content, soundfile.SoundFile(content.fileno(), closefd=False) as file:
+            if file.format == "MP3":  # FFmpeg knows every MP3; what only libsndfile takes for one is anything
+                raise _NothingFoundError
             _check_format(path, file.samplerate, file.channels)
             rate_hz, codec, container, promised = file.samplerate, file.subtype.lower(), file.format.lower(), file.frames
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 num_samples += len(block)
-                _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
-                yield _block(path, [block], rate_hz, codec, f"{container} (libsndfile)")
+                _check_duration(path, num_samples, rate_hz, max_duration_ms=reading.max_duration_ms)
+                yield _checked_block(path, block, rate_hz, codec, f"{container} (libsndfile)")
     except _READER_ERRORS as error:
         raise _NothingFoundError from error
-    if not num_samples:
+    if not num_samples or num_samples / rate_hz < at_least_s - LATE_S:
         raise _NothingFoundError
     if promised > num_samples and container in ("wav", "flac", "aiff", "w64", "caf", "au"):
         raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
