@@ -226,7 +226,7 @@ def ledger(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List everything that was dropped, with the reason, and remarks about what was kept; or what a threshold would remove."""
+    """List what was dropped and why, and remarks about what was kept; or what a threshold removes."""
     from flows.views import drop_row, remark_row
     from flows.what_if import describe_limits, parse_limits
     from warehouse.ledger import list_drops

@@ -50,7 +50,7 @@ class IngestSummary:
         known: Files seen before, unchanged.
         duplicates: Other files with the content of a recording that was there.
         dropped: Files that gave no audio to go on with; the ledger says why.
-        remarks: What was lost, filled in or left out of recordings that were kept; the ledger has them too.
+        remarks: What was lost, filled in or left out of recordings that were kept.
     """
 
     listed: int = 0

@@ -91,15 +91,17 @@ def decode_audio(
 ) -> R:
     """Decode a file piece by piece, so that memory does not grow with its length.
 
-    Sound lies where its timestamps say: packets that are missing leave silence, and so does a track that begins late. Several audio
-    tracks are channels of one recording, at the rate of FFmpeg's best track (the one marked default, else the one with most channels and
-    the highest rate), unless they are versions of one another; then the best alone is read. A damaged packet of a lossy stream is passed
-    over, as players do, as long as there are few of them.
+    Sound lies where its timestamps say: packets that are missing leave silence, and so does a track
+    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's best
+    track (the one marked default, else the one with most channels and the highest rate), unless they
+    are versions of one another; then the best alone is read. A damaged packet of a lossy stream is
+    passed over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
-        consume: Given the blocks in order. Called anew with other blocks when those gave out half-way: with the best track alone when
-            several cannot be laid side by side, with what the second reader finds when the first gives up.
+        consume: Given the blocks in order. Called anew when those gave out half-way: with the best
+            track alone when several cannot be laid side by side, with what the second reader finds
+            when the first gives up.
         max_duration_ms: Longer files are refused.
         remark: Told, once all went well, what was lost, filled in or left out.
 
@@ -108,31 +110,39 @@ def decode_audio(
 
     Raises:
         AudioError: Its `reason` is MISSING (not there, not a readable regular file), EMPTY (no byte, or no sample),
-            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format), NO_AUDIO_STREAM (video without
-            sound), UNDECODABLE, TRUNCATED (less there than the header promises, an MP4 without its index), INVALID_FORMAT (rate outside
-            1 ... 768 kHz, more than 255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
+            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format),
+            NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less there than the header
+            promises, an MP4 without its index), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
+            255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
     """
     extent = _check_bytes(path)
     reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
     try:
-        found = consume(_ffmpeg_blocks(reading))
-    except NotAlignedError as error:
-        reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms, alone=str(error))
-        found = consume(_ffmpeg_blocks(reading))
+        found = _read_first(reading, consume)
     except HeaderlessError:
         raise
     except AudioError as first:
         if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
             raise
-        second = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
+        reading.remarks.clear()
         try:
-            found = consume(_libsndfile_blocks(second, at_least_s=reading.given_s))
+            found = consume(_libsndfile_blocks(reading, at_least_s=reading.given_s))
         except _NothingFoundError:
             raise first from None
-        reading = second
-    for said in [*reading.remarks, *_remarks_on_bytes(path, extent)] if remark is not None else ():
-        remark(said)
+    if remark is not None:
+        for said in [*reading.remarks, *_remarks_on_bytes(path, extent)]:
+            remark(said)
     return found
+
+
+def _read_first(reading: _Reading, consume: Callable[[Iterator[AudioBlock]], R]) -> R:
+    """FFmpeg's answer: all tracks side by side, or the best alone when they cannot be."""
+    try:
+        return consume(_ffmpeg_blocks(reading))
+    except NotAlignedError as error:
+        reading.alone = str(error)
+        reading.remarks.clear()
+        return consume(_ffmpeg_blocks(reading))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,26 +184,26 @@ def _check_bytes(path: Path) -> Extent:
         raise _truncated(path, extent.missing)
     changes = [link for link in links if sorted(link.formats) != sorted(links[0].formats)]
     if changes:
-        change = f"its codec, rate or channels change at byte {changes[0].offset}, where another begins"
-        message = f"{path}: holds several recordings, and {change}; split it there"
+        change = f"codec, rate or channels change at byte {changes[0].offset}, where another begins"
+        message = f"{path}: holds several recordings, whose {change}; split it there"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
     return extent
 
 
 def _truncated(path: Path, missing: int) -> AudioError:
-    return AudioError(f"{path}: its header promises {missing} more bytes than the file has; fetch it again", reason=DropReason.TRUNCATED)
+    promise = f"its header promises {missing} more bytes than the file has"
+    return AudioError(f"{path}: {promise}; fetch it again", reason=DropReason.TRUNCATED)
 
 
 def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
     if not boxes.index and not boxes.other_index:
         if boxes.fragmented:
-            message = f"{path}: is a piece of a stream without the index at its beginning; put the stream's first segment before it"
+            trouble = "is a piece of a stream without the index at its beginning"
+            remedy = "put the stream's first segment before it"
         else:
-            message = (
-                f"{path}: the recording was cut off before its index was written; fetch it again, or have the index made anew by a tool "
-                f"for it, from a whole recording of the same device"
-            )
-        raise AudioError(message, reason=DropReason.TRUNCATED)
+            trouble = "the recording was cut off before its index was written"
+            remedy = "fetch it again, or have a tool make the index anew from the sound that is there"
+        raise AudioError(f"{path}: {trouble}; {remedy}", reason=DropReason.TRUNCATED)
     if boxes.missing and not boxes.fragmented:
         raise _truncated(path, boxes.missing)
 
@@ -206,18 +216,27 @@ def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
         if extent.kept:
             detail = f"{seconds} lie after the end that the header names; they were read too"
         elif extent.joined:
-            detail = f"another recording, of {seconds}, is joined on after the end of the first and was left out; split the file"
+            detail = _joined_on(extent.after_ms)
         else:
-            detail = f"bytes for {seconds} of sound lie after the end that the header names and were left out; if they are sound, mend it"
+            detail = (
+                f"bytes for {seconds} of sound lie after the end that the header names and were left "
+                f"out; if they are sound, mend the header"
+            )
         found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
     boxes = read_mp4_boxes(path)
     if boxes is not None and boxes.joined_ms >= WORTH_A_REMARK_MS:
-        detail = f"another recording, of {boxes.joined_ms / 1000:.2f} s, is joined on after the end of the first and was left out; split it"
+        detail = _joined_on(boxes.joined_ms)
         found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=boxes.joined_ms))
     if boxes is not None and boxes.fragmented and boxes.missing:
-        detail = f"the recording was cut off inside a fragment, of which {boxes.missing} bytes are missing; what is there was kept"
+        lack = f"{boxes.missing} bytes of its last fragment are missing"
+        detail = f"the recording was cut off, {lack}; what is there was kept"
         found.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
     return found
+
+
+def _joined_on(length_ms: int) -> str:
+    other = f"another recording, of {length_ms / 1000:.2f} s, is joined on after the first"
+    return f"{other} and was left out; split the file"
 
 
 def _text_kind(head: bytes) -> str:
@@ -246,14 +265,16 @@ def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
             source: object = "file:" + os.fspath(path)
             if reading.extent.patch:
                 source = opened.enter_context(PatchedFile(path, reading.extent.patch))
-            container = opened.enter_context(av.open(source, metadata_errors="replace", container_options=options))
+            found = av.open(source, metadata_errors="replace", container_options=options)
+            container = opened.enter_context(found)
             require_signature(path, container.format)
             yield from _read_container(reading, container)
     except _READER_ERRORS as error:
         with path.open("rb") as file:
             known = file.read(4).startswith(_AUDIO_MAGIC)
         reason = DropReason.UNDECODABLE if known else DropReason.NOT_AUDIO
-        says = "is damaged" if known else f"is in no format FFmpeg knows; headerless PCM needs a WAV header: {wrap_command(path, '')}"
+        wrap = f"headerless PCM needs a WAV header: {wrap_command(path, '')}"
+        says = "is damaged" if known else f"is in no format FFmpeg knows; {wrap}"
         raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
 
 
@@ -262,7 +283,9 @@ def _read_container(reading: _Reading, container: av.container.InputContainer) -
     best = container.streams.best("audio")
     if not isinstance(best, av.AudioStream):
         if name in _MEDIALESS or name.endswith("_pipe"):
-            raise AudioError(f"{path}: is an image, text or headerless file, not audio", reason=DropReason.NOT_AUDIO)
+            wrap = f"sound without a header needs one: {wrap_command(path, '')}"
+            message = f"{path}: is an image, text or headerless file, not audio; {wrap}"
+            raise AudioError(message, reason=DropReason.NOT_AUDIO)
         raise AudioError(f"{path}: has no audio stream", reason=DropReason.NO_AUDIO_STREAM)
     if best.codec_context is None:
         raise AudioError(f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE)
@@ -271,9 +294,13 @@ def _read_container(reading: _Reading, container: av.container.InputContainer) -
         _check_format(path, track.rate or None, track.channels or None)
     _check_format(path, None, sum(track.channels for track in choice.tracks) or None)
     several = len(choice.tracks) > 1
-    length_s = None if several else _late_length_s(path, container, best)
+    length_s = None if several else _late_length_s(path, best)
     lanes = [
-        Lane(track, origin_s=recording_origin(container, track, length_s=length_s), target_hz=best.rate if several else None)
+        Lane(
+            track,
+            origin_s=recording_origin(container, track, length_s=length_s),
+            target_hz=best.rate if several else None,
+        )
         for track in choice.tracks
     ]
     first = next(lane for lane in lanes if lane.track.index == best.index)
@@ -282,7 +309,7 @@ def _read_container(reading: _Reading, container: av.container.InputContainer) -
     _check_lane(path, first, name, fragmented=_is_fragmented(path, name))
     for lane in lanes:
         if lane is not first and (not lane.heard or lane.damaged > max(1, lane.packets // 50)):
-            raise NotAlignedError(f"track {lane.track.index + 1} holds no sound that can be decoded")
+            raise NotAlignedError("a track holds no sound that can be decoded")
         lane.finish()
     total = max(lane.total for lane in lanes)
     for lane in lanes:
@@ -291,11 +318,17 @@ def _read_container(reading: _Reading, container: av.container.InputContainer) -
         yield _block(path, [lane.take(lane.queued) for lane in lanes], first, name)
     reading.remarks += choice.remarks()
     for lane in lanes:
-        reading.remarks += _lane_remarks(lane, of=f"track {lane.track.index + 1}: " if several else "")
+        of = f"track {lane.track.index + 1}: " if several else ""
+        reading.remarks += _lane_remarks(lane, of=of)
     reading.remarks += _length_remarks(container, first, several=several)
 
 
-def _fill_lanes(reading: _Reading, container: av.container.InputContainer, lanes: Sequence[Lane], first: Lane) -> Iterator[list[Channels]]:
+def _fill_lanes(
+    reading: _Reading,
+    container: av.container.InputContainer,
+    lanes: Sequence[Lane],
+    first: Lane,
+) -> Iterator[list[Channels]]:
     """Decode, and give out what all tracks have, about a block at a time."""
     path = reading.path
     by_index = {lane.track.index: lane for lane in lanes}
@@ -311,7 +344,7 @@ def _fill_lanes(reading: _Reading, container: av.container.InputContainer, lanes
             if not isinstance(frame, av.AudioFrame) or frame.samples == 0:
                 continue
             _add_frame(path, lane, frame)
-            reading.given_s = first.total / first.timeline.rate_hz if first.timeline is not None else 0.0
+            reading.given_s = first.total / first.rate_hz if first.total else 0.0
             _check_duration(path, lane.total, lane.rate_hz, max_duration_ms=reading.max_duration_ms)
         if len(lanes) > 1:
             total = max(lane.total for lane in lanes)
@@ -328,7 +361,8 @@ def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
         _check_format(path, frame.rate, samples.shape[1])
         lane.begin(frame.rate, samples.shape[1])
     elif frame.rate != lane.timeline.rate_hz or samples.shape[1] != lane.num_channels:
-        raise AudioError(f"{path}: its rate or channels change midway; split it there", reason=DropReason.INVALID_FORMAT)
+        message = f"{path}: its rate or channels change midway; split it there"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
     known = frame.pts is not None and frame.time_base is not None
     lane.add(samples, float(frame.pts * frame.time_base) if known else None)
 
@@ -336,19 +370,23 @@ def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
 def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:
     """Refuse a track of which too much is missing."""
     stream, heard, damaged = lane.track, lane.heard, lane.damaged
-    known_length = stream.duration is not None and stream.time_base is not None and lane.timeline is not None
-    promised = round(stream.duration * stream.time_base * lane.timeline.rate_hz) if known_length and stream.duration else 0
+    promised = 0
+    if stream.duration and stream.time_base is not None and heard:
+        promised = round(stream.duration * stream.time_base * lane.rate_of_track)
     if not heard:
         if stream.duration and not damaged:
             raise AudioError(f"{path}: its header promises sound, but no sample is there; fetch it again", reason=DropReason.TRUNCATED)
         if damaged:
-            raise AudioError(f"{path}: none of its {lane.packets} packets can be decoded", reason=DropReason.UNDECODABLE)
+            message = f"{path}: none of its {lane.packets} packets can be decoded"
+            raise AudioError(message, reason=DropReason.UNDECODABLE)
         raise AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
     much_missing = damaged and heard < 0.9 * promised and not fragmented
     if promised > heard and (container in _EXACT_CONTAINERS or much_missing):
-        raise AudioError(f"{path}: promises {promised} samples, {heard} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
+        message = f"{path}: promises {promised} samples, {heard} can be decoded; fetch it again"
+        raise AudioError(message, reason=DropReason.TRUNCATED)
     if damaged > max(1, lane.packets // 50):
-        raise AudioError(f"{path}: {damaged} of its {lane.packets} packets are damaged", reason=DropReason.UNDECODABLE)
+        message = f"{path}: {damaged} of its {lane.packets} packets are damaged"
+        raise AudioError(message, reason=DropReason.UNDECODABLE)
 
 
 def _is_fragmented(path: Path, container: str) -> bool:
@@ -356,28 +394,31 @@ def _is_fragmented(path: Path, container: str) -> bool:
     return boxes is not None and boxes.fragmented
 
 
-def _late_length_s(path: Path, container: av.container.InputContainer, track: av.AudioStream) -> float | None:
-    """How long a late track sounds, by its packets; None for one that is not late or not alone."""
-    if not track.start_time or track.time_base is None or track.start_time * track.time_base <= LATE_S:
+def _late_length_s(path: Path, track: av.AudioStream) -> float | None:
+    """How long a late track sounds, by its packets; None for one that is not late."""
+    start, unit = track.start_time, track.time_base
+    if not start or unit is None or start * unit <= LATE_S:
         return None
-    with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as again:
-        last = max(
-            ((packet.pts or 0) + (packet.duration or 0) for packet in again.demux(again.streams[track.index]) if packet.pts is not None),
-            default=track.start_time,
-        )
-    return float((last - track.start_time) * track.time_base)
+    options = {"protocol_whitelist": "file"}
+    url = "file:" + os.fspath(path)
+    with av.open(url, metadata_errors="replace", container_options=options) as again:
+        last = start
+        for packet in again.demux(again.streams[track.index]):
+            last = max(last, (packet.pts or 0) + (packet.duration or 0))
+    return float((last - start) * unit)
 
 
 def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
     found = lane.timeline.remarks(of) if lane.timeline is not None else []
     if lane.damaged:
-        detail = f"{of}{lane.damaged} of its {lane.packets} packets are damaged and were passed over"
+        some = f"{of}{lane.damaged} of its {lane.packets} packets"
+        detail = f"{some} are damaged and were passed over"
         found.append(Remark(kind=RemarkKind.DAMAGED, detail=detail))
     return found
 
 
 def _length_remarks(container: av.container.InputContainer, lane: Lane, *, several: bool) -> list[Remark]:
-    """What the header says of the length, where it is written once the recording ends and so tells of a cut."""
+    """What the header says of the length: where it is written at the end it tells of a cut."""
     stream, name = lane.track, container.format.name
     if lane.timeline is None or several:
         return []
@@ -385,14 +426,16 @@ def _length_remarks(container: av.container.InputContainer, lane: Lane, *, sever
     if name in _EXACT_CONTAINERS and stream.duration is not None and stream.time_base is not None:
         more_ms = lane.total * 1000 // rate_hz - round(stream.duration * stream.time_base * 1000)
         if stream.duration and more_ms >= WORTH_A_REMARK_MS:
-            detail = f"{more_ms / 1000:.2f} s lie after the end that the header names; they were read too"
+            more = f"{more_ms / 1000:.2f} s"
+            detail = f"{more} lie after the end that the header names; they were read too"
             return [Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=more_ms)]
-    alone = all(other is stream or not isinstance(other, av.AudioStream | av.VideoStream) for other in container.streams)
+    alone = len(container.streams.audio) == 1 and not container.streams.video
     end_s = lane.timeline.end_s
     if name in _STATED_CONTAINERS and alone and container.duration and end_s is not None:
         short_ms = round(container.duration / 1000 - end_s * 1000)
         if short_ms >= MIN_CUT_MS:
-            detail = f"its header names a length of {container.duration / 1e6:.2f} s, the last {short_ms / 1000:.2f} s are not there"
+            length = f"its header names a length of {container.duration / 1e6:.2f} s"
+            detail = f"{length}, the last {short_ms / 1000:.2f} s are not there"
             return [Remark(kind=RemarkKind.CUT_OFF, detail=detail, amount_ms=short_ms)]
     return []
 
@@ -437,8 +480,11 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
     """
     path, num_samples = reading.path, 0
     try:
-        with path.open("rb") as content, soundfile.SoundFile(content.fileno(), closefd=False) as file:
-            if file.format == "MP3":  # FFmpeg knows every MP3; what only libsndfile takes for one is anything
+        with (
+            path.open("rb") as content,
+            soundfile.SoundFile(content.fileno(), closefd=False) as file,
+        ):
+            if file.format == "MP3":  # FFmpeg knows all of them; what it does not know is none
                 raise _NothingFoundError
             _check_format(path, file.samplerate, file.channels)
             rate_hz, codec, container, promised = file.samplerate, file.subtype.lower(), file.format.lower(), file.frames

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-_FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx", b"moof"})
+_FIRST = frozenset(b"ftyp moov mdat wide free skip pnot styp sidx moof".split())
+"""Boxes that a file may begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,5 +84,6 @@ def _film_ms(file: BinaryIO, at: int, length: int) -> int:
     body = found[place + 4 : place + 36]
     if place < 0 or len(body) < 32:
         return 0
-    scale, duration = struct.unpack(">IQ", body[20:32]) if body[0] == 1 else struct.unpack(">II", body[12:20])
+    long = body[0] == 1
+    scale, duration = struct.unpack(">IQ" if long else ">II", body[20:32] if long else body[12:20])
     return int(duration) * 1000 // int(scale) if scale else 0

@@ -1,4 +1,4 @@
-"""The links of an Ogg file: streams that follow one another in one file, as radio and joined recordings have them."""
+"""The links of an Ogg file: streams that follow one another in it, as in joined recordings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def list_ogg_links(path: Path) -> list[OggLink]:
 
 
 def _pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, flags, first bytes of the body) of each page; bytes between pages are passed over."""
+    """(offset, flags, beginning of the body) of each page; what lies between is passed over."""
     at = 0
     while True:
         file.seek(at)

@@ -1,4 +1,7 @@
-"""Sound without a header: FFmpeg and libsndfile guess what it is from the suffix, at a rate that nobody wrote down. We do not."""
+"""Sound without a header: decoders guess what it is from the suffix, at a rate nobody wrote down.
+
+Here nothing is guessed: what its content does not tell is refused, with the way to wrap it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,54 @@ from voxdata.errors import AudioError, DropReason
 
 _SIGNED = frozenset(
     {
-        "aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts", "eac3", "flac", "flv", "matroska,webm",
-        "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "nistsphere", "ogg", "tta", "voc", "w64", "wav", "wv",
+        "aac",
+        "ac3",
+        "aiff",
+        "amr",
+        "ape",
+        "asf",
+        "au",
+        "avi",
+        "caf",
+        "dsf",
+        "dts",
+        "eac3",
+        "flac",
+        "flv",
+        "matroska,webm",
+        "mov,mp4,m4a,3gp,3g2,mj2",
+        "mp3",
+        "mpc",
+        "mpc8",
+        "mpeg",
+        "mpegts",
+        "nistsphere",
+        "ogg",
+        "tta",
+        "voc",
+        "w64",
+        "wav",
+        "wv",
     }
-)  # fmt: skip
+)
 """Formats that are known by their content whatever the file is called."""
 
-_FIXED = frozenset({"g722", "g723_1", "g728", "g729", "gsm", "dfpwm", "sln", "sbc", "adp", "afc", "yop", "daud"})
+_FIXED = frozenset(
+    {
+        "g722",
+        "g723_1",
+        "g728",
+        "g729",
+        "gsm",
+        "dfpwm",
+        "sln",
+        "sbc",
+        "adp",
+        "afc",
+        "yop",
+        "daud",
+    }
+)
 """Raw formats whose rate is part of their definition."""
 
 
@@ -43,7 +87,8 @@ class PatchedFile:
         for offset, changed in self._patch.items():
             begin, end = max(offset, at), min(offset + len(changed), at + len(found))
             if begin < end:
-                found = found[: begin - at] + changed[begin - offset : end - offset] + found[end - at :]
+                middle = changed[begin - offset : end - offset]
+                found = found[: begin - at] + middle + found[end - at :]
         return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -85,8 +130,8 @@ def require_signature(path: Path, found: av.ContainerFormat) -> None:
     except (av.FFmpegError, OSError, ValueError):
         pass
     raise HeaderlessError(
-        f"{path}: is sound without a header, which only its suffix says is {found.name}: wrap it in a WAV file at its own rate and "
-        f"channels and ingest that: {wrap_command(path, found.name)}",
+        f"{path}: is sound without a header, {found.name} by its suffix alone, at a rate that only people "
+        f"know; wrap it in a WAV file and ingest that: {wrap_command(path, found.name)}",
         reason=DropReason.NOT_AUDIO,
     )
 
@@ -101,4 +146,5 @@ def wrap_command(path: Path, raw_format: str) -> str:
     "ffmpeg -f alaw -ar 8000 -ac 1 -i 'call 7.al' 'call 7.wav'"
     """
     rate = [] if raw_format in _FIXED else ["-ar", "8000", "-ac", "1"]
-    return shlex.join(["ffmpeg", "-f", raw_format or "s16le", *rate, "-i", path.name, f"{path.stem}.wav"])
+    wrapped = path.stem + (".wrapped.wav" if path.suffix.lower() == ".wav" else ".wav")
+    return shlex.join(["ffmpeg", "-f", raw_format or "s16le", *rate, "-i", path.name, wrapped])

@@ -1,17 +1,17 @@
-"""Where the sound of a track belongs: by its timestamps, so that what is missing leaves silence and shifts nothing after it."""
+"""Where the sound of a track belongs: by its timestamps, so that what is missing shifts nothing."""
 
 from __future__ import annotations
 
 from voxdata.remark import Remark, RemarkKind
 
 TOLERANCE_S = 0.04
-"""Timestamps may run this far ahead of the sound before silence is put in: less than a listener or a label minds."""
+"""Timestamps may run this far ahead of the sound before silence is put in: no label minds it."""
 
 MIN_JUMP_S = 0.01
-"""Silence goes only where the timestamps leap by at least this much: a clock that runs a little fast leaps nowhere."""
+"""Silence goes only where timestamps leap so far: a clock that is a little fast leaps nowhere."""
 
 RESTART_S = 1.0
-"""Timestamps that fall back further than this begin anew, as they do where files were joined; the sound goes on."""
+"""Timestamps that fall back further begin anew, as where files were joined; the sound goes on."""
 
 MAX_GAP_S = 3600.0
 """A longer leap is a change of clock rather than a pause."""
@@ -24,7 +24,7 @@ class Timeline:
 
     Args:
         rate_hz: Of the track.
-        origin_s: When the recording begins, in the time of the track's timestamps; None when the track begins it.
+        origin_s: When the recording begins, in the time of the track's timestamps; None: with it.
     """
 
     def __init__(self, *, rate_hz: int, origin_s: float | None) -> None:
@@ -78,19 +78,20 @@ class Timeline:
         late = [length for start, length in self._gaps if start == 0]
         inside = [(start, length) for start, length in self._gaps if start > 0]
         if late:
-            detail = f"{of}its sound begins {_seconds(late[0], self.rate_hz)} s after the recording; silence stands before it"
-            found.append(Remark(kind=RemarkKind.LATE_START, detail=detail, amount_ms=self._ms(late[0])))
+            after = f"{self._seconds(late[0])} s after the recording"
+            detail = f"{of}its sound begins {after}; silence stands before it"
+            found.append(self._remark(RemarkKind.LATE_START, detail, late[0]))
         if inside:
             total = sum(length for _, length in inside)
-            places = ", ".join(
-                f"{_seconds(start, self.rate_hz)} to {_seconds(start + length, self.rate_hz)} s" for start, length in inside[:_SHOWN]
-            )
+            places = ", ".join(f"{self._seconds(start)} to {self._seconds(start + length)} s" for start, length in inside[:_SHOWN])
             more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
-            detail = f"{of}{_seconds(total, self.rate_hz)} s of sound are missing inside, silence stands for them: {places}{more}"
-            found.append(Remark(kind=RemarkKind.GAP, detail=detail, amount_ms=self._ms(total)))
+            lacks = f"{of}{self._seconds(total)} s of sound are missing inside"
+            detail = f"{lacks}, silence stands for them: {places}{more}"
+            found.append(self._remark(RemarkKind.GAP, detail, total))
         if self._jumps:
-            places = ", ".join(f"{_seconds(at, self.rate_hz)} s" for at in self._jumps[:_SHOWN])
-            detail = f"{of}its timestamps leap by more than {MAX_GAP_S / 3600:.0f} h at {places}; they were not followed there"
+            places = ", ".join(f"{self._seconds(at)} s" for at in self._jumps[:_SHOWN])
+            leap = f"leap by more than {MAX_GAP_S / 3600:.0f} h at {places}"
+            detail = f"{of}its timestamps {leap}; they were not followed there"
             found.append(Remark(kind=RemarkKind.TIME_JUMP, detail=detail))
         return found
 
@@ -107,13 +108,12 @@ class Timeline:
             return 0
         return round(ahead_s * self.rate_hz) if ahead_s > TOLERANCE_S and leap_s > MIN_JUMP_S else 0
 
-    def _ms(self, num_samples: int) -> int:
-        return num_samples * 1000 // self.rate_hz
+    def _remark(self, kind: RemarkKind, detail: str, num_samples: int) -> Remark:
+        return Remark(kind=kind, detail=detail, amount_ms=num_samples * 1000 // self.rate_hz)
+
+    def _seconds(self, num_samples: int) -> str:
+        return f"{num_samples / self.rate_hz:.2f}"
 
 
 class OverlapError(Exception):
     """Sound belongs where silence was put already."""
-
-
-def _seconds(num_samples: int, rate_hz: int) -> str:
-    return f"{num_samples / rate_hz:.2f}"

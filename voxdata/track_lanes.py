@@ -1,4 +1,4 @@
-"""Several audio tracks of one file, side by side: which belong together, and how their sound becomes channels of one recording."""
+"""Several audio tracks of one file: which are channels of one recording, laid side by side."""
 
 from __future__ import annotations
 
@@ -30,8 +30,16 @@ _ZERO_BASED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Containers whose time begins at 0 by definition."""
 
 _VERSION_MARKS = (
-    "dub", "original", "comment", "lyrics", "karaoke", "hearing_impaired", "visual_impaired", "clean_effects", "descriptions",
-)  # fmt: skip
+    "dub",
+    "original",
+    "comment",
+    "lyrics",
+    "karaoke",
+    "hearing_impaired",
+    "visual_impaired",
+    "clean_effects",
+    "descriptions",
+)
 """Dispositions that make a track another version of the same scene."""
 
 
@@ -57,12 +65,14 @@ class TrackChoice:
         found = []
         if len(self.tracks) > 1:
             named = "; ".join(describe_track(track) for track in self.tracks)
-            detail = f"its {len(self.tracks)} audio tracks are channels of one recording, in this order: {named}"
+            which = f"its {len(self.tracks)} audio tracks are channels of one recording"
+            detail = f"{which}, in this order: {named}"
             found.append(Remark(kind=RemarkKind.TRACKS, detail=detail))
         if self.left_out:
             named = "; ".join(f"{describe_track(track)}, {why}" for track, why in self.left_out)
             kept = "; ".join(describe_track(track) for track in self.tracks)
-            detail = f"kept of its {len(self.tracks) + len(self.left_out)} audio tracks: {kept}. Left out: {named}"
+            count = len(self.tracks) + len(self.left_out)
+            detail = f"kept of its {count} audio tracks: {kept}. Left out: {named}"
             found.append(Remark(kind=RemarkKind.OTHER_TRACK, detail=detail))
         return found
 
@@ -128,19 +138,19 @@ def recording_origin(container: av.container.InputContainer, track: av.AudioStre
     own = _start_s(track)
     if own is None:
         return None
-    starts = [start for stream in container.streams if _is_sound_or_film(stream) and (start := _start_s(stream)) is not None]
-    earliest = min([own, *starts])
+    starts = [_start_s(stream) for stream in container.streams if _is_sound_or_film(stream)]
+    earliest = min([own, *(start for start in starts if start is not None)])
     if earliest < own - LATE_S:
         return earliest
     # A piece of a longer stream keeps that stream's time: it begins later than it lasts.
-    if container.format.name in _ZERO_BASED and own > LATE_S and length_s is not None and own <= length_s:
-        return 0.0
-    return None
+    late = container.format.name in _ZERO_BASED and own > LATE_S
+    return 0.0 if late and length_s is not None and own <= length_s else None
 
 
 def _is_sound_or_film(stream: object) -> bool:
     if isinstance(stream, av.VideoStream):
-        return not stream.disposition & (av.stream.Disposition.attached_pic | av.stream.Disposition.still_image)
+        kinds = av.stream.Disposition
+        return not stream.disposition & (kinds.attached_pic | kinds.still_image)
     return isinstance(stream, av.AudioStream)
 
 
@@ -175,15 +185,18 @@ class Lane:
     @property
     def rate_hz(self) -> int:
         """Of the samples that are taken."""
-        if self._target_hz is not None:
-            return self._target_hz
+        return self.rate_of_track if self._target_hz is None else self._target_hz
+
+    @property
+    def rate_of_track(self) -> int:
+        """Of its frames."""
         return self.track.rate if self.timeline is None else self.timeline.rate_hz
 
     def begin(self, rate_hz: int, num_channels: int) -> None:
         """Say what the frames are like.
 
         Raises:
-            NotAlignedError: They are not as the header of the file says, which the other tracks rely on.
+            NotAlignedError: They are not as the file's header says, on which other tracks rely.
         """
         if self._target_hz is not None and (rate_hz, num_channels) != (
             self.track.rate,
@@ -202,7 +215,8 @@ class Lane:
         try:
             silent = self.timeline.place(start_s, len(samples))
         except OverlapError as error:
-            raise NotAlignedError("its sound comes too late in the file to be laid beside the others") from error
+            why = "its sound comes too late in the file to be laid beside the others"
+            raise NotAlignedError(why) from error
         self._put(None, silent)
         self._put(samples, len(samples))
 
@@ -221,7 +235,7 @@ class Lane:
     def finish(self) -> None:
         """Nothing more comes."""
         if self._resampler is not None:
-            self._queue(self._resampler.resample_chunk(np.zeros((0, self.num_channels), np.float32), last=True))
+            self._queue(self._resampler.resample_chunk(self._silence(0), last=True))
 
     def pad(self, total: int) -> None:
         """Silence up to the end of the recording."""
@@ -238,10 +252,13 @@ class Lane:
             samples, length = self._parts.popleft()
             use = min(length, count)
             count -= use
-            taken.append(np.zeros((use, self.num_channels), np.float32) if samples is None else samples[:use])
+            taken.append(self._silence(use) if samples is None else samples[:use])
             if use < length:
                 self._parts.appendleft((None if samples is None else samples[use:], length - use))
         return np.concatenate(taken)
+
+    def _silence(self, count: int) -> Channels:
+        return np.zeros((count, self.num_channels), np.float32)
 
     def _put(self, samples: Channels | None, length: int) -> None:
         if self._resampler is None:
@@ -249,7 +266,7 @@ class Lane:
             return
         while length:
             part = min(length, 1 << 16)
-            block = np.zeros((part, self.num_channels), np.float32) if samples is None else samples[:part]
+            block = self._silence(part) if samples is None else samples[:part]
             self._queue(self._resampler.resample_chunk(np.ascontiguousarray(block)))
             samples = None if samples is None else samples[part:]
             length -= part

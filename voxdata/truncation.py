@@ -55,10 +55,10 @@ class Extent:
     Attributes:
         missing: Bytes of sound promised beyond the end of the file.
         streamed: The size was left open: the sound goes to the end of the file.
-        after_ms: How much sound the bytes after the end of the sound would be; 0 for tags, zeros and nothing.
+        after_ms: How long the bytes after its end would sound; 0 for tags, zeros and nothing.
         joined: What lies there begins with a header of its own.
         kept: FFmpeg reads it nevertheless.
-        patch: Offset -> bytes to read there instead, where a size that was left open keeps FFmpeg from reading.
+        patch: Offset -> bytes to read there, where an open size keeps FFmpeg from reading.
     """
 
     missing: int = 0
@@ -72,8 +72,8 @@ class Extent:
 def missing_bytes(path: Path) -> int:
     """How many bytes of audio the header promises beyond the end of the file.
 
-    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family but for fragmented files, whose fragments stand for
-    themselves; 0 for everything else, and when nothing is missing.
+    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family, but for fragmented
+    files, whose fragments stand for themselves; 0 for everything else, and when nothing is missing.
 
     Raises:
         OSError: The file cannot be read.
@@ -85,7 +85,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def measure_extent(path: Path) -> Extent:
-    """Compare the sizes in the header of a WAV, AIFF, AU or Wave64 file with the file; an empty `Extent` for all others.
+    """Compare the sizes in the header of a WAV, AIFF, AU or Wave64 file with the file.
 
     Raises:
         OSError: The file cannot be read.
@@ -133,11 +133,12 @@ def _measure_iff(file: BinaryIO, size: int) -> Extent:
     if length == 0xFFFFFFFF and sound.long_size is not None:
         length = sound.long_size
         if length in (0, 0xFFFFFFFF) or length >= _OPEN_64_FROM:
-            return Extent(streamed=True, patch={20: struct.pack("<QQ", size - 8, size - sound.start)})
+            sizes = struct.pack("<QQ", size - 8, size - sound.start)
+            return Extent(streamed=True, patch={20: sizes})
     elif _is_open(length, size):
         return Extent(streamed=True)
     elif sound.common and length == 8 < size - sound.start:
-        # The writer could not go back: its chunk of sound is empty, and the rest of the file is sound.
+        # The writer could not go back: its chunk is empty, and the rest of the file is sound.
         return Extent(streamed=True, patch=_aiff_patch(sound, size))
     if sound.start + length > size:
         missing = sound.start + length - size
@@ -146,7 +147,9 @@ def _measure_iff(file: BinaryIO, size: int) -> Extent:
 
 
 def _is_open(length: int, size: int) -> bool:
-    return length == 0 or any(low <= length <= high for low, high in _OPEN_32) or (length >= STREAMED_FROM and size < STREAMED_FROM)
+    if length == 0 or any(low <= length <= high for low, high in _OPEN_32):
+        return True
+    return length >= STREAMED_FROM > size
 
 
 def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
@@ -163,8 +166,14 @@ def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
         if name in (b"data", b"SSND"):
             bounds += [here, here + 8]
             return _Sound(
-                bounds=tuple(bounds), length=length, long_size=long_size, start=here + 8, row=row, bytes_a_second=speed, common=common
-            )  # fmt: skip
+                bounds=tuple(bounds),
+                length=length,
+                long_size=long_size,
+                start=here + 8,
+                row=row,
+                bytes_a_second=speed,
+                common=common,
+            )
         if name == b"ds64" and len(body) >= 16:
             long_size = int(struct.unpack("<Q", body[8:16])[0])
         elif name == b"fmt " and len(body) >= 16:
@@ -180,19 +189,23 @@ def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
 
 
 def _counts_header(missing: int, sound: _Sound, size: int) -> bool:
-    """Whether the size is too large only by what the recorder counted with the sound: parts of its header, or a byte of padding.
+    """Whether the size is too large only by parts of the header, or a byte of padding, counted with it.
 
     The sound itself is whole then, so it ends with a whole sample.
     """
     held = size - sound.start
-    if held <= 0 or held % sound.row:
-        return False
-    parts = {end - begin for begin, end in combinations(sound.bounds, 2)} | _CLASSIC_PARTS
-    return missing in parts or (held % 2 == 1 and (missing == 1 or missing - 1 in parts))
+    spans = {end - begin for begin, end in combinations(sound.bounds, 2)} | _CLASSIC_PARTS
+    parts = spans - {4}  # the word WAVE alone is no header
+    if held > 0 and held % sound.row == 0 and missing in parts:
+        return True
+    if held % 2 == 1 and held % sound.row == 0:
+        return missing == 1 or missing - 1 in parts  # padding was counted and not written
+    padded = held > 1 and held % 2 == 0 and (held - 1) % sound.row == 0
+    return padded and missing + 1 in parts
 
 
 def _measure_after(file: BinaryIO, sound: _Sound, end: int, size: int) -> Extent:
-    """What follows the sound: chunks, tags and zeros are passed over, another form or anything else is told."""
+    """What follows the sound: chunks, tags and zeros are passed over, anything else is told."""
     here = end + (end - sound.start) % 2
     file.seek(end)
     if _is_chunk_name(file.read(4)) and here != end:
@@ -208,7 +221,8 @@ def _measure_after(file: BinaryIO, sound: _Sound, end: int, size: int) -> Extent
             break
         here += 8 + length + length % 2
     file.seek(min(here, size))
-    if file.read(8).startswith(_TAGS) or not _holds_sound(file, here, size) or sound.bytes_a_second <= 0:
+    known = file.read(8).startswith(_TAGS) or not _holds_sound(file, here, size)
+    if known or sound.bytes_a_second <= 0:
         return Extent()
     return Extent(after_ms=round((size - here) * 1000 / sound.bytes_a_second))
 
@@ -261,7 +275,7 @@ def _aiff_patch(sound: _Sound, size: int) -> dict[int, bytes]:
 
 
 def _measure_au(head: bytes, size: int) -> Extent:
-    """Sun's AU: one header, then sound; FFmpeg reads to the end of the file whatever the size says."""
+    """Sun's AU: one header, then sound; FFmpeg reads to the end of the file whatever it says."""
     start, length, encoding, rate_hz, channels = struct.unpack(">5I", head[4:24])
     if _is_open(length, size):
         return Extent(streamed=True, patch={8: b"\xff\xff\xff\xff"} if length == 0 else {})
@@ -273,7 +287,7 @@ def _measure_au(head: bytes, size: int) -> Extent:
 
 
 def _measure_w64(file: BinaryIO, size: int) -> Extent:
-    """Sony's Wave64: RIFF with names of 16 bytes and sizes of 64 bits, which count the 24 bytes of their own header."""
+    """Sony's Wave64: RIFF with names of 16 bytes and sizes of 64 bits, which count their header."""
     at, speed = 40, 0
     while at + 24 <= size:
         file.seek(at)
@@ -282,7 +296,8 @@ def _measure_w64(file: BinaryIO, size: int) -> Extent:
         if name[:4] == b"fmt ":
             speed = int(struct.unpack("<I", chunk[32:36])[0])
         if name == b"data" + _W64_NAME_END:
-            if length in (0, 24) or length >= _OPEN_64_FROM or (length < 1 << 32 and _is_open(length, size)):
+            narrow = length < 1 << 32 and _is_open(length, size)
+            if narrow or length == 24 or length >= _OPEN_64_FROM:
                 return Extent(streamed=True)
             counts_header = at + length - size in (24, at, at + 24)
             return Extent() if counts_header else _after_w64(file, at + length, size, speed)

@@ -70,7 +70,10 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
             con, f"select name, value, manifest, created_at as at from recording_metadata where {of} order by seq", key
         ),
         "remarks": _table(
-            con, f"select stage, kind, detail, amount_ms, created_at as at from remark where {of} order by seq", key
+            con,
+            f"""select stage, kind, detail, amount_ms, created_at as at from remark
+            where {of} order by seq""",
+            key,
         ),
         "stages": _table(
             con,

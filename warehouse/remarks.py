@@ -78,7 +78,8 @@ def _one_a_kind(remarks: Sequence[Remark]) -> list[Remark]:
             continue
         amounts = [amount for amount in (first.amount_ms, remark.amount_ms) if amount is not None]
         detail = f"{first.detail}; {remark.detail}"
-        joined[remark.kind] = Remark(kind=remark.kind, detail=detail, amount_ms=max(amounts, default=None))
+        longest = max(amounts, default=None)
+        joined[remark.kind] = Remark(kind=remark.kind, detail=detail, amount_ms=longest)
     return list(joined.values())
 
 
@@ -86,7 +87,8 @@ def list_remarks(con: DuckDBPyConnection) -> list[RemarkRow]:
     """All remarks, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select recording_id, stage, subject, kind, detail, amount_ms, key, created_at from remark order by seq",
+        """select recording_id, stage, subject, kind, detail, amount_ms, key, created_at from remark
+        order by seq""",
     )
     return [
         RemarkRow(
