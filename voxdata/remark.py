@@ -20,6 +20,10 @@ class RemarkKind(StrEnum):
     DOUBTFUL_SPEECH = "doubtful_speech"  # somebody may speak, but no turn was found
 
 
+MIN_DOUBTFUL_MS = 200
+"""Less than this is no word."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
     """Something to know about a recording that was kept.
@@ -32,3 +36,9 @@ class Remark:
     kind: RemarkKind
     detail: str
     amount_ms: int | None = None
+
+
+def remark_doubt(doubtful_ms: int) -> Remark:
+    """That somebody may speak where no turn was found."""
+    detail = f"somebody may speak for {doubtful_ms / 1000:.1f} s, but no turn was found; listen to it"
+    return Remark(kind=RemarkKind.DOUBTFUL_SPEECH, detail=detail, amount_ms=doubtful_ms)
