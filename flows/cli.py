@@ -247,19 +247,27 @@ def ledger(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List everything that was dropped, with the reason; or what a threshold on a measure would remove."""
-    from flows.views import drop_row
+    """List what was dropped and why, and remarks about what was kept; or what a threshold removes."""
+    from flows.views import drop_row, remark_row
     from flows.what_if import describe_limits, parse_limits
     from warehouse.ledger import list_drops
     from warehouse.measures import count_removed
+    from warehouse.remarks import list_remarks
 
     title, limits = "dropped", parse_limits(what_if or ())
+    remarks: list[dict[str, object]] = []
     with open_here(ctx).warehouse(read_only=True) as con:
         if limits:
             rows, title = count_removed(con, limits), f"{describe_limits(limits)} would remove"
         else:
             rows = [drop_row(row) for row in list_drops(con)]
-    show_json(rows) if as_json else show_rows(title, rows)
+            remarks = [remark_row(row) for row in list_remarks(con)]
+    if as_json:
+        show_json([*rows, *remarks])
+        return
+    show_rows(title, rows)
+    if remarks:
+        show_rows("remarks about recordings that were kept", remarks)
 
 
 dataset_cli.register(app)

@@ -54,6 +54,7 @@ from warehouse.recordings import (
     known_uris,
     settle_places,
 )
+from warehouse.remarks import record_remarks
 
 PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
@@ -72,6 +73,7 @@ class IngestSummary:
         known: Files seen before, unchanged.
         duplicates: Other files with the content of a recording that was there.
         dropped: Files that gave no audio to go on with; the ledger says why.
+        remarks: What was lost, filled in or left out of recordings that were kept.
     """
 
     listed: int = 0
@@ -79,6 +81,7 @@ class IngestSummary:
     known: int = 0
     duplicates: int = 0
     dropped: int = 0
+    remarks: int = 0
 
 
 @step("ingest-batch")
@@ -131,6 +134,8 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                 found = replace(found, detail=in_their_words(found.detail, source, path))
             field = _settle(workspace, source, found, content)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
+            if isinstance(found, Canonical) and field != "dropped":
+                summary = replace(summary, remarks=summary.remarks + len(found.remarks))
     if stopped is not None:
         raise stopped
     return summary, untried
@@ -242,6 +247,15 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
                 recording_id=recording_id,
                 decoder=decoder_version(),
                 content=content,
+                run_id=run_id,
+            )
+        if isinstance(found, Canonical):
+            record_remarks(
+                con,
+                found.remarks,
+                recording_id=found.recording.recording_id,
+                stage="ingest",
+                subject=source.uri,
                 run_id=run_id,
             )
         if refused is not None:
@@ -401,7 +415,8 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
             say(
-                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped; "
+                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped, "
+                f"{total.remarks} remarks; "
                 f"{rate:.1f} files/s, {left_s:.0f} s left"
             )
     find_duplicates(workspace, say=say)

@@ -23,6 +23,7 @@ from voxdata.errors import ConfigError
 from voxdata.identity import ModelRef
 from voxdata.prelabel import RecordingWork, run_stages
 from voxdata.recording import Recording
+from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from voxdata.rttm import encode_rttm
 from voxdata.srt import encode_srt
 
@@ -136,6 +137,9 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     out = StringIO()
     console = Console(file=out, width=160)
     console.print(table)
+    doubtful_ms = max((d.doubtful_ms for d in found.diarizations), default=0)
+    if not found.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
+        console.print(remark_doubt(doubtful_ms).detail)
     if weak:
         console.print("* by a cold-start rule, not by a trained model: weak")
     return out.getvalue()

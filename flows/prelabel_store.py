@@ -13,12 +13,14 @@ from flows.workspace import Workspace
 from voxdata.errors import DropReason
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, StageSpec
 from voxdata.prelabel import Models, RecordingWork
+from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from warehouse.connection import transaction
 from warehouse.labels import add_models, add_predictions
 from warehouse.ledger import record_drop
 from warehouse.measures import store_measures
 from warehouse.privacy import store_private_spans
 from warehouse.recordings import StoredRecording
+from warehouse.remarks import record_remarks
 from warehouse.stages import has_result, record_stage
 from warehouse.utterances import store_transcripts, store_turns, store_utterances
 from warehouse.voices import store_speaker_embeddings
@@ -108,6 +110,17 @@ def _record_drops(con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelP
             con, stage=failure.stage, subject=stored.uri, reason=failure.reason, detail=failure.detail, recording_id=name,
             key=plan.keys[failure.stage], run_id=workspace.run_id,
         )  # fmt: skip
+    doubtful_ms = max((found.doubtful_ms for found in outcome.work.diarizations), default=0)
+    if DIARIZE in outcome.seconds and not outcome.work.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
+        record_remarks(
+            con,
+            [remark_doubt(doubtful_ms)],
+            recording_id=name,
+            stage=DIARIZE,
+            subject=stored.uri,
+            key=plan.keys[DIARIZE],
+            run_id=workspace.run_id,
+        )
     if CUT in outcome.seconds and not outcome.work.utterances:
         record_drop(
             con, stage=CUT, subject=stored.uri, reason=DropReason.NO_SPEECH, detail="the diarizer heard nobody", recording_id=name,

@@ -15,7 +15,7 @@ from flows import report_figures as figures
 from flows import report_plots as plots
 from flows.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.shown import shown_duration
-from flows.views import run_row, show_score, version_row
+from flows.views import remark_row, run_row, show_score, version_row
 from flows.workspace import Workspace
 from voxdata.dataset import Split
 from voxdata.durable import write_file
@@ -25,6 +25,7 @@ from warehouse.runs import TrainingRun
 
 MAX_UTTERANCES = 120
 MAX_RUNS = 8
+MAX_REMARKS = 20
 MAX_TEXT = 400
 
 
@@ -86,6 +87,8 @@ def render_report(content: ReportContent) -> str:
         runs=[_run_view(run, number) for number, run in enumerate(runs[:MAX_RUNS])],
         run_rows=[run_row(run) for run in runs],
         drops=figures.drop_groups(content.drops),
+        remarks=[remark_row(row) for row in content.remarks[:MAX_REMARKS]],
+        more_remarks=max(0, len(content.remarks) - MAX_REMARKS),
         versions=[version_row(version) for version in reversed(content.versions)],
         models=[{"model": m.name, "revision": m.revision, "kind": "weak" if m.weak else ""} for m in content.models],
     )

@@ -30,6 +30,7 @@ from warehouse.diffs import diff_versions
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
 from warehouse.recordings import StoredRecording, list_recordings
+from warehouse.remarks import RemarkRow, list_remarks
 from warehouse.rows import read_rows
 from warehouse.runs import TrainingRun, list_training_runs
 from warehouse.status import Counts, count_rows
@@ -83,6 +84,7 @@ class ReportContent:
     annotations: tuple[Annotation, ...]
     min_votes: int
     drops: tuple[LedgerRow, ...]
+    remarks: tuple[RemarkRow, ...]
     versions: tuple[DatasetVersion, ...]
     examples: tuple[Example, ...]
     newest_diff: VersionDiff | None
@@ -116,6 +118,7 @@ def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mappi
             "utterances": tuple(list_utterances(con)),
             "annotations": read_answers(con, workspace.histories).labels,
             "drops": tuple(list_drops(con)),
+            "remarks": tuple(list_remarks(con)),
             "examples": tuple(load_examples(con, newest.version_id)) if newest else (),
             "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,
             "runs": tuple(list_training_runs(con)),

@@ -12,6 +12,7 @@ from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
 from warehouse.metadata import list_metadata
 from warehouse.recordings import list_recordings, list_uris
+from warehouse.remarks import RemarkRow
 from warehouse.runs import TrainingRun
 from warehouse.versions import DatasetVersion
 
@@ -65,7 +66,27 @@ def diff_rows(found: VersionDiff) -> list[dict[str, object]]:
 def drop_row(row: LedgerRow) -> dict[str, object]:
     """One thing dropped, and why."""
     at = row.created_at.isoformat(timespec="seconds")
-    return {"at": at, "stage": row.stage, "reason": str(row.reason), "subject": row.subject, "detail": row.detail}
+    return {
+        "at": at,
+        "what": "dropped",
+        "stage": row.stage,
+        "reason": str(row.reason),
+        "subject": row.subject,
+        "detail": row.detail,
+    }
+
+
+def remark_row(row: RemarkRow) -> dict[str, object]:
+    """One thing to know about a recording that was kept."""
+    at = row.created_at.isoformat(timespec="seconds")
+    return {
+        "at": at,
+        "what": "remark",
+        "stage": row.stage,
+        "reason": str(row.remark.kind),
+        "subject": row.subject,
+        "detail": row.remark.detail,
+    }
 
 
 def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +22,14 @@ import soundfile  # type: ignore[import-untyped]
 
 from voxdata.errors import AudioError, DropReason, MachineError, ShortageError
 from voxdata.machine import find_fault, memory_is_short
-from voxdata.truncation import missing_bytes
+from voxdata.mp4_boxes import Mp4Boxes, read_mp4_boxes
+from voxdata.ogg_links import list_ogg_links
+from voxdata.raw_sound import HeaderlessError, PatchedFile, require_signature, wrap_command
+from voxdata.remark import Remark, RemarkKind
+from voxdata.track_lanes import LATE_S, Lane, NotAlignedError, choose_tracks, recording_origin
+from voxdata.truncation import Extent, measure_extent
 
-RULES = 2
+RULES = 3
 """Raised when our own rules decode a file differently."""
 
 BLOCK = 1 << 16
@@ -38,6 +44,12 @@ _DOUBTFUL = frozenset({DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.
 
 _MEDIALESS = ("rawvideo", "tty", "image2")
 _EXACT_CONTAINERS = frozenset({"flac", "wv", "ape", "tta", "aiff", "caf", "nistsphere"})
+_STATED_CONTAINERS = frozenset({"matroska,webm", "asf"})
+"""Containers whose length is written when the recording ends, so that a shorter file was cut."""
+
+WORTH_A_REMARK_MS = 20
+MIN_CUT_MS = 1_000
+
 _AUDIO_MAGIC = (
     b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\x1aE\xdf\xa3",
     b"DSD ", b"FRM8", b"MP+", b"MPCK", b"wvpk", b"MAC ", b"OFR ", b"0&\xb2u", b".snd", b"caff", b"NIST", b"TTA1",
@@ -74,50 +86,99 @@ def decoder_version() -> str:
     return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{soundfile.__libsndfile_version__}"
 
 
-def decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, max_duration_ms: int = 12 * 3600 * 1000) -> R:
+def decode_audio(
+    path: Path,
+    consume: Callable[[Iterator[AudioBlock]], R],
+    *,
+    max_duration_ms: int = 12 * 3600 * 1000,
+    remark: Callable[[Remark], object] | None = None,
+) -> R:
     """Decode a file piece by piece, so that memory does not grow with its length.
 
-    Of several audio tracks FFmpeg's best is taken: the one marked default, else the one with most channels and the highest rate.
-    A damaged packet of a lossy stream is passed over, as players do, as long as there are few of them.
+    Sound lies where its timestamps say: packets that are missing leave silence, and so does a track
+    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's best
+    track (the one marked default, else the one with most channels and the highest rate), unless they
+    are versions of one another; then the best alone is read. A damaged packet of a lossy stream is
+    passed over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
-        consume: Given the blocks in order. Called anew with those of the second reader when the first gives up half-way.
+        consume: Given the blocks in order. Called anew when those gave out half-way: with the best
+            track alone when several cannot be laid side by side, with what the second reader finds
+            when the first gives up.
         max_duration_ms: Longer files are refused.
+        remark: Told, once all went well, what was lost, filled in or left out.
 
     Returns:
         What `consume` returns.
 
     Raises:
-        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the system does not let it be read: no
-            permission, or its disk is away), EMPTY (no byte, or no sample),
-            NOT_AUDIO (text, a git-LFS pointer, an image, headerless PCM, an unknown format), NO_AUDIO_STREAM (video without sound),
-            UNDECODABLE, TRUNCATED (less there than the header promises), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
+        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the system
+            does not let it be read: no permission, or its disk is away), EMPTY (no byte, or no sample),
+            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format),
+            NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less there than the header
+            promises, an MP4 without its index), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
             255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
         MachineError: Too many files are open, or memory is short.
     """
-    _check_bytes(path)
+    extent = _check_bytes(path)
+    reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
     try:
-        return _decode_audio(path, consume, max_duration_ms=max_duration_ms)
+        found = _decode(reading, consume)
     except AudioError as error:
         if error.reason in _DOUBTFUL:
             _require_readable(path)
         raise
+    if remark is not None:
+        for said in [*reading.remarks, *_remarks_on_bytes(path, extent)]:
+            remark(said)
+    return found
 
 
-def _decode_audio(path: Path, consume: Callable[[Iterator[AudioBlock]], R], *, max_duration_ms: int) -> R:
+def _decode(reading: _Reading, consume: Callable[[Iterator[AudioBlock]], R]) -> R:
+    """What FFmpeg finds, or the second reader when that gives up."""
     try:
-        return consume(_ffmpeg_blocks(path, max_duration_ms=max_duration_ms))
+        return _read_first(reading, consume)
+    except HeaderlessError:
+        raise
     except AudioError as first:
         if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
             raise
+        reading.remarks.clear()
         try:
-            return consume(_libsndfile_blocks(path, max_duration_ms=max_duration_ms))
+            return consume(_libsndfile_blocks(reading, at_least_s=reading.given_s))
         except _NothingFoundError:
             raise first from None
 
 
-def _check_bytes(path: Path) -> None:
+def _read_first(reading: _Reading, consume: Callable[[Iterator[AudioBlock]], R]) -> R:
+    """FFmpeg's answer: all tracks side by side, or the best alone when they cannot be."""
+    try:
+        return consume(_ffmpeg_blocks(reading))
+    except NotAlignedError as error:
+        reading.alone = str(error)
+        reading.remarks.clear()
+        return consume(_ffmpeg_blocks(reading))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """One try at a file.
+
+    Attributes:
+        alone: Why only the best track is read; "" when all may be.
+        given_s: Seconds of sound given so far.
+    """
+
+    path: Path
+    extent: Extent
+    max_duration_ms: int
+    alone: str = ""
+    given_s: float = 0.0
+    remarks: list[Remark] = field(default_factory=list)
+
+
+def _check_bytes(path: Path) -> Extent:
     """Refuse what needs no decoder to be refused."""
     try:
         if not path.is_file():
@@ -125,7 +186,7 @@ def _check_bytes(path: Path) -> None:
             raise AudioError(f"{path}: {state}", reason=DropReason.MISSING)
         with path.open("rb") as file:
             head = file.read(1024)
-        missing = missing_bytes(path)
+        boxes, extent, links = read_mp4_boxes(path), measure_extent(path), list_ogg_links(path)
     except OSError as error:
         raise explain_unreadable(path, error) from error
     except ValueError as error:
@@ -135,8 +196,65 @@ def _check_bytes(path: Path) -> None:
     kind = _text_kind(head)
     if kind:
         raise AudioError(f"{path}: is {kind}, not audio", reason=DropReason.NOT_AUDIO)
-    if missing:
-        raise AudioError(f"{path}: its header promises {missing} more bytes than the file has; fetch it again", reason=DropReason.TRUNCATED)
+    if boxes is not None:
+        _check_boxes(path, boxes)
+    if extent.missing:
+        raise _truncated(path, extent.missing)
+    changes = [link for link in links if sorted(link.formats) != sorted(links[0].formats)]
+    if changes:
+        change = f"codec, rate or channels change at byte {changes[0].offset}, where another begins"
+        message = f"{path}: holds several recordings, whose {change}; split it there"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    return extent
+
+
+def _truncated(path: Path, missing: int) -> AudioError:
+    promise = f"its header promises {missing} more bytes than the file has"
+    return AudioError(f"{path}: {promise}; fetch it again", reason=DropReason.TRUNCATED)
+
+
+def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
+    if not boxes.index and not boxes.other_index:
+        if boxes.fragmented:
+            trouble = "is a piece of a stream without the index at its beginning"
+            remedy = "put the stream's first segment before it"
+        else:
+            trouble = "the recording was cut off before its index was written"
+            remedy = "fetch it again, or have a tool make the index anew from the sound that is there"
+        raise AudioError(f"{path}: {trouble}; {remedy}", reason=DropReason.TRUNCATED)
+    if boxes.missing and not boxes.fragmented:
+        raise _truncated(path, boxes.missing)
+
+
+def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
+    """What the sizes in the header leave out."""
+    found = []
+    if extent.after_ms >= WORTH_A_REMARK_MS:
+        seconds = f"{extent.after_ms / 1000:.2f} s"
+        if extent.kept:
+            detail = f"{seconds} lie after the end that the header names; they were read too"
+        elif extent.joined:
+            detail = _joined_on(extent.after_ms)
+        else:
+            detail = (
+                f"bytes for {seconds} of sound lie after the end that the header names and were left "
+                f"out; if they are sound, mend the header"
+            )
+        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
+    boxes = read_mp4_boxes(path)
+    if boxes is not None and boxes.joined_ms >= WORTH_A_REMARK_MS:
+        detail = _joined_on(boxes.joined_ms)
+        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=boxes.joined_ms))
+    if boxes is not None and boxes.fragmented and boxes.missing:
+        lack = f"{boxes.missing} bytes of its last fragment are missing"
+        detail = f"the recording was cut off, {lack}; what is there was kept"
+        found.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
+    return found
+
+
+def _joined_on(length_ms: int) -> str:
+    other = f"another recording, of {length_ms / 1000:.2f} s, is joined on after the first"
+    return f"{other} and was left out; split the file"
 
 
 def explain_unreadable(path: Path, error: OSError) -> AudioError | MachineError:
@@ -177,16 +295,25 @@ def _text_kind(head: bytes) -> str:
     return ""
 
 
-def _ffmpeg_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
+def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
     av.logging.set_level(None)
+    path, streamed = reading.path, reading.extent.streamed
+    options = {"protocol_whitelist": "file"} | ({"ignore_length": "1"} if streamed else {})
     try:
-        with av.open("file:" + os.fspath(path), metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
-            yield from _read_container(path, container, max_duration_ms=max_duration_ms)
+        with ExitStack() as opened:
+            source: object = "file:" + os.fspath(path)
+            if reading.extent.patch:
+                source = opened.enter_context(PatchedFile(path, reading.extent.patch))
+            found = av.open(source, metadata_errors="replace", container_options=options)
+            container = opened.enter_context(found)
+            require_signature(path, container.format)
+            yield from _read_container(reading, container)
     except _READER_ERRORS as error:
         _blame_machine(path, error)
         known = _begins_like_audio(path)
         reason = DropReason.UNDECODABLE if known else DropReason.NOT_AUDIO
-        says = "is damaged" if known else "is in no format FFmpeg knows; headerless PCM needs a WAV header"
+        wrap = f"headerless PCM needs a WAV header: {wrap_command(path, '')}"
+        says = "is damaged" if known else f"is in no format FFmpeg knows; {wrap}"
         raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
 
 
@@ -205,59 +332,175 @@ def _begins_like_audio(path: Path) -> bool:
         raise explain_unreadable(path, error) from error
 
 
-def _read_container(path: Path, container: av.container.InputContainer, *, max_duration_ms: int) -> Iterator[AudioBlock]:
-    name = container.format.name
-    stream = container.streams.best("audio")
-    if not isinstance(stream, av.AudioStream):
+def _read_container(reading: _Reading, container: av.container.InputContainer) -> Iterator[AudioBlock]:
+    path, name = reading.path, container.format.name
+    best = container.streams.best("audio")
+    if not isinstance(best, av.AudioStream):
         if name in _MEDIALESS or name.endswith("_pipe"):
-            raise AudioError(f"{path}: is an image, text or headerless file, not audio", reason=DropReason.NOT_AUDIO)
+            wrap = f"sound without a header needs one: {wrap_command(path, '')}"
+            message = f"{path}: is an image, text or headerless file, not audio; {wrap}"
+            raise AudioError(message, reason=DropReason.NOT_AUDIO)
         raise AudioError(f"{path}: has no audio stream", reason=DropReason.NO_AUDIO_STREAM)
-    if stream.codec_context is None:
+    if best.codec_context is None:
         raise AudioError(f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE)
-    codec = stream.codec_context.name
-    _check_format(path, stream.rate or None, stream.channels or None)
-    rate_hz = num_channels = num_samples = packets = damaged = 0
-    waiting: list[Channels] = []
-    for packet in container.demux(stream):
-        packets += 1
+    choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
+    for track in choice.tracks:
+        _check_format(path, track.rate or None, track.channels or None)
+    _check_format(path, None, sum(track.channels for track in choice.tracks) or None)
+    several = len(choice.tracks) > 1
+    length_s = None if several else _late_length_s(path, best)
+    lanes = [
+        Lane(
+            track,
+            origin_s=recording_origin(container, track, length_s=length_s),
+            target_hz=best.rate if several else None,
+        )
+        for track in choice.tracks
+    ]
+    first = next(lane for lane in lanes if lane.track.index == best.index)
+    for blocks in _fill_lanes(reading, container, lanes, first):
+        yield _block(path, blocks, first, name)
+    _check_lane(path, first, name, fragmented=_is_fragmented(path, name))
+    for lane in lanes:
+        if lane is not first and (not lane.heard or lane.damaged > max(1, lane.packets // 50)):
+            raise NotAlignedError("a track holds no sound that can be decoded")
+        lane.finish()
+    total = max(lane.total for lane in lanes)
+    for lane in lanes:
+        lane.pad(total)
+    if first.queued:
+        yield _block(path, [lane.take(lane.queued) for lane in lanes], first, name)
+    reading.remarks += choice.remarks()
+    for lane in lanes:
+        of = f"track {lane.track.index + 1}: " if several else ""
+        reading.remarks += _lane_remarks(lane, of=of)
+    reading.remarks += _length_remarks(container, first, several=several)
+
+
+def _fill_lanes(
+    reading: _Reading,
+    container: av.container.InputContainer,
+    lanes: Sequence[Lane],
+    first: Lane,
+) -> Iterator[list[Channels]]:
+    """Decode, and give out what all tracks have, about a block at a time."""
+    path = reading.path
+    by_index = {lane.track.index: lane for lane in lanes}
+    for packet in container.demux([lane.track for lane in lanes]):
+        lane = by_index[packet.stream.index]
+        lane.packets += 1
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            damaged += 1
+            lane.damaged += 1
             continue
         for frame in frames:
             if not isinstance(frame, av.AudioFrame) or frame.samples == 0:
                 continue
-            block = _frame_samples(path, frame)
-            if not num_samples:
-                rate_hz, num_channels = frame.rate, block.shape[1]
-                _check_format(path, rate_hz, num_channels)
-            elif frame.rate != rate_hz or block.shape[1] != num_channels:
-                raise AudioError(f"{path}: its rate or channels change midway; split it there", reason=DropReason.INVALID_FORMAT)
-            waiting.append(block)
-            num_samples += block.shape[0]
-            _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
-            if sum(len(b) for b in waiting) >= BLOCK:
-                yield _block(path, waiting, rate_hz, codec, name)
-                waiting = []
-    known_length = stream.duration is not None and stream.time_base is not None and rate_hz > 0
-    promised = round(stream.duration * stream.time_base * rate_hz) if known_length and stream.duration and stream.time_base else 0
-    if not num_samples:
+            _add_frame(path, lane, frame)
+            reading.given_s = first.total / first.rate_hz if first.total else 0.0
+            _check_duration(path, lane.total, lane.rate_hz, max_duration_ms=reading.max_duration_ms)
+        if len(lanes) > 1:
+            total = max(lane.total for lane in lanes)
+            for behind in lanes:
+                behind.keep_up(total)
+        while (ready := min(lane.queued for lane in lanes)) >= BLOCK:
+            ready = min(ready, 4 * BLOCK)
+            yield [lane.take(ready) for lane in lanes]
+
+
+def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
+    samples = _frame_samples(path, frame)
+    if lane.timeline is None:
+        _check_format(path, frame.rate, samples.shape[1])
+        lane.begin(frame.rate, samples.shape[1])
+    elif frame.rate != lane.timeline.rate_hz or samples.shape[1] != lane.num_channels:
+        message = f"{path}: its rate or channels change midway; split it there"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    known = frame.pts is not None and frame.time_base is not None
+    lane.add(samples, float(frame.pts * frame.time_base) if known else None)
+
+
+def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:
+    """Refuse a track of which too much is missing."""
+    stream, heard, damaged = lane.track, lane.heard, lane.damaged
+    promised = 0
+    if stream.duration and stream.time_base is not None and heard:
+        promised = round(stream.duration * stream.time_base * lane.rate_of_track)
+    if not heard:
         if stream.duration and not damaged:
             raise AudioError(f"{path}: its header promises sound, but no sample is there; fetch it again", reason=DropReason.TRUNCATED)
         if damaged:
-            raise AudioError(f"{path}: none of its {packets} packets can be decoded", reason=DropReason.UNDECODABLE)
+            message = f"{path}: none of its {lane.packets} packets can be decoded"
+            raise AudioError(message, reason=DropReason.UNDECODABLE)
         raise AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
-    if promised > num_samples and (name in _EXACT_CONTAINERS or (damaged and num_samples < 0.9 * promised)):
-        raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
-    if damaged > max(1, packets // 50):
-        raise AudioError(f"{path}: {damaged} of its {packets} packets are damaged", reason=DropReason.UNDECODABLE)
-    if waiting:
-        yield _block(path, waiting, rate_hz, codec, name)
+    much_missing = damaged and heard < 0.9 * promised and not fragmented
+    if promised > heard and (container in _EXACT_CONTAINERS or much_missing):
+        message = f"{path}: promises {promised} samples, {heard} can be decoded; fetch it again"
+        raise AudioError(message, reason=DropReason.TRUNCATED)
+    if damaged > max(1, lane.packets // 50):
+        message = f"{path}: {damaged} of its {lane.packets} packets are damaged"
+        raise AudioError(message, reason=DropReason.UNDECODABLE)
 
 
-def _block(path: Path, parts: Sequence[Channels], rate_hz: int, codec: str, container: str) -> AudioBlock:
-    samples = np.concatenate(parts)
+def _is_fragmented(path: Path, container: str) -> bool:
+    boxes = read_mp4_boxes(path) if container.startswith("mov,") else None
+    return boxes is not None and boxes.fragmented
+
+
+def _late_length_s(path: Path, track: av.AudioStream) -> float | None:
+    """How long a late track sounds, by its packets; None for one that is not late."""
+    start, unit = track.start_time, track.time_base
+    if not start or unit is None or start * unit <= LATE_S:
+        return None
+    options = {"protocol_whitelist": "file"}
+    url = "file:" + os.fspath(path)
+    with av.open(url, metadata_errors="replace", container_options=options) as again:
+        last = start
+        for packet in again.demux(again.streams[track.index]):
+            last = max(last, (packet.pts or 0) + (packet.duration or 0))
+    return float((last - start) * unit)
+
+
+def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
+    found = lane.timeline.remarks(of) if lane.timeline is not None else []
+    if lane.damaged:
+        some = f"{of}{lane.damaged} of its {lane.packets} packets"
+        detail = f"{some} are damaged and were passed over"
+        found.append(Remark(kind=RemarkKind.DAMAGED, detail=detail))
+    return found
+
+
+def _length_remarks(container: av.container.InputContainer, lane: Lane, *, several: bool) -> list[Remark]:
+    """What the header says of the length: where it is written at the end it tells of a cut."""
+    stream, name = lane.track, container.format.name
+    if lane.timeline is None or several:
+        return []
+    rate_hz = lane.timeline.rate_hz
+    if name in _EXACT_CONTAINERS and stream.duration is not None and stream.time_base is not None:
+        more_ms = lane.total * 1000 // rate_hz - round(stream.duration * stream.time_base * 1000)
+        if stream.duration and more_ms >= WORTH_A_REMARK_MS:
+            more = f"{more_ms / 1000:.2f} s"
+            detail = f"{more} lie after the end that the header names; they were read too"
+            return [Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=more_ms)]
+    alone = len(container.streams.audio) == 1 and not container.streams.video
+    end_s = lane.timeline.end_s
+    if name in _STATED_CONTAINERS and alone and container.duration and end_s is not None:
+        short_ms = round(container.duration / 1000 - end_s * 1000)
+        if short_ms >= MIN_CUT_MS:
+            length = f"its header names a length of {container.duration / 1e6:.2f} s"
+            detail = f"{length}, the last {short_ms / 1000:.2f} s are not there"
+            return [Remark(kind=RemarkKind.CUT_OFF, detail=detail, amount_ms=short_ms)]
+    return []
+
+
+def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -> AudioBlock:
+    samples = lanes[0] if len(lanes) == 1 else np.concatenate(lanes, axis=1)
+    codec = first.track.codec_context.name
+    return _checked_block(path, samples, first.rate_hz, codec, container)
+
+
+def _checked_block(path: Path, samples: Channels, rate_hz: int, codec: str, container: str) -> AudioBlock:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not finite numbers; export it again", reason=DropReason.INVALID_FORMAT)
     return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
@@ -283,20 +526,30 @@ class _NothingFoundError(Exception):
     """The second reader finds no sample either."""
 
 
-def _libsndfile_blocks(path: Path, *, max_duration_ms: int) -> Iterator[AudioBlock]:
-    num_samples = 0
+def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[AudioBlock]:
+    """What libsndfile makes of the content of a file; its name says nothing to it.
+
+    Args:
+        at_least_s: What the first reader had given: one that finds less is not believed.
+    """
+    path, num_samples = reading.path, 0
     try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
+        with (
+            path.open("rb") as content,
+            soundfile.SoundFile(content.fileno(), closefd=False) as file,
+        ):
+            if file.format == "MP3":  # FFmpeg knows all of them; what it does not know is none
+                raise _NothingFoundError
             _check_format(path, file.samplerate, file.channels)
             rate_hz, codec, container, promised = file.samplerate, file.subtype.lower(), file.format.lower(), file.frames
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 num_samples += len(block)
-                _check_duration(path, num_samples, rate_hz, max_duration_ms=max_duration_ms)
-                yield _block(path, [block], rate_hz, codec, f"{container} (libsndfile)")
+                _check_duration(path, num_samples, rate_hz, max_duration_ms=reading.max_duration_ms)
+                yield _checked_block(path, block, rate_hz, codec, f"{container} (libsndfile)")
     except _READER_ERRORS as error:
         _blame_machine(path, error)
         raise _NothingFoundError from error
-    if not num_samples:
+    if not num_samples or num_samples / rate_hz < at_least_s - LATE_S:
         raise _NothingFoundError
     if promised > num_samples and container in ("wav", "flac", "aiff", "w64", "caf", "au"):
         raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)

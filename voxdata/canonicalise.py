@@ -20,6 +20,7 @@ from voxdata.durable import scratch_place, writing
 from voxdata.errors import AudioError, DropReason
 from voxdata.layout import SILENCE_PEAK, Layout, detect_layout, mix_down
 from voxdata.recording import ChannelLayout, Recording
+from voxdata.remark import Remark
 from voxdata.sound import MODEL_RATE_HZ
 
 MAX_CANONICAL_CHANNELS = 8
@@ -37,10 +38,12 @@ class Canonical:
 
     Attributes:
         silent: No channel rises above -80 dBFS around its mean.
+        remarks: What was lost, filled in or left out.
     """
 
     recording: Recording
     silent: bool
+    remarks: tuple[Remark, ...] = ()
 
 
 def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_duration_ms: int = 12 * 3600 * 1000) -> Canonical:
@@ -58,8 +61,12 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
     with _scratch_file() as file:
+        remarks: list[Remark] = []
         spool = decode_audio(
-            source, lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms), max_duration_ms=max_duration_ms
+            source,
+            lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms),
+            max_duration_ms=max_duration_ms,
+            remark=remarks.append,
         )
         layout = detect_layout(spool.blocks, MODEL_RATE_HZ)
         if layout.layout is ChannelLayout.PER_CHANNEL and len(layout.kept) > MAX_CANONICAL_CHANNELS:
@@ -79,7 +86,7 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         path = target(recording)
         if not path.exists():
             write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
-        return Canonical(recording=recording, silent=spool.silent)
+        return Canonical(recording=recording, silent=spool.silent, remarks=tuple(remarks))
 
 
 class _Scratch:

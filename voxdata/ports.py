@@ -55,11 +55,13 @@ class Diarization:
         segments: Sorted by start; speakers "S0", "S1", ... in order of first appearance.
         embeddings: Speaker -> unit vector; speakers heard too briefly have none. Only vectors of equal `voice_model` compare.
         voice_model: What made the embeddings; None when the backend makes none.
+        doubtful_ms: How long somebody may speak though no turn was found; 0 where one was.
     """
 
     segments: tuple[SpeakerSegment, ...]
     embeddings: Mapping[str, tuple[float, ...]]
     voice_model: ModelRef | None = None
+    doubtful_ms: int = 0
 
 
 class Diarizer(Protocol):

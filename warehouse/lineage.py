@@ -69,6 +69,12 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
         "said by manifests": _table(
             con, f"select name, value, placed(manifest) as manifest, created_at as at from recording_metadata where {of} order by seq", key
         ),
+        "remarks": _table(
+            con,
+            f"""select stage, kind, detail, amount_ms, created_at as at from remark
+            where {of} order by seq""",
+            key,
+        ),
         "stages": _table(
             con,
             f"""select s.stage, m.name as model, left(m.revision, 12) as revision, left(s.key, 12) as key, s.reused, s.created_at as at,

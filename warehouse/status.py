@@ -24,6 +24,7 @@ class Counts:
         annotations: That stand: neither deleted nor skipped.
         annotators: People behind them.
         drops: (stage, reason) -> ledger rows.
+        remarks: Things to know about recordings that were kept.
         versions: Of all names.
         promoted: Scheme -> training_id of the run promoted last.
     """
@@ -38,6 +39,7 @@ class Counts:
     annotations: int
     annotators: int
     drops: Mapping[tuple[str, str], int]
+    remarks: int
     versions: int
     training_runs: int
     promoted: Mapping[str, str]
@@ -58,6 +60,7 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
                (select count(*) from current_push where predictions_key <> '') as pushed,
                (select count(*) from standing) as annotations,
                (select count(distinct annotator) from standing) as annotators,
+               (select count(*) from remark) as remarks,
                (select count(*) from dataset_version) as versions,
                (select count(*) from current_training_run) as training_runs
         """,

@@ -8,6 +8,7 @@ import struct
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -20,8 +21,11 @@ from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason
 from voxdata.testing import speech_like
 from warehouse.ledger import list_drops
+from warehouse.lineage import explain
 from warehouse.recordings import list_recordings
+from warehouse.remarks import list_remarks
 from warehouse.rows import read_rows
+from warehouse.status import count_rows
 
 SETTINGS = """
 [sources]
@@ -166,6 +170,42 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
         tables[-1].append(sorted(flacs.items()))
     assert len(tables[0][0]) == 12
     assert tables[0] == tables[1]
+
+
+def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(tmp_path: Path) -> None:
+    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    calls.mkdir()
+    pcm = np.rint(SPEECH * 32767).astype(np.int16)
+    (calls / "joined.wav").write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
+    first = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert (first.recordings, first.dropped, first.remarks) == (1, 0, 1)
+    with workspace.warehouse() as con:
+        (row,) = list_remarks(con)
+        assert (row.stage, row.remark.kind, row.remark.amount_ms) == ("ingest", "after_end", 1_000)
+        assert row.subject.endswith("joined.wav")
+        assert (list_drops(con), count_rows(con).remarks) == ([], 1)
+        story = explain(con, row.recording_id)
+        assert ([r["kind"] for r in story["remarks"]], story["dropped"]) == (["after_end"], [])
+    again = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert (again.known, again.remarks) == (1, 0)
+
+
+def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path: Path) -> None:
+    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    calls.mkdir()
+    one, two = (np.rint(speech_like(3_000, seed=s) * 32767).astype(np.int16) for s in (1, 2))
+    for name, tracks in (("one.mov", [one]), ("two.mov", [one, two])):
+        with av.open(str(calls / name), "w") as output:
+            streams = [output.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in tracks]
+            for stream, samples in zip(streams, tracks, strict=True):
+                frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 16_000, 0
+                output.mux(stream.encode(frame))
+                output.mux(stream.encode(None))
+    found = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert (found.recordings, found.duplicates) == (2, 0)
+    with workspace.warehouse() as con:
+        assert [row.remark.kind for row in list_remarks(con)] == ["tracks"]
 
 
 @pytest.mark.corpus

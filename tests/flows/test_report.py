@@ -16,10 +16,12 @@ from voxdata.dataset import Split
 from voxdata.errors import DropReason
 from voxdata.identity import ModelRef
 from voxdata.label import Annotation, Prediction
+from voxdata.remark import Remark, RemarkKind
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.testing.factories import make_example, make_recording, make_turn, make_utterance
 from warehouse.ledger import LedgerRow
 from warehouse.recordings import StoredRecording, add_recording
+from warehouse.remarks import RemarkRow
 from warehouse.runs import TrainingRun
 from warehouse.status import Counts
 from warehouse.versions import DatasetVersion
@@ -31,9 +33,10 @@ RTL = "مرحبا بالعالم"
 WEAK, TRAINED = ModelRef(name="words", revision="1", weak=True), ModelRef(name="head", revision="2")
 EMPTY = ReportContent(
     name="calls", created_at=NOON, schemes=(), recordings=(), turns={}, waveforms={}, utterances=(), predictions={}, annotations=(),
-    min_votes=1, drops=(), versions=(), examples=(), newest_diff=None, runs=(), models=(), simulated={}, software={"voxdata": "0"},
+    min_votes=1, drops=(), remarks=(),
+    versions=(), examples=(), newest_diff=None, runs=(), models=(), simulated={}, software={"voxdata": "0"},
     counts=Counts(sources=0, recordings=0, recording_minutes=0.0, utterances=0, utterance_minutes=0.0, predictions=0, pushed=0,
-                  annotations=0, annotators=0, drops={}, versions=0, training_runs=0, promoted={}),
+                  annotations=0, annotators=0, drops={}, remarks=0, versions=0, training_runs=0, promoted={}),
 )  # fmt: skip
 
 
@@ -93,6 +96,16 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
                       value=None, threshold=None, created_at=NOON)
             for n in range(6)
         ),
+        remarks=(
+            RemarkRow(
+                remark=Remark(kind=RemarkKind.GAP, detail=HOSTILE, amount_ms=1),
+                recording_id="r",
+                stage="ingest",
+                subject=HOSTILE,
+                key="",
+                created_at=NOON,
+            ),
+        ),
         runs=(TrainingRun(training_id="t" * 32, scheme="s", version_id="f" * 64, config_key="c", state="done", model_key=TRAINED.key,
                           model_name=HOSTILE, checkpoint_dir="m", result=result([label, other]), promoted=True, reason=HOSTILE,
                           seconds=3.0, created_at=NOON),),
@@ -117,11 +130,18 @@ def test_render_report_shows_labels_with_dollars_as_they_are() -> None:
     assert "$5$ off" in page[page.index("Class balance") : page.index("Agreement between")]
 
 
+def test_render_report_shows_remarks_apart_from_drops() -> None:
+    page = render_report(make_content())
+    dropped = page.index("What was dropped, and why")
+    assert dropped < page.index("What to know about what was kept") < page.rindex(">gap<")
+
+
 def test_render_report_says_what_comes_next_when_empty() -> None:
     page = render_report(EMPTY)
     for command in ("ingest", "push", "release", "train"):
         assert f"voxdata {command}</code>" in page
     assert "Nothing was dropped." in page
+    assert "What to know about what was kept" not in page
     assert "imulated" not in page
 
 

@@ -69,5 +69,5 @@ def test_count_rows_counts_every_stage(
     add_training_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(
         sources=1, recordings=1, recording_minutes=1.0, utterances=2, utterance_minutes=0.05, predictions=2, pushed=1, annotations=1,
-        annotators=1, drops={("push", "too_short"): 1}, versions=1, training_runs=1, promoted={"intent": "t1"},
+        annotators=1, drops={("push", "too_short"): 1}, remarks=0, versions=1, training_runs=1, promoted={"intent": "t1"},
     )  # fmt: skip

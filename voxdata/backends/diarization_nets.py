@@ -29,6 +29,9 @@ NUM_FEATURES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
 POWERSET = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8)
 """Class of segmentation-3.0 -> which of three slots speak."""
 
+DOUBT_FROM = 0.3
+"""From this probability of speech on somebody may speak; white noise stays under 0.15."""
+
 EXPORT_VERSION = 1
 """Raise it when the exported graphs change though the weights do not."""
 
@@ -41,6 +44,9 @@ class DiarizationNets(Protocol):
 
     def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
         """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most `speech_batch`."""
+
+    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        """As `speech`, and (n, NUM_FRAMES): where somebody may speak."""
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most `voice_batch`."""
@@ -63,8 +69,12 @@ class OnnxNets:
 
     def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
         """See `DiarizationNets.speech`."""
+        return self.hear(windows)[0]
+
+    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        """See `DiarizationNets.hear`."""
         (scores,) = self._speech.run(None, {"windows": _fill(windows, self.speech_batch)[:, None]})
-        return np.asarray(POWERSET[scores[: len(windows)].argmax(axis=-1)])
+        return _read_scores(scores[: len(windows)])
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
@@ -93,8 +103,12 @@ class TorchNets:
 
     def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
         """See `DiarizationNets.speech`."""
+        return self.hear(windows)[0]
+
+    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        """See `DiarizationNets.hear`."""
         scores = self._run(self._speech, _fill(windows, self.speech_batch)[:, None])
-        return np.asarray(POWERSET[scores[: len(windows)].argmax(axis=-1)])
+        return _read_scores(scores[: len(windows)])
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
@@ -121,6 +135,16 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _read_scores(scores: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Masks of the likeliest class, and where silence is not all but certain.
+
+    Args:
+        scores: (n, NUM_FRAMES, 7) logarithms of probabilities; the first class is silence.
+    """
+    masks = np.asarray(POWERSET[scores.argmax(axis=-1)])
+    return masks, np.asarray(scores[..., 0] <= np.log(1 - DOUBT_FROM))
 
 
 def _fill(rows: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:

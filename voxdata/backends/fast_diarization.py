@@ -16,11 +16,17 @@ import numpy.typing as npt
 from voxdata.backends.diarization_nets import NUM_FEATURES, NUM_SLOTS, DiarizationNets, Floats
 from voxdata.backends.filterbank import HOP_SAMPLES, Features, filterbank
 from voxdata.backends.speaker_frames import FrameRun, Masks, count_speakers, find_runs
-from voxdata.backends.speech_windows import NUM_FRAMES, WINDOW_SAMPLES, WindowGrid, frame_ms
+from voxdata.backends.speech_windows import (
+    FRAME_SAMPLES,
+    NUM_FRAMES,
+    WINDOW_SAMPLES,
+    WindowGrid,
+    frame_ms,
+)
 from voxdata.backends.voice_clustering import Clustering, cluster_voices
 from voxdata.ports import Diarization, SpeakerSegment
 from voxdata.segment import Segment, union
-from voxdata.sound import Samples, Sound, duration_ms
+from voxdata.sound import MODEL_RATE_HZ, Samples, Sound, duration_ms
 
 MIN_CLEAN_FRAMES = 3
 """Frames without overlap that suffice to leave the overlapped ones out: what pyannote works out for an embedding of 25 ms frames."""
@@ -37,9 +43,11 @@ class _Job:
     grid: WindowGrid
     masks: Masks = field(init=False)
     embeddings: Floats = field(init=False)
+    doubtful: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.masks = np.zeros((self.grid.num_windows, NUM_FRAMES, NUM_SLOTS), np.uint8)
+        self.doubtful = np.zeros((self.grid.num_windows, NUM_FRAMES), np.bool_)
         self.embeddings = np.full((self.grid.num_windows, NUM_SLOTS, DIMENSION), np.nan, np.float32)
 
 
@@ -81,7 +89,8 @@ def diarize_sounds(
     for job, sound in zip(jobs, sounds, strict=True):
         counts = count_speakers(job.masks, job.grid) if job.masks.any() else np.zeros(0, np.uint8)
         if not counts.any():
-            found.append(Diarization(segments=(), embeddings={}))
+            doubtful_ms = _doubtful_ms(job, end_ms=duration_ms(sound))
+            found.append(Diarization(segments=(), embeddings={}, doubtful_ms=doubtful_ms))
             continue
         if max_speakers == 1:
             clustering = Clustering(voices=np.where(job.masks.any(axis=1), 0, -2), centroids=_hear_voice(job, sound, nets))
@@ -95,12 +104,21 @@ def diarize_sounds(
     return found
 
 
+def _doubtful_ms(job: _Job, *, end_ms: int) -> int:
+    """How long somebody may speak, by windows that follow one another."""
+    stride = max(1, WINDOW_SAMPLES // job.grid.step_samples)
+    frames = int(job.doubtful[::stride].sum())
+    return min(frames * FRAME_SAMPLES * 1000 // MODEL_RATE_HZ, end_ms)
+
+
 def _hear(jobs: Sequence[_Job], sounds: Sequence[Sound], nets: DiarizationNets, *, voices: bool) -> None:
     """Fill the masks, and the embeddings when `voices`."""
     spoken: list[_Window] = []
     for batch in _batches(jobs, sounds, nets.speech_batch, voices=voices):
-        for window, mask in zip(batch, nets.speech(np.stack([w.samples for w in batch])), strict=True):
+        masks, doubtful = nets.hear(np.stack([w.samples for w in batch]))
+        for window, mask, doubt in zip(batch, masks, doubtful, strict=True):
             window.job.masks[window.number] = mask
+            window.job.doubtful[window.number] = doubt
             if voices and mask.any():
                 spoken.append(window)
         while len(spoken) >= nets.voice_batch:

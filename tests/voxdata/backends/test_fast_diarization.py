@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from voxdata.backends.diarization_nets import NUM_FEATURES, NUM_SLOTS
 from voxdata.backends.fast_diarization import DIMENSION, diarize_sounds, unit_vector, voice_masks
@@ -33,6 +34,10 @@ class NumberNets:
             for slot, name in enumerate(names[:NUM_SLOTS]):
                 mask[numbers == name, slot] = 1
         return found
+
+    def hear(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Negative numbers are people who may or may not speak."""
+        return self.speech(windows), np.rint(windows[:, AT] * 10) < 0
 
     def voices(self, features: np.ndarray, masks: np.ndarray) -> np.ndarray:
         assert features.shape[1:] == (NUM_FEATURES, NUM_BANDS)
@@ -124,3 +129,13 @@ def test_unit_vector_refuses_zero_and_nan() -> None:
     assert unit_vector(np.zeros(3)) == ()
     assert unit_vector(np.array([1.0, np.nan])) == ()
     assert unit_vector(np.array([3.0, 4.0])) == (0.6, 0.8)
+
+
+def test_diarize_sounds_says_how_long_somebody_may_speak_when_no_turn_is_found() -> None:
+    doubtful = np.zeros(30 * 16_000, np.float32)
+    doubtful[16_000 * 12 : 16_000 * 14] = -0.1
+    sounds = [ArraySound(doubtful), ArraySound(np.full(160_000, 1e-3, np.float32))]
+    found, silent = diarize(*sounds)
+    assert found.segments == ()
+    assert found.doubtful_ms == pytest.approx(2_000, abs=40)
+    assert silent.doubtful_ms == 0
