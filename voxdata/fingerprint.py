@@ -102,8 +102,12 @@ def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERR
     Returns:
         (start, size) of the stretch with the largest sum of `max_error - error`; None when no code is below.
 
-    >>> longest_match(np.array([0.5, 0.1, 0.1, 0.3, 0.1, 0.5]))
+    A code that differs more is bridged where the codes after it make up for it, and ends the stretch where they do not:
+
+    >>> longest_match(np.array([0.5, 0.05, 0.05, 0.2, 0.05, 0.5]))
     (1, 4)
+    >>> longest_match(np.array([0.5, 0.1, 0.1, 0.3, 0.1, 0.5]))
+    (1, 2)
     """
     gains = np.concatenate([[0.0], np.cumsum(max_error - errors)])
     lows = np.minimum.accumulate(gains)
