@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from voxdata.heard import measure_heard
 from voxdata.sound import MODEL_RATE_HZ, Samples
 
 Floats = npt.NDArray[np.float32]
@@ -36,9 +37,6 @@ SHORT_S, LONG_S = 0.4, 0.9
 Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to
 0.4 s heard), see docs/audit.md."""
 
-HEARD_SHARE = 0.95
-"""What is heard of a clip: its loudest frames that hold this share of the energy. Silence, and noise 25 dB below, hardly count."""
-
 MIN_EVEN = 0.6
 """Least correlation of copies once loud and quiet moments are brought closer: 0.7 and more of copies with noise at 10 dB, less than 0.6 of
 clips that share a click or a tone 40 dB above all else."""
@@ -48,8 +46,10 @@ EVENING, EVEN_FRAME, EVEN_FLOOR = 0.75, 400, 1e-6
 loudest."""
 
 MIN_HEARD_S, MIN_CHANGE = 0.03, 1.12
-"""Least length, and least number of independent spectra, of a sound that can tell clips apart. A click holds its energy in 0.02 s and a tone,
-pure or not, has one spectrum (1.11 with its edges); digits of FSDD have 1.26 and more, but for 5 % of them."""
+"""Least length, and least number of independent spectra, of a sound that can tell clips apart.
+
+A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges). Digits of FSDD have 1.26 and more, but
+for 5 % of them."""
 
 MIN_SHARED = 0.5
 """Least share of the shorter clip's energy that the common stretch must hold."""
@@ -155,7 +155,7 @@ def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS)
 
 def is_copy(common: Common) -> bool:
     """Whether what two clips have in common makes them copies; the costly questions come last."""
-    heard_s = min(measure_heard(common.first), measure_heard(common.second))
+    heard_s = min(measure_heard(part, rate_hz=RATE_HZ) for part in (common.first, common.second))
     if heard_s < MIN_HEARD_S or common.correlation < least_correlation(heard_s):
         return False
     if not _agree_evenly(common):
@@ -170,25 +170,6 @@ def least_correlation(heard_s: float) -> float:
     (0.96, 0.7)
     """
     return float(np.interp(heard_s, (SHORT_S, LONG_S), (MIN_CORRELATION_SHORT, MIN_CORRELATION)))
-
-
-def measure_heard(wave: Floats) -> float:
-    """Seconds of the loudest 10 ms frames that hold HEARD_SHARE of the energy.
-
-    Args:
-        wave: (num_samples,) at RATE_HZ.
-
-    >>> quiet = np.full(RATE_HZ, 1e-3, np.float32)
-    >>> quiet[:1600] = 1.0
-    >>> measure_heard(quiet)
-    0.2
-    """
-    num_frames = wave.size // FINE
-    if num_frames == 0:
-        return wave.size / RATE_HZ
-    power = np.square(wave[: num_frames * FINE], dtype=np.float64).reshape(num_frames, FINE).sum(axis=1)
-    summed = np.cumsum(np.sort(power)[::-1])
-    return (int(np.searchsorted(summed, HEARD_SHARE * summed[-1])) + 1) * FINE / RATE_HZ
 
 
 def count_spectra(wave: Floats) -> float:

@@ -9,6 +9,7 @@ from voxdata.audit_sound import (
     find_exact_copies,
     find_near_copies,
     find_shared_voices,
+    join_sounds,
     leave_out_equal,
     name_copies,
 )
@@ -194,6 +195,13 @@ def test_name_copies_joins_chains() -> None:
     assert names[0] == names[1] == names[2]
     assert names[3] == "d"
     assert names[4] is None
+
+
+def test_join_sounds_joins_rows_that_any_way_of_naming_holds_for_one() -> None:
+    sounds = join_sounds({0: "a", 1: "a", 2: "b", 4: "c"}, {1: "x", 2: "x", 3: "y"})
+    assert sounds[0] == sounds[1] == sounds[2]
+    assert len({sounds[0], sounds[3], sounds[4]}) == 3
+    assert 5 not in sounds
 
 
 def test_leave_out_equal_drops_pairs_of_equal_samples() -> None:
