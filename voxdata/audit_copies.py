@@ -31,7 +31,7 @@ LOW_HZ, HIGH_HZ = 250, 3_400
 NUM_BANDS, HOP, FRAME, NUM_RATES = 16, 160, 400, 24
 MIN_CORRELATION = 0.7
 MIN_CORRELATION_SHORT = 0.96
-SHORT_S, LONG_S = 0.4, 0.9
+SHORT_S, LONG_S = 0.4, 0.6
 """Least correlation of copies of which LONG_S and more are heard, and of those up to SHORT_S; in between on a line.
 
 Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to
