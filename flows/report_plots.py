@@ -130,7 +130,7 @@ def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[st
             axes.barh(range(len(labels)), widths, left=left, color=color, height=0.7, label=split)
             left = [a + b for a, b in zip(left, widths, strict=True)]
         for row, total in enumerate(left):
-            axes.text(total, row, f" {total}", va="center")
+            axes.annotate(str(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
         axes.set_xlim(0, max([*left, 1]) * 1.08)
@@ -288,7 +288,7 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
             axes.barh([row + shift for row in range(len(labels))], values, height=0.38, color=color, label=name)
         for row, label in enumerate(labels):
             before, after = pairs[label]
-            axes.text(max(before, after), row, f" {after - before:+.1f}", va="center")
+            axes.annotate(f"{after - before:+.2f}", (max(before, after), row), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
         axes.set_xlim(0, max([*(value for pair in pairs.values() for value in pair), 0.1]) * 1.12)
