@@ -21,7 +21,7 @@ def measure_heard(samples: Samples, *, rate_hz: int) -> float:
     >>> quiet = np.full(8000, 1e-3, np.float32)
     >>> quiet[:1600] = 1.0
     >>> measure_heard(quiet, rate_hz=8000)
-    0.19
+    0.2
     """
     size = rate_hz // FRAMES_PER_S
     num_frames = samples.size // size
