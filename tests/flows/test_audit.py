@@ -140,7 +140,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def voxdata(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes_the_page(folder: Path) -> None:
