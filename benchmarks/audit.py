@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import soundfile  # type: ignore[import-untyped]
 
@@ -25,7 +26,9 @@ from flows.audit_clips import listen
 from flows.audit_models import judge_labels
 from flows.audit_table import AuditTable, check_rows
 from voxdata.audit import Audit, Severity
-from voxdata.audit_copies import find_copies
+from voxdata.audit_copies import find_copies, prepare_clip
+from voxdata.sound import MODEL_RATE_HZ, Samples
+from voxdata.testing.audio import read_recording
 
 Rows = list[dict[str, object]]
 
@@ -33,6 +36,7 @@ SEEDS = range(5)
 LABELS = {"ravdess": "emotion", "fsdd": "intent"}
 MAX_CLIPS = 300
 NUM_COPIED = 60
+NUM_SHARING = 300
 NOISE_SHARE = 0.1
 GIVEN_AWAY = 0.96
 ALTERATIONS: dict[str, Sequence[str]] = {
@@ -179,6 +183,48 @@ def print_copies(folder: Path) -> None:
             print(f"  {name:<32}{len(hits):>3} of {len(heard)} found", flush=True)
 
 
+def print_shared_sounds(folder: Path) -> None:
+    """Pairs wrongly called copies among different clips that share one loud sound, or of which little is heard."""
+    rows = read_rows(folder)
+    paths = [folder / str(row["audio"]) for row in rows[:: max(1, len(rows) // NUM_SHARING)]]
+    clips = [read_recording(path)[1][:, 0] for path in paths]
+    time = np.arange(MODEL_RATE_HZ // 5) / MODEL_RATE_HZ
+    tone = np.sin(2 * np.pi * 1_000 * time)
+    click = np.random.default_rng(0).normal(size=40)
+    kinds: dict[str, list[Samples]] = {
+        "their loudest 0.2 s in 3 s of a quiet room": [in_quiet_room(clip, seed=i) for i, clip in enumerate(clips)]
+    }
+    for louder_db in (20, 30, 40):
+        for name, sound in (("click", click), ("0.2 s of tone", tone)):
+            kinds[f"the same {name}, {louder_db} dB above"] = [
+                add_sound(clip, sound, louder_db=louder_db, seed=i) for i, clip in enumerate(clips)
+            ]
+    for name, altered in kinds.items():
+        alarms = find_copies([prepare_clip(clip) for clip in altered])
+        print(f"  {folder.name}, {name}: {len(alarms)} of {len(clips) * (len(clips) - 1) // 2} pairs called near copies", flush=True)
+
+
+def add_sound(clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float, seed: int) -> Samples:
+    """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
+    both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))
+    at = int(np.random.default_rng(seed).integers(0, both.size - sound.size))
+    ratio = 10 ** (louder_db / 20) * np.sqrt(np.mean(np.square(clip)) / np.mean(np.square(sound)))
+    both[at : at + sound.size] += (ratio * sound).astype(np.float32)
+    return both
+
+
+def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
+    """The loudest 0.2 s of a clip, anywhere in 3 s of noise 50 dB below."""
+    size = MODEL_RATE_HZ // 5
+    power = np.convolve(np.square(clip), np.ones(size), mode="valid") if clip.size > size else np.zeros(1)
+    part = clip[int(np.argmax(power)) :][:size]
+    draws = np.random.default_rng(seed)
+    room = draws.normal(0, 10**-2.5 * float(np.sqrt(np.mean(np.square(part)))), 3 * MODEL_RATE_HZ).astype(np.float32)
+    at = int(draws.integers(0, room.size - part.size))
+    room[at : at + part.size] += part
+    return room
+
+
 def print_noise(folder: Path) -> None:
     """How many of the labels doubted first were made wrong."""
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
@@ -202,7 +248,7 @@ def print_noise(folder: Path) -> None:
 def main() -> int:
     """Print the tables."""
     folders = [folder for name in LABELS if (folder := find_corpus(name)) is not None]
-    for part in (print_verdicts, print_copies, print_noise):
+    for part in (print_verdicts, print_copies, print_shared_sounds, print_noise):
         print()
         for folder in folders:
             part(folder)

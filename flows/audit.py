@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from flows.audit_clips import listen
+from flows.audit_clips import BadClip, listen
+from flows.audit_copies import search_copies
+from flows.audit_files import CorpusFiles, hash_files
 from flows.audit_models import judge_channel, judge_labels
 from flows.audit_table import AuditTable
 from voxdata.audit import Audit, Finding, Severity, Statistic, limit_evidence, sort_findings
-from voxdata.audit_copies import find_copies
 from voxdata.audit_groups import (
-    find_conflicting_copies,
     find_imbalance,
     find_labels_in_names,
     find_overlaps,
@@ -25,17 +25,14 @@ from voxdata.audit_groups import (
 from voxdata.audit_names import find_alike_labels, find_alike_people
 from voxdata.audit_sound import (
     find_bad_sound,
-    find_exact_copies,
-    find_near_copies,
     find_shared_voices,
-    leave_out_equal,
-    name_copies,
 )
 from voxdata.dataset import Split
 from voxdata.errors import BackendError, ConfigError
 
 MAX_CLIPS = 2_000
 MAX_PICTURED = 30
+NO_AUDIO = "no clip was listened to (--no-audio): copies, voices, channel, wrong labels and bad sound were not looked for"
 Say = Callable[[str], None]
 
 
@@ -61,7 +58,10 @@ def audit_table(
     say(f"audit: {frame.height} rows of {table.name}")
     _check_people(frame, findings, checks, statistics, seed=seed)
     _check_words(frame, findings, checks, statistics, seed=seed)
-    overlaps = find_overlaps(frame)
+    files = CorpusFiles()
+    if with_audio:
+        files = hash_files(frame["audio"].unique(maintain_order=True).to_list(), audio_root=audio_root, say=say)
+    overlaps = find_overlaps(frame, files.contents)
     checks["the same stretch of a file"] = _outcome([overlaps] if overlaps else [], "no stretch of a file is in two splits")
     balance, named = find_imbalance(frame), find_labels_in_names(frame)
     findings += [f for f in (overlaps, named) if f is not None] + balance
@@ -71,8 +71,11 @@ def audit_table(
     checks["label names"] = _outcome([slips] if slips else [], "no two labels look like slips of each other")
     checks["labels in file names"] = _outcome([named] if named else [], "file names do not say the label")
     if with_audio:
-        _check_audio(frame, findings, checks, statistics, audio_root=audio_root, max_clips=max_clips, seed=seed, say=say)
+        limit = _check_audio(
+            frame, files, findings, checks, statistics, audio_root=audio_root, max_clips=max_clips, seed=seed, say=say
+        )  # fmt: skip
     else:
+        limit = NO_AUDIO
         checks["audio"] = "not checked: --no-audio leaves out copies, voices, channel, label noise, silence and clipping"
     counts = {
         split.value: {
@@ -82,7 +85,13 @@ def audit_table(
         if (frame["split"] == split.value).any()
     }
     return Audit(
-        name=table.name, num_rows=counts, findings=sort_findings(findings), checks=checks, shared=_by_speaker(frame), statistics=statistics
+        name=table.name,
+        num_rows=counts,
+        findings=sort_findings(findings),
+        checks=checks,
+        shared=_by_speaker(frame),
+        statistics=statistics,
+        limit=limit,
     )
 
 
@@ -114,13 +123,26 @@ def _check_words(frame: pl.DataFrame, findings: list[Finding], checks: dict[str,
 
 
 def _check_audio(
-    frame: pl.DataFrame, findings: list[Finding], checks: dict[str, str], statistics: list[Statistic], *, audio_root: Path, max_clips: int,
-    seed: int, say: Say,
-) -> None:  # fmt: skip
+    frame: pl.DataFrame,
+    files: CorpusFiles,
+    findings: list[Finding],
+    checks: dict[str, str],
+    statistics: list[Statistic],
+    *,
+    audio_root: Path,
+    max_clips: int,
+    seed: int,
+    say: Say,
+) -> str:
+    """Run the checks that need the audio; returns what limits the verdict, or ""."""
     chosen = list(range(frame.height))
+    limit = ""
     if frame.height > max_clips:
         chosen = sorted(np.random.default_rng(seed).choice(frame.height, size=max_clips, replace=False).tolist())
-        checks["clips heard"] = f"{max_clips} of {frame.height}, drawn at random; copies of the others are not found (--max-clips)"
+        limit = (
+            f"only {max_clips:,} of {frame.height:,} clips, drawn at random, were listened to (--max-clips): exact copies were looked for "
+            "among all, but near copies, voices, wrong labels and bad sound among the others are not found"
+        )
     nameless = frame["speaker"].null_count() == frame.height
     try:
         heard, bad = listen(frame, chosen, audio_root=audio_root, with_voices=nameless, say=say)
@@ -132,26 +154,15 @@ def _check_audio(
             f"none of the {len(bad)} clips can be read, the first because: {bad[0].problem}; "
             "say with --audio-root where they lie, or leave audio out with --no-audio"
         )
-    if bad:
-        evidence = [{"row": frame["row"][b.at], "audio": frame["audio"][b.at], "why": b.problem} for b in bad]
-        findings.append(
-            Finding(
-                check="unreadable", severity=Severity.WARNING, title=f"the audio of {len(bad)} of {len(chosen)} rows cannot be read",
-                remedy="fetch them again or remove the rows; they were left out of what follows", evidence=limit_evidence(evidence),
-                count=len(bad),
-            )
-        )  # fmt: skip
-    checks.setdefault("clips heard", f"all {len(heard)}" if not bad else f"{len(heard)} of {len(chosen)}; {len(bad)} cannot be read")
     say(f"audit: compares {len(heard)} clips")
-    digests = {clip.at: clip.digest for clip in heard}
     rows = [clip.at for clip in heard]
-    exact = find_exact_copies(frame, digests)
-    first = {digest: at for at, digest in sorted(digests.items(), reverse=True)}
-    distinct = [clip for clip in heard if first[clip.digest] == clip.at]
-    near = leave_out_equal([clip.at for clip in distinct], find_copies([clip.sound for clip in distinct]), digests)
-    copies = find_near_copies(frame, near)
-    conflict = find_conflicting_copies(frame, name_copies(frame.height, digests, near))
-    checks["copies"] = _outcome(exact + copies, "no two clips are the same sound")
+    found_copies = search_copies(frame, files, heard, bad, audio_root=audio_root)
+    copies = list(found_copies.copies)
+    checks["copies"] = _outcome(copies, "no two clips are the same sound")
+    unreadable = _find_unreadable(frame, files, [*bad, *found_copies.bad])
+    findings += [unreadable] if unreadable else []
+    said = f"{len(heard):,} of {frame.height:,}" if len(heard) < frame.height else f"all {len(heard):,}"
+    checks["clips heard"] = said + (f"; {unreadable.count:,} cannot be read" if unreadable else "")
     sound = find_bad_sound(
         frame,
         {c.at: c.quality.level_db for c in heard},
@@ -159,7 +170,7 @@ def _check_audio(
         {c.at: c.duration_s for c in heard},
     )
     checks["silence, clipping, length"] = _outcome(sound, "nothing is silent, clipped, too short or too long")
-    findings += exact + copies + ([conflict] if conflict else []) + sound
+    findings += copies + ([found_copies.conflict] if found_copies.conflict else []) + sound
     voiced = [clip for clip in heard if clip.voice is not None]
     if voiced:
         says, found = find_shared_voices(frame, [c.at for c in voiced], np.stack([c.voice for c in voiced if c.voice is not None]))
@@ -181,6 +192,26 @@ def _check_audio(
     checks["label noise"], statistic, finding = judge_labels(frame, heard, groups, seed=seed)
     statistics += [statistic] if statistic else []
     findings += [finding] if finding else []
+    return limit
+
+
+def _find_unreadable(frame: pl.DataFrame, files: CorpusFiles, bad: Sequence[BadClip]) -> Finding | None:
+    """Rows whose audio cannot be read: those that were to be heard, and those whose file is not there at all."""
+    problems = {clip.at: clip.problem for clip in bad}
+    for at, audio in enumerate(frame["audio"].to_list()):
+        if audio in files.problems:
+            problems.setdefault(at, files.problems[audio])
+    if not problems:
+        return None
+    evidence = [{"row": frame["row"][at], "audio": frame["audio"][at], "why": why} for at, why in sorted(problems.items())]
+    return Finding(
+        check="unreadable",
+        severity=Severity.WARNING,
+        title=f"the audio of {len(problems):,} of {frame.height:,} rows cannot be read",
+        remedy="fetch them again or remove the rows; they were left out of what follows",
+        evidence=limit_evidence(evidence),
+        count=len(problems),
+    )
 
 
 def _outcome(findings: list[Finding], nothing: str) -> str:

@@ -32,7 +32,9 @@ def audit(
     anywhere: Anywhere = False,
     output: Annotated[Path | None, typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here.")] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Listen to nothing; only the table is checked.")] = False,
-    max_clips: Annotated[int, typer.Option("--max-clips", min=2, help="Listen to at most so many clips, drawn at random.")] = 2_000,
+    max_clips: Annotated[
+        int, typer.Option("--max-clips", min=2, help="Listen to at most so many clips, drawn at random; the bytes of all are compared.")
+    ] = 2_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")] = 0,
     as_json: Json = False,
 ) -> None:

@@ -79,10 +79,41 @@ def listen(
     embed = _load_embedder() if with_voices else None
     heard: list[HeardClip] = []
     bad: list[BadClip] = []
+    for number, (at, clip) in enumerate(_read_clips(frame, chosen, audio_root=audio_root), start=1):
+        if isinstance(clip, str):
+            bad.append(BadClip(at=at, problem=clip))
+        else:
+            heard.append(_hear(at, *clip, embed))
+        if number % TELL_EVERY == 0:
+            say(f"audit: heard {number} of {len(chosen)} clips, {len(bad)} unreadable")
+    return sorted(heard, key=lambda clip: clip.at), sorted(bad, key=lambda clip: clip.at)
+
+
+def hash_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path) -> tuple[dict[int, str], list[BadClip]]:
+    """Decode rows only to hash their samples.
+
+    Args:
+        frame, chosen, audio_root: See `listen`.
+
+    Returns:
+        Row number -> digest as of `HeardClip`, and unreadable rows.
+    """
+    digests: dict[int, str] = {}
+    bad: list[BadClip] = []
+    for at, clip in _read_clips(frame, chosen, audio_root=audio_root):
+        if isinstance(clip, str):
+            bad.append(BadClip(at=at, problem=clip))
+        else:
+            digests[at] = _digest(clip[0], clip[1])
+    return digests, bad
+
+
+def _read_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path) -> Iterator[tuple[int, tuple[Samples, int, str] | str]]:
+    """Each row with its samples, rate and codec, or with why it cannot be read; a file is decoded once, whatever the order of rows."""
     rows = sorted(((str(frame["audio"][at]), at) for at in chosen), key=lambda pair: pair)
     last, trouble = "", ""
     held: tuple[Channels, int, str] = (np.zeros((0, 1), np.float32), 0, "")
-    for number, (audio, at) in enumerate(rows, start=1):
+    for audio, at in rows:
         if audio != last:
             last, trouble = audio, ""
             try:
@@ -90,23 +121,24 @@ def listen(
             except (AudioError, OSError, ValueError) as error:
                 trouble = str(error)
         if trouble:
-            bad.append(BadClip(at=at, problem=trouble))
+            yield at, trouble
+            continue
+        samples, rate_hz, codec = held
+        start, end, channel = frame["start_s"][at], frame["end_s"][at], frame["channel"][at]
+        first = round((start or 0.0) * rate_hz)
+        whole = samples[first : None if end is None else round(end * rate_hz)]
+        if channel is not None and channel >= whole.shape[1]:
+            yield at, f"{audio}: has {whole.shape[1]} channels, none is number {channel} (from 0)"
+            continue
+        part = whole.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(whole[:, channel])
+        if part.size:
+            yield at, (part, rate_hz, codec)
         else:
-            samples, rate_hz, codec = held
-            start, end, channel = frame["start_s"][at], frame["end_s"][at], frame["channel"][at]
-            first = round((start or 0.0) * rate_hz)
-            whole = samples[first : None if end is None else round(end * rate_hz)]
-            if channel is not None and channel >= whole.shape[1]:
-                bad.append(BadClip(at=at, problem=f"{audio}: has {whole.shape[1]} channels, none is number {channel} (from 0)"))
-                continue
-            part = whole.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(whole[:, channel])
-            if part.size:
-                heard.append(_hear(at, part, rate_hz, codec, embed))
-            else:
-                bad.append(BadClip(at=at, problem=f"{audio}: starts at {start} s, after its end at {len(samples) / rate_hz:.2f} s"))
-        if number % TELL_EVERY == 0:
-            say(f"audit: heard {number} of {len(rows)} clips, {len(bad)} unreadable")
-    return sorted(heard, key=lambda clip: clip.at), sorted(bad, key=lambda clip: clip.at)
+            yield at, f"{audio}: starts at {start} s, after its end at {len(samples) / rate_hz:.2f} s"
+
+
+def _digest(samples: Samples, rate_hz: int) -> str:
+    return hashlib.sha256(f"{rate_hz}/".encode() + samples.astype("<f4").tobytes()).hexdigest()
 
 
 def _decode(path: Path) -> tuple[Channels, int, str]:
@@ -136,7 +168,7 @@ def _hear(at: int, samples: Samples, rate_hz: int, codec: str, embed: Callable[[
     frames = padded[: padded.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
     levels = 10 * np.log10(np.maximum(np.mean(np.square(frames, dtype=np.float64), axis=1), 1e-12))
     return HeardClip(
-        at=at, digest=hashlib.sha256(f"{rate_hz}/".encode() + samples.astype("<f4").tobytes()).hexdigest(),
+        at=at, digest=_digest(samples, rate_hz),
         duration_s=samples.size / rate_hz, rate_hz=rate_hz, codec=codec, noise_db=round(float(np.percentile(levels, 10)), 2),
         quality=measure_quality(speech, source_rate_hz=rate_hz), sound=prepare_clip(speech),
         features=np.concatenate([bands.mean(axis=0), bands.std(axis=0)]).astype(np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,13 +17,30 @@ from voxdata.diff import VersionDiff
 from warehouse.versions import DatasetVersion
 
 
-def write_diff_page(path: Path, before: DatasetVersion, after: DatasetVersion, found: VersionDiff) -> None:
+def write_diff_page(
+    path: Path,
+    before: DatasetVersion,
+    after: DatasetVersion,
+    found: VersionDiff,
+    *,
+    examples: Mapping[str, Sequence[Row]],
+) -> None:
     """Write the page; only its owner may read it."""
-    write_private(path, render_diff(before, after, found))
+    write_private(path, render_diff(before, after, found, examples=examples))
 
 
-def render_diff(before: DatasetVersion, after: DatasetVersion, found: VersionDiff) -> str:
-    """The page: no scripts, nothing to fetch, everything escaped."""
+def render_diff(
+    before: DatasetVersion,
+    after: DatasetVersion,
+    found: VersionDiff,
+    *,
+    examples: Mapping[str, Sequence[Row]],
+) -> str:
+    """The page: no scripts, nothing to fetch, everything escaped.
+
+    Args:
+        examples: From `flows.version_view.example_tables`.
+    """
     templates = files("flows").joinpath("templates")
     report = templates.joinpath("report.html.j2").read_text(encoding="utf-8")
     style = report[report.index("<style>") : report.index("</style>") + len("</style>")]
@@ -37,6 +55,7 @@ def render_diff(before: DatasetVersion, after: DatasetVersion, found: VersionDif
         after=after,
         found=found,
         tables={title: [_shown(row) for row in rows] for title, rows in diff_tables(found).items()},
+        examples=examples,
         minutes={
             scheme: Markup(  # noqa: S704 - SVG of our own, its texts escaped by matplotlib
                 plot_shifts(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.workspace import Say, Workspace
 from voxdata.backends import load_backend
 from voxdata.canonical import open_canonical
 from voxdata.errors import AudioError, BackendError
-from voxdata.fingerprint import Codes, Fingerprinter, NearDuplicate, compare
+from voxdata.fingerprint import Codes, Fingerprinter, NearDuplicate, find_shared, is_heard
+from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
 from warehouse.duplicates import (
     duplicate_groups,
@@ -88,11 +90,37 @@ def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Se
             store_fingerprint(con, recording_id, found, key=key, run_id=workspace.run_id)
         hints = find_hints(con, codes, key=key)
         known = list_fingerprints(con, {recording_id for pair in hints for recording_id in pair}, key=key)
+        files = {stored.recording.recording_id: stored.audio_file for stored in list_recordings(con)}
         pairs = []
         for (one, other), shifts in hints.items():
-            shared = compare(known[one], known[other], shifts)
-            if shared is not None:
-                shared_ms = round(fingerprinter.window_ms + (shared[1] - 1) * fingerprinter.code_ms)
-                pairs.append(NearDuplicate(recording_id=one, other_id=other, score=shared[0], shared_ms=shared_ms))
+            shared = find_shared(known[one], known[other], shifts)
+            if shared is None:
+                continue
+            length_ms = fingerprinter.window_ms + (shared.size - 1) * fingerprinter.code_ms
+            starts_ms = [place * fingerprinter.code_ms for place in (shared.first, shared.second)]
+            paths = [workspace.audio_dir / files[recording_id] for recording_id in (one, other)]
+            if not _is_heard(paths, starts_ms, length_ms):
+                continue
+            pairs.append(
+                NearDuplicate(
+                    recording_id=one,
+                    other_id=other,
+                    score=shared.score,
+                    shared_ms=round(length_ms),
+                )
+            )
         store_near_duplicates(con, pairs, key=key, run_id=workspace.run_id)
     return pairs
+
+
+def _is_heard(paths: Sequence[Path], starts_ms: Sequence[float], length_ms: float) -> bool:
+    """Whether the stretch is heard in both recordings; where one cannot be read its codes alone decide, and both stay in one split."""
+    rate = MODEL_RATE_HZ / 1000
+    try:
+        first, second = (
+            open_canonical(path)[0].read(round(start_ms * rate), round((start_ms + length_ms) * rate))
+            for path, start_ms in zip(paths, starts_ms, strict=True)
+        )
+    except AudioError:
+        return True
+    return is_heard(first, second)

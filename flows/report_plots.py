@@ -14,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from flows.shown import shown_number
@@ -24,6 +25,15 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9
 
 _INK = "#123456"
 """Stands for the colour of the page's text, which differs between light and dark."""
+
+_HEAT, _HEAT_INK = "#123457", "#123458"
+"""Stand for the colour of a full cell of a heat map, and of the text on it."""
+
+WIDTH = 10.75
+"""Inches, at 96 pixels each: the width of the page's column."""
+
+FULL = 0.65
+"""Share of a heat map's cell from which on its text is that of a full one."""
 
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "WenQuanYi Zen Hei", "Noto Sans")
 MAX_LABEL = 28
@@ -56,7 +66,9 @@ def _svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r"<g id=\"[^\"]*\">", "<g>", text)
-    return text.replace(_INK, "currentColor")
+    for stand_in, color in ((_INK, "currentColor"), (_HEAT, "var(--heat, #08519c)"), (_HEAT_INK, "var(--heat-ink, #ffffff)")):
+        text = text.replace(stand_in, color)
+    return text
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -79,7 +91,7 @@ def plot_waveform(peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, du
     seconds = max(duration_ms, 1) / 1000
     with _style(salt):
         heights = [0.75] * len(peaks) + [0.2 * max(1, len(rows))]
-        figure = _figure(10, sum(heights) + 0.45)
+        figure = _figure(WIDTH, sum(heights) + 0.45)
         grid: Any = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
         for channel, (axes, values) in enumerate(zip(grid[:-1, 0], peaks, strict=True)):
             at = [(i + 0.5) * seconds / len(values) for i in range(len(values))]
@@ -110,7 +122,7 @@ def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[st
     """Stacked bars: label -> split -> examples."""
     labels = list(counts)
     with _style(salt):
-        figure = _figure(7.5, 0.7 + 0.3 * max(len(labels), 1))
+        figure = _figure(WIDTH, 0.7 + 0.3 * max(len(labels), 1))
         axes = figure.subplots()
         _bare(axes)
         left = [0] * len(labels)
@@ -119,7 +131,7 @@ def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[st
             axes.barh(range(len(labels)), widths, left=left, color=color, height=0.7, label=split)
             left = [a + b for a, b in zip(left, widths, strict=True)]
         for row, total in enumerate(left):
-            axes.text(total, row, f" {total}", va="center")
+            axes.annotate(str(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
         axes.set_xlim(0, max([*left, 1]) * 1.08)
@@ -136,7 +148,7 @@ def plot_scores(rows: Sequence[tuple[str, float, tuple[float, float] | None, str
         rows: (name, score, interval or None, colour), top first.
     """
     with _style(salt):
-        figure = _figure(7.5, 0.65 + 0.3 * max(len(rows), 1))
+        figure = _figure(WIDTH, 0.65 + 0.3 * max(len(rows), 1))
         axes = figure.subplots()
         _bare(axes)
         for row, (_, value, interval, color) in enumerate(rows):
@@ -154,7 +166,7 @@ def plot_scores(rows: Sequence[tuple[str, float, tuple[float, float] | None, str
 def plot_curves(curves: Sequence[Mapping[str, Any]], *, best_epoch: int | None, salt: str) -> str:
     """Losses on the left and, when there is a validation set, its UAR on the right; a line marks the epoch kept."""
     with _style(salt):
-        figure = _figure(9.5, 2.5)
+        figure = _figure(WIDTH, 2.5)
         scored = any(row.get("validation_uar") is not None for row in curves)
         grid: Any = figure.subplots(1, 2 if scored else 1, squeeze=False)
         panels: list[tuple[str, tuple[tuple[str, str, int], ...]]] = [
@@ -187,24 +199,30 @@ def plot_confusions(
 ) -> str:
     """Confusion matrices side by side; rows are gold, columns what the model said. Shades are shares of a row.
 
+    A shade is the page's own colour, more or less of it, so that it follows light and dark.
+
     Args:
         matrices: (title, counts) with counts of shape (len(labels), len(labels)).
         rows, columns: What the axes are called.
     """
-    side = 1.5 + 0.36 * len(labels)
     names = [shorten(label, limit=18) for label in labels]
-    colors = matplotlib.colormaps["Blues"]
+    margin = 0.7 + 0.075 * max([len(name) for name in names], default=0)
+    cell = min(0.6, max(0.36, (WIDTH / len(matrices) - margin) / max(len(labels), 1)))
+    side = margin + cell * len(labels)
     with _style(salt):
-        figure = _figure(side * len(matrices) + 0.6, side + 0.2)
+        figure = _figure(side * len(matrices) + 0.3, side)
         grid: Any = figure.subplots(1, len(matrices), squeeze=False)
         for axes, (title, counts) in zip(grid[0], matrices, strict=True):
-            shares = [[count / max(sum(row), 1) for count in row] for row in counts]
-            axes.pcolormesh(shares, cmap=colors, vmin=0, vmax=1, edgecolors="#9aa5b1", linewidth=0.4)
+            axes.set_facecolor("none")
             for y, row in enumerate(counts):
                 for x, count in enumerate(row):
+                    share = count / max(sum(row), 1)
+                    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(_HEAT, share), edgecolor="#9aa5b1", linewidth=0.4))
                     if count:
-                        ink = "white" if shares[y][x] > 0.55 else "#1b2733"
+                        ink = _HEAT_INK if share > FULL else _INK
                         axes.text(x + 0.5, y + 0.5, str(count), ha="center", va="center", color=ink)
+            axes.set_xlim(0, len(labels))
+            axes.set_ylim(0, len(labels))
             at = [i + 0.5 for i in range(len(labels))]
             axes.set_xticks(at, names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(at, names)
@@ -227,7 +245,7 @@ def plot_lines(lines: Mapping[str, Sequence[tuple[float, float]]], *, ticks: Seq
         title: Of the y axis.
     """
     with _style(salt):
-        figure = _figure(9.5, 2.6)
+        figure = _figure(WIDTH, 2.6)
         axes = figure.subplots()
         _bare(axes)
         for color, (name, points) in zip(PALETTE, lines.items(), strict=False):
@@ -246,7 +264,7 @@ def plot_ranges(rows: Sequence[tuple[str, float, float, float]], *, unit: str, s
         rows: (name, low, value, high), top first.
     """
     with _style(salt):
-        figure = _figure(7.5, 0.75 + 0.3 * max(len(rows), 1))
+        figure = _figure(WIDTH, 0.75 + 0.3 * max(len(rows), 1))
         axes = figure.subplots()
         _bare(axes)
         for row, (_, low, value, high) in enumerate(rows):
@@ -263,7 +281,7 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
     """Two bars a label, before and after: label -> (before, after)."""
     labels = list(pairs)
     with _style(salt):
-        figure = _figure(7.5, 0.8 + 0.42 * max(len(labels), 1))
+        figure = _figure(WIDTH, 0.8 + 0.42 * max(len(labels), 1))
         axes = figure.subplots()
         _bare(axes)
         for shift, color, name in ((-0.2, PALETTE[6], "before"), (0.2, PALETTE[0], "after")):
@@ -271,7 +289,14 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
             axes.barh([row + shift for row in range(len(labels))], values, height=0.38, color=color, label=name)
         for row, label in enumerate(labels):
             before, after = pairs[label]
-            axes.text(max(before, after), row, f" {'-' if after < before else '+'}{shown_number(abs(after - before))}", va="center")
+            change = f"{'-' if after < before else '+'}{shown_number(abs(after - before))}"
+            axes.annotate(
+                change,
+                (max(before, after), row),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+            )
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
         longest = max((max(pair) for pair in pairs.values()), default=0)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from flows.views import diff_rows, run_row
-from voxdata.dataset import Split
+from voxdata.dataset import Example, Split
 from voxdata.diff import VersionDiff
 from warehouse.leaks import Leak, find_leaks
 from warehouse.rows import read_rows
 from warehouse.runs import list_training_runs
 from warehouse.tags import list_tags
 from warehouse.verify import Verification
-from warehouse.versions import DatasetVersion, manifest_key
+from warehouse.versions import DatasetVersion, load_some_examples, manifest_key
 
 Row = dict[str, object]
+
+MAX_EXAMPLES = 5
+"""Examples shown of one kind of change in one split."""
+
+MAX_LOOKED_AT = 1_000
+"""Changes of one kind among which the examples are sought."""
 
 
 def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[str, object]:
@@ -88,6 +96,57 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
         ],
         "moved": [{"before": a.value, "after": b.value, "examples": count} for (a, b), count in sorted(moves.items())],
     }
+
+
+def example_tables(con: DuckDBPyConnection, before: DatasetVersion, after: DatasetVersion, found: VersionDiff) -> dict[str, list[Row]]:
+    """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when they are gone.
+
+    Returns:
+        Split -> rows with the kind of change, what was said, and every scheme's label before and after; splits without a change are absent.
+    """
+    kinds: dict[str, Sequence[str]] = {
+        "added": found.added,
+        "removed": found.removed,
+        "relabelled": sorted({change.utterance_id for change in found.relabelled}),
+        "moved": [move.utterance_id for move in found.resplit],
+        "changed": found.changed,
+    }
+    kinds = {kind: keys[:MAX_LOOKED_AT] for kind, keys in kinds.items()}
+    asked = sorted(set(chain.from_iterable(kinds.values())))
+    old, new = (load_some_examples(con, version.version_id, asked) for version in (before, after))
+    tables: dict[str, list[Row]] = {split.value: [] for split in Split}
+    for kind, keys in kinds.items():
+        counts: Counter[str] = Counter()
+        for key in keys:
+            there = new.get(key) or old.get(key)
+            if there is None:  # erased since
+                continue
+            split = there.split.value
+            counts[split] += 1
+            if counts[split] <= MAX_EXAMPLES:
+                tables[split].append(_example_row(kind, old.get(key), new.get(key)))
+    return {split: rows for split, rows in tables.items() if rows}
+
+
+def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
+    there = new or old
+    if there is None:
+        raise ValueError("an example is in one of the versions at least")
+    moved = f" from {old.split.value}" if old is not None and new is not None and old.split is not new.split else ""
+    return {
+        "change": kind + moved,
+        "utterance": there.utterance_id[:12],
+        "language": there.language,
+        "transcript": there.text,
+        "label before": _labels(old),
+        "label after": _labels(new),
+    }
+
+
+def _labels(example: Example | None) -> str:
+    if example is None:
+        return ""
+    return ", ".join(f"{scheme}={gold.label}" for scheme, gold in sorted(example.gold.items()))
 
 
 def verification_row(found: Verification) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 import av.container
@@ -301,11 +301,12 @@ def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
     options = {"protocol_whitelist": "file"} | ({"ignore_length": "1"} if streamed else {})
     try:
         with ExitStack() as opened:
-            source: object = "file:" + os.fspath(path)
+            source: Any = "file:" + os.fspath(path)
             if reading.extent.patch:
                 source = opened.enter_context(PatchedFile(path, reading.extent.patch))
-            found = av.open(source, metadata_errors="replace", container_options=options)
-            container = opened.enter_context(found)
+            container: av.container.InputContainer = opened.enter_context(
+                av.open(source, mode="r", metadata_errors="replace", container_options=options)
+            )
             require_signature(path, container.format)
             yield from _read_container(reading, container)
     except _READER_ERRORS as error:
@@ -417,8 +418,8 @@ def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
     elif frame.rate != lane.timeline.rate_hz or samples.shape[1] != lane.num_channels:
         message = f"{path}: its rate or channels change midway; split it there"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-    known = frame.pts is not None and frame.time_base is not None
-    lane.add(samples, float(frame.pts * frame.time_base) if known else None)
+    pts, time_base = frame.pts, frame.time_base
+    lane.add(samples, None if pts is None or time_base is None else float(pts * time_base))
 
 
 def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:

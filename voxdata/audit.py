@@ -103,6 +103,7 @@ class Audit:
         checks: Check -> what came of it in one sentence, for every check, also those that found nothing or did not run.
         shared: Speaker -> split -> rows; the most spoken first, for the picture.
         statistics: All figures with their null intervals.
+        limit: What was not listened to and can therefore hide; "" when everything was.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Audit:
     checks: Mapping[str, str]
     shared: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     statistics: Sequence[Statistic] = ()
+    limit: str = ""
 
     @property
     def has_leak(self) -> bool:
@@ -119,7 +121,12 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """In one line."""
+        """In one line, with the limit of what was listened to."""
+        return self.outcome + (f"; {self.limit}" if self.limit else "")
+
+    @property
+    def outcome(self) -> str:
+        """The verdict without its limit: whether there is a leak, and how many findings of each kind."""
         counts = {severity: sum(f.severity is severity for f in self.findings) for severity in Severity}
         rest = ", ".join(
             f"{count} {severity.value}{'s' if count != 1 else ''}"

@@ -4,6 +4,10 @@ Acoustic fingerprints need four seconds and more. Here each clip finds its likel
 does not care where the clip starts, and each such pair is then judged by its waveform: at the best shift, two copies correlate almost
 wholly and two utterances, even of the same sentence by the same person, do not. What changes the speed or the pitch is not found.
 
+What counts is what is heard, not how long the file is. Two clips that hold the same click or tone correlate almost wholly where it is
+loud, though all else differs: a pair must agree more closely the less of it is heard, must agree in its quieter parts too, and a click
+or a steady tone alone proves nothing.
+
 Source: generalised cross-correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 1976, here with the band limited and not whitened.
 """
 
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from voxdata.heard import measure_heard
 from voxdata.sound import MODEL_RATE_HZ, Samples
 
 Floats = npt.NDArray[np.float32]
@@ -26,16 +31,32 @@ LOW_HZ, HIGH_HZ = 250, 3_400
 NUM_BANDS, HOP, FRAME, NUM_RATES = 16, 160, 400, 24
 MIN_CORRELATION = 0.7
 MIN_CORRELATION_SHORT = 0.96
-SHORT_S, LONG_S = 1.0, 2.0
-"""Least correlation of copies of LONG_S and more, and of those up to SHORT_S; in between on a line.
+SHORT_S, LONG_S = 0.4, 0.6
+"""Least correlation of copies of which LONG_S and more are heard, and of those up to SHORT_S; in between on a line.
 
-Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s) and FSDD (0.4 s), see docs/audit.md."""
+Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to
+0.4 s heard), see docs/audit.md."""
+
+MIN_EVEN = 0.6
+"""Least correlation of copies once loud and quiet moments are brought closer: 0.7 and more of copies with noise at 10 dB, less than 0.6 of
+clips that share a click or a tone 40 dB above all else."""
+
+EVENING, EVEN_FRAME, EVEN_FLOOR = 0.75, 400, 1e-6
+"""Share of the level, in dB, that is taken out; samples that the level is measured over; power below which nothing is raised, of the
+loudest."""
+
+MIN_HEARD_S, MIN_CHANGE = 0.03, 1.12
+"""Least length, and least number of independent spectra, of a sound that can tell clips apart.
+
+A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges). Digits of FSDD have 1.26 and more, but
+for 5 % of them."""
 
 MIN_SHARED = 0.5
 """Least share of the shorter clip's energy that the common stretch must hold."""
 
 NUM_PARTNERS = 8
 SILENT = 1e-5
+FINE = RATE_HZ // 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +71,25 @@ class Copy:
     first: int
     second: int
     correlation: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Common:
+    """The stretch that two clips have in common at their best shift.
+
+    Attributes:
+        first, second: (num_samples,) float32 at RATE_HZ, sample by sample beside each other.
+        correlation: Of the two, 0..1.
+        shorter: (num_samples,) the whole of the shorter clip.
+        start, stop: Where the stretch is in the shorter clip, half-open.
+    """
+
+    first: Floats
+    second: Floats
+    correlation: float
+    shorter: Floats
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,26 +147,64 @@ def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS)
     found = []
     for a, b in sorted(pairs):
         one, other = clips[a].wave, clips[b].wave
-        value = correlate(one, other)
-        if value >= least_correlation(min(one.size, other.size) / RATE_HZ):
-            found.append(Copy(first=a, second=b, correlation=round(value, 3)))
+        common = align(one, other)
+        if common is not None and is_copy(common):
+            found.append(Copy(first=a, second=b, correlation=round(common.correlation, 3)))
     return found
 
 
-def least_correlation(duration_s: float) -> float:
-    """From where on two clips are copies, by the length of the shorter one.
+def is_copy(common: Common) -> bool:
+    """Whether what two clips have in common makes them copies; the costly questions come last."""
+    heard_s = min(measure_heard(part, rate_hz=RATE_HZ) for part in (common.first, common.second))
+    if heard_s < MIN_HEARD_S or common.correlation < least_correlation(heard_s):
+        return False
+    if not _agree_evenly(common):
+        return False
+    return min(count_spectra(common.first), count_spectra(common.second)) >= MIN_CHANGE
 
-    >>> least_correlation(0.4), least_correlation(3.0)
+
+def least_correlation(heard_s: float) -> float:
+    """From where on two clips are copies, by how much is heard of what they have in common.
+
+    >>> least_correlation(0.2), least_correlation(1.0)
     (0.96, 0.7)
     """
-    return float(np.interp(duration_s, (SHORT_S, LONG_S), (MIN_CORRELATION_SHORT, MIN_CORRELATION)))
+    return float(np.interp(heard_s, (SHORT_S, LONG_S), (MIN_CORRELATION_SHORT, MIN_CORRELATION)))
+
+
+def count_spectra(wave: Floats) -> float:
+    """How many different spectra a sound has: 1 for a steady tone however rich, more where it changes.
+
+    Args:
+        wave: (num_samples,) at RATE_HZ.
+
+    Returns:
+        The participation ratio of the spectrogram's singular values, 1 and more.
+
+    >>> round(count_spectra(np.sin(np.arange(4000, dtype=np.float32))), 2)
+    1.0
+    """
+    size = 4 * FINE
+    padded = wave if wave.size >= size else np.pad(wave, (0, size - wave.size))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: 2 * FINE] * np.hanning(size).astype(np.float32)
+    powers = np.square(np.linalg.svd(np.abs(np.fft.rfft(frames, axis=1)), compute_uv=False))
+    return float(powers.sum() ** 2 / max(float(np.square(powers).sum()), 1e-30))
 
 
 def correlate(a: Floats, b: Floats) -> float:
-    """The largest correlation of two waveforms over all shifts, over the stretch they have in common there; polarity does not count.
+    """The largest correlation of two waveforms over all shifts, as `align` finds it; 0 where that finds nothing."""
+    common = align(a, b)
+    return 0.0 if common is None else common.correlation
+
+
+def align(a: Floats, b: Floats) -> Common | None:
+    """Shift two waveforms to where they correlate most; polarity does not count.
+
+    Args:
+        a, b: (num_samples,) at RATE_HZ, of unit energy.
 
     Returns:
-        0..1; 0 where the common stretch holds less than MIN_SHARED of the energy of either clip that is the shorter.
+        None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
     size = 1 << int(a.size + b.size - 1).bit_length()
     cross = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
@@ -134,13 +212,45 @@ def correlate(a: Floats, b: Floats) -> float:
     shift = at if at < a.size else at - size  # b starts this much later within a
     start, stop = max(0, shift), min(a.size, b.size + shift)
     if stop <= start:
-        return 0.0
-    energy_a = float(np.square(a[start:stop]).sum())
-    energy_b = float(np.square(b[start - shift : stop - shift]).sum())
-    shared = energy_a if a.size <= b.size else energy_b  # of unit energy
+        return None
+    first, second = a[start:stop], b[start - shift : stop - shift]
+    energy_a, energy_b = float(np.square(first).sum()), float(np.square(second).sum())
+    a_shorter = a.size <= b.size
+    shared = energy_a if a_shorter else energy_b  # of unit energy
     if shared < MIN_SHARED or min(energy_a, energy_b) <= 0:
-        return 0.0
-    return min(1.0, float(abs(cross[at])) / float(np.sqrt(energy_a * energy_b)))
+        return None
+    correlation = min(1.0, float(abs(cross[at])) / float(np.sqrt(energy_a * energy_b)))
+    place = start if a_shorter else start - shift
+    return Common(
+        first=first,
+        second=second,
+        correlation=correlation,
+        shorter=a if a_shorter else b,
+        start=place,
+        stop=place + first.size,
+    )
+
+
+def _agree_evenly(common: Common) -> bool:
+    """Whether the two agree in their quieter parts too, and share these: a loud moment does not stand for the rest."""
+    first, second = _even(common.first), _even(common.second)
+    value = abs(float(first @ second)) / float(np.sqrt((first @ first) * (second @ second)))
+    if value < MIN_EVEN:
+        return False
+    whole = np.square(_even(common.shorter))
+    return float(whole[common.start : common.stop].sum()) >= MIN_SHARED * float(whole.sum())
+
+
+def _even(wave: Floats) -> npt.NDArray[np.float64]:
+    """The wave with its loud and quiet moments brought closer: EVENING of the level, in dB, is taken out."""
+    width = min(EVEN_FRAME, wave.size)
+    summed = np.cumsum(np.concatenate([np.zeros(1), np.square(wave, dtype=np.float64)]))
+    middle = np.arange(wave.size)
+    first = np.maximum(middle - width // 2, 0)
+    last = np.minimum(middle - width // 2 + width, wave.size)
+    power = (summed[last] - summed[first]) / width
+    floor = max(float(power.max()) * EVEN_FLOOR, 1e-30)
+    return wave / np.maximum(power, floor) ** (EVENING / 2)
 
 
 def _shape(wave: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -147,36 +148,60 @@ def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statist
     return [statistic], [finding]
 
 
-def find_overlaps(frame: pl.DataFrame) -> Finding | None:
-    """Stretches of one channel of a file that overlap in time and are in two splits; rows without times stand for the whole file."""
+def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None) -> Finding | None:
+    """Stretches of one channel of a file that overlap in time and are in two splits; rows without times stand for the whole file.
+
+    Args:
+        frame: As `voxdata.audit.SCHEMA` says.
+        contents: Audio path -> what files of the same bytes have in common: stretches of two such files overlap too, unless they are the
+            same stretch, which makes them copies. None takes every path for a file of its own.
+    """
     sorted_rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
-        pl.col("start_s").fill_null(0.0), pl.col("end_s").fill_null(float("inf"))
+        pl.col("start_s").fill_null(0.0),
+        pl.col("end_s").fill_null(float("inf")),
+        pl.col("audio").replace(contents or {}).alias("content"),
     )
-    many = sorted_rows.group_by("audio").agg(pl.col("split").n_unique().alias("n")).filter(pl.col("n") > 1)["audio"]
+    many = sorted_rows.group_by("content").agg(pl.col("split").n_unique().alias("n")).filter(pl.col("n") > 1)["content"]
     evidence: list[Mapping[str, object]] = []
     count = 0
     for _, part in (
-        sorted_rows.filter(pl.col("audio").is_in(many.implode()))
-        .sort(["audio", "start_s", "row"])
-        .group_by("audio", "channel", maintain_order=True)
+        sorted_rows.filter(pl.col("content").is_in(many.implode()))
+        .sort(["content", "start_s", "row"])
+        .group_by("content", "channel", maintain_order=True)
     ):
-        open_until: dict[str, tuple[float, int]] = {}
+        furthest: dict[str, dict[str, Any]] = {}
         for row in part.iter_rows(named=True):
-            for split, (end, other) in open_until.items():
-                if split != row["split"] and end > row["start_s"]:
+            for split, other in furthest.items():
+                if split != row["split"] and other["end_s"] > row["start_s"] and not _is_copy(other, row):
                     count += 1
                     evidence.append(
-                        {"audio": row["audio"], "row": other, "split": split, "other row": row["row"], "other split": row["split"]}
+                        {
+                            "row": other["row"],
+                            "audio": other["audio"],
+                            "split": split,
+                            "other row": row["row"],
+                            "other audio": row["audio"],
+                            "other split": row["split"],
+                        }
                     )
-            if row["end_s"] > open_until.get(row["split"], (0.0, 0))[0]:
-                open_until[row["split"]] = (row["end_s"], row["row"])
+            if row["split"] not in furthest or row["end_s"] > furthest[row["split"]]["end_s"]:
+                furthest[row["split"]] = row
     if not count:
         return None
     return Finding(
-        check="same_audio", severity=Severity.LEAK,
+        check="same_audio",
+        severity=Severity.LEAK,
         title=f"{count} rows name the same stretch of the same file as a row of another split",
-        remedy="remove one of the two rows, or move both into the same split", evidence=limit_evidence(evidence), count=count,
-    )  # fmt: skip
+        remedy="remove one of the two rows, or move both into the same split",
+        evidence=limit_evidence(evidence),
+        count=count,
+    )
+
+
+def _is_copy(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows name the same stretch of two files of the same bytes, which `find_exact_copies` tells."""
+    times = ("start_s", "end_s")
+    return one["audio"] != other["audio"] and all(one[key] == other[key] for key in times)
 
 
 def find_imbalance(frame: pl.DataFrame) -> list[Finding]:

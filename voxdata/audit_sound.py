@@ -25,15 +25,16 @@ SHARED_VOICES = 0.05
 Vectors = npt.NDArray[np.float32]
 
 
-def find_exact_copies(frame: pl.DataFrame, digests: Mapping[int, str]) -> list[Finding]:
-    """Rows whose decoded samples are equal.
+def find_exact_copies(frame: pl.DataFrame, sounds: Mapping[int, str]) -> list[Finding]:
+    """Rows that are the same sound, byte for byte or sample by sample.
 
     Args:
         frame: As `voxdata.audit.SCHEMA` says.
-        digests: Row number, from 0 -> hash of its samples; rows that were not heard are absent.
+        sounds: Row number, from 0 -> what rows of one sound have in common, such as from `join_sounds`; rows of which nothing is known are
+            absent.
     """
     by_digest: dict[str, list[int]] = {}
-    for at, digest in sorted(digests.items()):
+    for at, digest in sorted(sounds.items()):
         by_digest.setdefault(digest, []).append(at)
     groups = [rows for rows in by_digest.values() if len(rows) > 1]
     across = [rows for rows in groups if len({frame["split"][at] for at in rows}) > 1]
@@ -42,7 +43,7 @@ def find_exact_copies(frame: pl.DataFrame, digests: Mapping[int, str]) -> list[F
         findings.append(
             Finding(
                 check="copies", severity=Severity.LEAK,
-                title=f"{len(across)} sounds are in more than one split, sample by sample the same",
+                title=f"{len(across)} sounds are in more than one split, byte for byte or sample by sample the same",
                 remedy="remove the copies, or move all of a sound into the same split",
                 evidence=limit_evidence([_copy_row(frame, rows) for rows in across]), count=len(across),
             )
@@ -171,24 +172,59 @@ def find_bad_sound(
     return findings
 
 
-def name_copies(num_rows: int, digests: Mapping[int, str], near: Sequence[tuple[int, int, float]]) -> list[str | None]:
-    """(num_rows,) what rows of the same sound have in common; None for rows not heard."""
-    names: list[str | None] = [digests.get(at) for at in range(num_rows)]
-    joined: dict[str, str] = {}
+def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
+    """One name for all rows that any of several ways of naming holds for the same sound.
 
-    def root(name: str) -> str:
-        while joined.get(name, name) != name:
-            name = joined[name]
-        return name
+    Args:
+        names: Each a way: row number, from 0 -> its name for the sound, such as a hash of the file's bytes or of the decoded samples.
 
-    for a, b, _ in near:
-        one, other = root(digests[a]), root(digests[b])
-        joined[max(one, other)] = min(one, other)
-    return [None if name is None else root(name) for name in names]
+    Returns:
+        Row number -> name of the sound; rows of which nothing is known are absent.
+
+    >>> join_sounds({0: "a", 1: "a", 2: "b"}, {2: "x", 3: "x"})
+    {0: '0', 1: '0', 2: '2', 3: '2'}
+    """
+    first: dict[tuple[int, str], int] = {}
+    pairs: list[tuple[int, int]] = []
+    for way, known in enumerate(names):
+        for at, name in sorted(known.items()):
+            pairs.append((first.setdefault((way, name), at), at))
+    return {at: str(root) for at, root in sorted(_join(pairs).items())}
+
+
+def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]) -> list[str | None]:
+    """(num_rows,) what rows of the same sound have in common, near copies included; None for rows of which nothing is known.
+
+    Args:
+        sounds: As for `find_exact_copies`.
+        near: (row, row, correlation), rows from 0.
+    """
+    numbers: dict[str, int] = {}
+    for at, name in sorted(sounds.items()):
+        numbers.setdefault(name, at)
+    roots = _join([(numbers[sounds[a]], numbers[sounds[b]]) for a, b, _ in near])
+    firsts = {at: numbers[name] for at, name in sounds.items()}
+    return [sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None for at in range(num_rows)]
+
+
+def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """Number -> the least number it is linked to, over any chain of pairs."""
+    parents: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while parents.setdefault(number, number) != number:
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        return number
+
+    for a, b in pairs:
+        one, other = root(a), root(b)
+        parents[max(one, other)] = min(one, other)
+    return {number: root(number) for number in sorted(parents)}
 
 
 def leave_out_equal(rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]) -> list[tuple[int, int, float]]:
-    """Pairs as (row, row, correlation) without those whose samples are equal."""
+    """Pairs as (row, row, correlation) without those that are the same sound exactly."""
     found = [(rows[copy.first], rows[copy.second], copy.correlation) for copy in copies]
     return [(a, b, value) for a, b, value in found if digests[a] != digests[b]]
 

@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from voxdata.heard import measure_heard
 from voxdata.identity import ModelRef
-from voxdata.sound import Sound
+from voxdata.sound import MODEL_RATE_HZ, Samples, Sound
 
 Codes = npt.NDArray[np.uint32]
 """(num_codes,) uint32, in time order."""
@@ -28,6 +29,10 @@ MAX_ERROR = 0.15
 
 MIN_DISTINCT = 0.5
 """Share of codes that must differ from each other: silence and steady tones repeat a few, and are alike in all recordings."""
+
+
+MIN_HEARD_S = 0.35
+"""Least length of sound, silence left out, that two recordings must share. Of copies of spoken sentences 0.4 s and more are heard."""
 
 
 class Fingerprinter(Protocol):
@@ -54,6 +59,22 @@ class Fingerprinter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedCodes:
+    """A stretch of codes that two recordings share.
+
+    Attributes:
+        first, second: Where it starts in either, in codes.
+        size: Codes.
+        score: Share of bits that agree.
+    """
+
+    first: int
+    second: int
+    size: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NearDuplicate:
     """Two recordings that share their sound.
 
@@ -69,14 +90,14 @@ class NearDuplicate:
     shared_ms: int
 
 
-def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | None:
-    """Whether two recordings share sound.
+def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None:
+    """The stretch that two recordings share.
 
     Args:
         shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may be the same.
 
     Returns:
-        (share of bits that agree, number of codes) at the first shift at which at least MIN_CODES agree; None when there is none.
+        What agrees at the first shift at which at least MIN_CODES agree; None when there is none.
     """
     for shift in shifts:
         first = max(0, -shift)
@@ -89,8 +110,27 @@ def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | No
             continue
         start, size = stretch
         if len(np.unique(a[first + start : first + start + size])) >= MIN_DISTINCT * size:
-            return round(1 - float(errors[start : start + size].mean()), 4), size
+            score = round(1 - float(errors[start : start + size].mean()), 4)
+            return SharedCodes(first=first + start, second=first + start + shift, size=size, score=score)
     return None
+
+
+def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | None:
+    """Whether two recordings share codes: (share of bits that agree, number of codes), as `find_shared` finds them."""
+    found = find_shared(a, b, shifts)
+    return None if found is None else (found.score, found.size)
+
+
+def is_heard(first: Samples, second: Samples) -> bool:
+    """Whether enough is heard of what two recordings share.
+
+    A code hears more than two seconds. A click or a short tone in silence therefore makes a dozen codes and seconds of agreement.
+
+    Args:
+        first, second: (num_samples,) float32 at MODEL_RATE_HZ, the shared stretch in either.
+    """
+    heard_s = [measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ) for part in (first, second) if part.size]
+    return len(heard_s) == 2 and min(heard_s) >= MIN_HEARD_S
 
 
 def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR) -> tuple[int, int] | None:
@@ -102,8 +142,12 @@ def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERR
     Returns:
         (start, size) of the stretch with the largest sum of `max_error - error`; None when no code is below.
 
-    >>> longest_match(np.array([0.5, 0.1, 0.1, 0.3, 0.1, 0.5]))
+    A code that differs more is bridged where the codes after it make up for it, and ends the stretch where they do not:
+
+    >>> longest_match(np.array([0.5, 0.05, 0.05, 0.2, 0.05, 0.5]))
     (1, 4)
+    >>> longest_match(np.array([0.5, 0.1, 0.1, 0.3, 0.1, 0.5]))
+    (1, 2)
     """
     gains = np.concatenate([[0.0], np.cumsum(max_error - errors)])
     lows = np.minimum.accumulate(gains)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import av
 import av.container
+import av.stream
 import numpy as np
 import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
@@ -154,7 +155,7 @@ def _is_sound_or_film(stream: object) -> bool:
     return isinstance(stream, av.AudioStream)
 
 
-def _start_s(stream: av.AudioStream | av.VideoStream) -> float | None:
+def _start_s(stream: av.stream.Stream) -> float | None:
     if stream.start_time is None or stream.time_base is None:
         return None
     return float(stream.start_time * stream.time_base)

@@ -220,12 +220,26 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
         NotFoundError: No version has this id.
         WarehouseError: A row leads out of the audio folder.
     """
+    return _read_examples(con, version_id, "")
+
+
+def load_some_examples(con: DuckDBPyConnection, version_id: str, utterance_ids: Sequence[str]) -> dict[str, Example]:
+    """Utterance id -> its example in a version; ids that are not in it, or were erased since, are absent.
+
+    Raises:
+        NotFoundError: No version has this id.
+    """
+    found = _read_examples(con, version_id, "where list_contains(?, utterance_id)", list(utterance_ids))
+    return {example.utterance_id: example for example in found}
+
+
+def _read_examples(con: DuckDBPyConnection, version_id: str, condition: str, *values: object) -> list[Example]:
     columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
         con,
         f"""select {columns}, salt from example semi join (from manifest where manifest_key = ?) using (row_id)
-        join row_salt using (recording_id, voice) order by utterance_id""",
-        [manifest_key(con, version_id)],
+        join row_salt using (recording_id, voice) {condition} order by utterance_id""",
+        [manifest_key(con, version_id), *values],
     )
     return [_stored_example(row) for row in rows]
 

@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,18 @@ def test_no_page_repeats_a_paragraph_of_another() -> None:
                 repeated.append((page.name, seen[text], text[:60]))
             seen.setdefault(text, page.name)
     assert repeated == []
+
+
+def test_examples_in_docstrings_of_every_package_are_tests() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    options = settings["tool"]["pytest"]["ini_options"]
+    assert "--doctest-modules" in options["addopts"].split()
+    assert set(packages) <= set(options["testpaths"])
+
+
+def test_pytest_runs_the_examples_of_a_module() -> None:
+    words = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "voxdata/fingerprint.py"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "voxdata.fingerprint.longest_match PASSED" in done.stdout

@@ -13,6 +13,7 @@ from flows.audit import audit_table
 from flows.audit_clips import listen
 from flows.audit_page import render_audit
 from flows.audit_table import check_rows, read_table
+from voxdata.audit import Audit, Finding
 from voxdata.errors import ConfigError
 
 HEADER = "audio,label,speaker,split\n"
@@ -139,7 +140,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def voxdata(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes_the_page(folder: Path) -> None:
@@ -160,6 +161,82 @@ def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
     leaks = {f["check"]: f["evidence"][0] for f in json.loads(done.stdout)["findings"] if f["severity"] == "leak"}
     assert set(leaks) == {"copies", "near_copies"}
     assert (leaks["near_copies"]["audio"], leaks["near_copies"]["other audio"]) == ("0.wav", "47.wav")
+
+
+def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Path:
+    """Each of the first files stands once more, under another name, in the other split."""
+    rows = ["audio,label,speaker,split"]
+    for i in range(num_files):
+        soundfile.write(folder / f"{i}.wav", speech(i)[:8_000], 16_000)
+        rows.append(f"{i}.wav,L{i % 4},s{i},train")
+    for i in range(num_copied):
+        (folder / f"again{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())
+        rows.append(f"again{i}.wav,L{i % 4},t{i},test")
+    return write(folder, "\n".join(rows) + "\n")
+
+
+def of_check(found: Audit, check: str) -> list[Finding]:
+    return [finding for finding in found.findings if finding.check == check]
+
+
+def test_audit_finds_every_exact_copy_however_few_clips_it_listens_to(tmp_path: Path) -> None:
+    found = audit_table(read_table(many_files(tmp_path)), audio_root=tmp_path, max_clips=8, say=silent)
+    (copies,) = of_check(found, "copies")
+    assert copies.count == 12
+    assert {(row["audio"], row["other audio"]) for row in copies.evidence} == {(f"{i}.wav", f"again{i}.wav") for i in range(12)}
+    assert found.has_leak
+
+
+def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(tmp_path: Path) -> None:
+    path = many_files(tmp_path, num_files=12, num_copied=0)
+    soundfile.write(tmp_path / "again.flac", soundfile.read(tmp_path / "3.wav", dtype="int16")[0], 16_000)
+    path.write_text(path.read_text(encoding="utf-8") + "again.flac,L3,t,test\n", encoding="utf-8")
+    (copies,) = of_check(audit_table(read_table(path), audio_root=tmp_path, say=silent), "copies")
+    assert (copies.evidence[0]["audio"], copies.evidence[0]["other audio"]) == ("3.wav", "again.flac")
+
+
+def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copies(tmp_path: Path) -> None:
+    path = many_files(tmp_path, num_files=20, num_copied=1)
+    for name in ("page1.wav", "page2.wav"):
+        (tmp_path / name).write_text("<html>please log in</html>", encoding="utf-8")
+    rows = "page1.wav,L0,p,train\npage2.wav,L1,q,test\ngone.wav,L1,q,test\n"
+    path.write_text(path.read_text(encoding="utf-8") + rows, encoding="utf-8")
+    found = audit_table(read_table(path), audio_root=tmp_path, max_clips=3, say=silent)
+    assert [f.count for f in of_check(found, "copies")] == [1]
+    (unreadable,) = of_check(found, "unreadable")
+    assert [row["audio"] for row in unreadable.evidence] == ["page1.wav", "page2.wav", "gone.wav"]
+
+
+def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "call.wav", speech(1), 16_000)
+    (tmp_path / "copy.wav").write_bytes((tmp_path / "call.wav").read_bytes())
+    rows = [
+        {"audio": "call.wav", "label": "x", "split": "train", "start": 0.0, "end": 0.8},
+        {"audio": "copy.wav", "label": "y", "split": "test", "start": 0.5, "end": 1.2},
+        {"audio": "copy.wav", "label": "x", "split": "test", "start": 1.25, "end": 1.5},
+    ]
+    (shared,) = of_check(audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent), "same_audio")
+    assert shared.count == 1
+    assert (shared.evidence[0]["audio"], shared.evidence[0]["other audio"]) == ("call.wav", "copy.wav")
+
+
+def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -> None:
+    many_files(tmp_path, num_copied=2)
+    limit = "only 8 of 62 clips"
+    as_text = voxdata("audit", "m.csv", "--max-clips", "8", "--output", "page.html", cwd=tmp_path)
+    assert as_text.returncode == 1, as_text.stderr
+    assert limit in as_text.stdout.splitlines()[-1]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert limit in page[: page.index("<main>")]
+    found = json.loads(voxdata("audit", "m.csv", "--max-clips", "8", "--json", cwd=tmp_path).stdout)
+    assert limit in found["verdict"]
+    assert limit in found["limit"]
+
+
+def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_path: Path) -> None:
+    table = read_table(many_files(tmp_path, num_files=12, num_copied=2))
+    assert audit_table(table, audio_root=tmp_path, say=silent).limit == ""
+    assert "--no-audio" in audit_table(table, audio_root=tmp_path, with_audio=False, say=silent).verdict
 
 
 @pytest.mark.parametrize("text", ["", GOOD], ids=["no rows", "no audio file there"])

@@ -110,6 +110,28 @@ def test_find_duplicates_records_shared_hold_music_without_making_calls_one(work
     assert 6_000 < int(str(pair["shared_ms"])) < 11_000
 
 
+TONE = 0.3 * np.sin(2 * np.pi * 1_000 * np.arange(RATE_HZ // 5) / RATE_HZ)
+CLICK = 0.5 * np.random.default_rng(4).normal(size=40)
+
+
+@pytest.mark.usefixtures("chromaprint")
+@pytest.mark.parametrize("sound", [TONE, CLICK], ids=["0.2 s of tone", "click"])
+@pytest.mark.parametrize("floor", [0.0, 1e-3], ids=["silence", "quiet room"])
+def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
+    workspace: Workspace, tmp_path: Path, said: list[str], sound: np.ndarray, floor: float
+) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for number, at_s in enumerate((1, 3)):
+        samples = floor * np.random.default_rng(number).normal(size=6 * RATE_HZ)
+        samples[at_s * RATE_HZ :][: sound.size] += sound
+        soundfile.write(inbox / f"{number}.wav", samples, RATE_HZ)
+    ingest_sources(workspace, [str(inbox)], say=said.append)
+    with workspace.warehouse() as con:
+        assert len(read_rows(con, "select * from fingerprint")) == 2
+        assert read_rows(con, "select * from near_duplicate") == []
+
+
 def test_find_duplicates_says_when_it_cannot_search(workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_port: str, _name: str) -> object:
         raise BackendError("Chromaprint cannot be loaded; install it")

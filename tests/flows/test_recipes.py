@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -237,6 +238,14 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<svg" in text
     assert "<script" not in text
+    shown_by_split = text[text.index("Examples by split") :]
+    with workspace.warehouse() as con:
+        gone = [e for e in load_examples(con, list_versions(con)[0].version_id) if e.language != "en"]
+    for example in gone:
+        assert f"<h3>{example.split.value}</h3>" in shown_by_split
+        assert example.text in html.unescape(shown_by_split)
+        assert f"intent={example.gold['intent'].label}" in shown_by_split
+    assert shown_by_split.count("<td>removed</td>") == len(gone)
     assert json.loads(run("rollback", "金标", "--json").stdout)["version"] == "calls@3"
     assert [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]] == ["as it was cut"] * 3
     key = released(workspace)[0].utterance_id

@@ -3,12 +3,13 @@ import polars as pl
 import pytest
 
 from voxdata.audit import SCHEMA, Severity
-from voxdata.audit_copies import correlate, find_copies, least_correlation, prepare_clip
+from voxdata.audit_copies import align, correlate, find_copies, is_copy, least_correlation, prepare_clip
 from voxdata.audit_sound import (
     find_bad_sound,
     find_exact_copies,
     find_near_copies,
     find_shared_voices,
+    join_sounds,
     leave_out_equal,
     name_copies,
 )
@@ -65,8 +66,86 @@ def test_correlate_is_nothing_when_too_little_is_shared() -> None:
     assert correlate(one, other) < least_correlation(5.0)
 
 
-def test_least_correlation_is_stricter_for_short_clips() -> None:
-    assert least_correlation(0.3) > least_correlation(1.5) > least_correlation(9.0)
+def test_least_correlation_is_stricter_where_less_is_heard() -> None:
+    assert least_correlation(0.3) > least_correlation(0.5) > least_correlation(1.0)
+
+
+CLICK = np.random.default_rng(7).normal(size=40).astype(np.float32)
+TIME = np.arange(MODEL_RATE_HZ // 5) / MODEL_RATE_HZ
+TONES = {
+    "click": CLICK,
+    "tone": np.sin(2 * np.pi * 1_000 * TIME).astype(np.float32),
+    "tone with overtones": ((440 * TIME) % 1 - 0.5).astype(np.float32),
+}
+
+
+def place(samples: Samples, sound: Samples, *, at: int, louder_db: float) -> Samples:
+    """The samples with a sound added so much louder than they are."""
+    size = float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (louder_db / 20)
+    both = samples.copy()
+    both[at : at + sound.size] += size * sound / np.float32(np.sqrt(np.mean(np.square(sound))))
+    return both.astype(np.float32)
+
+
+@pytest.mark.parametrize("louder_db", [20, 30, 40])
+@pytest.mark.parametrize("name", TONES)
+def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(name: str, louder_db: float) -> None:
+    clips = [place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db) for i, x in enumerate(VOICES[:6])]
+    assert find_copies([prepare_clip(x) for x in clips]) == []
+
+
+@pytest.mark.parametrize("floor_db", [None, -50.0, -30.0])
+@pytest.mark.parametrize("name", TONES)
+def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(name: str, floor_db: float | None) -> None:
+    draws = np.random.default_rng(3)
+    clips = []
+    for i in range(4):
+        clip = np.zeros(3 * MODEL_RATE_HZ, np.float32)
+        clip[8_000 + 5_000 * i :][: TONES[name].size] += np.float32(0.3) * TONES[name]
+        if floor_db is not None:
+            clip += draws.normal(0, 0.2 * 10 ** (floor_db / 20), clip.size).astype(np.float32)
+        clips.append(clip)
+    assert find_copies([prepare_clip(x) for x in clips]) == []
+
+
+def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
+    clicked = [place(x, CLICK, at=9_000 + 1_000 * i, louder_db=20) for i, x in enumerate(VOICES)]
+    noise = np.random.default_rng(5).normal(0, 0.1 * float(np.std(VOICES[3])), clicked[3].size)
+    clips = [prepare_clip(x) for x in [*clicked, clicked[3] + noise.astype(np.float32)]]
+    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+
+
+def short_word(seed: int) -> Samples:
+    """0.2 s of a voice in 3 s, above a quiet room."""
+    draws = np.random.default_rng(100 + seed)
+    clip = draws.normal(0, 1e-4, 3 * MODEL_RATE_HZ).astype(np.float32)
+    at = int(draws.integers(0, clip.size - MODEL_RATE_HZ))
+    clip[at : at + MODEL_RATE_HZ // 5] += voice(seed, seconds=0.2)
+    return clip
+
+
+def test_find_copies_finds_a_quieter_copy_of_a_short_word_and_calls_no_other_word_one() -> None:
+    words = [short_word(seed) for seed in range(40)]
+    clips = [prepare_clip(x) for x in [*words, np.float32(0.3) * words[5][3_000:]]]
+    assert [(c.first, c.second) for c in find_copies(clips)] == [(5, 40)]
+
+
+def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
+    draws = np.random.default_rng(11)
+    sounds = {}
+    for name, seconds in (("short", 0.2), ("long", 2.5)):
+        clean = np.zeros(3 * MODEL_RATE_HZ, np.float32)
+        said = voice(3, seconds=seconds)
+        clean[2_000 : 2_000 + said.size] = said
+        other = clean.copy()
+        loud = float(np.sqrt(np.mean(np.square(said))))
+        other[2_000 : 2_000 + said.size] += draws.normal(0, 0.85 * loud, said.size).astype(np.float32)
+        common = align(prepare_clip(clean).wave, prepare_clip(other).wave)
+        assert common is not None
+        assert 0.8 < common.correlation < 0.96
+        sounds[name] = common
+    assert not is_copy(sounds["short"])
+    assert is_copy(sounds["long"])
 
 
 def frame(splits: list[str]) -> pl.DataFrame:
@@ -116,6 +195,13 @@ def test_name_copies_joins_chains() -> None:
     assert names[0] == names[1] == names[2]
     assert names[3] == "d"
     assert names[4] is None
+
+
+def test_join_sounds_joins_rows_that_any_way_of_naming_holds_for_one() -> None:
+    sounds = join_sounds({0: "a", 1: "a", 2: "b", 4: "c"}, {1: "x", 2: "x", 3: "y"})
+    assert sounds[0] == sounds[1] == sounds[2]
+    assert len({sounds[0], sounds[3], sounds[4]}) == 3
+    assert 5 not in sounds
 
 
 def test_leave_out_equal_drops_pairs_of_equal_samples() -> None:
