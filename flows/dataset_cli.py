@@ -196,6 +196,9 @@ def _show_preview(found: dict[str, object]) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{name} is no table")
         show_rows(name, [{name: key, **row} for key, row in table.items()])
+    warnings = found["warnings"]
+    for warning in warnings if isinstance(warnings, list) else ():
+        tell(f"release: warning: {warning}")
     for name in ("left out", "conflicts"):
         value = found[name]
         if isinstance(value, dict) and value:

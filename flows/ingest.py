@@ -13,7 +13,7 @@ from prefect import flow
 
 from flows.decode_work import Refused, audio_file_of, decode_file
 from flows.duplicates import find_duplicates
-from flows.manifests import BadRow, read_manifest
+from flows.manifests import BadRow, ManifestRow, read_manifest
 from flows.say import tell
 from flows.sources import Source, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
@@ -22,6 +22,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
+from voxdata.consent import count_problems
 from voxdata.errors import AudioError, ConfigError, DropReason, TransientError, WorkerError
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
@@ -36,6 +37,9 @@ PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
+NAMED_PROBLEMS = 10
+"""So many values of consent that nobody can understand are named; the others are counted."""
+
 CHECKED_AT_ONCE = 60 * MODEL_RATE_HZ
 
 
@@ -222,9 +226,25 @@ def ingest_manifest(workspace: Workspace, manifest: Path, *, say: Say, decode: D
             if known and known.recording_id is not None:
                 changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
     say(f"manifest: {len(rows)} rows, {len(bad)} bad, {changed} values new or changed")
+    _tell_odd_consents(rows, say=say)
     if unreachable:
         raise TransientError(f"{manifest}: {len(unreachable)} rows wait, the others are done; {unreachable[0]}")
     return replace(summary, dropped=summary.dropped + len(bad))
+
+
+def _tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
+    """Say in one line which consents cannot be understood, and how many rows have each."""
+    problems = list(count_problems(row.metadata for row in rows).items())
+    if not problems:
+        return
+    shown = "; ".join(f"{problem}: {_rows(count)}" for problem, count in problems[:NAMED_PROBLEMS])
+    rest = problems[NAMED_PROBLEMS:]
+    more = f"; {len(rest)} other values: {_rows(sum(count for _, count in rest))}" if rest else ""
+    say(f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31")
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode) -> IngestSummary:

@@ -37,7 +37,7 @@ from warehouse.metadata import list_call_groups
 from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
-from warehouse.selection import select_utterances
+from warehouse.selection import CONSENT, select_utterances
 from warehouse.utterances import list_utterances
 from warehouse.versions import CREATED_EVENT, DatasetVersion, create_version, list_versions, load_examples, split_assignments
 from warehouse.voices import current_voices, divided_voices
@@ -53,6 +53,7 @@ class ReleaseSummary:
         splits: Examples in each split.
         conflicts: Voices whose splits contradict each other now; their examples were left out.
         left_out: Why labelled utterances or labels are not in it -> how many.
+        warnings: What somebody should look at before the version is used, in whole sentences.
     """
 
     version: DatasetVersion
@@ -60,6 +61,7 @@ class ReleaseSummary:
     splits: Mapping[Split, int]
     conflicts: tuple[str, ...]
     left_out: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
 
 Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, str]]]]]
@@ -96,6 +98,8 @@ class Draft:
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.
         barred: Recording id -> why its consent does not cover the purpose.
+        num_labelled: Utterances with a gold label, in it or not.
+        no_consent: Why consent keeps labelled utterances out -> how many.
     """
 
     examples: list[Example]
@@ -103,6 +107,25 @@ class Draft:
     conflicts: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     barred: Mapping[str, str] = field(default_factory=dict)
+    num_labelled: int = 0
+    no_consent: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should look at: that most of what was labelled stays out, and why."""
+        missing = self.num_labelled - len(self.examples)
+        if 2 * missing <= self.num_labelled:
+            return ()
+        return (f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}",)
+
+    @property
+    def reasons(self) -> str:
+        """Why labelled utterances are not in it, in words; of consent also what it says."""
+        whys = [f"{why} {count}" for why, count in sorted(self.no_consent.items(), key=lambda pair: (-pair[1], pair[0]))]
+        parts = []
+        for reason, count in sorted(self.left_out.items(), key=lambda pair: (-pair[1], pair[0])):
+            parts.append(f"{count} by {reason}" + (f" ({', '.join(whys)})" if reason == CONSENT else ""))
+        return ", ".join(parts)
 
 
 def build_examples(
@@ -207,8 +230,10 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         )
     barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
     taken, left_out = select_utterances(con, recipe, labelled, barred=barred)
+    utterances = list_utterances(con)
+    num_labelled = len(taken) + sum(left_out.values())
     draft = build_examples(
-        [u for u in list_utterances(con) if u.utterance_id in taken],
+        [u for u in utterances if u.utterance_id in taken],
         labelled,
         texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
         audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
@@ -220,12 +245,13 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
     )
     if len(draft.examples) < len(taken):
         left_out["split"] = len(taken) - len(draft.examples)
-    draft = replace(draft, left_out=left_out, barred=barred)
+    gold_ids = {key for found in labelled.values() for key in found}
+    no_consent = Counter(barred[u.recording_id] for u in utterances if u.utterance_id in gold_ids and u.recording_id in barred)
+    draft = replace(draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent)
     for scheme in recipe.phrases:
         draft = _separate(draft, scheme, recipe, split_assignments(con))
     if not draft.examples:
-        why = ", ".join(f"{count} by {reason}" for reason, count in draft.left_out.items())
-        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance ({why}); widen it")
+        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it")
     stored = {
         **encode_recipe(recipe),
         "schemes": {s.name: s.version for s in schemes},
@@ -257,6 +283,7 @@ def cut_draft(workspace: Workspace, name: str, recipe: Recipe) -> ReleaseSummary
         splits=Counter(e.split for e in draft.examples),
         conflicts=draft.conflicts,
         left_out=draft.left_out,
+        warnings=draft.warnings,
     )
 
 
@@ -321,6 +348,8 @@ def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe
     say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
     if summary.left_out:
         say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
+    for warning in summary.warnings:
+        say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
     if summary.created:
@@ -353,6 +382,7 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         "labels": _balance(draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]),
         "left out": dict(draft.left_out),
         "conflicts": list(draft.conflicts),
+        "warnings": list(draft.warnings),
     }
 
 

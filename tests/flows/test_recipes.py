@@ -78,6 +78,29 @@ def lengths(examples: list[Example]) -> list[int]:
     return sorted(e.segment.end_ms // 1000 for e in examples)
 
 
+def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        for i in range(6):
+            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+    told: list[str] = []
+    summary = release_version(workspace, "calls", say=told.append)
+    assert summary.warnings == ("6 of 10 labelled clips are left out: 6 by consent (consent was refused 6)",)
+    assert f"release: warning: {summary.warnings[0]}" in told
+    assert preview_version(workspace, "calls", workspace.settings.release.recipe)["warnings"] == list(summary.warnings)
+
+
+def test_release_does_not_warn_when_half_is_left_out(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        for i in range(5):
+            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+    assert release_version(workspace, "calls", say=lambda line: None).warnings == ()
+
+
+def test_release_that_takes_nothing_says_what_consent_it_lacks(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match=r"10 by consent \(nobody said that consent was given 10\); widen it"):
+        released(workspace, 'consent = "required"')
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
