@@ -51,6 +51,7 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
+        abstentions: Of those, how many say nothing, since the model cannot tell; they tick nothing on the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -59,6 +60,7 @@ class PrelabelSummary:
     failed: int = 0
     utterances: int = 0
     predictions: int = 0
+    abstentions: int = 0
     reused: int = 0
     audio_minutes: float = 0.0
 
@@ -94,6 +96,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
     say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
+    if summary.abstentions:
+        say(f"prelabel: {summary.abstentions} of these proposals say nothing, since the model cannot tell: they tick nothing on the screen")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if trouble:
         raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
@@ -220,12 +224,14 @@ def _store(
     for outcome in outcomes:
         recording = stored[outcome.work.recording_id]
         store_outcome(con, workspace, plan, models, recording, outcome)
+        new = [p for p in outcome.work.predictions if f"{LABEL}{p.scheme}" in outcome.seconds]
         summary = replace(
             summary,
             recordings=summary.recordings + 1,
             failed=summary.failed + (outcome.failure is not None),
             utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
-            predictions=summary.predictions + sum(f"{LABEL}{p.scheme}" in outcome.seconds for p in outcome.work.predictions),
+            predictions=summary.predictions + len(new),
+            abstentions=summary.abstentions + sum(p.abstains for p in new),
             audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,
         )
     return summary

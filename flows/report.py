@@ -149,7 +149,7 @@ def _utterance_view(content: ReportContent, utterance: Utterance, gold: Mapping[
             {
                 "gold": found.label if found else "",
                 "votes": f"{round(found.distribution[found.label] * found.num_votes)}/{found.num_votes}" if found else "",
-                "proposed": proposals[-1].label if proposals else "",
+                "proposed": (proposals[-1].guess() or "no guess") if proposals else "",
             }
         )
     return {

@@ -121,7 +121,7 @@ def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
                     "scheme": run.scheme,
                     "clips": name,
                     "labelled by both": len(ids),
-                    "proposal changed": ratio(sum(old[i].label != new[i].label for i in ids), len(ids)),
+                    "proposal changed": ratio(sum(old[i].guess() != new[i].guess() for i in ids), len(ids)),
                     "accepted before": _accepted({i: old[i] for i in ids}, settled),
                     "accepted after": _accepted({i: new[i] for i in ids}, settled),
                 }
@@ -130,7 +130,8 @@ def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
 
 
 def _accepted(found: Mapping[str, Prediction], settled: Mapping[str, Gold]) -> str:
-    judged = [p for i, p in found.items() if i in settled]
+    # A model that abstains proposed nothing that could be accepted.
+    judged = [p for i, p in found.items() if i in settled and p.guess() is not None]
     return ratio(sum(p.label == settled[p.utterance_id].label for p in judged), len(judged))
 
 

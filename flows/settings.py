@@ -141,6 +141,7 @@ class AnnotationSettings(_Table):
     overlap_share: float = Field(default=0.0, ge=0, le=1)
     overlap_votes: int = Field(default=2, ge=2)
     blind_share: float = Field(default=0.0, ge=0, le=1)
+    min_confidence: float = Field(default=0.3, ge=0, le=1)
     check_share: float = Field(default=0.0, ge=0, le=0.5)
     strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
     random_share: float = Field(default=0.1, ge=0.02, le=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -117,3 +118,18 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
     gain = float(gain_of(runs, "intent", 400).split(",")[0])
     assert 0.03 < gain < 0.1
     assert gain_of(runs, "emotion", 100).startswith("needs")
+
+
+def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_ticked(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    emotion_only = {key: f"emotion:{clip.proposal.rpartition('emotion:')[2].split()[0]}" for key, clip in content.pushed.items()}
+    unsure = replace(
+        content,
+        pushed={key: replace(clip, proposal=emotion_only[key]) for key, clip in content.pushed.items()},
+        answers=replace(
+            content.answers,
+            labels=tuple(replace(a, proposal=a.proposal and emotion_only[a.utterance_id]) for a in content.answers.labels),
+        ),
+    )
+    assert heard_answers(unsure, "intent") == []
+    assert len(heard_answers(unsure, "emotion")) == len(heard_answers(content, "emotion")) == 400

@@ -1,0 +1,27 @@
+-- A model that abstains, or for which several labels lead alike, stands for no label: '' instead of the first in the alphabet.
+update prediction set label = '' where rowid in (
+  select p.rowid from prediction p,
+    lateral (select list_reverse_sort(map_values(p.distribution::map(varchar, double))) as shares)
+  where len(shares) = 0 or (len(shares) > 1 and shares[1] - shares[2] <= 1e-6));
+
+-- Under one scheme a label may have been ticked beforehand and under another not: `proposal` names the models whose label was.
+drop view agreement;
+drop view labels;
+create view labels as
+  with purpose as (select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id),
+  chosen as (
+    select a.*, unnest(map_entries(a.labels::map(varchar, varchar[]))) as vote from current_annotation a where not a.deleted and not a.skipped)
+  select c.utterance_id, c.vote.key as scheme, unnest(c.vote.value) as label, generate_subscripts(c.vote.value, 1) as place,
+    c.annotator, coalesce(p.purpose, 'label') as purpose,
+    c.proposal <> '' and (not contains(c.proposal, ':') or contains(' ' || c.proposal, ' ' || c.vote.key || ':')) as proposal_shown,
+    c.updated_at, c.annotation_id, c.project_id
+  from chosen c left join purpose p using (project_id)
+  where c.utterance_id not in (select key from check_clip);
+
+create view agreement as
+  with vote as (
+    select utterance_id, scheme, annotator, arg_max(label, updated_at) as label from labels where place = 1 and purpose = 'label' group by all)
+  select a.scheme, a.annotator as annotator_a, b.annotator as annotator_b, count(*) as utterances,
+    count(*) filter (a.label = b.label) as same, round(count(*) filter (a.label = b.label) / count(*), 4) as observed_agreement
+  from vote a join vote b on a.utterance_id = b.utterance_id and a.scheme = b.scheme and a.annotator < b.annotator
+  group by all;
