@@ -25,3 +25,27 @@ create view agreement as
     count(*) filter (a.label = b.label) as same, round(count(*) filter (a.label = b.label) / count(*), 4) as observed_agreement
   from vote a join vote b on a.utterance_id = b.utterance_id and a.scheme = b.scheme and a.annotator < b.annotator
   group by all;
+
+-- One row for each example of a version and scheme under which it has a gold label.
+create view gold as
+  with newest as (select name, max(number) as number from dataset_version group by name),
+  held as (
+    select v.name || '@' || v.number as version, v.name, v.number, v.number = n.number as newest, v.recipe, v.created_at, e.*
+    from dataset_version v join newest n on n.name = v.name join manifest m using (manifest_key)
+    join (select * exclude (created_at, run_id) from example) e using (row_id)),
+  told as (select h.* exclude (gold), unnest(map_entries(h.gold::json::map(varchar, json))) as said from held h)
+  select t.version, t.name, t.number, t.newest, t.said.key as scheme, json_extract_string(t.said.value, '$.label') as label, t.split,
+    t.utterance_id, t.recording_id, t.channel, t.start_ms, t.end_ms, t.end_ms - t.start_ms as duration_ms,
+    (t.end_ms - t.start_ms) / 60000 as minutes, t.voice, t.language, t.text,
+    json_extract(t.said.value, '$.num_votes')::integer as num_votes,
+    (json_extract(t.said.value, '$.distribution')::map(varchar, bigint))[json_extract_string(t.said.value, '$.label')] / 1e6 as share,
+    coalesce(json_extract_string(t.said.value, '$.standing'), '') as standing, t.created_at
+  from told t;
+
+-- The gold rows of versions that were brought in by `voxdata import`, with where they came from.
+create view imported as
+  select g.*,
+    coalesce(json_extract_string(v.recipe, '$.imported.manifest'), json_extract_string(v.recipe, '$.imported.ref')) as source,
+    json_extract_string(v.recipe, '$.imported.root') as source_root
+  from gold g join dataset_version v on v.name = g.name and v.number = g.number
+  where json_exists(v.recipe, '$.imported');
