@@ -15,6 +15,9 @@ from voxdata.scheme import Scheme
 KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
+SIMULATED = "simulated"
+"""The field of a result's `meta` that says which script made an annotation; `decode_annotation` reads it."""
+
 RIVALS = "rivals"
 """The model version of the prediction that lists rival answers: what a project for adjudication shows."""
 
@@ -187,6 +190,15 @@ def encode_labels(
     if text:
         results.append(_text(TRANSCRIPT, [text], lead=lead))
     return results
+
+
+def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> dict[str, Any]:
+    """The mark by which an annotation carries that a script made it: a line that people see, and the facts beside it.
+
+    A skip has it too, and the server keeps it like every result.
+    """
+    mark = _text(PROPOSAL, [f"Simulated: a script answered, with {error_rate:.0%} errors"], lead=lead)
+    return {**mark, "meta": {SIMULATED: {"annotator": annotator, "error_rate": error_rate}}}
 
 
 def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from annotation.encode import (
     encode_entry,
     encode_labels,
     encode_predictions,
+    encode_simulation,
     model_version,
     ticked_models,
     ticked_rows,
@@ -263,6 +264,8 @@ class LabelStudioQueue:
         result = encode_labels(
             annotation.labels, schemes=self._schemes, ratings=annotation.ratings, flags=annotation.flags, text=annotation.text
         )
+        if annotation.simulated is not None:
+            result.append(encode_simulation(annotation.annotator, annotation.simulated))
         return {
             "result": result,
             "was_cancelled": annotation.skipped,

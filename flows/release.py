@@ -16,7 +16,7 @@ from flows.lineage_events import emit_release
 from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
-from flows.votes import as_method, read_answers, require_no_orphans, settle_all
+from flows.votes import Answers, as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, stored_form
 from voxdata.errors import DropReason, NotFoundError
@@ -28,7 +28,7 @@ from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
-from warehouse.annotations import chain_head
+from warehouse.annotations import chain_head, list_simulated
 from warehouse.connection import transaction
 from warehouse.consent import find_barred
 from warehouse.duplicates import duplicate_groups
@@ -259,8 +259,15 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
         "ledger_head": chain_head(con),
         "left_out": dict(sorted(draft.left_out.items())),
+        **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
     }
     return draft, stored
+
+
+def _simulated(con: DuckDBPyConnection, answers: Answers) -> dict[str, float]:
+    """Login -> error rate of the scripts behind the votes, so that every export says that they were no people."""
+    voters = {a.annotator for a in (*answers.labels, *answers.decisions)}
+    return {login: rate for login, rate in list_simulated(con).items() if login in voters}
 
 
 def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:

@@ -37,10 +37,7 @@ def write_report(workspace: Workspace) -> Path:
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
-    from flows.demo.loop import ANNOTATORS
-
-    simulated = {annotator.email: annotator.error_rate for annotator in ANNOTATORS}
-    content = read_content(workspace, created_at=datetime.now(UTC), simulated=simulated)
+    content = read_content(workspace, created_at=datetime.now(UTC))
     path = workspace.reports_dir / "report.html"
     write_private(path, render_report(content))
     return path

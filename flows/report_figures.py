@@ -91,7 +91,7 @@ def acceptance_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold
                     "scheme": scheme,
                     "model": model.name,
                     "kind": "weak (not trained for this scheme)" if model.weak else "trained",
-                    "proposals": len(found),
+                    "proposals": sum(p.guess() is not None for p in found.values()),
                     "accepted": _accepted(found, gold.get(scheme, {})),
                     "accepted, test split only": _accepted(
                         {i: p for i, p in found.items() if splits.get(i) is Split.TEST}, gold.get(scheme, {})

@@ -95,6 +95,7 @@ class Annotation:
         author: Login name of who wrote this revision, when it is not the annotator; else "".
         proposal: Which models made the proposal that the person began with; "" when there was none.
         scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left out means 1.
+        simulated: Of a script that stands for a person: the share of labels, 0..1, at which it errs on purpose. None for a person.
     """
 
     annotation_id: int
@@ -112,6 +113,7 @@ class Annotation:
     author: str = ""
     proposal: str = ""
     scheme_versions: Mapping[str, int] = field(default_factory=dict)
+    simulated: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

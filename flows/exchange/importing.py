@@ -120,7 +120,10 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
             write_canonical(workspace.audio_dir / audio_file, _compose(by_file[audio_file], clips))
             if number % 100 == 0 or number == len(needed):
                 say(f"import: {number}/{len(needed)} recordings")
-    recipe = {"imported": {"ref": f"{export.header['name']}@{export.header['number']}", "root": export.root}}
+    recipe: dict[str, object] = {"imported": {"ref": f"{export.header['name']}@{export.header['number']}", "root": export.root}}
+    cut_by = export.header.get("recipe")
+    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
+        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
     with workspace.warehouse() as con:
         adopt_salts(con, export.examples, run_id=workspace.run_id)
         return create_version(con, name, export.examples, recipe=recipe, run_id=workspace.run_id)

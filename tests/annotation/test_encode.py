@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annotation.config import build_config
 from annotation.decode import decode_annotation, decode_time
-from annotation.encode import RIVALS, describe_proposal, describe_rival, encode_entry, encode_labels, model_version, ticked_models
+from annotation.encode import RIVALS, describe_proposal, describe_rival, encode_entry, encode_labels, encode_simulation, model_version, ticked_models
 from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError
 from voxdata.identity import ModelRef
@@ -118,6 +118,17 @@ def test_decode_annotation_drops_labels_of_a_skip() -> None:
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
     found = decode(raw(encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True))
     assert (dict(found.ratings), found.flags) == ({}, ())
+
+
+def test_decode_annotation_reads_that_a_script_answered() -> None:
+    mark = encode_simulation("a@voxdata.local", 0.05)
+    assert decode(raw([*encode_labels({"emotion": ("angry",)}), mark])).simulated == 0.05
+    assert decode(raw([mark], was_cancelled=True)).simulated == 0.05
+    assert decode(raw(encode_labels({"emotion": ("angry",)}))).simulated is None
+
+
+def test_decode_annotation_takes_a_copied_mark_of_somebody_else_for_none() -> None:
+    assert decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)])).simulated is None
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:

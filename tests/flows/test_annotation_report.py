@@ -14,6 +14,7 @@ from benchmarks.annotation_workspace import make_workspace
 from flows.annotation_figures import agreement_rows, between_annotators, gain_of, heard_answers, skill_dots, speed_ranges
 from flows.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
 from flows.models import build_labelers
+from flows.report import write_report
 from flows.workspace import Workspace
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations
@@ -89,7 +90,7 @@ def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Wor
 
 
 def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(workspace: Workspace) -> None:
-    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=True, simulated={"bob@x"})
+    content = replace(read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1)
     page = render_annotation_report(content)
     assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))
     assert "Annotator 4" in page
@@ -133,3 +134,21 @@ def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_t
     )
     assert heard_answers(unsure, "intent") == []
     assert len(heard_answers(unsure, "emotion")) == len(heard_answers(content, "emotion")) == 400
+
+
+@pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
+def test_report_calls_annotators_simulated_by_what_their_answers_carry(
+    tmp_path: Path, simulated: float | None, expected: int
+) -> None:
+    workspace = make_workspace(tmp_path, clips=2, name="calls")
+    with workspace.warehouse() as con:
+        keys = [u.utterance_id for u in list_utterances(con)]
+        said = Annotation(
+            annotation_id=1, project_id=1, utterance_id=keys[0], annotator="annotator-1@voxdata.local", labels={"intent": ("ask",)},
+            lead_time_ms=2_000, updated_at=NOON, simulated=simulated,
+        )  # fmt: skip
+        add_annotations(con, [said], run_id="t")
+    assert read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated == expected
+    page = write_report(workspace).read_text(encoding="utf-8")
+    assert ("SIMULATED, 5% errors" in page) is bool(expected)
+    assert ("Some annotators were simulated" in page) is bool(expected)

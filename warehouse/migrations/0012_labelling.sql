@@ -7,6 +7,37 @@ update prediction set label = '' where rowid in (
 -- Under one scheme a label may have been ticked beforehand and under another not: `proposal` names the models whose label was.
 drop view agreement;
 drop view labels;
+drop view annotation_oddity;
+drop view current_annotation;
+
+-- An annotation carries that a script gave it: the share of labels at which that errs; null for a person. The demo's scripts of earlier
+-- releases left no mark; they answered as these three, each time in two seconds, which no person does.
+alter table annotation add column simulated double;
+alter table annotation add column simulated_before double;
+update annotation set simulated_before = map {
+    'annotator-1@voxdata.local': 0.05, 'annotator-2@voxdata.local': 0.1, 'annotator-3@voxdata.local': 0.15}[annotator]
+  where annotator in ('annotator-1@voxdata.local', 'annotator-2@voxdata.local', 'annotator-3@voxdata.local') and lead_time_ms = 2000;
+
+create view current_annotation as
+  select * from annotation
+  qualify row_number() over (partition by project_id, annotation_id order by updated_at desc, deleted desc, seq desc) = 1;
+create view annotation_oddity as
+  with seen as (
+    select a.*, p.purpose,
+      row_number() over same as revision,
+      min(case when p.purpose = 'adjudicate' and not a.skipped and not a.deleted then a.updated_at end) over (partition by a.utterance_id) as adjudicated_at
+    from annotation a left join (select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id) p using (project_id)
+    window same as (partition by a.project_id, a.annotation_id order by a.seq))
+  select 'written in the name of another' as oddity, * exclude (purpose, revision, adjudicated_at) from seen s
+    where author <> '' and author <> annotator and not deleted and not (revision = 1 and exists (
+      from annotation_move m where m.to_project_id = s.project_id and m.to_annotation_id = s.annotation_id))
+  union all
+  select 'vanished from Label Studio', * exclude (purpose, revision, adjudicated_at) from seen s
+    where deleted and not exists (from annotation_move m where m.project_id = s.project_id and m.annotation_id = s.annotation_id)
+  union all
+  select 'changed after adjudication', * exclude (purpose, revision, adjudicated_at) from seen
+    where not deleted and purpose is distinct from 'adjudicate' and updated_at > adjudicated_at;
+
 create view labels as
   with purpose as (select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id),
   chosen as (
