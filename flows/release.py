@@ -19,8 +19,9 @@ from flows.steps import call, in_flow_run, show_text, step
 from flows.votes import Answers, as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, stored_form
-from voxdata.errors import DropReason, NotFoundError
+from voxdata.errors import DropReason, NotFoundError, SplitLossError
 from voxdata.label import Annotation, Gold
+from voxdata.losses import SplitLoss, count_by_split, describe_losses, find_losses
 from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
 from voxdata.recipe import Recipe, encode_recipe
@@ -31,6 +32,7 @@ from voxdata.voice import Speaker
 from warehouse.annotations import chain_head, list_simulated
 from warehouse.connection import transaction
 from warehouse.consent import find_barred
+from warehouse.diffs import count_splits
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import record_drop
 from warehouse.metadata import list_call_groups
@@ -100,6 +102,8 @@ class Draft:
         barred: Recording id -> why its consent does not cover the purpose.
         num_labelled: Utterances with a gold label, in it or not.
         no_consent: Why consent keeps labelled utterances out -> how many.
+        before: The newest version of that name, such as "calls@3"; "" when there is none.
+        lost: What its splits held and would no longer hold.
     """
 
     examples: list[Example]
@@ -109,14 +113,17 @@ class Draft:
     barred: Mapping[str, str] = field(default_factory=dict)
     num_labelled: int = 0
     no_consent: Mapping[str, int] = field(default_factory=dict)
+    before: str = ""
+    lost: tuple[SplitLoss, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What somebody should look at: that most of what was labelled stays out, and why."""
+        """What somebody should look at: that most of what was labelled stays out, and why; that a split loses what it held."""
+        found = [describe_losses(self.lost, before=self.before)] if self.lost else []
         missing = self.num_labelled - len(self.examples)
-        if 2 * missing <= self.num_labelled:
-            return ()
-        return (f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}",)
+        if 2 * missing > self.num_labelled:
+            found.append(f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}")
+        return tuple(found)
 
     @property
     def reasons(self) -> str:
@@ -206,10 +213,13 @@ def _shared(
             yield tie, speaker
 
 
-def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, today: date) -> tuple[Draft, dict[str, object]]:
+def draft_version(
+    con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, name: str, today: date
+) -> tuple[Draft, dict[str, object]]:
     """What a recipe makes of the votes there are; writes nothing.
 
     Args:
+        name: Of the dataset whose newest version it is held against.
         today: Consent may have ended.
 
     Returns:
@@ -252,6 +262,11 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         draft = _separate(draft, scheme, recipe, split_assignments(con))
     if not draft.examples:
         raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it")
+    newest = _newest(con, name)
+    if newest is not None:
+        labels = {scheme.name: scheme.label_names for scheme in schemes}
+        lost = find_losses(count_splits(con, newest.version_id), count_by_split(draft.examples), labels=labels)
+        draft = replace(draft, before=newest.ref, lost=lost)
     stored = {
         **encode_recipe(recipe),
         "schemes": {s.name: s.version for s in schemes},
@@ -262,6 +277,10 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
     }
     return draft, stored
+
+
+def _newest(con: DuckDBPyConnection, name: str) -> DatasetVersion | None:
+    return next((version for version in reversed(list_versions(con)) if version.name == name), None)
 
 
 def _simulated(con: DuckDBPyConnection, answers: Answers) -> dict[str, float]:
@@ -277,10 +296,19 @@ def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Spl
 
 
 @step("cut-version")
-def cut_draft(workspace: Workspace, name: str, recipe: Recipe) -> ReleaseSummary:
-    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger."""
+def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False) -> ReleaseSummary:  # noqa: FBT001, FBT002
+    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger.
+
+    Raises:
+        SplitLossError: A split would lose all examples or all of a label, and nobody has accepted that.
+    """
     with workspace.warehouse() as con:
-        draft, stored = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
+        draft, stored = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
+        if draft.lost and not accept_losses:
+            raise SplitLossError(
+                f"nothing is released: {describe_losses(draft.lost, before=draft.before)}; look at `voxdata release {name} --dry-run`, "
+                "undo what took it away (such as `voxdata voices split` after a merge), or go on with --accept-losses"
+            )
         version, created = create_version(con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places)
         if created:
             _record_left_out(con, workspace, draft, version)
@@ -346,9 +374,18 @@ def _resource(row: OutboxEvent) -> dict[str, str]:
     return {"prefect.resource.id": f"voxdata.{row.event_id}"}
 
 
-def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None) -> ReleaseSummary:
-    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml."""
-    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe)
+def release_version(
+    workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None, accept_losses: bool = False
+) -> ReleaseSummary:
+    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml.
+
+    Args:
+        accept_losses: Go on when a split loses all examples, or all of a label, that it has in the version before.
+
+    Raises:
+        SplitLossError: It does, and that was not accepted.
+    """
+    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe, accept_losses)
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
@@ -372,15 +409,15 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         JSON values: whether it would be new, counts in all, by split, by language and by label, and why labelled utterances stay out.
     """
     with workspace.warehouse(read_only=True) as con:
-        draft, _ = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
-        newest = [version for version in list_versions(con) if version.name == name][-1:]
-        same = bool(newest) and load_examples(con, newest[0].version_id) == sorted(
+        draft, _ = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
+        newest = _newest(con, name)
+        same = newest is not None and load_examples(con, newest.version_id) == sorted(
             (stored_form(example) for example in draft.examples), key=lambda e: e.utterance_id
         )
     return {
         "name": name,
         "new": not same,
-        "newest": newest[0].ref if newest else None,
+        "newest": newest.ref if newest else None,
         "examples": len(draft.examples),
         "minutes": _minutes(draft.examples),
         "voices": len({e.voice for e in draft.examples}),
@@ -389,6 +426,7 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         "labels": _balance(draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]),
         "left out": dict(draft.left_out),
         "conflicts": list(draft.conflicts),
+        "lost": [{"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before} for loss in draft.lost],
         "warnings": list(draft.warnings),
     }
 
@@ -414,11 +452,11 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
 
 
 @flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
-def release(root: str, name: str, recipe: str = "", where: str = "") -> str:
+def release(root: str, name: str, recipe: str = "", where: str = "", accept_losses: bool = False) -> str:  # noqa: FBT001, FBT002
     """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
-    summary = release_version(workspace, name, say=tell, recipe=chosen)
+    summary = release_version(workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses)
     if in_flow_run():
         announce_versions(workspace)
     elif summary.created:
