@@ -104,6 +104,9 @@ def render_annotation_report(content: AnnotationContent) -> str:
         arms=figures.arm_rows(content),
         cost=figures.cost_rows(content) if content.answers.labels else [],
         forecast=figures.forecast_rows(content),
+        why_no_effect=figures.why_no_effect(content),
+        num_blind=sum(clip.blind for clip in content.pushed.values()),
+        num_unticked=figures.num_unticked(content),
         oddities=list(content.oddities)[:100],
         num_oddities=len(content.oddities),
     )

@@ -134,6 +134,7 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
         "svg": inline(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
+        "is_cut": recording.recording_id in content.cut,
     }
 
 

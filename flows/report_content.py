@@ -70,6 +70,7 @@ class ReportContent:
         newest_diff: What the newest version changed against its parent; None without a parent.
         simulated: Login -> error rate of the annotators who are scripts, as their answers say.
         software: Name -> version.
+        cut: Recordings that were cut into utterances, also when nobody speaks in them.
     """
 
     name: str
@@ -91,6 +92,7 @@ class ReportContent:
     models: tuple[ModelRef, ...]
     simulated: Mapping[str, float]
     software: Mapping[str, str]
+    cut: frozenset[str] = frozenset()
 
 
 def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent:
@@ -117,6 +119,9 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
             "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,
             "runs": tuple(list_training_runs(con)),
             "simulated": list_simulated(con),
+            "cut": frozenset(
+                str(row["recording_id"]) for row in read_rows(con, "select recording_id from current_result where stage = 'cut'")
+            ),
         }
     return ReportContent(
         name=workspace.settings.project.name,

@@ -45,9 +45,7 @@ def count_by_split(examples: Iterable[Example]) -> dict[tuple[Split, str, str], 
     return dict(counts)
 
 
-def find_losses(
-    before: SplitCounts, after: SplitCounts, *, labels: Mapping[str, Collection[str]] | None = None
-) -> tuple[SplitLoss, ...]:
+def find_losses(before: SplitCounts, after: SplitCounts, *, labels: Mapping[str, Collection[str]] | None = None) -> tuple[SplitLoss, ...]:
     """What splits held before and do not hold any more.
 
     Args:

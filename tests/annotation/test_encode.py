@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from annotation.config import build_config
 from annotation.decode import decode_annotation, decode_time
-from annotation.encode import RIVALS, describe_proposal, describe_rival, encode_entry, encode_labels, encode_simulation, model_version, ticked_models
+from annotation.encode import (
+    RIVALS,
+    describe_proposal,
+    describe_rival,
+    encode_entry,
+    encode_labels,
+    encode_simulation,
+    model_version,
+    ticked_models,
+)
 from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError
 from voxdata.identity import ModelRef

@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 
 from benchmarks.annotation_workspace import make_workspace
-from flows.annotation_figures import agreement_rows, between_annotators, gain_of, heard_answers, skill_dots, speed_ranges
+from flows.annotation_figures import (
+    AnnotationContent,
+    agreement_rows,
+    between_annotators,
+    cost_rows,
+    forecast_rows,
+    gain_of,
+    heard_answers,
+    skill_dots,
+    speed_ranges,
+    why_no_effect,
+)
 from flows.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
 from flows.models import build_labelers
 from flows.report import write_report
@@ -137,9 +148,7 @@ def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_t
 
 
 @pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
-def test_report_calls_annotators_simulated_by_what_their_answers_carry(
-    tmp_path: Path, simulated: float | None, expected: int
-) -> None:
+def test_report_calls_annotators_simulated_by_what_their_answers_carry(tmp_path: Path, simulated: float | None, expected: int) -> None:
     workspace = make_workspace(tmp_path, clips=2, name="calls")
     with workspace.warehouse() as con:
         keys = [u.utterance_id for u in list_utterances(con)]
@@ -152,3 +161,40 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(
     page = write_report(workspace).read_text(encoding="utf-8")
     assert ("SIMULATED, 5% errors" in page) is bool(expected)
     assert ("Some annotators were simulated" in page) is bool(expected)
+
+
+def page_of(content: AnnotationContent) -> str:
+    return render_annotation_report(content)
+
+
+def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparison_is_missing(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    all_blind = replace(content, pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()})
+    blind_only = replace(all_blind, answers=replace(content.answers, labels=tuple(replace(a, proposal="") for a in content.answers.labels)))
+    assert "none with a ticked proposal yet" in why_no_effect(blind_only)
+    assert "No clip was" not in page_of(blind_only).partition("Do proposals sway people?")[2].partition("<h2>")[0]
+
+
+def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    silent = replace(content, answers=replace(content.answers, labels=()))
+    assert why_no_effect(silent) == "30 clips were given out blind, and nobody has answered one of them yet."
+    seeing = replace(content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()})
+    assert why_no_effect(seeing).startswith("No clip was given out blind yet.")
+
+
+def test_forecast_rows_count_every_person_who_is_to_hear_a_clip(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    shared = replace(content, pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()})
+    once, twice = (int(str(forecast_rows(each)[1]["figure"])) for each in (content, shared))
+    assert twice == pytest.approx(once / 2, abs=1)
+    assert "2 vote(s) each" in str(forecast_rows(shared)[1]["what"])
+
+
+def test_cost_rows_leave_skips_out_of_the_seconds_an_answer(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    answer = replace(content.answers.labels[0], lead_time_ms=4_000)
+    skip = replace(answer, annotation_id=999, skipped=True, labels={}, lead_time_ms=60_000)
+    few = replace(content, answers=replace(content.answers, labels=(answer, skip)))
+    figure = {row["what"]: row["figure"] for row in cost_rows(few)}
+    assert figure["seconds an answer, skips left out"] == "4.0"

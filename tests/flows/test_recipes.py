@@ -72,7 +72,9 @@ def workspace(tmp_path: Path) -> Workspace:
 def released(workspace: Workspace, text: str = "", where: str = "") -> list[Example]:
     path = workspace.root / "recipe.toml"
     path.write_text(text, encoding="utf-8")
-    summary = release_version(workspace, "calls", say=lambda line: None, recipe=choose_recipe(workspace, path=path, where=where))
+    summary = release_version(
+        workspace, "calls", say=lambda line: None, recipe=choose_recipe(workspace, path=path, where=where), accept_losses=True
+    )
     with workspace.warehouse() as con:
         return load_examples(con, summary.version.version_id)
 
@@ -92,7 +94,9 @@ def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(worksp
     assert preview_version(workspace, "calls", workspace.settings.release.recipe)["warnings"] == list(summary.warnings)
 
 
-def test_release_says_in_the_version_and_its_export_who_was_simulated(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_release_says_in_the_version_and_its_export_who_was_simulated(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     tmp_path = tmp_path_factory.mktemp("export")
     with workspace.warehouse() as con:
         said = [replace(a, updated_at=NOON + timedelta(days=1), simulated=0.1) for a in current_annotations(con) if a.annotator == "a1"]
