@@ -148,7 +148,7 @@ def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: st
 
 
 def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
-    return next((scheme.title or name for scheme in schemes if scheme.name == name), name)
+    return next((scheme.shown_title(language) for scheme in schemes if scheme.name == name), name)
 
 
 def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:

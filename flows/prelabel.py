@@ -28,6 +28,7 @@ from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
 from warehouse.batches import staged_rows
+from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
 
@@ -73,6 +74,7 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     with workspace.warehouse() as con:
         again = {(r.stored.recording.recording_id, stage, plan.keys[stage]) for r in plan.recordings for stage in r.again}
         summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
+    _tell_cut_again(workspace, plan, say=say)
     progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
@@ -102,6 +104,21 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     if trouble:
         raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
     return summary
+
+
+def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
+    """Say that utterances are cut anew: what people said about one with other bounds stays with the old one."""
+    wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
+    with workspace.warehouse() as con:
+        cut_before = {
+            str(row["recording_id"]) for row in read_rows(con, "select distinct recording_id from stage_result where stage = 'cut'")
+        }
+    if again := wanted & cut_before:
+        cutting = workspace.settings.utterance
+        say(
+            f"prelabel: {len(again)} recordings are cut anew, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"max_ms {cutting.max_ms}) or what the cut reads has changed; answers to utterances whose bounds change stay with the old ones"
+        )
 
 
 def _sum(a: PrelabelSummary, b: PrelabelSummary) -> PrelabelSummary:

@@ -181,13 +181,13 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         private = list_private_spans(con) if workspace.settings.privacy.mask else None
         terms = workspace.settings.release
         barred = find_barred(con, purpose=terms.purpose, policy=terms.consent, today=datetime.now(UTC).date())
-        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
-        short = [u for u in utterances if u.segment.duration_ms < workspace.settings.utterance.min_ms]
+        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.annotation.min_clip_ms]
+        short = [u for u in utterances if u.segment.duration_ms < workspace.settings.annotation.min_clip_ms]
         for u in short:
             record_drop(
                 con, stage="push", subject=u.utterance_id, reason=DropReason.TOO_SHORT, recording_id=u.recording_id,
-                detail="shorter than [utterance] min_ms", value=u.segment.duration_ms,
-                threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
+                detail="shorter than [annotation] min_clip_ms", value=u.segment.duration_ms,
+                threshold=workspace.settings.annotation.min_clip_ms, run_id=workspace.run_id,
             )  # fmt: skip
     held_back = [u for u in long if u.recording_id in barred and not _stays(u.utterance_id, there, answers)]
     unsent = {u.utterance_id for u in held_back}

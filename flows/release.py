@@ -296,7 +296,7 @@ def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Spl
 
 
 @step("cut-version")
-def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False) -> ReleaseSummary:  # noqa: FBT001, FBT002
+def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False) -> ReleaseSummary:
     """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger.
 
     Raises:
@@ -452,7 +452,7 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
 
 
 @flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
-def release(root: str, name: str, recipe: str = "", where: str = "", accept_losses: bool = False) -> str:  # noqa: FBT001, FBT002
+def release(root: str, name: str, recipe: str = "", where: str = "", accept_losses: bool = False) -> str:
     """Cut a version in the workspace at `root` and announce it; the training deployment listens."""
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
