@@ -72,8 +72,9 @@ class AffectLabeler:
         arousal = estimate_arousal(clips)
         out: list[Distribution] = []
         for clip, excited in zip(clips, arousal, strict=True):
-            readable = analyzer is not None and clip.language == "en" and any(map(str.isalnum, clip.text))
-            valence = analyzer.polarity_scores(clip.text)["compound"] if readable else np.nan
+            valence = np.nan
+            if analyzer is not None and clip.language == "en" and any(map(str.isalnum, clip.text)):
+                valence = analyzer.polarity_scores(clip.text)["compound"]
             # What is unknown moves a clip towards no label.
             distance = np.nansum((self._places - [valence, excited]) ** 2, axis=1)
             weights = np.exp(-self._sharpness * (distance - distance.min()))
