@@ -12,7 +12,7 @@ from annotation.candidate import Arm, Candidate, draw
 from annotation.strategies import Ranked, rank
 from voxdata.errors import ConfigError
 from voxdata.identity import digest
-from voxdata.label import top_label
+from voxdata.label import leading_label
 
 MIN_RANDOM_SHARE = 0.02
 """The control arm is never smaller: without it nobody can say what the choosing is worth."""
@@ -37,11 +37,11 @@ class Quota:
         return f"language {self.language}" if self.language else f"{self.scheme} {self.label}"
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether the candidate counts towards it."""
+        """Whether the candidate counts towards it; one about which the model abstains counts towards no label."""
         if self.language:
             return candidate.language == self.language
         distribution = candidate.distributions.get(self.scheme)
-        return bool(distribution) and top_label(distribution or {}) == self.label
+        return leading_label(distribution or {}) == self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.identity import digest
-from voxdata.label import Distribution
+from voxdata.label import Distribution, leading_label
 
 Arm = Literal["active", "random"]
 """Who chose a clip: the strategy, or the control's chance."""
@@ -39,12 +39,17 @@ class Candidate:
 
     @property
     def predicted(self) -> bool:
-        """Whether a model has said anything."""
+        """Whether a model has looked at it."""
         return any(self.distributions.values())
+
+    @property
+    def guessed(self) -> bool:
+        """Whether a model stands for a label under some scheme; one that abstains does not."""
+        return any(leading_label(distribution) for distribution in self.distributions.values())
 
 
 def doubt(candidate: Candidate) -> float:
-    """How close the two likeliest labels are, 0..1, mean over the schemes; 1 when no model has said anything.
+    """How close the two likeliest labels are, 0..1, mean over the schemes; 1 when no model has said anything, and where it abstains.
 
     >>> doubt(Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": {"sad": 0.5, "calm": 0.25, "angry": 0.25}}))
     0.75

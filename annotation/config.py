@@ -83,7 +83,10 @@ def build_config(schemes: Sequence[Scheme], *, language: str = "en") -> str:
     for scheme in schemes:
         if scheme.name in RESERVED:
             raise AnnotationError(f"a scheme cannot be called {scheme.name!r}: the labelling screen uses that name itself")
-        for text in (scheme.title, *(text for label in scheme.labels for text in (label.shown_name(language), label.group))):
+        for text in (
+            scheme.shown_title(language),
+            *(text for label in scheme.labels for text in (label.shown_name(language), label.group)),
+        ):
             if text.startswith("$"):
                 raise AnnotationError(f"scheme {scheme.name!r}: {text!r} begins with $; Label Studio would show a field of that name")
     keys = assign_hotkeys(
@@ -131,7 +134,7 @@ def _transcript(words: Wording, key: str) -> list[str]:
 
 def _scheme_rows(scheme: Scheme, keys: dict[str, tuple[str, ...]], language: str) -> list[str]:
     words = find_wording(language)
-    title = scheme.title or scheme.name
+    title = scheme.shown_title(language)
     rows = [_scheme_row(scheme, scheme.name, keys[scheme.name], language, title=title)]
     if scheme.choice == "ranked":
         shifted = tuple(with_shift(key) for key in keys[scheme.name])
@@ -177,7 +180,7 @@ def build_instructions(schemes: Sequence[Scheme], *, guidelines: str, language: 
     parts = [f"<p>{escape(guidelines)}</p>"] if guidelines else []
     for scheme in schemes:
         items = "".join(f"<li><b>{escape(label.shown_name(language))}</b> {escape(label.description)}</li>" for label in scheme.labels)
-        parts.append(f"<h4>{escape(scheme.title or scheme.name)}</h4><ul>{items}</ul>")
+        parts.append(f"<h4>{escape(scheme.shown_title(language))}</h4><ul>{items}</ul>")
     keys = "".join(f"<li><b>{escape(key)}</b> {escape(does)}</li>" for key, does in words.keys)
     parts.append(f"<ul>{keys}</ul><p>{escape(words.about_proposals)}</p>")
     return "".join(parts)

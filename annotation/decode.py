@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotation.config import REMARKS, TRANSCRIPT, rating, second_choice
+from annotation.encode import SIMULATED
 from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError, SchemeError
 from voxdata.label import Annotation
@@ -56,11 +57,21 @@ def decode_annotation(
             updated_at=decode_time(raw["updated_at"]),
             author="" if author == annotator else author,
             proposal=(model_versions or {}).get(raw.get("parent_prediction") or 0, ""),
+            simulated=_simulated(raw["result"] or [], annotator),
         )
     except SchemeError as error:
         raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio") from error
     except (KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed ({error!r})") from error
+
+
+def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:
+    """The error rate of the script that answered as this annotator; a mark that somebody else's answer was copied with counts for none."""
+    for result in results:
+        mark = (result.get("meta") or {}).get(SIMULATED)
+        if mark and mark["annotator"] == annotator:
+            return float(mark["error_rate"])
+    return None
 
 
 def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,9 @@ from voxdata.scheme import Scheme
 KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
+SIMULATED = "simulated"
+"""The field of a result's `meta` that says which script made an annotation; `decode_annotation` reads it."""
+
 RIVALS = "rivals"
 """The model version of the prediction that lists rival answers: what a project for adjudication shows."""
 
@@ -51,12 +54,18 @@ def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), lan
     """All proposals for a clip as one Label Studio prediction, which carries a single model version.
 
     The transcript is no part of it: the screen takes that from the clip itself. The prediction of a blind clip is empty; its
-    score keeps the clip in the order of work.
+    score keeps the clip in the order of work. A proposal that abstains, or is not sure enough, ticks nothing.
     """
     results = []
     if not entry.blind:
-        results = encode_labels({p.scheme: (p.label,) for p in entry.predictions}, schemes=schemes)
-        results.append(_text(PROPOSAL, [describe_proposal(entry.predictions, schemes=schemes, language=language)], lead="r"))
+        line = describe_proposal(
+            entry.predictions,
+            schemes=schemes,
+            language=language,
+            min_confidence=entry.min_confidence,
+        )
+        results = encode_labels({p.scheme: (p.label,) for p in entry.ticked}, schemes=schemes)
+        results.append(_text(PROPOSAL, [line], lead="r"))
     return {
         "model_version": model_version(entry.predictions),
         "score": round(entry.priority, 6),
@@ -64,8 +73,20 @@ def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), lan
     }
 
 
-def describe_proposal(predictions: Sequence[Prediction], *, schemes: Sequence[Scheme] = (), language: str = "en") -> str:
+def describe_proposal(
+    predictions: Sequence[Prediction],
+    *,
+    schemes: Sequence[Scheme] = (),
+    language: str = "en",
+    min_confidence: float = 0.0,
+) -> str:
     """A line for annotators that says what is proposed, how sure the model is, and what it would say next.
+
+    Args:
+        predictions: At most one for each scheme.
+        schemes: Of the labelling screen.
+        language: Of the annotators.
+        min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that is so.
 
     >>> from voxdata.identity import ModelRef
     >>> model = ModelRef(name="m", revision="1")
@@ -74,12 +95,20 @@ def describe_proposal(predictions: Sequence[Prediction], *, schemes: Sequence[Sc
     "Model's guess: angry 62%, or sad 30%"
     """
     words = find_wording(language)
+    if predictions and all(prediction.abstains for prediction in predictions):
+        return words.no_guess_at_all
     parts = []
     for prediction in predictions:
+        title = _title(prediction.scheme, schemes, language)
+        if prediction.abstains:
+            parts.append(words.no_guess.format(title=title))
+            continue
         shown = _shown_names(prediction.scheme, schemes, language)
         ranking = sorted(prediction.distribution.items(), key=lambda pair: (-pair[1], pair[0]))
         likely = [ranking[0], *(pair for pair in ranking[1:SHOWN_AT_MOST] if pair[1] >= NEGLIGIBLE)]
-        parts.append(words.or_else.join(f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely))
+        guess = words.or_else.join(f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely)
+        sure = prediction.guess(min_confidence=min_confidence) is not None
+        parts.append(guess if sure else f"{guess}{words.unsure}")
     return f"{words.proposal}{words.between.join(parts)}"
 
 
@@ -116,6 +145,10 @@ def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: st
         scale = name.rpartition(".")[2]
         parts.append(f"{scales[scale][0] if scale in scales else scale} {value}")
     return f"{rival.pseudonym}: " + " · ".join([*parts, *([f"“{rival.text}”"] if rival.text else [])])
+
+
+def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
+    return next((scheme.shown_title(language) for scheme in schemes if scheme.name == name), name)
 
 
 def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:
@@ -159,6 +192,15 @@ def encode_labels(
     return results
 
 
+def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> dict[str, Any]:
+    """The mark by which an annotation carries that a script made it: a line that people see, and the facts beside it.
+
+    A skip has it too, and the server keeps it like every result.
+    """
+    mark = _text(PROPOSAL, [f"Simulated: a script answered, with {error_rate:.0%} errors"], lead=lead)
+    return {**mark, "meta": {SIMULATED: {"annotator": annotator, "error_rate": error_rate}}}
+
+
 def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:
     return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
 
@@ -171,3 +213,25 @@ def model_version(predictions: Sequence[Prediction]) -> str:
     """Which models made a set of proposals: readable, and different whenever one of them is another model."""
     parts = sorted(predictions, key=lambda p: p.scheme)
     return " ".join(f"{p.scheme}:{p.model.name}{'~weak' if p.model.weak else ''}@{p.model.key[:8]}" for p in parts)
+
+
+def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
+    """The part of a prediction's model version that a person saw as ticked labels.
+
+    Args:
+        version: As `model_version` wrote it, or the name of a tab with a rival answer.
+        results: Of that prediction, as the server has them.
+
+    Returns:
+        "" when nothing was ticked. A version that names no scheme comes back whole.
+
+    >>> ticked_models("emotion:m@1 intent:n@2", [{"type": "choices", "from_name": "intent"}])
+    'intent:n@2'
+    """
+    ticked = ticked_rows(results)
+    return " ".join(part for part in version.split(" ") if ":" not in part or part.partition(":")[0] in ticked)
+
+
+def ticked_rows(results: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Rows of the screen in which a prediction ticks a label."""
+    return frozenset(str(result["from_name"]) for result in results if result.get("type") == "choices")

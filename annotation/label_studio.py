@@ -9,16 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from annotation.config import build_config, build_instructions
 from annotation.decode import decode_annotation
-from annotation.encode import KEY, RIVALS, encode_entry, encode_labels, encode_predictions, model_version
+from annotation.encode import (
+    KEY,
+    RIVALS,
+    encode_entry,
+    encode_labels,
+    encode_predictions,
+    encode_simulation,
+    model_version,
+    ticked_models,
+    ticked_rows,
+)
 from annotation.server_api import LabelStudioServer
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
@@ -50,8 +60,8 @@ class ServerClip:
 
     Attributes:
         number: The server's id of it.
-        model_versions: Of the proposals it carries.
-        predictions: The server's ids of them.
+        ticked: Model version of each proposal it carries -> schemes in which that ticks a label.
+        predictions: The server's ids of them, by model version.
         shown: (text, audio) as the server shows them.
         annotations: The server's ids of the answers and skips.
         annotators: Login names of those who answered or skipped it.
@@ -60,12 +70,24 @@ class ServerClip:
 
     number: int
     utterance_id: str
-    model_versions: frozenset[str]
-    predictions: tuple[int, ...]
+    ticked: Mapping[str, frozenset[str]] = field(hash=False)
+    predictions: Mapping[str, tuple[int, ...]] = field(hash=False)
     shown: tuple[str, str]
     annotations: tuple[int, ...]
     annotators: frozenset[str]
     doubles: tuple[int, ...] = ()
+
+    @property
+    def model_versions(self) -> frozenset[str]:
+        """Of the proposals it carries."""
+        return frozenset(self.predictions)
+
+    def ticks_otherwise(self, entry: QueueEntry) -> bool:
+        """Whether it shows these proposals with other ticks, and nobody has begun with them yet."""
+        version = _version(entry)
+        if version not in self.predictions or self.annotations or entry.rivals:
+            return False
+        return self.ticked[version] != {prediction.scheme for prediction in entry.ticked}
 
 
 class LabelStudioQueue:
@@ -208,10 +230,12 @@ class LabelStudioQueue:
         numbers = self._import([encoded[key] for key in missing])
         changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encoded[key]["data"])}
         self._replace(changed)
+        unfit = {clip: wanted[key] for key, clip in before.items() if clip not in changed and clip.ticks_otherwise(wanted[key])}
+        self._remove_predictions(unfit)
         stale = {
             clip.number: wanted[key]
             for key, clip in before.items()
-            if wanted[key].predictions and _version(wanted[key]) not in clip.model_versions
+            if wanted[key].predictions and (clip in unfit or _version(wanted[key]) not in clip.model_versions)
         }
         self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
         self._spread({number: wanted[key].votes_wanted for number, key in zip(numbers, missing, strict=True)})
@@ -240,6 +264,8 @@ class LabelStudioQueue:
         result = encode_labels(
             annotation.labels, schemes=self._schemes, ratings=annotation.ratings, flags=annotation.flags, text=annotation.text
         )
+        if annotation.simulated is not None:
+            result.append(encode_simulation(annotation.annotator, annotation.simulated))
         return {
             "result": result,
             "was_cancelled": annotation.skipped,
@@ -293,9 +319,16 @@ class LabelStudioQueue:
         """Show another text and clip; the proposals go first, since they repeat the old text."""
         with self.server.errors("replace a clip"):
             for clip, entry in changed.items():
-                for number in clip.predictions:
+                for number in chain.from_iterable(clip.predictions.values()):
                     self.server.request("DELETE", f"/api/predictions/{number}/")
                 self.server.request("PATCH", f"/api/tasks/{clip.number}/", json={"data": self._encode(entry)["data"]})
+
+    def _remove_predictions(self, unfit: Mapping[ServerClip, QueueEntry]) -> None:
+        """Take proposals away that tick what should not be ticked, or the other way round."""
+        with self.server.errors("take proposals away"):
+            for clip, entry in unfit.items():
+                for number in clip.predictions[_version(entry)]:
+                    self.server.request("DELETE", f"/api/predictions/{number}/")
 
     def _add_predictions(self, stale: Mapping[int, QueueEntry]) -> None:
         if not stale:
@@ -366,7 +399,7 @@ class LabelStudioQueue:
             author=_name(row["updated_by"], emails) if row["updated_by"] else "",
             schemes=self._readable,
             # The prediction of a blind clip proposes nothing: it only keeps the clip in the order of work.
-            model_versions={int(p["id"]): str(p["model_version"]) for p in clip["predictions"] if p["result"]},
+            model_versions={int(p["id"]): ticked_models(str(p["model_version"]), p["result"]) for p in clip["predictions"] if p["result"]},
         )
         versions = {
             scheme.name: min(
@@ -451,11 +484,17 @@ def _interface(config: str) -> Any:
 
 
 def _server_clip(row: Mapping[str, Any], emails: Mapping[int, str]) -> ServerClip:
+    ticked: dict[str, frozenset[str]] = {}
+    numbers: dict[str, tuple[int, ...]] = {}
+    for prediction in sorted(row["predictions"], key=lambda p: int(p["id"])):
+        version = str(prediction.get("model_version"))
+        ticked[version] = ticked.get(version, frozenset()) | ticked_rows(prediction["result"] or [])
+        numbers[version] = (*numbers.get(version, ()), int(prediction["id"]))
     return ServerClip(
         number=int(row["id"]),
         utterance_id=str(row["data"].get(KEY, "")),
-        model_versions=frozenset(str(p.get("model_version")) for p in row["predictions"]),
-        predictions=tuple(sorted(int(p["id"]) for p in row["predictions"])),
+        ticked=ticked,
+        predictions=numbers,
         shown=_shown(row["data"]),
         annotations=tuple(sorted(int(a["id"]) for a in row["annotations"])),
         annotators=frozenset(_name(a.get("completed_by"), emails) for a in row["annotations"]),

@@ -1,4 +1,7 @@
-"""Scripted annotators: simulated people for the demo and the tests. They answer through the server's API, each with its own account."""
+"""Scripted annotators: simulated people for the demo and the tests.
+
+They answer through the server's API, each with its own account, and each answer carries that a script gave it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from annotation.encode import encode_labels
+from annotation.encode import encode_labels, encode_simulation
 from annotation.label_studio import LabelStudioQueue
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.scheme import Scheme
@@ -73,9 +76,10 @@ class ScriptedAnnotator:
                         continue
                     truth = key.get(utterance_id)
                     labels = {s.name: (self.choose(utterance_id, s, truth[s.name]),) for s in schemes} if truth else {}
+                    result = [*encode_labels(labels, lead="a"), encode_simulation(self.email, self.error_rate, lead="a")]
                     answer = session.post(
                         f"/api/tasks/{clip.number}/annotations/",
-                        json={"result": encode_labels(labels, lead="a"), "was_cancelled": truth is None, "lead_time": 2.0},
+                        json={"result": result, "was_cancelled": truth is None, "lead_time": 2.0},
                         headers=headers,
                     )
                     if answer.status_code != 201:

@@ -120,10 +120,11 @@ def _follow(chosen: list[Candidate], waiting: list[Candidate], value: Callable[[
     taken = {c.utterance_id for c in chosen}
     others = sorted((c for c in waiting if c.utterance_id not in taken), key=value, reverse=True)
     word = "entropy" if name == "entropy" else "doubt"
-    return [
-        Ranked(candidate=c, reason=f"{name}: {word} {value(c):.2f}" if c.predicted else f"{name}: no prediction")
-        for c in [*chosen, *others]
-    ]
+    ranked = []
+    for c in [*chosen, *others]:
+        why = f"{word} {value(c):.2f}" if c.guessed else "the model abstains" if c.predicted else "no prediction"
+        ranked.append(Ranked(candidate=c, reason=f"{name}: {why}"))
+    return ranked
 
 
 def _embed(pool: list[Candidate], heard: Sequence[Candidate], *, name: str, seed: int) -> tuple[list[Candidate], Floats, Floats]:

@@ -26,6 +26,9 @@ class Wording:
         flags: Heading of the remarks.
         required: Shown when a row was left empty; `{title}` is that row.
         proposal: Head of the line that shows a model's proposal.
+        no_guess: Part of that line for a scheme about which the model says nothing; `{title}` is the scheme's.
+        no_guess_at_all: The whole line when the model says nothing about any scheme.
+        unsure: Follows a guess that is not sure enough to be ticked.
         or_else: Between two labels of one proposal.
         between: Between the proposals of two schemes.
         many: Says of a row that it takes more than one label.
@@ -41,6 +44,9 @@ class Wording:
     flags: str
     required: str
     proposal: str
+    no_guess: str
+    no_guess_at_all: str
+    unsure: str
     or_else: str
     between: str
     many: str
@@ -58,6 +64,9 @@ _WORDINGS: Mapping[str, Wording] = {
         flags="Trouble with the clip",
         required="Choose one: {title}",
         proposal="Model's guess: ",
+        no_guess="none for “{title}”, so nothing is ticked there",
+        no_guess_at_all="The model has no guess, so nothing is ticked.",
+        unsure=" (too unsure, so nothing is ticked)",
         or_else=", or ",
         between="  ·  ",
         many="all that apply",
@@ -81,7 +90,9 @@ _WORDINGS: Mapping[str, Wording] = {
             ("Ctrl+Space", "skip"),
             ("small key beside a label", "choose that label"),
         ),
-        about_proposals="A proposal is a guess by a model: change it whenever you hear otherwise.",
+        about_proposals=(
+            "A proposal is a guess by a model: change it whenever you hear otherwise. Where nothing is ticked, the model does not know."
+        ),
     ),
     "zh": Wording(
         second="次选（可不选）",
@@ -90,6 +101,9 @@ _WORDINGS: Mapping[str, Wording] = {
         flags="录音有问题",
         required="请选择：{title}",
         proposal="模型猜测：",
+        no_guess="“{title}”没有猜测，所以没有预选",
+        no_guess_at_all="模型没有猜测，所以没有预选任何标签。",
+        unsure="（把握不足，所以没有预选）",
         or_else="，或",
         between="  ·  ",
         many="可多选",
@@ -113,7 +127,7 @@ _WORDINGS: Mapping[str, Wording] = {
             ("Ctrl+空格", "跳过"),
             ("标签旁的小字母", "选择该标签"),
         ),
-        about_proposals="预先选好的是模型的猜测：只要您听到的不同，就请改正。",
+        about_proposals="预先选好的是模型的猜测：只要您听到的不同，就请改正。没有预选的地方，表示模型不知道。",
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from string import ascii_uppercase
 
 from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
@@ -21,6 +22,7 @@ from voxdata.identity import digest
 from voxdata.label import Annotation
 from voxdata.ports import Rival
 from voxdata.utterance import Utterance
+from warehouse.consent import find_barred
 from warehouse.privacy import list_private_spans
 from warehouse.pushes import record_pushes
 from warehouse.recordings import list_recordings
@@ -105,8 +107,13 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
             recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
             private = list_private_spans(con) if workspace.settings.privacy.mask else None
             answers = read_answers(con, workspace.histories)
-        heard = [u for u in everything if u.utterance_id in wanted]
-        others = [u for u in everything if u.utterance_id not in wanted]
+            terms = workspace.settings.release
+            barred = find_barred(con, purpose=terms.purpose, policy=terms.consent, today=datetime.now(UTC).date())
+        heard = [u for u in everything if u.utterance_id in wanted and u.recording_id not in barred]
+        others = [u for u in everything if u.utterance_id not in wanted or u.recording_id in barred]
+        refused = sum(u.utterance_id in wanted and u.recording_id in barred for u in everything)
+        if refused:
+            say(f"adjudicate: {refused} clips are not given out, since a release would refuse them for want of consent")
         leaving = [
             replace(going, entry=replace(going.entry, rivals=rivals, priority=wanted[going.entry.utterance_id] / len(wanted)))
             for going in prepare(heard, recordings, {}, private=private, unsent=others, context_ms=workspace.settings.annotation.context_ms)

@@ -172,6 +172,30 @@ def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
     return out
 
 
+def why_no_effect(content: AnnotationContent) -> str:
+    """Why nothing can be said about proposals: what is missing to compare shown ones with withheld ones, and what to do next."""
+    blind = {key for key, clip in content.pushed.items() if clip.blind}
+    answered = {a.utterance_id: a for a in content.answers.labels if not a.skipped}
+    if not blind:
+        return "No clip was given out blind yet. Next: set [annotation] blind_share, such as 0.1, and push."
+    if not blind & answered.keys():
+        return f"{len(blind)} clips were given out blind, and nobody has answered one of them yet."
+    heard = [h for scheme in content.schemes for h in heard_answers(content, scheme.name)]
+    if not any(h.blind for h in heard):
+        return "Clips were heard blind, and no model had a guess about them: there is nothing that could have swayed anybody."
+    if all(h.blind for h in heard):
+        return "Clips were heard blind, and none with a ticked proposal yet: there is nothing to compare them with."
+    return "Clips were heard with and without a proposal, but under no scheme both: there is nothing to compare yet."
+
+
+def num_unticked(content: AnnotationContent) -> int:
+    """Answers to clips that were not blind and came with nothing ticked."""
+    pushed = content.pushed
+    return sum(
+        not a.proposal and not a.skipped and not pushed[a.utterance_id].blind for a in content.answers.labels if a.utterance_id in pushed
+    )
+
+
 def model_of(version: str, scheme: str) -> str:
     """The part of a server's model version that names one scheme's model: "intent:name@12345678 emotion:..." -> "12345678"."""
     parts = [part for part in version.split() if part.startswith(f"{scheme}:")]
@@ -183,12 +207,13 @@ def cost_rows(content: AnnotationContent) -> list[Row]:
     work = [a for a in content.answers.labels if a.lead_time_ms is not None]
     minutes = sum(a.lead_time_ms or 0 for a in work) / 60_000
     answered = [a for a in work if not a.skipped]
+    answer_minutes = sum(a.lead_time_ms or 0 for a in answered) / 60_000
     clips = len({a.utterance_id for a in answered})
     return [
         {"what": "annotator minutes, as the browser counted them", "figure": f"{minutes:.1f}"},
         {"what": "answers; skips", "figure": f"{len(answered)}; {len(work) - len(answered)}"},
-        {"what": "seconds an answer", "figure": f"{60 * minutes / len(answered):.1f}" if answered else ""},
-        {"what": "annotator seconds a labelled clip", "figure": f"{60 * minutes / clips:.1f}" if clips else ""},
+        {"what": "seconds an answer, skips left out", "figure": f"{60 * answer_minutes / len(answered):.1f}" if answered else ""},
+        {"what": "annotator seconds a labelled clip, skips included", "figure": f"{60 * minutes / clips:.1f}" if clips else ""},
     ]
 
 
@@ -197,11 +222,14 @@ def forecast_rows(content: AnnotationContent) -> list[Row]:
     answered = {a.utterance_id for a in content.answers.labels if not a.skipped}
     waiting = [content.utterances[key] for key in content.pushed if key in content.utterances and key not in answered]
     known = waiting or [content.utterances[key] for key in answered if key in content.utterances]
-    rows: list[Row] = [{"what": "clips that nobody has labelled yet", "figure": str(len(waiting))}]
+    rows: list[Row] = [{"what": "clips given out that nobody has labelled yet", "figure": str(len(waiting))}]
     if known:
         cost_ms = float(np.mean([content.lead_times.predict(u.segment.duration_ms, num_words=len(u.text.split())) for u in known]))
-        clips = 3_600_000 / cost_ms / max(content.votes_wanted, 1)
-        rows.append({"what": f"clips labelled in an hour of one person, {content.votes_wanted} vote(s) each", "figure": f"{clips:.0f}"})
+        # Some clips are heard by more people than others, and each of them takes the time.
+        wanted = [content.pushed[u.utterance_id].votes_wanted if u.utterance_id in content.pushed else content.votes_wanted for u in known]
+        votes = max(float(np.mean(wanted)), 1.0)
+        clips = 3_600_000 / cost_ms / votes
+        rows.append({"what": f"clips labelled in an hour of one person, {votes:.3g} vote(s) each on average", "figure": f"{clips:.0f}"})
         for scheme in content.schemes:
             rows.append({"what": f"gain in UAR of {scheme.name} by that hour", "figure": gain_of(content.runs, scheme.name, clips)})
     return rows

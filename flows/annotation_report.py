@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +18,7 @@ from flows.report import inline, write_private
 from flows.votes import read_answers, settle_all
 from flows.workspace import Workspace
 from voxdata.scheme import Scheme
-from warehouse.annotations import find_oddities
+from warehouse.annotations import find_oddities, list_simulated
 from warehouse.checks import list_checks
 from warehouse.labels import list_predictions, model_keys
 from warehouse.pushes import first_pushed_at, list_projects, list_pushed
@@ -36,24 +35,14 @@ def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
     Returns:
         Its path.
     """
-    from flows.demo.loop import ANNOTATORS
-
     path = workspace.reports_dir / "annotation.html"
-    content = read_annotation_content(
-        workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms, simulated={annotator.email for annotator in ANNOTATORS}
-    )
+    content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
     write_private(path, render_annotation_report(content))
     return path
 
 
-def read_annotation_content(
-    workspace: Workspace, *, created_at: datetime, pseudonyms: bool, simulated: Collection[str] = ()
-) -> AnnotationContent:
-    """Read everything the page says, in one go.
-
-    Args:
-        simulated: Login names that are scripts.
-    """
+def read_annotation_content(workspace: Workspace, *, created_at: datetime, pseudonyms: bool) -> AnnotationContent:
+    """Read everything the page says, in one go."""
     with workspace.warehouse() as con:
         answers = read_answers(con, workspace.histories)
         projects = [project.project_id for project in list_projects(con) if project.purpose == "label"]
@@ -73,7 +62,7 @@ def read_annotation_content(
             settled=settle_all(answers, workspace.schemes, method="dawid_skene", min_votes=workspace.settings.release.min_votes),
             utterances={u.utterance_id: u for u in list_utterances(con)},
             names=names,
-            num_simulated=len(set(names) & set(simulated)),
+            num_simulated=len(set(names) & list_simulated(con).keys()),
             pushed={key: clip for key, clip in pushed.items() if key not in checks},
             given_out_at=tuple(at for number in projects for at in first_pushed_at(con, project_id=number)),
             proposals={
@@ -115,6 +104,9 @@ def render_annotation_report(content: AnnotationContent) -> str:
         arms=figures.arm_rows(content),
         cost=figures.cost_rows(content) if content.answers.labels else [],
         forecast=figures.forecast_rows(content),
+        why_no_effect=figures.why_no_effect(content),
+        num_blind=sum(clip.blind for clip in content.pushed.values()),
+        num_unticked=figures.num_unticked(content),
         oddities=list(content.oddities)[:100],
         num_oddities=len(content.oddities),
     )

@@ -27,6 +27,10 @@ def release(
     ] = None,
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing.")] = False,
+    accept_losses: Annotated[
+        bool,
+        typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -45,7 +49,7 @@ def release(
         else:
             _show_preview(found)
         return
-    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where)
+    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses)
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_json(row) if as_json else show_rows("release", [row])
@@ -197,6 +201,12 @@ def _show_preview(found: dict[str, object]) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{name} is no table")
         show_rows(name, [{name: key, **row} for key, row in table.items()])
+    warnings = found["warnings"]
+    for warning in warnings if isinstance(warnings, list) else ():
+        tell(f"release: warning: {warning}")
+    lost = found["lost"]
+    if isinstance(lost, list) and lost:
+        show_rows("lost: release refuses without --accept-losses", lost)
     for name in ("left out", "conflicts"):
         value = found[name]
         if isinstance(value, dict) and value:

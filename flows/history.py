@@ -60,7 +60,7 @@ def _against(annotation: Annotation, proposals: Mapping[str, Prediction], text: 
     parts = [
         f"{scheme}: {proposals[scheme].label} -> {' > '.join(chosen)}"
         for scheme, chosen in sorted(annotation.labels.items())
-        if scheme in proposals and chosen != (proposals[scheme].label,)
+        if scheme in proposals and proposals[scheme].guess() is not None and chosen != (proposals[scheme].label,)
     ]
     return "; ".join(parts + ([f"text: {text} -> {annotation.text}"] if annotation.text is not None else []))
 

@@ -26,6 +26,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
+from voxdata.consent import count_problems
 from voxdata.errors import (
     AudioError,
     ConfigError,
@@ -60,6 +61,9 @@ PATIENT_BYTES = 20_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
+NAMED_PROBLEMS = 10
+"""So many values of consent that nobody can understand are named; the others are counted."""
+
 CHECKED_AT_ONCE = 60 * MODEL_RATE_HZ
 
 
@@ -362,6 +366,7 @@ def ingest_manifest(
     wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
     again = f" ({repeated} of them repeat another)" if repeated else ""
     say(f"manifest: {good} rows{again}, {len(named.bad)} bad{wait}, {changed} values new or changed")
+    _tell_odd_consents(named.rows, say=say)
     if named.unreachable:
         raise TransientError(f"{manifest}: {len(named.unreachable)} rows wait, the others are done; {named.unreachable[0]}")
     return replace(summary, dropped=summary.dropped + len(named.bad))
@@ -400,6 +405,21 @@ def _list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -
         )
     kept = [replace(row, repeats=row.repeats if row.uri in sources else 0) for row in rows]
     return _Named(table=table, rows=kept, sources=sources, bad=bad, unreachable=unreachable)
+
+
+def _tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
+    """Say in one line which consents cannot be understood, and how many rows have each."""
+    problems = list(count_problems(row.metadata for row in rows).items())
+    if not problems:
+        return
+    shown = "; ".join(f"{problem}: {_rows(count)}" for problem, count in problems[:NAMED_PROBLEMS])
+    rest = problems[NAMED_PROBLEMS:]
+    more = f"; {len(rest)} other values: {_rows(sum(count for _, count in rest))}" if rest else ""
+    say(f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31")
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode) -> IngestSummary:

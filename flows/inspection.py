@@ -84,7 +84,7 @@ def _as_json(file: Path, inspected: Inspected) -> str:
     labels: dict[str, dict[str, object]] = {}
     for p in found.predictions:
         labels.setdefault(p.utterance_id, {})[p.scheme] = {
-            "label": p.label, "distribution": dict(p.distribution),
+            "label": p.guess(), "distribution": dict(p.distribution),
             "model": p.model.name, "revision": p.model.revision, "weak": p.model.weak,
         }  # fmt: skip
     value = {
@@ -122,7 +122,9 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     weak = False
     for p in found.predictions:
         weak = weak or p.model.weak
-        proposals.setdefault(p.utterance_id, []).append(f"{p.label}{'*' if p.model.weak else ''} {p.distribution[p.label]:.2f}")
+        guess = p.guess()
+        said = "no guess" if guess is None else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
+        proposals.setdefault(p.utterance_id, []).append(said)
     table = Table(
         title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
     )

@@ -103,5 +103,5 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
         scanner=load_backend("privacy_scanner", privacy) if privacy else None,
         mos=load_backend("mos_predictor", mos) if mos else None,
         labelers={name: build_labeler(workspace, spec) for name, spec in specs.items()},
-        cutting={"pause_ms": cutting.pause_ms, "max_ms": cutting.max_ms},
+        cutting={"pause_ms": cutting.pause_ms, "min_ms": cutting.min_ms, "max_ms": cutting.max_ms},
     )

@@ -28,6 +28,7 @@ from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
 from warehouse.batches import staged_rows
+from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
 
@@ -51,6 +52,7 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
+        abstentions: Of those, how many say nothing, since the model cannot tell; they tick nothing on the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -59,6 +61,7 @@ class PrelabelSummary:
     failed: int = 0
     utterances: int = 0
     predictions: int = 0
+    abstentions: int = 0
     reused: int = 0
     audio_minutes: float = 0.0
 
@@ -71,6 +74,7 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     with workspace.warehouse() as con:
         again = {(r.stored.recording.recording_id, stage, plan.keys[stage]) for r in plan.recordings for stage in r.again}
         summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
+    _tell_cut_again(workspace, plan, say=say)
     progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
@@ -99,12 +103,29 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
     say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
+    if summary.abstentions:
+        say(f"prelabel: {summary.abstentions} of these proposals say nothing, since the model cannot tell: they tick nothing on the screen")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(f"{len(short)} recordings were not pre-labelled, the others were: {short[0]}")
     if trouble:
         raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
     return summary
+
+
+def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
+    """Say that utterances are cut anew: what people said about one with other bounds stays with the old one."""
+    wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
+    with workspace.warehouse() as con:
+        cut_before = {
+            str(row["recording_id"]) for row in read_rows(con, "select distinct recording_id from stage_result where stage = 'cut'")
+        }
+    if again := wanted & cut_before:
+        cutting = workspace.settings.utterance
+        say(
+            f"prelabel: {len(again)} recordings are cut anew, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"max_ms {cutting.max_ms}) or what the cut reads has changed; answers to utterances whose bounds change stay with the old ones"
+        )
 
 
 def _sum(a: PrelabelSummary, b: PrelabelSummary) -> PrelabelSummary:
@@ -228,12 +249,14 @@ def _store(
     for outcome in outcomes:
         recording = stored[outcome.work.recording_id]
         store_outcome(con, workspace, plan, models, recording, outcome)
+        new = [p for p in outcome.work.predictions if f"{LABEL}{p.scheme}" in outcome.seconds]
         summary = replace(
             summary,
             recordings=summary.recordings + 1,
             failed=summary.failed + (outcome.failure is not None),
             utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
-            predictions=summary.predictions + sum(f"{LABEL}{p.scheme}" in outcome.seconds for p in outcome.work.predictions),
+            predictions=summary.predictions + len(new),
+            abstentions=summary.abstentions + sum(p.abstains for p in new),
             audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,
         )
     return summary

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
@@ -35,10 +36,11 @@ from voxdata.segment import Segment, overlap_ms
 from voxdata.utterance import Utterance
 from warehouse.annotations import current_annotations
 from warehouse.checks import CheckClip, add_checks, list_checks
+from warehouse.consent import find_barred
 from warehouse.labels import list_predictions
 from warehouse.ledger import record_drop
 from warehouse.privacy import list_private_spans
-from warehouse.pushes import PushedClip, list_projects, list_pushed, record_pushes
+from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, record_pushes
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
 
@@ -55,9 +57,11 @@ class PushSummary:
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
         blind: Of those newly there, how many withhold the proposed labels.
+        without_guess: Of those newly there, how many have proposals that tick nothing, since none is sure enough.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_chosen: Not sent, since the budget is spent.
+        no_consent: Not sent, since the consent of their recordings does not cover what [release] wants them for.
         not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
     """
 
@@ -66,10 +70,12 @@ class PushSummary:
     predictions_added: int = 0
     replaced: int = 0
     blind: int = 0
+    without_guess: int = 0
     unchanged: int = 0
     too_short: int = 0
     not_scanned: int = 0
     not_chosen: int = 0
+    no_consent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +98,10 @@ class Outgoing:
 
     @property
     def key(self) -> str:
-        """Identity of what leaves: proposals, text and clip."""
+        """Identity of what leaves: proposals with what they leave unticked, text and clip."""
         proposals = sorted(f"{p.scheme}={p.model.key}" for p in self.entry.predictions)
-        return digest(self.entry.text, self.entry.audio_file, *proposals)
+        unticked = sorted(f"{p.scheme}?" for p in self.entry.predictions if not (self.entry.blind or p in self.entry.ticked))
+        return digest(self.entry.text, self.entry.audio_file, *proposals, *unticked)
 
     @property
     def pushed(self) -> PushedClip:
@@ -106,7 +113,7 @@ class Outgoing:
             arm=self.arm,
             blind=self.entry.blind,
             votes_wanted=self.entry.votes_wanted,
-            proposal=model_version(self.entry.predictions),
+            proposal=model_version(self.entry.sure),
         )
 
 
@@ -132,7 +139,12 @@ def push_clips(
         predictions_added=len(result.predictions_added),
         replaced=len(result.replaced),
         blind=sum(going[key].entry.blind for key in result.pushed),
+        without_guess=sum(_ticks_nothing(going[key].entry) for key in result.pushed),
     )
+
+
+def _ticks_nothing(entry: QueueEntry) -> bool:
+    return bool(entry.predictions) and not entry.sure and not entry.blind
 
 
 def push_pending(
@@ -167,17 +179,22 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         answered = {a.utterance_id for a in current_annotations(con) if not a.deleted and not a.skipped}
         lead_times = learn_lead_times(con)
         private = list_private_spans(con) if workspace.settings.privacy.mask else None
-        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.utterance.min_ms]
-        short = [u for u in utterances if u.segment.duration_ms < workspace.settings.utterance.min_ms]
+        terms = workspace.settings.release
+        barred = find_barred(con, purpose=terms.purpose, policy=terms.consent, today=datetime.now(UTC).date())
+        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.annotation.min_clip_ms]
+        short = [u for u in utterances if u.segment.duration_ms < workspace.settings.annotation.min_clip_ms]
         for u in short:
             record_drop(
                 con, stage="push", subject=u.utterance_id, reason=DropReason.TOO_SHORT, recording_id=u.recording_id,
-                detail="shorter than [utterance] min_ms", value=u.segment.duration_ms,
-                threshold=workspace.settings.utterance.min_ms, run_id=workspace.run_id,
+                detail="shorter than [annotation] min_clip_ms", value=u.segment.duration_ms,
+                threshold=workspace.settings.annotation.min_clip_ms, run_id=workspace.run_id,
             )  # fmt: skip
+    held_back = [u for u in long if u.recording_id in barred and not _stays(u.utterance_id, there, answers)]
+    unsent = {u.utterance_id for u in held_back}
+    long = [u for u in long if u.utterance_id not in unsent]
     leaving = [
         give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
-        for going in prepare(long, recordings, proposals, private=private, unsent=short, context_ms=context_ms)
+        for going in prepare(long, recordings, proposals, private=private, unsent=(*short, *held_back), context_ms=context_ms)
     ]
     embeddings = {}
     if workspace.settings.annotation.embeddings:
@@ -200,17 +217,20 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         if new and workspace.settings.annotation.check_share:
             settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
             durations = {key: stored.recording.duration_ms for key, stored in recordings.items()}
-            heard = [going.utterance for going in leaving]
+            heard = [going.utterance for going in leaving if going.utterance.recording_id not in barred]
             share = workspace.settings.annotation.check_share
             add_checks(con, draw_checks(settled, heard, durations, known=list_checks(con), new=new, share=share), run_id=workspace.run_id)
         checks = list_checks(con)
-    leaving += _disguised(leaving, checks, recordings, _private_speech((*long, *short), private), private=private, context_ms=context_ms)
+    leaving += _disguised(
+        leaving, checks, recordings, _private_speech((*long, *short, *held_back), private), private=private, context_ms=context_ms
+    )
     pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
     total = PushSummary(
         unchanged=len(leaving) - len(pending),
         too_short=len(short),
         not_chosen=ranked.count(None),
         not_scanned=len(long) - len(ranked),
+        no_consent=len(held_back),
     )
     batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
     # The clips of a batch are cut while the server takes the one before.
@@ -226,12 +246,33 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         mend_clips(workspace, queue, project_id, say=say)
     remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
+    if total.without_guess:
+        say(f"push: {total.without_guess} of the new clips come with nothing ticked, since no model is sure enough of them")
     if total.not_chosen:
         say(f"push: {total.not_chosen} clips wait, since the budget is spent")
+    if held_back:
+        say(f"push: {total.no_consent} clips are not given out, since a release would refuse them: {_count_whys(held_back, barred)}")
+    kept = [u for u in long if u.recording_id in barred]
+    if kept:
+        say(
+            f"push: {len(kept)} clips that a release would refuse are in Label Studio already: {_count_whys(kept, barred)}; "
+            "`voxdata forget` takes a recording away everywhere"
+        )
     if total.not_scanned:
         say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
     show_table("push", [asdict(total)], description="Clips pushed by this run")
     return total
+
+
+def _stays(utterance_id: str, there: Mapping[str, PushedClip], answers: Collection[str]) -> bool:
+    """Whether a clip is in Label Studio, or comes back with what people said about it."""
+    clip = there.get(utterance_id)
+    return utterance_id in answers or (clip is not None and clip.key != GONE)
+
+
+def _count_whys(utterances: Sequence[Utterance], barred: Mapping[str, str]) -> str:
+    whys = Counter(barred[u.recording_id] for u in utterances)
+    return ", ".join(f"{why} {count}" for why, count in sorted(whys.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def give_out(
@@ -251,7 +292,13 @@ def give_out(
     else:
         blind = draw(key, "blind") < settings.blind_share
         votes = max(settings.votes_wanted, settings.overlap_votes if draw(key, "overlap") < settings.overlap_share else 0)
-    entry = replace(going.entry, blind=blind, votes_wanted=votes, answers=tuple((answers or {}).get(key, ())))
+    entry = replace(
+        going.entry,
+        blind=blind,
+        min_confidence=settings.min_confidence,
+        votes_wanted=votes,
+        answers=tuple((answers or {}).get(key, ())),
+    )
     return replace(going, entry=entry)
 
 
@@ -331,6 +378,7 @@ def _disguised(
         entry = replace(
             going.entry,
             predictions=tuple(replace(p, utterance_id=check.key) for p in original.entry.predictions),
+            min_confidence=original.entry.min_confidence,
             priority=draw(check.key, "priority"),
         )
         out.append(replace(going, arm="check", entry=entry))

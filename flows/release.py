@@ -18,11 +18,12 @@ from flows.prefect_api import prefect_answers
 from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
-from flows.votes import as_method, read_answers, require_no_orphans, settle_all
+from flows.votes import Answers, as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, stored_form
-from voxdata.errors import DropReason, NotFoundError
+from voxdata.errors import DropReason, NotFoundError, SplitLossError
 from voxdata.label import Annotation, Gold
+from voxdata.losses import SplitLoss, count_by_split, describe_losses, find_losses
 from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
 from voxdata.recipe import Recipe, encode_recipe
@@ -30,16 +31,17 @@ from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
-from warehouse.annotations import chain_head
+from warehouse.annotations import chain_head, list_simulated
 from warehouse.connection import transaction
 from warehouse.consent import find_barred
+from warehouse.diffs import count_splits
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import record_drop
 from warehouse.metadata import list_call_groups
 from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
 from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
-from warehouse.selection import select_utterances
+from warehouse.selection import CONSENT, select_utterances
 from warehouse.utterances import list_utterances
 from warehouse.versions import CREATED_EVENT, DatasetVersion, create_version, list_versions, load_examples, split_assignments
 from warehouse.voices import current_voices, divided_voices
@@ -55,6 +57,7 @@ class ReleaseSummary:
         splits: Examples in each split.
         conflicts: Voices whose splits contradict each other now; their examples were left out.
         left_out: Why labelled utterances or labels are not in it -> how many.
+        warnings: What somebody should look at before the version is used, in whole sentences.
     """
 
     version: DatasetVersion
@@ -62,6 +65,7 @@ class ReleaseSummary:
     splits: Mapping[Split, int]
     conflicts: tuple[str, ...]
     left_out: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
 
 Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, str]]]]]
@@ -98,6 +102,10 @@ class Draft:
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.
         barred: Recording id -> why its consent does not cover the purpose.
+        num_labelled: Utterances with a gold label, in it or not.
+        no_consent: Why consent keeps labelled utterances out -> how many.
+        before: The newest version of that name, such as "calls@3"; "" when there is none.
+        lost: What its splits held and would no longer hold.
     """
 
     examples: list[Example]
@@ -105,6 +113,28 @@ class Draft:
     conflicts: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     barred: Mapping[str, str] = field(default_factory=dict)
+    num_labelled: int = 0
+    no_consent: Mapping[str, int] = field(default_factory=dict)
+    before: str = ""
+    lost: tuple[SplitLoss, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should look at: that most of what was labelled stays out, and why; that a split loses what it held."""
+        found = [describe_losses(self.lost, before=self.before)] if self.lost else []
+        missing = self.num_labelled - len(self.examples)
+        if 2 * missing > self.num_labelled:
+            found.append(f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}")
+        return tuple(found)
+
+    @property
+    def reasons(self) -> str:
+        """Why labelled utterances are not in it, in words; of consent also what it says."""
+        whys = [f"{why} {count}" for why, count in sorted(self.no_consent.items(), key=lambda pair: (-pair[1], pair[0]))]
+        parts = []
+        for reason, count in sorted(self.left_out.items(), key=lambda pair: (-pair[1], pair[0])):
+            parts.append(f"{count} by {reason}" + (f" ({', '.join(whys)})" if reason == CONSENT else ""))
+        return ", ".join(parts)
 
 
 def build_examples(
@@ -185,10 +215,13 @@ def _shared(
             yield tie, speaker
 
 
-def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, today: date) -> tuple[Draft, dict[str, object]]:
+def draft_version(
+    con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, name: str, today: date
+) -> tuple[Draft, dict[str, object]]:
     """What a recipe makes of the votes there are; writes nothing.
 
     Args:
+        name: Of the dataset whose newest version it is held against.
         today: Consent may have ended.
 
     Returns:
@@ -209,8 +242,10 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         )
     barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
     taken, left_out = select_utterances(con, recipe, labelled, barred=barred)
+    utterances = list_utterances(con)
+    num_labelled = len(taken) + sum(left_out.values())
     draft = build_examples(
-        [u for u in list_utterances(con) if u.utterance_id in taken],
+        [u for u in utterances if u.utterance_id in taken],
         labelled,
         texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
         audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
@@ -222,12 +257,18 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
     )
     if len(draft.examples) < len(taken):
         left_out["split"] = len(taken) - len(draft.examples)
-    draft = replace(draft, left_out=left_out, barred=barred)
+    gold_ids = {key for found in labelled.values() for key in found}
+    no_consent = Counter(barred[u.recording_id] for u in utterances if u.utterance_id in gold_ids and u.recording_id in barred)
+    draft = replace(draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent)
     for scheme in recipe.phrases:
         draft = _separate(draft, scheme, recipe, split_assignments(con))
     if not draft.examples:
-        why = ", ".join(f"{count} by {reason}" for reason, count in draft.left_out.items())
-        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance ({why}); widen it")
+        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it")
+    newest = _newest(con, name)
+    if newest is not None:
+        labels = {scheme.name: scheme.label_names for scheme in schemes}
+        lost = find_losses(count_splits(con, newest.version_id), count_by_split(draft.examples), labels=labels)
+        draft = replace(draft, before=newest.ref, lost=lost)
     stored = {
         **encode_recipe(recipe),
         "schemes": {s.name: s.version for s in schemes},
@@ -235,8 +276,19 @@ def draft_version(con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe,
         "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
         "ledger_head": chain_head(con),
         "left_out": dict(sorted(draft.left_out.items())),
+        **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
     }
     return draft, stored
+
+
+def _newest(con: DuckDBPyConnection, name: str) -> DatasetVersion | None:
+    return next((version for version in reversed(list_versions(con)) if version.name == name), None)
+
+
+def _simulated(con: DuckDBPyConnection, answers: Answers) -> dict[str, float]:
+    """Login -> error rate of the scripts behind the votes, so that every export says that they were no people."""
+    voters = {a.annotator for a in (*answers.labels, *answers.decisions)}
+    return {login: rate for login, rate in list_simulated(con).items() if login in voters}
 
 
 def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:
@@ -246,10 +298,19 @@ def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Spl
 
 
 @step("cut-version")
-def cut_draft(workspace: Workspace, name: str, recipe: Recipe) -> ReleaseSummary:
-    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger."""
+def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False) -> ReleaseSummary:
+    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger.
+
+    Raises:
+        SplitLossError: A split would lose all examples or all of a label, and nobody has accepted that.
+    """
     with workspace.warehouse() as con:
-        draft, stored = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
+        draft, stored = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
+        if draft.lost and not accept_losses:
+            raise SplitLossError(
+                f"nothing is released: {describe_losses(draft.lost, before=draft.before)}; look at `voxdata release {name} --dry-run`, "
+                "undo what took it away (such as `voxdata voices split` after a merge), or go on with --accept-losses"
+            )
         version, created = create_version(con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places)
         if created:
             _record_left_out(con, workspace, draft, version)
@@ -259,6 +320,7 @@ def cut_draft(workspace: Workspace, name: str, recipe: Recipe) -> ReleaseSummary
         splits=Counter(e.split for e in draft.examples),
         conflicts=draft.conflicts,
         left_out=draft.left_out,
+        warnings=draft.warnings,
     )
 
 
@@ -317,15 +379,26 @@ def _resource(row: OutboxEvent) -> dict[str, str]:
     return {"prefect.resource.id": f"voxdata.{row.event_id}"}
 
 
-def release_version(workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None) -> ReleaseSummary:
-    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml."""
-    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe)
+def release_version(
+    workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None, accept_losses: bool = False
+) -> ReleaseSummary:
+    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml.
+
+    Args:
+        accept_losses: Go on when a split loses all examples, or all of a label, that it has in the version before.
+
+    Raises:
+        SplitLossError: It does, and that was not accepted.
+    """
+    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe, accept_losses)
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
     say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
     if summary.left_out:
         say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
+    for warning in summary.warnings:
+        say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
     if summary.created:
@@ -341,15 +414,15 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         JSON values: whether it would be new, counts in all, by split, by language and by label, and why labelled utterances stay out.
     """
     with workspace.warehouse(read_only=True) as con:
-        draft, _ = draft_version(con, workspace, recipe, today=datetime.now(UTC).date())
-        newest = [version for version in list_versions(con) if version.name == name][-1:]
-        same = bool(newest) and load_examples(con, newest[0].version_id) == sorted(
+        draft, _ = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
+        newest = _newest(con, name)
+        same = newest is not None and load_examples(con, newest.version_id) == sorted(
             (stored_form(example) for example in draft.examples), key=lambda e: e.utterance_id
         )
     return {
         "name": name,
         "new": not same,
-        "newest": newest[0].ref if newest else None,
+        "newest": newest.ref if newest else None,
         "examples": len(draft.examples),
         "minutes": _minutes(draft.examples),
         "voices": len({e.voice for e in draft.examples}),
@@ -358,6 +431,8 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         "labels": _balance(draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]),
         "left out": dict(draft.left_out),
         "conflicts": list(draft.conflicts),
+        "lost": [{"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before} for loss in draft.lost],
+        "warnings": list(draft.warnings),
     }
 
 
@@ -382,10 +457,18 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
 
 
 @flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
-def release(root: str, name: str, recipe: str = "", where: str = "", scheduled: bool = False) -> str:
+def release(
+    root: str,
+    name: str,
+    recipe: str = "",
+    where: str = "",
+    accept_losses: bool = False,
+    scheduled: bool = False,
+) -> str:
     """Cut a version in the workspace at `root` and announce it; the training deployment listens.
 
     Args:
+        accept_losses: Go on though a split loses what it held in the version before.
         scheduled: Nothing to release is what a schedule often finds, so it is no failure.
 
     Returns:
@@ -394,7 +477,7 @@ def release(root: str, name: str, recipe: str = "", where: str = "", scheduled: 
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
     try:
-        summary = release_version(workspace, name, say=tell, recipe=chosen)
+        summary = release_version(workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses)
     except NotFoundError as error:
         if not scheduled:
             raise

@@ -38,10 +38,7 @@ def write_report(workspace: Workspace) -> Path:
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
-    from flows.demo.loop import ANNOTATORS
-
-    simulated = {annotator.email: annotator.error_rate for annotator in ANNOTATORS}
-    content = read_content(workspace, created_at=datetime.now(UTC), simulated=simulated)
+    content = read_content(workspace, created_at=datetime.now(UTC))
     path = workspace.reports_dir / "report.html"
     write_private(path, render_report(content))
     return path
@@ -133,6 +130,7 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
         "svg": inline(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
+        "is_cut": recording.recording_id in content.cut,
     }
 
 
@@ -145,7 +143,7 @@ def _utterance_view(content: ReportContent, utterance: Utterance, gold: Mapping[
             {
                 "gold": found.label if found else "",
                 "votes": f"{round(found.distribution[found.label] * found.num_votes)}/{found.num_votes}" if found else "",
-                "proposed": proposals[-1].label if proposals else "",
+                "proposed": (proposals[-1].guess() or "no guess") if proposals else "",
             }
         )
     return {

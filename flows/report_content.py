@@ -26,6 +26,7 @@ from voxdata.scheme import Scheme
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance
+from warehouse.annotations import list_simulated
 from warehouse.diffs import diff_versions
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
@@ -68,8 +69,9 @@ class ReportContent:
         min_votes: Votes an utterance needs to have a gold label.
         examples: Of the newest version.
         newest_diff: What the newest version changed against its parent; None without a parent.
-        simulated: Login -> error rate of every scripted annotator there is, whether or not it took part.
+        simulated: Login -> error rate of the annotators who are scripts, as their answers say.
         software: Name -> version.
+        cut: Recordings that were cut into utterances, also when nobody speaks in them.
     """
 
     name: str
@@ -92,14 +94,11 @@ class ReportContent:
     models: tuple[ModelRef, ...]
     simulated: Mapping[str, float]
     software: Mapping[str, str]
+    cut: frozenset[str] = frozenset()
 
 
-def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mapping[str, float]) -> ReportContent:
-    """Read the warehouse once, then the audio of the recordings shown.
-
-    Args:
-        simulated: Login -> error rate of the scripted annotators.
-    """
+def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent:
+    """Read the warehouse once, then the audio of the recordings shown."""
     with workspace.warehouse() as con:
         recordings = list_recordings(con)
         versions = list_versions(con)
@@ -122,6 +121,10 @@ def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mappi
             "examples": tuple(load_examples(con, newest.version_id)) if newest else (),
             "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,
             "runs": tuple(list_training_runs(con)),
+            "simulated": list_simulated(con),
+            "cut": frozenset(
+                str(row["recording_id"]) for row in read_rows(con, "select recording_id from current_result where stage = 'cut'")
+            ),
         }
     return ReportContent(
         name=workspace.settings.project.name,
@@ -133,7 +136,6 @@ def read_content(workspace: Workspace, *, created_at: datetime, simulated: Mappi
         min_votes=workspace.settings.release.min_votes,
         versions=tuple(versions),
         models=tuple(ModelRef(name=row["name"], revision=row["revision"], weak=row["weak"]) for row in rows),
-        simulated=simulated,
         software={"Python": platform.python_version()} | {name: _installed(name) for name in SOFTWARE},
         **parts,
     )

@@ -92,7 +92,7 @@ def acceptance_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold
                     "scheme": scheme,
                     "model": model.name,
                     "kind": "weak (not trained for this scheme)" if model.weak else "trained",
-                    "proposals": len(found),
+                    "proposals": sum(p.guess() is not None for p in found.values()),
                     "accepted": _accepted(found, gold.get(scheme, {})),
                     "accepted, test split only": _accepted(
                         {i: p for i, p in found.items() if splits.get(i) is Split.TEST}, gold.get(scheme, {})
@@ -122,7 +122,7 @@ def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
                     "scheme": run.scheme,
                     "clips": name,
                     "labelled by both": len(ids),
-                    "proposal changed": ratio(sum(old[i].label != new[i].label for i in ids), len(ids)),
+                    "proposal changed": ratio(sum(old[i].guess() != new[i].guess() for i in ids), len(ids)),
                     "accepted before": _accepted({i: old[i] for i in ids}, settled),
                     "accepted after": _accepted({i: new[i] for i in ids}, settled),
                 }
@@ -131,7 +131,8 @@ def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
 
 
 def _accepted(found: Mapping[str, Prediction], settled: Mapping[str, Gold]) -> str:
-    judged = [p for i, p in found.items() if i in settled]
+    # A model that abstains proposed nothing that could be accepted.
+    judged = [p for i, p in found.items() if i in settled and p.guess() is not None]
     return ratio(sum(p.label == settled[p.utterance_id].label for p in judged), len(judged))
 
 

@@ -22,6 +22,7 @@ from voxdata.quality import MEASURES
 from voxdata.recipe import Recipe
 from voxdata.scheme import Choice, Scheme, SchemeLabel, find_scheme
 from voxdata.scheme_history import SchemeChange, SchemeHistory
+from voxdata.utterance import MIN_MS
 from voxdata.voice import THRESHOLD
 
 FILE_NAME = "voxdata.toml"
@@ -93,7 +94,7 @@ class UtteranceSettings(_Table):
 
     pause_ms: int = Field(default=500, ge=50)
     max_ms: int = Field(default=15_000, ge=1_000)
-    min_ms: int = Field(default=300, ge=0)
+    min_ms: int = Field(default=MIN_MS, ge=0)
 
 
 class PrivacySettings(_Table):
@@ -141,10 +142,12 @@ class AnnotationSettings(_Table):
 
     language: Language = "en"
     votes_wanted: int = Field(default=1, ge=1)
+    min_clip_ms: int = Field(default=300, ge=0)
     context_ms: int = Field(default=0, ge=0, le=30_000)
     overlap_share: float = Field(default=0.0, ge=0, le=1)
     overlap_votes: int = Field(default=2, ge=2)
     blind_share: float = Field(default=0.0, ge=0, le=1)
+    min_confidence: float = Field(default=0.3, ge=0, le=1)
     check_share: float = Field(default=0.0, ge=0, le=0.5)
     strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
     random_share: float = Field(default=0.1, ge=0.02, le=1)
@@ -272,7 +275,8 @@ class SchemeSettings(_Table):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: int = Field(ge=1)
-    title: str = ""
+    title: str | Mapping[Language, Annotated[str, Field(min_length=1)]] = ""
+    shown: Mapping[Language, Annotated[str, Field(min_length=1)]] = {}
     cold_start: str
     choice: Choice = "one"
     scales: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
@@ -302,11 +306,21 @@ class SchemeSettings(_Table):
         return Scheme(
             name=self.name,
             version=self.version,
-            title=self.title or self.name,
+            title=self._titles[0],
+            shown=self._titles[1],
             labels=labels,
             choice=self.choice,
             scales=self.scales,
         )
+
+    @property
+    def _titles(self) -> tuple[str, dict[str, str]]:
+        """The title for every language that has none of its own, and those that have."""
+        own = {str(language): text for language, text in self.shown.items()}
+        if isinstance(self.title, str):
+            return self.title or self.name, own
+        told = {str(language): text for language, text in self.title.items()}
+        return told.get("en") or next(iter(told.values()), self.name), {**told, **own}
 
 
 class Settings(_Table):

@@ -79,6 +79,7 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
     for move in found.resplit:
         moves[move.before, move.after] = moves.get((move.before, move.after), 0) + 1
     return {
+        "lost": [{"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before} for loss in found.lost],
         "changes": diff_rows(found),
         "labels": [
             {

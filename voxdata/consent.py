@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
@@ -55,6 +56,17 @@ def read_consent(metadata: Mapping[str, str]) -> Consent:
     return Consent(
         given=None if not word else word in GIVEN, purposes=_purposes(said.get(PURPOSES) or said.get("purpose", "")), until=until
     )
+
+
+def count_problems(rows: Iterable[Mapping[str, str]]) -> dict[str, int]:
+    """What cannot be understood in the consent of some recordings -> in how many of them, the most frequent first.
+
+    >>> count_problems([{"consent": "oui"}, {"consent": "yes"}, {"consent": "oui"}])
+    {"consent 'oui' is neither yes nor no": 2}
+    """
+    problems = Counter(consent.problem for consent in map(read_consent, rows))
+    del problems[""]
+    return dict(sorted(problems.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def why_not(consent: Consent, *, purpose: str, today: date, policy: Policy) -> str:

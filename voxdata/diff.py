@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from voxdata.dataset import Split
+from voxdata.losses import SplitLoss
 
 
 class Relabelled(NamedTuple):
@@ -38,6 +39,7 @@ class VersionDiff:
         changed: Utterance ids that differ in anything else (text, voice, bounds, shares of the votes).
         counts: "scheme=label" -> examples (before, after), for every label of either version.
         minutes: "scheme=label" -> minutes (before, after).
+        lost: What splits held in the first version and do not hold in the second.
     """
 
     added: tuple[str, ...]
@@ -47,6 +49,7 @@ class VersionDiff:
     changed: tuple[str, ...]
     counts: Mapping[str, tuple[int, int]]
     minutes: Mapping[str, tuple[float, float]]
+    lost: tuple[SplitLoss, ...] = ()
 
     @property
     def is_empty(self) -> bool:

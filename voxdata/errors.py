@@ -10,6 +10,7 @@ VoxdataError
 ├── WarehouseError         the DuckDB file is too new or inconsistent
 │   └── LockedError        somebody else has had it open for longer than one waits
 ├── NotFoundError          a name or id that is not there
+├── SplitLossError         a split would lose what it held in the version before
 ├── AnnotationError        Label Studio refused or lost something
 ├── ServiceError           a background service did not start; carries its last log lines
 ├── TrainingError          a training run could not be done; says why
@@ -98,6 +99,10 @@ class LockedError(WarehouseError):
 
 class NotFoundError(VoxdataError):
     """A name or id that is not there."""
+
+
+class SplitLossError(VoxdataError):
+    """A version would leave a split without a label, or without anything, that it held in the version before."""
 
 
 class AnnotationError(VoxdataError):

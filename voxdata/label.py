@@ -12,6 +12,10 @@ Distribution = Mapping[str, float]
 """Label name -> probability; the values add up to 1."""
 
 
+TIE = 1e-6
+"""Probabilities that differ by less are equal: single precision gives no more."""
+
+
 def top_label(distribution: Distribution) -> str:
     """The most probable label; ties go to the first in alphabetical order.
 
@@ -21,9 +25,26 @@ def top_label(distribution: Distribution) -> str:
     return min(distribution, key=lambda name: (-distribution[name], name))
 
 
+def leading_label(distribution: Distribution) -> str | None:
+    """The label that is more probable than every other, or None where several lead alike.
+
+    >>> leading_label({"sad": 0.6, "happy": 0.4})
+    'sad'
+    >>> leading_label({"sad": 0.5, "happy": 0.5}) is None
+    True
+    """
+    ranking = sorted(distribution.values(), reverse=True)
+    if not ranking or (len(ranking) > 1 and ranking[0] - ranking[1] <= TIE):
+        return None
+    return top_label(distribution)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model says about one utterance under one scheme."""
+    """What a model says about one utterance under one scheme.
+
+    A model that cannot tell abstains: it gives every label the same probability.
+    """
 
     utterance_id: str
     scheme: str
@@ -32,8 +53,26 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable label."""
+        """The most probable label; of several that lead alike, and of an abstention, the first in alphabetical order."""
         return top_label(self.distribution)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether it says nothing: all labels are equally probable, and there is more than one."""
+        shares = self.distribution.values()
+        return not shares or (len(shares) > 1 and max(shares) - min(shares) <= TIE)
+
+    def guess(self, *, min_confidence: float = 0.0) -> str | None:
+        """The one label that it stands for.
+
+        Args:
+            min_confidence: Least probability of that label, 0..1.
+
+        Returns:
+            None when it abstains, when several labels lead alike, or when the label is less probable than that.
+        """
+        label = leading_label(self.distribution)
+        return label if label is not None and self.distribution[label] >= min_confidence else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +95,7 @@ class Annotation:
         author: Login name of who wrote this revision, when it is not the annotator; else "".
         proposal: Which models made the proposal that the person began with; "" when there was none.
         scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left out means 1.
+        simulated: Of a script that stands for a person: the share of labels, 0..1, at which it errs on purpose. None for a person.
     """
 
     annotation_id: int
@@ -73,6 +113,7 @@ class Annotation:
     author: str = ""
     proposal: str = ""
     scheme_versions: Mapping[str, int] = field(default_factory=dict)
+    simulated: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

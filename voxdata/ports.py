@@ -223,6 +223,7 @@ class QueueEntry:
         note: One line of context shown above the clip, such as "call.wav · S0 · 00:12.3".
         predictions: At most one for each scheme.
         blind: Withhold the proposed labels (the transcript stays), so that the effect of showing them can be measured.
+        min_confidence: A proposal whose label is less probable is shown and not ticked; one that abstains never is.
         rivals: Answers to decide between, instead of a proposal.
         priority: 0..1, smaller is heard earlier.
         votes_wanted: People who should hear it.
@@ -235,10 +236,21 @@ class QueueEntry:
     note: str
     predictions: tuple[Prediction, ...]
     blind: bool = False
+    min_confidence: float = 0.0
     rivals: tuple[Rival, ...] = ()
     priority: float = 0.5
     votes_wanted: int = 1
     answers: tuple[Annotation, ...] = ()
+
+    @property
+    def sure(self) -> tuple[Prediction, ...]:
+        """The proposals that stand for one label with enough confidence."""
+        return tuple(p for p in self.predictions if p.guess(min_confidence=self.min_confidence))
+
+    @property
+    def ticked(self) -> tuple[Prediction, ...]:
+        """The proposals whose label is ticked when a person opens the clip."""
+        return () if self.blind else self.sure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +260,8 @@ class PushResult:
     Attributes:
         pushed: Utterances newly on the server.
         already_there: Utterances the server had before.
-        predictions_added: Utterances that were there and got newer proposals beside the old ones.
+        predictions_added: Utterances that were there and got newer proposals beside the old ones, or, while nobody had answered,
+            the same proposals with other ticks.
         replaced: Utterances that were there with another text or clip; they show the new one now, and no proposal from before.
     """
 

@@ -18,7 +18,7 @@ from voxdata.quality import MosPredictor, Quality, measure_utterances
 from voxdata.segment import Segment
 from voxdata.sound import cut_sound, duration_ms
 from voxdata.turn import Turn, merge_turns, sort_turns
-from voxdata.utterance import Transcript, Utterance, cut_utterances
+from voxdata.utterance import MIN_MS, Transcript, Utterance, cut_utterances
 
 Agreement = Callable[[str, str, str], float | None]
 """(text, second text, language) -> error rate of the second against the first; None where there is nothing to compare."""
@@ -55,7 +55,9 @@ class Models:
         ]
         if second is not None:
             stages.append(StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,)))
-        stages.append(StageSpec(name=CUT, model=None, params=dict(self.cutting), reads=(DIARIZE, TRANSCRIBE)))
+        # Cuts from before `min_ms` could be set were made with its default; their keys do not name it, so they hold.
+        cutting = {name: value for name, value in self.cutting.items() if (name, value) != ("min_ms", MIN_MS)}
+        stages.append(StageSpec(name=CUT, model=None, params=cutting, reads=(DIARIZE, TRANSCRIBE)))
         heard = (CUT, SECOND_OPINION) if second is not None else (CUT,)
         stages.append(StageSpec(name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard))
         if scan is not None:

@@ -55,6 +55,7 @@ class Scheme:
         name: Such as "intent"; names the column in a dataset version.
         version: Raised by hand whenever a label is added, renamed or removed.
         title: Shown to annotators.
+        shown: Language -> the title that annotators of that language see instead, such as {"zh": "说话人想要什么？"}.
         labels: In the order shown, except that labels of one group stand together.
         choice: How many labels a person may choose.
         scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and "arousal".
@@ -70,6 +71,7 @@ class Scheme:
     title: str = ""
     choice: Choice = "one"
     scales: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.label_names
@@ -80,6 +82,9 @@ class Scheme:
         if any(not name.strip() or "\n" in name for name in names):
             raise SchemeError(f"scheme {self.name!r} has a blank label or one with a line break")
         self._check_shown_names()
+        for language, title in sorted(self.shown.items()):
+            if not title.strip() or "\n" in title:
+                raise SchemeError(f"scheme {self.name!r}: its title is blank or has a line break in {language!r}")
         if self.choice not in get_args(Choice):
             raise SchemeError(f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}")
         for scale in self.scales:
@@ -100,6 +105,10 @@ class Scheme:
                         f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
                         "people could not tell them apart"
                     )
+
+    def shown_title(self, language: str) -> str:
+        """What annotators of that language see above the labels."""
+        return self.shown.get(language) or self.title or self.name
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:

@@ -151,13 +151,17 @@ def _closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
     return overlap_ms(word, turn), -gap, -turn.duration_ms
 
 
+MIN_MS = 600
+"""A piece shorter than this joins its neighbour, unless a setting says otherwise."""
+
+
 def cut_utterances(
     turns: Sequence[Turn],
     transcript: Transcript,
     *,
     pause_ms: int = 500,
     sentence_pause_ms: int = 200,
-    min_ms: int = 600,
+    min_ms: int = MIN_MS,
     max_ms: int = 15_000,
     pad_ms: int = 100,
 ) -> list[Utterance]:

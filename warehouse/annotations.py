@@ -24,8 +24,11 @@ from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_na
 
 _CONTENT = (
     "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, deleted, lead_time_ms, updated_at,"
-    " author, proposal, scheme_versions"
+    " author, proposal, scheme_versions, simulated"
 )
+_SINCE = ("simulated",)
+"""Content that rows from before it do not have; where it is null it is no part of the seal, so that their seals hold."""
+
 _FIRST = "0" * 64
 """What stands for the hash before the first."""
 
@@ -45,7 +48,7 @@ def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], 
             "labels": canonical_json({name: list(chosen) for name, chosen in a.labels.items()}), "ratings": canonical_json(dict(a.ratings)),
             "flags": canonical_json(list(a.flags)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
             "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "author": a.author, "proposal": a.proposal,
-            "scheme_versions": canonical_json(dict(a.scheme_versions)), "run_id": run_id,
+            "scheme_versions": canonical_json(dict(a.scheme_versions)), "simulated": a.simulated, "run_id": run_id,
         }
         for a in annotations
     ]  # fmt: skip
@@ -65,6 +68,19 @@ def current_annotations(con: DuckDBPyConnection, *, project_id: int | None = Non
             [project_id, project_id],
         )
     ]
+
+
+def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
+    """Login -> error rate of those whose every standing answer and skip was given by a script.
+
+    An account with which a person answered, too, is no script's.
+    """
+    rows = read_rows(
+        con,
+        """select annotator, max(coalesce(simulated, simulated_before)) as error_rate from current_annotation where not deleted
+        group by annotator having count(*) = count(coalesce(simulated, simulated_before)) order by annotator""",
+    )
+    return {str(row["annotator"]): float(str(row["error_rate"])) for row in rows}
 
 
 def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotation]:
@@ -167,7 +183,8 @@ def _seal(con: DuckDBPyConnection, *, run_id: str) -> None:
 
 
 def _hash(previous: str, row: dict[str, object]) -> str:
-    content = canonical_json({name: str(value) for name, value in row.items()})
+    sealed = {name: value for name, value in row.items() if value is not None or name not in _SINCE}
+    content = canonical_json({name: str(value) for name, value in sealed.items()})
     return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.dataset import Split
 from voxdata.diff import Relabelled, Resplit, VersionDiff
+from voxdata.losses import find_losses
 from warehouse.rows import read_rows
 from warehouse.versions import fetch_row_ids, manifest_key, rows_only_in
 
@@ -57,11 +58,31 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
                 union select utterance_id from label_change where before = after and votes_before <> votes_after)""",
             ),
             counts=_totals(con, a, b, "num_examples"),
+            lost=find_losses(_by_split(con, a), _by_split(con, b)),
             minutes={label: (x / 60_000, y / 60_000) for label, (x, y) in _totals(con, a, b, "duration_ms").items()},
         )
     finally:
         for name in ("label_change", "gone", "came"):
             con.execute(f"drop table {name}")
+
+
+def count_splits(con: DuckDBPyConnection, version_id: str) -> dict[tuple[Split, str, str], int]:
+    """How much each split of a version held when it was cut, as `voxdata.losses` counts it.
+
+    Raises:
+        NotFoundError: No version has that id.
+    """
+    return _by_split(con, manifest_key(con, version_id))
+
+
+def _by_split(con: DuckDBPyConnection, key: int) -> dict[tuple[Split, str, str], int]:
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """select split, scheme, label, sum(num_examples)::bigint as n from version_summary where manifest_key = ?
+        group by split, scheme, label""",
+        [key],
+    )
+    return {(Split(row["split"]), row["scheme"], row["label"]): row["n"] for row in rows}
 
 
 def _ids(con: DuckDBPyConnection, source: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def add_predictions(
             {
                 "prediction_id": digest(prediction.utterance_id, prediction.scheme, version, prediction.model.key, key),
                 "utterance_id": prediction.utterance_id, "scheme": prediction.scheme, "scheme_version": version,
-                "label": prediction.label, "distribution": canonical_json(dict(prediction.distribution)),
+                "label": prediction.guess() or "", "distribution": canonical_json(dict(prediction.distribution)),
                 "model_key": prediction.model.key, "key": key, "run_id": run_id,
             }
         )  # fmt: skip

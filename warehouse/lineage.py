@@ -16,6 +16,19 @@ Story = dict[str, Table]
 
 MIN_PREFIX = 6
 
+# What else carries the recording's id, such as the drop of another utterance, is no drop of this one.
+_DROPS_OF_UTTERANCE = """
+  subject = $key
+  or (recording_id in (select recording_id from utterance where utterance_id = $key)
+    and (subject = recording_id or subject in (select uri from source where source.recording_id = ledger.recording_id)))
+  or subject in (select 'voice ' || voice from utterances where utterance_id = $key)
+  or subject in (select 'voice ' || recording_id || '/' || speaker from utterance where utterance_id = $key)"""
+_DROPS_OF_RECORDING = """
+  recording_id = $key or subject = $key
+  or subject in (select utterance_id from utterance where recording_id = $key)
+  or subject in (select 'voice ' || voice from utterances where recording_id = $key)
+  or subject in (select 'voice ' || recording_id || '/' || speaker from utterance where recording_id = $key)"""
+
 
 def explain(con: DuckDBPyConnection, ref: str) -> Story:
     """The story of an utterance, a recording or a training run.
@@ -122,7 +135,8 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
         ),
         "dropped": _table(
             con,
-            f"select stage, reason, detail, created_at as at from ledger where {of} or subject = $key order by seq",
+            f"""select {"subject, " if whole else ""}stage, reason, detail, created_at as at from ledger
+            where {_DROPS_OF_RECORDING if whole else _DROPS_OF_UTTERANCE} order by seq""",
             key,
         ),
     }

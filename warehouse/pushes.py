@@ -28,7 +28,7 @@ class PushedClip:
         arm: "active" or "random" when it was chosen among others, else "".
         blind: Its proposed labels are withheld.
         votes_wanted: People who should hear it.
-        proposal: Which models made the proposal, as the server names them.
+        proposal: Which models made the proposals that tick a label (or would, were the clip not blind), as the server names them.
     """
 
     utterance_id: str

@@ -24,6 +24,9 @@ PLAIN = (
 """Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
 `<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
 
+CONSENT = "consent"
+"""The reason of what stays out since consent does not cover the purpose."""
+
 # A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
 _VIEW = f"""
   with said as (select recording_id, map(list(name order by name), list(value order by name)) as said
@@ -63,7 +66,7 @@ def select_utterances(
     try:
         rows: list[dict[str, Any]] = read_rows(
             con,
-            f"""select utterance_id, case when b.why is not null then 'consent' {cases} else '' end as reason
+            f"""select utterance_id, case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
             from ({_VIEW}) u left join barred b using (recording_id)""",
             _parameters(recipe),
         )

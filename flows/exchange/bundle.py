@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import soundfile  # type: ignore[import-untyped]
 
@@ -127,10 +128,12 @@ class Bundle:
 
     @property
     def description(self) -> str:
-        """What it is and how to verify it, in two sentences."""
+        """What it is and how to verify it, and whether scripts labelled it, in a few sentences."""
+        scripts: Any = self.version.recipe.get("simulated_annotators") or {}
+        said = f" {len(scripts)} of its annotators were simulated by scripts: its labels show nothing about people." if scripts else ""
         return (
             f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle root {self.version.root}; "
-            f"{ROWS} and {HEADER} are enough to compute it again (`voxdata import --check FOLDER`)."
+            f"{ROWS} and {HEADER} are enough to compute it again (`voxdata import --check FOLDER`).{said}"
         )
 
 

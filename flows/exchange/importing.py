@@ -179,7 +179,10 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
     for example in export.examples:
         by_recording[example.recording_id].append(example)
     _check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
-    recipe = {"imported": {"ref": export.ref, "root": export.root}}
+    recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
+    cut_by = export.header.get("recipe")
+    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
+        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
         clips = find_clips(export.folder, _file_names(export), origin=export.origin) if needed else None

@@ -305,3 +305,14 @@ def test_labels_saved_says_what_is_missing() -> None:
         labels_saved([*curve("active", [0.5, 0.6]), *curve("random", [0.5, 0.6]), *curve("random", [0.5, 0.6], unit="b")])
     with pytest.raises(ConfigError, match="unit b has no score of the active arm at 200 labels"):
         labels_saved([*curve("active", [0.5, 0.6]), *curve("active", [0.5], unit="b"), *curve("random", [0.5, 0.6])])
+
+
+def test_quota_admits_no_clip_about_which_the_model_abstains() -> None:
+    nothing = Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": dict.fromkeys(LABELS, 1 / 3)})
+    assert [label for label in LABELS if Quota(share=0.1, scheme="emotion", label=label).admits(nothing)] == []
+
+
+def test_choose_next_says_that_the_model_abstains_and_gives_such_clips_full_doubt() -> None:
+    nothing = Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": dict.fromkeys(LABELS, 1 / 3)})
+    (ranked,) = rank([nothing], strategy="margin", count=1)
+    assert (doubt(nothing), ranked.reason) == (1.0, "margin: the model abstains")

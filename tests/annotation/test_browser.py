@@ -361,6 +361,39 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     assert (dict(found.labels), found.text) == ({"intent": ("other",), "emotion": ("neutral",)}, None)
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", 'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is ticked there  ·  angry 71%, or sad 20%'),
+        ("zh", '模型猜测：“What does the speaker want? <"&">”没有猜测，所以没有预选  ·  愤怒 71%，或悲伤 20%'),
+    ],
+)
+def test_label_stream_ticks_nothing_where_the_model_abstains(
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
+    language: str,
+    line: str,
+) -> None:
+    clip = make_clip("u0", clip_file)
+    even = dict.fromkeys(SCHEMES[0].label_names, 1 / len(SCHEMES[0].labels))
+    clip = replace(clip, predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1]))
+    queue, listener = make_queue(clip, language=language), Listener(page)
+    listener.log_in(label_studio)
+    listener.begin(queue)
+    expect(page.get_by_text(line)).to_be_visible()
+    expect(page.locator(".vox input:checked")).to_have_count(1)
+    page.screenshot(path=artifacts / f"labelling-page-no-guess-{language}.png")
+    listener.press(hotkeys(language)["intent", "other"])
+    listener.send("Control+Enter")
+    found = only(queue, "u0")
+    assert dict(found.labels) == {"intent": ("other",), "emotion": ("angry",)}
+    assert found.proposal.startswith("emotion:model-emotion@")
+    assert "intent" not in found.proposal
+
+
 def test_label_stream_asks_for_what_is_required(
     page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str
 ) -> None:

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from annotation.config import build_config
 from annotation.decode import decode_annotation, decode_time
-from annotation.encode import RIVALS, describe_proposal, describe_rival, encode_entry, encode_labels, model_version
+from annotation.encode import (
+    RIVALS,
+    describe_proposal,
+    describe_rival,
+    encode_entry,
+    encode_labels,
+    encode_simulation,
+    model_version,
+    ticked_models,
+)
 from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError
 from voxdata.identity import ModelRef
@@ -118,6 +127,17 @@ def test_decode_annotation_drops_labels_of_a_skip() -> None:
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
     found = decode(raw(encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True))
     assert (dict(found.ratings), found.flags) == ({}, ())
+
+
+def test_decode_annotation_reads_that_a_script_answered() -> None:
+    mark = encode_simulation("a@voxdata.local", 0.05)
+    assert decode(raw([*encode_labels({"emotion": ("angry",)}), mark])).simulated == 0.05
+    assert decode(raw([mark], was_cancelled=True)).simulated == 0.05
+    assert decode(raw(encode_labels({"emotion": ("angry",)}))).simulated is None
+
+
+def test_decode_annotation_takes_a_copied_mark_of_somebody_else_for_none() -> None:
+    assert decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)])).simulated is None
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
@@ -250,6 +270,74 @@ def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_ke
 def test_describe_proposal_keeps_silent_about_what_is_next_to_impossible() -> None:
     sure = replace(make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001})
     assert describe_proposal([sure]) == "Model's guess: angry 100%"
+
+
+def unsure_entry(**more: Any) -> QueueEntry:
+    """A clip about whose intent the model says nothing, and whose emotion is angry by 70 %."""
+    entry = make_entry("u0", audio_file="clips/a.wav")
+    intent, emotion = entry.predictions
+    nothing = replace(intent, distribution=dict.fromkeys(intent.distribution, 1 / 3))
+    return replace(entry, predictions=(nothing, emotion), **more)
+
+
+def ticked(entry: QueueEntry) -> dict[str, tuple[str, ...]]:
+    (prediction,) = encode_entry(entry, schemes=QUEUE_SCHEMES)["predictions"]
+    return dict(decode(raw(prediction["result"])).labels)
+
+
+def test_encode_entry_ticks_nothing_where_the_model_abstains() -> None:
+    assert ticked(unsure_entry()) == {"emotion": ("angry",)}
+
+
+def test_encode_entry_ticks_nothing_where_two_labels_lead() -> None:
+    entry = make_entry("u0", audio_file="clips/a.wav")
+    tied = replace(entry.predictions[1], distribution={"angry": 0.45, "neutral": 0.45, "高兴": 0.1})
+    assert ticked(replace(entry, predictions=(tied,))) == {}
+
+
+def test_encode_entry_ticks_nothing_that_is_less_sure_than_asked() -> None:
+    assert ticked(unsure_entry(min_confidence=0.71)) == {}
+    assert ticked(unsure_entry(min_confidence=0.7)) == {"emotion": ("angry",)}
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", 'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is ticked there  ·  angry 70%, or neutral 15%'),
+        ("zh", '模型猜测：“What do they want? <"intent"> & 意图”没有猜测，所以没有预选  ·  愤怒 70%，或neutral 15%'),
+    ],
+)
+def test_encode_entry_says_where_the_model_has_no_guess(language: str, line: str) -> None:
+    assert proposal_line(unsure_entry(), language=language) == [line]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "The model has no guess, so nothing is ticked."), ("zh", "模型没有猜测，所以没有预选任何标签。")],
+)
+def test_encode_entry_says_that_the_model_has_no_guess_at_all(language: str, line: str) -> None:
+    entry = unsure_entry()
+    assert proposal_line(replace(entry, predictions=entry.predictions[:1]), language=language) == [line]
+
+
+@pytest.mark.parametrize(
+    ("language", "end"),
+    [("en", "angry 70%, or neutral 15% (too unsure, so nothing is ticked)"), ("zh", "愤怒 70%，或neutral 15%（把握不足，所以没有预选）")],
+)
+def test_encode_entry_says_that_a_guess_is_too_unsure_to_be_ticked(language: str, end: str) -> None:
+    (line,) = proposal_line(unsure_entry(min_confidence=0.8), language=language)
+    assert line.endswith(end)
+
+
+def test_ticked_models_names_the_models_whose_label_was_ticked() -> None:
+    (prediction,) = encode_entry(unsure_entry(), schemes=QUEUE_SCHEMES)["predictions"]
+    assert ticked_models(prediction["model_version"], prediction["result"]).startswith("emotion:test-emotion@")
+    assert "intent" not in ticked_models(prediction["model_version"], prediction["result"])
+
+
+def test_ticked_models_gives_the_name_of_a_rival_back() -> None:
+    assert ticked_models("Listener A", [choices("emotion", "angry")]) == "Listener A"
+    assert ticked_models(RIVALS, []) == RIVALS
 
 
 RIVAL_ENTRY = QueueEntry(

@@ -14,7 +14,7 @@ from voxdata.testing.annotation_queue import QUEUE_SCHEMES, make_entry
 
 if TYPE_CHECKING:
     from annotation.label_studio import LabelStudioQueue
-    from tests.annotation.conftest import RunningServer
+    from tests.annotation.conftest import ApiPeople, RunningServer
 
 EMOTION = QUEUE_SCHEMES[1]
 MANY = [f"u{i}" for i in range(2_000)]
@@ -81,3 +81,24 @@ def test_answer_raises_when_the_password_is_wrong(label_studio: RunningServer, r
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
         person.answer(real_queue, {}, ["u0"], schemes=QUEUE_SCHEMES, password=os.urandom(8).hex())
     assert real_queue.pull(since=None).annotations == ()
+
+
+@pytest.mark.slow
+def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
+    label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
+) -> None:
+    entries = [make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]
+    real_queue.push(entries)
+    script = annotator(0.25, 7)
+    key = {"u0": {"intent": "greet", "emotion": "高兴"}}
+    password = label_studio.credentials.password_for(script.email)
+    script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
+    real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
+    found = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
+    assert {utterance_id: a.simulated for utterance_id, a in found.items()} == {"u0": 0.25, "u1": 0.25, "u2": None}
+    assert found["u1"].skipped
+
+    again = label_studio.queue()
+    again.push(entries)
+    again.restore(list(found.values()))
+    assert {a.utterance_id: a.simulated for a in again.pull(since=None).annotations} == {"u0": 0.25, "u1": 0.25, "u2": None}

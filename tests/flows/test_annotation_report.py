@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,9 +11,21 @@ import numpy as np
 import pytest
 
 from benchmarks.annotation_workspace import make_workspace
-from flows.annotation_figures import agreement_rows, between_annotators, gain_of, heard_answers, skill_dots, speed_ranges
+from flows.annotation_figures import (
+    AnnotationContent,
+    agreement_rows,
+    between_annotators,
+    cost_rows,
+    forecast_rows,
+    gain_of,
+    heard_answers,
+    skill_dots,
+    speed_ranges,
+    why_no_effect,
+)
 from flows.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
 from flows.models import build_labelers
+from flows.report import write_report
 from flows.workspace import Workspace
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations
@@ -88,7 +101,7 @@ def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Wor
 
 
 def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(workspace: Workspace) -> None:
-    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=True, simulated={"bob@x"})
+    content = replace(read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1)
     page = render_annotation_report(content)
     assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))
     assert "Annotator 4" in page
@@ -117,3 +130,71 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
     gain = float(gain_of(runs, "intent", 400).split(",")[0])
     assert 0.03 < gain < 0.1
     assert gain_of(runs, "emotion", 100).startswith("needs")
+
+
+def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_ticked(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    emotion_only = {key: f"emotion:{clip.proposal.rpartition('emotion:')[2].split()[0]}" for key, clip in content.pushed.items()}
+    unsure = replace(
+        content,
+        pushed={key: replace(clip, proposal=emotion_only[key]) for key, clip in content.pushed.items()},
+        answers=replace(
+            content.answers,
+            labels=tuple(replace(a, proposal=a.proposal and emotion_only[a.utterance_id]) for a in content.answers.labels),
+        ),
+    )
+    assert heard_answers(unsure, "intent") == []
+    assert len(heard_answers(unsure, "emotion")) == len(heard_answers(content, "emotion")) == 400
+
+
+@pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
+def test_report_calls_annotators_simulated_by_what_their_answers_carry(tmp_path: Path, simulated: float | None, expected: int) -> None:
+    workspace = make_workspace(tmp_path, clips=2, name="calls")
+    with workspace.warehouse() as con:
+        keys = [u.utterance_id for u in list_utterances(con)]
+        said = Annotation(
+            annotation_id=1, project_id=1, utterance_id=keys[0], annotator="annotator-1@voxdata.local", labels={"intent": ("ask",)},
+            lead_time_ms=2_000, updated_at=NOON, simulated=simulated,
+        )  # fmt: skip
+        add_annotations(con, [said], run_id="t")
+    assert read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated == expected
+    page = write_report(workspace).read_text(encoding="utf-8")
+    assert ("SIMULATED, 5% errors" in page) is bool(expected)
+    assert ("Some annotators were simulated" in page) is bool(expected)
+
+
+def page_of(content: AnnotationContent) -> str:
+    return render_annotation_report(content)
+
+
+def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparison_is_missing(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    all_blind = replace(content, pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()})
+    blind_only = replace(all_blind, answers=replace(content.answers, labels=tuple(replace(a, proposal="") for a in content.answers.labels)))
+    assert "none with a ticked proposal yet" in why_no_effect(blind_only)
+    assert "No clip was" not in page_of(blind_only).partition("Do proposals sway people?")[2].partition("<h2>")[0]
+
+
+def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    silent = replace(content, answers=replace(content.answers, labels=()))
+    assert why_no_effect(silent) == "30 clips were given out blind, and nobody has answered one of them yet."
+    seeing = replace(content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()})
+    assert why_no_effect(seeing).startswith("No clip was given out blind yet.")
+
+
+def test_forecast_rows_count_every_person_who_is_to_hear_a_clip(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    shared = replace(content, pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()})
+    once, twice = (int(str(forecast_rows(each)[1]["figure"])) for each in (content, shared))
+    assert twice == pytest.approx(once / 2, abs=1)
+    assert "2 vote(s) each" in str(forecast_rows(shared)[1]["what"])
+
+
+def test_cost_rows_leave_skips_out_of_the_seconds_an_answer(workspace: Workspace) -> None:
+    content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    answer = replace(content.answers.labels[0], lead_time_ms=4_000)
+    skip = replace(answer, annotation_id=999, skipped=True, labels={}, lead_time_ms=60_000)
+    few = replace(content, answers=replace(content.answers, labels=(answer, skip)))
+    figure = {row["what"]: row["figure"] for row in cost_rows(few)}
+    assert figure["seconds an answer, skips left out"] == "4.0"

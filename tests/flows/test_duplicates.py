@@ -168,6 +168,28 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(workspace: Worksp
     assert "row 2" in dropped["calls.csv:8"]
 
 
+def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text("path,consent\n0.wav,oui\n1.wav,oui\n2.wav,see file\n3.wav,yes\n", encoding="utf-8")
+    ingest_manifest(workspace, manifest, say=said.append)
+    assert [line for line in said if "neither yes nor no" in line] == [
+        "manifest: not understood, so these recordings are not used: consent 'oui' is neither yes nor no: 2 rows; "
+        "consent 'see file' is neither yes nor no: 1 row; write yes or no, and a date as 2027-01-31"
+    ]
+
+
+def test_ingest_manifest_says_nothing_of_consent_that_is_plain(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+    soundfile.write(tmp_path / "a.wav", speech_like(1_200), RATE_HZ)
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text("path,consent\na.wav,No\n", encoding="utf-8")
+    ingest_manifest(workspace, manifest, say=said.append)
+    assert not [line for line in said if "not understood" in line]
+
+
 def test_ingest_manifest_writes_nothing_the_second_time(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
     soundfile.write(tmp_path / "a.wav", speech_like(1_200), RATE_HZ)
     manifest = tmp_path / "calls.jsonl"

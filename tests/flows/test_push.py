@@ -16,14 +16,19 @@ from flows.settings import FILE_NAME
 from flows.votes import read_answers
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
+from voxdata.label import Prediction
 from voxdata.privacy import PrivateSpan
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.testing import make_recording, make_utterance, make_word
 from voxdata.testing.annotation_queue import FakeQueue
+from voxdata.testing.backends import FakeLabeler
 from voxdata.utterance import Utterance
 from warehouse.annotations import add_annotations, current_annotations
+from warehouse.labels import add_predictions
+from warehouse.metadata import store_metadata
 from warehouse.privacy import list_hidden, store_private_spans
+from warehouse.pushes import list_pushed
 from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
@@ -250,3 +255,88 @@ def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queu
         answers = read_answers(con, workspace.histories)
     assert [a.utterance_id for a in answers.checks] == [key]
     assert len(answers.labels) == 3
+
+
+def propose(workspace: Workspace, utterance: Utterance, **shares: float) -> None:
+    model = FakeLabeler(scheme=workspace.schemes[0]).model
+    proposal = Prediction(utterance_id=utterance.utterance_id, scheme="intent", distribution=shares, model=model)
+    with workspace.warehouse() as con:
+        add_predictions(con, [proposal], scheme_versions={"intent": 1}, run_id="t")
+
+
+def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {})
+    propose(workspace, CALL, ask=0.5, tell=0.5)
+    propose(workspace, THANKS, ask=0.6, tell=0.4)
+    told: list[str] = []
+    summary = push_pending(workspace, say=told.append)
+    assert (summary.pushed, summary.without_guess) == (2, 1)
+    assert [line for line in told if "nothing ticked" in line]
+    assert queue.entries[CALL.utterance_id].ticked == ()
+    with workspace.warehouse() as con:
+        noted = list_pushed(con, project_id=1)
+    assert noted[CALL.utterance_id].proposal == ""
+    assert noted[THANKS.utterance_id].proposal.startswith("intent:")
+
+
+def test_push_takes_ticks_back_when_more_confidence_is_asked_for(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL])
+    scan(workspace, {})
+    propose(workspace, CALL, ask=0.6, tell=0.4)
+    push_pending(workspace, say=quiet)
+    assert len(queue.entries[CALL.utterance_id].ticked) == 1
+    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
+    stricter = open_workspace(workspace.root)
+    assert push_pending(stricter, say=quiet).predictions_added == 1
+    assert queue.entries[CALL.utterance_id].ticked == ()
+    assert push_pending(stricter, say=quiet).unchanged == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "release", "why"),
+    [
+        ({"consent": "no"}, "", "consent was refused"),
+        ({"consent": "oui"}, "", "consent 'oui' is neither yes nor no"),
+        ({}, 'consent = "required"', "nobody said that consent was given"),
+        ({"consent": "yes", "purposes": "evaluation"}, "", "consent is for evaluation, not for training"),
+    ],
+)
+def test_push_holds_back_what_a_release_would_refuse_and_says_why(
+    workspace: Workspace, queue: FakeQueue, metadata: dict[str, str], release: str, why: str
+) -> None:
+    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    workspace = open_workspace(workspace.root)
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {})
+    with workspace.warehouse() as con:
+        store_metadata(con, RECORDING.recording_id, metadata, manifest="m", run_id="t")
+    told: list[str] = []
+    summary = push_pending(workspace, say=told.append)
+    assert (summary.pushed, summary.no_consent, queue.entries) == (0, 2, {})
+    assert [line for line in told if f"{why} 2" in line]
+    assert not list(workspace.media_dir.glob("clips/*/*.wav"))
+
+
+@pytest.mark.parametrize("release", ['purpose = "evaluation"', 'purpose = ""'])
+def test_push_gives_out_what_the_purpose_of_the_release_covers(workspace: Workspace, queue: FakeQueue, release: str) -> None:
+    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    workspace = open_workspace(workspace.root)
+    cut(workspace, [CALL])
+    scan(workspace, {})
+    with workspace.warehouse() as con:
+        store_metadata(con, RECORDING.recording_id, {"consent": "yes", "purposes": "evaluation"}, manifest="m", run_id="t")
+    summary = push_pending(workspace, say=quiet)
+    assert (summary.pushed, summary.no_consent) == (1, 0)
+
+
+def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL])
+    scan(workspace, {})
+    push_pending(workspace, say=quiet)
+    with workspace.warehouse() as con:
+        store_metadata(con, RECORDING.recording_id, {"consent": "withdrawn"}, manifest="m", run_id="t")
+    told: list[str] = []
+    summary = push_pending(workspace, say=told.append)
+    assert (summary.unchanged, summary.no_consent) == (1, 0)
+    assert [line for line in told if "in Label Studio already: consent was refused 1" in line]

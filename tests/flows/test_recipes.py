@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import html
 import json
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.exchange.bundle import HEADER, open_bundle, write_header, write_rows
+from flows.exchange.importing import import_export, read_export
 from flows.recipes import choose_recipe
 from flows.release import preview_version, release_version
 from flows.settings import FILE_NAME, template
@@ -24,7 +27,7 @@ from voxdata.phrases import phrase_of, separate_phrases
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations
+from warehouse.annotations import add_annotations, current_annotations
 from warehouse.ledger import list_drops
 from warehouse.metadata import store_metadata
 from warehouse.recordings import add_recording
@@ -70,13 +73,59 @@ def workspace(tmp_path: Path) -> Workspace:
 def released(workspace: Workspace, text: str = "", where: str = "") -> list[Example]:
     path = workspace.root / "recipe.toml"
     path.write_text(text, encoding="utf-8")
-    summary = release_version(workspace, "calls", say=lambda line: None, recipe=choose_recipe(workspace, path=path, where=where))
+    summary = release_version(
+        workspace, "calls", say=lambda line: None, recipe=choose_recipe(workspace, path=path, where=where), accept_losses=True
+    )
     with workspace.warehouse() as con:
         return load_examples(con, summary.version.version_id)
 
 
 def lengths(examples: list[Example]) -> list[int]:
     return sorted(e.segment.end_ms // 1000 for e in examples)
+
+
+def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        for i in range(6):
+            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+    told: list[str] = []
+    summary = release_version(workspace, "calls", say=told.append)
+    assert summary.warnings == ("6 of 10 labelled clips are left out: 6 by consent (consent was refused 6)",)
+    assert f"release: warning: {summary.warnings[0]}" in told
+    assert preview_version(workspace, "calls", workspace.settings.release.recipe)["warnings"] == list(summary.warnings)
+
+
+def test_release_says_in_the_version_and_its_export_who_was_simulated(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("export")
+    with workspace.warehouse() as con:
+        said = [replace(a, updated_at=NOON + timedelta(days=1), simulated=0.1) for a in current_annotations(con) if a.annotator == "a1"]
+        add_annotations(con, said, run_id="t")
+    version = release_version(workspace, "calls", say=lambda line: None).version
+    assert version.recipe["simulated_annotators"] == {"a1": 0.1}
+    bundle = open_bundle(workspace, version.ref)
+    assert "1 of its annotators were simulated" in bundle.description
+    write_rows(bundle, tmp_path)
+    write_header(bundle, tmp_path, format_name="jsonl")
+    assert json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))["recipe"]["simulated_annotators"] == {"a1": 0.1}
+    workspace.audio_dir.mkdir(exist_ok=True)
+    for i in range(10):
+        (workspace.audio_dir / f"{i}.flac").touch()
+    copy, _ = import_export(workspace, read_export(tmp_path), name="copy", say=lambda line: None)
+    assert copy.recipe["simulated_annotators"] == {"a1": 0.1}
+
+
+def test_release_does_not_warn_when_half_is_left_out(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        for i in range(5):
+            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+    assert release_version(workspace, "calls", say=lambda line: None).warnings == ()
+
+
+def test_release_that_takes_nothing_says_what_consent_it_lacks(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match=r"10 by consent \(nobody said that consent was given 10\); widen it"):
+        released(workspace, 'consent = "required"')
 
 
 @pytest.mark.parametrize(

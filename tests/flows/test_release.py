@@ -1,23 +1,31 @@
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from flows.release import ReleaseSummary, build_examples, corrected_texts, release_version
+from flows.cli import app
+from flows.diff_page import render_diff
+from flows.release import ReleaseSummary, build_examples, corrected_texts, preview_version, release_version
+from flows.report import write_report
 from flows.settings import FILE_NAME, template
 from flows.voices import link_voices
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Split
-from voxdata.errors import DropReason
+from voxdata.errors import DropReason, SplitLossError
 from voxdata.fingerprint import NearDuplicate
 from voxdata.label import Annotation, Gold
+from voxdata.losses import find_losses
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations
+from warehouse.annotations import add_annotations, current_annotations
+from warehouse.diffs import diff_versions
 from warehouse.duplicates import store_near_duplicates
 from warehouse.leaks import find_leaks
 from warehouse.ledger import list_drops
@@ -25,7 +33,7 @@ from warehouse.metadata import CALL, store_metadata
 from warehouse.recordings import add_recording
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
-from warehouse.versions import load_examples
+from warehouse.versions import list_versions, load_examples
 from warehouse.voices import current_voices, merge_voices, split_voice, store_speaker_embeddings
 
 RATIOS = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
@@ -238,7 +246,7 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(work
         kept = voices[test, 0, "S0"]
         merge_voices(con, voices[train, 0, "S0"], into=kept, reason="", run_id="t")
     said: list[str] = []
-    summary = release_version(workspace, "calls", say=said.append)
+    summary = release_version(workspace, "calls", say=said.append, accept_losses=True)
     assert summary.conflicts == (kept,)
     assert any(kept in line for line in said)
     assert places(workspace, summary) == {r: split for r, split in first.items() if r not in (train, test)}
@@ -251,6 +259,80 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(work
     undone = released(workspace)
     assert undone.conflicts == ()
     assert places(workspace, undone) == first
+
+
+def merge_everybody_into_training(workspace: Workspace, found: dict[str, Split]) -> None:
+    train = next(r for r, split in sorted(found.items()) if split is Split.TRAIN)
+    with workspace.warehouse() as con:
+        for recording_id, split in sorted(found.items()):
+            if split is not Split.TRAIN:
+                voices = current_voices(con)
+                merge_voices(con, voices[recording_id, 0, "S0"], into=voices[train, 0, "S0"], reason="", run_id="t")
+
+
+def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothing(workspace: Workspace) -> None:
+    link_voices(workspace, say=lambda line: None)
+    merge_everybody_into_training(workspace, places(workspace, released(workspace)))
+    with pytest.raises(SplitLossError, match=r"against calls@1, validation loses everything .*, test loses everything .*--accept-losses"):
+        released(workspace)
+    with workspace.warehouse() as con:
+        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+
+
+def test_release_goes_on_with_a_warning_when_losses_are_accepted(workspace: Workspace) -> None:
+    link_voices(workspace, say=lambda line: None)
+    merge_everybody_into_training(workspace, places(workspace, released(workspace)))
+    summary = release_version(workspace, "calls", say=lambda line: None, accept_losses=True)
+    assert summary.version.ref == "calls@2"
+    assert "test loses everything" in summary.warnings[0]
+    assert released(workspace).created is False
+
+
+def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace) -> None:
+    link_voices(workspace, say=lambda line: None)
+    merge_everybody_into_training(workspace, places(workspace, released(workspace)))
+    preview = preview_version(workspace, "calls", workspace.settings.release.recipe)
+    assert [(row["split"], row["lost"]) for row in preview["lost"]] == [("validation", "everything"), ("test", "everything")]
+    release_version(workspace, "calls", say=lambda line: None, accept_losses=True)
+    with workspace.warehouse() as con:
+        first, second = list_versions(con)
+        found = diff_versions(con, first.version_id, second.version_id)
+    assert [(loss.split, loss.what) for loss in found.lost] == [(Split.VALIDATION, "everything"), (Split.TEST, "everything")]
+    assert "<h2>Lost</h2>" in render_diff(first, second, found)
+    assert "test loses everything" in write_report(workspace).read_text(encoding="utf-8")
+
+
+def test_release_command_ends_with_an_error_until_losses_are_accepted(workspace: Workspace) -> None:
+    link_voices(workspace, say=lambda line: None)
+    merge_everybody_into_training(workspace, places(workspace, released(workspace)))
+
+    def run(*more: str) -> Result:
+        return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", "calls", *more])
+
+    dry = run("--dry-run")
+    assert (dry.exit_code, "everything" in dry.stdout) == (0, True)
+    refused = run()
+    assert (refused.exit_code, type(refused.exception)) == (1, SplitLossError)
+    assert run("--accept-losses").exit_code == 0
+
+
+def test_release_refuses_to_lose_all_of_a_label_in_a_split(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        rare = replace(current_annotations(con)[0], labels={"intent": ("request",)}, updated_at=NOON + timedelta(days=1))
+        add_annotations(con, [rare], run_id="t")
+    split = places(workspace, released(workspace))[make_recording(0).recording_id]
+    with workspace.warehouse() as con:
+        back = replace(rare, labels={"intent": ("question",)}, updated_at=NOON + timedelta(days=2))
+        add_annotations(con, [back], run_id="t")
+    with pytest.raises(SplitLossError, match=rf"{split.value} loses intent=request \(1 example\)"):
+        released(workspace)
+
+
+def test_find_losses_takes_a_label_that_the_scheme_no_longer_has_for_none() -> None:
+    before = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "old"): 1, (Split.TEST, "intent", "ask"): 2}
+    after = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "new"): 3}
+    assert [loss.what for loss in find_losses(before, after, labels={"intent": ("ask", "new")})] == ["intent=ask"]
+    assert [loss.what for loss in find_losses(before, after)] == ["intent=ask", "intent=old"]
 
 
 def test_build_examples_prefers_a_corrected_text() -> None:

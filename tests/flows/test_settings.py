@@ -1,9 +1,26 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows.settings import DEMO_DIR, FILE_NAME, default_settings, find_workspace, parse_settings, read_environment, template
+from annotation.config import build_config, build_instructions
+from flows.models import build_models
+from flows.settings import (
+    DEMO_DIR,
+    FILE_NAME,
+    UtteranceSettings,
+    default_settings,
+    find_workspace,
+    parse_settings,
+    read_environment,
+    template,
+)
+from flows.workspace import open_workspace
 from voxdata.errors import ConfigError
+from voxdata.prelabel import Models
+from voxdata.scheme import Scheme, SchemeLabel
+from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
+from voxdata.utterance import MIN_MS
 
 MINIMAL = """
 [[schemes]]
@@ -79,3 +96,54 @@ def test_read_environment_prefers_the_named_cache() -> None:
 
 def test_secrets_do_not_show_tokens() -> None:
     assert "hunter2" not in repr(read_environment({"HF_TOKEN": "hunter2", "VOXDATA_LABEL_STUDIO_TOKEN": "hunter2", "HOME": "/h"}))
+
+
+def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    workspace = open_workspace(tmp_path)
+    assert workspace.settings.utterance.min_ms == UtteranceSettings().min_ms == MIN_MS
+    (tmp_path / FILE_NAME).write_text(template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8")
+    assert build_models(open_workspace(tmp_path), {}).cutting["min_ms"] == 900
+
+
+@pytest.mark.parametrize(("min_ms", "same"), [(MIN_MS, True), (900, False)])
+def test_stage_keys_of_earlier_cuts_hold_while_min_ms_does_not_change_the_cutting(min_ms: int, same: bool) -> None:
+    models = Models(diarizer=FakeDiarizer(), transcriber=FakeTranscriber(), labelers={}, cutting={"pause_ms": 500, "max_ms": 15_000})
+    now = replace(models, cutting={**models.cutting, "min_ms": min_ms})
+    changed = {a.name for a, b in zip(models.specs(scheme_versions={}), now.specs(scheme_versions={}), strict=True) if a != b}
+    assert changed == (set() if same else {"cut"})
+
+
+def test_scheme_title_has_a_language() -> None:
+    def titles(text: str) -> list[str]:
+        scheme = (
+            parse_settings(
+                f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{text}\n'
+                'labels = [{ name = "a" }, { name = "b" }]',
+                origin="t",
+            )
+            .schemes[0]
+            .scheme
+        )
+        return [scheme.shown_title(language) for language in ("en", "zh")]
+
+    assert titles('title = "Want?"\nshown = { zh = "要什么？" }') == ["Want?", "要什么？"]
+    assert titles('title = { en = "Want?", zh = "要什么？" }') == ["Want?", "要什么？"]
+    assert titles('title = "Want?"') == ["Want?", "Want?"]
+    assert titles("") == ["s", "s"]
+
+
+@pytest.mark.parametrize("wrong", ['shown = { xx = "?" }', 'shown = { zh = "" }', 'shown = { zh = "  " }', 'title = { xx = "?" }'])
+def test_scheme_title_in_an_unknown_language_or_blank_is_refused(wrong: str) -> None:
+    head = f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{wrong}\n'
+    text = head + 'labels = [{ name = "a" }, { name = "b" }]'
+    with pytest.raises(ConfigError):
+        parse_settings(text, origin="t")
+
+
+def test_screen_shows_the_title_in_the_annotators_language() -> None:
+    scheme = Scheme(name="s", version=1, title="Want?", shown={"zh": "要什么？"}, labels=(SchemeLabel(name="a"), SchemeLabel(name="b")))
+    assert "要什么？" in build_config([scheme], language="zh")
+    assert "Want?" not in build_config([scheme], language="zh")
+    assert "Want?" in build_config([scheme], language="en")
+    assert "要什么？" in build_instructions([scheme], guidelines="", language="zh")

@@ -30,9 +30,10 @@ _MIN_HZ, _MAX_HZ = 70, 400
 class AffectLabeler:
     """The Labeler port by rules: nobody trained it, and it is often wrong, so it is weak.
 
-    Valence is read from English words only, and is 0 otherwise. Arousal compares a clip with the same speaker's other clips in the
-    batch, so the batch is one whole recording; a speaker with fewer than MIN_CLIPS clips has arousal 0. A measure that a clip does
-    not give (no voiced frame, no text, no sound) says nothing about it.
+    Valence is read from English words only, and is unknown otherwise. Arousal compares a clip with the same speaker's other clips
+    in the batch, so the batch is one whole recording; that of a speaker with fewer than MIN_CLIPS clips is unknown. A measure that a
+    clip does not give (no voiced frame, no text, no sound) says nothing about it. Labels are placed by what is known; when that is
+    nothing, it abstains: all labels get the same probability.
 
     Args:
         scheme: Every label needs valence and arousal.
@@ -58,7 +59,7 @@ class AffectLabeler:
         places = {label.name: [label.valence, label.arousal] for label in self._scheme.labels}
         return ModelRef(
             name=f"cold-start/affect-{self._scheme.name}",
-            revision=f"vader-{version('vaderSentiment')}+prosody-2",
+            revision=f"vader-{version('vaderSentiment')}+prosody-3",
             params={"places": digest(canonical_json(places)), "sharpness": self._sharpness},
             weak=True,
         )
@@ -71,39 +72,44 @@ class AffectLabeler:
         arousal = estimate_arousal(clips)
         out: list[Distribution] = []
         for clip, excited in zip(clips, arousal, strict=True):
-            valence = (
-                analyzer.polarity_scores(clip.text)["compound"] if analyzer is not None and clip.language == "en" and clip.text else 0.0
-            )
-            distance = ((self._places - [valence, excited]) ** 2).sum(axis=1)
+            valence = np.nan
+            if analyzer is not None and clip.language == "en" and any(map(str.isalnum, clip.text)):
+                valence = analyzer.polarity_scores(clip.text)["compound"]
+            # What is unknown moves a clip towards no label.
+            distance = np.nansum((self._places - [valence, excited]) ** 2, axis=1)
             weights = np.exp(-self._sharpness * (distance - distance.min()))
             out.append(dict(zip(self._scheme.label_names, map(float, weights / weights.sum()), strict=True)))
         return out
 
 
 def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
-    """Arousal of each clip against the same speaker's others, in (-1, 1): the mean z-score of level, pitch and rate, squashed."""
+    """Arousal of each clip against the same speaker's others, in (-1, 1): the mean z-score of level, pitch and rate, squashed.
+
+    NaN where it is unknown: the speaker is heard too seldom, or the clip gives no measure.
+    """
     measures = [_prosody(clip) for clip in clips]
     by_speaker: dict[str, list[int]] = defaultdict(list)
     for i, clip in enumerate(clips):
         by_speaker[clip.speaker].append(i)
-    arousal = [0.0] * len(clips)
+    arousal = [float("nan")] * len(clips)
     for members in by_speaker.values():
         if len(members) < MIN_CLIPS:
             continue
         table = np.array([measures[i] for i in members])
-        scores = np.column_stack([_standardise(column) for column in table.T]).mean(axis=1)
-        for i, score in zip(members, scores, strict=True):
-            arousal[i] = float(np.tanh(score / 2))
+        scores = np.column_stack([_standardise(column) for column in table.T])
+        for i, row in zip(members, scores, strict=True):
+            if not np.isnan(row).all():
+                arousal[i] = float(np.tanh(np.nan_to_num(row).mean() / 2))
     return arousal
 
 
 def _standardise(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """z-scores; 0 where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are known."""
+    """z-scores; NaN where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are known."""
     # Sorting makes the sums independent of the order of the clips, down to the last bit.
     known = np.sort(column[~np.isnan(column)])
     if len(known) < MIN_CLIPS:
-        return np.zeros_like(column)
-    scores: npt.NDArray[np.float64] = np.nan_to_num((column - known.mean()) / max(float(known.std()), 1e-6))
+        return np.full_like(column, np.nan)
+    scores: npt.NDArray[np.float64] = (column - known.mean()) / max(float(known.std()), 1e-6)
     return scores
 
 

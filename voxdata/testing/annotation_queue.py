@@ -101,6 +101,9 @@ class FakeQueue:
             keys = frozenset(p.model.key for p in entry.predictions)
             if key in self.entries and keys and keys not in self.model_keys[key]:
                 added.append(key)
+            elif key in self.entries and key not in replaced and self._ticks_otherwise(entry):
+                added.append(key)
+                self.entries[key] = entry
             if key in replaced:
                 self.model_keys[key] = set()  # proposals repeat the text that they were made for
             if keys:
@@ -113,6 +116,12 @@ class FakeQueue:
         if done is not None:
             done(result)
         return result
+
+    def _ticks_otherwise(self, entry: QueueEntry) -> bool:
+        there = self.entries[entry.utterance_id]
+        answered = any(a.utterance_id == entry.utterance_id for a in self._annotations.values())
+        same_models = [p.model.key for p in there.predictions] == [p.model.key for p in entry.predictions]
+        return same_models and not answered and {p.scheme for p in there.ticked} != {p.scheme for p in entry.ticked}
 
     def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
         """See `AnnotationQueue.pull`."""
@@ -271,6 +280,16 @@ class QueueContract:
         assert queue.push([new]).predictions_added == ()  # noqa: S101
         assert queue.push([old]).predictions_added == ()  # noqa: S101
         assert queue.counts().clips == 1  # noqa: S101
+
+    def test_push_takes_back_a_tick_that_is_not_sure_enough(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
+        """Proposals that tick something else now are shown anew, until somebody has answered."""
+        ticked = [make_entry(f"u{i}", audio_file=audio_file) for i in range(2)]
+        bare = [replace(entry, min_confidence=0.9) for entry in ticked]
+        queue.push(ticked)
+        people.answer("u1", {"intent": ("greet",), "emotion": ("neutral",)}, annotator="person-1@voxdata.local")
+        first, second = queue.push(bare), queue.push(bare)
+        assert (first.predictions_added, second.predictions_added) == (("u0",), ())  # noqa: S101
+        assert queue.counts().clips == 2  # noqa: S101
 
     def test_push_shows_another_text_in_place_of_the_old(self, queue: AnnotationQueue, people: People, audio_file: str) -> None:
         """A text that is masked later is no longer there, and a person who leaves the new one alone has changed nothing."""

@@ -242,6 +242,13 @@ def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
     assert beside[3] == {"happy": 0.5, "sad": 0.5}
 
 
+@pytest.mark.parametrize(("text", "language"), [("我很生气", "zh"), ("怒っています", "ja"), ("...", "en"), ("", "und")])
+def test_affect_abstains_when_neither_words_nor_voice_tell_anything(text: str, language: str) -> None:
+    clip = Clip(utterance_id="a", speaker="s", sound=ArraySound(tone(1000)), text=text, language=language)
+    neutral = replace(EMOTION, labels=(*EMOTION.labels, SchemeLabel(name="neutral", valence=0.0, arousal=0.0)))
+    assert AffectLabeler(scheme=neutral).label([clip]) == [dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))]
+
+
 def test_affect_hears_the_voice_through_mains_hum() -> None:
     hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(16_000) / 16_000)
     sounds = [(tone(1000, frequency_hz=hz) + hum).astype(np.float32) for hz in (100, 120, 140, 200)]
