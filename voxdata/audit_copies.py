@@ -250,7 +250,7 @@ def _even(wave: Floats) -> npt.NDArray[np.float64]:
     last = np.minimum(middle - width // 2 + width, wave.size)
     power = (summed[last] - summed[first]) / width
     floor = max(float(power.max()) * EVEN_FLOOR, 1e-30)
-    return wave / np.maximum(power, floor) ** (EVENING / 2)
+    return np.asarray(wave / np.maximum(power, floor) ** (EVENING / 2), dtype=np.float64)
 
 
 def _shape(wave: Floats) -> Floats:
