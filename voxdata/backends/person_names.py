@@ -46,7 +46,7 @@ _INTRODUCTIONS = {
 }
 PIECE = 4_000
 OVERLAP = 200
-LONGEST_WORD = 64
+LONGEST_WORD = 40
 _SHORT = re.compile(rf"\S{{1,{LONGEST_WORD}}}|\s+")
 _TITLES = frozenset({"mr", "mrs", "ms", "miss", "mister", "missus", "dr", "doctor", "professor", "sir", "madam"})
 _HAN = r"[\u4e00-\u9fff]"

@@ -14,7 +14,7 @@ _NOTHING_SECRET = (
     r"|that|which|important|different|longer|shorter|at|in|on|stored|sent|blocked|locked|hidden|weak|strong|safe|secure|good"
     r"|bad|fine|okay|ok|all|also|only|just|used|unknown|available|taken|accepted|rejected|optional|enough|hard|easy|something"
     r"|this|it|so|very|up|out|off|for|from|displayed|saved|encrypted|and|or|because|usually|case-sensitive|gone|lost|forgotten"
-    r"|falsch|nicht|richtig|abgelaufen|zu|der|die|das|dein|ihr|mein|gesperrt|incorrecte?|erroné|faux|le|la|un|une|trop|expiré|pas"
+    r"|falsch|leider|sehr|schon|noch|doch|nicht|richtig|abgelaufen|zu|der|die|das|dein|ihr|mein|gesperrt|incorrecte?|erroné|faux|le|la|un|une|trop|expiré|pas"
     r"|incorrecta|correcta|errónea|el|una|muy|demasiado|no)"
 )
 _PASSWORDS = re.compile(
@@ -41,6 +41,9 @@ _USER_NAMES = re.compile(
     rf"|guión(?: bajo)?|punkt|punto) ?[\w.]{{1,40}}+){{0,5}}(?: \d{{1,6}}(?!\d))?))"
 )
 _WRITTEN_HANDLE = re.compile(r"(?<![\w.@-])@(?=[\w.]{0,30}[A-Za-z])[A-Za-z0-9_](?:\.?[A-Za-z0-9_]){1,30}+(?![@\w])")
+_ON_PLATFORM = re.compile(
+    rf"(?i:(?<!\w)on (?:{_PLACES})(?: (?:at|as|under) | ?@ ?)(?P<said>\w{{2,40}}+(?: (?:underscore|dash|dot) \w{{1,40}}+){{0,5}}))"
+)
 _UNDERSCORED = re.compile(
     r"(?i:(?<!\w)(?P<at>at |@ ?)?(?P<said>\w{1,40}(?: (?:underscore|under score|unterstrich|tiret bas|guion bajo|guión bajo) \w{1,40}+){1,5}))"
 )
@@ -59,6 +62,7 @@ def find_secrets(text: str) -> Iterator[PrivateText]:
         (_PASSWORDS, "password"),
         (_PASSWORD_CN, "password"),
         (_USER_NAMES, "username"),
+        (_ON_PLATFORM, "username"),
         (_NAME_CN, "username"),
     ):
         for match in pattern.finditer(text):
