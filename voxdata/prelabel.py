@@ -62,9 +62,7 @@ class Models:
         if self.chinese is not None:
             # Transcripts are kept as heard: another script costs no second listening.
             cutting |= {"chinese": self.chinese.name, "chinese_revision": self.chinese.revision}
-        stages.append(
-            StageSpec(name=CUT, model=None, params=cutting, reads=(DIARIZE, TRANSCRIBE))
-        )
+        stages.append(StageSpec(name=CUT, model=None, params=cutting, reads=(DIARIZE, TRANSCRIBE)))
         heard = (CUT, SECOND_OPINION) if second is not None else (CUT,)
         stages.append(StageSpec(name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard))
         if scan is not None:
@@ -180,9 +178,7 @@ def _transcribe(work: Sequence[RecordingWork], transcriber: Transcriber) -> list
     return [(w, [next(answers) for _ in w.sounds]) for w in work]
 
 
-def cut_recording(
-    work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None
-) -> tuple[Utterance, ...]:
+def cut_recording(work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None) -> tuple[Utterance, ...]:
     """Utterances of all channels, none reaching past the end of the audio, each marked where its text is doubtful."""
     utterances: list[Utterance] = []
     for channel in range(len(work.sounds)):

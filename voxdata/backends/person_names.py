@@ -38,8 +38,12 @@ _INTRODUCTIONS = {
         rf"(?i:me llamo|mi nombre es|le habla)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"
     ),
-    "it": re.compile(rf"(?i:mi chiamo|il mio nome è)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"),
-    "pt": re.compile(rf"(?i:me chamo|chamo-me|meu nome é)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"),
+    "it": re.compile(
+        rf"(?i:mi chiamo|il mio nome è)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"
+    ),
+    "pt": re.compile(
+        rf"(?i:me chamo|chamo-me|meu nome é)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"
+    ),
     "nl": re.compile(
         rf"(?i:ik heet|mijn naam is|u spreekt met)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
     ),

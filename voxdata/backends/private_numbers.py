@@ -20,9 +20,7 @@ _PHONE = re.compile(
     r"phone|mobile|\bcell|\bcall|text me|reach|fax|\bdial|telefon|handy|rückruf|appel|téléphone"
     r"|joindre|teléfono|móvil|celular|llám|电话|手机|拨打|联系|回电"
 )
-_CARD = re.compile(
-    r"\bcard|credit|debit|visa|mastercard|amex|卡号|信用卡|银行卡|karte|carte|tarjeta"
-)
+_CARD = re.compile(r"\bcard|credit|debit|visa|mastercard|amex|卡号|信用卡|银行卡|karte|carte|tarjeta")
 _SECRET = re.compile(
     r"\bpin\b|passcode|password|security code|access code|\bcvv|\bcvc|\bcode (?:is|was|ist|es|est)"
     r"|last (?:four|4|three|3)|ends? (?:in|with)|ending (?:in|with)"
@@ -36,9 +34,7 @@ _SECRET = re.compile(
     r"|número de (?:cuenta|cliente|pedido|socio|tarjeta)|contraseña|\bclave|código (?:es|pin|de seguridad)"
     r"|últim[oa]s cuatro|referencia|\bdni\b|\bnif\b"
 )
-_POSTCODE = re.compile(
-    r"\bzip|post ?code|postal|邮编|postleitzahl|\bplz\b|code postal|código postal"
-)
+_POSTCODE = re.compile(r"\bzip|post ?code|postal|邮编|postleitzahl|\bplz\b|code postal|código postal")
 _MONEY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 _UNIT_AFTER = re.compile(
     r"\s?(?:%|percent|dollars?|bucks|euros?|pounds?|cents?|people|users|times|miles|kilomet|met(?:er|re)s?|hours?|minutes?|seconds?|years?"
@@ -52,9 +48,7 @@ _PLATE_CN = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][ ·]?(?=[A-Z]{0,5}\d)[A-Z\d]{5,6}"
     r"(?![A-Za-z\d])"
 )
-_SPELLED_CODE = re.compile(
-    r"(?<![\w'-])(?:[A-Z][ -]{1,2}){2,3}\d{3,8}(?!\w)|(?<![\w'-])[B-HJ-Z][ -]\d{4,8}(?!\w)"
-)
+_SPELLED_CODE = re.compile(r"(?<![\w'-])(?:[A-Z][ -]{1,2}){2,3}\d{3,8}(?!\w)|(?<![\w'-])[B-HJ-Z][ -]\d{4,8}(?!\w)")
 _CODE = re.compile(r"(?<![\w-])(?=(?:[A-Z -]{0,4}\d){4})[A-Z]{1,3}[ -]?\d{4,12}[A-Z]?(?![\w-])|(?<!\w)[A-Z]{2} ?(?:\d\d ?){3}[A-D](?!\w)")
 
 

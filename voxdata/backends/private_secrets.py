@@ -47,12 +47,8 @@ _ON_PLATFORM = re.compile(
 _UNDERSCORED = re.compile(
     r"(?i:(?<!\w)(?P<at>at |@ ?)?(?P<said>\w{1,40}(?: (?:underscore|under score|unterstrich|tiret bas|guion bajo|guión bajo) \w{1,40}+){1,5}))"
 )
-_ABOUT_USERS = re.compile(
-    rf"(?i:{_NAME_FOR}|{_PLACES}|account|profile|follow|message me|find me|konto|compte|cuenta|usuario|log in)"
-)
-_NAME_CN = re.compile(
-    r"(?:用户名|账号|帐号|微信号?|抖音号?|微博|推特|昵称)(?:是|叫|为|：|:)?\s{0,3}(?P<said>[A-Za-z][A-Za-z0-9_-]{2,30}+)"
-)
+_ABOUT_USERS = re.compile(rf"(?i:{_NAME_FOR}|{_PLACES}|account|profile|follow|message me|find me|konto|compte|cuenta|usuario|log in)")
+_NAME_CN = re.compile(r"(?:用户名|账号|帐号|微信号?|抖音号?|微博|推特|昵称)(?:是|叫|为|：|:)?\s{0,3}(?P<said>[A-Za-z][A-Za-z0-9_-]{2,30}+)")
 _LOOK_BACK = 48
 
 

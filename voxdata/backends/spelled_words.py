@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -10,19 +11,64 @@ from voxdata.ports import PrivateText
 _LETTER = r"[A-Za-zÀ-ÖØ-öø-ÿ]"
 _APART = r"[ ,.\-–]{1,2}"
 _SAID_LETTER = rf"(?:(?:double|triple|capital) )?{_LETTER}"
-_LETTERS = re.compile(
-    rf"(?<![\w'’.])(?:{_SAID_LETTER}{_APART}){{3,}}{_SAID_LETTER}(?![\w'’])", re.IGNORECASE
-)
+_LETTERS = re.compile(rf"(?<![\w'’.])(?:{_SAID_LETTER}{_APART}){{3,}}{_SAID_LETTER}(?![\w'’])", re.IGNORECASE)
 _NO_SECRET = frozenset(
-    "www wwww html http https hdmi nasa nato asap faqs wlan aarp ascii json ieee isbn ikea espn eieio".split()
+    [
+        "www",
+        "wwww",
+        "html",
+        "http",
+        "https",
+        "hdmi",
+        "nasa",
+        "nato",
+        "asap",
+        "faqs",
+        "wlan",
+        "aarp",
+        "ascii",
+        "json",
+        "ieee",
+        "isbn",
+        "ikea",
+        "espn",
+        "eieio",
+    ]
 )
 _AS_IN = re.compile(rf"(?<!\w)(?P<letter>{_LETTER}),? (?:as in|like in|is for) (?:the )?(?P<word>\w{{2,20}})")
-_FOR = re.compile(
-    rf"(?<!\w)(?P<letter>{_LETTER}),? (?:for|like|wie|comme|de|como|come) (?P<word>\w{{2,20}})"
-)
+_FOR = re.compile(rf"(?<!\w)(?P<letter>{_LETTER}),? (?:for|like|wie|comme|de|como|come) (?P<word>\w{{2,20}})")
 _ALPHABET = frozenset(
-    "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november"
-    " oscar papa quebec romeo sierra tango uniform victor whiskey whisky xray yankee zulu".split()
+    [
+        "alpha",
+        "alfa",
+        "bravo",
+        "charlie",
+        "delta",
+        "echo",
+        "foxtrot",
+        "golf",
+        "hotel",
+        "india",
+        "juliet",
+        "juliett",
+        "kilo",
+        "lima",
+        "mike",
+        "november",
+        "oscar",
+        "papa",
+        "quebec",
+        "romeo",
+        "sierra",
+        "tango",
+        "uniform",
+        "victor",
+        "whiskey",
+        "whisky",
+        "xray",
+        "yankee",
+        "zulu",
+    ]
 )
 _WORDS = re.compile(r"[A-Za-z]+(?:-ray)?")
 _RUN_OF_ALPHABET = 3
@@ -71,7 +117,7 @@ def _is_initial(match: re.Match[str]) -> bool:
 
 def _is_common(letters: str) -> bool:
     """An abbreviation that everybody knows, one letter again and again, or a stretch of the alphabet."""
-    follows = all(ord(b) - ord(a) == 1 for a, b in zip(letters, letters[1:], strict=False))
+    follows = all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(letters))
     return letters in _NO_SECRET or len(set(letters)) < 2 or follows
 
 

@@ -19,8 +19,6 @@ from voxdata.backends.spelled_words import find_spelled
 from voxdata.backends.spoken_emails import find_emails
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.backends.spoken_scanner import SpokenScanner
-from voxdata.privacy import scan_utterances
-from voxdata.testing import make_utterance
 
 pytestmark = pytest.mark.slow
 
