@@ -1,4 +1,4 @@
-"""Personal data that leaves: twenty spoken sentences through ingest, pre-labelling, push and release, and what can be read or heard of them.
+"""Personal data that leaves: spoken sentences through ingest, pre-labelling and push, and what can be read or heard of them.
 
     python -m benchmarks.leaks
 

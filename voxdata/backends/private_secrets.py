@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from voxdata.ports import PrivateText
 
 _SAID = r"(?:[^\W_][\w'’@#$%&*+-]{0,40}+|[*#$%&@])"
-_NOTHING_SECRET = (
+_PLAIN_WORD = (
     r"(?:a|an|the|my|your|his|her|their|our|not|never|no|wrong|incorrect|correct|invalid|valid|required|expired|expiring|too|now"
     r"|being|been|case|secret|same|still|working|right|missing|empty|needed|always|about|to|set|reset|changed|protected|what"
     r"|that|which|important|different|longer|shorter|at|in|on|stored|sent|blocked|locked|hidden|weak|strong|safe|secure|good"
@@ -21,7 +21,7 @@ _PASSWORDS = re.compile(
     r"(?i:(?<!\w)(?:pass ?word|pass ?code|pass ?phrase|secret word|security (?:answer|word)|passwort|kennwort"
     r"|mot de passe|contraseña|clave|palavra-passe|senha)"
     r"(?:(?: for \w{1,20}(?: \w{1,20})?)? (?:is|was|would be|will be|ist|lautet|est|es|é)(?:,? (?:like|um|uh))?|:|'s|’s),?:? "
-    rf"(?!{_NOTHING_SECRET}(?![\w'’]))"
+    rf"(?!{_PLAIN_WORD}(?![\w'’]))"
     rf"(?P<said>{_SAID}(?:[ -](?!(?:and|but|so|or|because|please|thanks|for|with|und|aber|bitte|et|mais|y|pero)(?!\w)){_SAID}){{0,5}}))"
 )
 _PASSWORD_CN = re.compile(r"密码(?:是|为|：|:)\s{0,3}(?P<said>[A-Za-z0-9@#$%&*_-]{3,30}+)")
@@ -36,7 +36,7 @@ _NAME_FOR = (
 _LINK = r"(?:,? (?:is|was|ist|lautet|est|es|would be)|:|'s|’s),?:? (?:at |@ ?)?"
 _USER_NAMES = re.compile(
     rf"(?i:(?<!\w)(?:{_NAME_FOR}|(?:my|mein|mon|mi) (?:{_PLACES})(?: (?:{_NAME_FOR}|name|account|id))?){_LINK}"
-    rf"(?!{_NOTHING_SECRET}(?![\w'’]))"
+    rf"(?!{_PLAIN_WORD}(?![\w'’]))"
     rf"(?P<said>[\w.]{{2,40}}+(?: (?:underscore|under score|dash|hyphen|dot|unterstrich|tiret(?: bas)?|guion(?: bajo)?"
     rf"|guión(?: bajo)?|punkt|punto) ?[\w.]{{1,40}}+){{0,5}}(?: \d{{1,6}}(?!\d))?))"
 )
@@ -45,7 +45,8 @@ _ON_PLATFORM = re.compile(
     rf"(?i:(?<!\w)on (?:{_PLACES})(?: (?:at|as|under) | ?@ ?)(?P<said>\w{{2,40}}+(?: (?:underscore|dash|dot) \w{{1,40}}+){{0,5}}))"
 )
 _UNDERSCORED = re.compile(
-    r"(?i:(?<!\w)(?P<at>at |@ ?)?(?P<said>\w{1,40}(?: (?:underscore|under score|unterstrich|tiret bas|guion bajo|guión bajo) \w{1,40}+){1,5}))"
+    r"(?i:(?<!\w)(?P<at>at |@ ?)?(?P<said>\w{1,40}"
+    r"(?: (?:underscore|under score|unterstrich|tiret bas|guion bajo|guión bajo) \w{1,40}+){1,5}))"
 )
 _ABOUT_USERS = re.compile(rf"(?i:{_NAME_FOR}|{_PLACES}|account|profile|follow|message me|find me|konto|compte|cuenta|usuario|log in)")
 _NAME_CN = re.compile(r"(?:用户名|账号|帐号|微信号?|抖音号?|微博|推特|昵称)(?:是|叫|为|：|:)?\s{0,3}(?P<said>[A-Za-z][A-Za-z0-9_-]{2,30}+)")

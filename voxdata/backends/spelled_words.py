@@ -13,63 +13,21 @@ _APART = r"[ ,.\-–]{1,2}"
 _SAID_LETTER = rf"(?:(?:double|triple|capital) )?{_LETTER}"
 _LETTERS = re.compile(rf"(?<![\w'’.])(?:{_SAID_LETTER}{_APART}){{3,}}{_SAID_LETTER}(?![\w'’])", re.IGNORECASE)
 _NO_SECRET = frozenset(
-    [
-        "www",
-        "wwww",
-        "html",
-        "http",
-        "https",
-        "hdmi",
-        "nasa",
-        "nato",
-        "asap",
-        "faqs",
-        "wlan",
-        "aarp",
-        "ascii",
-        "json",
-        "ieee",
-        "isbn",
-        "ikea",
-        "espn",
-        "eieio",
-    ]
-)
+    {
+        "www", "wwww", "html", "http", "https", "hdmi", "nasa", "nato", "asap", "faqs", "wlan",
+        "aarp", "ascii", "json", "ieee", "isbn", "ikea", "espn", "eieio",
+    }
+)  # fmt: skip
 _AS_IN = re.compile(rf"(?<!\w)(?P<letter>{_LETTER}),? (?:as in|like in|is for) (?:the )?(?P<word>\w{{2,20}})")
 _FOR = re.compile(rf"(?<!\w)(?P<letter>{_LETTER}),? (?:for|like|wie|comme|de|como|come) (?P<word>\w{{2,20}})")
 _ALPHABET = frozenset(
-    [
-        "alpha",
-        "alfa",
-        "bravo",
-        "charlie",
-        "delta",
-        "echo",
-        "foxtrot",
-        "golf",
-        "hotel",
-        "india",
-        "juliet",
-        "juliett",
-        "kilo",
-        "lima",
-        "mike",
-        "november",
-        "oscar",
-        "papa",
-        "quebec",
-        "romeo",
-        "sierra",
-        "tango",
-        "uniform",
-        "victor",
-        "whiskey",
-        "whisky",
-        "xray",
-        "yankee",
+    {
+        "alpha", "alfa", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india",
+        "juliet", "juliett", "kilo", "lima", "mike", "november", "oscar", "papa", "quebec",
+        "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "whisky", "xray", "yankee",
         "zulu",
-    ]
-)
+    }
+)  # fmt: skip
 _WORDS = re.compile(r"[A-Za-z]+(?:-ray)?")
 _RUN_OF_ALPHABET = 3
 _PARTS_CN = re.compile(

@@ -61,7 +61,7 @@ RULES: dict[str, Callable[[str, str], object]] = {
     "names": lambda text, language: list(find_names(text, language=language)),
 }  # fmt: skip
 
-SIZES = {"names": 5_120}
+SIZE = 5_120
 """Characters up to which a rule is tried: more than the pieces in which the model of names gets a text."""
 
 
@@ -115,18 +115,18 @@ KNOWN: tuple[Text, ...] = (
 @pytest.mark.parametrize("text", KNOWN, ids=repr)
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_known_attacks(rule: str, text: Text) -> None:
-    assert growth(lambda written: RULES[rule](written, text[0]), text, size=SIZES.get(rule, 10_240)) == []
+    assert growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE) == []
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
-    @settings(max_examples=12, deadline=None, derandomize=True, database=None,
+    @settings(max_examples=8, deadline=None, derandomize=True, database=None,
               phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(texts)
     @example(("de", "A-a-", "straße"))
     @example(("es", "calle a ", ""))
     def law(text: Text) -> None:
-        slow = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZES.get(rule, 10_240))
+        slow = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE)
         assert slow == [], f"{rule}, {text}"
 
     law()
@@ -135,7 +135,7 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
 @pytest.mark.parametrize("text", KNOWN[:9], ids=repr)
 def test_scan_takes_linear_time_on_known_attacks(text: Text) -> None:
     scanner = SpokenScanner()
-    assert growth(lambda written: scanner.scan(written, language=text[0]), text, size=5_120) == []
+    assert growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE) == []
 
 
 def test_scan_takes_linear_time_on_any_repeated_text() -> None:
@@ -143,11 +143,11 @@ def test_scan_takes_linear_time_on_any_repeated_text() -> None:
     scanner.scan("Hello Mary", language="en")
     scanner.scan("王先生", language="zh")
 
-    @settings(max_examples=15, deadline=None, derandomize=True, database=None,
+    @settings(max_examples=8, deadline=None, derandomize=True, database=None,
               phases=(Phase.generate,), suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(texts)
     def law(text: Text) -> None:
-        slow = growth(lambda written: scanner.scan(written, language=text[0]), text, size=5_120)
+        slow = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)
         assert slow == [], text
 
     law()
