@@ -50,7 +50,7 @@ labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
-PUBLIC = frozenset(["the", "of", "at", "dot", "com", "gmail", "street"])
+PUBLIC = frozenset("the of at dot com gmail street twenty four".split())
 """Words of private parts that say nothing alone."""
 
 
