@@ -85,9 +85,9 @@ _GOES = (
     r"|sen[dt] (?:it )?to|deliver(?:ed)? to|address is"
 )
 _ZIPS = (
-    re.compile(rf"(?<![A-Za-z])(?:(?i:{_STATES})|{_STATES_SHORT}),? {_CODE}"),
-    re.compile(rf"(?<!\w)(?:in|from|near|at) {_CITY},? {_CODE}"),
-    re.compile(rf"(?<!\w){_CITY}, {_CODE}"),
+    re.compile(rf"(?<![A-Za-z])(?:(?i:{_STATES})|{_STATES_SHORT}),? {{1,3}}{_CODE}"),
+    re.compile(rf"(?<!\w)(?:in|from|near|at) {_CITY},? {{1,3}}{_CODE}"),
+    re.compile(rf"(?<!\w){_CITY}, {{1,3}}{_CODE}"),
     re.compile(rf"(?i:(?<!\w)(?:{_GOES}) (?:[a-z]{{1,30}}+,? ){{1,3}}){_CODE}"),
 )
 _PLACE = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿß]{2,30}+"

@@ -18,6 +18,10 @@ _DOMAIN = re.compile(
 )
 """A part of a domain has at most 63 characters."""
 
+_RUN_TOGETHER = re.compile(
+    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)", re.IGNORECASE
+)
+"""A transcriber may write a spoken address as one word: nobody's web page is at www.janegmail.com."""
 _FREE_MAIL = re.compile(r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|qq|163|126|live|aol|foxmail|mail", re.IGNORECASE)
 _CONTEXT = re.compile(r"e-?mail|\bmail|邮箱|邮件|correo|courriel", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9]++(?:[._+'-][A-Za-z0-9]++)*+|[\u4e00-\u9fff]")
@@ -27,6 +31,7 @@ _JOINERS = frozenset(
         "unterstrich", "bindestrich", "tiret", "guion", "guión",
     }
 )  # fmt: skip
+_SITES = frozenset({"www.gmail", "www.hotmail", "www.icloud", "www.gmx", "mail.gmx", "mail.gmail"})
 _LONGEST_NAME = 240
 """Characters that a name spoken letter by letter may take."""
 _STOP = frozenset(
@@ -41,6 +46,9 @@ def find_emails(text: str) -> Iterator[PrivateText]:
     """E-mail addresses; a web address after "at" is taken for one only where mail is spoken of, or its dot is spoken."""
     for match in _WRITTEN.finditer(text):
         yield PrivateText(kind="email", start=match.start(), end=match.end(), score=1.0)
+    for match in _RUN_TOGETHER.finditer(text):
+        if match[0].lower().rpartition(".")[0] not in _SITES:
+            yield PrivateText(kind="email", start=match.start(), end=match.end(), score=0.7)
     spoken_of = _CONTEXT.search(text) is not None
     for match in _DOMAIN.finditer(text):
         from_start = max(0, match.start() - _LONGEST_NAME)

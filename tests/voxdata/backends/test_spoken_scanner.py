@@ -135,6 +135,7 @@ def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
         (["4, 1, 5, 5.", "5, 5, 0, 1.", "3, 2."], None),
         (["The card is 4111", "1111.", "1111.", "1111 thanks"], ["The card is [card]", "[card].", "[card].", "[card] thanks"]),
         (["我的电话是一三八", "零零一三", "八零零零。"], None),
+        (["I live in Austin, Texas,", "7-8701."], ["I live in Austin, Texas,", "[address]."]),
         (["We open at 9.", "There are 12 of us."], ["We open at 9.", "There are 12 of us."]),
     ],
 )
@@ -166,6 +167,7 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(scanne
         ("en", "find me at jane underscore doe", "username", "jane underscore doe"),
         ("en", "my username is jdoe82", "username", "jdoe82"),
         ("en", "follow @jane_doe on there", "username", "@jane_doe"),
+        ("en", "write to www.janemillergmail.com today", "email", "www.janemillergmail.com"),
         ("en", "J O H N S O N", "spelled", "J O H N S O N"),
         ("en", "J as in Juliet", "spelled", "J as in Juliet"),
         ("en", "B for boy, A for apple", "spelled", "B for boy, A for apple"),
@@ -194,6 +196,7 @@ def test_scan_finds_what_is_said_in_passing(scanner: SpokenScanner, language: st
         ("en", "We signed it on the third of May, 2015, in Dallas."),
         ("en", "In Houston 40000 people came."),
         ("en", "I got an A for effort."),
+        ("en", "go to www.gmail.com and click there"),
         ("fr", "il y avait deux cent cinquante mille personnes"),
         ("es", "costó mil doscientos cincuenta euros"),
         ("de", "wir waren zweihundertfünfzig Leute"),
