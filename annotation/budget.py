@@ -175,7 +175,7 @@ def parse_duration(text: str) -> int:
     (5400000, 2700000, 5400000)
     """
     number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"(?:{number}\s*h)?\s*(?:{number}\s*min)?\s*(?:{number}\s*s)?", text.strip().lower(), re.ASCII)
+    found = re.fullmatch(rf"(?:{number}\s*+h)?+\s*+(?:{number}\s*+min)?+\s*+(?:{number}\s*+s)?+", text.strip().lower(), re.ASCII)
     parts = found.groups() if found else ()
     total = round(sum(float(part) * unit for part, unit in zip(parts, UNITS_MS.values(), strict=False) if part))
     if total <= 0:

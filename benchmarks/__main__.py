@@ -10,6 +10,7 @@ NAMES = (
     "voices",
     "transcription",
     "privacy",
+    "leaks",
     "digits",
     "emotion",
     "duplicates",

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from benchmarks.private_sentences import HELD_BACK, SEEN
+from benchmarks.private_sentences import HELD_BACK, NEW_KINDS, SEEN
 from benchmarks.speech_corpus import find_corpus
 from voxdata.backends.spoken_scanner import SpokenScanner
 from voxdata.ports import PrivateText
@@ -116,7 +116,7 @@ def main() -> None:
             print(f"{name}: not installed")
             continue
         scan("warm up, Mary", "en")
-        for title, sentences in (("seen", SEEN), ("held back", HELD_BACK)):
+        for title, sentences in (("seen", SEEN), ("held back", HELD_BACK), ("new kinds", NEW_KINDS)):
             for language in (None, "en"):
                 chosen = [s for s in sentences if language in (None, s[0])]
                 began = time.process_time()

@@ -92,7 +92,9 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
     """Everything that pre-labelling runs. Weights are loaded at first use."""
     second = workspace.settings.second_transcriber
     privacy, mos = workspace.settings.privacy.scanner, workspace.settings.quality.mos
-    cutting = workspace.settings.utterance
+    cutting, chinese = workspace.settings.utterance, workspace.settings.transcriber.chinese
+    if chinese != "as heard":
+        from voxdata.backends.chinese_script import load_script
     if second is not None:
         from voxdata.backends.text_agreement import error_rate
     return Models(
@@ -104,4 +106,5 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
         mos=load_backend("mos_predictor", mos) if mos else None,
         labelers={name: build_labeler(workspace, spec) for name, spec in specs.items()},
         cutting={"pause_ms": cutting.pause_ms, "min_ms": cutting.min_ms, "max_ms": cutting.max_ms},
+        chinese=None if chinese == "as heard" else load_script(chinese),
     )

@@ -78,6 +78,12 @@ class BackendSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class TranscriberSettings(BackendSettings):
+    """[transcriber]: a backend, and how what any backend says is written."""
+
+    chinese: Literal["as heard", "simplified", "traditional"] = "as heard"
+
+
 class PrelabelSettings(_Table):
     """[prelabel]: how the work is spread; none of it changes a result."""
 
@@ -330,7 +336,7 @@ class Settings(_Table):
     sources: SourceSettings = SourceSettings()
     storage: StorageSettings = StorageSettings()
     diarizer: BackendSettings = BackendSettings(backend="pyannote")
-    transcriber: BackendSettings = BackendSettings(backend="whisper")
+    transcriber: TranscriberSettings = TranscriberSettings(backend="whisper")
     second_transcriber: BackendSettings | None = None
     utterance: UtteranceSettings = UtteranceSettings()
     prelabel: PrelabelSettings = PrelabelSettings()

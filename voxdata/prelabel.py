@@ -15,6 +15,7 @@ from voxdata.label import Prediction
 from voxdata.ports import Clip, Diarization, Diarizer, Labeler, PrivacyScanner, Sound, SpeechRequest, Transcriber
 from voxdata.privacy import PrivateSpan, scan_utterances
 from voxdata.quality import MosPredictor, Quality, measure_utterances
+from voxdata.script import Script, write_in_script
 from voxdata.segment import Segment
 from voxdata.sound import cut_sound, duration_ms
 from voxdata.turn import Turn, merge_turns, sort_turns
@@ -34,6 +35,7 @@ class Models:
         mos: Predicts how good the audio sounds to people.
         labelers: Scheme name -> labeler.
         cutting: Keyword arguments of `cut_utterances`.
+        chinese: The script in which Chinese is written, whichever a transcriber chose; None leaves it as heard.
     """
 
     diarizer: Diarizer
@@ -45,6 +47,7 @@ class Models:
     mos: MosPredictor | None = None
     max_speakers: int | None = None
     cutting: Mapping[str, int] = field(default_factory=dict)
+    chinese: Script | None = None
 
     def specs(self, *, scheme_versions: Mapping[str, int]) -> tuple[StageSpec, ...]:
         """The stages in order of execution."""
@@ -56,7 +59,10 @@ class Models:
         if second is not None:
             stages.append(StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,)))
         # Cuts from before `min_ms` could be set were made with its default; their keys do not name it, so they hold.
-        cutting = {name: value for name, value in self.cutting.items() if (name, value) != ("min_ms", MIN_MS)}
+        cutting: dict[str, object] = {name: value for name, value in self.cutting.items() if (name, value) != ("min_ms", MIN_MS)}
+        if self.chinese is not None:
+            # Transcripts are kept as heard: another script costs no second listening.
+            cutting |= {"chinese": self.chinese.name, "chinese_revision": self.chinese.revision}
         stages.append(StageSpec(name=CUT, model=None, params=cutting, reads=(DIARIZE, TRANSCRIBE)))
         heard = (CUT, SECOND_OPINION) if second is not None else (CUT,)
         stages.append(StageSpec(name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard))
@@ -122,7 +128,7 @@ def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progr
     tell(CUT)
     for w in work:
         if CUT in w.wanted:
-            w.utterances = cut_recording(w, models.cutting)
+            w.utterances = cut_recording(w, models.cutting, chinese=models.chinese)
     tell(MEASURE)
     for w in work:
         if MEASURE in w.wanted:
@@ -173,16 +179,20 @@ def _transcribe(work: Sequence[RecordingWork], transcriber: Transcriber) -> list
     return [(w, [next(answers) for _ in w.sounds]) for w in work]
 
 
-def cut_recording(work: RecordingWork, cutting: Mapping[str, int]) -> tuple[Utterance, ...]:
+def cut_recording(work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None) -> tuple[Utterance, ...]:
     """Utterances of all channels, none reaching past the end of the audio, each marked where its text is doubtful."""
-    utterances = [
-        replace(u, marks=mark_utterance(u, work.transcripts[channel].passages))
-        for channel in range(len(work.sounds))
-        for u in cut_utterances(work.channel_turns(channel), work.transcripts[channel], **cutting)
-    ]
+    utterances: list[Utterance] = []
+    for channel in range(len(work.sounds)):
+        transcript = _written(work.transcripts[channel], chinese)
+        for u in cut_utterances(work.channel_turns(channel), transcript, **cutting):
+            utterances.append(replace(u, marks=mark_utterance(u, transcript.passages)))
     end_ms = min((duration_ms(sound) for sound in work.sounds), default=0)
     inside = [u for u in (_clamp(u, end_ms=end_ms) for u in utterances) if u is not None]
     return tuple(sorted(inside, key=lambda u: (u.segment, u.channel, u.speaker)))
+
+
+def _written(transcript: Transcript, chinese: Script | None) -> Transcript:
+    return transcript if chinese is None else write_in_script(transcript, chinese)
 
 
 def _clamp(utterance: Utterance, *, end_ms: int) -> Utterance | None:
@@ -202,7 +212,7 @@ def _measure(work: RecordingWork, models: Models) -> None:
     others = [
         u
         for channel, transcript in enumerate(work.second_transcripts)
-        for u in cut_second_opinion(work.utterances, transcript, channel=channel)
+        for u in cut_second_opinion(work.utterances, _written(transcript, models.chinese), channel=channel)
     ]
     second = {u.utterance_id: u.text for u in others}
     work.quality = {

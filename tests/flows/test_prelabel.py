@@ -287,3 +287,15 @@ def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_write
         assert read_rows(one, stages) == read_rows(other, stages)
         assert len(read_rows(one, "from merged_batch")) > 0
     assert prelabel_pending(workspace, say=quiet).recordings == 0
+
+
+def test_plan_prelabel_hears_nothing_again_for_another_script_of_chinese(workspace: Workspace) -> None:
+    prelabel_pending(workspace, say=quiet)
+    written = reopen(workspace, 'FakeTranscriber"', 'FakeTranscriber"\nchinese = "simplified"')
+    assert planned(written) == {
+        ("cut", "stale"): (6, "its settings or its version changed"),
+        ("measure", "stale"): (6, "reads cut, which changes"),
+        ("label:intent", "stale"): (6, "reads cut, which changes"),
+    }
+    assert prelabel_pending(written, say=quiet).failed == 0
+    assert planned(reopen(written, "simplified", "as heard")).keys() <= {("cut", "again"), ("measure", "again"), ("label:intent", "again")}

@@ -13,37 +13,46 @@ from voxdata.backends.weights import locate
 from voxdata.errors import BackendError
 from voxdata.ports import PrivateText
 
-_CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
-_TWO = r"\w[\w'’-]+(?: \w[\w'’-]+)?"
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’-]{1,40}+"
+_TWO = r"\w[\w'’-]{1,40}+(?: \w[\w'’-]{1,40}+)?"
 _INTRODUCTIONS = {
     "en": re.compile(
         r"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is|call me|ask for|speak(?:ing)? (?:with|to)"
-        rf"|talk(?:ing)? to|named)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL}){{0,2}})"
-        r"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s+"
-        r"(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]+)(?! (?:on|in|at)\b)"
-        rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s+(?P<here>{_TWO})(?= (?i:speaking|calling|from|here)\b)"
+        rf"|talk(?:ing)? to|named)\s{{1,3}}(?P<span>(?!(?:Mrs?|Ms|Miss|Dr|Doctor|Professor)\b){_CAPITAL}(?: {_CAPITAL}){{0,2}})"
+        r"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s{1,3}"
+        r"(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]{1,40}+)(?! (?:on|in|at)\b)"
+        rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s{{1,3}}(?P<here>{_TWO})(?= (?i:speaking|calling|from|here)\b)"
         r"|(?i:\b(?:mr|mrs|ms|miss|mister|missus|dr|doctor|professor))\.? "
-        r"(?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,})"
-        r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,}[A-Za-z]\b)"
+        r"(?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,40}+)"
+        r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,60}[A-Za-z]\b)"
     ),
     "de": re.compile(
-        rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?:Herrn?|Frau) (?P<title>{_CAPITAL})"
     ),
     "fr": re.compile(
-        rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?i:monsieur|madame|mademoiselle) (?P<title>{_CAPITAL})"
     ),
     "es": re.compile(
-        rf"(?i:me llamo|mi nombre es|le habla)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"(?i:me llamo|mi nombre es|le habla)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"
     ),
-    "it": re.compile(rf"(?i:mi chiamo|il mio nome è)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"),
-    "pt": re.compile(rf"(?i:me chamo|chamo-me|meu nome é)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"),
+    "it": re.compile(
+        rf"(?i:mi chiamo|il mio nome è)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"
+    ),
+    "pt": re.compile(
+        rf"(?i:me chamo|chamo-me|meu nome é)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"
+    ),
     "nl": re.compile(
-        rf"(?i:ik heet|mijn naam is|u spreekt met)\s+(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
+        rf"(?i:ik heet|mijn naam is|u spreekt met)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
     ),
 }
+PIECE = 4_000
+OVERLAP = 200
+LONGEST_WORD = 40
+_SHORT = re.compile(rf"\S{{1,{LONGEST_WORD}}}|\s+")
+_TITLES = frozenset({"mr", "mrs", "ms", "miss", "mister", "missus", "dr", "doctor", "professor", "sir", "madam"})
 _HAN = r"[\u4e00-\u9fff]"
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石金韦贾夏付方邹"
@@ -51,6 +60,7 @@ _SURNAMES = (
 )
 _INTRODUCTION_CN = re.compile(
     rf"(?:我叫|名字叫|名字是|姓名是|本人)(?P<full>{_HAN}{{2,3}})(?=[，。,.！!？?\s、]|$|今年|电话|手机|在|住|我|想|是)|(?:我姓|免贵姓|姓)(?P<sur>[{_SURNAMES}])"
+    rf"|(?:叫我|我是|找)[小老](?P<known>[{_SURNAMES}])(?![\u4e00-\u9fff]{{0,1}}[子大小])"
 )
 _TITLE_CN = re.compile(r"先生|女士|小姐|太太|经理|老师|医生|师傅|阿姨|同学")
 _NOT_NAMES = frozenset({"谢谢", "高兴", "小心", "明白", "马上", "元旦", "金额", "方便", "白天", "向前", "常用", "万一", "安排"})
@@ -71,10 +81,48 @@ def find_names(text: str, *, language: str) -> Iterator[PrivateText]:
 
 
 def _model_names(text: str) -> Iterator[PrivateText]:
-    for entity in _english_model()(text).ents:
-        if entity.label_ == "PERSON" and re.search(r"[^\W\d_]{2}", entity.text):
-            end = entity.end_char - (2 if entity.text.endswith(("'s", "’s")) else 0)
-            yield PrivateText(kind="name", start=entity.start_char, end=end, score=0.85)
+    for start, piece in cut_text(text):
+        written, origin = _short_words(piece)
+        for entity in _english_model()(written).ents:
+            bare = entity.text.removesuffix("'s").removesuffix("’s")
+            person = entity.label_ == "PERSON" and re.search(r"[^\W\d_]{2}", bare)
+            if person and bare.lower().rstrip(".") not in _TITLES:
+                begin, end = origin[entity.start_char], origin[entity.start_char + len(bare) - 1] + 1
+                yield PrivateText(kind="name", start=start + begin, end=start + end, score=0.85)
+
+
+def cut_text(text: str) -> Iterator[tuple[int, str]]:
+    """(start, piece) of a long text: pieces of at most PIECE characters, each with the end of the one before.
+
+    What a library takes more than linear time or memory for is given to it in pieces.
+    """
+    start = 0
+    while True:
+        end = start + PIECE
+        if end >= len(text):
+            yield start, text[start:]
+            return
+        space = text.rfind(" ", start + PIECE // 2, end)
+        end = space if space > 0 else end
+        yield start, text[start:end]
+        back = text.find(" ", end - OVERLAP, end)
+        start = back + 1 if back >= 0 else end - OVERLAP
+
+
+def _short_words(text: str) -> tuple[str, list[int]]:
+    """The text with a space in each run of LONGEST_WORD characters, and where each character was.
+
+    spaCy's tokenizer takes quadratic time for such a run: it takes signs off its ends one by one.
+    """
+    written: list[str] = []
+    origin: list[int] = []
+    for match in _SHORT.finditer(text):
+        if written and not match[0].isspace() and not written[-1].isspace():
+            written.append(" ")
+            origin.append(match.start())
+        written.append(match[0])
+        origin += range(*match.span())
+    return "".join(written), origin
 
 
 @cache
@@ -105,14 +153,21 @@ def _torch_hidden() -> Iterator[None]:
 
 
 def _dictionary_names(text: str) -> Iterator[PrivateText]:
-    import rjieba
-
     at = 0
-    for word, tag in rjieba.Jieba().tag(text):
-        start = text.find(word, at)
+    for word, tag in _chinese_words().tag(text):
+        start = text.find(word, at, at + len(word) + LONGEST_WORD)
+        if start < 0:
+            continue
         at = start + len(word)
         if tag == "nr" and len(word) in (2, 3) and word[0] in _SURNAMES and word not in _NOT_NAMES:
             yield PrivateText(kind="name", start=start, end=at, score=0.6)
+
+
+@cache
+def _chinese_words() -> Any:
+    import rjieba
+
+    return rjieba.Jieba()
 
 
 def _titled_names(text: str) -> Iterator[PrivateText]:

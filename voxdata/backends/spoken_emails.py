@@ -8,16 +8,32 @@ from collections.abc import Iterator
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.ports import PrivateText
 
-_WRITTEN = re.compile(r"(?<![\w.+-])[\w.+-]+ ?@ ?[\w-]+(?:\.[\w-]+)+")
+_WRITTEN = re.compile(r"(?<![\w.+-])[\w.+-]++ ?@ ?[\w-]++(?:\.[\w-]++)++")
 _TOP = r"(?:com|net|org|edu|gov|info|io|co|uk|us|eu|de|fr|es|it|nl|ch|at|be|ca|au|in|jp|cn|hk|tw|sg)"
-_DOT = r"(?:\s*(?:dot|点)\s*|\.)"
+_DOT = r"(?:\s{0,3}(?:dot|punkt|point|punto|点)\s{0,3}|\.)"
 _DOMAIN = re.compile(
-    rf"(?<![a-z])(?:at|@|艾特)\s*(?P<name>[a-z0-9-]+(?: [a-z0-9-]+)?)(?P<dot>{_DOT}){_TOP}(?!\w)(?:{_DOT}{_TOP}(?!\w))?", re.IGNORECASE
+    rf"(?<![a-z])(?:at|@|艾特|arobase|arroba|ät)\s{{0,3}}+(?P<name>[a-z0-9-]{{1,63}}(?: [a-z0-9-]{{1,63}})?)"
+    rf"(?P<dot>{_DOT}){_TOP}(?!\w)(?:{_DOT}{_TOP}(?!\w))?",
+    re.IGNORECASE,
 )
+"""A part of a domain has at most 63 characters."""
+
+_RUN_TOGETHER = re.compile(
+    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)", re.IGNORECASE
+)
+"""A transcriber may write a spoken address as one word: nobody's web page is at www.janegmail.com."""
 _FREE_MAIL = re.compile(r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|qq|163|126|live|aol|foxmail|mail", re.IGNORECASE)
 _CONTEXT = re.compile(r"e-?mail|\bmail|邮箱|邮件|correo|courriel", re.IGNORECASE)
-_WORD = re.compile(r"[A-Za-z0-9]+(?:[._+'-][A-Za-z0-9]+)*|[\u4e00-\u9fff]")
-_JOINERS = frozenset({"dot", "underscore", "dash", "hyphen", "minus", "plus", "点"})
+_WORD = re.compile(r"[A-Za-z0-9]++(?:[._+'-][A-Za-z0-9]++)*+|[\u4e00-\u9fff]")
+_JOINERS = frozenset(
+    {
+        "dot", "underscore", "dash", "hyphen", "minus", "plus", "点", "punkt", "point", "punto",
+        "unterstrich", "bindestrich", "tiret", "guion", "guión",
+    }
+)  # fmt: skip
+_SITES = frozenset({"www.gmail", "www.hotmail", "www.icloud", "www.gmx", "mail.gmx", "mail.gmail"})
+_LONGEST_NAME = 240
+"""Characters that a name spoken letter by letter may take."""
 _STOP = frozenset(
     {
         "is", "its", "it's", "my", "to", "on", "the", "email", "mail", "address", "me", "us",
@@ -30,9 +46,14 @@ def find_emails(text: str) -> Iterator[PrivateText]:
     """E-mail addresses; a web address after "at" is taken for one only where mail is spoken of, or its dot is spoken."""
     for match in _WRITTEN.finditer(text):
         yield PrivateText(kind="email", start=match.start(), end=match.end(), score=1.0)
+    for match in _RUN_TOGETHER.finditer(text):
+        if match[0].lower().rpartition(".")[0] not in _SITES:
+            yield PrivateText(kind="email", start=match.start(), end=match.end(), score=0.7)
+    spoken_of = _CONTEXT.search(text) is not None
     for match in _DOMAIN.finditer(text):
-        start = _local_start(text[: match.start()])
-        mail = match["dot"].strip() != "." or _FREE_MAIL.search(match["name"]) or _CONTEXT.search(text)
+        from_start = max(0, match.start() - _LONGEST_NAME)
+        start = from_start + _local_start(text[from_start : match.start()])
+        mail = match["dot"].strip() != "." or _FREE_MAIL.search(match["name"]) or spoken_of
         if mail and start < match.start():
             yield PrivateText(kind="email", start=start, end=match.end(), score=0.95)
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import version
 
+from voxdata.backends.birth_dates import find_birth_dates
 from voxdata.backends.person_names import find_names
-from voxdata.backends.private_numbers import find_addresses, find_birth_dates, find_numbers
+from voxdata.backends.private_addresses import find_addresses
+from voxdata.backends.private_numbers import find_numbers
+from voxdata.backends.private_secrets import find_secrets
+from voxdata.backends.spelled_words import find_spelled
 from voxdata.backends.spoken_emails import find_emails
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.backends.weights import revision
 from voxdata.identity import ModelRef
 from voxdata.ports import PrivateText
 
-RULES = 1
+RULES = 2
 """Raised when a rule changes."""
 
 
@@ -25,8 +29,8 @@ class SpokenScanner:
     """The PrivacyScanner port.
 
     Names are found in English by a model, in Chinese by a dictionary, in six more languages only where people introduce themselves or are
-    addressed with a title. Numbers, e-mail addresses and cards are found in any language written in digits, in English and Chinese also
-    as words.
+    addressed with a title. Numbers, e-mail addresses and cards are found in any language written in digits; as words in English,
+    Chinese, French, Spanish and German.
     """
 
     @property
@@ -38,13 +42,15 @@ class SpokenScanner:
 
     def scan(self, text: str, *, language: str) -> list[PrivateText]:
         """See `PrivacyScanner.scan`."""
-        view = digits_view(text)
+        view = digits_view(text, language=language)
         return join_overlapping(
             [
                 *find_numbers(view, text, language=language),
                 *find_birth_dates(view),
-                *find_addresses(view),
+                *find_addresses(view, language=language),
                 *find_emails(text),
+                *find_secrets(text),
+                *find_spelled(text),
                 *find_names(text, language=language),
             ]
         )

@@ -135,6 +135,7 @@ def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
         (["4, 1, 5, 5.", "5, 5, 0, 1.", "3, 2."], None),
         (["The card is 4111", "1111.", "1111.", "1111 thanks"], ["The card is [card]", "[card].", "[card].", "[card] thanks"]),
         (["我的电话是一三八", "零零一三", "八零零零。"], None),
+        (["I live in Austin, Texas,", "7-8701."], ["I live in Austin, Texas,", "[address]."]),
         (["We open at 9.", "There are 12 of us."], ["We open at 9.", "There are 12 of us."]),
     ],
 )
@@ -153,3 +154,61 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(scanne
     one = make_utterance(0, 1_000, text="My number is 4155")
     late = make_utterance(60_000, 61_000, text="5501 32")
     assert scan_utterances(scanner, [one, late])[late.utterance_id] == scan_utterances(scanner, [late])[late.utterance_id]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "kind", "secret"),
+    [
+        ("en", "I live in Springfield, Illinois 62704.", "address", "62704"),
+        ("en", "austin texas seven eight seven oh one", "address", "seven eight seven oh one"),
+        ("en", "born on the twenty third of March nineteen eighty two", "birth_date", "the twenty third of March nineteen eighty two"),
+        ("en", "It's the third of May nineteen eighty two.", "birth_date", "the third of May nineteen eighty two"),
+        ("en", "my password is tiger seven seven and it works", "password", "tiger seven seven"),
+        ("en", "find me at jane underscore doe", "username", "jane underscore doe"),
+        ("en", "my username is jdoe82", "username", "jdoe82"),
+        ("en", "follow @jane_doe on there", "username", "@jane_doe"),
+        ("en", "write to www.janemillergmail.com today", "email", "www.janemillergmail.com"),
+        ("en", "J O H N S O N", "spelled", "J O H N S O N"),
+        ("en", "J as in Juliet", "spelled", "J as in Juliet"),
+        ("en", "B for boy, A for apple", "spelled", "B for boy, A for apple"),
+        ("fr", "zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit", "phone", None),
+        ("fr", "née le trois mai mille neuf cent quatre-vingt-deux", "birth_date", "trois mai mille neuf cent quatre-vingt-deux"),
+        ("es", "seis uno dos, treinta y cuatro, cincuenta y seis, setenta y ocho", "phone", None),
+        ("es", "mi contraseña es gato negro", "password", "gato negro"),
+        ("de", "geboren am dritten Mai neunzehnhundertzweiundachtzig", "birth_date", "dritten Mai neunzehnhundertzweiundachtzig"),
+        ("de", "Kundennummer siebenundvierzig elf drei", "number", "siebenundvierzig elf drei"),
+        ("de", "Ich wohne in 10115 Berlin.", "address", "10115 Berlin"),
+        ("zh", "弓长张", "spelled", "弓长张"),
+        ("zh", "我的微信号是wang_xm88", "username", "wang_xm88"),
+        ("zh", "密码是abc123", "password", "abc123"),
+    ],
+)  # fmt: skip
+def test_scan_finds_what_is_said_in_passing(scanner: SpokenScanner, language: str, text: str, kind: str, secret: str | None) -> None:
+    assert (kind, secret or text) in found(scanner, text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "The password is wrong."),
+        ("en", "Please enter your password followed by the pound key."),
+        ("en", "A B C D, that is how the alphabet begins."),
+        ("en", "We signed it on the third of May, 2015, in Dallas."),
+        ("en", "In Houston 40000 people came."),
+        ("en", "I got an A for effort."),
+        ("en", "go to www.gmail.com and click there"),
+        ("fr", "il y avait deux cent cinquante mille personnes"),
+        ("es", "costó mil doscientos cincuenta euros"),
+        ("de", "wir waren zweihundertfünfzig Leute"),
+        ("de", "Wir haben 12000 Kunden in 20345 Tagen"),
+        ("zh", "密码错了，请重新输入"),
+        ("zh", "我们公司是2008年5月3号成立的"),
+    ],
+)
+def test_scan_leaves_ordinary_talk_of_the_same_words(scanner: SpokenScanner, language: str, text: str) -> None:
+    assert found(scanner, text, language) == []
+
+
+def test_scan_finds_a_name_after_a_long_run_of_signs(scanner: SpokenScanner) -> None:
+    text = "'" * 9_000 + " Hello, my name is Peter Miller."
+    assert ("name", "Peter Miller") in found(scanner, text, "en")
