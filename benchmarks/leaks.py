@@ -50,7 +50,7 @@ labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
-PUBLIC = frozenset("the of at dot com gmail street twenty four".split())
+PUBLIC = frozenset(["the", "of", "at", "dot", "com", "gmail", "street", "twenty", "four"])
 """Words of private parts that say nothing alone."""
 
 
