@@ -163,6 +163,7 @@ def test_repair_warehouse_leaves_an_open_warehouse_alone(path: Path) -> None:
 def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(path: Path, example: Make) -> None:
     with open_warehouse(path) as con:
         version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+        guarded = con.execute("select count(*) from duckdb_triggers()").fetchall()
     folder = path.parent / "snapshots"
     for hour in range(4):
         last = take_snapshot(path, folder, batches=path.parent / "batches", now=NOON.replace(hour=hour), keep=2)
@@ -170,4 +171,5 @@ def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(path: Path,
     assert len(list(folder.iterdir())) == 4
     with open_warehouse(last, read_only=True) as con:
         assert list_versions(con) == [version]
-        assert con.execute("select count(*) from duckdb_triggers()").fetchall() == [(18,)]
+        assert guarded != [(0,)]
+        assert con.execute("select count(*) from duckdb_triggers()").fetchall() == guarded
