@@ -36,7 +36,13 @@ from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Split
-from voxdata.errors import ConfigError, SchemeError, VoxdataError, WarehouseError
+from voxdata.errors import (
+    ConfigError,
+    ManifestError,
+    SchemeError,
+    VoxdataError,
+    WarehouseError,
+)
 from voxdata.identity import digest
 from voxdata.recording import canonical_file
 from warehouse.commits import read_commits
@@ -139,7 +145,7 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(exports: Path
             WarehouseError,
             "two splits",
         ),
-        (("gone.wav,sad,a,train", "0.wav,sad,b,nowhere"), ConfigError, "no row gives an example"),
+        (("gone.wav,sad,a,train", "0.wav,sad,b,nowhere"), ManifestError, "none of its 2 rows gives"),
     ],
 )
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
