@@ -31,7 +31,7 @@ from flows.votes import read_answers, settle, settle_all
 from flows.webhook_inbox import WebhookInbox
 from flows.wiring import build_queue
 from flows.workspace import Workspace
-from voxdata.errors import TransientError
+from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
 from warehouse.annotations import current_annotations
 
@@ -96,7 +96,7 @@ def test_push_into_a_dying_server_loses_and_doubles_nothing(workspace: Workspace
     assert queue.counts().clips == 0
     timer = threading.Timer(0.15, kill_server, [workspace])
     timer.start()
-    with suppress(TransientError):
+    with suppress(TransientError, AnnotationError):
         push_pending(workspace, say=quiet)
     timer.join()
     start(workspace)
@@ -160,7 +160,7 @@ def test_pull_from_a_dying_server_goes_on_where_it_stopped(workspace: Workspace)
     answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:25])
     timer = threading.Timer(0.2, kill_server, [workspace])
     timer.start()
-    with suppress(TransientError):
+    with suppress(TransientError, AnnotationError):
         pull_changes(workspace, say=quiet)
     timer.join()
     had = len(standing(workspace))

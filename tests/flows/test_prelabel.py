@@ -188,7 +188,7 @@ class LethalDiarizer(FakeDiarizer):
     def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGSEGV)
             if sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000):
                 raise ValueError("no voice of this kind is known")
         return super().diarize(sounds, max_speakers=max_speakers)
