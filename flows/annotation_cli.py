@@ -42,9 +42,10 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Write a lost Label Studio project again from the warehouse: clips, and annotations in their makers' names."""
+    workspace = open_here(ctx)
     from flows.rebuild import rebuild_project
 
-    summary = asdict(rebuild_project(open_here(ctx), vanished=vanished, say=tell))
+    summary = asdict(rebuild_project(workspace, vanished=vanished, say=tell))
     show_json(summary) if as_json else show_rows("rebuild", [summary])
 
 
@@ -64,10 +65,10 @@ def adjudicate(
     as_json: Json = False,
 ) -> None:
     """Give experts the clips that people do not agree about, with the rival answers under pseudonyms."""
+    workspace = open_here(ctx)
     from flows.adjudicate import find_contested, push_cases
     from flows.votes import read_answers, settle_all
 
-    workspace = open_here(ctx)
     with workspace.warehouse() as con:
         answers = read_answers(con, workspace.histories)
     cases = find_contested(answers, settle_all(answers, workspace.schemes, method="dawid_skene"))
@@ -87,9 +88,9 @@ def doubts(
     as_json: Json = False,
 ) -> None:
     """List labels that are probably wrong, worst first: models of other voices would not have given them."""
+    workspace = open_here(ctx)
     from flows.adjudicate import Case, find_doubts, push_cases
 
-    workspace = open_here(ctx)
     found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
     if push:
         cases = [

@@ -180,10 +180,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a dataset version and judge the model against the one before."""
+    workspace = open_here(ctx)
     from flows.finetune import train_version
     from flows.views import run_row
 
-    runs = train_version(open_here(ctx), [scheme], version, force=force, say=tell)
+    runs = train_version(workspace, [scheme], version, force=force, say=tell)
     rows = [run_row(run) for run in runs]
     show_json(rows) if as_json else show_rows("train", rows)
 

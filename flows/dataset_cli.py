@@ -23,7 +23,12 @@ def release(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The dataset, such as calls.")],
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file with the keys of [release], which it goes before.")
+        Path | None,
+        typer.Option(
+            "--recipe",
+            metavar="FILE",
+            help=r"A TOML file with the keys of \[release], which it goes before.",
+        ),
     ] = None,
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing.")] = False,

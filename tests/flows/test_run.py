@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from voxdata.testing import speech_like
 from warehouse.recordings import list_recordings
 
 FILES = 40
+
+ROOT = Path(__file__).parents[2]
 
 
 def quiet(_line: str) -> None:
@@ -98,6 +101,28 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_commands_connect_before_they_import_what_imports_prefect() -> None:
+    early = {"flows.run"}
+    for file in (ROOT / "flows").glob("*cli.py"):
+        for command in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(command, ast.FunctionDef):
+                early |= imported_before_opening(command)
+    script = f"""
+import sys, {", ".join(sorted(early))}
+print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def imported_before_opening(command: ast.FunctionDef) -> set[str]:
+    inner = list(ast.walk(command))
+    calls = [node for node in inner if isinstance(node, ast.Call)]
+    opened = [node.lineno for node in calls if getattr(node.func, "id", "") == "open_here"]
+    imports = [node for node in inner if isinstance(node, ast.ImportFrom)]
+    return {str(node.module) for node in imports if opened and node.lineno < min(opened)}
 
 
 @pytest.mark.slow
