@@ -18,15 +18,19 @@ WEIGHTS = frozenset([".npz", ".npy", ".safetensors"])
 IDENTITY = re.compile(
     r"\b(?=[0-9a-f-]*[a-f])[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b"  # digests and UUIDs
     r"|\b\d{8}-[0-9a-f]{4}-[0-9a-f-]+\b"
-    r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"
+    r"|(?:\b\d{4}-\d\d-\d\d[T ])?\b\d\d:\d\d:\d\d(?:[.,]\d+)?"
     r"|\b\d{8}T\d{6}(?:-[0-9a-f]{6})?\b"
     r"|\b\d+\.\d+(?:e-?\d+)?\b"
+    r"|(?:^|(?<=[\"']))[a-z]+-[a-z]+(?=$|[\"'])"
 )
-"""Digests, UUIDs, times and decimal numbers: so many digits that four of them are found in any by chance."""
+"""Digests, UUIDs, times and decimal numbers: so many digits that four of them are found in any by chance.
+
+And names of two words that stand alone, as Prefect draws them for runs: "exceptional-tiger" gives no password away.
+"""
 
 
 def read_texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Texts of files and of everything in folders, one a cell or line, without identities, times, and decimals.
+    """Texts of files and of everything in folders, one a cell or line, without what `leave_identities` takes out.
 
     Sound and arrays of numbers are left out: they hold nothing to read. Numbers are read where they are written as text.
     """
@@ -34,7 +38,12 @@ def read_texts(paths: Iterable[Path]) -> Iterator[str]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and file.suffix not in SOUND | WEIGHTS:
-                yield from (IDENTITY.sub(" ", text) for text in _texts(file))
+                yield from leave_identities(_texts(file))
+
+
+def leave_identities(texts: Iterable[str]) -> Iterator[str]:
+    """Texts without digests, UUIDs, times, decimals, and names that Prefect draws."""
+    return (IDENTITY.sub(" ", text) for text in texts)
 
 
 def _texts(path: Path) -> Iterable[str]:

@@ -105,6 +105,16 @@ def test_read_texts_leaves_out_digits_of_identities_and_times(tmp_path: Path) ->
     assert find_any(read_texts([tmp_path]), SECRETS) == []
 
 
+def test_read_texts_leaves_out_names_that_prefect_draws(tmp_path: Path) -> None:
+    write_plain(tmp_path / "log", 'sarah-tiger\n{"name": "noisy-johnson"}\n01:32:41,550132 done')
+    assert find_any(read_texts([tmp_path]), SECRETS) == []
+
+
+def test_read_texts_keeps_words_joined_by_a_hyphen_in_a_sentence(tmp_path: Path) -> None:
+    write_plain(tmp_path / "log", "ask for sarah-johnson today")
+    assert find_any(read_texts([tmp_path]), SECRETS) == ["Sarah Johnson"]
+
+
 def test_read_texts_keeps_numbers_that_may_have_been_said(tmp_path: Path) -> None:
     write_plain(tmp_path / "log", "call 415-555-0132\n415 555 0132\n4155550132")
     assert [len(find_secrets_in(text, SECRETS)) for text in read_texts([tmp_path])] == [1, 1, 1]
