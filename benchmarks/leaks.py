@@ -1,29 +1,40 @@
-"""Personal data that leaves: spoken sentences through ingest, pre-labelling and push, and what can be read or heard of them.
+"""Personal data that leaves: spoken sentences from ingest to a trained model, and what can be read or heard of them.
 
     python -m benchmarks.leaks
 
-The recordings lie in tests/data/spoken_secrets. Each muted clip is transcribed with the packaged Whisper model, and each place
-is searched for the private words, with numbers and letters read alike however they are written.
+The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper model, and each place
+is searched for the private words, with numbers and letters read alike however they are written. Some places hold the
+words that were said by design; they are counted too, and show that the search finds what is there.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 import soundfile  # type: ignore[import-untyped]
 
 import flows.push
 from benchmarks.privacy import read_marks
+from benchmarks.recorded_chain import DATASET
 from benchmarks.spoken_secrets import FOLDER, SPOKEN
+from benchmarks.stored_text import leave_identities, read_texts
+from flows.exchange.bundle import open_bundle
+from flows.exchange.export import Format, export_bundle
 from flows.ingest import ingest_sources
 from flows.prelabel import prelabel_pending
 from flows.push import push_pending
+from flows.report import write_report
+from flows.services import prefect_home, prefect_spec
 from flows.settings import FILE_NAME
+from flows.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.backends.whisper_transcriber import WhisperTranscriber
@@ -34,7 +45,7 @@ from voxdata.testing.annotation_queue import FakeQueue
 
 SETTINGS = """
 [diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
+backend = "benchmarks.recorded_chain:VoicelessDiarizer"
 [transcriber]
 backend = "whisper"
 language = "en"
@@ -47,8 +58,17 @@ name = "intent"
 version = 1
 cold_start = "voxdata.testing.backends:FakeLabeler"
 labels = [{ name = "ask" }, { name = "tell" }]
+"""
+REPOSITORY = Path(__file__).resolve().parent.parent
+TRAINED = """
 [training]
-schemes = []
+schemes = ["intent"]
+min_examples = 1
+min_voices = 1
+recipe = { encoder = "whisper-tiny.en", max_epochs = 3 }
+[release]
+ratios = { train = 0.5, validation = 0.0, test = 0.5 }
+[services]
 """
 PUBLIC = frozenset(["the", "of", "at", "dot", "com", "gmail", "street", "twenty", "four"])
 """Words of private parts that say nothing alone."""
@@ -102,20 +122,111 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
     }  # fmt: skip
 
 
-def send_out(root: Path, names: Iterable[str], *, lines: list[str], mask: bool = True) -> FakeQueue:
-    """Ingest, pre-label and push recordings in a new workspace.
+def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:
+    """A new workspace whose folder "calls" holds recordings.
 
     Args:
-        lines: Whatever the commands say is put here.
+        more: Settings beside those of every chain here.
     """
-    inbox = root / "calls"
-    inbox.mkdir(parents=True)
-    settings = SETTINGS if mask else SETTINGS + "[privacy]\nmask = false\n"
-    (root / FILE_NAME).write_text(settings, encoding="utf-8")
+    (root / "calls").mkdir(parents=True)
+    (root / FILE_NAME).write_text(SETTINGS + more, encoding="utf-8")
     for name in names:
-        shutil.copy(FOLDER / name, inbox / name)
-    workspace: Workspace = open_workspace(root)
-    ingest_sources(workspace, [str(inbox)], say=lines.append)
+        shutil.copy(FOLDER / name, root / "calls" / name)
+    return open_workspace(root)
+
+
+def run_chain(root: Path, tasks: Path) -> str:
+    """Run every step up to a trained model in a process of its own, recorded by a Prefect server that lives as long.
+
+    Args:
+        tasks: What an annotator would read is written here, as a JSON list.
+
+    Returns:
+        Whatever the steps said.
+    """
+    workspace = open_workspace(root)
+    lines: list[str] = []
+    try:
+        ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
+        command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
+        done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    finally:
+        stop_all(workspace.state_dir, say=lines.append, grace_s=10)
+    if done.returncode:
+        raise RuntimeError(f"the chain failed:\n{done.stdout}{done.stderr}")
+    return "\n".join((*lines, done.stdout, done.stderr))
+
+
+def export_all(workspace: Workspace) -> dict[str, Path]:
+    """Format -> the export of the version in it; the folder of `huggingface` holds clips."""
+    bundle = open_bundle(workspace, DATASET)
+    formats: tuple[Format, ...] = ("jsonl", "parquet", "huggingface")
+    return {name: export_bundle(bundle, format_name=name, output=workspace.exports_dir / name) for name in formats}
+
+
+def exported_clips(export: Path, folder: Path) -> list[Path]:
+    """The clips inside a Hugging Face export, as files."""
+    folder.mkdir()
+    paths = []
+    for shard in sorted(export.rglob("*.parquet")):
+        for row in parquet.read_table(shard, columns=["utterance_id", "audio"]).to_pylist():
+            paths.append(folder / f"{row['utterance_id']}.flac")
+            paths[-1].write_bytes(row["audio"]["bytes"])
+    return paths
+
+
+def read_places(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Place -> the texts in it, or what is heard there, after every step from ingest to export was run."""
+    workspace = make_workspace(root, names, more=f"{TRAINED}prefect_port = {choose_port(0)}\n")
+    tasks = root.with_name(f"{root.name}-tasks.json")
+    said = run_chain(root, tasks)
+    report = write_report(workspace)
+    exports = export_all(workspace)
+    state = workspace.state_dir
+    models = [path for path in workspace.models_dir.rglob("*") if path.is_file()]
+    handed = [path for path in models if path.name == "manifest.jsonl"]
+    clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
+    spoken = exported_clips(exports["huggingface"], root.with_name(f"{root.name}-clips"))
+    places = {
+        "tasks": json.loads(tasks.read_text(encoding="utf-8")),
+        "clips": list(hear_clips(clips).values()),
+        "said": list(leave_identities(said.splitlines())),
+        "logs": list(read_texts([state / "logs"])),
+        "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
+        "Prefect": list(read_texts([prefect_home(workspace)])),
+        "model card": list(read_texts(path for path in models if path.name == "model.json")),
+        "predictions": list(read_texts(path for path in models if path.name == "predictions.jsonl")),
+        "training run": list(read_texts(set(models) - set(handed))),
+        "training manifest": list(read_texts(handed)),
+        "warehouse": list(read_texts([workspace.warehouse_path])),
+        "report": list(read_texts([report])),
+    }
+    for name, export in exports.items():
+        places[f"export {name}"] = list(read_texts([export]))
+    places["export huggingface, clips"] = list(hear_clips(spoken).values())
+    return places
+
+
+def count_leaks(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Place -> the private parts that can be read or heard there, after every step."""
+    keys = secret_keys(names)
+    return {place: find_any(texts, keys) for place, texts in read_places(root, names).items()}
+
+
+def find_any(texts: Iterable[str], keys: Mapping[str, Sequence[str]]) -> list[str]:
+    """The private parts of which something stands in any of some texts."""
+    found: set[str] = set()
+    for text in texts:
+        found.update(find_secrets_in(text, keys))
+    return [secret for secret in keys if secret in found]
+
+
+def count_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """The same of what leaves for the annotators when masking is off."""
+    keys = secret_keys(names)
+    lines: list[str] = []
+    workspace = make_workspace(root, names, more="[privacy]\nmask = false\n")
+    ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     former = flows.push.build_queue
@@ -124,20 +235,11 @@ def send_out(root: Path, names: Iterable[str], *, lines: list[str], mask: bool =
         push_pending(open_workspace(root), say=lines.append)
     finally:
         flows.push.build_queue = former
-    return queue
-
-
-def count_leaks(root: Path, names: Sequence[str], *, mask: bool = True) -> dict[str, list[str]]:
-    """Place -> the private parts that can be read or heard there."""
-    keys = secret_keys(names)
-    lines: list[str] = []
-    queue = send_out(root, names, lines=lines, mask=mask)
-    clips = sorted((root / "media").glob("clips/*/*.wav"))
-    entries = list(queue.entries.values())
+    clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     return {
-        "texts": find_secrets_in("\n".join(f"{e.text}\n{e.note}" for e in entries), keys),
-        "clips": find_secrets_in("\n".join(hear_clips(clips).values()), keys),
-        "said": find_secrets_in("\n".join(lines), keys),
+        "tasks": find_any([f"{e.text}\n{e.note}" for e in queue.entries.values()], keys),
+        "clips": find_any(hear_clips(clips).values(), keys),
+        "said": find_any(lines, keys),
     }
 
 
@@ -148,10 +250,12 @@ def main() -> int:
         print(f"skipped: {FOLDER} holds no recordings")
         return 0
     wanted = len(secret_keys(names))
-    for mask in (False, True):
-        with tempfile.TemporaryDirectory() as folder:
-            for place, leaks in count_leaks(Path(folder) / "w", names, mask=mask).items():
-                print(f"mask = {mask}, {place}: {len(leaks)} of {wanted} {leaks}", flush=True)
+    print("the annotators are simulated: a script labels the clips in turn")
+    with tempfile.TemporaryDirectory() as folder:
+        for place, leaks in count_unmasked(Path(folder) / "open", names).items():
+            print(f"masking off, {place}: {len(leaks)} of {wanted} {leaks}", flush=True)
+        for place, leaks in count_leaks(Path(folder) / "masked", names).items():
+            print(f"{place}: {len(leaks)} of {wanted} {leaks}", flush=True)
     return 0
 
 

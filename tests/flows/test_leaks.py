@@ -1,27 +1,123 @@
-"""Personal data that leaves, on real speech: said, transcribed, masked, muted, and listened to again."""
+"""Personal data that leaves, on real speech: said, transcribed, masked, muted, listened to again, and looked for in every place."""
 
 from __future__ import annotations
 
+import gzip
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 
-from benchmarks.leaks import count_leaks, find_secrets_in, secret_keys
+from benchmarks.leaks import find_any, find_secrets_in, read_places, secret_keys
 from benchmarks.spoken_secrets import FOLDER
+from benchmarks.stored_text import read_texts
 
-SPOKEN = "bank.opus"
+SPOKEN = ("bank.opus", "login.opus")
+ABSENT = [name for name in SPOKEN if not (FOLDER / name).is_file()]
 SECRETS = {
     "four one five, five five five, zero one three two": ["4155550132"],
     "Sarah Johnson": ["sarah", "johnson"],
 }
+CLOSED = (
+    "tasks", "clips", "said", "lineage", "Prefect", "model card", "predictions", "training run",
+)  # fmt: skip
+"""Places in which nothing private may stand."""
+OPEN = (
+    "warehouse", "report", "training manifest", "export jsonl", "export parquet",
+    "export huggingface", "export huggingface, clips",
+)  # fmt: skip
+"""Places that hold what was said, by design."""
+
+spoken = pytest.mark.skipif(bool(ABSENT), reason=f"{FOLDER} lacks {', '.join(ABSENT)}")
 
 
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Place -> the texts in it, after two recordings went all the way from ingest to a trained model and exports."""
+    return read_places(tmp_path_factory.mktemp("leaks") / "w", SPOKEN)
+
+
+@spoken
 @pytest.mark.slow
-@pytest.mark.skipif(not (FOLDER / SPOKEN).is_file(), reason=f"{FOLDER / SPOKEN} is not there")
-def test_push_lets_no_private_word_be_read_or_heard(tmp_path: Path) -> None:
-    assert count_leaks(tmp_path / "w", [SPOKEN]) == {
-        "texts": [], "clips": [], "said": [],
-    }  # fmt: skip
+@pytest.mark.parametrize("place", CLOSED)
+def test_chain_lets_no_private_word_be_read_or_heard(places: dict[str, list[str]], place: str) -> None:
+    assert places[place]
+    assert find_any(places[place], secret_keys(SPOKEN)) == []
+
+
+@spoken
+@pytest.mark.slow
+def test_chain_leaves_no_private_word_in_the_logs_of_services(places: dict[str, list[str]]) -> None:
+    assert find_any(places["logs"], secret_keys(SPOKEN)) == []
+
+
+@spoken
+@pytest.mark.slow
+def test_chain_is_recorded_by_prefect_with_what_it_said(places: dict[str, list[str]]) -> None:
+    recorded = "\n".join(places["Prefect"])
+    missing = [name for name in ("push: 13 new", "release: new version", "train: intent") if name not in recorded]
+    assert missing == []
+
+
+@spoken
+@pytest.mark.slow
+@pytest.mark.parametrize("place", OPEN)
+def test_chain_keeps_what_was_said_where_the_owner_needs_it(places: dict[str, list[str]], place: str) -> None:
+    assert len(find_any(places[place], secret_keys(SPOKEN))) > 4
+
+
+def write_sqlite(path: Path, text: str) -> None:
+    with closing(sqlite3.connect(path)) as con, con:
+        con.execute("create table log (number integer, message text, body blob)")
+        con.execute("insert into log values (1, ?, ?)", [text, text.encode()])
+
+
+def write_duckdb(path: Path, text: str) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("create table words as select [{'word': ?}] as heard", [text])
+
+
+def write_parquet(path: Path, text: str) -> None:
+    pl.DataFrame({"text": [text], "number": [1]}).write_parquet(path)
+
+
+def write_gzip(path: Path, text: str) -> None:
+    path.write_bytes(gzip.compress(text.encode()))
+
+
+def write_plain(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("write", [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain])
+def test_read_texts_finds_what_is_stored(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    write(tmp_path / "stored", "ask for Johnson at 0132")
+    assert len(find_any(read_texts([tmp_path]), SECRETS)) == 2
+
+
+def test_read_texts_leaves_out_digits_of_identities_and_times(tmp_path: Path) -> None:
+    lines = "0132ab4155cd9f7e\n2026-11-29 01:32:41.550132\n0.0132415555\n41555501-0132-4155-8132-a0b1c2d3e4f5"
+    write_plain(tmp_path / "log", lines)
+    assert find_any(read_texts([tmp_path]), SECRETS) == []
+
+
+def test_read_texts_leaves_out_names_that_prefect_draws(tmp_path: Path) -> None:
+    write_plain(tmp_path / "log", 'sarah-tiger\n{"name": "noisy-johnson"}\n01:32:41,550132 done')
+    assert find_any(read_texts([tmp_path]), SECRETS) == []
+
+
+def test_read_texts_keeps_words_joined_by_a_hyphen_in_a_sentence(tmp_path: Path) -> None:
+    write_plain(tmp_path / "log", "ask for sarah-johnson today")
+    assert find_any(read_texts([tmp_path]), SECRETS) == ["Sarah Johnson"]
+
+
+def test_read_texts_keeps_numbers_that_may_have_been_said(tmp_path: Path) -> None:
+    write_plain(tmp_path / "log", "call 415-555-0132\n415 555 0132\n4155550132")
+    assert [len(find_secrets_in(text, SECRETS)) for text in read_texts([tmp_path])] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

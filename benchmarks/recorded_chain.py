@@ -1,0 +1,86 @@
+"""The way of recordings from ingest to a trained model, each step a flow that the Prefect server of the workspace records.
+
+    python -m benchmarks.recorded_chain WORKSPACE TASKS.json
+
+Only the annotators are simulated: the clips are pushed into a queue in memory and a script labels them in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.run import connect_prefect, run_flow
+from flows.say import tell
+from flows.workspace import Workspace, open_workspace
+from voxdata.label import Annotation
+from voxdata.ports import Diarization, Sound
+from voxdata.testing.annotation_queue import FakeQueue
+from voxdata.testing.backends import FakeDiarizer
+from warehouse.annotations import add_annotations
+
+DATASET = "calls"
+LABELS = ("ask", "tell")
+
+
+class VoicelessDiarizer(FakeDiarizer):
+    """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be held out."""
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        """See `Diarizer.diarize`."""
+        heard = super().diarize(sounds, max_speakers=max_speakers)
+        return [replace(each, embeddings={}) for each in heard]
+
+
+def push_recorded(workspace: Workspace, path: Path) -> list[str]:
+    """Push into a queue in memory, and write what an annotator would read to a file.
+
+    Returns:
+        Ids of the utterances that arrived.
+    """
+    import flows.push
+
+    queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
+    flows.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
+    run_flow(workspace, "push", say=tell)
+    shown = [f"{entry.text}\n{entry.note}" for entry in queue.entries.values()]
+    path.write_text(json.dumps(shown, ensure_ascii=False), encoding="utf-8")
+    return sorted(queue.entries)
+
+
+def label_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
+    """Label utterances as a script does that takes the labels in turn."""
+    scripted = [
+        Annotation(
+            annotation_id=number,
+            project_id=1,
+            utterance_id=utterance_id,
+            annotator="script",
+            labels={"intent": (LABELS[number % 2],)},
+            updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+            simulated=0.0,
+        )
+        for number, utterance_id in enumerate(utterance_ids)
+    ]
+    with workspace.warehouse() as con:
+        add_annotations(con, scripted, run_id=workspace.run_id)
+
+
+def main(root: str, tasks: str) -> int:
+    """Run every step."""
+    workspace = open_workspace(Path(root))
+    connect_prefect(workspace)
+    run_flow(workspace, "ingest", [str(workspace.root / "calls")], say=tell)
+    run_flow(workspace, "prelabel", say=tell)
+    label_in_turn(workspace, push_recorded(workspace, Path(tasks)))
+    run_flow(workspace, "release", DATASET, say=tell)
+    run_flow(workspace, "finetune", DATASET, say=tell)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
