@@ -6,12 +6,13 @@ refuses costs a command its record and a few seconds, never its result.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import wraps
 from importlib import import_module
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from flows.prefect_api import prefect_answers
 from flows.services import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
-from voxdata.errors import ServiceError
+from voxdata.errors import ServiceError, VoxdataError
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -53,6 +54,8 @@ def connect_prefect(workspace: Workspace) -> bool:
         # A half-configured client would start a server of its own in the user's home.
         os.environ.setdefault("DO_NOT_TRACK", "1")
         os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
+        with suppress(OSError):  # Prefect would only warn
+            workspace.state_dir.mkdir(parents=True, exist_ok=True)
         return False
     if "prefect" in sys.modules and not _settled(environment):
         raise ServiceError(
@@ -164,7 +167,24 @@ def _deadline() -> Iterator[_Deadline]:
         signal.signal(WAKE_SIGNAL, before)
 
 
+def _keep_traces_off_the_terminal() -> None:
+    """An error of ours is told in a line at the end; its trace goes to Prefect's page alone."""
+    from prefect.logging.configuration import setup_logging
+
+    setup_logging()
+    for name in ("", "prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.addFilter(_is_no_trace_of_ours)
+
+
+def _is_no_trace_of_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, VoxdataError)
+
+
 def _run_recorded(flow: Flow[Any, Any], *args: Any, say: Say) -> Any:
+    _keep_traces_off_the_terminal()
     with _deadline() as deadline:
         body = _Body(flow.fn, deadline)
         recorded = copy(flow)

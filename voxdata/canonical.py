@@ -73,7 +73,7 @@ class _Disk:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.tell, self.read = file.tell, file.read
         self._trouble: OSError | None = None
 
     def write(self, content: bytes) -> int:
@@ -84,6 +84,15 @@ class _Disk:
             except OSError as error:
                 self._trouble = error
         return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Where it stands then; what still waits in the buffer is written first, and may be refused."""
+        if self._trouble is None:
+            try:
+                return self._file.seek(offset, whence)
+            except OSError as error:
+                self._trouble = error
+        return 0
 
     def require(self) -> None:
         """Raise what the system said, if anything."""

@@ -169,3 +169,16 @@ def test_connect_prefect_points_at_the_server_that_is_up(workspace: Workspace, s
 
 def test_connect_prefect_says_when_no_server_is_up(workspace: Workspace) -> None:
     assert connect_prefect(workspace) is False
+
+
+@pytest.mark.slow
+def test_a_command_tells_an_error_of_ours_in_a_line(workspace: Workspace, server: Service) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "ingest", "nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().split("\n")[-1].startswith("voxdata: ")
