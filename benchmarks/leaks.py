@@ -225,7 +225,7 @@ def count_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """The same of what leaves for the annotators when masking is off."""
     keys = secret_keys(names)
     lines: list[str] = []
-    workspace = make_workspace(root, names, more="[privacy]\nmask = false\n")
+    workspace = make_workspace(root, names, more="[privacy]\nmask = false\n[training]\nschemes = []\n")
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
