@@ -48,7 +48,8 @@ class LabelStudioServer:
         import label_studio_sdk
 
         module: Any = label_studio_sdk
-        return module.LabelStudio(base_url=self.url, api_key=self._token, timeout=120)
+        # The session brings the token and renews it; the client's own exchange looks at dates alone.
+        return module.LabelStudio(base_url=self.url, api_key="by session", httpx_client=self._session, timeout=120)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """One request, never repeated here: a repeated import doubles clips.

@@ -103,7 +103,7 @@ def explain_refusal(url: str, token: str, body: str) -> str:
     """Why a server did not take a token (status 401), and which kind is wanted."""
     if "legacy token authentication has been disabled" in body:
         return f"Label Studio at {url} takes no legacy tokens: it wants a personal access token. {WHERE}"
-    if '"detail"' not in body:
+    if "detail" not in body:
         return str(not_label_studio(url, "it refuses the token (status 401), but not in Label Studio's words"))
     kind = {"legacy": "legacy", "personal": "personal access", "access": "access"}[token_kind(token)]
     return f"Label Studio at {url} does not take the token, which has the form of a {kind} token (status 401). {WHERE}"

@@ -69,6 +69,19 @@ _FIXED = frozenset(
 """Raw formats whose rate is part of their definition."""
 
 
+_BY_SUFFIX = {
+    **dict.fromkeys(("al", "alaw", "pcma"), "alaw"),
+    **dict.fromkeys(("ul", "ulaw", "mulaw", "pcmu"), "mulaw"),
+    **dict.fromkeys(("u8", "ub"), "u8"),
+    **dict.fromkeys(("s8", "sb"), "s8"),
+    **dict.fromkeys(("f32", "f32le"), "f32le"),
+    "g726": "g726",
+    "s24le": "s24le",
+    "s32le": "s32le",
+}
+"""What raw sound with such a suffix most likely is, for the command that people are given."""
+
+
 class PatchedFile:
     """A file without a name, some bytes of which read as they should be.
 
@@ -144,7 +157,11 @@ def wrap_command(path: Path, raw_format: str) -> str:
 
     >>> wrap_command(Path("call 7.al"), "alaw")
     "ffmpeg -f alaw -ar 8000 -ac 1 -i 'call 7.al' 'call 7.wav'"
+    >>> wrap_command(Path("call.ulaw"), "")
+    'ffmpeg -f mulaw -ar 8000 -ac 1 -i call.ulaw call.wav'
     """
+    suffix = path.suffix.lower().removeprefix(".")
+    raw_format = raw_format or _BY_SUFFIX.get(suffix, "")
     rate = [] if raw_format in _FIXED else ["-ar", "8000", "-ac", "1"]
     wrapped = path.stem + (".wrapped.wav" if path.suffix.lower() == ".wav" else ".wav")
     return shlex.join(["ffmpeg", "-f", raw_format or "s16le", *rate, "-i", path.name, wrapped])

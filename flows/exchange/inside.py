@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from flows.tables.read import Format
 from voxdata.confine import why_outside
-from voxdata.errors import ConfigError
+from voxdata.errors import ConfigError, VoxdataError
 
 CHECKED: tuple[Format, ...] = ("lhotse", "huggingface", "audformat")
 """Kinds that a library reads; manifests and Kaldi folders are read by us, and their paths are
@@ -86,12 +86,17 @@ def _lhotse_cuts(path: Path) -> Iterator[Any]:
         lhotse: Any = importlib.import_module("lhotse")
     except ImportError:
         return  # the reader says what is missing
-    if path.is_file():
-        yield from lhotse.CutSet.from_file(path)
-        return
-    folders = [path] if any(path.glob("cuts.*")) else sorted({found.parent for found in path.glob("*/cuts.*")})
-    for folder in folders:
-        yield from lhotse.CutSet.from_shar(in_dir=folder)
+    try:
+        if path.is_file():
+            yield from lhotse.CutSet.from_file(path)
+            return
+        folders = [path] if any(path.glob("cuts.*")) else sorted({found.parent for found in path.glob("*/cuts.*")})
+        for folder in folders:
+            yield from lhotse.CutSet.from_shar(in_dir=folder)
+    except VoxdataError:
+        raise
+    except Exception as error:  # a library's own words for a damaged file, of many kinds
+        raise ConfigError(f"{path}: Lhotse cannot read it ({type(error).__name__}: {error})") from error
 
 
 def _sources(cut: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from annotation.server_api import LabelStudioServer
-from annotation.server_auth import TokenAuth, token_kind
+from annotation.server_auth import TokenAuth, explain_refusal, token_kind
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.testing.annotation_queue import make_entry
 
@@ -281,3 +281,9 @@ def test_legacy_token_says_that_a_personal_one_is_wanted_when_those_are_off(labe
     finally:
         session.post("/api/jwt/settings", json={**settings, "legacy_api_tokens_enabled": True}).raise_for_status()
         session.close()
+
+
+def test_explain_refusal_knows_label_studio_by_its_words_however_they_are_passed_on() -> None:
+    told = {"status_code": 401, "detail": "Invalid token."}
+    for body in (str(told), json.dumps(told)):
+        assert "does not take the token" in explain_refusal("http://127.0.0.1:1", LEGACY, body)

@@ -28,7 +28,7 @@ from flows.sources import list_sources
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
 from voxdata.dataset import Example, GoldLabel, Split, merkle_root
-from voxdata.errors import ManifestError, VoxdataError, WarehouseError
+from voxdata.errors import ConfigError, ManifestError, VoxdataError, WarehouseError
 from voxdata.identity import digest
 from voxdata.segment import Segment
 from warehouse.versions import create_version, find_version, load_examples
@@ -502,6 +502,14 @@ def test_import_manifest_opens_no_data_that_a_dataset_card_names_elsewhere(
     error = take_in(here, folder, "huggingface")
     assert not leaked(theirs, here)
     assert "absolute path" in str(error)
+
+
+def test_import_manifest_says_in_a_line_what_lhotse_cannot_read(here: Workspace, tmp_path: Path) -> None:
+    pytest.importorskip("lhotse")
+    cuts = tmp_path / "cuts.jsonl"
+    cuts.write_text('{"id": "c", "start": 0, "duration": 1}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="Lhotse cannot read it"):
+        import_manifest(here, cuts, name="theirs", scheme="intent", kind="lhotse", say=quiet)
 
 
 def test_import_manifest_takes_no_sound_that_a_huggingface_row_names_elsewhere(
