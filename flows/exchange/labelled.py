@@ -136,12 +136,14 @@ def import_manifest(
 
 def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, say: Say) -> tuple[DatasetVersion, bool, Imported]:
     path = source.path
+    dropped = [(row.number, row.problem) for row in found.bad]
+    if not found.rows:
+        raise _nothing_given(path, dropped)
     used = {source.scheme: Counter(row.label for row in found.rows)}
     for remark in check_schemes(used, workspace.schemes, origin=str(path)):
         say(f"import: {remark}")
     speakers = ((row.speaker, row.split) for row in found.rows if row.speaker)
     check_voices(speakers, origin=str(path))
-    dropped = [(row.number, row.problem) for row in found.bad]
     with stage_audio(workspace, say=say) as staging:
         drafts, unheard = _decode_rows(workspace, source, found.rows, staging, say=say)
         dropped += unheard
@@ -151,9 +153,7 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
             drafts, forgotten = _without_forgotten(con, drafts)
             dropped = sorted([*dropped, *forgotten])
             if not drafts:
-                raise ManifestError(
-                    f"{path}: none of its {len(dropped)} rows gives an example ({_reasons(dropped)}). Nothing was written; {REMEDY}"
-                )
+                raise _nothing_given(path, dropped)
             examples = _grouped(draft.example for draft in drafts)
             places = ((example.voice, example.split) for example in examples)
             check_voices(places, origin=str(path))
@@ -180,6 +180,11 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
                 along=bring_along,
             )
     return version, new, Imported(examples=tuple(examples), dropped=tuple(dropped))
+
+
+def _nothing_given(path: Path, dropped: Sequence[tuple[int, str]]) -> ManifestError:
+    none = f"{path}: none of its {len(dropped)} rows gives an example ({_reasons(dropped)})"
+    return ManifestError(f"{none}. Nothing was written; {REMEDY}")
 
 
 def _decode_rows(

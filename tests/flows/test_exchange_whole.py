@@ -457,7 +457,7 @@ def test_show_and_diff_keep_the_minutes_of_short_clips(workspace: Workspace) -> 
 
 
 def test_report_keeps_the_minutes_of_short_clips(workspace: Workspace) -> None:
-    content = read_content(workspace, created_at=datetime.now(UTC), simulated={})
+    content = read_content(workspace, created_at=datetime.now(UTC))
     assert [row["minutes"] for row in split_rows(content.examples)] == ["0.010"] * 3
     assert [detail for what, _, detail in path_steps(content) if what == "examples"] == ["1.8 s, calls@1"]
 

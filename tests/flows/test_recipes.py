@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +20,13 @@ from flows.recipes import choose_recipe
 from flows.release import preview_version, release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
+from voxdata.canonical import write_canonical
 from voxdata.consent import Consent, read_consent, why_not
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import ConfigError, DropReason, NotFoundError, WarehouseError
 from voxdata.label import Annotation
 from voxdata.phrases import phrase_of, separate_phrases
+from voxdata.recording import canonical_file
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
@@ -52,7 +55,7 @@ def workspace(tmp_path: Path) -> Workspace:
                 recording_id=recording.recording_id, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1000 * (i + 1)),
                 text=f"please cancel order number {i}", language="zh" if i % 2 else "en",
             )  # fmt: skip
-            add_recording(con, recording, audio_file=f"{i}.flac", run_id="t")
+            add_recording(con, recording, audio_file=canonical_file(recording.recording_id), run_id="t")
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
@@ -109,9 +112,9 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
     write_rows(bundle, tmp_path)
     write_header(bundle, tmp_path, format_name="jsonl")
     assert json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))["recipe"]["simulated_annotators"] == {"a1": 0.1}
-    workspace.audio_dir.mkdir(exist_ok=True)
     for i in range(10):
-        (workspace.audio_dir / f"{i}.flac").touch()
+        path = workspace.audio_dir / canonical_file(make_recording(i).recording_id)
+        write_canonical(path, np.zeros((16_000 * 10, 1), np.float32))
     copy, _ = import_export(workspace, read_export(tmp_path), name="copy", say=lambda line: None)
     assert copy.recipe["simulated_annotators"] == {"a1": 0.1}
 

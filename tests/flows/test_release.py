@@ -298,7 +298,7 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
         first, second = list_versions(con)
         found = diff_versions(con, first.version_id, second.version_id)
     assert [(loss.split, loss.what) for loss in found.lost] == [(Split.VALIDATION, "everything"), (Split.TEST, "everything")]
-    assert "<h2>Lost</h2>" in render_diff(first, second, found)
+    assert "<h2>Lost</h2>" in render_diff(first, second, found, examples={})
     assert "test loses everything" in write_report(workspace).read_text(encoding="utf-8")
 
 

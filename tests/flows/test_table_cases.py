@@ -548,7 +548,7 @@ def test_import_of_lhotse_runs_no_command(voxdata: Command, workspace: Workspace
     cut = {"id": "c", "start": 0, "duration": 1, "channel": 0, "recording": recording, "supervisions": [said], "type": "MonoCut"}
     table = write(clips / "cuts.jsonl", json.dumps(cut) + "\n")
     done = voxdata(*import_words(table, "--format", "lhotse"))
-    assert (done.code, "is a command" in done.err, trace.exists()) == (1, True, False)
+    assert (done.code, "is a command" in done.err, trace.exists()) == (2, True, False)
 
 
 # Labels that look like slips
