@@ -89,13 +89,18 @@ def secret_keys(names: Iterable[str] = SPOKEN) -> dict[str, list[str]]:
 
 
 def find_secrets_in(text: str, keys: Mapping[str, Sequence[str]]) -> list[str]:
-    """The private parts of which something stands in a text: a word, or a run of four of their digits."""
+    """The private parts of which something stands in a text: a word, or a run of four of their digits.
+
+    A number of four digits has to stand alone: inside longer ones it is found by chance.
+    """
     runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
     words = set(re.findall(r"[a-z]+", text.lower()))
     found = []
     for secret, parts in keys.items():
         for part in parts:
-            if part.isdigit():
+            if part.isdigit() and len(part) == 4:
+                hit = part in runs
+            elif part.isdigit():
                 pieces = {part[i : i + 4] for i in range(len(part) - 3)}
                 hit = any(piece in run for run in runs for piece in pieces)
             else:

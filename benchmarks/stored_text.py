@@ -16,6 +16,8 @@ SOUND = frozenset([".wav", ".flac"])
 WEIGHTS = frozenset([".npz", ".npy", ".safetensors"])
 
 IDENTITY = re.compile(
+    r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\blocalhost:\d+|\bpid\W{0,3}\d+"
+    r"|"
     r"\b(?=[0-9a-f-]*[a-f])[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b"  # digests and UUIDs
     r"|\b\d{8}-[0-9a-f]{4}-[0-9a-f-]+\b"
     r"|(?:\b\d{4}-\d\d-\d\d[T ])?\b\d\d:\d\d:\d\d(?:[.,]\d+)?"
@@ -23,7 +25,8 @@ IDENTITY = re.compile(
     r"|\b\d+\.\d+(?:e-?\d+)?\b"
     r"|(?:^|(?<=[\"']))[a-z]+-[a-z]+(?=$|[\"'])"
 )
-"""Digests, UUIDs, times and decimal numbers: so many digits that four of them are found in any by chance.
+"""Addresses with ports, process ids, digests, UUIDs, times and decimal numbers: in so many digits
+four of ours are found by chance.
 
 And names of two words that stand alone, as Prefect draws them for runs: "exceptional-tiger" gives no password away.
 """
