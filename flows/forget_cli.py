@@ -51,8 +51,8 @@ def forget(
             count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
         tell(f"forget: {count} recordings of receipt {renew} may come in again")
         return
-    from flows.forget import forget as erase
-    from flows.forget import plan_forgetting, require_gone
+    from flows.forget.flow import forget as erase
+    from flows.forget.flow import plan_forgetting, require_gone
 
     kind, ref = chosen[0]
     if dry_run or not yes:

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.exchange.bundle import open_bundle
 from flows.exchange.export import export_bundle
-from flows.forget import forget, plan_forgetting, require_gone
+from flows.forget.flow import forget, plan_forgetting, require_gone
+from flows.forget.search import search_folder
 from flows.ingest import ingest_sources
 from flows.release import release_version
-from flows.search_bytes import search_folder
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from training.features import PADDING_POLICY
@@ -172,7 +172,7 @@ def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.
 
     recording_id, _ = first(workspace)
     with monkeypatch.context() as patch:
-        patch.setattr("flows.forget.erase_rows", die)
+        patch.setattr("flows.forget.flow.erase_rows", die)
         with pytest.raises(KeyboardInterrupt):
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
@@ -212,6 +212,6 @@ def test_search_folder_finds_text_however_it_is_spelled(
 
 
 def test_search_folder_finds_what_lies_across_two_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.search_bytes.BLOCK", 16)
+    monkeypatch.setattr("flows.forget.search.BLOCK", 16)
     (tmp_path / "a").write_bytes(b"x" * 12 + b"needle in a haystack" + b"y" * 40)
     assert [hit.offset for hit in search_folder(tmp_path, ["needle in a haystack"])] == [12]

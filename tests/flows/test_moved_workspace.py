@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.forget import find_recordings
+from flows.forget.flow import find_recordings
 from flows.ingest import ingest_sources
 from flows.settings import FILE_NAME
 from flows.views import recording_rows

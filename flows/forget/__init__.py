@@ -1,0 +1,1 @@
+"""Forgetting somebody: erase, prove, and keep out."""
