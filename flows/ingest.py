@@ -113,7 +113,7 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
                 if source.uri in known:
                     continue
                 try:
-                    path = opened.enter_context(open_local(source))
+                    path = opened.enter_context(open_local(source, near=workspace.root))
                 except AudioError as error:
                     waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
                     continue

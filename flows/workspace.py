@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from duckdb import DuckDBPyConnection
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
+from voxdata.scratch import SCRATCH, sweep
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
 from warehouse.places import Places
@@ -82,6 +83,35 @@ class Workspace:
         return self.state_dir / "snapshots"
 
     @property
+    def storage_dirs(self) -> tuple[Path, ...]:
+        """The folders that the settings name, and the one of the warehouse."""
+        return (self.warehouse_path.parent, self.audio_dir, self.media_dir, self.models_dir, self.exports_dir, self.reports_dir)
+
+    @property
+    def scratch_dirs(self) -> tuple[Path, ...]:
+        """Where files lie that are not whole yet: a folder of the workspace, and one of each storage folder on another disk or elsewhere."""
+        here = self.root.stat().st_dev
+        apart = [
+            folder
+            for folder in self.storage_dirs
+            if folder.is_dir() and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
+        ]
+        return tuple(dict.fromkeys(folder / SCRATCH for folder in (self.root, *apart)))
+
+    def sweep_scratch(self) -> int:
+        """Make the scratch folders, and remove what processes left there that are gone.
+
+        Returns:
+            How many files and folders.
+        """
+        swept = 0
+        for folder in self.scratch_dirs:
+            with suppress(OSError):  # whoever has to write there says so
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                swept += sweep(folder)
+        return swept
+
+    @property
     def places(self) -> Places:
         """What the warehouse keeps the places of files relative to."""
         return Places(root=self.root, inboxes=self.settings.sources.inbox)
@@ -103,11 +133,15 @@ class Workspace:
 
     @contextmanager
     def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        """Open the warehouse; keep it open briefly, since one process at a time can have it. A writer merges the batches that wait.
+        """Open the warehouse; keep it open briefly, since one process at a time can have it.
+
+        A writer merges the batches that wait, and sweeps what killed processes left half-written.
 
         Raises:
             LockedError: Somebody else has had it open for too long.
         """
+        if not read_only:
+            self.sweep_scratch()
         with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places) as con:
             if not read_only and list_batches(self.batches_dir):
                 merge_batches(con, self.batches_dir, run_id=self.run_id)

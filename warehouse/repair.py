@@ -13,9 +13,11 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import workshop
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
 from voxdata.machine import find_fault
+from voxdata.scratch import move_into_place
 from warehouse.batches import MERGED, merge_batches
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
@@ -70,11 +72,8 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
     _require_free(path)
     listed = _listed_versions(path)
     noted = _noted(path)
-    workshop = path.with_name(f".{path.name}.repair")
-    shutil.rmtree(workshop, ignore_errors=True)
-    workshop.mkdir()
-    try:
-        candidates = _candidates(path, snapshots, workshop)
+    with workshop(path.parent) as folder:
+        candidates = _candidates(path, snapshots, folder)
         if not candidates:
             raise WarehouseError(
                 f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
@@ -87,8 +86,6 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
             there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
             con.execute("checkpoint")
         kept = _put_in_place(path, best.path, now=now)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     with duckdb.connect(path) as con:
         write_sidecar(con, path)
         write_commits(path, held_commits(con))
@@ -113,7 +110,7 @@ def _require_free(path: Path) -> None:
             raise LockedError(f"{path}: somebody has it open; stop `voxdata up` and whoever reads it, then repair") from error
 
 
-def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]:
+def _candidates(path: Path, snapshots: Path, folder: Path) -> list[_Candidate]:
     wal = path.with_name(path.name + ".wal")
     sources: list[tuple[str, Path, Path | None]] = []
     if path.exists():
@@ -123,7 +120,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]
     sources += [(f"snapshot {snapshot.name}", snapshot, None) for snapshot in reversed(list_snapshots(snapshots))]
     found: list[_Candidate] = []
     for number, (name, source, log) in enumerate(sources):
-        copy = workshop / f"{number}.duckdb"
+        copy = folder / f"{number}.duckdb"
         shutil.copyfile(source, copy)
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
@@ -138,7 +135,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]
                 broken = {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
                 found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=broken))
         except duckdb.Error as error:
-            fault = find_fault(error, place=workshop)
+            fault = find_fault(error, place=folder)
             if fault is not None:
                 raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
@@ -169,7 +166,7 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path | None:
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
     for part in (sidecar_path(path), commits_path(path)):
         part.unlink(missing_ok=True)
-    repaired.replace(path)
+    move_into_place(repaired, path)
     return kept
 
 

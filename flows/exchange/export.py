@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,9 +18,10 @@ from flows.exchange.kaldi import write_kaldi
 from flows.exchange.shar import write_shar
 from flows.exchange.webdataset import write_webdataset
 from flows.sources import explain_store
-from voxdata.durable import scratch_folder, sync, writing
+from voxdata.durable import scratch_folder, sync, workshop, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
+from voxdata.scratch import move_into_place
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -79,18 +79,15 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, 
     check_clips(bundle, bundle.examples)
     _require_ours(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
-    try:
+    with workshop(output.parent) as folder:
         _fill(bundle, format_name, folder, wav_root=wav_root)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
         if output.exists():
             shutil.rmtree(output)
-        folder.rename(output)
+        move_into_place(folder, output)
         sync(output.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return output
 
 
@@ -117,7 +114,7 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         raise
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(place, error) from error
-    with scratch_folder() as local:
+    with scratch_folder(near=bundle.audio_root) as local:
         folder = local / "export"
         if audio == "clips" or format_name in FOLDERS:
             check_clips(bundle, bundle.examples)
@@ -207,13 +204,12 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
     if output.is_dir():
         raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as local:
-        folder = Path(local)
+    with workshop(output.parent) as folder:
         write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=f"{output.name}.{CROISSANT}")
         for name in (output.name, f"{output.name}.{CROISSANT}"):
             sync(folder / name)
-            (folder / name).replace(output.with_name(name))
+            move_into_place(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 
