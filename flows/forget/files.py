@@ -11,8 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from flows.forget.lines import keep_lines
 from flows.workspace import Workspace
-from training.features import cached_features
-from warehouse.batches import MERGED, REJECTED
+from training.feature_files import cached_features
 from warehouse.erase import ErasurePlan
 from warehouse.export import write_version_manifest
 from warehouse.runs import list_training_runs
@@ -20,7 +19,7 @@ from warehouse.versions import list_versions
 
 
 def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
-    """Delete canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
+    """Delete canonical audio, clips, features, exports and reports that hold any of it; copies of the warehouse see `flows.forget.copies`.
 
     Returns:
         Kind of file -> how many were deleted.
@@ -28,16 +27,12 @@ def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
     clips = [path for key in plan.recording_ids for path in (workspace.media_dir / "clips" / key).glob("*")]
     keys = set(plan.keys)
     clips += [p for p in (workspace.media_dir / "clips").glob("*/*") if p.parent.name not in plan.recording_ids and p.name[:32] in keys]
-    damaged = [p for p in workspace.warehouse_path.parent.glob(f"{workspace.warehouse_path.name}.*") if p.is_dir()]
     doomed = {
         "canonical files": [workspace.audio_dir / name for name in plan.audio_files],
         "clips": clips,
         "features": cached_features(workspace.models_dir, plan.utterance_ids),
         "exports": _affected_exports(workspace, plan),
         "reports": _files(workspace.reports_dir),
-        "snapshots": _files(workspace.snapshots_dir),
-        "merged batches": [path for name in (MERGED, REJECTED) for path in _files(workspace.batches_dir / name)],
-        "damaged copies": [path for folder in damaged for path in _files(folder)],
     }
     counts: Counter[str] = Counter()
     for kind, paths in doomed.items():
@@ -46,7 +41,6 @@ def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
                 path.unlink()
                 counts[kind] += 1
     emptied = [workspace.media_dir / "clips" / key for key in plan.recording_ids]
-    emptied += [*damaged, workspace.batches_dir / MERGED, workspace.batches_dir / REJECTED]
     for folder in emptied:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted((p for p in workspace.exports_dir.rglob("*") if p.is_dir()), reverse=True):

@@ -21,7 +21,7 @@ from flows.ingest import ingest_sources
 from flows.release import release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
-from training.features import PADDING_POLICY
+from training.feature_files import PADDING_POLICY
 from voxdata.errors import DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
 from voxdata.label import Annotation
