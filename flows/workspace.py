@@ -89,7 +89,7 @@ class Workspace:
 
     @property
     def scratch_dirs(self) -> tuple[Path, ...]:
-        """Where files lie that are not whole yet: a folder of the workspace, and one of each storage folder on another disk or elsewhere."""
+        """Where files lie that are not whole yet: in the workspace, and in each storage folder on another disk or elsewhere."""
         here = self.root.stat().st_dev
         apart = [
             folder

@@ -176,7 +176,7 @@ class _Search:
             self.unpacked = 0
             with path.open("rb") as file:
                 head = file.read(HEAD)
-                self.bytes(path, file, head, where="", depth=0)
+                self.whole(path, file, head, where="", depth=0)
         except FileNotFoundError:
             return  # gone meanwhile
         except UnreadError as error:
@@ -184,7 +184,7 @@ class _Search:
         except OSError as error:
             self.unread[path] = error.strerror or str(error)
 
-    def bytes(self, path: Path, file: IO[bytes], head: bytes, *, where: str, depth: int) -> None:
+    def whole(self, path: Path, file: IO[bytes], head: bytes, *, where: str, depth: int) -> None:
         """Search the bytes of a file, and what they hold once it is read as what it is."""
         file.seek(0)
         least = ROW if detect(head, where or path.name) in _SIDE_BY_SIDE else 0
@@ -233,7 +233,7 @@ class _Search:
             counted = _Counted(self, head, content)
             while block := counted.read(BLOCK):
                 file.write(block)
-            self.bytes(path, file, head, where=where, depth=depth + 1)  # type: ignore[arg-type]
+            self.whole(path, file, head, where=where, depth=depth + 1)
 
     def table(self, path: Path, kind: Kind, file: IO[bytes], *, where: str, depth: int) -> None:
         place = Path(file.name)

@@ -125,7 +125,11 @@ def is_text(array: Any) -> bool:
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + WAIT_S
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "enable_external_access": "false"}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "enable_external_access": "false",
+    }
     while True:
         try:
             return duckdb.connect(path, read_only=True, config=config)

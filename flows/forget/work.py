@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from voxdata.durable import sync, write_file
 from voxdata.errors import VoxdataError
@@ -127,7 +128,8 @@ def read_plan(work: Work) -> ErasurePlan | None:
     if not path.exists():
         return None
     said = json.loads(path.read_text(encoding="utf-8"))
-    return ErasurePlan(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    return ErasurePlan(**values)
 
 
 def write_plan(work: Work, plan: ErasurePlan) -> None:
@@ -173,7 +175,7 @@ def _read_work(folder: Path) -> Work:
 
 def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
     lists = ("recording_ids", "utterance_ids", "keys", "uris", "audio_files", "texts")
-    joined = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
+    joined: dict[str, Any] = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
     return ErasurePlan(
         **joined, versions={**new.versions, **old.versions}, models={**new.models, **old.models}, counts={**new.counts, **old.counts}
     )

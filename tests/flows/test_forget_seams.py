@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +16,14 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.forget.flow import finish_forgetting, forget, require_gone
+from flows.forget.flow import forget
 from flows.forget.search import search_folder
 from flows.forget.steps import STEPS
-from flows.forget.work import FOLDER, list_work
+from flows.forget.work import FOLDER
 from flows.ingest import ingest_sources
 from flows.release import release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
-from voxdata.errors import NotFoundError, ServiceError, VoxdataError
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance

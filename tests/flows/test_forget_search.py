@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import numpy as np
@@ -135,8 +136,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "a.csv": lambda path: pl.DataFrame({"said": texts()}).write_csv(path),
     "gb.csv": lambda path: path.write_bytes(CANARY.replace("é", "e").encode("gb18030")) and None,
     "a.html": lambda path: path.write_text(CANARY.replace('"', "&quot;")) and None,
-    "a.log": lambda path: path.write_text("GET /?q=she%20said%20%22stop%20it%22%20at%20Caf%C3%A9%20%E7%A7%98%E5%AF%86%E5%9C%A8%E8%BF%99%E9%87%8C")
-    and None,
+    "a.log": lambda path: path.write_text(f"GET /?q={quote(CANARY)}") and None,
 }  # fmt: skip
 
 
@@ -238,7 +238,9 @@ def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: P
     assert [link.name for link in found.links] == ["calls"]
 
 
-@pytest.mark.parametrize("start", [b"ORCHESTRA of voices", b"x\x9c is no stream", b"BZh is a name", b"\xff\xff\xff\xff ones", b"DUCKLINGDUCK"])
+@pytest.mark.parametrize(
+    "start", [b"ORCHESTRA of voices", b"x\x9c is no stream", b"BZh is a name", b"\xff\xff\xff\xff ones", b"DUCKLINGDUCK"]
+)
 def test_prove_gone_is_not_misled_by_how_a_text_begins(tmp_path: Path, start: bytes) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
@@ -263,7 +265,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (root / FILE_NAME).write_text(template())
     workspace = open_workspace(root)
     rng = np.random.default_rng(5)
-    words = [f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti", "ve", "zu") for b in ("n", "rd", "st", "lk", "mp", "sh", "t")]
+    starts = ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti", "ve", "zu")
+    words = [f"{start}{end}" for start in starts for end in ("n", "rd", "st", "lk", "mp", "sh", "t")]
     recordings, sources, utterances = [], [], []
     for number in range(NUM_RECORDINGS):
         key = digest("recording", number)[:32]
@@ -293,14 +296,16 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def gone(workspace: Workspace) -> list[str]:
     with workspace.warehouse() as con:
-        return [str(text) for (text,) in con.execute("select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')").fetchall()]
+        rows = con.execute("select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')").fetchall()
+    return [str(text) for (text,) in rows]
 
 
 def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(large: Workspace) -> None:
     wanted = gone(large)
     assert len(wanted) == 200
     with large.warehouse() as con:
-        kinds = {row[0] for row in con.execute("select distinct compression from pragma_storage_info('utterance') where segment_type = 'VARCHAR'").fetchall()}
+        query = "select distinct compression from pragma_storage_info('utterance') where segment_type = 'VARCHAR'"
+        kinds = {str(kind) for (kind,) in con.execute(query).fetchall()}
     raw = large.warehouse_path.read_bytes()
     began = time.perf_counter()
     found = {hit.text for hit in search_folder(large.root, wanted)}
