@@ -48,7 +48,9 @@ def replace_copies(workspace: Workspace, *, receipt_id: str, run_id: str) -> dic
 
 
 def _erasures(snapshot: Path, receipt_id: str, run_id: str) -> int:
-    """How often a snapshot says that rows were erased; -1 when it says nothing."""
+    """How often a snapshot says that rows were erased; -1 when it says nothing, or was not finished."""
+    if not sidecar_path(snapshot).exists():
+        return -1
     try:
         with duckdb.connect(snapshot, read_only=True) as con:
             return count_erasures(con, receipt_id, run_id=run_id)
