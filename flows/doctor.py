@@ -20,6 +20,7 @@ from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.storage_folders import require_separate
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
@@ -244,7 +245,7 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
         return Check(name="workspace", ok=False if expected else None, detail=f"no {FILE_NAME} {where}", remedy="`voxdata init` makes one")
     path = root / FILE_NAME
     try:
-        parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+        require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
             name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"

@@ -12,6 +12,7 @@ from secrets import token_hex
 from duckdb import DuckDBPyConnection
 
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
+from flows.storage_folders import STATE_DIR, require_separate
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
@@ -69,7 +70,7 @@ class Workspace:
     @property
     def state_dir(self) -> Path:
         """Services, logs and credentials."""
-        return self.root / ".voxdata"
+        return self.root / STATE_DIR
 
     @property
     def batches_dir(self) -> Path:
@@ -118,9 +119,10 @@ def open_workspace(root: Path) -> Workspace:
     """Read the settings of a workspace and the environment.
 
     Raises:
-        ConfigError: voxdata.toml is missing or wrong.
+        ConfigError: voxdata.toml is missing or wrong, or its folders lie in each other.
     """
     path = root.resolve() / FILE_NAME
     settings = parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+    require_separate(root.resolve(), settings.storage)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
     return Workspace(root=root.resolve(), settings=settings, secrets=read_environment(), run_id=run_id)
