@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
 from flows.storage_folders import STATE_DIR, require_separate
+from flows.written import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
@@ -71,6 +72,11 @@ class Workspace:
     def state_dir(self) -> Path:
         """Services, logs and credentials."""
         return self.root / STATE_DIR
+
+    @property
+    def written(self) -> Register:
+        """What was exported and reported, by which forgetting knows its own files."""
+        return Register(root=self.root)
 
     @property
     def batches_dir(self) -> Path:
