@@ -16,6 +16,7 @@ from annotation.budget import parse_duration
 from annotation.encode import model_version
 from flows.acquire import Budget, choose_clips, embed_utterances, learn_lead_times
 from flows.checks import disguise, draw_checks
+from flows.clip_names import clip_key
 from flows.draw import draw
 from flows.locks import hold_lock
 from flows.models import build_labelers
@@ -437,8 +438,8 @@ def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep
     wanted = {entry.utterance_id: media_dir / entry.audio_file for entry in entries}
     removed = 0
     for path in sorted((media_dir / "clips").glob("*/*.wav")):
-        utterance_id = path.stem.partition("-")[0]
-        if path != wanted.get(utterance_id, path if keep_unknown else None):
+        key = clip_key(path.name)
+        if key is not None and path != wanted.get(key, path if keep_unknown else None):
             path.unlink()
             removed += 1
     return removed
