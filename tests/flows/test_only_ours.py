@@ -19,6 +19,7 @@ from flows.cli import app
 from flows.decode_work import content_of
 from flows.exchange.bundle import HEADER, open_bundle
 from flows.exchange.export import export_bundle, publish_bundle
+from flows.push import remove_other_clips
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from flows.written import Written
@@ -374,6 +375,15 @@ def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> N
     assert (own / "predictions.jsonl").read_text() == "not json\n[1]\n"
     assert (theirs / "predictions.jsonl").read_text() == f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n'
     assert str(theirs / "predictions.jsonl") in str(done.exception)
+
+
+def test_remove_other_clips_leaves_what_is_called_like_no_clip(tmp_path: Path) -> None:
+    folder = tmp_path / "clips" / digest("recording", "anna")
+    folder.mkdir(parents=True)
+    for name in ("hold-music.wav", f"{digest('clip')}.wav", f"{digest('clip')}-0123456789ab-0-900.wav"):
+        (folder / name).write_bytes(b"RIFF")
+    assert remove_other_clips(tmp_path, [], keep_unknown=False) == 2
+    assert [path.name for path in folder.iterdir()] == ["hold-music.wav"]
 
 
 def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> None:
