@@ -12,9 +12,13 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
-from voxdata.errors import WarehouseError
-from warehouse.guards import warehouse_path
+from voxdata.errors import MachineError, WarehouseError
+from warehouse.beside import read_beside
+from warehouse.guards import note_later, warehouse_path
 from warehouse.rows import read_rows
+
+LONGEST = 64
+"""So many bytes at most say a number of commits."""
 
 
 def commits_path(warehouse: Path) -> Path:
@@ -23,13 +27,16 @@ def commits_path(warehouse: Path) -> Path:
 
 
 def read_commits(warehouse: Path) -> int:
-    """How many commits were acknowledged; 0 when nobody counted."""
-    try:
-        return int(commits_path(warehouse).read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return 0
-    except ValueError as error:
-        raise WarehouseError(f"{commits_path(warehouse)}: is no number; let `voxdata repair` count anew") from error
+    """How many commits were acknowledged; 0 when nobody counted, as when a process was killed before it wrote the first number.
+
+    Raises:
+        WarehouseError: The file holds no number, or is none of ours.
+    """
+    path, remedy = commits_path(warehouse), "let `voxdata repair` count anew"
+    said = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
+    if said and not said.isdigit():
+        raise WarehouseError(f"{path}: is no number; {remedy}")
+    return int(said or b"0")
 
 
 def write_commits(warehouse: Path, count: int) -> None:
@@ -59,10 +66,21 @@ def count_commit(con: DuckDBPyConnection) -> int | None:
 
 
 def note_commits(con: DuckDBPyConnection, count: int) -> None:
-    """Write down that a transaction is committed."""
+    """Write down that a transaction is committed. It is, whether this can be written or not: what cannot is said when the file is closed."""
     path = warehouse_path(con)
-    if path is not None:
+    if path is None:
+        return
+    try:
         write_commits(path, count)
+    except MachineError as error:
+        note_later(con, f"the number of commits could not be written down ({error})")
+
+
+def catch_up(con: DuckDBPyConnection, path: Path) -> None:
+    """Write down commits that could not be when they were made."""
+    held = held_commits(con)
+    if held > read_commits(path):
+        note_commits(con, held)
 
 
 def check_commits(con: DuckDBPyConnection, path: Path) -> None:
