@@ -66,7 +66,10 @@ def count_commit(con: DuckDBPyConnection) -> int | None:
 
 
 def note_commits(con: DuckDBPyConnection, count: int) -> None:
-    """Write down that a transaction is committed. It is, whether this can be written or not: what cannot is said when the file is closed."""
+    """Write down that a transaction is committed.
+
+    It is, whether this can be written or not: what cannot is said when the file is closed.
+    """
     path = warehouse_path(con)
     if path is None:
         return

@@ -117,6 +117,58 @@ def repair_warehouse(
     )
 
 
+def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
+    """Take a warehouse file as it is, though it is not what the files beside it say: read all of it, and write these anew.
+
+    The files beside it are kept aside. Nobody may have the warehouse open.
+
+    Args:
+        now: Names the folder of what is kept, UTC.
+
+    Returns:
+        "name@number" of versions that are broken -> what is wrong with them.
+
+    Raises:
+        WarehouseError: There is none, it cannot be opened, or a newer release wrote it.
+        MachineError: Its folder cannot be written.
+    """
+    path = path.resolve()
+    with writing(path.parent):
+        if not path.is_file() or not path.stat().st_size:
+            raise WarehouseError(f"{path}: there is no warehouse to take; put the file there first")
+        _require_free(path)
+    try:
+        with duckdb.connect(path) as con:
+            have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
+            if have > newest_version():
+                raise WarehouseError(f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it")
+            read_everything(con)
+            migrate(con, have=have)
+            ensure_triggers(con)
+            broken = _broken_versions(con)
+            with writing(path.parent):
+                _keep_aside(path, now=now)
+            write_sidecar(con, path)
+            write_commits(path, held_commits(con))
+    except duckdb.Error as error:
+        fault = find_fault(error, place=path.parent)
+        raise fault or WarehouseError(f"{path}: cannot be opened ({error}); put a sound copy there") from error
+    return broken
+
+
+def _keep_aside(path: Path, *, now: datetime) -> None:
+    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
+    beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
+    if beside:
+        kept = _new_folder(path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}"))
+        for part in beside:
+            part.rename(kept / part.name)
+
+
+def _broken_versions(con: DuckDBPyConnection) -> dict[str, str]:
+    return {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
+
+
 def _require_free(path: Path) -> None:
     """DuckDB locks its file as POSIX does; who holds it would write into what is being copied."""
     if not path.exists():
@@ -150,8 +202,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehou
                 migrate(con, have=have)
                 ensure_triggers(con)
                 read_everything(con)
-                broken = {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
-                found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=broken))
+                found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)))
         except duckdb.Error as error:
             fault = find_fault(error, place=workshop)
             if fault is not None:

@@ -1,6 +1,7 @@
 """Snapshots: consistent, compact copies of the warehouse, for BI tools and for bad days.
 
-They are numbered, since a clock may be set back: which is the newest, and which go, is read from the numbers.
+They are numbered, since a clock may be set back: the numbers say which is the newest, and which
+go.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ _NAME = re.compile(r"warehouse-(?:n(\d+)-)?\d{8}T\d{6}Z-schema\d+\.duckdb")
 
 
 def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, keep: int = 3) -> Path:
-    """Copy a warehouse into a folder of snapshots, read-only, with its list of versions; delete the oldest ones.
+    """Copy a warehouse into a folder of snapshots; delete the oldest ones.
 
-    Only what the new snapshot was read to hold makes anything else needless: nothing is deleted before.
+    Only what the new snapshot was read to hold makes anything else needless: nothing is deleted
+    before.
 
     Args:
-        batches: Folder of batches; those whose rows the snapshot holds are no longer needed to make the warehouse anew.
+        batches: Folder of batches; those whose rows the snapshot holds are no longer needed to
+            make the warehouse anew.
         now: Part of the snapshot's name, UTC.
         keep: How many stay.
 
@@ -58,7 +61,9 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 
 
 def write_copy(path: Path, target: Path) -> None:
-    """Write a compact, read-only copy with its list of versions, read it once, and leave it only if it opens like the warehouse itself.
+    """Write a compact, read-only copy with its list of versions, and read all of it once.
+
+    It opens like the warehouse itself, or is not left there.
 
     Raises:
         WarehouseError: There is no warehouse, somebody else holds it, or the copy cannot be read.

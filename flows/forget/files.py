@@ -10,6 +10,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from flows.forget.lines import keep_lines
+from flows.known import is_mark
 from flows.workspace import Workspace
 from training.features import cached_features
 from warehouse.batches import MERGED, REJECTED
@@ -84,4 +85,4 @@ def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: Erasu
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and not is_mark(path)]
