@@ -290,8 +290,7 @@ def check_storage(root: Path | None) -> list[Check]:
     except LockedError as error:
         return [Check(name="storage", ok=True, detail=f"every folder is there; the warehouse was not looked into ({error})")]
     except (VoxdataError, OSError) as error:
-        what, _, remedy = str(error).partition(": mount ")
-        return [Check(name="storage", ok=False, detail=what, remedy=f"mount {remedy}" if remedy else "")]
+        return [Check(name="storage", ok=False, detail=" ".join(str(error).split()))]
     return [Check(name="storage", ok=True, detail="the warehouse and every folder are those that they were")]
 
 

@@ -16,7 +16,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
-from voxdata.errors import LockedError, WarehouseError
+from voxdata.errors import LockedError, MachineError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.commits import catch_up, check_commits, count_commit, note_commits
 from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
@@ -97,7 +97,7 @@ def open_warehouse(
             use_places(con, places)
             yield con
         except duckdb.Error as error:
-            fault = find_fault(error, place=path.parent)
+            fault = find_fault(error, place=path.parent) or _refused(error, path)
             if fault is not None:
                 raise fault from error
             raise
@@ -172,6 +172,12 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> 
             raise _damaged(path, error) from error
         time.sleep(min(pause_s * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter, not a secret
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
+    """What the system refused about the warehouse's own files, such as its log in a folder that cannot be written."""
+    own = f'"{path}' in str(error)
+    return machine_error(path.parent, error) if own and named_errno(str(error), among=REMEDIES) is not None else None
 
 
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
