@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
@@ -51,10 +52,11 @@ def write_commits(warehouse: Path, count: int) -> None:
 
 
 def held_commits(con: DuckDBPyConnection) -> int:
-    """How many commits the warehouse has; 0 for one that does not count yet."""
-    if not read_rows(con, "select 1 from duckdb_tables() where table_name = 'commit_count' and database_name = current_database()"):
+    """How many commits a warehouse has; 0 for one of a release that did not count."""
+    try:
+        return int(str(read_rows(con, "select coalesce(max(n), 0) as n from commit_count")[0]["n"]))
+    except duckdb.CatalogException:
         return 0
-    return int(str(read_rows(con, "select coalesce(max(n), 0) as n from commit_count")[0]["n"]))
 
 
 def count_commit(con: DuckDBPyConnection) -> int | None:
@@ -79,23 +81,23 @@ def note_commits(con: DuckDBPyConnection, count: int) -> None:
         note_later(con, f"the number of commits could not be written down ({error})")
 
 
-def catch_up(con: DuckDBPyConnection, path: Path) -> None:
-    """Write down commits that could not be when they were made."""
-    held = held_commits(con)
-    if held > read_commits(path):
-        note_commits(con, held)
-
-
-def check_commits(con: DuckDBPyConnection, path: Path) -> None:
+def check_commits(path: Path, *, held: int) -> int:
     """Compare the count in the warehouse with the one beside it.
+
+    Args:
+        held: What the warehouse counts.
+
+    Returns:
+        How many are written down beside it.
 
     Raises:
         WarehouseError: The warehouse has fewer.
     """
-    held, noted = held_commits(con), read_commits(path)
+    noted = read_commits(path)
     if held < noted:
         raise WarehouseError(
             f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its write-ahead log lost its end. Leave the "
             f"files as they are and run `voxdata repair`, which makes the warehouse anew from a snapshot and the batches; or, to go on "
             f"without them, delete {commits_path(path)}"
         )
+    return noted

@@ -18,9 +18,9 @@ from duckdb import DuckDBPyConnection
 from voxdata.durable import writing
 from voxdata.errors import LockedError, MachineError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
-from warehouse.commits import catch_up, check_commits, count_commit, note_commits
+from warehouse.commits import check_commits, count_commit, held_commits, note_commits
 from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
-from warehouse.identity import KnownWarehouse, check_identity, missing, require_present
+from warehouse.identity import KnownWarehouse, check_identity, missing, read_identity, require_present
 from warehouse.leaves import seal_earlier_rows
 from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
@@ -204,8 +204,9 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: Kno
         raise missing(path, known)
     if not tables and not create:
         raise WarehouseError(f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` make it anew")
+    held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
-        check_identity(con, path, known)
+        check_identity(path, known, found=read_identity(con) if "identity" in tables else "", held=held)
     if not read_only:
         migrate(con, have=have)
         ensure_triggers(con)
@@ -213,11 +214,13 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: Kno
         raise WarehouseError(
             f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata ingest` or any writing command once"
         )
-    check_sidecar(con, path)
-    check_commits(con, path)
+    complete = check_sidecar(con, path)
+    noted = check_commits(path, held=held)
     if not read_only:
-        note_versions(con, path)
-        catch_up(con, path)
+        if not complete:
+            note_versions(con, path)
+        if held > noted:
+            note_commits(con, held)  # it could not be written down when it was made
         con.execute("set variable count_commits = true")
 
 

@@ -78,14 +78,17 @@ def sidecar_path(warehouse: Path) -> Path:
     return warehouse.with_name(warehouse.name + ".versions.jsonl")
 
 
-def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
+def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     """Compare the versions in the file with those in the list beside it.
+
+    Returns:
+        Whether the list has them all.
 
     Raises:
         WarehouseError: A version of the list is not in the file, or is another; there are versions and no list; or it cannot be read.
     """
-    there = {(row["name"], row["number"]): row for row in _versions(con)}
-    sidecar = sidecar_path(path)
+    rows, sidecar = _versions(con), sidecar_path(path)
+    there = {(row["name"], row["number"]): row for row in rows}
     listed = read_sidecar(sidecar)
     if there and listed is None:
         raise WarehouseError(
@@ -102,6 +105,7 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
                 f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
                 f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
             )
+    return listed == rows
 
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import WarehouseError
-from warehouse.commits import commits_path, held_commits
+from warehouse.commits import commits_path
 from warehouse.guards import sidecar_path
 from warehouse.rows import read_rows
 
@@ -36,12 +37,10 @@ class KnownWarehouse:
 
 def read_identity(con: DuckDBPyConnection) -> str:
     """The id of a warehouse; "" for one that only earlier releases have written to."""
-    if not read_rows(
-        con,
-        "select 1 from duckdb_tables() where table_name = 'identity' and database_name = current_database()",
-    ):
+    try:
+        return str(read_rows(con, "select max(warehouse_id) as id from identity")[0]["id"])
+    except duckdb.CatalogException:
         return ""
-    return str(read_rows(con, "select max(warehouse_id) as id from identity")[0]["id"])
 
 
 def read_state(con: DuckDBPyConnection) -> KnownWarehouse:
@@ -94,15 +93,18 @@ def missing(path: Path, known: KnownWarehouse) -> WarehouseError:
     )
 
 
-def check_identity(con: DuckDBPyConnection, path: Path, known: KnownWarehouse) -> None:
+def check_identity(path: Path, known: KnownWarehouse, *, found: str, held: int) -> None:
     """See that a warehouse is the one that somebody knows, and has what it had.
 
     To be called before anything is written to it.
 
+    Args:
+        found: Its id; "" for one that only earlier releases have written to.
+        held: How many commits it has.
+
     Raises:
         WarehouseError: It is another one, or an older copy.
     """
-    found, held = read_identity(con), held_commits(con)
     if found in known.former:
         raise WarehouseError(
             f"{path}: this is the warehouse that was repaired or exchanged: put the one back that "
