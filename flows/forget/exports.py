@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.exchange.bundle import HEADER, hash_file
 from flows.exchange.own_files import Header, other_files, read_header, walk_files
 from flows.forget.found import NOT_OURS, Doomed, FoundFiles, Left
+from flows.known import is_mark
 from flows.workspace import Workspace
 from flows.written import Written
 from warehouse.erase import ErasurePlan
@@ -123,4 +124,5 @@ def _unnoted_exports(places: Sequence[Path], known: Collection[Path], ids: _Vers
 
 def _unknown(place: Path, known: Collection[Path]) -> Iterator[Path]:
     """Files below a folder that are neither known nor in a known folder."""
-    return (path for path in walk_files(place) if not any(one in known for one in (path, *path.parents)))
+    files = (path for path in walk_files(place) if not is_mark(path))
+    return (path for path in files if not any(one in known for one in (path, *path.parents)))

@@ -93,8 +93,11 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
 
     Raises:
         NotFoundError: Nothing matches.
+        MachineError: A storage folder is away; nothing was deleted yet.
         AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet.
     """
+    # What lies on a disk that is away is not gone.
+    workspace.require_folders()
     with workspace.warehouse() as con:
         plan = plan_erasure(con, find_recordings(con, kind, ref))
         pushed = bool(list_projects(con)) and "push" in plan.counts
