@@ -51,7 +51,9 @@ class SourceSettings(_Table):
     max_hours: float = Field(default=12.0, gt=0, le=1_000)
     workers: int = Field(default=0, ge=0)
     decode_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
+    stall_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
     decode_memory_gb: float = Field(default=2.0, ge=0.5, le=10_000)
+    decode_spool_gb: float = Field(default=24.0, gt=0, le=100_000)
 
 
 class StorageSettings(_Table):

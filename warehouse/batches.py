@@ -39,6 +39,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "recording": ("recording_id",),
     "source": ("uri", "size_bytes", "modified_ns", "decoder"),
     "ledger": ("stage", "subject", "reason", "key"),
+    "attempt": ("stage", "subject", "key", "reason", "day"),
     "remark": ("recording_id", "stage", "subject", "kind", "key"),
     "model": ("model_key",),
     "stage_result": ("recording_id", "stage", "key"),
