@@ -105,9 +105,7 @@ def ingest(
             rows = plan_ingest(workspace, absolute, say=tell, retry=retry)
         else:
             table_file = manifest.absolute()
-            rows = plan_manifest(
-                workspace, table_file, say=tell, audio_root=audio_root, anywhere=anywhere, retry=retry
-            )
+            rows = plan_manifest(workspace, table_file, say=tell, audio_root=audio_root, anywhere=anywhere, retry=retry)
         show_json(rows) if as_json else show_rows("pending", rows)
         return
     from flows.sources import STILL_S

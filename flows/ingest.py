@@ -71,7 +71,7 @@ from warehouse.remarks import record_remarks
 
 MORE_ROOM = "raise [sources] decode_spool_gb, then `voxdata ingest --retry too_long`"
 
-PATIENT_BYTES = 20_000_000
+PATIENT_BYTES = 100_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
@@ -144,9 +144,7 @@ def ingest_batch(
     settings = workspace.settings.sources
     standing = _standing(workspace, sources, retry)
     passed = standing.known | standing.waiting
-    summary = IngestSummary(
-        listed=len(sources), known=len(standing.known), waiting=len(standing.waiting)
-    )
+    summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
     untried: list[str] = []
@@ -526,9 +524,7 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def _ingest_listed(
-    workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry
-) -> IngestSummary:
+def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry) -> IngestSummary:
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
@@ -557,9 +553,7 @@ def _ingest_listed(
     return total
 
 
-def plan_ingest(
-    workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None
-) -> list[dict[str, object]]:
+def plan_ingest(workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None) -> list[dict[str, object]]:
     """What an ingestion would do with each file that is not known.
 
     Returns:
@@ -595,9 +589,7 @@ def plan_manifest(
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
-def _plan_listed(
-    workspace: Workspace, sources: Sequence[Source], retry: Retry
-) -> list[dict[str, object]]:
+def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     standing = _standing(workspace, sources, retry)
     with workspace.warehouse() as con:
@@ -610,9 +602,7 @@ def _plan_listed(
     return rows
 
 
-def _plan_source(
-    con: DuckDBPyConnection, source: Source, standing: _Standing, seen: set[str]
-) -> tuple[str, str]:
+def _plan_source(con: DuckDBPyConnection, source: Source, standing: _Standing, seen: set[str]) -> tuple[str, str]:
     """How a file stands that is not known, and why."""
     tries = standing.tries.get(source.uri)
     if source.uri in standing.waiting and tries is not None:
@@ -620,9 +610,7 @@ def _plan_source(
         return "waits", f"{describe_tries(tries)}; {later}"
     if tries is not None:
         return "retry", describe_tries(tries)
-    same = find_source(
-        con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
-    )
+    same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
     if same is None:
         return ("changed", "its size or time is another") if source.uri in seen else ("new", "")
     if same.recording_id is not None:
@@ -662,9 +650,7 @@ def ingest(
     reason = DropReason(retry) if retry else None
     if manifest is not None:
         chosen = Path(audio_root) if audio_root is not None else None
-        summary = ingest_manifest(
-            workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason
-        )
+        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason)
     else:
         summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s, retry=reason)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

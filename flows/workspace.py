@@ -16,6 +16,7 @@ from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
+from warehouse.engine import Engine
 from warehouse.places import Places
 
 Say = Callable[[str], None]
@@ -87,6 +88,12 @@ class Workspace:
         return Places(root=self.root, inboxes=self.settings.sources.inbox)
 
     @property
+    def engine(self) -> Engine:
+        """What a connection to the warehouse may take."""
+        gigabytes = self.settings.warehouse.memory_gb
+        return Engine(memory_bytes=round(gigabytes * (1 << 30)), spill=self.state_dir / "scratch" / "duckdb")
+
+    @property
     def schemes(self) -> tuple[Scheme, ...]:
         """In the order of the file."""
         return tuple(settings.scheme for settings in self.settings.schemes)
@@ -108,7 +115,7 @@ class Workspace:
         Raises:
             LockedError: Somebody else has had it open for too long.
         """
-        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places) as con:
+        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, engine=self.engine) as con:
             if not read_only and list_batches(self.batches_dir):
                 merge_batches(con, self.batches_dir, run_id=self.run_id)
             yield con

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from voxdata.durable import writing
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.commits import check_commits, count_commit, note_commits
+from warehouse.engine import DEFAULT, Engine, connect
 from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
 from warehouse.leaves import seal_earlier_rows
 from warehouse.places import Places, use_places
@@ -45,7 +47,12 @@ _TURNSTILES_LOCK = threading.Lock()
 
 @contextmanager
 def open_warehouse(
-    path: Path, *, read_only: bool = False, wait_s: float = 60.0, places: Places | None = None
+    path: Path,
+    *,
+    read_only: bool = False,
+    wait_s: float = 60.0,
+    places: Places | None = None,
+    engine: Engine = DEFAULT,
 ) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; open late and close early, since one process at a time can write.
 
@@ -54,6 +61,7 @@ def open_warehouse(
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
         places: Where the workspace lies that places are stored relative to.
+        engine: What the connection may take; the same for all of one process.
 
     Yields:
         A connection that is closed at the end.
@@ -74,10 +82,13 @@ def open_warehouse(
         if turnstile.modes and turnstile.modes[-1] and not read_only:
             raise WarehouseError(f"{path}: already open for reading in this thread; leave that block before opening it for writing")
         mode = turnstile.modes[-1] if turnstile.modes else read_only
-        con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s)
+        con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s, engine=engine)
         turnstile.modes.append(mode)
         try:
             if len(turnstile.modes) == 1:
+                if not mode and engine.spill is not None:
+                    # Nobody else has the file now: what lies there is of a process that was killed.
+                    shutil.rmtree(engine.spill, ignore_errors=True)
                 _prepare(con, path, read_only=mode)
             use_places(con, places)
             yield con
@@ -122,7 +133,7 @@ def newest_version() -> int:
     return max(number for number, _ in _migrations())
 
 
-def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> DuckDBPyConnection:
+def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, engine: Engine) -> DuckDBPyConnection:
     if read_only and not path.exists():
         raise WarehouseError(f"{path}: there is no warehouse yet; ingest something first, or name the right folder")
     if not read_only:
@@ -131,7 +142,7 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> 
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            return duckdb.connect(path, read_only=read_only)
+            return connect(path, read_only=read_only, engine=engine)
         except duckdb.IOException as error:
             message = str(error)
             being_made = "not a valid DuckDB database file" in message and path.exists() and path.stat().st_size < 12_288

@@ -19,6 +19,7 @@ from voxdata.machine import find_fault
 from warehouse.batches import MERGED, merge_batches
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
+from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, sidecar_path, write_sidecar
 from warehouse.rows import read_rows
 from warehouse.snapshot import list_snapshots
@@ -81,7 +82,7 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
                 f"or move it away to begin anew"
             )
         best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
-        with duckdb.connect(best.path) as con:
+        with connect(best.path) as con:
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
             there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
@@ -89,7 +90,7 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
         kept = _put_in_place(path, best.path, now=now)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
-    with duckdb.connect(path) as con:
+    with connect(path) as con:
         write_sidecar(con, path)
         write_commits(path, held_commits(con))
     return Repair(
@@ -128,7 +129,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
         try:
-            with duckdb.connect(copy) as con:
+            with connect(copy) as con:
                 have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
                 if have > newest_version():
                     continue
