@@ -17,7 +17,7 @@ from flows.duplicates import find_duplicates
 from flows.limits import Limits
 from flows.manifests import ManifestRow, describe_times, name_recordings
 from flows.say import tell
-from flows.sources import Source, in_their_words, list_file, list_sources, open_local
+from flows.sources import Source, in_their_words, list_file, list_sources, open_local, storable
 from flows.steps import call, show_table, step
 from flows.tables.reach import REMEDY, Reach
 from flows.tables.read import read_file
@@ -200,7 +200,8 @@ def ingest_batch(
 def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
     """Note a file over which memory ran out; what is to be said of it when that has happened often enough."""
     with workspace.warehouse() as con:
-        tries = note_try(con, source, reason=error.reason, detail=str(error), run_id=workspace.run_id)
+        detail = storable(str(error))
+        tries = note_try(con, source, reason=error.reason, detail=detail, run_id=workspace.run_id)
     if not tries.rests:
         return None
     why = f"memory ran out, or the system ended the process, on {tries.days} days"
@@ -269,6 +270,8 @@ def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> No
 
 def _is_sound(canonical: Path, *, whole: bool) -> bool:
     """Whether canonical audio can be read, all of it when a later stage had trouble with it; what cannot is deleted."""
+    if canonical.is_dir():
+        return False  # who decodes says so
     try:
         for sound in open_canonical(canonical):
             for start in range(0, sound.num_samples if whole else 0, CHECKED_AT_ONCE):
@@ -386,6 +389,9 @@ def ingest_sources(
     newest_ns = time.time_ns() - round(still_s * 1e9)
     wanted = find_retry(workspace, retry)
     listed = _list(workspace, patterns, wanted, say=say)
+    for source in listed:
+        if source.path is None and source.problem:
+            say(f"ingest: {source.uri}: {source.problem}")
     arrived = [source for source in listed if not still_s or source.modified_ns <= newest_ns]
     return _ingest_listed(workspace, arrived, say=say, decode=decode, retry=wanted)
 

@@ -100,6 +100,8 @@ class PrelabelSettings(_Table):
     workers: int = Field(default=0, ge=0)
     batch_minutes: float = Field(default=10.0, gt=0, le=10_000)
     patience: float = Field(default=30.0, gt=0, le=1_000_000)
+    stall_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
+    memory_gb: float = Field(default=0.0, ge=0, le=100_000)
     dask_address: str = ""
     ray_address: str = ""
 

@@ -36,6 +36,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+def tries_today() -> date:
+    """As `today`, for who imports it by name."""
+    return today()
+
+
 def version_of(source: Source) -> str:
     """Tells a file and its decoder from what they were before: then its days begin anew."""
     return f"{source.size_bytes} {source.modified_ns} {decoder_version()}"

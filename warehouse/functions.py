@@ -6,26 +6,31 @@ repeated a billion times is one step that nothing interrupts.
 
 from __future__ import annotations
 
-OPERATORS = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+OPERATORS = _names(
     """! !~~ !~~* % & && * ** + - ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~
-    like_escape not_like_escape ilike_escape not_ilike_escape""".split()
+    like_escape not_like_escape ilike_escape not_ilike_escape"""
 )
 
-CONDITIONS = frozenset(
+CONDITIONS = _names(
     """abs array_contains array_has ascii cbrt ceil ceiling char_length character_length coalesce concat concat_ws contains date_diff
     date_part date_trunc datediff datepart datetrunc day dayname dayofmonth dayofweek dayofyear ends_with even exp floor greatest hour if
     ifnull instr isfinite isinf isnan isodow isoyear last_day lcase least left len length list_contains list_has ln log log10 log2 lower
     ltrim make_date map_contains map_extract map_extract_value map_keys map_values element_at minute mod month monthname nfc_normalize
     nullif ord position pow power prefix quarter regexp_extract regexp_full_match regexp_matches replace reverse right round rtrim second
     sign split_part sqrt starts_with strftime string_split strip_accents strlen strpos strptime substr substring suffix trim trunc
-    try_strptime ucase unicode upper week weekday weekofyear year""".split()
+    try_strptime ucase unicode upper week weekday weekofyear year"""
 )
 """Pure ones of single values: what the condition of a recipe may call."""
 
 QUERIES = (
     OPERATORS
     | CONDITIONS
-    | frozenset(
+    | _names(
         """age aggregate apply array_agg array_aggr array_aggregate array_apply array_cat array_concat array_distance array_distinct
         array_extract array_filter array_has_all array_has_any array_indexof array_inner_product array_intersect array_length
         array_position array_reduce array_reverse array_reverse_sort array_select array_slice array_sort array_to_json array_to_string
@@ -48,13 +53,13 @@ QUERIES = (
         geometric_mean group_concat histogram kurtosis last list listagg mad max max_by mean median min min_by mode product quantile
         quantile_cont quantile_disc regr_intercept regr_r2 regr_slope sem skewness stddev stddev_pop stddev_samp string_agg sum sumkahan
         var_pop var_samp variance wavg weighted_avg
-        cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number""".split()
+        cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number"""
     )
 )
 """What `voxdata query` may call."""
 
-TABLES = frozenset(
+TABLES = _names(
     """duckdb_columns duckdb_constraints duckdb_functions duckdb_tables duckdb_types duckdb_views generate_series json_each json_tree
-    pragma_show pragma_table_info range repeat unnest""".split()
+    pragma_show pragma_table_info range repeat unnest"""
 )
 """Functions that `voxdata query` may read from."""

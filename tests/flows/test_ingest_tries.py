@@ -10,7 +10,6 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 from typer.testing import CliRunner
