@@ -212,9 +212,7 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
 class GreedyDiarizer(FakeDiarizer):
     """On recordings of one length it hangs, on those of another it wants all memory."""
 
-    def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
-    ) -> list[Diarization]:
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
                 time.sleep(600)
@@ -223,9 +221,7 @@ class GreedyDiarizer(FakeDiarizer):
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
-def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = "[prelabel]\nstall_seconds = 3\nmemory_gb = 4\n"
     settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:GreedyDiarizer")
     settings = settings.replace("[prelabel]\n", limits)
@@ -249,17 +245,13 @@ def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
 class KilledDiarizer(FakeDiarizer):
     """The system ends its process over recordings of one length."""
 
-    def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
-    ) -> list[Diarization]:
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
         if any(s.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000 for s in sounds):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
-def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:KilledDiarizer")
     workspace = make_workspace(tmp_path / "w", settings=settings)
     for number in range(2):
