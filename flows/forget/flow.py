@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from flows.forget.found import Left
 from flows.forget.probes import make_probes
 from flows.forget.search import Area, Hit, Proof, Unread, prove_gone
-from flows.forget.steps import STEPS, Ground, bar, left_sources
+from flows.forget.sources import settle_sources
+from flows.forget.steps import STEPS, Ground, bar, clear_files
 from flows.forget.work import (
     FINISH,
     FOLDER,
@@ -27,6 +29,7 @@ from flows.forget.work import (
     end_work,
     list_work,
     read_done,
+    read_gone,
     read_plan,
     subject_digest,
     tick,
@@ -58,7 +61,8 @@ class Forgotten:
         hits: Where one of them was found; none when all is gone.
         unread: Files that could not be searched; none when everything was.
         links: Symbolic links to folders of originals elsewhere.
-        left_sources: Files outside the warehouse that still hold the recordings.
+        left_sources: Where the recordings came from, as far as it may still hold them.
+        left_files: What else stays: files that voxdata did not write, or that were changed since, and copies elsewhere.
     """
 
     receipt_id: str
@@ -68,12 +72,13 @@ class Forgotten:
     hits: tuple[Hit, ...] = ()
     unread: tuple[Unread, ...] = ()
     links: tuple[Path, ...] = ()
-    left_sources: tuple[str, ...] = field(default_factory=tuple)
+    left_sources: tuple[Left, ...] = ()
+    left_files: tuple[Left, ...] = ()
 
     @property
     def proven(self) -> bool:
         """Whether the receipt says that nothing is left."""
-        return not self.hits and not self.unread
+        return not self.hits and not self.unread and not any(left.ours for left in self.left_files)
 
 
 def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
@@ -108,13 +113,16 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
 
     Args:
         reason: Stays on record; keep names out of it.
-        delete_sources: Delete the local files that the recordings came from, too.
+        delete_sources: Delete the local files that the recordings came from, too, where they still are what was ingested.
 
     Raises:
         NotFoundError: Nothing matches.
+        MachineError: A storage folder is away; nothing was deleted yet.
         AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet, and it goes on from
             there when it is forgotten again.
     """
+    # What lies on a disk that is away is not gone.
+    workspace.require_folders()
     with _alone(workspace, say):
         same: list[Forgotten] = []
         for work in list_work(workspace.state_dir):
@@ -140,7 +148,9 @@ def finish_forgetting(workspace: Workspace, *, say: Say) -> list[Forgotten]:
 
     Raises:
         AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached.
+        MachineError: A storage folder is away.
     """
+    workspace.require_folders()
     with _alone(workspace, say):
         return [_finish(workspace, work, say=say) for work in list_work(workspace.state_dir)]
 
@@ -158,6 +168,9 @@ def require_gone(found: Forgotten) -> None:
     if found.unread:
         named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
         trouble.append(f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace")
+    if stuck := [left for left in found.left_files if left.ours]:
+        named = "; ".join(f"{left.place} {left.why}" for left in stuck)
+        trouble.append(f"{len(stuck)} files hold something of them still: {named}")
     if trouble:
         raise VoxdataError(f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`")
 
@@ -204,7 +217,7 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
             write_done(work, done)
     found = _describe(workspace, work, done)
     if "search" not in done.steps:
-        found, done = _search(workspace, found, done, say=say)
+        found, done = _search(workspace, found, done, work=work, say=say)
         write_done(work, done)
     if found.proven:
         work = wipe_work(work)
@@ -214,15 +227,24 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
     return found
 
 
-def _search(workspace: Workspace, found: Forgotten, done: Done, *, say: Say) -> tuple[Forgotten, Done]:
+def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say) -> tuple[Forgotten, Done]:
     probes = make_probes(workspace, found.plan)
     say(f"forget: searching every file of the workspace for {len(probes)} strings")
-    left = left_sources(found.plan)
-    proof = _prove(workspace, probes, left)
+    # Once more, so that what stays is named though another process deleted what goes.
+    files, sources = clear_files(workspace, found.plan), settle_sources(found.plan, delete=work.delete_sources)
+    gone = read_gone(work)
+    left = tuple(one for one in sources.left if one.place not in gone)
+    proof = _prove(workspace, probes, [one.place for one in left])
     found = replace(
-        found, searched=len(probes), hits=proof.hits, unread=proof.unread, links=proof.links, left_sources=tuple(left)
-    )  # fmt: skip
-    if proof.clean:
+        found,
+        searched=len(probes),
+        hits=proof.hits,
+        unread=proof.unread,
+        links=proof.links,
+        left_sources=left,
+        left_files=files.left,
+    )
+    if found.proven:
         return found, replace(tick(done, "search", {}), num_texts=len(probes), num_files=proof.files)
     # Whatever brought it back may have brought more, so everything is done once more.
     return found, replace(done, steps=())

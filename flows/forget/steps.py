@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from flows.exchange.staging import clear_staging
-from flows.forget.copies import replace_copies
-from flows.forget.files import delete_files, rewrite_manifests
+from flows.forget.copies import keep_copies, replace_copies
+from flows.forget.files import Deleted, delete_files, find_files, rewrite_manifests
 from flows.forget.services import scrub_services
-from flows.forget.work import Work, read_plan, write_plan
+from flows.forget.sources import settle_sources
+from flows.forget.work import Work, note_gone, read_plan, write_plan
 from flows.locks import hold_lock
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
@@ -78,7 +78,7 @@ def _clips(ground: Ground) -> Counts:
 
 
 def _files(ground: Ground) -> Counts:
-    return delete_files(ground.workspace, ground.plan)
+    return clear_files(ground.workspace, ground.plan).counts
 
 
 def _rows(ground: Ground) -> Counts:
@@ -106,7 +106,7 @@ def _compact(ground: Ground) -> Counts:
 
 
 def _copies(ground: Ground) -> Counts:
-    return replace_copies(ground.workspace, receipt_id=ground.receipt_id, run_id=ground.work.run_id)
+    return replace_copies(ground.workspace, ground.plan, receipt_id=ground.receipt_id, run_id=ground.work.run_id)
 
 
 def _services(ground: Ground) -> Counts:
@@ -115,12 +115,10 @@ def _services(ground: Ground) -> Counts:
 
 
 def _sources(ground: Ground) -> Counts:
-    if not ground.work.delete_sources:
-        return {}
-    left = left_sources(ground.plan)
-    for uri in left:
-        Path(uri).unlink()
-    return {"source files": len(left)}
+    settled = settle_sources(ground.plan, delete=ground.work.delete_sources)
+    if settled.gone:
+        note_gone(ground.work, set(ground.plan.uris) - {left.place for left in settled.left})
+    return {"source files": len(settled.gone)}
 
 
 def _leftovers(ground: Ground) -> Counts:
@@ -146,6 +144,6 @@ STEPS: Mapping[str, Callable[[Ground], Counts]] = {
 """What is done between barring the recordings and the search."""
 
 
-def left_sources(plan: ErasurePlan) -> list[str]:
-    """Files of this machine that the recordings came from and that are still there."""
-    return [uri for uri in plan.uris if "://" not in uri and Path(uri).exists()]
+def clear_files(workspace: Workspace, plan: ErasurePlan) -> Deleted:
+    """Delete the files that hold anything of it, all but copies of the warehouse; what stays is named, however often this is done."""
+    return delete_files(workspace, keep_copies(find_files(workspace, plan)))

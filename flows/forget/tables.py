@@ -17,6 +17,7 @@ from pyarrow import feather, ipc, orc, parquet
 
 from flows.forget.kinds import Kind
 from flows.forget.needles import Needles
+from warehouse.engine import connect
 
 ROWS = 16_384
 """Rows that are read at once."""
@@ -125,14 +126,11 @@ def is_text(array: Any) -> bool:
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + WAIT_S
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "enable_external_access": "false",
-    }
     while True:
         try:
-            return duckdb.connect(path, read_only=True, config=config)
+            con = connect(path, read_only=True)
+            con.execute("set enable_external_access = false")
+            return con
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error) or time.monotonic() > deadline:
                 raise

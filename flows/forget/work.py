@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -22,7 +22,7 @@ from warehouse.erase import ErasurePlan, Kind
 FOLDER = Path("forget")
 """In the state folder; a folder in it for each forgetting that is not proven."""
 
-WORK, PLAN, DONE = "work.json", "plan.json", "done.json"
+WORK, PLAN, GONE, DONE = "work.json", "plan.json", "gone.json", "done.json"
 PRIVATE = 0o600
 
 FINISH = "voxdata forget --finish"
@@ -129,7 +129,7 @@ def read_plan(work: Work) -> ErasurePlan | None:
         return None
     said = json.loads(path.read_text(encoding="utf-8"))
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-    return ErasurePlan(**values)
+    return ErasurePlan(**{**values, "contents": {uri: tuple(contents) for uri, contents in said["contents"].items()}})
 
 
 def write_plan(work: Work, plan: ErasurePlan) -> None:
@@ -138,9 +138,21 @@ def write_plan(work: Work, plan: ErasurePlan) -> None:
     _write(work, PLAN, asdict(plan if known is None else _join(known, plan)))
 
 
+def note_gone(work: Work, uris: Iterable[str]) -> None:
+    """Keep which sources were deleted, so that nobody is told to look where they went."""
+    _write(work, GONE, sorted({*read_gone(work), *uris}))
+
+
+def read_gone(work: Work) -> tuple[str, ...]:
+    """Sources that were deleted."""
+    path = work.folder / GONE
+    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
+
+
 def wipe_work(work: Work) -> Work:
     """Take out of the files what they say of anybody; what is left are a receipt's id and numbers."""
-    (work.folder / PLAN).unlink(missing_ok=True)
+    for name in (PLAN, GONE):
+        (work.folder / name).unlink(missing_ok=True)
     wiped = replace(work, ref="", recording_ids=())
     _write(wiped, WORK, {name: value for name, value in asdict(wiped).items() if name != "folder"})
     return wiped

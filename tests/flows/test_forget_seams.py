@@ -16,7 +16,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.forget.flow import forget
+from flows.forget.flow import finish_forgetting, forget
 from flows.forget.search import search_folder
 from flows.forget.steps import STEPS
 from flows.forget.work import FOLDER
@@ -24,6 +24,7 @@ from flows.ingest import ingest_sources
 from flows.release import release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
+from flows.written import write_page
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance
@@ -37,6 +38,7 @@ from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
 
 SAID = ("my secret is number 0 秘密在这里0", "Customer Number 0 Smith", "corrected words of caller 0")
+RUN = "intent-0123456789ab"
 TICKED = ("bar", *STEPS, "search")
 SEAMS = (
     "work: before", "work: after",
@@ -49,7 +51,7 @@ KILLED = r'''
 import os, signal, sys
 from pathlib import Path
 import flows.forget.flow as flow, flows.forget.steps as steps, flows.forget.work as work
-import flows.forget.copies as copies, flows.forget.files as files
+import flows.forget.copies as copies
 import warehouse.erase as erase
 from flows.workspace import open_workspace
 
@@ -89,7 +91,7 @@ def arm(seam, ticked):
         "work: before": lambda: inside(flow, "begin_work", work, "write_file"),
         "work: after": lambda: after(flow, "begin_work"),
         "plan: inside": lambda: inside(steps, "write_plan", work, "write_file"),
-        "files: inside": lambda: inside(files, "_affected_exports", Path, "unlink", 2),
+        "files: inside": lambda: inside(steps, "clear_files", Path, "unlink", 2),
         "rows: inside": lambda: inside(steps, "erase_rows", erase, "insert_rows"),
         "compact: inside": lambda: before(steps, "compact_warehouse"),
         "copies: inside": lambda: after(copies, "take_snapshot"),
@@ -155,12 +157,11 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             add_annotations(con, [vote], run_id="t")
     release_version(made, "calls", say=quiet)
     key, utterance = first(made)
-    for path in (made.media_dir / "clips" / key / f"{utterance}.wav", made.models_dir / "run" / "predictions.jsonl"):
+    for path in (made.media_dir / "clips" / key / f"{utterance}.wav", made.models_dir / RUN / "predictions.jsonl"):
         path.parent.mkdir(parents=True)
     (made.media_dir / "clips" / key / f"{utterance}.wav").write_bytes(b"RIFF")
-    (made.models_dir / "run" / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance}) + "\n")
-    made.reports_dir.mkdir()
-    (made.reports_dir / "report.html").write_text(SAID[0])
+    (made.models_dir / RUN / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance}) + "\n")
+    write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
     (made.state_dir / "logs").mkdir()
     (made.state_dir / "logs" / "label-studio.log").write_text(f"GET /media/{key}/{utterance}.wav\n")
     (made.state_dir / "logs" / "label-studio.log.1").write_text(f"GET /media/{key}/{utterance}.wav\n")
@@ -201,8 +202,11 @@ def test_forget_is_finished_and_proven_by_the_next_command(killed: dict[str, Pat
     workspace = open_workspace(killed[seam])
     recording_id, utterance_id = first(template_workspace)
     assert list_snapshots(workspace.snapshots_dir) != []
-    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
-    assert (found.proven, found.left_sources) == (True, ())
+    if seam == "end: inside":
+        assert finish_forgetting(workspace, say=quiet) == []
+    else:
+        found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+        assert (found.proven, found.left_sources) == (True, ())
     with workspace.warehouse() as con:
         assert all(receipt.proven_at is not None for receipt in list_receipts(con))
         assert len(list_receipts(con)) == 1
