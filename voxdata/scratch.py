@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from secrets import token_hex
 
 SCRATCH = Path(".voxdata") / "scratch"
 PARTIAL, LOCK = ".partial", ".lock"
+_NAME = re.compile(r"\.?[0-9a-f]{16}\.(partial|lock)")
+"""What is called otherwise is not ours."""
 
 
 def find_scratch(folder: Path) -> Path | None:
@@ -99,13 +102,13 @@ def sweep_beside(folder: Path) -> int:
     Returns:
         How many files and folders.
     """
-    left = [path for path in folder.rglob(".*") if path.suffix in (PARTIAL, LOCK)]
+    left = [path for path in folder.rglob(".*") if _NAME.fullmatch(path.name)]
     return sum(_sweep_entry(path) for path in sorted(left))
 
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix in (PARTIAL, LOCK))
+        return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
     except FileNotFoundError:
         return []
 

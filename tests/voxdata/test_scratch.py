@@ -47,22 +47,23 @@ def test_sweep_takes_what_nobody_holds_and_leaves_the_rest(root: Path) -> None:
     (root / SCRATCH / "0011223344556677.partial").write_bytes(b"a voice")
     (root / SCRATCH / "8899aabbccddeeff.lock").touch()
     (root / SCRATCH / "8899aabbccddeeff.partial").mkdir()
-    (root / SCRATCH / "notes.txt").write_text("somebody's")
+    (root / SCRATCH / "notes.partial").write_text("somebody's")
     with workshop(root) as held, scratch_folder(near=root) as other:
         (held / "warehouse.duckdb").write_bytes(b"rows")
         assert sweep(root / SCRATCH) == 2
         assert (held / "warehouse.duckdb").exists()
         assert other.is_relative_to(root / SCRATCH)
-    assert [path.name for path in (root / SCRATCH).iterdir()] == ["notes.txt"]
+    assert [path.name for path in (root / SCRATCH).iterdir()] == ["notes.partial"]
 
 
 def test_sweep_beside_finds_what_had_no_scratch_folder(tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio" / ".0011223344556677.partial").write_bytes(b"a voice")
+    (tmp_path / "audio" / ".theirs.lock").touch()
     with replacing(tmp_path / "audio" / "a.flac") as file:
         file.write(b"sound")
         assert sweep_beside(tmp_path) == 1
-    assert [path.name for path in (tmp_path / "audio").iterdir()] == ["a.flac"]
+    assert {path.name for path in (tmp_path / "audio").iterdir()} == {"a.flac", ".theirs.lock"}
 
 
 @pytest.mark.parametrize("folder", [False, True])
