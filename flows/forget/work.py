@@ -188,6 +188,5 @@ def _read_work(folder: Path) -> Work:
 def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
     lists = ("recording_ids", "utterance_ids", "keys", "uris", "audio_files", "texts")
     joined: dict[str, Any] = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
-    return ErasurePlan(
-        **joined, versions={**new.versions, **old.versions}, models={**new.models, **old.models}, counts={**new.counts, **old.counts}
-    )
+    told: dict[str, Any] = {name: {**getattr(new, name), **getattr(old, name)} for name in ("versions", "models", "counts", "contents")}
+    return ErasurePlan(**joined, **told)
