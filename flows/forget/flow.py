@@ -253,7 +253,9 @@ def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, s
 
 
 def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> Proof:
-    outside = [folder for folder in workspace.storage_dirs if not folder.is_relative_to(workspace.root)]
+    # A folder of the settings may be a link as well.
+    real = [folder.resolve() for folder in workspace.storage_dirs]
+    outside = [folder for folder in real if not folder.is_relative_to(workspace.root)]
     area = Area(
         roots=(workspace.root, *dict.fromkeys(outside)),
         skip=frozenset({workspace.state_dir / FOLDER, *map(Path, left)}),
