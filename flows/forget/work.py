@@ -161,7 +161,8 @@ def read_left(work: Work) -> tuple[Left, ...]:
     """Files that stayed and are still there, and places that cannot be looked at."""
     path = work.folder / LEFT
     told = [Left(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
-    return tuple(one for one in told if "://" in one.place or os.path.lexists(one.place))
+    # Where not even the folder is there, its disk may be away.
+    return tuple(one for one in told if "://" in one.place or os.path.lexists(one.place) or not Path(one.place).parent.exists())
 
 
 def wipe_work(work: Work) -> Work:
