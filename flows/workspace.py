@@ -12,10 +12,10 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from flows.known import FOLDERS, Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
 from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
-from flows.storage_folders import STATE_DIR, require_separate
+from flows.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.written import Register
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.scheme import Scheme

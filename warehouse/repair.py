@@ -161,7 +161,7 @@ def _keep_aside(path: Path, *, now: datetime) -> None:
     """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
     beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
     if beside:
-        kept = _new_folder(path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}"))
+        kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
         for part in beside:
             part.rename(kept / part.name)
 
