@@ -157,7 +157,7 @@ def verify(
 ) -> None:
     """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
     from flows.version_view import leak_row, verification_row
-    from warehouse.annotations import check_chain
+    from warehouse.chain import check_chain
     from warehouse.guards import require_triggers
     from warehouse.leaks import find_leaks
     from warehouse.verify import verify_all, verify_version

@@ -19,9 +19,12 @@ from voxdata.errors import WarehouseError
 from voxdata.lines import split_lines
 from warehouse.rows import read_rows
 
+BANS = "bans"
+"""Names the number of entries in the line of the list that tells of those who must stay out."""
+
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
-    "remark",
+    "remark", "forgotten",
 )  # fmt: skip
 
 
@@ -43,13 +46,14 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted inside, as erasing needs; in a transaction, so that an error brings the triggers back.
+    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers back.
 
     Raises:
         WarehouseError: A trigger is missing afterwards.
     """
     for table in tables:
-        con.execute(f"drop trigger {table}_no_delete on {table}")
+        for verb in ("update", "delete"):
+            con.execute(f"drop trigger {table}_no_{verb} on {table}")
     yield
     ensure_triggers(con)
     require_triggers(con)
@@ -86,6 +90,9 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
             f"Put it back from a backup; or let `voxdata repair` verify every version and write it anew"
         )
     for row in _read_sidecar(sidecar):
+        if BANS in row:
+            _check_bans(con, path, row)
+            continue
         found = there.get((row["name"], row["number"]), {})
         if any(found.get(field) != value for field, value in row.items()):
             raise WarehouseError(
@@ -97,7 +104,7 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
-    rows = _versions(con)
+    rows = [*_versions(con), *_bans(con)]
     sidecar = sidecar_path(path)
     if sidecar.exists() and rows == _read_sidecar(sidecar):
         return
@@ -109,6 +116,31 @@ def warehouse_path(con: DuckDBPyConnection) -> Path | None:
     """The file behind a connection; None for a database in memory."""
     path = read_rows(con, "select path from duckdb_databases() where database_name = current_database()")[0]["path"]
     return None if path is None else Path(str(path))
+
+
+def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) -> None:
+    """Refuse a warehouse that has lost entries of who must stay out: they could come in again."""
+    held = read_rows(
+        con,
+        """select count(*) as n from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq
+        where s.seq <= (select max(seq) from annotation_seal where hash = ?)""",
+        [listed["seal"]],
+    )[0]["n"]
+    if held != listed[BANS]:
+        raise WarehouseError(
+            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse has {held} of "
+            f"them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+        )
+
+
+def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
+    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none when there are none."""
+    rows = read_rows(
+        con,
+        """select count(*) as bans, arg_max(s.hash, s.seq) as seal
+        from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq""",
+    )
+    return rows if rows[0][BANS] else []
 
 
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
