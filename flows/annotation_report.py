@@ -14,7 +14,9 @@ from flows import annotation_figures as figures
 from flows import report_plots as plots
 from flows.acquire import learn_lead_times
 from flows.annotation_figures import AnnotationContent
+from flows.locks import copying
 from flows.report import inline, write_private
+from flows.say import tell
 from flows.votes import read_answers, settle_all
 from flows.workspace import Workspace
 from voxdata.scheme import Scheme
@@ -36,8 +38,9 @@ def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
         Its path.
     """
     path = workspace.reports_dir / "annotation.html"
-    content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
-    write_private(path, render_annotation_report(content))
+    with copying(workspace, say=tell):
+        content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
+        write_private(path, render_annotation_report(content))
     return path
 
 

@@ -100,18 +100,21 @@ def diff(
 ) -> None:
     """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
     from flows.diff_page import write_diff_page
+    from flows.locks import copying
     from flows.version_view import diff_tables, example_tables
     from warehouse.diffs import diff_versions
     from warehouse.versions import find_version
 
-    with open_here(ctx).warehouse(read_only=True) as con:
-        before, after = find_version(con, a), find_version(con, b)
-        found = diff_versions(con, before.version_id, after.version_id)
-        examples = example_tables(con, before, after, found) if html is not None else {}
+    workspace = open_here(ctx)
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            before, after = find_version(con, a), find_version(con, b)
+            found = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, found) if html is not None else {}
+        if html is not None:
+            write_diff_page(html, before, after, found, examples=examples)
+            tell(f"diff: {html}")
     tables = diff_tables(found)
-    if html is not None:
-        write_diff_page(html, before, after, found, examples=examples)
-        tell(f"diff: {html}")
     if as_json:
         show_json(tables)
         return

@@ -28,12 +28,16 @@ def query(
     """Ask the warehouse in SQL; nothing can be changed."""
     if as_json + as_csv + (parquet is not None) > 1:
         raise ConfigError("choose one of --json, --csv and --parquet")
+    from flows.locks import copying
     from warehouse.query import run_query
 
-    with open_here(ctx).warehouse(read_only=True) as con:
-        found = run_query(con, sql)
+    workspace = open_here(ctx)
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            found = run_query(con, sql)
+        if parquet is not None:
+            found.write_parquet(parquet)
     if parquet is not None:
-        found.write_parquet(parquet)
         tell(f"query: {len(found)} rows in {parquet}")
     elif as_csv:
         typer.echo(found.write_csv(), nl=False)
@@ -49,34 +53,42 @@ def snapshot(
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
 ) -> None:
     """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
+    from flows.locks import copying
     from warehouse.snapshot import take_snapshot, write_copy
 
     workspace = open_here(ctx)
-    if path is None:
-        made = take_snapshot(
-            workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC), keep=keep
-        )
-    elif path.exists():
-        raise ConfigError(f"{path} is there already; name another file")
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_copy(workspace.warehouse_path, path.absolute())
-        made = path
+    with copying(workspace, say=tell):
+        if path is None:
+            made = take_snapshot(
+                workspace.warehouse_path,
+                workspace.snapshots_dir,
+                batches=workspace.batches_dir,
+                now=datetime.now(UTC),
+                keep=keep,
+            )
+        elif path.exists():
+            raise ConfigError(f"{path} is there already; name another file")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_copy(workspace.warehouse_path, path.absolute())
+            made = path
     typer.echo(made)
 
 
 def repair(ctx: typer.Context, as_json: Json = False) -> None:
     """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
+    from flows.locks import copying
     from warehouse.repair import repair_warehouse
 
     workspace = open_here(ctx)
-    found = repair_warehouse(
-        workspace.warehouse_path,
-        snapshots=workspace.snapshots_dir,
-        batches=workspace.batches_dir,
-        now=datetime.now(UTC),
-        run_id=workspace.run_id,
-    )
+    with copying(workspace, say=tell):
+        found = repair_warehouse(
+            workspace.warehouse_path,
+            snapshots=workspace.snapshots_dir,
+            batches=workspace.batches_dir,
+            now=datetime.now(UTC),
+            run_id=workspace.run_id,
+        )
     row: dict[str, object] = {
         "made from": found.source, "kept aside": str(found.kept or ""), "batches merged": found.batches,
         "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),

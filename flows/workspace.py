@@ -11,11 +11,13 @@ from secrets import token_hex
 
 from duckdb import DuckDBPyConnection
 
+from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
+from warehouse.gate import refused_rows
 from warehouse.places import Places
 
 Say = Callable[[str], None]
@@ -105,6 +107,8 @@ class Workspace:
     def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         """Open the warehouse; keep it open briefly, since one process at a time can have it. A writer merges the batches that wait.
 
+        Rows that the gate has refused are told at the end.
+
         Raises:
             LockedError: Somebody else has had it open for too long.
         """
@@ -112,6 +116,10 @@ class Workspace:
             if not read_only and list_batches(self.batches_dir):
                 merge_batches(con, self.batches_dir, run_id=self.run_id)
             yield con
+            refused = {} if read_only else refused_rows(con)
+        if refused:
+            rows = ", ".join(f"{table} {count}" for table, count in sorted(refused.items()))
+            tell(f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt")
 
 
 def open_workspace(root: Path) -> Workspace:

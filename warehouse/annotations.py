@@ -18,6 +18,7 @@ from warehouse.chain import ANNOTATION, seal_entries
 from warehouse.connection import transaction
 from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_naive
 
+
 def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
     """Add revisions and seal them: new is what has not been seen with this project, id, time of change and deletion.
 

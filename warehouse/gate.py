@@ -150,7 +150,9 @@ def _bar_what_follows(con: DuckDBPyConnection, table: str, query: str, parameter
     pairs = [("recording_id", "utterance_id"), ("utterance_id", "key")] if table == "check_clip" else [("recording_id", "utterance_id")]
     for known, follows in pairs:
         if {known, follows} <= set(columns):
-            rows = read_rows(con, f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"', parameters)
+            rows = read_rows(
+                con, f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"', parameters
+            )
             bar(con, "utterance", {str(row["name"]): str(row["receipt"]) for row in rows}, reason=FOLLOWS, run_id=STAGE)
 
 

@@ -46,7 +46,8 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers back.
+    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers
+    back.
 
     Raises:
         WarehouseError: A trigger is missing afterwards.
@@ -128,8 +129,8 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
     )[0]["n"]
     if held != listed[BANS]:
         raise WarehouseError(
-            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse has {held} of "
-            f"them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse "
+            f"has {held} of them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
         )
 
 

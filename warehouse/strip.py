@@ -48,7 +48,7 @@ def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[p
     less: dict[str, tuple[pl.DataFrame, int]] = {}
     for file in sorted(path.glob("*.parquet")):
         try:
-            rows = con.read_parquet(str(file)).pl()
+            rows = con.sql("select * from read_parquet(?)", params=[str(file)]).pl()
         except duckdb.Error:
             continue
         places = list(naming_columns(file.stem, rows.columns).values())
@@ -58,7 +58,7 @@ def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[p
         found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
         if found:
             kept = " and ".join(f"not coalesce(list_contains(?, {place}), false)" for place in places)
-            stays = con.execute(f"select * from rows where {kept}", [list(found)] * len(places)).pl()
+            stays = con.sql(f"select * from rows where {kept}", params=[list(found)] * len(places)).pl()
             less[file.stem] = stays, len(rows) - len(stays)
     return less
 

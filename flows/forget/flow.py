@@ -1,7 +1,8 @@
 """Forget: erase recordings wherever they are, prove it by searching the bytes, and keep them out.
 
-In this order: bar the recordings, take their clips out of Label Studio, delete files, delete rows with a receipt, write the warehouse file
-anew, and search every file of the workspace for what was said. A run that died is done again; each step finds what is left.
+In this order: lock out who pushes and who copies, bar the recordings, take their clips out of Label Studio, delete files, delete rows
+with a receipt, write the warehouse file anew, and search every file of the workspace for what was said. A run that died is done again;
+each step finds what is left.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flows.forget.files import delete_files, rewrite_manifests
 from flows.forget.probes import make_probes
 from flows.forget.search import Hit, search_folder
 from flows.forget.services import scrub_services
+from flows.locks import alone
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
 from voxdata.errors import NotFoundError, VoxdataError
@@ -26,13 +28,14 @@ from warehouse.erase import (
     Kind,
     begin_erasure,
     erase_rows,
+    known_recordings,
+    known_voices,
     plan_erasure,
     recordings_of_voice,
 )
 from warehouse.pushes import list_projects
-from warehouse.recordings import list_recordings, list_uris
+from warehouse.recordings import list_uris
 from warehouse.snapshot import take_snapshot
-from warehouse.voices import used_voice_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +68,9 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
         NotFoundError: None, or several, match.
     """
     if kind == "recording":
-        return {_one([s.recording.recording_id for s in list_recordings(con)], ref, what="recording")}
+        return {_one(known_recordings(con), ref, what="recording")}
     if kind == "voice":
-        return recordings_of_voice(con, _one(sorted(used_voice_ids(con)), ref, what="voice"))
+        return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
     found = {recording_id for recording_id, uris in list_uris(con).items() if any(_lies_at(uri, ref) for uri in uris)}
     if not found:
         raise NotFoundError(f"no recording came from {ref!r}; `voxdata recordings` shows where each came from")
@@ -81,7 +84,7 @@ def plan_forgetting(workspace: Workspace, kind: Kind, ref: str) -> ErasurePlan:
 
 
 def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say, delete_sources: bool = False) -> Forgotten:
-    """Erase everything about some recordings.
+    """Erase everything about some recordings; one process at a time, and none that pushes clips or copies what was said meanwhile.
 
     Args:
         reason: Stays on record; keep names out of it.
@@ -89,13 +92,22 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
 
     Raises:
         NotFoundError: Nothing matches.
-        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet.
+        AnnotationError, ServiceError: Clips may lie in Label Studio, and it cannot be reached, or somebody else pushes or forgets for too
+            long; nothing was deleted yet.
     """
+    with alone(workspace, say=say):
+        return _forget(workspace, kind, ref, reason=reason, say=say, delete_sources=delete_sources)
+
+
+def _forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say, delete_sources: bool) -> Forgotten:
     with workspace.warehouse() as con:
+        find_recordings(con, kind, ref)
+        asks = bool(list_projects(con))
+    # Clips may lie there that no row knows of, since a push died; so the server is asked for all keys.
+    queues = [queue for queue, _ in build_queues(workspace)] if asks else []
+    with workspace.warehouse() as con:
+        # Nobody else can write between the two, and nothing of theirs comes in after.
         plan = plan_erasure(con, find_recordings(con, kind, ref))
-        pushed = bool(list_projects(con)) and "push" in plan.counts
-    queues = [queue for queue, _ in build_queues(workspace)] if pushed else []
-    with workspace.warehouse() as con:
         receipt_id = begin_erasure(con, plan, kind=kind, subject=ref, reason=reason, run_id=workspace.run_id)
     say(f"forget: {len(plan.recording_ids)} recordings, {len(plan.utterance_ids)} utterances; receipt {receipt_id[:12]}")
     erased = {"Label Studio clips": sum(queue.erase(plan.keys) for queue in queues)}
