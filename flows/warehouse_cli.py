@@ -92,8 +92,9 @@ def repair(ctx: typer.Context, as_json: Json = False) -> None:
     row: dict[str, object] = {
         "made from": found.source, "kept aside": str(found.kept or ""), "batches merged": found.batches,
         "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
+        "entries of who must stay out lost": found.lost_bans,
         "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
     }  # fmt: skip
     show_json(row) if as_json else show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
-    if found.lost_versions or found.broken_versions:
+    if found.lost_versions or found.broken_versions or found.lost_bans:
         raise typer.Exit(1)

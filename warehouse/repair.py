@@ -19,7 +19,7 @@ from voxdata.machine import find_fault
 from warehouse.batches import MERGED, merge_batches
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
-from warehouse.guards import ensure_triggers, sidecar_path, write_sidecar
+from warehouse.guards import BANS, ensure_triggers, sidecar_path, write_sidecar
 from warehouse.rows import read_rows
 from warehouse.snapshot import list_snapshots
 from warehouse.verify import verify_all
@@ -36,6 +36,7 @@ class Repair:
         lost_commits: Acknowledged transactions that are in none of the copies; what they wrote through batches came back all the same.
         lost_versions: "name@number" that were listed and are nowhere.
         broken_versions: "name@number" -> what is wrong with it.
+        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come in again.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Repair:
     lost_commits: int
     lost_versions: tuple[str, ...]
     broken_versions: Mapping[str, str]
+    lost_bans: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
         WarehouseError: No copy can be opened.
     """
     _require_free(path)
-    listed = _listed_versions(path)
+    listed, listed_bans = _listed_versions(path), _listed_bans(path)
     noted = _noted(path)
     workshop = path.with_name(f".{path.name}.repair")
     shutil.rmtree(workshop, ignore_errors=True)
@@ -84,6 +86,7 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
         with duckdb.connect(best.path) as con:
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
+            bans = int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
             there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
             con.execute("checkpoint")
         kept = _put_in_place(path, best.path, now=now)
@@ -99,6 +102,7 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
         lost_commits=max(0, noted - held),
         lost_versions=tuple(ref for ref in listed if ref not in there),
         broken_versions=best.broken,
+        lost_bans=max(0, listed_bans - bans),
     )
 
 
@@ -181,12 +185,22 @@ def _noted(path: Path) -> int:
 
 
 def _listed_versions(path: Path) -> list[str]:
+    return [f"{row['name']}@{row['number']}" for row in _listed(path) if {"name", "number"} <= set(row)]
+
+
+def _listed_bans(path: Path) -> int:
+    return max((number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0)
+
+
+def _listed(path: Path) -> list[dict[str, object]]:
+    """The lines of the list beside a warehouse; one that is damaged says what it still says."""
     sidecar = sidecar_path(path)
-    refs = []
+    rows = []
     for line in split_lines(sidecar.read_text(encoding="utf-8", errors="replace")) if sidecar.exists() else []:
         try:
             row = json.loads(line)
-            refs.append(f"{row['name']}@{row['number']}")
-        except (ValueError, KeyError, TypeError):
-            continue  # a list that is damaged says what it still says
-    return refs
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

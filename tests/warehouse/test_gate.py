@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -25,7 +25,9 @@ from warehouse.gate import forgotten_among, naming_columns, refused_rows
 from warehouse.guards import sidecar_path
 from warehouse.ledger import list_drops
 from warehouse.outbox import add_event, list_outbox
+from warehouse.repair import repair_warehouse
 from warehouse.rows import insert_new, insert_query, insert_rows, read_rows
+from warehouse.snapshot import take_snapshot
 from warehouse.verify import verify_all
 from warehouse.versions import create_version, list_versions, load_examples
 
@@ -256,6 +258,22 @@ def test_a_warehouse_that_lost_the_newest_bans_with_their_seals_is_not_opened(pa
         raw.execute("delete from forgotten")
     with pytest.raises(WarehouseError, match="2 entries keep out who was forgotten, and the warehouse has 0"), open_warehouse(path):
         pass
+
+
+def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) -> None:
+    with open_warehouse(path) as con:
+        insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
+    take_snapshot(path, tmp_path / "snapshots", batches=tmp_path / "batches", now=datetime(2026, 1, 1, tzinfo=UTC))
+    with open_warehouse(path) as con:
+        forget(con, GONE)
+    with open_warehouse(path):
+        pass
+    path.write_bytes(b"damaged")
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    found = repair_warehouse(
+        path, snapshots=tmp_path / "snapshots", batches=tmp_path / "batches", now=datetime(2026, 1, 2, tzinfo=UTC), run_id="t"
+    )
+    assert (found.source[:8], found.lost_bans) == ("snapshot", 2)
 
 
 def test_an_older_warehouse_gets_its_bans_sealed(path: Path) -> None:
