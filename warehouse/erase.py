@@ -128,7 +128,7 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
         counts = {name: count for name, where in doomed.items() if (count := _count(con, name, where))}
-        counts |= {f"{place.table}.{place.column}": len(found) for place in _places(con) if (found := _mentions(con, place, doomed))}
+        counts |= {f"{place.table}.{place.column}": len(rows) for place, rows in _mentions(con, doomed).items()}
     return ErasurePlan(
         recording_ids=tuple(ids),
         utterance_ids=tuple(utterances),
@@ -189,8 +189,8 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
         ):
             for name, where in doomed.items():
                 con.execute(f'delete from "{name}" where {where}')
-            for place in _places(con):
-                _take_out(con, place, _mentions(con, place, {}))
+            for place, rows in _mentions(con, {}).items():
+                _take_out(con, place, rows)
         receipt: dict[str, object] = {
             "receipt_id": receipt_id, "kind": kind, "subject": digest("voxdata-forgotten", subject), "reason": reason,
             "counts": canonical_json(dict(plan.counts)), "versions": canonical_json(dict(plan.versions)),
@@ -318,32 +318,40 @@ class _Place:
 
 
 def _places(con: DuckDBPyConnection) -> list[_Place]:
-    """Columns that are read for ids. What is sealed or hashed stays as it is, and its rows go by the columns that name them."""
+    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it is, and its rows go by the columns
+    that name them."""
+    filled = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")}
     return [
         _Place(table=table, column=column, type=kind)
         for table, columns in _columns(con).items()
-        if table not in _KEPT | _SEALED
+        if table in filled - _KEPT - _SEALED
         for column, kind in columns.items()
-        if kind in ("VARCHAR", "JSON")
+        if kind in ("VARCHAR", "JSON") and column not in naming_columns(table, columns)
     ]
 
 
-def _mentions(con: DuckDBPyConnection, place: _Place, doomed: Mapping[str, str]) -> list[int]:
-    """Rows, by their place in the table, that mention an id of the frame of `_named`, and do not go anyway."""
-    stays = f"where not coalesce({doomed[place.table]}, false)" if place.table in doomed else ""
-    rows = read_rows(
-        con,
-        f"""select distinct place from (
-          select rowid as place, unnest(regexp_extract_all("{place.column}"::varchar, '{_ID}')) as name from "{place.table}" {stays})
-        semi join (from {FRAME} where kind in ('recording', 'clip')) using (name) order by place""",
-    )
-    return [int(str(row["place"])) for row in rows]
+def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place, list[int]]:
+    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in it, and do not go anyway."""
+    places = _places(con)
+    names = f"(select name from {FRAME} where kind in ('recording', 'clip'))"
+    parts = []
+    for number, place in enumerate(places):
+        text = f'"{place.column}"' if place.type == "VARCHAR" else f'"{place.column}"::varchar'
+        stays = f"and not coalesce({doomed[place.table]}, false)" if place.table in doomed else ""
+        # What is as long as an id is one or none; only what is longer has to be read.
+        parts.append(
+            f"""select {number} as number, rowid as place from "{place.table}" where (length({text}) = 32 and {text} in {names}
+            or length({text}) > 32 and regexp_matches({text}, '{_ID}')
+              and list_has_any(regexp_extract_all({text}, '{_ID}'), (select coalesce(list(name), []) from {names}))) {stays}"""
+        )
+    found: dict[_Place, list[int]] = {}
+    for row in read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []:
+        found.setdefault(places[int(str(row["number"]))], []).append(int(str(row["place"])))
+    return found
 
 
 def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> None:
     """Write the text of some rows anew, without the ids in it."""
-    if not rows:
-        return
     named = {str(row["name"]) for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")}
     for number in rows:
         found = read_rows(con, f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?', [number])

@@ -311,7 +311,10 @@ def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pyte
     assert len(stage.queue.entries) == 4
     with stage.workspace.warehouse() as con:
         assert read_rows(con, "from push") == []
+    lineage = stage.workspace.root / stage.workspace.settings.lineage.file
+    lineage.write_text(json.dumps({"inputs": [stage.utterance_ids[0], "another"]}) + "\n", encoding="utf-8")
     stage.forget()
+    assert lineage.read_text(encoding="utf-8") == '{"inputs": ["[erased]", "another"]}\n'
     assert len(stage.queue.entries) == 2
     stage.assert_gone()
 
@@ -456,7 +459,7 @@ def test_forget_during_import_of_labelled_clips(stage: Stage, tmp_path: Path, mo
     (tmp_path / "theirs" / "m.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     at(monkeypatch, flows.exchange.labelled, "_once", stage.forget)
     version, _, imported = import_manifest(stage.workspace, tmp_path / "theirs" / "m.csv", name="theirs", scheme="intent", say=quiet)
-    assert (version.num_examples, [number for number, _ in imported.dropped]) == (1, [1])
+    assert (version.num_examples, [number for number, _ in imported.dropped]) == (1, [2])
     stage.assert_gone()
 
 
@@ -511,6 +514,8 @@ def test_tampered_bans_are_noticed_by_verify(stage: Stage) -> None:
     with stage.workspace.warehouse() as con:
         con.execute("drop trigger forgotten_no_update on forgotten")
         con.execute("update forgotten set subject = 'somebody else' where kind = 'recording'")
+    with stage.workspace.warehouse():
+        pass  # puts the trigger back
     done = CliRunner().invoke(app, verify)
     assert done.exit_code == 1
     assert "who is to stay out under receipt" in done.output
