@@ -112,7 +112,7 @@ def diff(
             found = diff_versions(con, before.version_id, after.version_id)
             examples = example_tables(con, before, after, found) if html is not None else {}
         if html is not None:
-            write_diff_page(html, before, after, found, examples=examples)
+            write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
             tell(f"diff: {html}")
     tables = diff_tables(found)
     if as_json:

@@ -20,6 +20,7 @@ from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.storage_folders import require_separate
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
@@ -82,6 +83,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
+            *check_storage(workspace),
             check_books(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
@@ -250,7 +252,7 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
         return Check(name="workspace", ok=False if expected else None, detail=f"no {FILE_NAME} {where}", remedy="`voxdata init` makes one")
     path = root / FILE_NAME
     try:
-        parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+        require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
             name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
@@ -286,7 +288,7 @@ def check_books(root: Path | None) -> Check:
         path = open_workspace(root).warehouse_path
         if not path.exists():
             return Check(name=name, ok=None, detail="no warehouse yet")
-        with open_warehouse(path, read_only=True, wait_s=PATIENCE_S) as con:
+        with open_warehouse(path, read_only=True, wait_s=PATIENCE_S, say=lambda line: None) as con:
             wrong = check_chain(con)
     except LockedError as error:
         return Check(name=name, ok=None, detail=f"not read: {error}")
@@ -296,6 +298,28 @@ def check_books(root: Path | None) -> Check:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return Check(name=name, ok=False, detail=f"{wrong[0]}{more}; `voxdata verify` lists all", remedy=remedy)
     return Check(name=name, ok=True, detail="annotations, and who must stay out, are as they were written")
+
+
+def check_storage(root: Path | None) -> list[Check]:
+    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that they were."""
+    try:
+        workspace = open_workspace(root) if root is not None else None
+    except (VoxdataError, UnicodeDecodeError, OSError):
+        workspace = None  # `check_workspace` says so.
+    if workspace is None:
+        return []
+    try:
+        known = workspace.known_warehouse()
+        if known is None and not workspace.warehouse_path.exists():
+            return [Check(name="storage", ok=None, detail="no warehouse yet", remedy="`voxdata ingest` makes it")]
+        workspace.require_folders()
+        with open_warehouse(workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None):
+            pass
+    except LockedError as error:
+        return [Check(name="storage", ok=True, detail=f"every folder is there; the warehouse was not looked into ({error})")]
+    except (VoxdataError, OSError) as error:
+        return [Check(name="storage", ok=False, detail=" ".join(str(error).split()))]
+    return [Check(name="storage", ok=True, detail="the warehouse and every folder are those that they were")]
 
 
 def check_scheduler(root: Path | None) -> Check:
