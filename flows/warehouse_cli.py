@@ -33,7 +33,7 @@ def query(
     workspace = open_here(ctx)
     with copying(workspace, say=tell):
         with workspace.warehouse(read_only=True) as con:
-            found = run_query(con, sql)
+            found = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
         if parquet is not None:
             found.write_parquet(parquet)
     if parquet is not None:

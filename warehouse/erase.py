@@ -294,11 +294,10 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
         if table in _KEPT:
             continue
         tests = [f"{place} in {names}" for place in naming_columns(table, columns).values()]
+        if table in ("ledger", "attempt"):
+            tests += [f"(recording_id is null and subject in {places})"]
         if table == "ledger":
-            tests += [
-                f"(recording_id is null and subject in {places})",
-                f"exists (select 1 from {FRAME} where kind = 'uri' and contains(detail, name))",
-            ]
+            tests += [f"exists (select 1 from {FRAME} where kind = 'uri' and contains(detail, name))"]
         if table == "source":
             tests += [f"(recording_id is null and uri in {places})"]
         if table == "split_assignment":

@@ -28,6 +28,7 @@ _DIGEST = f"left(sha256('{_SALT}' || chr(31) || name), 32)"
 """`forgotten_digest` in SQL."""
 
 _ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "attempt": {"subject": "subject"},
     "check_clip": {"key": "key"},
     "ledger": {"subject": "subject"},
     "split_assignment": {"voice": "split_part(voice, '/', 1)"},

@@ -36,9 +36,14 @@ GONE, STAYS = digest("gone"), digest("stays")
 SAID, OTHER = digest(GONE, 0, 0, 60_000), digest(STAYS, 0, 0, 60_000)
 
 NOON = datetime(2026, 1, 1, 12)
-VALUES: dict[str, object] = {"JSON": "{}", "BOOLEAN": True, "TIMESTAMP": NOON, "FLOAT[]": [1.0], "UINTEGER[]": [1]} | dict.fromkeys(
-    ("INTEGER", "BIGINT", "UBIGINT", "DOUBLE"), 1
-)
+VALUES: dict[str, object] = {
+    "JSON": "{}",
+    "BOOLEAN": True,
+    "TIMESTAMP": NOON,
+    "DATE": NOON.date(),
+    "FLOAT[]": [1.0],
+    "UINTEGER[]": [1],
+} | dict.fromkeys(("INTEGER", "BIGINT", "UBIGINT", "DOUBLE"), 1)
 
 
 def forget(con: DuckDBPyConnection, recording_id: str, *, run_id: str = "t") -> str:
