@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from string import ascii_uppercase
 
 from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
-from flows.locks import hold_lock
+from flows.locks import PUSH, copying, hold_lock
 from flows.push import cut_clips, prepare
 from flows.reconcile import mend_clips
 from flows.votes import Answers, Settled, read_answers
@@ -80,12 +80,14 @@ def find_doubts(workspace: Workspace, *, scheme: str, version: str, count: int, 
     Raises:
         NotFoundError: Too few examples have a label under the scheme.
     """
-    with workspace.warehouse(read_only=True) as con:
-        examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
-    if len(examples) < 10:
-        raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
-    encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
-    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=workspace.models_dir / "features", progress=say)
+    cache = workspace.models_dir / "features"
+    with copying(workspace, say=say):
+        with workspace.warehouse(read_only=True) as con:
+            examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
+        if len(examples) < 10:
+            raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
+        encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
+        features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=cache, progress=say)
     labels = [e.gold[scheme].label for e in examples]
     predicted = out_of_fold(features.values.reshape(len(examples), -1), labels, [e.group for e in examples])
     return find_label_errors([e.utterance_id for e in examples], labels, predicted, count=count)
@@ -99,7 +101,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
     """
     queue = build_queue(workspace, "adjudicate")
     project_id = note_queue(workspace, queue, "adjudicate")
-    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
         recorded = mend_clips(workspace, queue, project_id, say=say)
         with workspace.warehouse() as con:
             wanted = {case.utterance_id: place for place, case in enumerate(cases)}

@@ -100,19 +100,21 @@ def diff(
 ) -> None:
     """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
     from flows.diff_page import write_diff_page
+    from flows.locks import copying
     from flows.version_view import diff_tables, example_tables
     from warehouse.diffs import diff_versions
     from warehouse.versions import find_version
 
     workspace = open_here(ctx)
-    with workspace.warehouse(read_only=True) as con:
-        before, after = find_version(con, a), find_version(con, b)
-        found = diff_versions(con, before.version_id, after.version_id)
-        examples = example_tables(con, before, after, found) if html is not None else {}
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            before, after = find_version(con, a), find_version(con, b)
+            found = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, found) if html is not None else {}
+        if html is not None:
+            write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
+            tell(f"diff: {html}")
     tables = diff_tables(found)
-    if html is not None:
-        write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
-        tell(f"diff: {html}")
     if as_json:
         show_json(tables)
         return
@@ -158,7 +160,7 @@ def verify(
 ) -> None:
     """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
     from flows.version_view import leak_row, verification_row
-    from warehouse.annotations import check_chain
+    from warehouse.chain import check_chain
     from warehouse.guards import require_triggers
     from warehouse.leaks import find_leaks
     from warehouse.verify import verify_all, verify_version

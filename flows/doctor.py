@@ -26,6 +26,7 @@ from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, LockedError, VoxdataError
+from warehouse.chain import check_chain
 from warehouse.connection import open_warehouse
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
@@ -35,6 +36,9 @@ REINSTALL = "reinstall the pinned packages: `make clean && make test`"
 UP = "`voxdata up` starts it"
 RESTART = "`voxdata down`, then `voxdata up`; see .voxdata/logs"
 MIN_FREE_GB = 5.0
+
+PATIENCE_S = 2.0
+"""How long to wait for who has the warehouse open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
             *check_storage(workspace),
+            check_books(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
             check_forgetting(workspace),
@@ -273,6 +278,28 @@ def check_rights(root: Path | None) -> list[Check]:
     detail = f"other accounts of this machine can look into {', '.join(opened)}"
     remedy = f"chmod -R go-rwx {' '.join(map(shlex.quote, opened))}"
     return [Check(name="rights", ok=False, detail=detail, remedy=remedy)]
+
+
+def check_books(root: Path | None) -> Check:
+    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they were written."""
+    name = "sealed books"
+    if root is None or not (root / FILE_NAME).is_file():
+        return Check(name=name, ok=None, detail="no workspace here")
+    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` says what a snapshot has"
+    try:
+        path = open_workspace(root).warehouse_path
+        if not path.exists():
+            return Check(name=name, ok=None, detail="no warehouse yet")
+        with open_warehouse(path, read_only=True, wait_s=PATIENCE_S, say=lambda line: None) as con:
+            wrong = check_chain(con)
+    except LockedError as error:
+        return Check(name=name, ok=None, detail=f"not read: {error}")
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return Check(name=name, ok=False, detail=" ".join(str(error).split()), remedy=remedy)
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Check(name=name, ok=False, detail=f"{wrong[0]}{more}; `voxdata verify` lists all", remedy=remedy)
+    return Check(name=name, ok=True, detail="annotations, and who must stay out, are as they were written")
 
 
 def check_storage(root: Path | None) -> list[Check]:

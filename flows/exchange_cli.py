@@ -42,26 +42,27 @@ def export(
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
     from flows.exchange.bundle import open_bundle
     from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
+    from flows.locks import copying
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
         raise ConfigError("--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones")
-    bundle = open_bundle(workspace, version)
-    if not bundle.terms.licence:
-        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
-    if output == "kaldi" and not absolute_paths:
-        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
-    if "://" in path:
-        published = publish_bundle(bundle, format_name=output, url=path, audio=audio)
-        _tell_where(published, bundle.version, as_json)
-        return
-    name = f"{bundle.version.name}-{bundle.version.number}"
-    folder = output in FOLDERS or audio == "clips"
-    target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
-    if not folder and target.is_dir():
-        target = target / f"{name}.{output}"
-    where = export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths)
-    _tell_where(str(where), bundle.version, as_json)
+    with copying(workspace, say=tell):
+        bundle = open_bundle(workspace, version)
+        if not bundle.terms.licence:
+            tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
+        if output == "kaldi" and not absolute_paths:
+            tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
+        if "://" in path:
+            where = publish_bundle(bundle, format_name=output, url=path, audio=audio)
+        else:
+            name = f"{bundle.version.name}-{bundle.version.number}"
+            folder = output in FOLDERS or audio == "clips"
+            target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
+            if not folder and target.is_dir():
+                target = target / f"{name}.{output}"
+            where = str(export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths))
+    _tell_where(where, bundle.version, as_json)
 
 
 def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from time import monotonic
 
 from prefect import flow
 
+from flows.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
 from flows.say import tell
@@ -20,7 +21,7 @@ from training.enough import find_shortage
 from training.launcher import LocalLauncher
 from voxdata.canonical import open_canonical
 from voxdata.dataset import Example, Split
-from voxdata.errors import TrainingError
+from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
@@ -70,7 +71,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     A version that has too little to learn from is not trained: that is recorded, and is no failure.
 
     Raises:
-        TrainingError: The version cannot be trained on; the failed run is recorded too.
+        TrainingError: The version cannot be trained on, or somebody in it was forgotten meanwhile; the failed run is recorded too.
     """
     config = training_config(workspace, scheme)
     config_key = config.key
@@ -94,6 +95,54 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     incumbent = build_labelers(workspace)[scheme]
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
+    say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
+    run = TrainingRun(
+        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
+        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
+    )  # fmt: skip
+    began = monotonic()
+    try:
+        result = _launch(workspace, version, config, incumbent, examples, output=output, say=say)
+        checkpoint = (output / "checkpoint").relative_to(workspace.root)
+        run = finished_run(run, result, checkpoint=checkpoint, incumbent=incumbent, seconds=monotonic() - began)
+    except TrainingError as error:
+        run = replace(run, reason=str(error), seconds=monotonic() - began)
+    except AudioError:
+        if not throw_away_if_forgotten(workspace, output, examples):
+            raise
+    except BaseException:
+        throw_away_if_forgotten(workspace, output, examples)
+        raise
+    with workspace.warehouse() as con:
+        gone = forgotten_meanwhile(con, examples)
+        if gone:
+            run = replace(run, state="failed", model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason=MEANWHILE)
+        add_training_run(con, run, run_id=workspace.run_id)
+    if gone:
+        throw_away(workspace, output, gone)
+    emit_training(workspace, run, version)
+    if run.state == "failed":
+        raise TrainingError(run.reason)
+    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
+    return run
+
+
+def _launch(
+    workspace: Workspace,
+    version: DatasetVersion,
+    config: TrainingConfig,
+    incumbent: Labeler,
+    examples: Sequence[Example],
+    *,
+    output: Path,
+    say: Say,
+) -> dict[str, object]:
+    """Write what a training run reads, and have it run.
+
+    Raises:
+        TrainingError: It failed.
+        AudioError: A test example cannot be heard.
+    """
     output.mkdir(parents=True, exist_ok=True)
     manifest = output / "manifest.jsonl"
     with workspace.warehouse() as con:
@@ -109,28 +158,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     (output / "incumbent.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     write_config(output / "config.toml", config)
     job = TrainingJob(config=output / "config.toml", manifest=manifest, incumbent=output / "incumbent.jsonl", output=output)
-    say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
-    run = TrainingRun(
-        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
-        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
-    )  # fmt: skip
-    began = monotonic()
-    try:
-        result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
-    except TrainingError as error:
-        failed = replace(run, reason=str(error), seconds=monotonic() - began)
-        with workspace.warehouse() as con:
-            add_training_run(con, failed, run_id=workspace.run_id)
-        emit_training(workspace, failed, version)
-        raise
-    run = finished_run(
-        run, result, checkpoint=(output / "checkpoint").relative_to(workspace.root), incumbent=incumbent, seconds=monotonic() - began
-    )
-    with workspace.warehouse() as con:
-        add_training_run(con, run, run_id=workspace.run_id)
-    emit_training(workspace, run, version)
-    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
-    return run
+    return dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
 
 
 def _skip(

@@ -40,6 +40,7 @@ from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
 from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
+from warehouse.erase import is_forgotten
 from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
@@ -290,6 +291,8 @@ def _store(
     for outcome in outcomes:
         recording = stored[outcome.work.recording_id]
         store_outcome(con, workspace, plan, models, recording, outcome)
+        if is_forgotten(con, outcome.work.recording_id) is not None:
+            continue  # while it was worked on; the gate has refused its rows
         new = [p for p in outcome.work.predictions if f"{LABEL}{p.scheme}" in outcome.seconds]
         summary = replace(
             summary,

@@ -18,7 +18,7 @@ from flows.acquire import Budget, choose_clips, embed_utterances, learn_lead_tim
 from flows.checks import disguise, draw_checks
 from flows.clip_names import clip_key
 from flows.draw import draw
-from flows.locks import hold_lock
+from flows.locks import PUSH, hold_lock
 from flows.models import build_labelers
 from flows.reconcile import mend_clips
 from flows.say import tell
@@ -157,7 +157,7 @@ def push_pending(
         answers: Key -> annotations of a lost project that come back with the clip.
         budget: Push only as many new clips as people have time for, the most useful first.
     """
-    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
         return _push_pending(workspace, answers=answers or {}, budget=budget, say=say)
 
 

@@ -31,7 +31,8 @@ from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
-from warehouse.annotations import chain_head, list_simulated
+from warehouse.annotations import list_simulated
+from warehouse.chain import chain_head
 from warehouse.connection import transaction
 from warehouse.consent import find_barred
 from warehouse.diffs import count_splits

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
@@ -28,6 +29,7 @@ from voxdata.identity import digest, is_digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.recording import canonical_file
 from voxdata.segment import Segment
+from warehouse.gate import forgotten_among
 from warehouse.leaves import adopt_salts
 from warehouse.versions import NAME, DatasetVersion, check_name_form, create_version
 
@@ -162,13 +164,15 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
 
     Everything is checked first; rows and audio come together or not at all. Recordings that the
     workspace lacks are made of the clips, silent where there are none. Rows that were erased before
-    the export do not come along; the version has another root then.
+    the export do not come along, nor those of recordings that were forgotten here; the version has
+    another root then.
 
     Raises:
         ConfigError: The export has no clips, and the workspace not the recordings; or a recording
             is longer than [sources] max_hours.
         AudioError: A clip cannot be read.
-        ManifestError: An archive of the export holds a link or a stray file.
+        ManifestError: An archive of the export holds a link or a stray file, or everybody in it was
+            forgotten here.
         SchemeError: A scheme of the workspace lacks one of the labels.
         WarehouseError: The name will not do.
     """
@@ -192,19 +196,32 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
             if number % 100 == 0 or number == len(needed):
                 say(f"import: {number}/{len(needed)} recordings")
         with workspace.warehouse() as con:
+            examples = admit(con, export.examples, say=say)
+            if not examples:
+                raise ManifestError(f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in")
+            admitted = {example.recording_id for example in examples}
 
             def bring_along() -> None:
-                adopt_salts(con, export.examples, run_id=workspace.run_id)
-                staging.publish(needed)
+                adopt_salts(con, examples, run_id=workspace.run_id)
+                staging.publish([key for key in needed if key in admitted])
 
             return create_version(
                 con,
                 name,
-                export.examples,
+                examples,
                 recipe=recipe,
                 run_id=workspace.run_id,
                 along=bring_along,
             )
+
+
+def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> list[Example]:
+    """Those of some examples whose recordings may come in; says how many may not."""
+    forgotten = forgotten_among(con, {example.recording_id for example in examples})
+    kept = [example for example in examples if example.recording_id not in forgotten]
+    if len(kept) < len(examples):
+        say(f"import: {len(examples) - len(kept)} examples of people who were forgotten here are left out")
+    return kept
 
 
 def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:

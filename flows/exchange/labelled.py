@@ -25,7 +25,7 @@ from voxdata.identity import digest
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
-from warehouse.erase import forgotten_digest, forgotten_receipts
+from warehouse.gate import forgotten_among
 from warehouse.ledger import record_drops
 from warehouse.recordings import add_recordings
 from warehouse.versions import DatasetVersion, check_name_form, create_version
@@ -244,15 +244,9 @@ def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment],
 
 
 def _without_forgotten(con: DuckDBPyConnection, drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
-    forgotten = forgotten_receipts(con)
-    kept: list[Draft] = []
-    dropped: list[tuple[int, str]] = []
-    for draft in drafts:
-        if forgotten_digest(draft.recording.recording_id) in forgotten:
-            dropped.append((draft.number, FORGOTTEN))
-        else:
-            kept.append(draft)
-    return kept, dropped
+    forgotten = forgotten_among(con, [draft.recording.recording_id for draft in drafts])
+    kept = [draft for draft in drafts if draft.recording.recording_id not in forgotten]
+    return kept, [(draft.number, FORGOTTEN) for draft in drafts if draft.recording.recording_id in forgotten]
 
 
 def _grouped(examples: Iterable[Example]) -> list[Example]:

@@ -11,15 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+import flows.push
 from annotation.encode import RIVALS, encode_labels
 from annotation.label_studio import LabelStudioQueue
 from annotation.webhooks import WEBHOOK_PATH
+from benchmarks import annotation_workspace
 from benchmarks.annotation_workspace import make_workspace
 from flows.adjudicate import find_contested, push_cases
+from flows.forget.flow import forget
+from flows.forget.search import search_folder
 from flows.label_studio import label_studio_credentials, label_studio_spec
 from flows.pull import pull_changes
 from flows.push import push_pending
@@ -33,7 +38,9 @@ from flows.wiring import build_queue
 from flows.workspace import Workspace
 from voxdata.errors import AnnotationError, TransientError
 from voxdata.label import Annotation
+from voxdata.ports import PullResult
 from warehouse.annotations import current_annotations
+from warehouse.utterances import list_utterances
 
 pytestmark = pytest.mark.slow
 
@@ -281,3 +288,41 @@ def eventually(condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.5)
     return False
+
+
+def test_nobody_comes_back_from_a_real_server_who_was_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_workspace, "PER_RECORDING", 3)
+    workspace = make_workspace(tmp_path, clips=6, name="forgetting")
+    start(workspace)
+    try:
+        with monkeypatch.context() as patch:
+            # The push dies after the server took the clips and before that is noted.
+            patch.setattr(flows.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                push_pending(workspace, say=quiet)
+        queue = build_queue(workspace)
+        assert queue.counts().clips == 6
+        with workspace.warehouse() as con:
+            said = {u.utterance_id: u.recording_id for u in list_utterances(con)}
+        gone = min(said.values())
+        answer(queue, workspace, "ann@voxdata.local", sorted(said))
+        real = LabelStudioQueue.pull
+
+        def pull_and_forget(self: LabelStudioQueue, **options: Any) -> PullResult:
+            pulled = real(self, **options)
+            if gone in said.values():
+                forget(workspace, "recording", gone, reason="asked", say=quiet)
+                for key in [key for key, recording_id in said.items() if recording_id == gone]:
+                    del said[key]
+            return pulled
+
+        monkeypatch.setattr(LabelStudioQueue, "pull", pull_and_forget)
+        pulled = pull_changes(workspace, say=quiet)
+        assert (pulled.seen, pulled.new_revisions, pulled.current) == (6, 3, 3)
+        assert set(queue.list_copies()) == set(said)
+        assert push_pending(workspace, say=quiet).pushed == 0
+        assert (queue.counts().clips, queue.counts().annotations) == (3, 3)
+        assert verify_annotations(workspace, say=quiet).broken == ()
+        assert search_folder(workspace.root, [gone]) == ()
+    finally:
+        stop_all(workspace.state_dir, say=quiet, grace_s=3)

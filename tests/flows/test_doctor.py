@@ -16,6 +16,7 @@ from rich.console import Console
 from flows.doctor import (
     PINS,
     Check,
+    check_books,
     check_disk,
     check_pins,
     check_program,
@@ -26,7 +27,9 @@ from flows.doctor import (
     render_checks,
     run_checks,
 )
-from flows.settings import template
+from flows.settings import FILE_NAME, template
+from flows.workspace import open_workspace
+from warehouse.gate import bar
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -105,6 +108,19 @@ def test_check_workspace_names_the_wrong_key(tmp_path: Path) -> None:
     check = check_workspace(tmp_path)
     assert check.ok is False
     assert "nonsense" in check.detail
+
+
+def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    assert check_books(tmp_path).ok is None
+    with open_workspace(tmp_path).warehouse() as con:
+        bar(con, "recording", {"r1": "receipt"}, reason="asked", run_id="t")
+    assert check_books(tmp_path).ok is True
+    with open_workspace(tmp_path).warehouse() as con:
+        con.execute("drop trigger forgotten_no_update on forgotten")
+        con.execute("update forgotten set renewed = true")
+    found = check_books(tmp_path)
+    assert (found.ok, "who is to stay out" in found.detail, bool(found.remedy)) == (False, True, True)
 
 
 def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:

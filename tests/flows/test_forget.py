@@ -29,7 +29,8 @@ from voxdata.identity import digest
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations, check_chain
+from warehouse.annotations import add_annotations
+from warehouse.chain import check_chain
 from warehouse.ledger import list_drops
 from warehouse.metadata import store_metadata
 from warehouse.recordings import list_recordings

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from voxdata.label import Annotation
-from warehouse.annotations import add_annotations, check_chain, current_annotations, list_simulated
+from warehouse.annotations import add_annotations, current_annotations, list_simulated
+from warehouse.chain import check_chain
 from warehouse.connection import MIGRATIONS, open_warehouse
 
 
