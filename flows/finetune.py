@@ -13,6 +13,7 @@ from prefect import flow
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
 from flows.say import tell
+from flows.signing import sign_model, try_signing
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
@@ -95,6 +96,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
     output.mkdir(parents=True, exist_ok=True)
+    began = monotonic()  # before anything is read of the version: what is erased from now on was perhaps heard
     manifest = output / "manifest.jsonl"
     with workspace.warehouse() as con:
         write_version_manifest(
@@ -114,7 +116,6 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
         model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
     )  # fmt: skip
-    began = monotonic()
     try:
         result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
     except TrainingError as error:
@@ -128,6 +129,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     )
     with workspace.warehouse() as con:
         add_training_run(con, run, run_id=workspace.run_id)
+    try_signing(f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say)
     emit_training(workspace, run, version)
     say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
     return run

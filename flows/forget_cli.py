@@ -53,6 +53,8 @@ def forget(
         return
     from flows.forget.flow import forget as erase
     from flows.forget.flow import plan_forgetting, require_gone
+    from flows.forget.receipt import issue_receipt
+    from flows.receipts_cli import tell_receipt
 
     kind, ref = chosen[0]
     if dry_run or not yes:
@@ -78,6 +80,7 @@ def forget(
     for uri in found.left_sources:
         tell(f"forget: {uri} still holds a recording; delete it (--delete-sources does)")
     require_gone(found)
+    tell_receipt(issue_receipt(workspace, found.receipt_id))
 
 
 def _plan_row(plan: ErasurePlan) -> dict[str, object]:
