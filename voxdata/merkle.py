@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from voxdata.dataset import BUCKET_BITS, LEAF_BYTES, ROOT_FORMAT, Halves, cut_buckets
 from voxdata.errors import StatementError
+from voxdata.identity import is_digest
 
 NUM_BUCKETS = 1 << BUCKET_BITS
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -68,8 +69,8 @@ def proven_root(proof: RootProof) -> str:
         name = f"{number:0{_BUCKET_CHARS}x}"
         leaves = proof.opened.get(name, ())
         # Digits of one spelling only: a leaf in capitals would give the same root and not be found.
-        plain = all(len(leaf) == _LEAF_CHARS and bytes.fromhex(leaf).hex() == leaf for leaf in leaves)
-        if not plain or any(a > b for a, b in pairwise(leaves)) or any(leaf[:_BUCKET_CHARS] != name for leaf in leaves):
+        plain = all(is_digest(leaf) and leaf.startswith(name) for leaf in leaves)
+        if not plain or any(a > b for a, b in pairwise(leaves)):
             raise StatementError(f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere")
         closed = bytes.fromhex(proof.buckets.get(name, _EMPTY))
         root.update(hashlib.sha256(bytes.fromhex("".join(leaves))).digest() if leaves else closed)
