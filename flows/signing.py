@@ -74,8 +74,14 @@ def sign_version(workspace: Workspace, version: DatasetVersion) -> Envelope:
 
     Returns:
         The statement; without a signature when the key is kept elsewhere.
+
+    Raises:
+        StatementError: Another root was signed under its name, which is not to be done twice.
     """
-    return put_statement(version_statement_path(workspace, version.ref), version_statement(version), make_keys(workspace))
+    path, said, keys = version_statement_path(workspace, version.ref), version_statement(version), make_keys(workspace)
+    if path.exists() and open_statement(there := read_envelope(path)) != said and signer_of(there, keys):
+        raise StatementError(f"{path}: another root was signed as {version.ref}, so it was lost and made again; keep that file elsewhere")
+    return put_statement(path, said, keys)
 
 
 def sign_model(workspace: Workspace, run: TrainingRun, version: DatasetVersion) -> Envelope:

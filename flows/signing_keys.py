@@ -80,7 +80,7 @@ def read_keys(workspace: Workspace) -> Keys | None:
 
 
 def make_keys(workspace: Workspace) -> Keys:
-    """The keys of a workspace; the first ones are made when there are none."""
+    """The keys of a workspace; the first one is made when there is none, and private keys that others followed are deleted."""
     folder = keys_folder(workspace)
     if not (folder / FIRST_PUBLIC).exists():
         pem = read_or_make_secret(folder / FIRST_PRIVATE, make_private_pem)
@@ -89,6 +89,9 @@ def make_keys(workspace: Workspace) -> Keys:
     found = read_keys(workspace)
     if found is None:
         raise StatementError(f"{folder / FIRST_PUBLIC} vanished")
+    for path in sorted(folder.glob("*.pem")):
+        if public_of(read_key_file(path)) in found.chain[:-1]:
+            path.unlink()  # another key followed, and this one has nothing to sign any more
     return found
 
 
@@ -165,9 +168,6 @@ def rotate_key(workspace: Workspace) -> Keys:
     write_file(folder / f"{key_id(public)[:16]}.pem", pem.encode(), mode=PRIVATE)
     rotation = sign_envelope(sign_envelope(make_rotation(known.current, public), known.private), new)
     write_envelope(rotation_path(workspace, public), rotation)
-    for path in folder.glob("*.pem"):
-        if public_of(read_key_file(path)) != public:
-            path.unlink()
     return make_keys(workspace)
 
 

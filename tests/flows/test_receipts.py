@@ -301,6 +301,19 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(workspace: Workspace, 
         assert len(json.loads(run(workspace, "receipts", "keys", "--json").stdout)) == number
 
 
+def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(workspace: Workspace, tmp_path: Path) -> None:
+    path, old = issue(workspace, forget(workspace, 7), tmp_path)
+    before, known = path.rename(tmp_path / "before.json"), old.rename(tmp_path / "old.pem")
+    assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")]).exit_code == 0
+    assert run(workspace, "receipts", "trust", str(tmp_path / "next.pub")).exit_code == 0
+    (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
+    assert CliRunner().invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")]).exit_code == 0
+    again, new = issue(workspace, said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"], tmp_path)
+    assert list((workspace.state_dir / "signing").glob("*.pem")) == []
+    assert new.read_text() == (tmp_path / "next.pub").read_text()
+    assert [verify(tmp_path, again, "--key", key).returncode for key in (known, new)] == [0, 0]
+
+
 def test_private_key_is_in_no_other_file_and_no_output(workspace: Workspace, tmp_path: Path) -> None:
     issue(workspace, forget(workspace, 7), tmp_path)
     said = [run(workspace, *words).output for words in (["receipts"], ["receipts", "keys", "--json"], ["verify"], ["snapshot"])]

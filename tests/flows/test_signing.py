@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from flows.signing import sign_model, sign_version, try_signing
 from flows.signing_keys import make_keys
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.errors import StatementError
 from voxdata.segment import Segment
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
 from warehouse.runs import TrainingRun, add_training_run
@@ -165,6 +167,13 @@ def test_try_signing_tells_and_goes_on(workspace: Workspace, said: list[str]) ->
         version = find_version(con, "calls")
     try_signing(version.ref, lambda: sign_version(workspace, version), say=said.append)
     assert said[0].startswith("calls@1 is not signed: ")
+
+
+def test_sign_version_signs_no_second_root_under_one_name(workspace: Workspace) -> None:
+    version = cut(workspace, range(8))
+    sign_version(workspace, version)
+    with pytest.raises(StatementError, match="another root was signed as calls@2"):
+        sign_version(workspace, replace(version, root="ab" * 32))
 
 
 def test_rollback_signs_the_version_it_makes(workspace: Workspace) -> None:
