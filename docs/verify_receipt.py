@@ -73,8 +73,7 @@ def find_held(leaves, proof, root, what):
         name = f"{number:03x}"
         text = proof["opened"].get(name, "")
         there = [text[i : i + 32] for i in range(0, len(text), 32)]
-        # Digits of one spelling only: a leaf in capitals would give the same root and not be found.
-        plain = len(text) % 32 == 0 and bytes.fromhex(text).hex() == text
+        plain = len(text) % 32 == 0 and bytes.fromhex(text).hex() == text  # in capitals a leaf would not be found
         fits = plain and there == sorted(there) and all(leaf.startswith(name) for leaf in there)
         require(fits, f"bucket {name} of {what} is cut short, not sorted, or holds what belongs elsewhere")
         if there or name not in buckets:
@@ -118,6 +117,7 @@ def check(receipt, known, given):
         require(mine["root"] == subject["digest"][ROOT], f"{subject['name']} has another root than the one you gave")
         lines.append(f"PROVEN: that is the root of {subject['name']} that you gave")
     lines.append(f"SAID: receipt {said['receipt_id']}, forgotten {said['forgotten_at']}, issued {said['issued_at']}")
+    lines.append(f"SAID: a search through everything that found nothing left of it ended: {said['proven_at'] or 'none yet'}")
     lines.append("SAID: rows erased by table: " + ", ".join(f"{name} {count}" for name, count in sorted(said["counts"].items())))
     if said["num_unnamed"]:
         lines.append(f"SAID: of {said['num_unnamed']} rows it is not known which leaves they left")

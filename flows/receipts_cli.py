@@ -26,11 +26,11 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
         return
     from flows.forget.receipt import read_issued
     from flows.signing_keys import read_keys
-    from warehouse.erase import list_receipts
+    from warehouse.proofs import whole_receipts
 
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
-        found = list_receipts(con)
+        found = whole_receipts(con)
     keys = read_keys(workspace)
     rows: list[dict[str, object]] = [
         {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from duckdb import DuckDBPyConnection
 
@@ -33,6 +33,24 @@ class Hearer:
     retrained: TrainingRun | None
 
 
+def whole_receipts(con: DuckDBPyConnection) -> list[Receipt]:
+    """Every receipt once, oldest first: an erasure that was gone on with under its id adds to it."""
+    found: dict[str, Receipt] = {}
+    for part in list_receipts(con):
+        before = found.get(part.receipt_id)
+        found[part.receipt_id] = part if before is None else _joined(before, part)
+    return list(found.values())
+
+
+def _joined(before: Receipt, part: Receipt) -> Receipt:
+    return replace(
+        part,
+        counts=dict(Counter(before.counts) + Counter(part.counts)),
+        versions=dict(Counter(before.versions) + Counter(part.versions)),
+        models=tuple(sorted({*before.models, *part.models})),
+    )
+
+
 def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
     """The receipt that people mean.
 
@@ -42,10 +60,10 @@ def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
     Raises:
         NotFoundError: None, or several, begin so.
     """
-    found = {receipt.receipt_id: receipt for receipt in list_receipts(con) if ref and receipt.receipt_id.startswith(ref)}
+    found = [receipt for receipt in whole_receipts(con) if ref and receipt.receipt_id.startswith(ref)]
     if len(found) != 1:
         raise NotFoundError(f"{len(found)} receipts begin with {ref!r}; `voxdata receipts` lists them")
-    return next(iter(found.values()))
+    return found[0]
 
 
 def leaves_left(con: DuckDBPyConnection, receipt_id: str) -> dict[str, tuple[str, ...]]:
@@ -117,7 +135,7 @@ def forgotten_since(con: DuckDBPyConnection, version: DatasetVersion) -> list[Re
         con, "select distinct receipt_id from manifest_erasure where manifest_key = ?", [manifest_key(con, version.version_id)]
     )
     ids = {str(row["receipt_id"]) for row in rows}
-    return [receipt for receipt in list_receipts(con) if receipt.receipt_id in ids]
+    return [receipt for receipt in whole_receipts(con) if receipt.receipt_id in ids]
 
 
 def _concerned(con: DuckDBPyConnection, receipt: Receipt) -> set[str]:

@@ -7,7 +7,7 @@ voxdata; docs/receipts.md says what is a proof there, and what is our word.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from warehouse.versions import DatasetVersion, list_versions
 RECEIPT_FORMAT, RECEIPT_STATEMENT = "voxdata-receipt/1", "urn:voxdata:erasure-receipt:1"
 ABSENT, HELD = "absent", "not yet: no version since"
 STATED = (
-    "The rows, their salts and their audio were erased from the workspace, and every file of it was searched.",
+    "The rows and their salts were deleted from the warehouse, with every file of the workspace that held them.",
     "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns nothing from it.",
     "The recordings are refused when they come in again, under whatever leaf.",
     "The models named are all that were trained on the versions before the erasure.",
@@ -72,32 +72,63 @@ def issue_receipt(workspace: Workspace, ref: str) -> IssuedReceipt:
     """
     keys = make_keys(workspace)
     with workspace.warehouse(read_only=True) as con:
-        receipt = find_receipt(con, ref)
-        held = leaves_left(con, receipt.receipt_id)
-        versions = [v for v in list_versions(con) if v.version_id in held or v.ref in receipt.versions]
-        newest = newest_versions(con, {version.name for version in versions})
-        leaves = sorted({leaf for some in held.values() for leaf in some})
-        proofs = {version.root: _prove(con, version, leaves) for version in (*versions, *newest)}
-        now = [
-            _now(version, held=any(holds_leaf(proofs[version.root], leaf) for leaf in leaves) or version.ref in receipt.versions)
-            for version in newest
-        ]
-        predicate = {
-            "receipt_id": receipt.receipt_id, "asked_for": receipt.kind, "forgotten_at": receipt.created_at.isoformat(timespec="seconds"),
-            "counts": dict(receipt.counts), "num_leaves": len(leaves), "num_unnamed": count_unnamed(con, receipt),
-            "versions": [_held(version, held.get(version.version_id, ())) for version in versions],
-            "now": now, "models": [_model(con, hearer) for hearer in find_hearers(con, receipt)], "stated": list(STATED),
-        }  # fmt: skip
-    path = receipt_path(workspace, receipt.receipt_id)
-    roots = _signed_roots(workspace, {v.ref: v for v in (*versions, *newest)}.values(), path, keys)
-    envelope = _signed(path, receipt, predicate, keys)
+        found = _gather(con, find_receipt(con, ref))
+    path = receipt_path(workspace, found.receipt_id)
+    roots = _signed_roots(workspace, found.versions, path, keys)
+    envelope = _signed(path, found, keys)
     content = {
-        "format": RECEIPT_FORMAT, "receipt": encode_envelope(envelope), "versions": [encode_envelope(root) for root in roots],
-        "proofs": {root: encode_proof(proof) for root, proof in sorted(proofs.items())},
+        "format": RECEIPT_FORMAT,
+        "receipt": encode_envelope(envelope),
+        "versions": [encode_envelope(root) for root in roots],
+        "proofs": {root: encode_proof(proof) for root, proof in sorted(found.proofs.items())},
         "keys": [encode_envelope(rotation) for rotation in keys.rotations],
-    }  # fmt: skip
+    }
     write_file(path, (json.dumps(content, indent=1) + "\n").encode())
-    return IssuedReceipt(path=path, signer=signer_of(envelope, keys), predicate=dict(open_statement(envelope).predicate))
+    return _issued(path, envelope, keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What there is to say about an erasure, and to prove.
+
+    Attributes:
+        versions: Those that held what was erased, and the newest of each dataset.
+        proofs: Root -> what proves which leaves it has.
+        predicate: All of the statement but when it was issued.
+    """
+
+    receipt_id: str
+    versions: tuple[DatasetVersion, ...]
+    proofs: dict[str, RootProof]
+    predicate: dict[str, Any]
+
+
+def _gather(con: DuckDBPyConnection, receipt: Receipt) -> _Facts:
+    held = leaves_left(con, receipt.receipt_id)
+    leaves = sorted({leaf for some in held.values() for leaf in some})
+    versions = [v for v in list_versions(con) if v.version_id in held or v.ref in receipt.versions]
+    newest = newest_versions(con, {version.name for version in versions})
+    every = tuple({version.ref: version for version in (*versions, *newest)}.values())
+    proofs = {version.root: _prove(con, version, leaves) for version in every}
+    still = {
+        version.ref
+        for version in newest
+        if version.ref in receipt.versions or any(holds_leaf(proofs[version.root], leaf) for leaf in leaves)
+    }
+    predicate = {
+        "receipt_id": receipt.receipt_id,
+        "asked_for": receipt.kind,
+        "forgotten_at": _moment(receipt.created_at),
+        "proven_at": _proven_at(receipt),
+        "counts": dict(receipt.counts),
+        "num_leaves": len(leaves),
+        "num_unnamed": count_unnamed(con, receipt),
+        "versions": [_held(version, held.get(version.version_id, ())) for version in versions],
+        "now": [_now(version, held=version.ref in still) for version in newest],
+        "models": [_model(con, hearer) for hearer in find_hearers(con, receipt)],
+        "stated": list(STATED),
+    }
+    return _Facts(receipt_id=receipt.receipt_id, versions=every, proofs=proofs, predicate=predicate)
 
 
 def read_issued(workspace: Workspace, receipt: Receipt, keys: Keys | None) -> IssuedReceipt | None:
@@ -109,11 +140,14 @@ def read_issued(workspace: Workspace, receipt: Receipt, keys: Keys | None) -> Is
     path = receipt_path(workspace, receipt.receipt_id)
     if not path.exists():
         return None
-    envelope = _read(path)
+    return _issued(path, _read(path), keys)
+
+
+def _issued(path: Path, envelope: Envelope, keys: Keys | None) -> IssuedReceipt:
     return IssuedReceipt(path=path, signer=signer_of(envelope, keys), predicate=dict(open_statement(envelope).predicate))
 
 
-def _signed_roots(workspace: Workspace, versions: Iterable[DatasetVersion], path: Path, keys: Keys) -> list[Envelope]:
+def _signed_roots(workspace: Workspace, versions: Sequence[DatasetVersion], path: Path, keys: Keys) -> list[Envelope]:
     """The statements about versions, with signatures that the receipt got on another machine."""
     brought = {root.payload: root for root in _roots_in(path) if signer_of(root, keys)}
     roots = []
@@ -126,20 +160,19 @@ def _signed_roots(workspace: Workspace, versions: Iterable[DatasetVersion], path
     return roots
 
 
-def _signed(path: Path, receipt: Receipt, predicate: dict[str, object], keys: Keys) -> Envelope:
+def _signed(path: Path, found: _Facts, keys: Keys) -> Envelope:
     """The receipt in its envelope: the one there is when it says the same, else a new one with the time."""
     if path.exists():
         there = _read(path)
         said = dict(open_statement(there).predicate)
         said.pop("issued_at", None)
-        if said == predicate and (keys.private is None or signer_of(there, keys)):
+        if said == found.predicate and (keys.private is None or signer_of(there, keys)):
             return there
-    issued_at = datetime.now(UTC).isoformat(timespec="seconds")
-    subject = {row["ref"]: {ROOT_ALGORITHM: row["root"]} for row in _rows(predicate["versions"])}
+    subject = {row["ref"]: {ROOT_ALGORITHM: row["root"]} for row in found.predicate["versions"]}
     statement = Statement(
-        subject=subject or {f"receipt {receipt.receipt_id}": {"voxdata-receipt": receipt.receipt_id}},
+        subject=subject or {f"receipt {found.receipt_id}": {"voxdata-receipt": found.receipt_id}},
         predicate_type=RECEIPT_STATEMENT,
-        predicate={**predicate, "issued_at": issued_at},
+        predicate={**found.predicate, "issued_at": _moment(datetime.now(UTC))},
     )
     made = wrap_statement(statement)
     return made if keys.private is None else sign_envelope(made, keys.private)
@@ -171,28 +204,45 @@ def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) 
     return proof
 
 
+def _proven_at(receipt: Receipt) -> str | None:
+    """When a search ended that found nothing left of it; None while none has."""
+    moment: datetime | None = getattr(receipt, "proven_at", None)
+    return None if moment is None else _moment(moment)
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
+
+
 def _held(version: DatasetVersion, leaves: tuple[str, ...]) -> dict[str, object]:
     return {"ref": version.ref, "root": version.root, "num_examples": version.num_examples, "leaves": list(leaves)}
 
 
 def _now(version: DatasetVersion, *, held: bool) -> dict[str, object]:
-    created_at = version.created_at.isoformat(timespec="seconds")
     return {
-        "dataset": version.name, "newest": version.ref, "root": version.root, "created_at": created_at,
+        "dataset": version.name,
+        "newest": version.ref,
+        "root": version.root,
+        "created_at": _moment(version.created_at),
         "status": HELD if held else ABSENT,
-    }  # fmt: skip
+    }
 
 
 def _model(con: DuckDBPyConnection, hearer: Hearer) -> dict[str, object]:
     refs = {version.version_id: version.ref for version in list_versions(con)}
     since = hearer.retrained
     return {
-        "training_id": hearer.run.training_id, "scheme": hearer.run.scheme, "version": refs.get(hearer.run.version_id, ""),
+        "training_id": hearer.run.training_id,
+        "scheme": hearer.run.scheme,
+        "version": refs.get(hearer.run.version_id, ""),
         "in_use": hearer.in_use,
-        "retrained": None if since is None else {
-            "training_id": since.training_id, "version": refs.get(since.version_id, ""), "promoted": since.promoted,
+        "retrained": since
+        and {
+            "training_id": since.training_id,
+            "version": refs.get(since.version_id, ""),
+            "promoted": since.promoted,
         },
-    }  # fmt: skip
+    }
 
 
 def _rows(value: object) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from voxdata.merkle import holds_leaf, proven_root
 from warehouse.connection import MIGRATIONS
 from warehouse.erase import begin_erasure, erase_rows, list_receipts, plan_erasure
 from warehouse.guards import unguarded
-from warehouse.proofs import count_unnamed, forgotten_since, leaves_left, prove_version
+from warehouse.proofs import count_unnamed, forgotten_since, leaves_left, prove_version, whole_receipts
 from warehouse.rollback import roll_back
 from warehouse.rows import read_rows
 from warehouse.versions import create_version, find_version, load_examples
@@ -78,6 +78,17 @@ def test_migration_leaves_rows_without_a_name_that_two_erasures_fit(con: DuckDBP
     name_rows_of_before(con)
     assert named_rows(con) == set()
     assert [count_unnamed(con, receipt) for receipt in list_receipts(con)] == [1, 1]
+
+
+def test_whole_receipts_join_what_was_erased_under_one_id(con: DuckDBPyConnection, example: Make) -> None:
+    cut(con, example, 1, 2, 3)
+    receipt = erase(con, "r1")
+    plan = plan_erasure(con, ["r2"])
+    erase_rows(con, plan, receipt_id=receipt, kind="recording", subject="r1", reason="asked", run_id="t")
+    (whole,) = whole_receipts(con)
+    assert (whole.counts["example"], whole.versions) == (2, {"calls@1": 2})
+    assert [len(leaves) for leaves in leaves_left(con, receipt).values()] == [2]
+    assert count_unnamed(con, whole) == 0
 
 
 def test_forgotten_since_names_the_erasures_of_a_version(con: DuckDBPyConnection, example: Make) -> None:
