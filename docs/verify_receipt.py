@@ -138,7 +138,7 @@ def main():
         known = load_pem_public_key(options.key.read_bytes()).public_bytes(Encoding.Raw, PublicFormat.Raw)
         receipt, given = (json.loads(path.read_text("utf-8")) if path else None for path in (options.receipt, options.root))
         lines = check(receipt, known, given)
-    except (Refused, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (Refused, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         print(f"REFUSED: {error if isinstance(error, Refused) else repr(error)}", file=sys.stderr)
         return 1
     print("\n".join(lines))

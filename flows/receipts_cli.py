@@ -94,12 +94,12 @@ def trust(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A public key in PEM, whose private key is kept elsewhere.")],
 ) -> None:
     """Have this workspace believe a key that is kept elsewhere, and sign nothing itself."""
-    from flows.signing_keys import rotation_path, trust_public_key
-    from voxdata.signature import key_id, read_public
+    from flows.signing_keys import read_public_file, rotation_path, trust_public_key
+    from voxdata.signature import key_id
 
     workspace = open_here(ctx)
     keys = trust_public_key(workspace, path)
-    public = read_public(path.read_text(encoding="utf-8"), origin=str(path))
+    public = read_public_file(path)
     if public == keys.current:
         tell(f"trust: {key_id(public)[:16]} signs for this workspace, elsewhere")
     else:

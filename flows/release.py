@@ -402,8 +402,9 @@ def release_version(
         say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+    # Also when it is there already: whoever made it may have died before this.
+    try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
     if summary.created:
-        try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
         emit_release(workspace, version)
     show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
     return summary

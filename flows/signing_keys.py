@@ -72,7 +72,7 @@ def read_keys(workspace: Workspace) -> Keys | None:
     folder = keys_folder(workspace)
     if not (folder / FIRST_PUBLIC).exists():
         return None
-    first = read_public((folder / FIRST_PUBLIC).read_text(encoding="utf-8"), origin=str(folder / FIRST_PUBLIC))
+    first = read_public_file(folder / FIRST_PUBLIC)
     rotations = tuple(read_envelope(path) for path in sorted(folder.glob("rotation-*.json")))
     chain = follow_rotations(first, rotations)
     private = next((key for path in sorted(folder.glob("*.pem")) if public_of(key := read_key_file(path)) == chain[-1]), None)
@@ -112,6 +112,18 @@ def read_key_file(path: Path) -> Ed25519PrivateKey:
     return read_private(pem, origin=str(path))
 
 
+def read_public_file(path: Path) -> str:
+    """A public key from its file.
+
+    Raises:
+        StatementError: There is none.
+    """
+    try:
+        return read_public(path.read_text(encoding="utf-8"), origin=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StatementError(f"{path}: the key cannot be read ({error})") from error
+
+
 def write_key_pair(path: Path) -> str:
     """Make a private key at `path` and write its public key beside it.
 
@@ -139,7 +151,7 @@ def trust_public_key(workspace: Workspace, path: Path) -> Keys:
     Raises:
         StatementError: The file holds no public key.
     """
-    public = read_public(path.read_text(encoding="utf-8"), origin=str(path))
+    public = read_public_file(path)
     known = read_keys(workspace)
     if known is None:
         write_file(keys_folder(workspace) / FIRST_PUBLIC, public_pem(public).encode())

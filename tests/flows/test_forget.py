@@ -181,6 +181,13 @@ def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.
     assert found.hits == ()
 
 
+def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Workspace) -> None:
+    statement = workspace.state_dir / "statements" / "calls@1.json"
+    statement.unlink()
+    assert release_version(workspace, "calls", say=quiet).created is False
+    assert statement.is_file()
+
+
 def run_words(workspace: Workspace, *words: str) -> Any:
     return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 

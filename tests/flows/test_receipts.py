@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import random
 import re
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from flows.signing_keys import read_keys
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, leaf_hash
 from voxdata.segment import Segment
-from voxdata.signature import make_private_pem, public_of, public_pem, read_private
+from voxdata.signature import make_private_pem, public_of, public_pem, read_private, read_public
 from voxdata.statement import decode_envelope, encode_envelope, sign_envelope
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
 from warehouse.runs import TrainingRun, add_training_run
@@ -192,6 +195,48 @@ def test_script_refuses_what_was_altered(workspace: Workspace, tmp_path: Path, n
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("REFUSED: ")
     assert message in done.stderr
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every part of a JSON value."""
+    if path:
+        yield path
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(part, (*path, key))
+
+
+def spoil(value: object, rng: random.Random) -> object:
+    """Something else in the place of a JSON value."""
+    if isinstance(value, str) and value and rng.random() < 0.7:
+        at = rng.randrange(len(value))
+        return rng.choice([value[:at] + rng.choice("0aZ= ") + value[at + 1 :], value[:at], value.upper(), value + value[-1]])
+    return rng.choice([None, 0, [], {}, "x", [1], {"a": 1}])
+
+
+def test_script_never_says_anything_else_whatever_is_changed(workspace: Workspace, tmp_path: Path) -> None:
+    receipt = forget(workspace, 7)
+    assert run(workspace, "receipts", "rotate").exit_code == 0
+    path, key = issue(workspace, receipt, tmp_path)
+    script = runpy.run_path(str(SCRIPT))
+    handled = (script["Refused"], OSError, ValueError, LookupError, TypeError, AttributeError)
+    known = bytes.fromhex(read_public(key.read_text(), origin="x"))
+    content = json.loads(path.read_text())
+    said = script["check"](content, known, None)
+    ways = [way for way in places(content) if way[0] != "proofs" or "opened" in way]
+    rng, refused = random.Random(1), 0
+    for _ in range(300):
+        spoiled = copy.deepcopy(content)
+        *way, last = rng.choice(ways)
+        part = spoiled
+        for step in way:
+            part = part[step]
+        part[last] = spoil(part[last], rng)
+        try:
+            # Such as the id of a key, which is a hint: what is believed is said in the same words.
+            assert script["check"](spoiled, known, None) == said, (way, last)
+        except handled:
+            refused += 1
+    assert refused > 150
 
 
 LIES: dict[str, tuple[Edit, str]] = {
