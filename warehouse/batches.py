@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from voxdata.durable import sync, write_file, writing
 from voxdata.errors import DropReason
 from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
+from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
 from warehouse.places import Places, use_places
 from warehouse.rows import FRAME, read_rows, utc_naive
@@ -39,6 +40,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "recording": ("recording_id",),
     "source": ("uri", "size_bytes", "modified_ns", "decoder"),
     "ledger": ("stage", "subject", "reason", "key"),
+    "attempt": ("stage", "subject", "key", "reason", "day"),
     "remark": ("recording_id", "stage", "subject", "kind", "key"),
     "model": ("model_key",),
     "stage_result": ("recording_id", "stage", "key"),
@@ -127,7 +129,7 @@ def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, r
 @contextmanager
 def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
-    with duckdb.connect(":memory:") as con:
+    with connect(IN_MEMORY) as con:
         migrate(con)
         use_places(con, places)
         yield con
@@ -188,13 +190,16 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
     return total
 
 
-def forget_merged(folder: Path) -> int:
-    """Delete the batches that were merged, once a snapshot holds their rows.
+def forget_merged(folder: Path, *, held: Collection[str]) -> int:
+    """Delete batches that were merged, once a copy of the warehouse holds their rows.
+
+    Args:
+        held: Ids of the batches that the copy holds; the others stay, since the warehouse could not be made anew without them.
 
     Returns:
         How many.
     """
-    done = [path for path in (folder / MERGED).glob("*") if path.is_dir()] if folder.is_dir() else []
+    done = [path for path in (folder / MERGED).glob("*") if path.is_dir() and path.name in held] if folder.is_dir() else []
     for path in done:
         shutil.rmtree(path)
     return len(done)

@@ -16,6 +16,7 @@ from voxdata.durable import sync
 from voxdata.errors import MachineError, VoxdataError, WarehouseError
 from voxdata.machine import EXIT_CODE, find_fault, machine_error
 from warehouse.connection import open_warehouse
+from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, require_triggers
 from warehouse.rows import read_rows
 
@@ -69,13 +70,13 @@ def _remove(partial: Path) -> None:
 
 def _copy_to(partial: Path, path: Path, output: Path) -> None:
     # Held until the rename is done, so that nobody writes to a file that is about to be replaced.
-    with open_warehouse(path) as held:
+    with open_warehouse(path, create=False) as held:
         held.execute("checkpoint")
         held.execute(f"attach '{_quoted(partial)}' as fresh")
         counts = _counts(held)
         held.execute(f"copy from database {_name(held)} to fresh")
         held.execute("detach fresh")
-        with duckdb.connect(partial) as con:
+        with connect(partial) as con:
             ensure_triggers(con)
             require_triggers(con)
             if _counts(con) != counts:
