@@ -15,6 +15,7 @@ from flows.annotation_cli import annotation_app
 from flows.console import Anywhere, AudioRoot, Json, open_here, run_named, show_json, show_rows, tell
 from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
+from flows.receipts_cli import receipts_app
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, DropReason, VoxdataError
 from voxdata.machine import find_fault, machine_error
@@ -293,6 +294,7 @@ forget_cli.register(app)
 warehouse_cli.register(app)
 audit_cli.register(app)
 app.add_typer(annotation_app, name="annotation")
+app.add_typer(receipts_app, name="receipts")
 voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
 app.add_typer(voices_app, name="voices", invoke_without_command=True)
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -141,6 +142,7 @@ def tag(
 
 def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
     """Make an earlier version's content the next version; nothing is undone."""
+    from flows.signing import sign_version, try_signing
     from flows.views import version_row
     from warehouse.rollback import roll_back
     from warehouse.versions import find_version
@@ -149,37 +151,55 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     with workspace.warehouse() as con:
         target = find_version(con, version)
         found, new = roll_back(con, target, run_id=workspace.run_id)
+    if new:
+        try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
     tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
     show_json(version_row(found)) if as_json else show_rows("rollback", [version_row(found)])
 
 
 def verify(
     ctx: typer.Context,
-    versions: Annotated[list[str] | None, typer.Argument(metavar="VERSION...", help="Versions; without any, all.")] = None,
+    versions: Annotated[
+        list[str] | None, typer.Argument(metavar="VERSION_OR_MODEL...", help="Versions or folders of models; without any, all versions.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
-    from flows.version_view import leak_row, verification_row
+    """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
+
+    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
+    """
+    from flows.model_check import check_model, find_checkpoint
+    from flows.signing import version_standing
+    from flows.version_view import leak_row, model_rows, verification_row
     from warehouse.chain import check_chain
     from warehouse.guards import require_triggers
     from warehouse.leaks import find_leaks
     from warehouse.verify import verify_all, verify_version
     from warehouse.versions import find_version
 
-    with open_here(ctx).warehouse(read_only=True) as con:
+    workspace = open_here(ctx)
+    folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
+    refs = [ref for ref in versions or () if ref not in folders]
+    with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
-        found = [verify_version(con, find_version(con, ref)) for ref in versions] if versions else verify_all(con)
+        found = [verify_version(con, find_version(con, ref)) for ref in refs] if versions else verify_all(con)
+        models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
-    rows = [verification_row(one) for one in found]
+    standings = [version_standing(workspace, one.version) for one in found]
+    rows = [{**verification_row(one), "root is": words} for one, (_, words) in zip(found, standings, strict=True)]
     if as_json:
-        show_json({"versions": rows, "annotations": chain, "leaks": leaks})
+        show_json({"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks})
     else:
-        show_rows("versions", rows)
+        if rows:
+            show_rows("versions", rows)
+        for model in models:
+            show_rows(str(model.folder), model_rows(model))
         for line in chain:
             tell(f"verify: {line}")
         if leaks:
             show_rows("one person on two sides of a split, as is known today", leaks)
-    if chain or any(not one.ok for one in found):
+    wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
+    if chain or wrong or any(standing == "wrong" for standing, _ in standings):
         raise typer.Exit(1)
 
 

@@ -14,6 +14,7 @@ from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from flows.workspace import Workspace
     from warehouse.versions import DatasetVersion
 
 Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
@@ -139,8 +140,9 @@ def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: 
     if check:
         tell(f"import: {origin} holds {export.ref}, {len(export.examples)} examples; root {export.root} verified")
         return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
-    version, new = import_export(open_here(ctx), export, name=name, say=tell)
-    return _said(version, new, [])
+    workspace = open_here(ctx)
+    version, new = import_export(workspace, export, name=name, say=tell)
+    return _said(workspace, version, new, [])
 
 
 def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, theirs: Theirs) -> dict[str, object]:
@@ -151,8 +153,9 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     if not theirs.scheme:
         raise ConfigError("say under which scheme the labels stand: --scheme NAME")
     as_kind = "manifest" if kind == "auto" else kind
+    workspace = open_here(ctx)
     version, new, imported = import_manifest(
-        open_here(ctx),
+        workspace,
         path,
         name=name,
         scheme=theirs.scheme,
@@ -165,10 +168,14 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     )
     for row, why in imported.dropped:
         tell(f"import: row {row} was dropped: {why}")
-    return _said(version, new, [{"row": row, "why": why} for row, why in imported.dropped])
+    return _said(workspace, version, new, [{"row": row, "why": why} for row, why in imported.dropped])
 
 
-def _said(version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
+def _said(workspace: Workspace, version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
+    from flows.signing import sign_version, try_signing
+
+    if new:
+        try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
     what = "new version" if new else "nothing changed since"
     tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples")
     known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}

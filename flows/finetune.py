@@ -14,6 +14,7 @@ from flows.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
 from flows.say import tell
+from flows.signing import sign_model, try_signing
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
@@ -120,6 +121,8 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         add_training_run(con, run, run_id=workspace.run_id)
     if gone:
         throw_away(workspace, output, gone)
+    if run.state == "done":
+        try_signing(f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say)
     emit_training(workspace, run, version)
     if run.state == "failed":
         raise TrainingError(run.reason)

@@ -17,6 +17,7 @@ from flows.lineage_events import emit_release
 from flows.prefect_api import prefect_answers
 from flows.recipes import choose_recipe
 from flows.say import tell
+from flows.signing import sign_version, try_signing
 from flows.steps import call, in_flow_run, show_text, step
 from flows.votes import Answers, as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
@@ -403,6 +404,8 @@ def release_version(
         say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+    # Also when it is there already: whoever made it may have died before this.
+    try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
     if summary.created:
         emit_release(workspace, version)
     show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")

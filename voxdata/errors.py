@@ -14,6 +14,7 @@ VoxdataError
 ├── AnnotationError        Label Studio refused or lost something
 ├── ServiceError           a background service did not start; carries its last log lines
 ├── TrainingError          a training run could not be done; says why
+├── StatementError         a key or a signed statement that cannot be used or believed
 ├── WorkerError            a child process hung, died or ran out of memory; carries a `DropReason`
 ├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
 │   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
@@ -118,6 +119,10 @@ class ServiceError(VoxdataError):
 
 class TrainingError(VoxdataError):
     """A training run could not be done; the message says why."""
+
+
+class StatementError(VoxdataError):
+    """A key or a signed statement cannot be used, or is not to be believed."""
 
 
 class WorkerError(VoxdataError):

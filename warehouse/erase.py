@@ -188,6 +188,7 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
             semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
             [receipt_id, ids],
         )
+        con.execute("insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)", [receipt_id, ids])
         with (
             _named(con, ids, plan.keys, plan.uris, plan.texts),
             unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
