@@ -153,9 +153,14 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
 def verify(
     ctx: typer.Context,
     versions: Annotated[list[str] | None, typer.Argument(metavar="VERSION...", help="Versions; without any, all.")] = None,
+    audio: Annotated[bool, typer.Option("--audio", help="Read the canonical audio, too, and compare its digests.")] = False,
+    part: Annotated[
+        str, typer.Option("--part", metavar="N/OF", help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
+    from flows.stored_audio import parse_part, recordings_of, verify_audio
     from flows.version_view import leak_row, verification_row
     from warehouse.annotations import check_chain
     from warehouse.guards import require_triggers
@@ -163,20 +168,32 @@ def verify(
     from warehouse.verify import verify_all, verify_version
     from warehouse.versions import find_version
 
-    with open_here(ctx).warehouse(read_only=True) as con:
+    if part and not audio:
+        raise ConfigError("--part says which part of the audio is read; give --audio, too")
+    chosen = parse_part(part) if part else (1, 1)
+    workspace = open_here(ctx)
+    with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
         found = [verify_version(con, find_version(con, ref)) for ref in versions] if versions else verify_all(con)
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
     rows = [verification_row(one) for one in found]
+    heard = None
+    if audio:
+        only = recordings_of(workspace, versions) if versions else None
+        heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        show_json({"versions": rows, "annotations": chain, "leaks": leaks})
+        show_json({"versions": rows, "annotations": chain, "leaks": leaks, **({} if heard is None else {"audio": heard.as_row()})})
     else:
         show_rows("versions", rows)
         for line in chain:
             tell(f"verify: {line}")
         if leaks:
             show_rows("one person on two sides of a split, as is known today", leaks)
-    if chain or any(not one.ok for one in found):
+        for error in heard.bad.values() if heard else ():
+            tell(f"verify: {error}")
+        if heard:
+            tell(f"verify: {heard.summary}")
+    if chain or any(not one.ok for one in found) or (heard is not None and heard.bad):
         raise typer.Exit(1)
 
 

@@ -15,15 +15,18 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.stored_audio import sample_audio
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, VoxdataError
+from voxdata.visible import visible
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
 """The set whose binaries fit together."""
@@ -77,6 +80,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
+            *check_audio(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
         ]
@@ -111,9 +115,10 @@ def render_checks(checks: list[Check], *, console: Console | None = None) -> Non
         table.add_column(heading, overflow="fold")
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]absent[/]"}
     for check in checks:
-        table.add_row(signs[check.ok], check.name, check.detail.replace("[", "\\["))
+        # As text: a path may look like markup.
+        table.add_row(signs[check.ok], check.name, Text(visible(check.detail)))
         if check.ok is not True and check.remedy:
-            table.add_row("", "", f"[bold]-> {check.remedy}[/]")
+            table.add_row("", "", Text(f"-> {visible(check.remedy)}", style="bold"))
     failed = sum(check.ok is False for check in checks)
     console = console or Console()
     console.print(table)
@@ -268,6 +273,25 @@ def check_rights(root: Path | None) -> list[Check]:
     detail = f"other accounts of this machine can look into {', '.join(opened)}"
     remedy = f"chmod -R go-rwx {' '.join(map(shlex.quote, opened))}"
     return [Check(name="rights", ok=False, detail=detail, remedy=remedy)]
+
+
+def check_audio(root: Path | None) -> list[Check]:
+    """Whether a few recordings, other ones each time, have the canonical audio that was stored."""
+    if root is None or not (root / FILE_NAME).is_file():
+        return []
+    try:
+        workspace = open_workspace(root)
+        if not workspace.warehouse_path.exists():
+            return []
+        found = sample_audio(workspace)
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
+    if found.bad:
+        detail = "; ".join(str(error) for error in found.bad.values())
+        return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
+    remedy = f"{found.undigested} recordings have no digest yet: `voxdata verify --audio` gives them theirs" if found.undigested else ""
+    ok = None if found.undigested else True
+    return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
 
 
 def check_scheduler(root: Path | None) -> Check:

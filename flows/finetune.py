@@ -14,13 +14,15 @@ from flows.lineage_events import emit_training
 from flows.models import build_labelers
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.stored_audio import find_bad, note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
 from training.launcher import LocalLauncher
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.dataset import Example, Split
-from voxdata.errors import TrainingError
+from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
@@ -31,16 +33,20 @@ from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
 
-def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[Example], guard: AudioGuard) -> dict[str, dict[str, float]]:
     """What a labeler says about examples, a recording at a time.
+
+    Args:
+        guard: Lets a recording be read when its file is what was stored.
 
     Returns:
         Utterance id -> label -> probability.
     """
     answers: dict[str, dict[str, float]] = {}
-    for audio_file in sorted({example.audio_file for example in examples}):
-        utterances = [_utterance(example) for example in examples if example.audio_file == audio_file]
-        clips = make_clips(utterances, open_canonical(workspace.audio_dir / audio_file))
+    for recording_id, audio_file in sorted({(example.recording_id, example.audio_file) for example in examples}):
+        utterances = [_utterance(example) for example in examples if example.recording_id == recording_id]
+        path = workspace.audio_dir / audio_file
+        clips = make_clips(utterances, open_canonical(path, expected=guard.admit(path, recording_id)))
         for clip, distribution in zip(clips, labeler.label(clips), strict=True):
             answers[clip.utterance_id] = dict(distribution)
     return answers
@@ -93,6 +99,15 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         return _skip(workspace, scheme, version, config_key, shortage=shortage, say=say)
     incumbent = build_labelers(workspace)[scheme]
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
+    run = TrainingRun(
+        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
+        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
+    )  # fmt: skip
+    guard = open_guard(workspace, {example.recording_id for example in examples})
+    bad = find_bad(workspace, {example.recording_id: example.audio_file for example in examples}, guard)
+    if bad:
+        note_bad(workspace, bad, stage="train")
+        raise _fail(workspace, run, version, TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
     output.mkdir(parents=True, exist_ok=True)
     manifest = output / "manifest.jsonl"
@@ -104,25 +119,20 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
             schemes={s.name: s.label_names for s in workspace.schemes},
             path=manifest,
         )
-    answers = answer_examples(workspace, incumbent, [e for e in examples if e.split is Split.TEST])
+    try:
+        answers = answer_examples(workspace, incumbent, [e for e in examples if e.split is Split.TEST], guard)
+    except AudioError as error:
+        raise _fail(workspace, run, version, TrainingError(str(error))) from error
     rows = [json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False) for key, value in sorted(answers.items())]
     (output / "incumbent.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     write_config(output / "config.toml", config)
     job = TrainingJob(config=output / "config.toml", manifest=manifest, incumbent=output / "incumbent.jsonl", output=output)
     say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
-    run = TrainingRun(
-        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
-        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
-    )  # fmt: skip
     began = monotonic()
     try:
         result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
     except TrainingError as error:
-        failed = replace(run, reason=str(error), seconds=monotonic() - began)
-        with workspace.warehouse() as con:
-            add_training_run(con, failed, run_id=workspace.run_id)
-        emit_training(workspace, failed, version)
-        raise
+        raise _fail(workspace, replace(run, seconds=monotonic() - began), version, error) from error
     run = finished_run(
         run, result, checkpoint=(output / "checkpoint").relative_to(workspace.root), incumbent=incumbent, seconds=monotonic() - began
     )
@@ -131,6 +141,19 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     emit_training(workspace, run, version)
     say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
     return run
+
+
+def _fail(workspace: Workspace, run: TrainingRun, version: DatasetVersion, error: TrainingError) -> TrainingError:
+    """Record that a version could not be trained on.
+
+    Returns:
+        The error.
+    """
+    failed = replace(run, reason=str(error))
+    with workspace.warehouse() as con:
+        add_training_run(con, failed, run_id=workspace.run_id)
+    emit_training(workspace, failed, version)
+    return error
 
 
 def _skip(

@@ -21,7 +21,7 @@ from warehouse.rows import read_rows
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
-    "remark",
+    "remark", "audio_digest",
 )  # fmt: skip
 
 

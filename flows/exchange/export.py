@@ -193,7 +193,13 @@ def _fill(
     elif format_name in FOLDERS:
         FOLDERS[format_name](bundle, folder)
     else:
-        write_table(bundle.examples, kind=format_name, path=folder / f"{table}.{format_name}", version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / f"{table}.{format_name}",
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         if clips:
             (folder / "audio").mkdir()
             for example in bundle.examples:
@@ -209,7 +215,13 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as local:
         folder = Path(local)
-        write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / output.name,
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=f"{output.name}.{CROISSANT}")
         for name in (output.name, f"{output.name}.{CROISSANT}"):
             sync(folder / name)
