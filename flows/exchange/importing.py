@@ -216,7 +216,7 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
 def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
     """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
     missing = []
-    with workspace.warehouse(read_only=True) as con:
+    with workspace.warehouse() as con:
         digests = list_audio_digests(con, by_recording)
     for recording_id, examples in sorted(by_recording.items()):
         path = canonical_path(workspace.audio_dir, recording_id)
