@@ -17,6 +17,7 @@ import soundfile  # type: ignore[import-untyped]
 
 from flows.exchange.terms import Terms, count_consent
 from flows.workspace import Workspace
+from flows.written import Register
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip
 from voxdata.confine import leads_out
@@ -32,6 +33,9 @@ from warehouse.metadata import list_metadata
 from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
 
 HEADER, ROWS = "voxdata.json", "rows.jsonl"
+UNFINISHED = "voxdata.unfinished.json"
+"""On object storage, while an export is on its way: the names of its files."""
+
 FORMAT = "voxdata-export/1"
 
 Writer = Callable[["Bundle", Path], None]
@@ -86,6 +90,7 @@ class Bundle:
         audio_root: Folder of canonical audio.
         guard: Lets a recording be read when its file is what was stored.
         erased: Leaves of rows that were erased; the root needs them.
+        register: Where an export of it is noted.
         terms: Under which it may be used.
         for_excel: Whether a CSV is made for spreadsheets, with an apostrophe before what these would take for a formula.
     """
@@ -96,6 +101,7 @@ class Bundle:
     audio_root: Path
     guard: AudioGuard
     erased: tuple[str, ...]
+    register: Register
     terms: Terms = field(default_factory=Terms)
     for_excel: bool = False
 
@@ -189,6 +195,7 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         audio_root=workspace.audio_dir,
         guard=AudioGuard(digests),
         erased=tuple(erased),
+        register=workspace.written,
         terms=Terms(
             description=project.description,
             creator=project.creator,
@@ -255,8 +262,8 @@ def encode_terms(terms: Terms) -> dict[str, object]:
 
 
 def file_hashes(folder: Path) -> Mapping[str, str]:
-    """Path in a folder -> SHA-256, for every file but the header."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
+    """Path in a folder -> SHA-256, for every file that is part of an export, but the header."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (HEADER, UNFINISHED))
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
 
 
