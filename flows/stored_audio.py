@@ -11,7 +11,7 @@ from random import Random
 from flows.workspace import Say, Workspace
 from voxdata.audio_digest import AudioDigest, AudioGuard, check_whole, read_digest
 from voxdata.canonical import check_samples, open_canonical
-from voxdata.errors import AudioError, ConfigError, MachineError
+from voxdata.errors import AudioError, ConfigError
 from voxdata.recording import Recording
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.audio_digests import StoredAudio, add_audio_digests, list_audio, list_audio_digests
@@ -86,12 +86,12 @@ def verify_audio(workspace: Workspace, *, part: tuple[int, int] = (1, 1), only: 
         only: These recordings; None: all.
 
     Raises:
-        MachineError: The audio folder is not there, or the disk does not let a file be read.
+        MachineError: The audio folder is away, or the disk does not let a file be read.
     """
     with workspace.warehouse(read_only=True) as con:
         chosen = [one for one in choose_part(list_audio(con), *part) if only is None or one.recording_id in only]
     if chosen:
-        require_folder(workspace)
+        workspace.require_folders("audio")
     bad: dict[str, AudioError] = {}
     adopted: list[str] = []
     waiting: list[AudioDigest] = []
@@ -138,13 +138,13 @@ def sample_audio(workspace: Workspace) -> AudioSample:
     """Read a few files whole, others each time; writes nothing.
 
     Raises:
-        MachineError: The audio folder is not there, or the disk does not let a file be read.
+        MachineError: The audio folder is away, or the disk does not let a file be read.
     """
     with workspace.warehouse(read_only=True) as con:
         stored = list_audio(con)
     known = [one for one in stored if one.digest is not None]
     if stored:
-        require_folder(workspace)
+        workspace.require_folders("audio")
     bad: dict[str, AudioError] = {}
     files = size_bytes = 0
     for one in Random().sample(known, len(known)):  # noqa: S311  (no secret)
@@ -167,18 +167,6 @@ def recordings_of(workspace: Workspace, refs: Iterable[str]) -> set[str]:
     with workspace.warehouse(read_only=True) as con:
         found = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
     return {example.recording_id for examples in found for example in examples}
-
-
-def require_folder(workspace: Workspace) -> None:
-    """Make sure that the audio folder is there: without its disk every recording would look lost.
-
-    Raises:
-        MachineError: It is not.
-    """
-    if not workspace.audio_dir.is_dir():
-        raise MachineError(
-            f"{workspace.audio_dir}: the folder of canonical audio is not there; see that its disk is mounted, then run the command again"
-        )
 
 
 def _adopt(path: Path, one: StoredAudio) -> AudioDigest:
@@ -245,9 +233,9 @@ def open_guard(workspace: Workspace, recording_ids: Collection[str]) -> AudioGua
     """What lets some recordings be read.
 
     Raises:
-        MachineError: The audio folder is not there, and there are recordings.
+        MachineError: The audio folder is away, and there are recordings.
     """
     if recording_ids:
-        require_folder(workspace)
+        workspace.require_folders("audio")
     with workspace.warehouse(read_only=True) as con:
         return AudioGuard(list_audio_digests(con, recording_ids))

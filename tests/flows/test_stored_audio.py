@@ -363,9 +363,9 @@ def test_verify_refuses_what_is_no_part(workspace: Workspace, words: list[str]) 
 
 def test_verify_audio_takes_a_missing_disk_for_no_lost_recordings(workspace: Workspace) -> None:
     workspace.audio_dir.rename(workspace.root / "elsewhere")
-    with pytest.raises(MachineError, match="folder of canonical audio is not there"):
+    with pytest.raises(MachineError, match="its disk is away"):
         verify_audio(workspace, say=quiet)
-    with pytest.raises(MachineError, match="folder of canonical audio is not there"):
+    with pytest.raises(MachineError, match="its disk is away"):
         prelabel_pending(workspace, say=quiet)
     assert noted(workspace) == set()
 
