@@ -30,7 +30,7 @@ from flows.console import (
 from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
 from flows.settings import DEMO_DIR, FILE_NAME, template
-from voxdata.errors import ConfigError, VoxdataError
+from voxdata.errors import ConfigError, DropReason, VoxdataError
 from voxdata.machine import find_fault, machine_error
 
 app = typer.Typer(
@@ -101,6 +101,10 @@ def ingest(
     anywhere: Anywhere = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")] = False,
+    retry: Annotated[
+        DropReason | None,
+        typer.Option("--retry", metavar="REASON", help="Try now what was refused for this, such as timed_out; without a path all of it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
@@ -110,22 +114,26 @@ def ingest(
         raise ConfigError("--manifest names the recordings itself: give no PATH or --watch beside it")
     if manifest is None and (audio_root or anywhere):
         raise ConfigError("--audio-root and --anywhere say which files a manifest may name; give --manifest, too")
+    if retry is not None and watch:
+        raise ConfigError("--retry tries once, and --watch goes on: give one of the two")
     if plan and watch:
         raise ConfigError("--plan runs nothing, so there is nothing to watch: give one of the two")
     if plan:
         from flows.ingest import plan_ingest, plan_manifest
 
         if manifest is None:
-            rows = plan_ingest(workspace, absolute)
+            rows = plan_ingest(workspace, absolute, say=tell, retry=retry)
         else:
-            rows = plan_manifest(workspace, manifest.absolute(), say=tell, audio_root=audio_root, anywhere=anywhere)
+            table_file = manifest.absolute()
+            rows = plan_manifest(workspace, table_file, say=tell, audio_root=audio_root, anywhere=anywhere, retry=retry)
         show_json(rows) if as_json else show_rows("pending", rows)
         return
     from flows.sources import STILL_S
 
     still_s = STILL_S if watch else 0.0
     table, root = (str(path.absolute()) if path else None for path in (manifest, audio_root))
-    summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere)
+    reason = None if retry is None else retry.value
+    summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere, reason)
     show_json(summary) if as_json else show_rows("ingest", [summary])
     if watch:
         from flows.inbox import watch_inbox

@@ -50,7 +50,7 @@ def decode_to(path: Path, target: Callable[[Recording], Path], max_duration_ms: 
     except Exception as error:  # a decoder's own bug is that file's trouble only
         fault = find_fault(error, place=path)
         if isinstance(fault, ShortageError) and not memory_is_short():
-            detail = f"{path}: it needs more memory than a worker is allowed; {NOT_AGAIN}"
+            detail = f"{path}: it needs more memory than a worker is allowed"
             return Refused(reason=DropReason.OUT_OF_MEMORY, detail=detail)
         if fault is not None:
             raise fault from error

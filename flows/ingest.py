@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,14 +14,25 @@ from prefect import flow
 
 from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content_of, decode_and_hash, decode_file
 from flows.duplicates import find_duplicates
+from flows.limits import Limits
 from flows.manifests import ManifestRow, describe_times, name_recordings
 from flows.say import tell
-from flows.sources import Source, in_their_words, list_file, list_sources, open_local
+from flows.sources import Source, in_their_words, list_file, list_sources, open_local, storable
 from flows.steps import call, show_table, step
 from flows.tables.reach import REMEDY, Reach
 from flows.tables.read import read_file
 from flows.tables.table import BadRow, Table
-from flows.workers import WorkerPool, count_cores, crowding
+from flows.tries import (
+    ANOTHER_DAY,
+    Retry,
+    describe_tries,
+    find_retry,
+    find_tries,
+    list_refused,
+    note_try,
+    waits,
+)
+from flows.workers import WorkerPool, count_cores
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.audio_digest import AudioDigest, check_whole
@@ -40,6 +51,7 @@ from voxdata.errors import (
     WorkerError,
 )
 from voxdata.sound import MODEL_RATE_HZ
+from warehouse.attempts import PASSING, Tries
 from warehouse.audio_digests import add_audio_digests, list_audio_digests
 from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
@@ -59,7 +71,9 @@ from warehouse.recordings import (
 )
 from warehouse.remarks import record_remarks
 
-PATIENT_BYTES = 20_000_000
+MORE_ROOM = "raise [sources] decode_spool_gb, then `voxdata ingest --retry too_long`"
+
+PATIENT_BYTES = 100_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
@@ -79,6 +93,7 @@ class IngestSummary:
         known: Files seen before, unchanged.
         duplicates: Other files with the content of a recording that was there.
         dropped: Files that gave no audio to go on with; the ledger says why.
+        waiting: Files that were tried today already; another day's ingest tries them again.
         remarks: What was lost, filled in or left out of recordings that were kept.
     """
 
@@ -87,15 +102,41 @@ class IngestSummary:
     known: int = 0
     duplicates: int = 0
     dropped: int = 0
+    waiting: int = 0
     remarks: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """How files stand that were seen before.
+
+    Attributes:
+        known: URIs of those that are not tried again while nothing about them changes.
+        tries: URI -> how often it was tried in vain, for those that may be tried again.
+        waiting: URIs of those of them that were tried today.
+    """
+
+    known: set[str]
+    tries: Mapping[str, Tries]
+    waiting: set[str]
+
+
+NO_RETRY = Retry()
+
+
 @step("ingest-batch")
-def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPool, decode: Decode) -> tuple[IngestSummary, list[str]]:
+def ingest_batch(
+    workspace: Workspace,
+    sources: Sequence[Source],
+    pool: WorkerPool,
+    decode: Decode,
+    retry: Retry = NO_RETRY,
+) -> tuple[IngestSummary, list[str]]:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
     Returns:
-        What was done, and the files over which the machine ran short of memory, each with its reason; nothing is noted about these.
+        What was done, and the files over which the machine ran short of memory, each with its reason; in the ledger there is nothing
+        about these, until it has happened on several days.
 
     Raises:
         MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
@@ -103,8 +144,9 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
         TransientError: A remote source could not be fetched; what was fetched before it is stored.
     """
     settings = workspace.settings.sources
-    known = _known(workspace, sources)
-    summary = IngestSummary(listed=len(sources), known=len(known))
+    standing = _standing(workspace, sources, retry)
+    passed = standing.known | standing.waiting
+    summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
     untried: list[str] = []
@@ -112,15 +154,22 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
         waiting: list[tuple[Source, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
         try:
             for source in sources:
-                if source.uri in known:
+                if source.uri in passed:
                     continue
                 try:
                     path = opened.enter_context(open_local(source))
                 except AudioError as error:
                     waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
                     continue
-                patience_s = settings.decode_seconds * crowding() * (1 + max(source.size_bytes, 0) / PATIENT_BYTES)
-                begun = pool.submit(decode_and_hash, decode, path, workspace.audio_dir, limit_ms, timeout_s=patience_s)
+                begun = pool.submit(
+                    decode_and_hash,
+                    decode,
+                    path,
+                    workspace.audio_dir,
+                    limit_ms,
+                    cpu_s=settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES),
+                    idle_s=settings.stall_seconds,
+                )
                 waiting.append((source, path, begun))
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
@@ -131,8 +180,11 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
             try:
                 found, content = _result(source, answer, pool)
             except ShortageError as error:
-                untried.append(f"{source.uri}: {error}")
-                continue
+                refused = _give_up(workspace, source, error)
+                if refused is None:
+                    untried.append(f"{source.uri}: {error}")
+                    continue
+                found, content = refused, ""
             except MachineError as error:
                 stopped = stopped or error
                 continue
@@ -145,6 +197,28 @@ def ingest_batch(workspace: Workspace, sources: Sequence[Source], pool: WorkerPo
     if stopped is not None:
         raise stopped
     return summary, untried
+
+
+def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
+    """Note a file over which memory ran out; what is to be said of it when that has happened often enough."""
+    with workspace.warehouse() as con:
+        detail = storable(str(error))
+        tries = note_try(con, source, reason=error.reason, detail=detail, run_id=workspace.run_id)
+    if not tries.rests:
+        return None
+    why = f"memory ran out, or the system ended the process, on {tries.days} days"
+    detail = f"{source.uri}: {why}; free memory, then `voxdata ingest --retry {error.reason}`"
+    return Refused(reason=error.reason, detail=detail)
+
+
+def _standing(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> _Standing:
+    """How files stand; those of a retry as if nothing were known of them but their tries."""
+    known = _known(workspace, [source for source in sources if source.uri not in retry.uris])
+    with workspace.warehouse() as con:
+        found = find_tries(con, sources)
+    tries = {uri: found[uri] for uri in found if uri not in known}
+    waiting = {uri for uri, one in tries.items() if waits(one)} - retry.uris
+    return _Standing(known=known, tries=tries, waiting=waiting)
 
 
 def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
@@ -199,6 +273,8 @@ def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> No
 
 def _is_sound(canonical: Path, digest: AudioDigest | None, *, whole: bool) -> bool:
     """Whether canonical audio is what was stored; it is read whole when a later stage, or `voxdata verify --audio`, found fault with it."""
+    if canonical.is_dir():
+        return False  # who decodes says so
     try:
         if digest is not None and whole:
             check_whole(canonical, digest)
@@ -215,10 +291,15 @@ def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Re
     if isinstance(answer, Refused):
         return answer, ""
     try:
-        return pool.result_of(answer)
+        found, content = pool.result_of(answer)
     except WorkerError as error:
-        detail = f"{source.uri}: {error}; {NOT_AGAIN}"
-        return Refused(reason=error.reason, detail=detail), ""
+        found, content = Refused(reason=error.reason, detail=f"{source.uri}: {error}"), ""
+        if error.reason not in PASSING:
+            remedy = MORE_ROOM if error.reason is DropReason.TOO_LONG else NOT_AGAIN
+            found = replace(found, detail=f"{found.detail}; {remedy}")
+    if isinstance(found, Refused) and found.reason in PASSING:
+        found = replace(found, detail=f"{found.detail}; {ANOTHER_DAY}")
+    return found, content
 
 
 def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
@@ -250,7 +331,7 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
         if isinstance(found, Canonical):
             add_audio_digests(con, [found.digest], run_id=run_id)
         recording_id = None if recording is None else recording.recording_id
-        if refused is None or _is_final(con, source, refused):
+        if refused is None or _is_final(con, source, refused, run_id=run_id):
             add_source(
                 con,
                 uri=source.uri,
@@ -280,8 +361,14 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
     return "recordings" if new else "duplicates"
 
 
-def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused) -> bool:
-    """Whether a file is not tried again while nothing about it changes. One that is away or closed to us may come back as it was."""
+def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused, *, run_id: str) -> bool:
+    """Whether a file is not tried again while nothing about it changes.
+
+    One that is away or closed to us may come back as it was; one that hung, was killed or took too much memory has its days.
+    """
+    if refused.reason in PASSING:
+        tries = note_try(con, source, reason=refused.reason, detail=refused.detail, run_id=run_id)
+        return tries.rests
     if refused.reason is DropReason.MISSING:
         # A link that leads nowhere is known, unless it led to a recording once.
         return source.size_bytes < 0 and not holds_recording(con, source.uri)
@@ -289,20 +376,38 @@ def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused) -> bool
 
 
 def ingest_sources(
-    workspace: Workspace, patterns: Sequence[str], *, say: Say, decode: Decode = decode_file, still_s: float = 0.0
+    workspace: Workspace,
+    patterns: Sequence[str],
+    *,
+    say: Say,
+    decode: Decode = decode_file,
+    still_s: float = 0.0,
+    retry: DropReason | None = None,
 ) -> IngestSummary:
     """Ingest files, folders, globs and URLs; without any, the inbox of voxdata.toml.
 
     Args:
         decode: What a worker does with a file; replaced in tests.
         still_s: Files that changed less than so long ago are left for the next time: somebody may still be writing them.
+        retry: Files that were refused for this are tried now, whenever they were tried last; without patterns these and no others.
 
     Raises:
         ConfigError: No source is given or configured, or one matches nothing.
     """
     newest_ns = time.time_ns() - round(still_s * 1e9)
-    listed = [s for s in list_sources(source_patterns(workspace, patterns)) if not still_s or s.modified_ns <= newest_ns]
-    return _ingest_listed(workspace, listed, say=say, decode=decode)
+    wanted = find_retry(workspace, retry)
+    listed = _list(workspace, patterns, wanted, say=say)
+    for source in listed:
+        if source.path is None and source.problem:
+            say(f"ingest: {source.uri}: {source.problem}")
+    arrived = [source for source in listed if not still_s or source.modified_ns <= newest_ns]
+    return _ingest_listed(workspace, arrived, say=say, decode=decode, retry=wanted)
+
+
+def _list(workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say) -> list[Source]:
+    if retry.reason is not None and not patterns:
+        return list_refused(retry, say=say)
+    return list_sources(source_patterns(workspace, patterns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +442,7 @@ def ingest_manifest(
     decode: Decode = decode_file,
     audio_root: Path | None = None,
     anywhere: bool = False,
+    retry: DropReason | None = None,
 ) -> IngestSummary:
     """Ingest the recordings that a manifest names, and keep what it says about each; bad rows go to the ledger, the others go on.
 
@@ -345,6 +451,7 @@ def ingest_manifest(
     Args:
         audio_root: What paths are relative to; else the manifest's folder.
         anywhere: Whether rows may name files outside both.
+        retry: See `ingest_sources`.
 
     Raises:
         ConfigError: The manifest cannot be read.
@@ -361,7 +468,8 @@ def ingest_manifest(
                 con, stage="manifest", subject=f"{manifest.absolute()}:{trouble.number}", reason=DropReason.BAD_ROW,
                 detail=trouble.problem, run_id=workspace.run_id,
             )  # fmt: skip
-    summary = _ingest_listed(workspace, named.listed, say=say, decode=decode)
+    wanted = find_retry(workspace, retry)
+    summary = _ingest_listed(workspace, named.listed, say=say, decode=decode, retry=wanted)
     changed = 0
     with workspace.warehouse() as con, transaction(con):
         for row in named.rows:
@@ -430,14 +538,19 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode) -> IngestSummary:
+def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry) -> IngestSummary:
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
     untried: list[str] = []
-    with WorkerPool(workers=workers, memory_bytes=round(settings.decode_memory_gb * (1 << 30))) as pool:
+    limits = Limits(
+        memory_bytes=round(settings.decode_memory_gb * (1 << 30)),
+        file_bytes=round(settings.decode_spool_gb * (1 << 30)),
+    )
+    with WorkerPool(workers=workers, limits=limits) as pool:
         for start in range(0, len(sources), BATCH_SIZE):
-            part, left = call(ingest_batch, workspace, sources[start : start + BATCH_SIZE], pool, decode)
+            batch = sources[start : start + BATCH_SIZE]
+            part, left = call(ingest_batch, workspace, batch, pool, decode, retry)
             untried += left
             total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
             rate = total.listed / max(time.monotonic() - began, 1e-3)
@@ -454,14 +567,26 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     return total
 
 
-def plan_ingest(workspace: Workspace, patterns: Sequence[str]) -> list[dict[str, object]]:
-    """What an ingestion would do with each file that is not known: rows with uri, standing ("new", "changed" or "retry") and size."""
-    return _plan_listed(workspace, list_sources(source_patterns(workspace, patterns)))
+def plan_ingest(workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None) -> list[dict[str, object]]:
+    """What an ingestion would do with each file that is not known.
+
+    Returns:
+        Rows with uri, standing, size and why. The standing is "new", "changed", "retry", or "waits" for a file that was tried today in
+        vain and has days left.
+    """
+    wanted = find_retry(workspace, retry)
+    return _plan_listed(workspace, _list(workspace, patterns, wanted, say=say), wanted)
 
 
 def plan_manifest(
-    workspace: Workspace, manifest: Path, *, say: Say, audio_root: Path | None = None, anywhere: bool = False
-) -> list[dict[str, object]]:  # fmt: skip
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    say: Say,
+    audio_root: Path | None = None,
+    anywhere: bool = False,
+    retry: DropReason | None = None,
+) -> list[dict[str, object]]:
     """What ingesting a manifest would do, as `plan_ingest`; rows that cannot be used are said. Writes nothing.
 
     Raises:
@@ -475,21 +600,37 @@ def plan_manifest(
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
         say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
-    return _plan_listed(workspace, named.listed)
+    return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
-def _plan_listed(workspace: Workspace, sources: Sequence[Source]) -> list[dict[str, object]]:
+def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    known = _known(workspace, sources)
+    standing = _standing(workspace, sources, retry)
     with workspace.warehouse() as con:
         seen = known_uris(con)
         for source in sources:
-            if source.uri in known:
+            if source.uri in standing.known:
                 continue
-            same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
-            standing = "retry" if same is not None else "changed" if source.uri in seen else "new"
-            rows.append({"uri": source.uri, "standing": standing, "size_bytes": source.size_bytes})
+            how, why = _plan_source(con, source, standing, seen)
+            rows.append({"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why})
     return rows
+
+
+def _plan_source(con: DuckDBPyConnection, source: Source, standing: _Standing, seen: set[str]) -> tuple[str, str]:
+    """How a file stands that is not known, and why."""
+    tries = standing.tries.get(source.uri)
+    if source.uri in standing.waiting and tries is not None:
+        later = f"again on another day, or now with --retry {tries.reason}"
+        return "waits", f"{describe_tries(tries)}; {later}"
+    if tries is not None:
+        return "retry", describe_tries(tries)
+    same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+    if same is None:
+        return ("changed", "its size or time is another") if source.uri in seen else ("new", "")
+    if same.recording_id is not None:
+        return "retry", "its canonical audio is missing or damaged"
+    changed = same.decoder != decoder_version()
+    return "retry", "the decoder changed" if changed else "it was asked for"
 
 
 def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
@@ -516,12 +657,14 @@ def ingest(
     still_s: float = 0.0,
     audio_root: str | None = None,
     anywhere: bool = False,
+    retry: str | None = None,
 ) -> dict[str, int]:
     """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
     workspace = open_workspace(Path(root))
+    reason = DropReason(retry) if retry else None
     if manifest is not None:
         chosen = Path(audio_root) if audio_root is not None else None
-        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere)
+        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason)
     else:
-        summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s)
+        summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s, retry=reason)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

@@ -12,13 +12,23 @@ import psutil
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
+from flows.limits import Limits
 from flows.models import LabelerSpec, build_models, labeler_specs
 from flows.prelabel_plan import PlannedRecording, PrelabelPlan, plan_prelabel
 from flows.prelabel_store import store_outcome
-from flows.prelabel_work import Failure, Outcome, Unit, run_unit
+from flows.prelabel_work import (
+    Failure,
+    Outcome,
+    Unit,
+    first_stage,
+    given_up,
+    killed_outcome,
+    run_unit,
+)
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.stored_audio import open_guard
+from flows.tries import tries_today
 from flows.voices import link_voices
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
@@ -27,8 +37,10 @@ from voxdata.canonical import open_canonical
 from voxdata.errors import AudioError, BackendError, DropReason, LockedError, ShortageError, WorkerError
 from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
+from voxdata.machine import memory_bytes
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
+from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
 from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
@@ -82,7 +94,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     held: list[Outcome] = []
     trouble = ""
     short: list[str] = []
-    for unit, found in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+    for unit, worked in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+        found = _note_shortages(workspace, plan, worked)
         short += [f"recording {o.work.recording_id}: {o.shortage}" for o in found if o.shortage]
         outcomes = [outcome for outcome in found if not outcome.shortage]
         if not outcomes:
@@ -113,6 +126,33 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     if trouble:
         raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
     return summary
+
+
+def _note_shortages(workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Note recordings for which memory was short, and let those rest for which it was so on several days."""
+    if not any(outcome.shortage for outcome in outcomes):
+        return list(outcomes)
+    stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
+    noted = []
+    with workspace.warehouse() as con:
+        for outcome in outcomes:
+            if outcome.shortage:
+                stage, name = first_stage(outcome.work.wanted), outcome.work.recording_id
+                tries = record_attempt(
+                    con,
+                    stage=stage,
+                    subject=stored[name].uri,
+                    recording_id=name,
+                    key=plan.keys[stage],
+                    reason=outcome.shortage_reason,
+                    day=tries_today(),
+                    detail=outcome.shortage,
+                    run_id=workspace.run_id,
+                )
+                noted.append(given_up(outcome, days=tries.days) if tries.rests else outcome)
+            else:
+                noted.append(outcome)
+    return noted
 
 
 def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
@@ -164,7 +204,7 @@ def _make_work(
         sounds = open_canonical(path, expected=guard.admit(path, recording.recording_id))
     except AudioError as error:
         lost = RecordingWork(recording_id=recording.recording_id, sounds=(), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
-        return Outcome(work=lost, failure=Failure(stage=_first_stage(wanted), reason=error.reason, detail=str(error)))
+        return Outcome(work=lost, failure=Failure(stage=first_stage(wanted), reason=error.reason, detail=str(error)))
     work = RecordingWork(recording_id=recording.recording_id, sounds=tuple(sounds), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
     with workspace.warehouse() as con:
         if DIARIZE not in wanted and wanted & {TRANSCRIBE, SECOND_OPINION, CUT, MEASURE}:
@@ -190,36 +230,25 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
     if first is None:
         return
     workers = count_workers(workspace)
-    with WorkerPool(workers=workers) as pool:
+    limits = Limits(memory_bytes=worker_bytes(workspace, workers))
+    idle_s = workspace.settings.prelabel.stall_seconds
+    with WorkerPool(workers=workers, limits=limits) as pool:
         running: dict[Future[list[Outcome]], Unit] = {}
         queue: list[Unit] = [first]
         while queue or running:
             while len(running) < 2 * workers and (unit := queue.pop() if queue else next(units, None)) is not None:
-                running[pool.submit(run_unit, unit, timeout_s=_patience_s(workspace, unit))] = unit
+                cpu_s = _patience_s(workspace, unit)
+                running[pool.submit(run_unit, unit, cpu_s=cpu_s, idle_s=idle_s)] = unit
             for future in pool.wait_for_some(running):
                 unit = running.pop(future)
                 try:
                     yield unit, result_of(future)
                 except (WorkerError, ShortageError) as error:
                     if len(unit.works) == 1:
-                        yield unit, [_killed(unit.works[0], error)]
+                        yield unit, [killed_outcome(unit.works[0], error)]
                     else:
                         # Which of them killed the worker is found by running each in turn.
                         queue += [replace(unit, works=(work,)) for work in reversed(unit.works)]
-
-
-def _killed(work: RecordingWork, error: WorkerError | ShortageError) -> Outcome:
-    if isinstance(error, ShortageError):
-        return Outcome(work=work, shortage=str(error))
-    detail = f"{error}; it rests until the model, its settings or its version change"
-    return Outcome(work=work, failure=Failure(stage=_first_stage(work.wanted), reason=error.reason, detail=detail))
-
-
-def _first_stage(wanted: frozenset[str]) -> str:
-    return next((stage for stage in _ORDER if stage in wanted), min(wanted))
-
-
-_ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)
 
 
 def count_workers(workspace: Workspace) -> int:
@@ -228,6 +257,12 @@ def count_workers(workspace: Workspace) -> int:
     if wanted:
         return wanted
     return max(1, min(count_cores(), psutil.virtual_memory().available // WORKER_BYTES))
+
+
+def worker_bytes(workspace: Workspace, workers: int) -> int:
+    """Memory that each worker may take: [prelabel] memory_gb; 0 is its share of what there is."""
+    wanted = workspace.settings.prelabel.memory_gb
+    return round(wanted * (1 << 30)) or max(WORKER_BYTES, memory_bytes() // workers)
 
 
 def _patience_s(workspace: Workspace, unit: Unit) -> float:

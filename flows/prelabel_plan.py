@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from flows.tries import waits
 from flows.workspace import Workspace
 from voxdata.errors import DropReason
 from voxdata.increment import (
@@ -25,6 +26,7 @@ from voxdata.increment import (
     stage_keys,
 )
 from voxdata.prelabel import Models
+from warehouse.attempts import Tries, list_tries
 from warehouse.ledger import list_drops
 from warehouse.recordings import StoredRecording, list_recordings, orphaned_recordings
 from warehouse.stages import StageResults, list_stage_results, stage_rates
@@ -35,8 +37,9 @@ TYPICAL_RATES: Mapping[str, float] = {
 """Seconds of one core for a second of audio, used until this workspace has figures of its own (docs/benchmarks.md)."""
 
 
-RESTING = frozenset({DropReason.CRASHED, DropReason.TIMED_OUT, DropReason.OUT_OF_MEMORY})
-"""A recording that did this to a worker rests until a key changes. What can be mended, a missing model or a lost file, is tried again."""
+RESTING = frozenset({DropReason.CRASHED})
+"""A recording that did this to a worker rests until a key changes; what hung, was killed or took too much memory, once it had its days.
+What can be mended, a missing model or a lost file, is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +122,20 @@ def _failures(con: DuckDBPyConnection) -> tuple[defaultdict[str, set[tuple[str, 
     """Recording id -> (stage, key) at which it rests; and the silent recordings."""
     failed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     silent: set[str] = set()
+    tries = list_tries(con)
     for drop in list_drops(con):
         if drop.recording_id is None:
             continue
         if drop.stage == "ingest" and drop.reason is DropReason.SILENT:
             silent.add(drop.recording_id)
-        elif drop.reason in RESTING:
+        elif drop.reason in RESTING or _rests(tries.get((drop.stage, drop.subject, drop.key))):
             failed[drop.recording_id].add((drop.stage, drop.key))
     return failed, silent
+
+
+def _rests(tries: Tries | None) -> bool:
+    """Whether what was tried in vain is not tried today."""
+    return tries is not None and (tries.rests or waits(tries))
 
 
 def _plan_recording(
@@ -183,6 +192,6 @@ def plan_rows(plan: PrelabelPlan) -> list[dict[str, object]]:
 
 _RESTS = {
     Standing.AGAIN: "computed earlier; comes into force again without being run",
-    Standing.FAILED: "failed under these settings; see `voxdata ledger`",
+    Standing.FAILED: "failed under these settings, or is tried again another day; see `voxdata ledger`",
     Standing.BLOCKED: "what it reads failed",
 }

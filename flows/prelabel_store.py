@@ -9,11 +9,13 @@ from duckdb import DuckDBPyConnection
 
 from flows.prelabel_plan import PrelabelPlan
 from flows.prelabel_work import Outcome
+from flows.tries import tries_today
 from flows.workspace import Workspace
 from voxdata.errors import DropReason
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, StageSpec
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
+from warehouse.attempts import PASSING, record_attempt
 from warehouse.connection import transaction
 from warehouse.labels import add_models, add_predictions
 from warehouse.ledger import record_drop
@@ -105,6 +107,18 @@ def _speech_ms(work: RecordingWork, channel: int) -> Mapping[str, int]:
 
 def _record_drops(con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelPlan, stored: StoredRecording, outcome: Outcome) -> None:
     failure, name = outcome.failure, outcome.work.recording_id
+    if failure is not None and failure.reason in PASSING:
+        record_attempt(
+            con,
+            stage=failure.stage,
+            subject=stored.uri,
+            recording_id=name,
+            key=plan.keys[failure.stage],
+            reason=failure.reason,
+            day=tries_today(),
+            detail=failure.detail,
+            run_id=workspace.run_id,
+        )
     if failure is not None:
         record_drop(
             con, stage=failure.stage, subject=stored.uri, reason=failure.reason, detail=failure.detail, recording_id=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,15 @@ from pathlib import Path
 
 from flows.models import LabelerSpec, build_models
 from flows.workspace import open_workspace
-from voxdata.errors import AudioError, BackendError, DropReason, ShortageError
-from voxdata.machine import find_fault
+from voxdata.errors import AudioError, BackendError, DropReason, ShortageError, WorkerError
+from voxdata.increment import CUT, DIARIZE, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE
+from voxdata.machine import find_fault, memory_is_short
 from voxdata.prelabel import Models, RecordingWork, run_stages
 from voxdata.sound import duration_ms
+from warehouse.attempts import TRIES
+
+ANOTHER_DAY = f"another day's pre-labelling tries it again, on {TRIES} days in all"
+TOO_MUCH_MEMORY = f"it needs more memory than a worker is allowed ([prelabel] memory_gb); {ANOTHER_DAY}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +64,41 @@ class Outcome:
         work: With the results filled in, as far as it got.
         seconds: Stage that is done -> its share of the time the unit's stage took.
         failure: None when all wanted stages are done.
-        shortage: What the machine lacked for this recording; nothing is noted then, and the next run tries it again.
+        shortage: What the machine lacked for this recording; the next run tries it again, until that has happened on several days.
+        shortage_reason: What is noted then.
     """
 
     work: RecordingWork
     seconds: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
     shortage: str = ""
+    shortage_reason: DropReason = DropReason.OUT_OF_MEMORY
+
+
+def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> Outcome:
+    """What became of a recording over which its worker was ended."""
+    if isinstance(error, ShortageError):
+        return Outcome(work=work, shortage=str(error), shortage_reason=error.reason)
+    crashed = error.reason is DropReason.CRASHED
+    when = "it rests until the model, its settings or its version change" if crashed else ANOTHER_DAY
+    failure = Failure(stage=first_stage(work.wanted), reason=error.reason, detail=f"{error}; {when}")
+    return Outcome(work=work, failure=failure)
+
+
+def given_up(outcome: Outcome, *, days: int) -> Outcome:
+    """An outcome that lacked memory on so many days that the recording rests."""
+    detail = f"{outcome.shortage}; this was so on {days} days, and it rests until its stage changes"
+    stage = first_stage(outcome.work.wanted)
+    failure = Failure(stage=stage, reason=outcome.shortage_reason, detail=detail)
+    return replace(outcome, shortage="", failure=failure)
+
+
+def first_stage(wanted: frozenset[str]) -> str:
+    """The first of some stages in the order in which they are run."""
+    return next((stage for stage in _ORDER if stage in wanted), min(wanted))
+
+
+_ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)
 
 
 def run_unit(unit: Unit) -> list[Outcome]:
@@ -90,6 +124,10 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     except Exception as error:  # whatever a model may raise about one recording must not stop the others
         fault = find_fault(error)
         if isinstance(fault, ShortageError):
+            if _is_limited() and not memory_is_short():
+                reason = DropReason.OUT_OF_MEMORY
+                failure = Failure(stage=began[-1][0], reason=reason, detail=TOO_MUCH_MEMORY)
+                return [Outcome(work=work, failure=failure) for work in works]
             return [Outcome(work=work, shortage=str(fault)) for work in works]
         if fault is not None:
             raise fault from error
@@ -106,6 +144,11 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
         )
         for work in works
     ]
+
+
+def _is_limited() -> bool:
+    """Whether this process has a limit of its own, as workers of ours do and those of a cluster do not."""
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
 
 
 def _failure(error: Exception, *, stage: str) -> Failure:

@@ -241,7 +241,8 @@ def draft_version(
             f"nothing to release: no utterance has {recipe.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
         )
     barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
-    taken, left_out = select_utterances(con, recipe, labelled, barred=barred)
+    seconds = workspace.settings.warehouse.query_seconds
+    taken, left_out = select_utterances(con, recipe, labelled, barred=barred, seconds=seconds)
     utterances = list_utterances(con)
     num_labelled = len(taken) + sum(left_out.values())
     draft = build_examples(

@@ -50,8 +50,10 @@ class SourceSettings(_Table):
     inbox: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     max_hours: float = Field(default=12.0, gt=0, le=1_000)
     workers: int = Field(default=0, ge=0)
-    decode_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
+    decode_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
+    stall_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
     decode_memory_gb: float = Field(default=2.0, ge=0.5, le=10_000)
+    decode_spool_gb: float = Field(default=24.0, gt=0, le=100_000)
 
 
 class StorageSettings(_Table):
@@ -63,6 +65,13 @@ class StorageSettings(_Table):
     models: str = "models"
     exports: str = "exports"
     reports: str = "reports"
+
+
+class WarehouseSettings(_Table):
+    """[warehouse]: what the database may take."""
+
+    memory_gb: float = Field(default=0.0, ge=0, le=100_000)
+    query_seconds: float = Field(default=300.0, gt=0, le=1_000_000)
 
 
 class BackendSettings(BaseModel):
@@ -91,6 +100,8 @@ class PrelabelSettings(_Table):
     workers: int = Field(default=0, ge=0)
     batch_minutes: float = Field(default=10.0, gt=0, le=10_000)
     patience: float = Field(default=30.0, gt=0, le=1_000_000)
+    stall_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
+    memory_gb: float = Field(default=0.0, ge=0, le=100_000)
     dask_address: str = ""
     ray_address: str = ""
 
@@ -335,6 +346,7 @@ class Settings(_Table):
     project: ProjectSettings = ProjectSettings()
     sources: SourceSettings = SourceSettings()
     storage: StorageSettings = StorageSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
     diarizer: BackendSettings = BackendSettings(backend="pyannote")
     transcriber: TranscriberSettings = TranscriberSettings(backend="whisper")
     second_transcriber: BackendSettings | None = None

@@ -64,21 +64,71 @@ def list_sources(patterns: Sequence[str]) -> list[Source]:
         patterns: Files, folders, globs (`**` crosses folders), or URLs that fsspec opens (s3://, gs://, https://, file://, memory://).
             An existing path is taken literally, whatever characters it has. http(s) URLs are single files.
 
+    Returns:
+        The files. A pattern that matches nothing, that is no URL, or whose store is unknown or refuses access, is among them with its
+        `problem`, as long as another pattern is in order.
+
     Raises:
-        ConfigError: A pattern matches nothing, or its store is unknown or refuses access.
+        ConfigError: No pattern is in order.
         TransientError: A store cannot be reached.
     """
     found: dict[str, Source] = {}
+    wrong: dict[str, ConfigError] = {}
     for pattern in patterns:
-        scheme = urlsplit(pattern).scheme.lower() if "://" in pattern else ""
-        if scheme == "file":
-            listed = _list_local(unquote(urlsplit(pattern).path, errors="surrogateescape"), pattern)
-        elif scheme:
-            listed = _list_remote(pattern, scheme)
-        else:
-            listed = _list_local(pattern, pattern)
-        found.update((source.uri, source) for source in listed)
+        try:
+            found.update((source.uri, source) for source in _list_pattern(pattern))
+        except ConfigError as error:
+            wrong[pattern] = error
+    if wrong and len(wrong) == len(set(patterns)):
+        raise next(iter(wrong.values()))
+    for pattern, trouble in wrong.items():
+        source = _no_source(pattern, trouble)
+        found[source.uri] = source
     return [found[uri] for uri in sorted(found)]
+
+
+def _list_pattern(pattern: str) -> list[Source]:
+    scheme = _scheme(pattern)
+    if scheme == "file":
+        return _list_local(_path_of(pattern), pattern)
+    return _list_remote(pattern, scheme) if scheme else _list_local(pattern, pattern)
+
+
+def _scheme(text: str) -> str:
+    """What stands before "://", whatever comes behind it; "" for a path."""
+    before, mark, _ = text.partition("://")
+    return before.lower() if mark else ""
+
+
+def _path_of(url: str) -> str:
+    """The path that a file:// URL names.
+
+    Raises:
+        ConfigError: It is no URL.
+    """
+    try:
+        return unquote(urlsplit(url).path, errors="surrogateescape")
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is no URL ({error})") from error
+
+
+def _no_source(pattern: str, error: ConfigError) -> Source:
+    """A pattern that names nothing, among others that do: it gets its row in the ledger, and is looked at again each time."""
+    problem = str(error).removeprefix(f"{pattern!r} ").removeprefix(f"{pattern}: ")
+    name = storable(pattern)
+    return Source(
+        uri=name, name=name, size_bytes=-1, modified_ns=0,
+        problem=storable(problem), problem_reason=DropReason.NOT_READABLE,
+    )  # fmt: skip
+
+
+def storable(text: str) -> str:
+    """A text as the warehouse can hold it: bytes of names that are no UTF-8 are written out.
+
+    >>> storable("caf\\udce9.wav")
+    'caf\\\\udce9.wav'
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def list_file(uri: str) -> Source:
@@ -88,13 +138,13 @@ def list_file(uri: str) -> Source:
         ConfigError: It is not there, is a folder, or its store is unknown or refuses access.
         TransientError: Its store cannot be reached.
     """
-    scheme = urlsplit(uri).scheme.lower() if "://" in uri else ""
+    scheme = _scheme(uri)
     if scheme and scheme != "file":
         found = _list_remote(uri, scheme)
         if len(found) != 1:
             raise ConfigError(f"{uri}: is {len(found)} files; name one")
         return found[0]
-    path = Path(unquote(urlsplit(uri).path, errors="surrogateescape") if scheme else uri)
+    path = Path(_path_of(uri) if scheme else uri)
     if _is_absent(path):
         raise ConfigError(f"{path}: there is no such file")
     if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
@@ -138,15 +188,15 @@ def _plain_suffix(name: str) -> str:
 
 
 def in_their_words(text: str, source: Source, path: Path) -> str:
-    """A message about a source, under the name that the user gave and not that of the copy it was fetched into."""
-    return text if source.path is not None else text.replace(str(path), source.uri)
+    """A message about a source, under its URI: not the copy it was fetched into, nor a name that is no UTF-8."""
+    return storable(text.replace(str(path), source.uri))
 
 
 def _is_absent(path: Path) -> bool:
     """Whether there is no such name; one that may not be looked at is there, as far as we know."""
     try:
         path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError:
         return False
@@ -156,10 +206,10 @@ def _is_absent(path: Path) -> bool:
 def _list_local(text: str, pattern: str) -> list[Source]:
     if not text.strip():
         raise ConfigError(f"{pattern!r} names no file; give a path or URL")
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         found = [str(path)] if not _is_absent(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # such as "~nobody"
         raise ConfigError(f"{pattern!r} is not a path ({error})") from error
     if not found:
         raise ConfigError(f"{pattern!r} matches no file; check the path")
@@ -177,15 +227,24 @@ def _walk(root: Path) -> list[Source]:
     out: list[Source] = []
     for folder, folders, files in os.walk(root, onerror=problems.append):
         out += [_local_source(Path(folder) / name, inside=inside) for name in files]
-        links = [Path(folder) / name for name in folders if (Path(folder) / name).is_symlink()]
+        # Unlike Path.is_symlink() it is no error where a path is longer than the system allows.
+        links = [path for name in folders if os.path.islink(path := Path(folder) / name)]  # noqa: PTH114
         # A link to a folder inside is not followed: the walk reaches its files by their own names.
-        out += [_local_source(link, inside=inside) for link in links if not link.resolve().is_relative_to(inside)]
+        out += [_local_source(link, inside=inside) for link in links if _leads_out(link, inside)]
     for problem in problems:
         source = _local_source(Path(os.fsdecode(problem.filename)), inside=None)
         _blame_machine(problem)
         words = f"the folder cannot be read ({problem.strerror}); grant access or move it"
         out.append(_with_problem(source, words, reason=DropReason.NOT_READABLE))
     return out
+
+
+def _leads_out(link: Path, inside: Path) -> bool:
+    """Whether a link ends outside a folder, or nowhere."""
+    try:
+        return not link.resolve().is_relative_to(inside)
+    except (OSError, RuntimeError):  # changed while it was looked at, into one that leads to itself
+        return True
 
 
 def _local_source(path: Path, *, inside: Path | None) -> Source:
@@ -208,7 +267,7 @@ def _local_source(path: Path, *, inside: Path | None) -> Source:
         problem = "a link that leads nowhere" if gone and absolute.is_symlink() else f"cannot be read ({error.strerror})"
         return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem, problem_reason=reason)
     source = Source(uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute)
-    if inside is not None and absolute.is_symlink() and not absolute.resolve().is_relative_to(inside):
+    if inside is not None and absolute.is_symlink() and _leads_out(absolute, inside):
         return _with_problem(source, "a link that leads out of its folder; name its target to ingest it", reason=DropReason.OUTSIDE)
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
         return _with_problem(source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO)
@@ -270,7 +329,10 @@ def _files_below(fs: Any, path: str, entry: Mapping[str, Any]) -> dict[str, Mapp
 
 def _remote_source(uri: str, entry: Mapping[str, Any]) -> Source:
     size = entry.get("size")
-    name = unquote(urlsplit(uri).path.rsplit("/", 1)[-1]) or uri
+    try:
+        name = unquote(urlsplit(uri).path.rsplit("/", 1)[-1]) or uri
+    except ValueError:  # a store may call its files anything
+        name = uri.rsplit("/", 1)[-1]
     return Source(uri=uri, name=name, size_bytes=-1 if size is None else int(size), modified_ns=_stamp_ns(entry))
 
 

@@ -71,6 +71,7 @@ def drop_row(row: LedgerRow) -> dict[str, object]:
         "what": "dropped",
         "stage": row.stage,
         "reason": str(row.reason),
+        "tries": row.tries or "",
         "subject": row.subject,
         "detail": row.detail,
     }

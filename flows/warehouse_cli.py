@@ -33,8 +33,9 @@ def query(
     from voxdata.spreadsheet import write_spreadsheet
     from warehouse.query import run_query
 
-    with open_here(ctx).warehouse(read_only=True) as con:
-        found = run_query(con, sql)
+    workspace = open_here(ctx)
+    with workspace.warehouse(read_only=True) as con:
+        found = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
     if parquet is not None:
         found.write_parquet(parquet)
         tell(f"query: {len(found)} rows in {parquet}")

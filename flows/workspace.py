@@ -22,6 +22,7 @@ from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
+from warehouse.engine import Engine
 from warehouse.identity import KnownWarehouse, read_state
 from warehouse.places import Places
 
@@ -119,6 +120,12 @@ class Workspace:
         return Places(root=self.root, inboxes=self.settings.sources.inbox)
 
     @property
+    def engine(self) -> Engine:
+        """What a connection to the warehouse may take."""
+        gigabytes = self.settings.warehouse.memory_gb
+        return Engine(memory_bytes=round(gigabytes * (1 << 30)), spill=self.state_dir / "scratch" / "duckdb")
+
+    @property
     def schemes(self) -> tuple[Scheme, ...]:
         """In the order of the file."""
         return tuple(settings.scheme for settings in self.settings.schemes)
@@ -146,7 +153,7 @@ class Workspace:
         known, new = self.known_warehouse(), not self.warehouse_path.exists()
         if new and known is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
-        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, known=known, say=tell) as con:
+        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, known=known, engine=self.engine, say=tell) as con:
             if read_only:
                 yield con
                 return

@@ -60,7 +60,8 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         max_duration_ms: A longer file is refused, and one with many channels sooner.
 
     Raises:
-        AudioError: As `decode_audio`; also INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
+        AudioError: As `decode_audio`; also NOT_READABLE when a folder lies at the target, and INVALID_FORMAT when more than
+            MAX_CANONICAL_CHANNELS parties are recorded apart.
         MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
     with _scratch_file() as file:
@@ -87,6 +88,9 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
             container=spool.container,
         )
         path = target(recording)
+        if path.is_dir():
+            message = f"{path}: a folder lies where its canonical audio belongs; move it away"
+            raise AudioError(message, reason=DropReason.NOT_READABLE)
         write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
         return Canonical(
             recording=recording,

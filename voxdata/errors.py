@@ -22,7 +22,9 @@ VoxdataError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 from voxdata.visible import visible
 
@@ -58,6 +60,7 @@ class DropReason(StrEnum):
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
+    KILLED = "killed"
     OUTSIDE = "outside"
     BAD_ROW = "bad_row"
     BAD_ANNOTATION = "bad_annotation"
@@ -129,20 +132,40 @@ class WorkerError(VoxdataError):
     """A child process hung, died or ran out of memory while it worked.
 
     Attributes:
-        reason: TIMED_OUT, CRASHED or OUT_OF_MEMORY.
+        reason: TIMED_OUT, CRASHED, OUT_OF_MEMORY or TOO_LONG.
     """
 
     def __init__(self, message: str, *, reason: DropReason) -> None:
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[Callable[[str], WorkerError], tuple[str]]:
+        """So that a child can hand it to its parent."""
+        return partial(WorkerError, reason=self.reason), (str(self),)
+
 
 class MachineError(VoxdataError):
-    """The machine lacks something: room on a disk, the right to write, open files, memory. No file is to blame, so none is noted."""
+    """The machine lacks something: room on a disk, the right to write, open files, memory. No file is to blame, so none is noted.
+
+    Attributes:
+        number: The system's number of the error; 0 when it gave none.
+    """
+
+    def __init__(self, message: str, *, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class ShortageError(MachineError):
-    """Memory ran out, or the system ended a process, while one file was worked on: it waits for another run, others may get through."""
+    """Memory ran out, or the system ended a process, while one file was worked on: it waits for another run, others may get through.
+
+    Attributes:
+        reason: OUT_OF_MEMORY or KILLED: what is noted about a file that does this on several days.
+    """
+
+    def __init__(self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY) -> None:
+        super().__init__(message, number=number)
+        self.reason = reason
 
 
 class TransientError(VoxdataError):

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from voxdata.errors import MachineError, ShortageError
@@ -60,7 +61,7 @@ def machine_error(place: Path | str, error: BaseException) -> MachineError:
     if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
         words = f"{words} {os.strerror(number)}"
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
-    return MachineError(f"{place}: {words}; {remedy} {AGAIN}")
+    return MachineError(f"{place}: {words}; {remedy} {AGAIN}", number=number)
 
 
 def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError | None:
@@ -111,6 +112,36 @@ def memory_is_short() -> bool:
 def ended_from_outside(code: int) -> bool:
     """Whether a process with this exit code, negative for a signal, was ended by the system or by somebody."""
     return code < 0 and -code not in OWN_ENDS
+
+
+def out_of_cpu(code: int) -> bool:
+    """Whether a process with this exit code had used up the CPU time that it was granted."""
+    return code == -signal.SIGXCPU
+
+
+def memory_bytes() -> int:
+    """Memory that this process may come to have: the machine's, or less where its group may have less."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([found, *_group_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def _group_limits(membership: Path, root: Path) -> list[int]:
+    """What control groups allow, this process's own and all above it; empty where there are none."""
+    try:
+        lines = membership.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, kinds, name = line.split(":", 2)
+        tree, file = (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        own = Path(name.lstrip("/"))
+        for group in (own, *own.parents):
+            with suppress(OSError, ValueError):  # "max" is no number
+                found.append(int((tree / group / file).read_text(encoding="ascii")))
+    return found
 
 
 def _data_bytes() -> int:

@@ -26,6 +26,7 @@ from voxdata.durable import sync, write_file, writing
 from voxdata.errors import DropReason
 from voxdata.machine import find_fault, machine_error
 from warehouse.connection import migrate, transaction
+from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
 from warehouse.places import Places, use_places
 from warehouse.rows import FRAME, read_rows, utc_naive
@@ -39,6 +40,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "recording": ("recording_id",),
     "source": ("uri", "size_bytes", "modified_ns", "decoder"),
     "ledger": ("stage", "subject", "reason", "key"),
+    "attempt": ("stage", "subject", "key", "reason", "day"),
     "remark": ("recording_id", "stage", "subject", "kind", "key"),
     "model": ("model_key",),
     "stage_result": ("recording_id", "stage", "key"),
@@ -128,7 +130,7 @@ def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, r
 @contextmanager
 def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
-    with duckdb.connect(":memory:") as con:
+    with connect(IN_MEMORY) as con:
         migrate(con)
         use_places(con, places)
         yield con

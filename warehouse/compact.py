@@ -16,6 +16,7 @@ from voxdata.durable import sync
 from voxdata.errors import MachineError, VoxdataError, WarehouseError
 from voxdata.machine import EXIT_CODE, find_fault, machine_error
 from warehouse.connection import open_warehouse
+from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, require_triggers
 from warehouse.rows import read_rows
 
@@ -75,7 +76,7 @@ def _copy_to(partial: Path, path: Path, output: Path) -> None:
         counts = _counts(held)
         held.execute(f"copy from database {_name(held)} to fresh")
         held.execute("detach fresh")
-        with duckdb.connect(partial) as con:
+        with connect(partial) as con:
             ensure_triggers(con)
             require_triggers(con)
             if _counts(con) != counts:

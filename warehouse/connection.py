@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import threading
 import time
 import warnings
@@ -19,6 +20,7 @@ from voxdata.durable import writing
 from voxdata.errors import LockedError, MachineError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.commits import check_commits, count_commit, held_commits, note_commits
+from warehouse.engine import DEFAULT, Engine, connect
 from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
 from warehouse.identity import KnownWarehouse, check_identity, missing, read_identity, require_present
 from warehouse.leaves import seal_earlier_rows
@@ -55,6 +57,7 @@ def open_warehouse(
     known: KnownWarehouse | None = None,
     create: bool = True,
     say: Callable[[str], None] = warnings.warn,
+    engine: Engine = DEFAULT,
 ) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; open late and close early, since one process at a time can write.
 
@@ -66,6 +69,7 @@ def open_warehouse(
         known: What the caller knows of it; another one, an older copy or none is refused before anything is written.
         create: Make it, with its folder, where there is none; never with `read_only` or `known`.
         say: Told what does not make failed what has succeeded, such as a file beside it that cannot be written.
+        engine: What the connection may take; the same for all of one process.
 
     Yields:
         A connection that is closed at the end.
@@ -89,10 +93,13 @@ def open_warehouse(
         if turnstile.modes and turnstile.modes[-1] and not read_only:
             raise WarehouseError(f"{path}: already open for reading in this thread; leave that block before opening it for writing")
         mode = turnstile.modes[-1] if turnstile.modes else read_only
-        con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s)
+        con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s, engine=engine)
         turnstile.modes.append(mode)
         try:
             if len(turnstile.modes) == 1:
+                if not mode and engine.spill is not None:
+                    # Nobody else has the file now: what lies there is of a process that was killed.
+                    shutil.rmtree(engine.spill, ignore_errors=True)
                 _prepare(con, path, read_only=mode, known=known, create=create)
             use_places(con, places)
             yield con
@@ -148,14 +155,14 @@ def newest_version() -> int:
     return max(number for number, _ in _migrations())
 
 
-def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float) -> DuckDBPyConnection:
+def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, engine: Engine) -> DuckDBPyConnection:
     if not read_only:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            return duckdb.connect(path, read_only=read_only)
+            return connect(path, read_only=read_only, engine=engine)
         except duckdb.IOException as error:
             message = str(error)
             being_made = "not a valid DuckDB database file" in message and path.exists() and path.stat().st_size < 12_288

@@ -265,7 +265,7 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
             continue
         tests = [f"{name} in {recordings}" for name in ("recording_id", "other_id") if name in names and "recording_id" in names]
         tests += [f"utterance_id in {clips}"] if "utterance_id" in names else []
-        if table == "ledger":
+        if table in ("ledger", "attempt"):
             tests += [f"subject in {clips}", f"(recording_id is null and subject in {places})"]
         if table == "source":
             tests += [f"(recording_id is null and uri in {places})"]

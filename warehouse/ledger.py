@@ -10,6 +10,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import DropReason
+from warehouse.attempts import list_tries
 from warehouse.places import keep_place
 from warehouse.rows import insert_new, read_rows, utc_aware
 
@@ -29,6 +30,7 @@ class LedgerRow:
         key: The computation that dropped it, "" where there is only one.
         value: What was measured, when the reason is a threshold.
         threshold: What it was held against.
+        tries: Different days on which it was tried in vain, where that counts.
     """
 
     stage: str
@@ -40,6 +42,7 @@ class LedgerRow:
     value: float | None
     threshold: float | None
     created_at: datetime
+    tries: int = 0
 
 
 def record_drop(
@@ -103,4 +106,23 @@ def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
         """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
         from ledger order by seq""",
     )
-    return [LedgerRow(**{**row, "reason": DropReason(row["reason"]), "created_at": utc_aware(row["created_at"])}) for row in rows]
+    tries = _tries(con)
+    return [
+        LedgerRow(
+            **{
+                **row,
+                "reason": DropReason(row["reason"]),
+                "created_at": utc_aware(row["created_at"]),
+                "tries": tries.get((row["stage"], row["subject"], row["key"]), 0),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], int]:
+    """(stage, subject, key) -> days of vain tries; under no key those of the newest one."""
+    days: dict[tuple[str, str, str], int] = {}
+    for (stage, subject, key), tries in list_tries(con).items():
+        days[stage, subject, key] = days[stage, subject, ""] = tries.days
+    return days

@@ -78,6 +78,7 @@ def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
     """Write a place that was stored as it was elsewhere, or before places were relative, as it is stored now."""
     con.execute("update source set uri = ? where uri = ?", [kept, old])
     con.execute("update ledger set subject = ? where subject = ?", [kept, old])
+    con.execute("update attempt set subject = ? where subject = ?", [kept, old])
     con.execute("update remark set subject = ? where subject = ?", [kept, old])
 
 

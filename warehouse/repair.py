@@ -24,6 +24,7 @@ from warehouse.batches import MERGED, merge_batches
 from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
+from warehouse.engine import connect
 from warehouse.guards import LARGEST, ensure_triggers, sidecar_path, write_sidecar
 from warehouse.identity import KnownWarehouse, read_identity
 from warehouse.rows import read_rows
@@ -93,7 +94,7 @@ def repair_warehouse(
                 f"or begin anew in another folder (`voxdata init`)"
             )
         best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
-        with duckdb.connect(best.path) as con:
+        with connect(best.path) as con:
             if known is not None:
                 # Should the file that it replaces turn up again, as when its disk was only away, it is known for another one.
                 con.execute("update identity set warehouse_id = ?", [token_hex(16)])
@@ -138,7 +139,7 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
             raise WarehouseError(f"{path}: there is no warehouse to take; put the file there first")
         _require_free(path)
     try:
-        with duckdb.connect(path) as con:
+        with connect(path) as con:
             have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
             if have > newest_version():
                 raise WarehouseError(f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it")
@@ -195,7 +196,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehou
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
         try:
-            with duckdb.connect(copy) as con:
+            with connect(copy) as con:
                 have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
                 if have > newest_version() or (known and read_identity(con) not in ("", known.warehouse_id, *known.former)):
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from voxdata.errors import ConfigError
 from voxdata.label import Gold
 from voxdata.quality import LARGER_IS_WORSE, MEASURES
 from voxdata.recipe import Recipe
+from warehouse.engine import time_limit
+from warehouse.functions import CONDITIONS
 from warehouse.rows import read_rows
 
 PLAIN = (
@@ -41,19 +44,25 @@ _VIEW = f"""
 
 
 def select_utterances(
-    con: DuckDBPyConnection, recipe: Recipe, gold: Mapping[str, Mapping[str, Gold]], *, barred: Mapping[str, str]
+    con: DuckDBPyConnection,
+    recipe: Recipe,
+    gold: Mapping[str, Mapping[str, Gold]],
+    *,
+    barred: Mapping[str, str],
+    seconds: float = 300.0,
 ) -> tuple[set[str], dict[str, int]]:
     """Apply a recipe to the utterances that have a gold label.
 
     Args:
         gold: Scheme -> utterance id -> gold label.
         barred: Recording id -> why it may not be used.
+        seconds: After which it is stopped.
 
     Returns:
         The ids of those that enter; and reason -> how many stay out, each counted under the first reason that holds.
 
     Raises:
-        ConfigError: The condition of the recipe is not one, or names what there is not.
+        ConfigError: The condition of the recipe is not one, names what there is not, or takes too long.
     """
     found = _gold_frame(gold)
     conditions = _conditions(recipe, [*PLAIN, *MEASURES, *found.columns[1:]])
@@ -64,12 +73,13 @@ def select_utterances(
     con.register("barred", bars)
     cases = " ".join(f"when not coalesce({condition}, false) then '{reason}'" for reason, condition in conditions.items())
     try:
-        rows: list[dict[str, Any]] = read_rows(
-            con,
-            f"""select utterance_id, case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
-            from ({_VIEW}) u left join barred b using (recording_id)""",
-            _parameters(recipe),
-        )
+        with time_limit(con, seconds, what=f"the recipe's condition {recipe.where!r}"):
+            rows: list[dict[str, Any]] = read_rows(
+                con,
+                f"""select utterance_id, case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
+                from ({_VIEW}) u left join barred b using (recording_id)""",
+                _parameters(recipe),
+            )
     except duckdb.Error as error:
         raise ConfigError(f"the recipe's condition {recipe.where!r} cannot be used: {str(error).splitlines()[0]}") from error
     finally:
@@ -90,25 +100,67 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
         columns: What it may name.
 
     Returns:
-        The condition in canonical form, so that spacing and case of keywords make no difference.
+        The condition in canonical form, so that spacing and case of keywords make no difference, and what is run is what was checked.
 
     Raises:
-        ConfigError: It cannot be parsed, contains a query or a placeholder, reads files, or names another column.
+        ConfigError: It cannot be parsed, or has a piece that a condition may not have, such as a query, a function that is not in
+            `warehouse.functions.CONDITIONS`, or another column; the message names the piece.
     """
+    if len(where) > LONGEST:
+        raise ConfigError(f"a condition of {len(where)} characters: at most {LONGEST} are read")
     try:
         parsed = sqlglot.parse_one(where, into=exp.Condition, dialect="duckdb")
+        for node in parsed.walk():
+            problem = _problem(node, columns)
+            if problem:
+                raise ConfigError(f"{where!r}: {problem}")
+        return parsed.sql(dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
         raise ConfigError(f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500") from error
-    for node in parsed.walk():
-        if isinstance(node, (exp.Query, exp.Command, exp.DDL, exp.DML, exp.Placeholder, exp.Parameter, exp.AggFunc, exp.Window)):
-            raise ConfigError(
-                f"{where!r}: a condition looks at one utterance at a time; queries, aggregates and parameters are not part of it"
-            )
-        if isinstance(node, exp.Anonymous):
-            raise ConfigError(f"{where!r}: {node.name} is no function that a condition may use")
-        if isinstance(node, exp.Column) and (node.table or node.name not in columns):
-            raise ConfigError(f"{where!r}: there is no {node.sql()}; a condition may name {', '.join(columns)}")
-    return parsed.sql(dialect="duckdb")
+    except RecursionError as error:
+        raise ConfigError(f"{where[:60]!r}...: has too many parts inside each other") from error
+
+
+LONGEST = 10_000
+
+_SHAPES = (
+    exp.Alias, exp.And, exp.Array, exp.Between, exp.Boolean, exp.Bracket, exp.Case, exp.Cast, exp.Column, exp.DataType, exp.Identifier,
+    exp.If, exp.In, exp.Interval, exp.Is, exp.Literal, exp.Neg, exp.Not, exp.Null, exp.Or, exp.Paren, exp.TryCast, exp.Tuple, exp.Var,
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Like, exp.ILike, exp.Escape, exp.SimilarTo,
+    exp.Glob, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.RegexpLike, exp.Extract,
+)  # fmt: skip
+"""Columns, literals, operators and what holds them together."""
+
+
+def _problem(node: exp.Expr, columns: Sequence[str]) -> str:
+    """What is wrong with a piece of a condition; "" when nothing is."""
+    if isinstance(node, exp.Column):
+        if not node.table and node.name in columns:
+            return ""
+        return f"there is no {node.sql()}; a condition may name {', '.join(columns)}"
+    if isinstance(node, exp.Query):
+        return f"{node.sql(dialect='duckdb')} is a query; a condition looks at one utterance at a time"
+    if isinstance(node, exp.AggFunc | exp.Window):
+        return f"{node.sql(dialect='duckdb')} looks at several utterances; a condition looks at one at a time"
+    if isinstance(node, _SHAPES):
+        return ""
+    called = _called(node)
+    if called in CONDITIONS:
+        return ""
+    if called:
+        return f"{called}() is no function that a condition may call; docs/warehouse.md says which may be"
+    return f"{node.sql(dialect='duckdb')} is no part that a condition may have"
+
+
+def _called(node: exp.Expr) -> str:
+    """The name under which DuckDB knows a function; "" for what is none."""
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).lower()
+    if not isinstance(node, exp.Func):
+        return ""
+    written = node.sql(dialect="duckdb")
+    name = re.match(r"\w+(?=\()", written)
+    return name[0].lower() if name else node.sql_name().lower()
 
 
 def _conditions(recipe: Recipe, columns: Sequence[str]) -> dict[str, str]:

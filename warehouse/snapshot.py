@@ -19,6 +19,7 @@ from warehouse.batches import forget_merged
 from warehouse.commits import commits_path
 from warehouse.compact import copy_warehouse
 from warehouse.connection import newest_version
+from warehouse.engine import connect
 from warehouse.guards import sidecar_path, write_sidecar
 from warehouse.rows import read_rows
 from warehouse.verify import read_everything
@@ -72,7 +73,7 @@ def write_copy(path: Path, target: Path) -> None:
     good = False
     try:
         copy_warehouse(path, target)
-        with duckdb.connect(target, read_only=True) as con:
+        with connect(target, read_only=True) as con:
             read_everything(con)
             # From the copy: a version that was cut since is not in it.
             write_sidecar(con, target)
@@ -102,5 +103,5 @@ def _number(snapshot: Path) -> int:
 
 def _held_batches(snapshot: Path) -> set[str]:
     """Ids of the batches whose rows a snapshot holds, read from it."""
-    with duckdb.connect(snapshot, read_only=True) as con:
+    with connect(snapshot, read_only=True) as con:
         return {str(row["batch_id"]) for row in read_rows(con, "select batch_id from merged_batch")}

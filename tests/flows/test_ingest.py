@@ -31,6 +31,7 @@ SETTINGS = """
 [sources]
 workers = {workers}
 decode_seconds = 8.0
+stall_seconds = 2.0
 max_hours = 0.1
 [[schemes]]
 name = "intent"
@@ -129,7 +130,8 @@ def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(
     assert first.recordings == sum(reason is None for reason in wanted.values())
     assert first.dropped == sum(reason is not None for reason in wanted.values())
     again = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
-    assert (again.known, again.recordings, again.dropped) == (first.listed, 0, 0)
+    assert (again.known, again.waiting) == (first.listed - 2, 2)  # what hung and what swelled
+    assert (again.recordings, again.dropped) == (0, 0)
     assert outcomes(workspace) == wanted
     assert not list(workspace.audio_dir.rglob("*.partial"))
     with workspace.warehouse() as con:
@@ -145,13 +147,15 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     calls.mkdir()
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
-    assert plan_ingest(workspace, [str(calls)]) == []
+    assert plan_ingest(workspace, [str(calls)], say=quiet) == []
     monkeypatch.setattr("flows.ingest.decoder_version", lambda: "a newer one")
-    assert [row["standing"] for row in plan_ingest(workspace, [str(calls)])] == ["retry"]
+    again = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
     assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
     (calls / "new.wav").write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
-    assert sorted(str(row["standing"]) for row in plan_ingest(workspace, [str(calls)])) == ["changed", "new"]
+    rows = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert sorted(str(row["standing"]) for row in rows) == ["changed", "new"]
 
 
 def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from flows.prelabel import prelabel_pending
 from flows.prelabel_plan import plan_prelabel, plan_rows
 from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from voxdata.errors import BackendError, DropReason, LockedError
+from voxdata.errors import BackendError, DropReason, LockedError, ShortageError
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
 from warehouse.batches import list_batches
@@ -204,6 +206,65 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
         assert len({u.recording_id for u in list_utterances(con)}) == 4
     assert drops == {"001.wav": ("diarize", DropReason.CRASHED), "002.wav": ("diarize", DropReason.CRASHED)}
     assert planned(workspace)["diarize", "failed"][0] == 2
+    assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+
+
+class GreedyDiarizer(FakeDiarizer):
+    """On recordings of one length it hangs, on those of another it wants all memory."""
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        for sound in sounds:
+            if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
+                time.sleep(600)
+            if sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000):
+                bytearray(64 << 30)
+        return super().diarize(sounds, max_speakers=max_speakers)
+
+
+def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = "[prelabel]\nstall_seconds = 3\nmemory_gb = 4\n"
+    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:GreedyDiarizer")
+    settings = settings.replace("[prelabel]\n", limits)
+    workspace = make_workspace(tmp_path / "w", settings=settings)
+    for number in range(3):
+        day = date(2026, 1, 5 + number)
+        monkeypatch.setattr("flows.tries.today", lambda day=day: day)
+        prelabel_pending(open_workspace(workspace.root), say=quiet)
+        assert planned(workspace)["diarize", "failed"][0] == 2
+        assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+    monkeypatch.setattr("flows.tries.today", lambda: date(2026, 1, 8))
+    assert planned(workspace)["diarize", "failed"][0] == 2
+    with workspace.warehouse() as con:
+        found = {Path(d.subject).name: (d.reason, d.tries) for d in list_drops(con)}
+    assert found == {
+        "001.wav": (DropReason.TIMED_OUT, 3),
+        "002.wav": (DropReason.OUT_OF_MEMORY, 3),
+    }
+
+
+class KilledDiarizer(FakeDiarizer):
+    """The system ends its process over recordings of one length."""
+
+    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+        if any(s.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000 for s in sounds):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().diarize(sounds, max_speakers=max_speakers)
+
+
+def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:KilledDiarizer")
+    workspace = make_workspace(tmp_path / "w", settings=settings)
+    for number in range(2):
+        day = date(2026, 1, 5 + number)
+        monkeypatch.setattr("flows.tries.today", lambda day=day: day)
+        with pytest.raises(ShortageError, match="1 recordings were not pre-labelled"):
+            prelabel_pending(open_workspace(workspace.root), say=quiet)
+        assert planned(workspace)["diarize", "new"][0] == 1
+    monkeypatch.setattr("flows.tries.today", lambda: date(2026, 1, 7))
+    assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 1
+    with workspace.warehouse() as con:
+        assert [(d.reason, d.tries) for d in list_drops(con)] == [(DropReason.KILLED, 3)]
+    assert planned(workspace)["diarize", "failed"][0] == 1
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
 
 
