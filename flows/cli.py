@@ -5,6 +5,7 @@ Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (a
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,20 @@ import typer
 
 from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
-from flows.console import Anywhere, AudioRoot, Json, open_here, run_named, show_json, show_rows, tell
+from flows.console import (
+    Anywhere,
+    AudioRoot,
+    Json,
+    SafeGroup,
+    open_here,
+    run_named,
+    show_crash,
+    show_file,
+    show_json,
+    show_line,
+    show_rows,
+    tell,
+)
 from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
 from flows.receipts_cli import receipts_app
@@ -20,7 +34,9 @@ from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, DropReason, VoxdataError
 from voxdata.machine import find_fault, machine_error
 
-app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=SafeGroup, name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 @app.callback()
@@ -162,7 +178,7 @@ def inspect(
     """Show everything the models say about one file, without a warehouse."""
     from flows.inspection import inspect_file
 
-    typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
+    show_file(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None))
 
 
 @app.command()
@@ -340,7 +356,7 @@ def report(ctx: typer.Context) -> None:
     """Write the HTML report of the workspace. Prints its path."""
     from flows.report import write_report
 
-    typer.echo(write_report(open_here(ctx)))
+    show_line(write_report(open_here(ctx)))
 
 
 @app.command()
@@ -378,6 +394,7 @@ def down(ctx: typer.Context) -> None:
 def main() -> None:
     """Entry point of the `voxdata` script."""
     quiet_exit()
+    sys.excepthook = show_crash
     keep_files_private()
     code = _run_command()
     from flows.run import leave

@@ -162,6 +162,10 @@ def verify(
     versions: Annotated[
         list[str] | None, typer.Argument(metavar="VERSION_OR_MODEL...", help="Versions or folders of models; without any, all versions.")
     ] = None,
+    audio: Annotated[bool, typer.Option("--audio", help="Read the canonical audio, too, and compare its digests.")] = False,
+    part: Annotated[
+        str, typer.Option("--part", metavar="N/OF", help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
@@ -170,6 +174,7 @@ def verify(
     """
     from flows.model_check import check_model, find_checkpoint
     from flows.signing import version_standing
+    from flows.stored_audio import parse_part, recordings_of, verify_audio
     from flows.version_view import leak_row, model_rows, verification_row
     from warehouse.chain import check_chain
     from warehouse.guards import require_triggers
@@ -177,6 +182,9 @@ def verify(
     from warehouse.verify import verify_all, verify_version
     from warehouse.versions import find_version
 
+    if part and not audio:
+        raise ConfigError("--part says which part of the audio is read; give --audio, too")
+    chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
     folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
     refs = [ref for ref in versions or () if ref not in folders]
@@ -187,8 +195,13 @@ def verify(
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
     standings = [version_standing(workspace, one.version) for one in found]
     rows = [{**verification_row(one), "root is": words} for one, (_, words) in zip(found, standings, strict=True)]
+    heard = None
+    if audio:
+        only = recordings_of(workspace, refs) if versions else None
+        heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        show_json({"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks})
+        said = {"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks}
+        show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
     else:
         if rows:
             show_rows("versions", rows)
@@ -198,8 +211,13 @@ def verify(
             tell(f"verify: {line}")
         if leaks:
             show_rows("one person on two sides of a split, as is known today", leaks)
+        for error in heard.bad.values() if heard else ():
+            tell(f"verify: {error}")
+        if heard:
+            tell(f"verify: {heard.summary}")
     wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
-    if chain or wrong or any(standing == "wrong" for standing, _ in standings):
+    unheard = heard is not None and bool(heard.bad)
+    if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
         raise typer.Exit(1)
 
 

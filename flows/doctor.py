@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.forget.work import FINISH, list_work
 from flows.private_files import is_open
@@ -22,10 +23,12 @@ from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
 from flows.storage_folders import require_separate
+from flows.stored_audio import sample_audio
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, LockedError, VoxdataError
+from voxdata.visible import visible
 from warehouse.chain import check_chain
 from warehouse.connection import open_warehouse
 
@@ -84,6 +87,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
+            *check_audio(workspace),
             *check_storage(workspace),
             check_books(workspace),
             check_scheduler(workspace),
@@ -121,9 +125,10 @@ def render_checks(checks: list[Check], *, console: Console | None = None) -> Non
         table.add_column(heading, overflow="fold")
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]absent[/]"}
     for check in checks:
-        table.add_row(signs[check.ok], check.name, check.detail.replace("[", "\\["))
+        # As text: a path may look like markup.
+        table.add_row(signs[check.ok], check.name, Text(visible(check.detail)))
         if check.ok is not True and check.remedy:
-            table.add_row("", "", f"[bold]-> {check.remedy}[/]")
+            table.add_row("", "", Text(f"-> {visible(check.remedy)}", style="bold"))
     failed = sum(check.ok is False for check in checks)
     console = console or Console()
     console.print(table)
@@ -300,6 +305,25 @@ def check_books(root: Path | None) -> Check:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return Check(name=name, ok=False, detail=f"{wrong[0]}{more}; `voxdata verify` lists all", remedy=remedy)
     return Check(name=name, ok=True, detail="annotations, and who must stay out, are as they were written")
+
+
+def check_audio(root: Path | None) -> list[Check]:
+    """Whether a few recordings, other ones each time, have the canonical audio that was stored."""
+    if root is None or not (root / FILE_NAME).is_file():
+        return []
+    try:
+        workspace = open_workspace(root)
+        if not workspace.warehouse_path.exists():
+            return []
+        found = sample_audio(workspace)
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
+    if found.bad:
+        detail = "; ".join(str(error) for error in found.bad.values())
+        return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
+    remedy = f"{found.undigested} recordings have no digest yet: `voxdata verify --audio` gives them theirs" if found.undigested else ""
+    ok = None if found.undigested else True
+    return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
 
 
 def check_storage(root: Path | None) -> list[Check]:

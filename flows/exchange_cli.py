@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.console import Anywhere, AudioRoot, Json, Rename, open_here, show_json, tell
+from flows.console import Anywhere, AudioRoot, ForExcel, Json, Rename, open_here, show_json, show_line, tell
 from voxdata.durable import scratch_folder
-from voxdata.errors import ConfigError
+from voxdata.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
+    from flows.exchange.bundle import Bundle
     from flows.workspace import Workspace
     from warehouse.versions import DatasetVersion
 
@@ -38,31 +39,27 @@ def export(
     absolute_paths: Annotated[
         bool, typer.Option("--absolute-paths", help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.")
     ] = False,
+    for_excel: ForExcel = False,
     as_json: Json = False,
 ) -> None:
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
+    if for_excel and output != "csv":
+        raise ConfigError("--for-excel is about CSV; give --format csv, too")
     from flows.exchange.bundle import open_bundle
-    from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
     from flows.locks import copying
+    from flows.stored_audio import note_bad
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
         raise ConfigError("--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones")
     with copying(workspace, say=tell):
-        bundle = open_bundle(workspace, version)
-        if not bundle.terms.licence:
-            tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
-        if output == "kaldi" and not absolute_paths:
-            tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
-        if "://" in path:
-            where = publish_bundle(bundle, format_name=output, url=path, audio=audio)
-        else:
-            name = f"{bundle.version.name}-{bundle.version.number}"
-            folder = output in FOLDERS or audio == "clips"
-            target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
-            if not folder and target.is_dir():
-                target = target / f"{name}.{output}"
-            where = str(export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths))
+        bundle = replace(open_bundle(workspace, version), for_excel=for_excel)
+        try:
+            where = _write(workspace, bundle, output, path, audio=audio, absolute_paths=absolute_paths)
+        except AudioError as error:
+            if error.recording_id:
+                note_bad(workspace, {error.recording_id: error}, stage="export")
+            raise
     _tell_where(where, bundle.version, as_json)
 
 
@@ -70,7 +67,33 @@ def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
     if as_json:
         show_json({"path": where, "version": version.ref, "version_id": version.version_id, "root": version.root})
     else:
-        typer.echo(where)
+        show_line(where)
+
+
+def _write(
+    workspace: Workspace,
+    bundle: Bundle,
+    output: Format,
+    path: str,
+    *,
+    audio: Literal["none", "clips"],
+    absolute_paths: bool,
+) -> str:
+    """Write a version where the user wants it. Returns where that is."""
+    from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
+
+    if not bundle.terms.licence:
+        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
+    if output == "kaldi" and not absolute_paths:
+        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
+    if "://" in path:
+        return publish_bundle(bundle, format_name=output, url=path, audio=audio)
+    name = f"{bundle.version.name}-{bundle.version.number}"
+    folder = output in FOLDERS or audio == "clips"
+    target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
+    if not folder and target.is_dir():
+        target = target / f"{name}.{output}"
+    return str(export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths))
 
 
 def import_(

@@ -20,6 +20,7 @@ from training.features import Features, FeatureSet, load_features
 from training.judge import judge
 from training.loop import Epoch, Fit, fit_head, predict
 from training.metrics import Floats, paired_difference, score
+from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
@@ -117,7 +118,8 @@ def run_training(
     began = monotonic()
     encoder = encoder or load_encoder(config.encoder, device=device)
     loaded = monotonic()
-    sets = {s: _features(encoder, parts[s], manifest, cache_dir, s, tell) for s in Split}
+    guard = AudioGuard(manifest.audio)
+    sets = {s: _features(encoder, parts[s], manifest, cache_dir, guard, s, tell) for s in Split}
     width = sets[Split.TRAIN].values.shape[1:]
     values: dict[Split, Features] = {s: sets[s].values if parts[s] else np.zeros((0, *width), np.float32) for s in Split}
     encoded = monotonic()
@@ -165,11 +167,25 @@ def run_training(
     return Outcome(result=result, fit=fit, predictions=predictions, checkpoint=checkpoint)
 
 
-def _features(encoder: Encoder, examples: list[Example], manifest: Manifest, cache_dir: Path, split: Split, tell: Say) -> FeatureSet:
+def _features(
+    encoder: Encoder,
+    examples: list[Example],
+    manifest: Manifest,
+    cache_dir: Path,
+    guard: AudioGuard,
+    split: Split,
+    tell: Say,
+) -> FeatureSet:
     if not examples:
         return FeatureSet(values=np.zeros((0, 0, 0), np.float32), computed_seconds=0.0, num_cached=0)
-    root = manifest.audio_root
-    return load_features(encoder, examples, audio_root=root, cache_dir=cache_dir, progress=lambda line: tell(f"{split}: {line}"))
+    return load_features(
+        encoder,
+        examples,
+        audio_root=manifest.audio_root,
+        cache_dir=cache_dir,
+        guard=guard,
+        progress=lambda line: tell(f"{split}: {line}"),
+    )
 
 
 def _check_labels(

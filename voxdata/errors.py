@@ -27,9 +27,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
+from voxdata.visible import visible
+
 
 class VoxdataError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose. What it says may stand on a terminal and in a log as it is."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ConfigError(VoxdataError):
@@ -46,6 +51,7 @@ class DropReason(StrEnum):
     NO_AUDIO_STREAM = "no_audio_stream"
     EMPTY = "empty"
     TRUNCATED = "truncated"
+    ALTERED = "altered"
     SILENT = "silent"
     INVALID_FORMAT = "invalid_format"
     TOO_LONG = "too_long"
@@ -70,11 +76,13 @@ class AudioError(VoxdataError):
 
     Attributes:
         reason: What the ledger records.
+        recording_id: Whose canonical audio it is about; "" when it is about another file.
     """
 
-    def __init__(self, message: str, *, reason: DropReason) -> None:
+    def __init__(self, message: str, *, reason: DropReason, recording_id: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.recording_id = recording_id
 
 
 class BackendError(VoxdataError):

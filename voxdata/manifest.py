@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from voxdata.audio_digest import AudioDigest
 from voxdata.dataset import Example, Split, decode_gold, encode_gold, fingerprint
 from voxdata.durable import write_file
 from voxdata.errors import ManifestError
@@ -31,6 +32,7 @@ class Manifest:
         schemes: Scheme name -> label names, in the order of the scheme.
         examples: Sorted by utterance id.
         erased: Leaves of rows that were erased, sorted; without them the root could not be computed.
+        audio: Recording id -> what its canonical file has to be, where that is on record.
     """
 
     version_id: str
@@ -40,6 +42,7 @@ class Manifest:
     examples: tuple[Example, ...]
     erased: tuple[str, ...] = ()
     root: str = ""
+    audio: Mapping[str, AudioDigest] = field(default_factory=dict)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -55,6 +58,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
                 "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
                 "num_examples": len(manifest.examples),
                 "erased": list(manifest.erased),
+                "audio": {key: [d.size_bytes, d.sha256, d.samples_md5] for key, d in sorted(manifest.audio.items())},
             },
             ensure_ascii=False,
         )
@@ -87,6 +91,10 @@ def read_manifest(path: Path) -> Manifest:
             examples=(),
             erased=tuple(map(str, header["erased"])),
             root=str(header["root"]),
+            audio={
+                str(key): AudioDigest(recording_id=str(key), size_bytes=int(size), sha256=str(sha256), samples_md5=str(md5))
+                for key, (size, sha256, md5) in header.get("audio", {}).items()  # absent before there were digests
+            },
         )
         num_examples = int(header["num_examples"])
         examples = []

@@ -52,6 +52,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "utterance": ("recording_id", "key"),
     "measure": ("recording_id", "key"),
     "private_span": ("recording_id", "key"),
+    "private_leak": ("recording_id", "key"),
     "speaker_embedding": ("recording_id", "key"),
     "prediction": ("prediction_id",),
 }

@@ -20,6 +20,7 @@ from flows.exchange.clips import find_clips
 from flows.exchange.staging import stage_audio
 from flows.sources import explain_store
 from flows.workspace import Say, Workspace
+from voxdata.audio_digest import AudioDigest, read_digest
 from voxdata.canonical import open_canonical, write_canonical
 from voxdata.canonicalise import MAX_CANONICAL_CHANNELS
 from voxdata.confine import find_link, why_outside
@@ -29,6 +30,7 @@ from voxdata.identity import digest, is_digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.recording import canonical_file
 from voxdata.segment import Segment
+from warehouse.audio_digests import add_audio_digests, list_audio_digests
 from warehouse.gate import forgotten_among
 from warehouse.leaves import adopt_salts
 from warehouse.versions import NAME, DatasetVersion, check_name_form, create_version
@@ -189,10 +191,13 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
         recipe["simulated_annotators"] = cut_by["simulated_annotators"]
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
+        made: list[AudioDigest] = []
         clips = find_clips(export.folder, _file_names(export), origin=export.origin) if needed else None
         for number, key in enumerate(needed, start=1):
             if clips is not None:
-                write_canonical(staging.place(key), _compose(by_recording[key], clips.read))
+                place = staging.place(key)
+                write_canonical(place, _compose(by_recording[key], clips.read))
+                made.append(read_digest(place, key))
             if number % 100 == 0 or number == len(needed):
                 say(f"import: {number}/{len(needed)} recordings")
         with workspace.warehouse() as con:
@@ -203,6 +208,7 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
 
             def bring_along() -> None:
                 adopt_salts(con, examples, run_id=workspace.run_id)
+                add_audio_digests(con, [one for one in made if one.recording_id in admitted], run_id=workspace.run_id)
                 staging.publish([key for key in needed if key in admitted])
 
             return create_version(
@@ -227,12 +233,14 @@ def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> 
 def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
     """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
     missing = []
+    with workspace.warehouse() as con:
+        digests = list_audio_digests(con, by_recording)
     for recording_id, examples in sorted(by_recording.items()):
         path = canonical_path(workspace.audio_dir, recording_id)
         if not path.exists():
             missing.append(recording_id)
             continue
-        channels = open_canonical(path)
+        channels = open_canonical(path, expected=digests.get(recording_id))
         length_ms = channels[0].num_samples * 1000 // MODEL_RATE_HZ
         for example in examples:
             if example.channel >= len(channels) or example.segment.end_ms > length_ms + TOLERANCE_MS:
