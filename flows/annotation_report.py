@@ -14,9 +14,10 @@ from flows import annotation_figures as figures
 from flows import report_plots as plots
 from flows.acquire import learn_lead_times
 from flows.annotation_figures import AnnotationContent
-from flows.report import inline, write_private
+from flows.report import inline
 from flows.votes import read_answers, settle_all
 from flows.workspace import Workspace
+from flows.written import write_page
 from voxdata.scheme import Scheme
 from warehouse.annotations import find_oddities, list_simulated
 from warehouse.checks import list_checks
@@ -37,7 +38,7 @@ def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
     """
     path = workspace.reports_dir / "annotation.html"
     content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
-    write_private(path, render_annotation_report(content))
+    write_page(path, render_annotation_report(content), register=workspace.written)
     return path
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.console import Anywhere, Json, Rename, show_json, show_rows, tell
+from flows.settings import find_workspace
+from flows.written import Register
 from voxdata.errors import ConfigError
 
 
@@ -55,7 +57,7 @@ def audit(
     found = audit_table(table, audio_root=audio_root or table.folder, with_audio=not no_audio, max_clips=max_clips, seed=seed, say=tell)
     if output is not None:
         try:
-            write_audit_page(output, found)
+            write_audit_page(output, found, register=_register_of(path))
         except OSError as error:
             raise ConfigError(f"--output {output} cannot be written ({error.strerror}); name another file") from error
         tell(f"audit: wrote {output}")
@@ -68,3 +70,12 @@ def audit(
         typer.echo(f"{found.name}: {found.verdict}")
     if found.has_leak:
         raise typer.Exit(1)
+
+
+def _register_of(path: Path) -> Register | None:
+    """Of the workspace that what is audited lies in, such as an export in its exports folder."""
+    try:
+        root = find_workspace(path.absolute().parent)
+    except ConfigError:
+        return None
+    return Register(root=root) if path.resolve().is_relative_to(root) else None

@@ -9,17 +9,21 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from flows.audit_plots import plot_predictors
-from flows.report import write_private
 from flows.report_plots import plot_balance
+from flows.written import Register, write_page
 from voxdata.audit import Audit
 from voxdata.dataset import Split
 
 MAX_LABELS = 40
 
 
-def write_audit_page(path: Path, audit: Audit) -> None:
-    """Write the page; only its owner may read it."""
-    write_private(path, render_audit(audit))
+def write_audit_page(path: Path, audit: Audit, *, register: Register | None = None) -> None:
+    """Write the page; only its owner may read it.
+
+    Args:
+        register: Of the workspace whose data were audited, if they are any's.
+    """
+    write_page(path, render_audit(audit), register=register)
 
 
 def render_audit(audit: Audit) -> str:

@@ -34,14 +34,18 @@ def _root(
 
 @app.command()
 def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
-    """Write a commented voxdata.toml."""
+    """Write a commented voxdata.toml and make an empty warehouse, which this workspace knows from then on."""
     path = directory / FILE_NAME
     if path.exists():
         raise ConfigError(f"{path} is there already; edit it, or remove it first")
     make_private_folder(directory, say=tell)
     (directory / "inbox").mkdir(exist_ok=True)
     path.write_text(template(), encoding="utf-8")
-    tell(f"wrote {path}; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+    from flows.workspace import open_workspace
+
+    with open_workspace(directory).warehouse():
+        pass
+    tell(f"wrote {path} and made the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
 
 
 @app.command()

@@ -104,13 +104,14 @@ def diff(
     from warehouse.diffs import diff_versions
     from warehouse.versions import find_version
 
-    with open_here(ctx).warehouse(read_only=True) as con:
+    workspace = open_here(ctx)
+    with workspace.warehouse(read_only=True) as con:
         before, after = find_version(con, a), find_version(con, b)
         found = diff_versions(con, before.version_id, after.version_id)
         examples = example_tables(con, before, after, found) if html is not None else {}
     tables = diff_tables(found)
     if html is not None:
-        write_diff_page(html, before, after, found, examples=examples)
+        write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
         tell(f"diff: {html}")
     if as_json:
         show_json(tables)

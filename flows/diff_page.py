@@ -9,10 +9,10 @@ from pathlib import Path
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from flows.report import write_private
 from flows.report_plots import plot_confusions, plot_shifts
 from flows.shown import shown_number
 from flows.version_view import Row, diff_tables
+from flows.written import Register, write_page
 from voxdata.diff import VersionDiff
 from warehouse.versions import DatasetVersion
 
@@ -24,9 +24,10 @@ def write_diff_page(
     found: VersionDiff,
     *,
     examples: Mapping[str, Sequence[Row]],
+    register: Register,
 ) -> None:
-    """Write the page; only its owner may read it."""
-    write_private(path, render_diff(before, after, found, examples=examples))
+    """Write the page, and note it; only its owner may read it."""
+    write_page(path, render_diff(before, after, found, examples=examples), register=register)
 
 
 def render_diff(

@@ -20,10 +20,12 @@ from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
 from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.storage_folders import require_separate
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
-from voxdata.errors import BackendError, VoxdataError
+from voxdata.errors import BackendError, LockedError, VoxdataError
+from warehouse.connection import open_warehouse
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
 """The set whose binaries fit together."""
@@ -77,6 +79,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
+            *check_storage(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
         ]
@@ -244,7 +247,7 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
         return Check(name="workspace", ok=False if expected else None, detail=f"no {FILE_NAME} {where}", remedy="`voxdata init` makes one")
     path = root / FILE_NAME
     try:
-        parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+        require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
             name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
@@ -268,6 +271,28 @@ def check_rights(root: Path | None) -> list[Check]:
     detail = f"other accounts of this machine can look into {', '.join(opened)}"
     remedy = f"chmod -R go-rwx {' '.join(map(shlex.quote, opened))}"
     return [Check(name="rights", ok=False, detail=detail, remedy=remedy)]
+
+
+def check_storage(root: Path | None) -> list[Check]:
+    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that they were."""
+    try:
+        workspace = open_workspace(root) if root is not None else None
+    except (VoxdataError, UnicodeDecodeError, OSError):
+        workspace = None  # `check_workspace` says so.
+    if workspace is None:
+        return []
+    try:
+        known = workspace.known_warehouse()
+        if known is None and not workspace.warehouse_path.exists():
+            return [Check(name="storage", ok=None, detail="no warehouse yet", remedy="`voxdata ingest` makes it")]
+        workspace.require_folders()
+        with open_warehouse(workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None):
+            pass
+    except LockedError as error:
+        return [Check(name="storage", ok=True, detail=f"every folder is there; the warehouse was not looked into ({error})")]
+    except (VoxdataError, OSError) as error:
+        return [Check(name="storage", ok=False, detail=" ".join(str(error).split()))]
+    return [Check(name="storage", ok=True, detail="the warehouse and every folder are those that they were")]
 
 
 def check_scheduler(root: Path | None) -> Check:

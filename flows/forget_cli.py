@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +12,12 @@ from flows.console import Json, open_here, show_json, show_rows, tell
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
-    from warehouse.erase import ErasurePlan, Kind, Receipt
+    from flows.forget.found import Left
+    from flows.forget.preview import Preview
+    from warehouse.erase import Kind, Receipt
+
+NAMED = 20
+"""So many places that stay for one reason are named one by one."""
 
 
 def register(app: typer.Typer) -> None:
@@ -24,10 +31,12 @@ def forget(
     voice: Annotated[str, typer.Option("--voice", metavar="ID", help="A voice: every recording in which it was heard, whole.")] = "",
     source: Annotated[str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")] = "asked to be forgotten",
-    delete_sources: Annotated[bool, typer.Option("--delete-sources", help="Delete the local files they came from, too.")] = False,
+    delete_sources: Annotated[
+        bool, typer.Option("--delete-sources", help="Delete the local files they came from, too, where these still are what was ingested.")
+    ] = False,
     renew: Annotated[str, typer.Option("--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in.")] = "",
     show_receipts: Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; erase nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,17 +65,20 @@ def forget(
 
     kind, ref = chosen[0]
     if dry_run or not yes:
-        plan = plan_forgetting(workspace, kind, ref)
-        show_json(_plan_row(plan)) if as_json and dry_run else show_rows("would go", _plan_rows(plan))
+        from flows.forget.preview import preview_forgetting
+
+        preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
         if dry_run:
+            show_json(_preview_row(preview)) if as_json else _show_preview(preview, whole=True)
             return
+        _show_preview(preview, whole=False)
         if not typer.confirm("Erase all of this for ever?", err=True):
             raise ConfigError("nothing was erased")
     found = erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)
     result = {
         "receipt": found.receipt_id, "erased": found.counts, "versions": dict(found.plan.versions), "models": dict(found.plan.models),
         "searched": found.searched, "hits": [{"file": str(hit.path), "offset": hit.offset} for hit in found.hits],
-        "left": list(found.left_sources),
+        "left": _left_rows(found.left_sources), "left_files": _left_rows(found.left_files),
     }  # fmt: skip
     if as_json:
         show_json(result)
@@ -75,24 +87,58 @@ def forget(
         show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
         show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
         tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file, {len(found.hits)} found")
-    for uri in found.left_sources:
-        tell(f"forget: {uri} still holds a recording; delete it (--delete-sources does)")
+    _tell_left(found.left_sources)
+    _tell_left(found.left_files)
     require_gone(found)
 
 
-def _plan_row(plan: ErasurePlan) -> dict[str, object]:
+def _preview_row(preview: Preview) -> dict[str, object]:
+    plan = preview.plan
     return {
-        "recordings": list(plan.recording_ids), "utterances": len(plan.utterance_ids), "files": list(plan.uris), "rows": dict(plan.counts),
-        "versions": dict(plan.versions), "models": dict(plan.models),
+        "recordings": list(plan.recording_ids), "utterances": len(plan.utterance_ids), "rows": dict(plan.counts),
+        "files": [{"file": str(doomed.path), "kind": doomed.kind} for doomed in preview.files], "clips": list(preview.clips),
+        "sources": [str(path) for path in preview.sources], "left": _left_rows(preview.left_sources),
+        "left_files": _left_rows(preview.left_files), "versions": dict(plan.versions), "models": dict(plan.models),
     }  # fmt: skip
 
 
-def _plan_rows(plan: ErasurePlan) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = [{"what": "recording", "which": uri, "how many": ""} for uri in plan.uris]
+def _show_preview(preview: Preview, *, whole: bool) -> None:
+    plan = preview.plan
+    rows: list[dict[str, object]] = [{"what": "recording", "which": key, "how many": ""} for key in plan.recording_ids]
     rows += [{"what": "rows", "which": table, "how many": count} for table, count in plan.counts.items()]
     rows += [{"what": "examples", "which": version, "how many": count} for version, count in plan.versions.items()]
     rows += [{"what": "model to train anew", "which": run[:12], "how many": ""} for run in plan.models]
-    return rows
+    kinds = Counter(doomed.kind for doomed in preview.files)
+    rows += [{"what": "files", "which": kind, "how many": count} for kind, count in sorted(kinds.items())]
+    rows += [{"what": "clips in Label Studio", "which": "", "how many": len(preview.clips)}] if preview.clips else []
+    rows += [{"what": "sources", "which": "", "how many": len(preview.sources)}] if preview.sources else []
+    show_rows("would go", rows)
+    if whole:
+        files = [(doomed.kind, str(doomed.path)) for doomed in preview.files] + [("source", str(path)) for path in preview.sources]
+        files += [("clip in Label Studio", key) for key in preview.clips]
+        show_rows("one by one", [{"what": kind, "which": place} for kind, place in files])
+    _tell_left(preview.left_sources, would="would stay: ")
+    _tell_left(preview.left_files, would="would stay: ")
+
+
+def _left_rows(left: Sequence[Left]) -> list[dict[str, str]]:
+    return [{"place": one.place, "why": one.why} for one in left]
+
+
+def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
+    """Name what stays; of the same kind so many that a person still reads them, and how to see the others."""
+    for why, places in _by_why(left).items():
+        for place in places[:NAMED]:
+            tell(f"forget: {would}{place} {why}")
+        if len(places) > NAMED:
+            tell(f"forget: {would}{len(places) - NAMED} more like it; --dry-run --json lists all")
+
+
+def _by_why(left: Sequence[Left]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for one in left:
+        found[one.why].append(one.place)
+    return found
 
 
 def _receipt_row(receipt: Receipt) -> dict[str, object]:

@@ -310,6 +310,7 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
         refused = Refused(
             reason=DropReason.SILENT, detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled"
         )
+    workspace.require_folders("audio")  # a disk that went away meanwhile is no fault of the file
     with workspace.warehouse() as con, transaction(con):
         receipt = is_forgotten(con, recording.recording_id) if recording is not None else None
         if recording is not None and receipt is not None:

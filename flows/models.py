@@ -64,10 +64,12 @@ class LabelerSpec:
 
 def labeler_specs(workspace: Workspace) -> dict[str, LabelerSpec]:
     """Scheme name -> its promoted model, or its cold start when none is promoted."""
-    if not workspace.warehouse_path.exists():
+    if workspace.known_warehouse() is None and not workspace.warehouse_path.exists():
         return {scheme.name: LabelerSpec(scheme=scheme.name) for scheme in workspace.schemes}
     with workspace.warehouse() as con:
         runs = {scheme.name: promoted_run(con, scheme.name) for scheme in workspace.schemes}
+    if any(run is not None for run in runs.values()):
+        workspace.require_folders("models")
     return {
         name: LabelerSpec(scheme=name, checkpoint="" if run is None else str(workspace.root / run.checkpoint_dir))
         for name, run in runs.items()

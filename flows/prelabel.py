@@ -266,7 +266,13 @@ def _patience_s(workspace: Workspace, unit: Unit) -> float:
 
 @step("prelabel-unit")
 def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]) -> PrelabelSummary:
-    """Store what became of a unit: results and failures, a transaction a recording."""
+    """Store what became of a unit: results and failures, a transaction a recording.
+
+    Raises:
+        MachineError: The audio or the models are away, so that no recording is to blame; nothing is stored.
+    """
+    if any(outcome.failure for outcome in outcomes):
+        workspace.require_folders("audio", "models")
     try:
         with workspace.warehouse() as con:
             return _store(con, workspace, plan, models, outcomes)

@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect import flow
 
 from annotation.reconcile import compare_keys, find_vanished
+from flows.locks import hold_lock
 from flows.reconcile import known_keys, standing_annotations
 from flows.say import tell
 from flows.steps import call, show_table, step
@@ -60,6 +61,9 @@ def pull_annotations(workspace: Workspace, queue: AnnotationQueue, project_id: i
         cursor = last_read_at(con, project_id=project_id)
         standing, seen = standing_annotations(con, project_id), read_marks(con, project_id=project_id)
     pulled = queue.pull(since=None if cursor is None else cursor - OVERLAP, seen=seen)
+    if cursor is not None and pulled.read_at is not None and pulled.read_at < cursor - OVERLAP:
+        # The server's clock was set back: what changed since is dated before the cursor.
+        pulled = queue.pull(since=None, seen=seen)
     counts = _store(workspace, project_id, pulled, find_vanished(standing.values(), pulled))
     with workspace.warehouse() as con:
         standing, ours = standing_annotations(con, project_id), known_keys(con)
@@ -88,8 +92,9 @@ def _store(workspace: Workspace, project_id: int, pulled: PullResult, vanished: 
 
 
 def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
-    """Pull once from every project, and say how far the annotators agree."""
-    parts = [call(pull_annotations, workspace, queue, project_id) for queue, project_id in build_queues(workspace)]
+    """Pull once from every project, and say how far the annotators agree. One pull at a time: what is read last counts."""
+    with hold_lock(workspace.state_dir / "pull.lock", doing="pulling annotations", say=say):
+        parts = [call(pull_annotations, workspace, queue, project_id) for queue, project_id in build_queues(workspace)]
     counts = {name: sum(part[name] for part in parts) for name in parts[0]}
     with workspace.warehouse() as con:
         answers = read_answers(con, workspace.histories)

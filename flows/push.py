@@ -16,6 +16,7 @@ from annotation.budget import parse_duration
 from annotation.encode import model_version
 from flows.acquire import Budget, choose_clips, embed_utterances, learn_lead_times
 from flows.checks import disguise, draw_checks
+from flows.clip_names import clip_key
 from flows.draw import draw
 from flows.locks import hold_lock
 from flows.models import build_labelers
@@ -244,7 +245,12 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     connect_receiver(workspace, queue, say=say)
     if pending:
         mend_clips(workspace, queue, project_id, say=say)
-    remove_other_clips(workspace.media_dir, [going.entry for going in leaving], keep_unknown=private is None)
+    unknown = remove_other_clips(workspace.media_dir, [going.entry for going in leaving], recordings, keep_others=private is None)
+    if unknown:
+        say(
+            f"push: {unknown} clips in {workspace.media_dir / 'clips'} are of recordings that this warehouse does not know; they are left "
+            "alone: delete them if nobody needs them"
+        )
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
     if total.without_guess:
         say(f"push: {total.without_guess} of the new clips come with nothing ticked, since no model is sure enough of them")
@@ -425,23 +431,27 @@ def cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], b
             write_clip_wav(target, mute(samples, going.muted, offset_ms=going.window.start_ms))
 
 
-def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], *, keep_unknown: bool) -> int:
+def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordings: Collection[str], *, keep_others: bool) -> int:
     """Delete clips that may hold what nobody should hear: those of these utterances that were cut with other spans.
 
     Args:
-        keep_unknown: Leave clips of other utterances alone; else they go too, since what was cut when nothing was masked is not masked.
+        recordings: Ids of those that the warehouse knows. Clips of others are not judged: a warehouse that knows nothing deletes nothing.
+        keep_others: Leave clips of their other utterances alone; else they go too, since what was cut when nothing was masked is not
+            masked.
 
     Returns:
-        How many.
+        How many are of recordings that the warehouse does not know.
     """
     wanted = {entry.utterance_id: media_dir / entry.audio_file for entry in entries}
-    removed = 0
+    unknown = 0
     for path in sorted((media_dir / "clips").glob("*/*.wav")):
-        utterance_id = path.stem.partition("-")[0]
-        if path != wanted.get(utterance_id, path if keep_unknown else None):
+        if path.parent.name not in recordings:
+            unknown += 1
+            continue
+        key = clip_key(path.name)
+        if key is not None and path != wanted.get(key, path if keep_others else None):
             path.unlink()
-            removed += 1
-    return removed
+    return unknown
 
 
 @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)

@@ -17,8 +17,8 @@ from flows.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.shown import shown_duration
 from flows.views import remark_row, run_row, show_score, version_row
 from flows.workspace import Workspace
+from flows.written import write_page
 from voxdata.dataset import Split
-from voxdata.durable import write_file
 from voxdata.utterance import Utterance
 from warehouse.recordings import StoredRecording
 from warehouse.runs import TrainingRun
@@ -40,13 +40,8 @@ def write_report(workspace: Workspace) -> Path:
     """
     content = read_content(workspace, created_at=datetime.now(UTC))
     path = workspace.reports_dir / "report.html"
-    write_private(path, render_report(content))
+    write_page(path, render_report(content), register=workspace.written)
     return path
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    write_file(path, text.encode(errors="replace"), mode=0o600)
 
 
 def render_report(content: ReportContent) -> str:

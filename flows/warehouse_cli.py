@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -50,36 +49,47 @@ def snapshot(
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
 ) -> None:
     """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
-    from warehouse.snapshot import take_snapshot, write_copy
+    from flows.keep import snapshot_warehouse
+    from warehouse.snapshot import write_copy
 
     workspace = open_here(ctx)
     if path is None:
-        made = take_snapshot(
-            workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC), keep=keep
-        )
+        made = snapshot_warehouse(workspace, keep=keep)
     elif path.exists():
         raise ConfigError(f"{path} is there already; name another file")
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with workspace.warehouse():
+            path.absolute().parent.mkdir(parents=True, exist_ok=True)
         write_copy(workspace.warehouse_path, path.absolute())
         made = path
     typer.echo(made)
 
 
-def repair(ctx: typer.Context, as_json: Json = False) -> None:
+def repair(
+    ctx: typer.Context,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept",
+            metavar="WHAT",
+            help="Make nothing anew: take the warehouse, or a storage folder such as media, as it is; may be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
-    from warehouse.repair import repair_warehouse
+    from flows.keep import accept, repair_workspace
 
     workspace = open_here(ctx)
-    found = repair_warehouse(
-        workspace.warehouse_path,
-        snapshots=workspace.snapshots_dir,
-        batches=workspace.batches_dir,
-        now=datetime.now(UTC),
-        run_id=workspace.run_id,
-    )
+    if take:
+        broken = accept(workspace, take, say=tell)
+        show_json(dict(broken)) if as_json else show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
+        if broken:
+            raise typer.Exit(1)
+        return
+    found = repair_workspace(workspace)
     row: dict[str, object] = {
-        "made from": found.source, "kept aside": str(found.kept or ""), "batches merged": found.batches,
+        "made from": found.source, "kept aside": str(found.kept), "batches merged": found.batches,
         "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
         "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
     }  # fmt: skip

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
+from flows.known import FOLDERS, Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
+from flows.storage_folders import STATE_DIR, require_separate
+from flows.written import Register
+from voxdata.errors import MachineError, WarehouseError
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
 from warehouse.engine import Engine
+from warehouse.identity import KnownWarehouse, read_state
 from warehouse.places import Places
 
 Say = Callable[[str], None]
@@ -44,33 +51,58 @@ class Workspace:
 
     @property
     def audio_dir(self) -> Path:
-        """Canonical recordings."""
-        return self.root / self.settings.storage.audio
+        """Canonical recordings. This and the next four raise `MachineError` when the folder was there before and is away."""
+        return self._folder("audio")
 
     @property
     def media_dir(self) -> Path:
         """Clips served to annotators."""
-        return self.root / self.settings.storage.media
+        return self._folder("media")
 
     @property
     def models_dir(self) -> Path:
         """Training runs."""
-        return self.root / self.settings.storage.models
+        return self._folder("models")
 
     @property
     def exports_dir(self) -> Path:
         """Exported versions."""
-        return self.root / self.settings.storage.exports
+        return self._folder("exports")
 
     @property
     def reports_dir(self) -> Path:
         """HTML reports."""
-        return self.root / self.settings.storage.reports
+        return self._folder("reports")
+
+    @property
+    def storage_folders(self) -> dict[str, Path]:
+        """Name of a storage folder -> where it lies, or should."""
+        return {name: self.root / getattr(self.settings.storage, name) for name in FOLDERS}
+
+    def _folder(self, name: str) -> Path:
+        folder = self.storage_folders[name]
+        require_folder(read_known(self.state_dir), name, folder)
+        return folder
+
+    def require_folders(self, *names: str) -> None:
+        """See that storage folders are there which were there before; all of them when none is named.
+
+        Raises:
+            MachineError: One is away.
+        """
+        known = read_known(self.state_dir)
+        for name in names or FOLDERS:
+            require_folder(known, name, self.storage_folders[name])
 
     @property
     def state_dir(self) -> Path:
         """Services, logs and credentials."""
-        return self.root / ".voxdata"
+        return self.root / STATE_DIR
+
+    @property
+    def written(self) -> Register:
+        """What was exported and reported, by which forgetting knows its own files."""
+        return Register(root=self.root)
 
     @property
     def batches_dir(self) -> Path:
@@ -112,22 +144,64 @@ class Workspace:
     def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         """Open the warehouse; keep it open briefly, since one process at a time can have it. A writer merges the batches that wait.
 
+        A workspace makes a warehouse once. From then on it knows it, and opens no other, no older one and none in its place.
+
         Raises:
             LockedError: Somebody else has had it open for too long.
+            WarehouseError: It is not there, or not the one that it was.
         """
-        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, engine=self.engine) as con:
-            if not read_only and list_batches(self.batches_dir):
-                merge_batches(con, self.batches_dir, run_id=self.run_id)
-            yield con
+        known, new = self.known_warehouse(), not self.warehouse_path.exists()
+        if new and known is None:
+            require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
+        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, known=known, engine=self.engine, say=tell) as con:
+            if read_only:
+                yield con
+                return
+            if known is None and not new:
+                tell(f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now on; no other one is taken for it")
+            try:
+                if list_batches(self.batches_dir):
+                    merge_batches(con, self.batches_dir, run_id=self.run_id)
+                yield con
+            finally:
+                self._remember(con)
+
+    def known_warehouse(self) -> KnownWarehouse | None:
+        """What this workspace knows of its warehouse; None while it has none.
+
+        An empty one that was made where the settings named another place counts for none.
+        """
+        known = read_known(self.state_dir)
+        if known is None:
+            return None
+        never_used = not known.warehouse.commits and known.place != self.settings.storage.warehouse
+        return None if never_used and not self.warehouse_path.exists() else known.warehouse
+
+    def _remember(self, con: DuckDBPyConnection) -> None:
+        """Write down how far the warehouse has come. What was done is done, whether this can be written or not."""
+        try:
+            state = read_state(con)
+            before = read_known(self.state_dir)
+            former = before.warehouse.former if before else ()
+            folders = before.folders if before and before.warehouse.warehouse_id == state.warehouse_id else ()
+            known = Known(warehouse=replace(state, former=former), place=self.settings.storage.warehouse, folders=folders)
+            known = mark_folders(known, self.storage_folders)
+            if known != before:
+                write_known(self.state_dir, known)
+        except (duckdb.Error, WarehouseError):
+            return  # the connection is beyond use, and whoever used it says so; or the file is damaged, and the next opening says so
+        except (MachineError, OSError) as error:
+            tell(f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})")
 
 
 def open_workspace(root: Path) -> Workspace:
     """Read the settings of a workspace and the environment.
 
     Raises:
-        ConfigError: voxdata.toml is missing or wrong.
+        ConfigError: voxdata.toml is missing or wrong, or its folders lie in each other.
     """
     path = root.resolve() / FILE_NAME
     settings = parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
+    require_separate(root.resolve(), settings.storage)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
     return Workspace(root=root.resolve(), settings=settings, secrets=read_environment(), run_id=run_id)

@@ -91,8 +91,8 @@ def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotatio
 
 def last_read_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
     """When a project was last read for changes, by the server's clock, UTC; None when it never was."""
-    rows = read_rows(con, "select max(read_at) as newest from queue_read where project_id = ?", [project_id])
-    return None if rows[0]["newest"] is None else utc_aware(rows[0]["newest"])
+    rows = read_rows(con, "select read_at from queue_read where project_id = ? order by seq desc limit 1", [project_id])
+    return utc_aware(rows[0]["read_at"]) if rows else None
 
 
 def record_read(con: DuckDBPyConnection, *, project_id: int, read_at: datetime, marks: Mapping[str, str], run_id: str) -> None:

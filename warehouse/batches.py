@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -190,13 +190,16 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
     return total
 
 
-def forget_merged(folder: Path) -> int:
-    """Delete the batches that were merged, once a snapshot holds their rows.
+def forget_merged(folder: Path, *, held: Collection[str]) -> int:
+    """Delete batches that were merged, once a copy of the warehouse holds their rows.
+
+    Args:
+        held: Ids of the batches that the copy holds; the others stay, since the warehouse could not be made anew without them.
 
     Returns:
         How many.
     """
-    done = [path for path in (folder / MERGED).glob("*") if path.is_dir()] if folder.is_dir() else []
+    done = [path for path in (folder / MERGED).glob("*") if path.is_dir() and path.name in held] if folder.is_dir() else []
     for path in done:
         shutil.rmtree(path)
     return len(done)

@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
-from voxdata.errors import WarehouseError
-from warehouse.guards import warehouse_path
+from voxdata.errors import MachineError, WarehouseError
+from warehouse.beside import read_beside
+from warehouse.guards import note_later, warehouse_path
 from warehouse.rows import read_rows
+
+LONGEST = 64
+"""So many bytes at most say a number of commits."""
 
 
 def commits_path(warehouse: Path) -> Path:
@@ -23,13 +28,16 @@ def commits_path(warehouse: Path) -> Path:
 
 
 def read_commits(warehouse: Path) -> int:
-    """How many commits were acknowledged; 0 when nobody counted."""
-    try:
-        return int(commits_path(warehouse).read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return 0
-    except ValueError as error:
-        raise WarehouseError(f"{commits_path(warehouse)}: is no number; let `voxdata repair` count anew") from error
+    """How many commits were acknowledged; 0 when nobody counted, as when a process was killed before it wrote the first number.
+
+    Raises:
+        WarehouseError: The file holds no number, or is none of ours.
+    """
+    path, remedy = commits_path(warehouse), "let `voxdata repair` count anew"
+    said = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
+    if said and not said.isdigit():
+        raise WarehouseError(f"{path}: is no number; {remedy}")
+    return int(said or b"0")
 
 
 def write_commits(warehouse: Path, count: int) -> None:
@@ -44,10 +52,11 @@ def write_commits(warehouse: Path, count: int) -> None:
 
 
 def held_commits(con: DuckDBPyConnection) -> int:
-    """How many commits the warehouse has; 0 for one that does not count yet."""
-    if not read_rows(con, "select 1 from duckdb_tables() where table_name = 'commit_count' and database_name = current_database()"):
+    """How many commits a warehouse has; 0 for one of a release that did not count."""
+    try:
+        return int(str(read_rows(con, "select coalesce(max(n), 0) as n from commit_count")[0]["n"]))
+    except duckdb.CatalogException:
         return 0
-    return int(str(read_rows(con, "select coalesce(max(n), 0) as n from commit_count")[0]["n"]))
 
 
 def count_commit(con: DuckDBPyConnection) -> int | None:
@@ -59,22 +68,36 @@ def count_commit(con: DuckDBPyConnection) -> int | None:
 
 
 def note_commits(con: DuckDBPyConnection, count: int) -> None:
-    """Write down that a transaction is committed."""
+    """Write down that a transaction is committed.
+
+    It is, whether this can be written or not: what cannot is said when the file is closed.
+    """
     path = warehouse_path(con)
-    if path is not None:
+    if path is None:
+        return
+    try:
         write_commits(path, count)
+    except MachineError as error:
+        note_later(con, f"the number of commits could not be written down ({error})")
 
 
-def check_commits(con: DuckDBPyConnection, path: Path) -> None:
+def check_commits(path: Path, *, held: int) -> int:
     """Compare the count in the warehouse with the one beside it.
+
+    Args:
+        held: What the warehouse counts.
+
+    Returns:
+        How many are written down beside it.
 
     Raises:
         WarehouseError: The warehouse has fewer.
     """
-    held, noted = held_commits(con), read_commits(path)
+    noted = read_commits(path)
     if held < noted:
         raise WarehouseError(
             f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its write-ahead log lost its end. Leave the "
             f"files as they are and run `voxdata repair`, which makes the warehouse anew from a snapshot and the batches; or, to go on "
             f"without them, delete {commits_path(path)}"
         )
+    return noted

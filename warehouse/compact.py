@@ -70,7 +70,7 @@ def _remove(partial: Path) -> None:
 
 def _copy_to(partial: Path, path: Path, output: Path) -> None:
     # Held until the rename is done, so that nobody writes to a file that is about to be replaced.
-    with open_warehouse(path) as held:
+    with open_warehouse(path, create=False) as held:
         held.execute("checkpoint")
         held.execute(f"attach '{_quoted(partial)}' as fresh")
         counts = _counts(held)

@@ -7,7 +7,8 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
-from voxdata.errors import LockedError, WarehouseError
+from voxdata.errors import LockedError, MachineError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
-from warehouse.commits import check_commits, count_commit, note_commits
+from warehouse.commits import check_commits, count_commit, held_commits, note_commits
 from warehouse.engine import DEFAULT, Engine, connect
-from warehouse.guards import check_sidecar, ensure_triggers, write_sidecar
+from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
+from warehouse.identity import KnownWarehouse, check_identity, missing, read_identity, require_present
 from warehouse.leaves import seal_earlier_rows
 from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
@@ -52,15 +54,21 @@ def open_warehouse(
     read_only: bool = False,
     wait_s: float = 60.0,
     places: Places | None = None,
+    known: KnownWarehouse | None = None,
+    create: bool = True,
+    say: Callable[[str], None] = warnings.warn,
     engine: Engine = DEFAULT,
 ) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; open late and close early, since one process at a time can write.
 
     Args:
-        path: The DuckDB file; created, with its folder, unless `read_only`.
+        path: The DuckDB file.
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
         places: Where the workspace lies that places are stored relative to.
+        known: What the caller knows of it; another one, an older copy or none is refused before anything is written.
+        create: Make it, with its folder, where there is none; never with `read_only` or `known`.
+        say: Told what does not make failed what has succeeded, such as a file beside it that cannot be written.
         engine: What the connection may take; the same for all of one process.
 
     Yields:
@@ -68,11 +76,14 @@ def open_warehouse(
 
     Raises:
         LockedError: Locked for longer than `wait_s`.
-        WarehouseError: Absent, or older than this release, with `read_only`; written by a newer
-            release; or a version is missing. Each message names the remedy.
+        WarehouseError: Absent; older than this release, with `read_only`; written by a newer release; not the one that is known; or a
+            version is missing. Each message names the remedy.
         MachineError: Its disk is full, or it cannot be read or written there; also while the connection is used.
     """
-    path = path.resolve()
+    create = create and not read_only and known is None
+    with writing(path.parent):
+        require_present(path, known=known, create=create)
+        path = path.resolve()
     deadline = time.monotonic() + wait_s
     with _TURNSTILES_LOCK:
         turnstile = _TURNSTILES.setdefault(path, _Turnstile())
@@ -89,17 +100,19 @@ def open_warehouse(
                 if not mode and engine.spill is not None:
                     # Nobody else has the file now: what lies there is of a process that was killed.
                     shutil.rmtree(engine.spill, ignore_errors=True)
-                _prepare(con, path, read_only=mode)
+                _prepare(con, path, read_only=mode, known=known, create=create)
             use_places(con, places)
             yield con
         except duckdb.Error as error:
-            fault = find_fault(error, place=path.parent)
+            fault = find_fault(error, place=path.parent) or _refused(error, path)
             if fault is not None:
                 raise fault from error
             raise
         finally:
             turnstile.modes.pop()
-            con.close()
+            late = _close(con)
+            for line in late:
+                say(f"{path}: {line}")
     finally:
         turnstile.lock.release()
 
@@ -128,14 +141,21 @@ def transaction(con: DuckDBPyConnection) -> Iterator[None]:
         note_commits(con, count)
 
 
+def _close(con: DuckDBPyConnection) -> list[str]:
+    """Close a connection. Returns what is to be said."""
+    late: list[str] = []
+    with suppress(duckdb.Error):
+        late = told_later(con)
+    con.close()
+    return late
+
+
 def newest_version() -> int:
     """The schema version this release writes."""
     return max(number for number, _ in _migrations())
 
 
 def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, engine: Engine) -> DuckDBPyConnection:
-    if read_only and not path.exists():
-        raise WarehouseError(f"{path}: there is no warehouse yet; ingest something first, or name the right folder")
     if not read_only:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +181,12 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, eng
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
+def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
+    """What the system refused about the warehouse's own files, such as its log in a folder that cannot be written."""
+    own = f'"{path}' in str(error)
+    return machine_error(path.parent, error) if own and named_errno(str(error), among=REMEDIES) is not None else None
+
+
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
     remedy = "if it is damaged, `voxdata repair` makes it anew from a snapshot and the batches"
     return WarehouseError(f"{path}: DuckDB cannot open it: {error}; {remedy}")
@@ -171,7 +197,7 @@ def _holder(message: str) -> str:
     return f"process {found[2]} ({found[1]})" if found else "another process"
 
 
-def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: KnownWarehouse | None, create: bool) -> None:
     tables = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables() where not internal")}
     if tables and "schema_version" not in tables:
         raise WarehouseError(f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under [storage] warehouse")
@@ -181,6 +207,13 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
         raise WarehouseError(
             f"{path}: written by a newer voxdata (schema {have}, this release knows {newest_version()}); upgrade voxdata to open it"
         )
+    if not tables and known is not None:
+        raise missing(path, known)
+    if not tables and not create:
+        raise WarehouseError(f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` make it anew")
+    held = held_commits(con) if "commit_count" in tables else 0
+    if known is not None:
+        check_identity(path, known, found=read_identity(con) if "identity" in tables else "", held=held)
     if not read_only:
         migrate(con, have=have)
         ensure_triggers(con)
@@ -188,10 +221,13 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
         raise WarehouseError(
             f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata ingest` or any writing command once"
         )
-    check_sidecar(con, path)
-    check_commits(con, path)
+    complete = check_sidecar(con, path)
+    noted = check_commits(path, held=held)
     if not read_only:
-        write_sidecar(con, path)
+        if not complete:
+            note_versions(con, path)
+        if held > noted:
+            note_commits(con, held)  # it could not be written down when it was made
         con.execute("set variable count_commits = true")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ class ErasurePlan:
         versions: "name@number" -> rows of it that go.
         models: Ids of training runs on these versions -> whether the model was promoted.
         counts: Table -> rows that go.
+        contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as far as anybody noted it.
     """
 
     recording_ids: tuple[str, ...]
@@ -57,6 +58,7 @@ class ErasurePlan:
     versions: Mapping[str, int]
     models: Mapping[str, bool]
     counts: Mapping[str, int]
+    contents: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
         versions=_versions(con, ids),
         models=_models(con, ids),
         counts=counts,
+        contents=_contents(con, ids),
     )
 
 
@@ -304,6 +307,16 @@ def _texts(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str]) -> 
         {"ids": list(ids), "keys": list(keys)},
     )
     return tuple(sorted(str(row["text"]) for row in rows))
+
+
+def _contents(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """select placed(uri) as uri, list_sort(list(distinct content)) as contents from source
+        where list_contains(?, recording_id) and content <> '' group by all order by uri""",
+        [list(ids)],
+    )
+    return {row["uri"]: tuple(row["contents"]) for row in rows}
 
 
 def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:

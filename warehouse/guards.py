@@ -14,10 +14,16 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, write_file
-from voxdata.errors import WarehouseError
+from voxdata.durable import sync, write_file, writing
+from voxdata.errors import MachineError, WarehouseError
 from voxdata.lines import split_lines
+from warehouse.beside import read_beside
 from warehouse.rows import read_rows
+
+LARGEST = 256 << 20
+"""A list of a million versions is smaller, in bytes."""
+
+_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it anew"
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
@@ -72,20 +78,26 @@ def sidecar_path(warehouse: Path) -> Path:
     return warehouse.with_name(warehouse.name + ".versions.jsonl")
 
 
-def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
+def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     """Compare the versions in the file with those in the list beside it.
 
+    Returns:
+        Whether the list has them all.
+
     Raises:
-        WarehouseError: A version of the list is not in the file, or is another; or there are versions and no list.
+        WarehouseError: A version of the list is not in the file, or is another; there are versions and no list; or it cannot be read.
     """
-    there = {(row["name"], row["number"]): row for row in _versions(con)}
-    sidecar = sidecar_path(path)
-    if there and not sidecar.exists():
+    rows, sidecar = _versions(con), sidecar_path(path)
+    there = {(row["name"], row["number"]): row for row in rows}
+    listed = read_sidecar(sidecar)
+    if there and listed is None:
         raise WarehouseError(
             f"{path}: its list of versions {sidecar.name} is missing, so nobody can tell whether commits were lost. "
             f"Put it back from a backup; or let `voxdata repair` verify every version and write it anew"
         )
-    for row in _read_sidecar(sidecar):
+    if there and not listed:
+        note_later(con, f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again")
+    for row in listed or ():
         found = there.get((row["name"], row["number"]), {})
         if any(found.get(field) != value for field, value in row.items()):
             raise WarehouseError(
@@ -93,16 +105,39 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> None:
                 f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
                 f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
             )
+    return listed == rows
 
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
     rows = _versions(con)
     sidecar = sidecar_path(path)
-    if sidecar.exists() and rows == _read_sidecar(sidecar):
+    if rows == read_sidecar(sidecar):
         return
     write_file(sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-    sync(sidecar.parent)
+    with writing(sidecar.parent):
+        sync(sidecar.parent)
+
+
+def note_versions(con: DuckDBPyConnection, path: Path) -> None:
+    """Bring the list up to date with what is committed. It is, whether this can be written or not: see `note_later`."""
+    try:
+        write_sidecar(con, path)
+    except MachineError as error:
+        note_later(con, f"its list of versions could not be written ({error})")
+
+
+def note_later(con: DuckDBPyConnection, line: str) -> None:
+    """Keep something to be said when this connection is closed: it is no reason to call failed what has succeeded."""
+    told = told_later(con)
+    if line not in told:
+        con.execute("set variable told_later = ?", [json.dumps([*told, line])])
+
+
+def told_later(con: DuckDBPyConnection) -> list[str]:
+    """What was kept to be said."""
+    found = con.execute("select getvariable('told_later')").fetchall()[0][0]
+    return [str(line) for line in json.loads(str(found))] if found else []
 
 
 def warehouse_path(con: DuckDBPyConnection) -> Path | None:
@@ -115,12 +150,23 @@ def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
     return read_rows(con, "select version_id, root, name, number, num_examples as n from dataset_version order by seq")
 
 
-def _read_sidecar(sidecar: Path) -> list[dict[str, object]]:
-    if not sidecar.exists():
-        return []
+def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
+    """The versions of a list; None when there is none.
+
+    Raises:
+        WarehouseError: It cannot be read, or is no list of versions.
+    """
+    content = read_beside(sidecar, at_most=LARGEST, remedy=_REMEDY)
+    if content is None:
+        return None
     try:
-        return [json.loads(line) for line in split_lines(sidecar.read_text(encoding="utf-8"))]
-    except ValueError as error:
-        raise WarehouseError(
-            f"{sidecar}: not readable ({error}); restore it from a backup, or let `voxdata repair` verify every version and write it anew"
-        ) from error
+        rows = [json.loads(line) for line in split_lines(content.decode("utf-8"))]
+    except (ValueError, RecursionError) as error:
+        raise WarehouseError(f"{sidecar}: not readable ({error}); {_REMEDY}") from error
+    if not all(isinstance(row, dict) and {"name", "number", "version_id"} <= row.keys() and _is_plain(row) for row in rows):
+        raise WarehouseError(f"{sidecar}: is no list of versions; {_REMEDY}")
+    return rows
+
+
+def _is_plain(row: dict[str, object]) -> bool:
+    return all(isinstance(value, str | int) for value in row.values())

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
+from secrets import token_hex
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from voxdata.durable import sync, writing
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
 from voxdata.machine import find_fault
 from warehouse.batches import MERGED, merge_batches
+from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
 from warehouse.engine import connect
-from warehouse.guards import ensure_triggers, sidecar_path, write_sidecar
+from warehouse.guards import LARGEST, ensure_triggers, sidecar_path, write_sidecar
+from warehouse.identity import KnownWarehouse, read_identity
 from warehouse.rows import read_rows
 from warehouse.snapshot import list_snapshots
-from warehouse.verify import verify_all
+from warehouse.verify import read_everything, verify_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Repair:
 
     Attributes:
         source: What the warehouse was made from.
-        kept: Folder with the files as they were; None when they stayed in place.
+        kept: Folder with the files as they were.
         batches: Merged again.
         lost_commits: Acknowledged transactions that are in none of the copies; what they wrote through batches came back all the same.
         lost_versions: "name@number" that were listed and are nowhere.
@@ -40,7 +46,7 @@ class Repair:
     """
 
     source: str
-    kept: Path | None
+    kept: Path
     batches: int
     lost_commits: int
     lost_versions: tuple[str, ...]
@@ -55,44 +61,53 @@ class _Candidate:
     broken: Mapping[str, str]
 
 
-def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetime, run_id: str) -> Repair:
+def repair_warehouse(
+    path: Path, *, snapshots: Path, batches: Path, now: datetime, run_id: str, known: KnownWarehouse | None = None
+) -> Repair:
     """Make a warehouse anew from whatever has most: the file as it opens, the file without its write-ahead log, or a snapshot.
 
     The files as they were are kept aside; nothing is deleted. Nobody may have the warehouse open.
 
     Args:
+        known: What the caller knows of it: copies of another warehouse are left out, and what it has seen counts as acknowledged.
         snapshots: Folder of snapshots.
         batches: Folder of batches; merged ones are merged again where they are missing.
         now: Names the folder of what is kept, UTC.
 
     Raises:
         WarehouseError: No copy can be opened.
+        MachineError: Its folder is away, or cannot be written.
     """
-    _require_free(path)
-    listed = _listed_versions(path)
-    noted = _noted(path)
-    workshop = path.with_name(f".{path.name}.repair")
-    shutil.rmtree(workshop, ignore_errors=True)
-    workshop.mkdir()
+    path = path.resolve()
+    with writing(path.parent):
+        _require_free(path)
+        listed = _listed_versions(path)
+        noted = max(_noted(path), known.commits if known else 0)
+        workshop = path.with_name(f".{path.name}.repair")
+        shutil.rmtree(workshop, ignore_errors=True)
+        workshop.mkdir()
     try:
-        candidates = _candidates(path, snapshots, workshop)
+        candidates = _candidates(path, snapshots, workshop, known)
         if not candidates:
             raise WarehouseError(
                 f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
-                f"or move it away to begin anew"
+                f"or begin anew in another folder (`voxdata init`)"
             )
         best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
         with connect(best.path) as con:
+            if known is not None:
+                # Should the file that it replaces turn up again, as when its disk was only away, it is known for another one.
+                con.execute("update identity set warehouse_id = ?", [token_hex(16)])
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
             there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
             con.execute("checkpoint")
-        kept = _put_in_place(path, best.path, now=now)
+            write_sidecar(con, best.path)
+        write_commits(best.path, held)
+        with writing(path.parent):
+            kept = _put_in_place(path, best.path, now=now)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
-    with connect(path) as con:
-        write_sidecar(con, path)
-        write_commits(path, held_commits(con))
     return Repair(
         source=best.name,
         kept=kept,
@@ -101,6 +116,58 @@ def repair_warehouse(path: Path, *, snapshots: Path, batches: Path, now: datetim
         lost_versions=tuple(ref for ref in listed if ref not in there),
         broken_versions=best.broken,
     )
+
+
+def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
+    """Take a warehouse file as it is, though it is not what the files beside it say: read all of it, and write these anew.
+
+    The files beside it are kept aside. Nobody may have the warehouse open.
+
+    Args:
+        now: Names the folder of what is kept, UTC.
+
+    Returns:
+        "name@number" of versions that are broken -> what is wrong with them.
+
+    Raises:
+        WarehouseError: There is none, it cannot be opened, or a newer release wrote it.
+        MachineError: Its folder cannot be written.
+    """
+    path = path.resolve()
+    with writing(path.parent):
+        if not path.is_file() or not path.stat().st_size:
+            raise WarehouseError(f"{path}: there is no warehouse to take; put the file there first")
+        _require_free(path)
+    try:
+        with connect(path) as con:
+            have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
+            if have > newest_version():
+                raise WarehouseError(f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it")
+            read_everything(con)
+            migrate(con, have=have)
+            ensure_triggers(con)
+            broken = _broken_versions(con)
+            with writing(path.parent):
+                _keep_aside(path, now=now)
+            write_sidecar(con, path)
+            write_commits(path, held_commits(con))
+    except duckdb.Error as error:
+        fault = find_fault(error, place=path.parent)
+        raise fault or WarehouseError(f"{path}: cannot be opened ({error}); put a sound copy there") from error
+    return broken
+
+
+def _keep_aside(path: Path, *, now: datetime) -> None:
+    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
+    beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
+    if beside:
+        kept = _new_folder(path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}"))
+        for part in beside:
+            part.rename(kept / part.name)
+
+
+def _broken_versions(con: DuckDBPyConnection) -> dict[str, str]:
+    return {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
 
 
 def _require_free(path: Path) -> None:
@@ -114,7 +181,7 @@ def _require_free(path: Path) -> None:
             raise LockedError(f"{path}: somebody has it open; stop `voxdata up` and whoever reads it, then repair") from error
 
 
-def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]:
+def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehouse | None) -> list[_Candidate]:
     wal = path.with_name(path.name + ".wal")
     sources: list[tuple[str, Path, Path | None]] = []
     if path.exists():
@@ -131,25 +198,18 @@ def _candidates(path: Path, snapshots: Path, workshop: Path) -> list[_Candidate]
         try:
             with connect(copy) as con:
                 have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
-                if have > newest_version():
+                if have > newest_version() or (known and read_identity(con) not in ("", known.warehouse_id, *known.former)):
                     continue
                 migrate(con, have=have)
                 ensure_triggers(con)
-                _read_everything(con)
-                broken = {one.version.ref: "; ".join(one.problems) for one in verify_all(con) if not one.ok}
-                found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=broken))
+                read_everything(con)
+                found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)))
         except duckdb.Error as error:
             fault = find_fault(error, place=workshop)
             if fault is not None:
                 raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
     return found
-
-
-def _read_everything(con: DuckDBPyConnection) -> None:
-    """Read every block: damage in the file shows when it is read, not when it is opened."""
-    for row in read_rows(con, "select table_name from duckdb_tables() where not internal and not temporary"):
-        con.execute(f'select hash(t) from "{row["table_name"]}" t').fetchall()
 
 
 def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
@@ -161,17 +221,32 @@ def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
     return merge_batches(con, batches, run_id=run_id).merged
 
 
-def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path | None:
-    parts = [part for part in (path, path.with_name(path.name + ".wal"), sidecar_path(path), commits_path(path)) if part.exists()]
-    kept = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
-    kept.mkdir()
-    for part in parts:
-        shutil.copyfile(part, kept / part.name)
-    path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    for part in (sidecar_path(path), commits_path(path)):
-        part.unlink(missing_ok=True)
+def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
+    """Keep what is there aside, then put a repaired warehouse and what lies beside it there.
+
+    Whoever dies here is refused by the list or the count that are there still, and repairs again.
+    """
+    kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
+    wal = path.with_name(path.name + ".wal")
+    for part in (path, wal):
+        if part.exists():
+            shutil.copyfile(part, kept / part.name)
+    wal.unlink(missing_ok=True)
     repaired.replace(path)
+    for beside in (sidecar_path, commits_path):
+        if os.path.lexists(beside(path)):
+            beside(path).rename(kept / beside(path).name)  # whatever it is: a folder, a link that leads nowhere
+        beside(repaired).replace(beside(path))
+    sync(path.parent)
     return kept
+
+
+def _new_folder(path: Path) -> Path:
+    """Make a folder of this name, or of one with a number: the clock may have said the same before."""
+    names = (path.with_name(f"{path.name}{f'-{number}' if number else ''}") for number in count())
+    new = next(name for name in names if not os.path.lexists(name))
+    new.mkdir()
+    return new
 
 
 def _noted(path: Path) -> int:
@@ -182,12 +257,16 @@ def _noted(path: Path) -> int:
 
 
 def _listed_versions(path: Path) -> list[str]:
-    sidecar = sidecar_path(path)
+    """What a list says, as far as it can be read."""
+    try:
+        content = read_beside(sidecar_path(path), at_most=LARGEST, remedy="") or b""
+    except WarehouseError:
+        return []
     refs = []
-    for line in split_lines(sidecar.read_text(encoding="utf-8", errors="replace")) if sidecar.exists() else []:
+    for line in split_lines(content.decode("utf-8", "replace")):
         try:
             row = json.loads(line)
             refs.append(f"{row['name']}@{row['number']}")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # a list that is damaged says what it still says
     return refs

@@ -19,7 +19,7 @@ from voxdata.errors import NotFoundError, WarehouseError
 from voxdata.identity import canonical_json
 from voxdata.manifest import decode_example, encode_example
 from warehouse.connection import transaction
-from warehouse.guards import warehouse_path, write_sidecar
+from warehouse.guards import note_versions, warehouse_path
 from warehouse.leaves import FIELDS, add_summary, compute_root, intern_rows
 from warehouse.outbox import add_event
 from warehouse.rows import FRAME, insert_new, read_rows, utc_aware
@@ -180,7 +180,7 @@ def publish_version(con: DuckDBPyConnection, name: str, *, new: bool) -> Dataset
         con.execute("checkpoint")
     path = warehouse_path(con)
     if path is not None:
-        write_sidecar(con, path)
+        note_versions(con, path)
     return find_version(con, name)
 
 

@@ -16,6 +16,7 @@ import soundfile  # type: ignore[import-untyped]
 
 from flows.exchange.terms import Terms, count_consent
 from flows.workspace import Workspace
+from flows.written import Register
 from voxdata.canonical import read_clip
 from voxdata.confine import leads_out
 from voxdata.dataset import Example, Split
@@ -29,6 +30,9 @@ from warehouse.metadata import list_metadata
 from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
 
 HEADER, ROWS = "voxdata.json", "rows.jsonl"
+UNFINISHED = "voxdata.unfinished.json"
+"""On object storage, while an export is on its way: the names of its files."""
+
 FORMAT = "voxdata-export/1"
 
 Writer = Callable[["Bundle", Path], None]
@@ -82,6 +86,7 @@ class Bundle:
         schemes: Those that the examples are labelled under, by name.
         audio_root: Folder of canonical audio.
         erased: Leaves of rows that were erased; the root needs them.
+        register: Where an export of it is noted.
         terms: Under which it may be used.
     """
 
@@ -90,6 +95,7 @@ class Bundle:
     schemes: tuple[LabelSet, ...]
     audio_root: Path
     erased: tuple[str, ...]
+    register: Register
     terms: Terms = field(default_factory=Terms)
 
     def of(self, split: Split) -> list[Example]:
@@ -179,6 +185,7 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         schemes=tuple(complete_scheme(name, labels, workspace.schemes) for name, labels in sorted(used.items())),
         audio_root=workspace.audio_dir,
         erased=tuple(erased),
+        register=workspace.written,
         terms=Terms(
             description=project.description,
             creator=project.creator,
@@ -245,8 +252,8 @@ def encode_terms(terms: Terms) -> dict[str, object]:
 
 
 def file_hashes(folder: Path) -> Mapping[str, str]:
-    """Path in a folder -> SHA-256, for every file but the header."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
+    """Path in a folder -> SHA-256, for every file that is part of an export, but the header."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (HEADER, UNFINISHED))
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from flows.exchange.audformat import write_audformat
-from flows.exchange.bundle import HEADER, ROWS, Bundle, Writer, check_clips, check_names, write_header, write_rows
+from flows.exchange.bundle import HEADER, ROWS, UNFINISHED, Bundle, Writer, check_clips, check_names, hash_file, write_header, write_rows
 from flows.exchange.croissant import NAME as CROISSANT
 from flows.exchange.croissant import write_croissant
 from flows.exchange.huggingface import write_huggingface
 from flows.exchange.kaldi import write_kaldi
+from flows.exchange.own_files import other_files, parse_header, read_header, remove_export, shown_names
 from flows.exchange.shar import write_shar
 from flows.exchange.webdataset import write_webdataset
 from flows.sources import explain_store
+from flows.written import Written
 from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
@@ -47,7 +47,7 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
     table rows.jsonl and the header voxdata.json.
 
     Args:
-        output: The file or folder. A file is replaced; a folder only when it holds an export or nothing.
+        output: The file or folder. A file is replaced; a folder only when it holds an export and nothing else, or nothing.
         audio: Whether a table gets its clips, too; the other formats always have them.
         absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its bytes depend on the place.
 
@@ -78,19 +78,16 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, 
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
     _require_ours(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
-    try:
+    with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         _fill(bundle, format_name, folder, wav_root=wav_root)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
-        if output.exists():
-            shutil.rmtree(output)
-        folder.rename(output)
+        _require_ours(output)  # hours may have passed
+        with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
+            _clear(output)
+            folder.rename(output)
         sync(output.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return output
 
 
@@ -104,7 +101,8 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         The version's place; a table is `part-00000.<format>` in it.
 
     Raises:
-        ConfigError: Another version is there, there is no such bucket, or the store is unknown or refuses access.
+        ConfigError: Another version is there, or files that no export put there; there is no such bucket, or the store is unknown or
+            refuses access.
         TransientError: The store cannot be reached.
     """
     check_names(bundle, format_name)
@@ -125,7 +123,9 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
             folder.mkdir()
             _fill(bundle, format_name, folder, table="part-00000", clips=audio == "clips")
         try:
-            _put(filesystem, root, folder, place, version.root)
+            former = _former_files(filesystem, root, place, version.root)
+            bundle.register.note(Written(path=place, kind="published", version=version.version_id))
+            _put(filesystem, root, folder, place, former)
         except VoxdataError:
             raise
         except Exception as error:  # every store raises exceptions of its own
@@ -157,32 +157,66 @@ def _no_bucket(place: str, root: str) -> ConfigError:
     return ConfigError(f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output")
 
 
-def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) -> None:
-    """Send a folder, its header last; a bucket is never made; what an earlier export left there under other names goes."""
-    there = filesystem.find(root) if filesystem.exists(root) else []
-    if any(path.endswith(f"/{HEADER}") for path in there):
-        try:
-            found = str(json.loads(filesystem.cat_file(f"{root}/{HEADER}"))["root"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{place}/{HEADER} is malformed ({error!r}); remove it, or choose another URL") from error
-        if found != expected:
-            raise ConfigError(f"{place} holds another version ({found[:12]}); choose another URL")
-        filesystem.rm_file(f"{root}/{HEADER}")
+def _put(filesystem: Any, root: str, folder: Path, place: str, former: set[str]) -> None:
+    """Send a folder, its header last; a bucket is never made.
+
+    Args:
+        former: Names of what earlier exports left there; those that are not written again go.
+    """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
-    kept = {f"{root}/{name}" for name in names}
+    if not has_buckets(filesystem):
+        filesystem.makedirs(root, exist_ok=True)
+    try:
+        # Whoever tries again after a broken connection knows by it what is ours.
+        filesystem.pipe_file(f"{root}/{UNFINISHED}", json.dumps(sorted({*former, *names})).encode())
+    except FileNotFoundError as error:
+        raise _no_bucket(place, root) from error
+    if HEADER in former:
+        filesystem.rm_file(f"{root}/{HEADER}")
     for name in [*names, HEADER]:
         target = f"{root}/{name}"
         if not has_buckets(filesystem):
             filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         if name == HEADER:
-            for path in filesystem.find(root):
-                # A listing may name what lies elsewhere: that is not ours to remove.
-                if path not in kept and path.startswith(f"{root}/") and ".." not in path.split("/"):
-                    filesystem.rm_file(path)
+            for gone in sorted(former - {*names, HEADER, UNFINISHED}):
+                filesystem.rm_file(f"{root}/{gone}")
         try:
             filesystem.put_file(str(folder / name), target)
         except FileNotFoundError as error:
             raise _no_bucket(place, root) from error
+    filesystem.rm_file(f"{root}/{UNFINISHED}")
+
+
+def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[str]:
+    """Names of what earlier exports of the version have there, finished or not. All else there is somebody's, so nothing is sent then.
+
+    Raises:
+        ConfigError: Another version is there, or files that its header does not list.
+    """
+    listed = filesystem.find(root) if filesystem.exists(root) else []
+    # A listing may name what lies elsewhere: that is not ours to judge.
+    there = {name for path in listed if path.startswith(f"{root}/") and ".." not in (name := path.removeprefix(f"{root}/")).split("/")}
+    header = None
+    if HEADER in there:
+        header = parse_header(filesystem.cat_file(f"{root}/{HEADER}"))
+        if header is None:
+            raise ConfigError(f"{place}/{HEADER} is malformed; remove it, or choose another URL")
+        if header.root != expected:
+            raise ConfigError(f"{place} holds another version ({header.root[:12]}); choose another URL")
+    begun = _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
+    if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
+        raise ConfigError(
+            f"{place} holds {len(others)} files that no export of this version put there: {shown_names(others)}; "
+            "move them away, or choose another URL"
+        )
+    return there
+
+
+def _begun_files(listed: bytes) -> set[str]:
+    try:
+        return {str(name) for name in json.loads(listed)}
+    except (ValueError, TypeError):
+        return set()
 
 
 def _fill(
@@ -206,20 +240,44 @@ def _fill(
 def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
     if output.is_dir():
         raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as local:
-        folder = Path(local)
+    with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
+        names = (output.name, f"{output.name}.{CROISSANT}")
         write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
-        write_croissant(bundle, folder, table=output.name, kind=format_name, output=f"{output.name}.{CROISSANT}")
-        for name in (output.name, f"{output.name}.{CROISSANT}"):
+        write_croissant(bundle, folder, table=output.name, kind=format_name, output=names[1])
+        for name in names:
             sync(folder / name)
-            (folder / name).replace(output.with_name(name))
+        with bundle.register.noting(*(_written(bundle, output.with_name(name), folder / name, kind="table") for name in names)):
+            for name in names:
+                (folder / name).replace(output.with_name(name))
     sync(output.parent)
     return output
 
 
+def _written(bundle: Bundle, place: Path, file: Path, *, kind: Literal["table", "folder"]) -> Written:
+    return Written(path=str(place), kind=kind, sha256=hash_file(file), version=bundle.version.version_id)
+
+
 def _require_ours(output: Path) -> None:
+    """Make sure that an export takes the place of nothing but an export."""
     if output.is_file():
         raise ConfigError(f"{output} is a file; this format is a folder: name another place")
-    if output.exists() and any(output.iterdir()) and not (output / HEADER).exists():
+    if not output.exists() or not any(output.iterdir()):
+        return
+    header = read_header(output)
+    others = [path.relative_to(output).as_posix() for path in other_files(output, header)] if header else []
+    if header is None:
         raise ConfigError(f"{output} holds something else than an export; name an empty or new folder")
+    if others:
+        raise ConfigError(
+            f"{output} holds {len(others)} files that are no part of its export: {shown_names(others)}; "
+            "move them away, or name an empty or new folder"
+        )
+
+
+def _clear(output: Path) -> None:
+    """Take an export away whose place another takes; files that came in this moment stop it."""
+    if not output.exists():
+        return
+    header = read_header(output)
+    if header is not None:
+        remove_export(output, header)

@@ -1,14 +1,26 @@
-"""The files of a workspace that hold anything of erased recordings: deleting them, or writing them anew without it."""
+"""The files of a workspace that hold anything of erased recordings: finding them, deleting what is voxdata's, naming the rest.
+
+Below the folders that voxdata alone fills, files are known by their names, which are digests. Exports and reports lie where people lie
+things down too: of these only what the register of written files names goes, and only while it is as voxdata wrote it.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import re
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from flows.clip_names import clip_key
+from flows.exchange.bundle import hash_file
+from flows.exchange.own_files import remove_empty, walk_files
+from flows.forget.exports import find_written
+from flows.forget.found import NOT_OURS, Doomed, FoundFiles, Left
 from flows.forget.lines import keep_lines
 from flows.workspace import Workspace
 from training.features import cached_features
@@ -16,54 +28,77 @@ from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
 from warehouse.export import write_version_manifest
 from warehouse.runs import list_training_runs
-from warehouse.versions import list_versions
+
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
+_RUN = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
 
 
-def delete_files(workspace: Workspace, plan: ErasurePlan) -> dict[str, int]:
-    """Delete canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What became of them.
 
-    Returns:
-        Kind of file -> how many were deleted.
+    Attributes:
+        counts: Kind of file -> how many were deleted.
     """
-    clips = [path for key in plan.recording_ids for path in (workspace.media_dir / "clips" / key).glob("*")]
-    keys = set(plan.keys)
-    clips += [p for p in (workspace.media_dir / "clips").glob("*/*") if p.parent.name not in plan.recording_ids and p.name[:32] in keys]
-    damaged = [p for p in workspace.warehouse_path.parent.glob(f"{workspace.warehouse_path.name}.*") if p.is_dir()]
-    doomed = {
-        "canonical files": [workspace.audio_dir / name for name in plan.audio_files],
-        "clips": clips,
-        "features": cached_features(workspace.models_dir, plan.utterance_ids),
-        "exports": _affected_exports(workspace, plan),
-        "reports": _files(workspace.reports_dir),
-        "snapshots": _files(workspace.snapshots_dir),
-        "merged batches": [path for name in (MERGED, REJECTED) for path in _files(workspace.batches_dir / name)],
-        "damaged copies": [path for folder in damaged for path in _files(folder)],
-    }
+
+    counts: dict[str, int]
+    left: tuple[Left, ...]
+
+
+def find_files(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
+    """Canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
+
+    Deletes nothing.
+    """
+    return _find_own(workspace, plan) + _find_clips(workspace, plan) + _find_damaged(workspace) + find_written(workspace, plan)
+
+
+def check_files(found: FoundFiles) -> FoundFiles:
+    """Read every file that must be as it was written; what was changed since is left instead."""
+    whys = [(doomed, why_kept(doomed)) for doomed in found.doomed]
+    return FoundFiles(
+        doomed=tuple(doomed for doomed, why in whys if not why),
+        left=found.left + tuple(Left(place=str(doomed.path), why=why) for doomed, why in whys if why),
+        emptied=found.emptied,
+    )
+
+
+def why_kept(doomed: Doomed) -> str:
+    """Why a file must not be deleted; "" when nothing speaks against it."""
+    path = doomed.path
+    if path.is_dir() and not path.is_symlink():
+        return "is a folder now, and voxdata wrote a file; look what is in it"
+    if not doomed.sha256:
+        return ""
+    if path.is_symlink() or not path.is_file():
+        return "is no file any more, and voxdata wrote one; look where it leads"
+    try:
+        same = hash_file(path) == doomed.sha256
+    except OSError as error:
+        return f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; delete it by hand"
+    return "" if same else "was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+
+
+def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
+    """Delete what was found, as long as it is still what was found; what does not let itself be deleted stops nothing."""
     counts: Counter[str] = Counter()
-    for kind, paths in doomed.items():
-        for path in paths:
-            if path.exists():
-                path.unlink()
-                counts[kind] += 1
-    emptied = [workspace.media_dir / "clips" / key for key in plan.recording_ids]
-    emptied += [*damaged, workspace.batches_dir / MERGED, workspace.batches_dir / REJECTED]
-    for folder in emptied:
-        shutil.rmtree(folder, ignore_errors=True)
-    for folder in sorted((p for p in workspace.exports_dir.rglob("*") if p.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    return dict(counts)
-
-
-def _affected_exports(workspace: Workspace, plan: ErasurePlan) -> list[Path]:
-    """Everything in the exports folder but what is named after a version that holds nothing of it."""
-    with workspace.warehouse() as con:
-        untouched = [version.ref.replace("@", "-") for version in list_versions(con) if version.ref not in plan.versions]
-    return [
-        path
-        for path in _files(workspace.exports_dir)
-        if not any(path.relative_to(workspace.exports_dir).parts[0].partition(".")[0] == name for name in untouched)
-    ]
+    left = list(found.left)
+    for doomed in found.doomed:
+        if not os.path.lexists(doomed.path):
+            continue
+        if why := why_kept(doomed):
+            left.append(Left(place=str(doomed.path), why=why))
+            continue
+        try:
+            doomed.path.unlink()
+        except OSError as error:
+            left.append(Left(place=str(doomed.path), why=f"cannot be deleted ({error.strerror}); delete it by hand", ours=True))
+            continue
+        counts[doomed.kind] += 1
+    for folder in found.emptied:
+        remove_empty(folder)
+    workspace.written.prune()
+    return Deleted(counts=dict(counts), left=tuple(left))
 
 
 def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: ErasurePlan) -> None:
@@ -75,13 +110,75 @@ def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: Erasu
         folder = (workspace.root / checkpoint).parent
         if (folder / "manifest.jsonl").exists():
             write_version_manifest(con, version_id, audio_root=workspace.audio_dir, schemes=schemes, path=folder / "manifest.jsonl")
-    for folder in (p for p in workspace.models_dir.glob("*") if p.is_dir()):
-        for path in (folder / "predictions.jsonl", folder / "incumbent.jsonl"):
-            keep_lines(path, lambda line: json.loads(line).get("utterance_id") not in gone)
-        manifest = folder / "manifest.jsonl"
-        if manifest.exists() and any(key in manifest.read_text(encoding="utf-8") for key in plan.recording_ids):
-            manifest.unlink()  # of a run that failed: nothing else needs it
+    for folder in _run_folders(workspace):
+        for name in ("predictions.jsonl", "incumbent.jsonl"):
+            keep_lines(folder / name, _names_none_of(gone))
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _find_own(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
+    """What lies where nobody but voxdata writes, or is named by a digest of ours."""
+    batches = [workspace.batches_dir / name for name in (MERGED, REJECTED)]
+    kinds = {
+        "canonical files": [path for name in plan.audio_files if (path := workspace.audio_dir / name).exists()],
+        "features": cached_features(workspace.models_dir, plan.utterance_ids),
+        "snapshots": list(walk_files(workspace.snapshots_dir)),
+        "merged batches": [path for folder in batches for path in walk_files(folder)],
+        "manifests of failed runs": _failed_manifests(workspace, plan),
+    }
+    doomed = tuple(Doomed(path=path, kind=kind) for kind, paths in kinds.items() for path in paths)
+    return FoundFiles(doomed=doomed, emptied=tuple(batches))
+
+
+def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
+    folder, keys = workspace.media_dir / "clips", set(plan.keys)
+    emptied = tuple(path for key in plan.recording_ids if (path := folder / key).is_dir())
+    doomed, left = [], []
+    for path in (path for place in emptied for path in walk_files(place)):
+        if clip_key(path.name) or _PARTIAL.fullmatch(path.name):
+            doomed.append(Doomed(path=path, kind="clips"))
+        else:
+            left.append(Left(place=str(path), why=NOT_OURS))
+    elsewhere = [path for path in folder.glob("*/*.wav") if path.parent not in emptied]
+    doomed += [Doomed(path=p, kind="clips") for p in elsewhere if clip_key(p.name) in keys]
+    return FoundFiles(doomed=tuple(doomed), left=tuple(left), emptied=emptied)
+
+
+def _find_damaged(workspace: Workspace) -> FoundFiles:
+    """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its own."""
+    name = workspace.warehouse_path.name
+    folders = [path for path in workspace.warehouse_path.parent.glob(f"{name}.damaged-*") if path.is_dir() and not path.is_symlink()]
+    doomed, left = [], []
+    for path in (path for folder in folders for path in walk_files(folder)):
+        if path.name == name or path.name.startswith(f"{name}."):
+            doomed.append(Doomed(path=path, kind="damaged copies"))
+        else:
+            left.append(Left(place=str(path), why=NOT_OURS))
+    return FoundFiles(doomed=tuple(doomed), left=tuple(left), emptied=tuple(folders))
+
+
+def _failed_manifests(workspace: Workspace, plan: ErasurePlan) -> list[Path]:
+    """Hand-off files of runs without a model that name any of it: nothing else needs them."""
+    with workspace.warehouse() as con:
+        trained = {(workspace.root / run.checkpoint_dir).parent for run in list_training_runs(con) if run.checkpoint_dir}
+    manifests = [folder / "manifest.jsonl" for folder in _run_folders(workspace) if folder not in trained]
+    return [path for path in manifests if path.is_file() and _mentions(path, plan.recording_ids)]
+
+
+def _mentions(path: Path, names: Collection[str]) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return any(name in text for name in names)
+
+
+def _run_folders(workspace: Workspace) -> Iterator[Path]:
+    """Folders of training runs, known by their names."""
+    yield from (path for path in sorted(workspace.models_dir.glob("*")) if path.is_dir() and _RUN.fullmatch(path.name))
+
+
+def _names_none_of(gone: Collection[str]) -> Callable[[str], bool]:
+    def keep(line: str) -> bool:
+        try:
+            return json.loads(line)["utterance_id"] not in gone
+        except (ValueError, KeyError, TypeError):
+            return True  # no line of ours
+
+    return keep

@@ -7,16 +7,18 @@ anew, and search every file of the workspace for what was said. A run that died 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from flows.forget.files import delete_files, rewrite_manifests
+from flows.forget.files import delete_files, find_files, rewrite_manifests
+from flows.forget.found import Left
 from flows.forget.probes import make_probes
 from flows.forget.search import Hit, search_folder
 from flows.forget.services import scrub_services
+from flows.forget.sources import settle_sources
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
 from voxdata.errors import NotFoundError, VoxdataError
@@ -44,7 +46,8 @@ class Forgotten:
         counts: Table or place -> how much went.
         searched: Strings looked for in every file of the workspace.
         hits: Where one of them was found; none when all is gone.
-        left_sources: Files outside the warehouse that still hold the recordings.
+        left_sources: Where the recordings came from, as far as it may still hold them.
+        left_files: What else stays: files that voxdata did not write, or that were changed since, and copies elsewhere.
     """
 
     receipt_id: str
@@ -52,7 +55,8 @@ class Forgotten:
     counts: dict[str, int]
     searched: int = 0
     hits: tuple[Hit, ...] = ()
-    left_sources: tuple[str, ...] = field(default_factory=tuple)
+    left_sources: tuple[Left, ...] = ()
+    left_files: tuple[Left, ...] = ()
 
 
 def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
@@ -85,12 +89,15 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
 
     Args:
         reason: Stays on record; keep names out of it.
-        delete_sources: Delete the local files that the recordings came from, too.
+        delete_sources: Delete the local files that the recordings came from, too, where they still are what was ingested.
 
     Raises:
         NotFoundError: Nothing matches.
+        MachineError: A storage folder is away; nothing was deleted yet.
         AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet.
     """
+    # What lies on a disk that is away is not gone.
+    workspace.require_folders()
     with workspace.warehouse() as con:
         plan = plan_erasure(con, find_recordings(con, kind, ref))
         pushed = bool(list_projects(con)) and "push" in plan.counts
@@ -99,7 +106,9 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
         receipt_id = begin_erasure(con, plan, kind=kind, subject=ref, reason=reason, run_id=workspace.run_id)
     say(f"forget: {len(plan.recording_ids)} recordings, {len(plan.utterance_ids)} utterances; receipt {receipt_id[:12]}")
     erased = {"Label Studio clips": sum(queue.erase(plan.keys) for queue in queues)}
-    erased |= delete_files(workspace, plan)
+    files = delete_files(workspace, find_files(workspace, plan))
+    sources = settle_sources(plan, delete=delete_sources)
+    erased |= {**files.counts, "source files": len(sources.gone)}
     with workspace.warehouse() as con:
         erase_rows(con, plan, receipt_id=receipt_id, kind=kind, subject=ref, reason=reason, run_id=workspace.run_id)
         rewrite_manifests(con, workspace, plan)
@@ -108,21 +117,17 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
     if "snapshots" in erased:
         take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC))
     scrub_services(workspace, plan)
-    left = [uri for uri in plan.uris if "://" not in uri and Path(uri).exists()]
-    if delete_sources:
-        for uri in left:
-            Path(uri).unlink()
-        erased["source files"], left = len(left), []
     probes = make_probes(workspace, plan)
     say(f"forget: searching every file of the workspace for {len(probes)} strings")
-    hits = search_folder(workspace.root, probes, skip=[Path(uri) for uri in left])
+    hits = search_folder(workspace.root, probes, skip=[Path(left.place) for left in sources.left])
     return Forgotten(
         receipt_id=receipt_id,
         plan=plan,
         counts={**plan.counts, **{name: count for name, count in erased.items() if count}},
         searched=len(probes),
         hits=hits,
-        left_sources=tuple(left),
+        left_sources=sources.left,
+        left_files=files.left,
     )
 
 
@@ -130,11 +135,14 @@ def require_gone(found: Forgotten) -> None:
     """Refuse to call somebody forgotten while bytes are left.
 
     Raises:
-        VoxdataError: Something was found; the message names the files.
+        VoxdataError: Something was found, or could not be deleted; the message names the files.
     """
     if found.hits:
         places = ", ".join(sorted({str(hit.path) for hit in found.hits}))
         raise VoxdataError(f"receipt {found.receipt_id[:12]}: {len(found.hits)} strings are still in {places}; delete these files by hand")
+    if stuck := [left for left in found.left_files if left.ours]:
+        named = "; ".join(f"{left.place} {left.why}" for left in stuck)
+        raise VoxdataError(f"receipt {found.receipt_id[:12]}: {len(stuck)} files hold something of them still: {named}")
 
 
 def _one(names: Sequence[str], ref: str, *, what: str) -> str:

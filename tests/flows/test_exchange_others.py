@@ -206,11 +206,16 @@ def test_publish_bundle_tells_what_is_wrong_with_a_store(workspace: Workspace, m
     fs.pipe_file(f"{root}/{HEADER}", b"{")
     with pytest.raises(ConfigError, match="malformed"):
         publish_bundle(bundle, format_name="csv", url="memory://sets")
-    fs.rm_file(f"{root}/{HEADER}")
-    monkeypatch.setattr(type(fs), "put_file", _broken)
-    with pytest.raises(TransientError, match="try again"):
-        publish_bundle(bundle, format_name="csv", url="memory://sets")
+    fs.rm(root, recursive=True)
+    assert publish_bundle(bundle, format_name="csv", url="memory://sets") == place
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fs), "put_file", _broken)
+        with pytest.raises(TransientError, match="try again"):
+            publish_bundle(bundle, format_name="jsonl", url="memory://sets")
     assert not fs.exists(f"{root}/{HEADER}")
+    # Trying again goes on where it broke off, whatever the format was.
+    assert publish_bundle(bundle, format_name="jsonl", url="memory://sets") == place
+    assert sorted(path.rpartition("/")[2] for path in fs.find(root)) == ["croissant.json", "part-00000.jsonl", "rows.jsonl", HEADER]
 
 
 def _broken(*arguments: object, **options: object) -> None:

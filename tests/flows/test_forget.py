@@ -21,6 +21,7 @@ from flows.ingest import ingest_sources
 from flows.release import release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
+from flows.written import write_page
 from training.features import PADDING_POLICY
 from voxdata.errors import DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
@@ -37,6 +38,7 @@ from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
 from warehouse.versions import list_versions
 
+RUN = "intent-0123456789ab"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -86,15 +88,15 @@ def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
     """Everything that a busy workspace has lying about."""
     clip = workspace.media_dir / "clips" / recording_id / f"{utterance_id}.wav"
     feature = workspace.models_dir / "features" / "e" / f"{digest(utterance_id, PADDING_POLICY)}.npz"
-    run = workspace.models_dir / "intent-1"
+    run = workspace.models_dir / RUN
     log = workspace.state_dir / "logs" / "label-studio.log"
-    for path in (clip, feature, run / "x", log, workspace.reports_dir / "x"):
+    for path in (clip, feature, run / "x", log):
         path.parent.mkdir(parents=True, exist_ok=True)
     clip.write_bytes(b"RIFF")
     feature.write_bytes(b"PK")
     (run / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance_id}) + "\n" + json.dumps({"utterance_id": "other"}) + "\n")
     log.write_text(f"GET /media/{recording_id}/{utterance_id}.wav\nGET /health\n")
-    (workspace.reports_dir / "report.html").write_text("my secret is number 0 秘密在这里0")
+    write_page(workspace.reports_dir / "report.html", "my secret is number 0 秘密在这里0", register=workspace.written)
     export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=workspace.exports_dir / "calls-1.jsonl")
     export_bundle(open_bundle(workspace, "calls"), format_name="webdataset", output=workspace.exports_dir / "calls-1.webdataset.d")
 
@@ -121,7 +123,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     with workspace.warehouse() as con:
         assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [(True, 2, 1)]
         assert check_chain(con) == []
-    assert (workspace.models_dir / "intent-1" / "predictions.jsonl").read_text() == '{"utterance_id": "other"}\n'
+    assert (workspace.models_dir / RUN / "predictions.jsonl").read_text() == '{"utterance_id": "other"}\n'
     assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
     with pytest.raises(NotFoundError):
         forget(workspace, "recording", recording_id, reason="again", say=quiet)

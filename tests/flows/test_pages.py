@@ -16,6 +16,7 @@ from flows.audit_table import check_rows
 from flows.diff_page import write_diff_page
 from flows.report_plots import FULL
 from flows.version_view import example_tables
+from flows.written import Register
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment
 from warehouse.connection import open_warehouse
@@ -103,7 +104,7 @@ def diff_page(tmp_path: Path) -> Path:
         before, after = list_versions(con)
         found = diff_versions(con, before.version_id, after.version_id)
         tables = example_tables(con, before, after, found)
-    write_diff_page(path, before, after, found, examples=tables)
+    write_diff_page(path, before, after, found, examples=tables, register=Register(root=tmp_path))
     return path
 
 

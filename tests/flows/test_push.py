@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 import flows.push
+from flows.pull import pull_annotations
 from flows.push import push_pending
 from flows.release import corrected_texts
 from flows.settings import FILE_NAME
@@ -103,6 +104,23 @@ def _record(con, recording: Recording, stage: str, key: str, rows: int) -> None:
     record_stage(
         con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=rows, audio_ms=1, seconds=1.0, run_id="t"
     )  # fmt: skip
+
+
+def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_set_back(workspace: Workspace, queue: FakeQueue) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [], THANKS.utterance_id: []})
+    push_pending(workspace, say=quiet)
+    queue._ticks = 7_200
+    number = queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local")
+    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    queue._ticks = 3_600
+    queue.answer(THANKS.utterance_id, {"intent": ("tell",)}, annotator="person-1@voxdata.local")
+    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    queue.change(number, {"intent": ("tell",)})
+    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    with workspace.warehouse() as con:
+        standing = {a.annotation_id: a.labels["intent"] for a in current_annotations(con)}
+    assert standing[number] == ("tell",)
 
 
 def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) -> np.ndarray:
