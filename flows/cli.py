@@ -219,8 +219,9 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Count what there is at every stage, what waits for whom, and how the schedules do.
 
-    Exits with 1 when a schedule missed two of its ticks.
+    Exits with 1 when a schedule missed two of its ticks, or a forgetting is not finished.
     """
+    from flows.forget.work import FINISH, list_work
     from flows.schedules import read_schedules, schedule_rows
     from flows.status import read_status
 
@@ -238,7 +239,10 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     problems = [row for row in standings if row.problem]
     for row in problems:
         tell(f"schedule {row.name}: {row.problem}")
-    if problems:
+    begun = list_work(workspace.state_dir)
+    if begun:
+        tell(f"forget: {len(begun)} begun and not proven; `{FINISH}` goes on with it")
+    if problems or begun:
         raise typer.Exit(1)
 
 

@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from flows.forget.work import FINISH, list_work
 from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
@@ -82,6 +83,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             *check_storage(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
+            check_forgetting(workspace),
         ]
 
 
@@ -323,3 +325,16 @@ def check_schedules(root: Path | None) -> Check:
         return Check(name="schedules", ok=False, detail="; ".join(problems), remedy=RESTART)
     names = ", ".join(row.name for row in standings)
     return Check(name="schedules", ok=True, detail=f"{names or 'none'}: on time")
+
+
+def check_forgetting(root: Path | None) -> Check:
+    """Whether everybody who was to be forgotten is, and it is proven."""
+    try:
+        left = list_work(root / ".voxdata") if root else []
+    except (VoxdataError, OSError) as error:
+        return Check(name="forgetting", ok=False, detail=str(error))
+    if not left:
+        return Check(name="forgetting", ok=True, detail="nothing unfinished")
+    begun = ", ".join(work.run_id for work in left)
+    detail = f"{len(left)} begun and not proven ({begun}): texts of theirs may still lie here"
+    return Check(name="forgetting", ok=False, detail=detail, remedy=f"run `{FINISH}`")

@@ -155,7 +155,7 @@ def ingest_batch(
                 if source.uri in passed:
                     continue
                 try:
-                    path = opened.enter_context(open_local(source))
+                    path = opened.enter_context(open_local(source, near=workspace.root))
                 except AudioError as error:
                     waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
                     continue

@@ -56,7 +56,7 @@ def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) ->
     workspace = _find(directory, explicit=explicit)
     models = build_models(workspace, labeler_specs(workspace))
     specs = models.specs(scheme_versions=workspace.scheme_versions)
-    with scratch_folder() as folder:
+    with scratch_folder(near=workspace.root) as folder:
         target = folder / "canonical.flac"
         recording = canonicalise(file, lambda _: target).recording
         work = RecordingWork(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from flows.forget.work import FINISH, list_work
 from flows.votes import read_answers
 from flows.workspace import Workspace
 from voxdata.agreement import collect_votes, group_votes
@@ -53,6 +54,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
             "push: utterances not in Label Studio": max(0, len(to_hear) - counts.pushed),
             "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in to_hear),
             "the next writer: batches to merge": num_batches,
+            f"{FINISH}: forgettings that are not proven": len(list_work(workspace.state_dir)),
             "training: versions not announced": len(outbox),
             "training: newest version untrained": int(bool(versions) and versions[-1].version_id not in {r.version_id for r in runs}),
         },

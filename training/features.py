@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from training.encoder import PADDING_POLICY, Encoder
+from training.encoder import Encoder
+from training.feature_files import PADDING_POLICY, feature_file
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.durable import write_file
@@ -60,7 +61,7 @@ def load_features(
     rows: list[Features] = []
     computed_seconds, num_cached = 0.0, 0
     for number, example in enumerate(examples, start=1):
-        path = folder / f"{digest(example.utterance_id, PADDING_POLICY)}.npz"
+        path = folder / feature_file(example.utterance_id)
         row = _read(path)
         if row is None:
             try:
@@ -76,12 +77,6 @@ def load_features(
         if progress and (number % 100 == 0 or number == len(examples)):
             progress(f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache")
     return FeatureSet(values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached)
-
-
-def cached_features(cache_dir: Path, utterance_ids: Iterable[str]) -> list[Path]:
-    """Files in the cache with features of some utterances, whichever encoder made them."""
-    names = {f"{digest(utterance_id, PADDING_POLICY)}.npz" for utterance_id in utterance_ids}
-    return sorted(path for path in cache_dir.glob("**/*.npz") if path.name in names)
 
 
 def _read(path: Path) -> Features | None:

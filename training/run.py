@@ -14,7 +14,8 @@ import numpy as np
 
 from training.checkpoint import Checkpoint, save_checkpoint
 from training.config import TrainingConfig
-from training.encoder import PADDING_POLICY, Encoder, load_encoder
+from training.encoder import Encoder, load_encoder
+from training.feature_files import PADDING_POLICY
 from training.features import Features, FeatureSet, load_features
 from training.judge import judge
 from training.loop import Epoch, Fit, fit_head, predict

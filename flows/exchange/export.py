@@ -22,6 +22,7 @@ from flows.written import Written
 from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
+from voxdata.scratch import move_into_place
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -86,7 +87,7 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, 
         _require_ours(output)  # hours may have passed
         with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
             _clear(output)
-            folder.rename(output)
+            move_into_place(folder, output)
         sync(output.parent)
     return output
 
@@ -115,7 +116,7 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         raise
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(place, error) from error
-    with scratch_folder() as local:
+    with scratch_folder(near=bundle.audio_root) as local:
         folder = local / "export"
         if audio == "clips" or format_name in FOLDERS:
             check_clips(bundle, bundle.examples)
@@ -248,7 +249,7 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
             sync(folder / name)
         with bundle.register.noting(*(_written(bundle, output.with_name(name), folder / name, kind="table") for name in names)):
             for name in names:
-                (folder / name).replace(output.with_name(name))
+                move_into_place(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 

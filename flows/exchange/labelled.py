@@ -115,7 +115,7 @@ def import_manifest(
     """
     check_name_form(name)
     known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
-    with scratch_folder() as scratch:
+    with scratch_folder(near=workspace.root) as scratch:
         roots = [path, *([] if audio_root is None else [audio_root])]
         refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
         found = read_labelled(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from voxdata.durable import write_file
+
 
 def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = False) -> None:
     """Take lines out of a text file; in place, when a server appends to it."""
@@ -20,6 +22,4 @@ def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fals
             file.writelines(kept)
             file.truncate()
         return
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_file(path, "".join(kept).encode())
