@@ -141,7 +141,7 @@ def ingest(
 
         for folders in watch_inbox(workspace, absolute, say=tell):
             summary = run_named(workspace, "ingest", folders, None, STILL_S)
-            if summary["listed"] > summary["known"]:
+            if summary["listed"] > summary["known"] + summary["waiting"]:
                 show_json(summary) if as_json else show_rows("ingest", [summary])
 
 
