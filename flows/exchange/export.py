@@ -22,6 +22,7 @@ from flows.sources import explain_store
 from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
+from voxdata.malformed import in_words
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -164,7 +165,7 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, expected: str) ->
         try:
             found = str(json.loads(filesystem.cat_file(f"{root}/{HEADER}"))["root"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{place}/{HEADER} is malformed ({error!r}); remove it, or choose another URL") from error
+            raise ConfigError(f"{place}/{HEADER} is malformed: {in_words(error)}; remove it, or choose another URL") from error
         if found != expected:
             raise ConfigError(f"{place} holds another version ({found[:12]}); choose another URL")
         filesystem.rm_file(f"{root}/{HEADER}")
