@@ -467,6 +467,7 @@ def plan_manifest(
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
         say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+    _tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed)
 
 
