@@ -12,6 +12,7 @@ from prefect import flow
 
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
@@ -215,7 +216,13 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
     return runs
 
 
-@flow(name="finetune", flow_run_name="finetune-{version_id}", validate_parameters=False, log_prints=True)
+@flow(
+    name="finetune",
+    flow_run_name="finetune-{version_id}",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def finetune(root: str, version_id: str) -> list[str]:
     """Train every scheme of [training] on a version of the workspace at `root`."""
     workspace = open_workspace(Path(root))

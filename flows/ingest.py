@@ -15,6 +15,7 @@ from prefect import flow
 from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content_of, decode_and_hash, decode_file
 from flows.duplicates import find_duplicates
 from flows.manifests import ManifestRow, describe_times, name_recordings
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.sources import Source, in_their_words, list_file, list_sources, open_local
 from flows.steps import call, show_table, step
@@ -501,7 +502,13 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
     return entry if "://" in entry or Path(entry).is_absolute() else str(workspace.root / entry)
 
 
-@flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
+@flow(
+    name="ingest",
+    flow_run_name="ingest",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def ingest(
     root: str,
     patterns: list[str] | None = None,

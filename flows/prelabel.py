@@ -16,6 +16,7 @@ from flows.models import LabelerSpec, build_models, labeler_specs
 from flows.prelabel_plan import PlannedRecording, PrelabelPlan, plan_prelabel
 from flows.prelabel_store import store_outcome
 from flows.prelabel_work import Failure, Outcome, Unit, run_unit
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.voices import link_voices
@@ -280,7 +281,13 @@ class _Progress:
         )
 
 
-@flow(name="prelabel", flow_run_name="prelabel", validate_parameters=False, log_prints=True)
+@flow(
+    name="prelabel",
+    flow_run_name="prelabel",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def prelabel(root: str) -> dict[str, float]:
     """Pre-label whatever is pending in the workspace at `root`."""
     return asdict(prelabel_pending(open_workspace(Path(root)), say=tell))

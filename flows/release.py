@@ -15,6 +15,7 @@ from prefect.events import emit_event
 
 from flows.lineage_events import emit_release
 from flows.prefect_api import prefect_answers
+from flows.quiet_exit import quiet_child
 from flows.recipes import choose_recipe
 from flows.say import tell
 from flows.steps import call, in_flow_run, show_text, step
@@ -493,7 +494,13 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
     }
 
 
-@flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
+@flow(
+    name="release",
+    flow_run_name="release-{name}",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def release(
     root: str,
     name: str,
