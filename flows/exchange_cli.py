@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.console import Anywhere, AudioRoot, Json, Rename, open_here, show_json, tell
+from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Bring an export, or somebody's labelled clips, in as a dataset version."""
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
+    with scratch_folder() as scratch:
         if "://" not in path:
             place = Path(path)
         elif kind != "auto":
@@ -95,7 +95,7 @@ def import_(
         else:
             from flows.exchange.importing import fetch_export
 
-            place = fetch_export(path, Path(scratch))
+            place = fetch_export(path, scratch)
         if kind == "auto" and (check or not place.is_file()):
             if scheme or rename or audio_root or anywhere:
                 raise ConfigError(
