@@ -24,7 +24,10 @@ help: ## list the targets
 demo: $(STAMP) ## run the whole loop on the sample recordings
 	$(BIN)/voxdata demo --dir "$(DEMO_DIR)"
 
-test: $(STAMP) ## run every test
+# A file stays on one worker, so that its tests share their servers; four workers fill 16 GB.
+PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test: $(STAMP) ## run every test (PYTEST_ARGS chooses others, or other options of pytest)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, format, types, import contracts, documents

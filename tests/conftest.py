@@ -9,10 +9,18 @@ import pytest
 
 from flows.quiet_exit import quiet_exit
 
+LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promotion.py")
+"""Files of minutes: first, so that no worker of several is left alone with one at the end."""
+
 
 def pytest_configure() -> None:
     """Let the run end with its own summary."""
     quiet_exit()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +33,11 @@ def corpora() -> Path:
     if not path.is_dir():
         pytest.skip(f"VOXDATA_CORPORA names {path}, which is no folder")
     return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests measured, under `record_property("measured", ...)`, from whichever worker."""
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(f"{report.nodeid}: {told}")
