@@ -22,7 +22,7 @@ def quiet_exit() -> None:
     atexit.register(_close_stderr)
 
 
-def quiet_child(_flow: Any, _run: Any, _state: Any) -> None:
+def quiet_child(flow: Any, flow_run: Any, state: Any) -> None:
     """The same as a hook of a flow, for the process that the worker started for one run: its last screen is the worker's log.
 
     Tracebacks are written before; what handlers from before this one say about their own end goes with the noise.
