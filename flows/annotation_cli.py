@@ -92,11 +92,13 @@ def doubts(
     from flows.adjudicate import Case, find_doubts, push_cases
 
     found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
-    if push:
+    if push and found:
         cases = [
             Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models say {d.suggested}", urgency=1 - d.quality) for d in found
         ]
         push_cases(workspace, cases, say=tell)
+    elif not found:
+        tell("doubts: models of other voices would have given every label that they could judge")
     rows = [asdict(doubt) for doubt in found]
     show_json(rows) if as_json else show_rows(f"doubtful labels of {scheme}", rows)
 

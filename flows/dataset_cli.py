@@ -37,6 +37,7 @@ def release(
         bool,
         typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
     ] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a dataset though there is one with nearly the same name.")] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -47,15 +48,19 @@ def release(
     workspace = open_here(ctx)
     chosen = choose_recipe(workspace, path=recipe, where=where)
     if dry_run:
-        from flows.release import preview_version
+        from flows.release import check_dataset_name, preview_version
 
+        with workspace.warehouse(read_only=True) as con:
+            said = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+        if said:
+            tell(f"release: {said}")
         found = preview_version(workspace, name, chosen)
         if as_json:
             show_json(found)
         else:
             _show_preview(found)
         return
-    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses)
+    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses, new)
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_json(row) if as_json else show_rows("release", [row])

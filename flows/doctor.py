@@ -5,23 +5,22 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.doctor_services import RESTART, UP, Check, service_checks
 from flows.forget.work import FINISH, list_work
 from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
-from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.settings import FILE_NAME, Secrets, find_workspace, parse_settings, read_environment
 from flows.storage_folders import require_separate
 from flows.stored_audio import sample_audio
 from flows.supervisor import read_services
@@ -36,42 +35,22 @@ PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyan
 """The set whose binaries fit together."""
 
 REINSTALL = "reinstall the pinned packages: `make clean && make test`"
-UP = "`voxdata up` starts it"
-RESTART = "`voxdata down`, then `voxdata up`; see .voxdata/logs"
 MIN_FREE_GB = 5.0
 
 PATIENCE_S = 2.0
 """How long to wait for who has the warehouse open."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What was found.
-
-    Attributes:
-        name: What was looked at.
-        ok: True works, False does not, None is optional and absent.
-        detail: What was found, one line.
-        remedy: What to do; empty when nothing needs doing.
-    """
-
-    name: str
-    ok: bool | None
-    detail: str
-    remedy: str = ""
-
-
-def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[str, str | None], expected: bool = False) -> list[Check]:
+def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = False) -> list[Check]:
     """Look at everything; takes a few seconds, most of it importing torch and pyannote.
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        hf_token: Token of the Hugging Face hub, if any.
-        urls: Name of a service -> its health address, or None when it is not started.
+        secrets: Of the environment.
         expected: A missing workspace is a failure, since the user named it.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
-        reached = [pool.submit(check_service, name, url) for name, url in urls.items()]
+        reached = [pool.submit(check) for check in service_checks(workspace, secrets)]
         return [
             check_python(sys.version_info[:2]),
             check_pins(),
@@ -81,7 +60,7 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_gpu(),
             *check_weights(),
             check_chromaprint(),
-            check_token(hf_token),
+            check_token(secrets.hf_token),
             *[future.result() for future in reached],
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
             check_disk(workspace or Path.cwd()),
@@ -108,14 +87,7 @@ def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
         root: Path | None = find_workspace(directory, explicit=directory if explicit else None)
     except VoxdataError:
         root = directory if explicit else None
-    services = read_services(root / ".voxdata") if root else {}
-    urls: dict[str, str | None] = {}
-    for name, path in {"prefect-server": "/api/health", "label-studio": "/health"}.items():
-        service = services.get(name)
-        urls[name] = f"{service.url}{path}" if service is not None and service.url and service.alive else None
-    if secrets.label_studio_url:
-        urls["label-studio"] = secrets.label_studio_url.rstrip("/") + "/health"
-    return run_checks(workspace=root, hf_token=secrets.hf_token, urls=urls, expected=explicit)
+    return run_checks(workspace=root, secrets=secrets, expected=explicit)
 
 
 def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
@@ -221,18 +193,6 @@ def check_token(token: str | None) -> Check:
     if token:
         return Check(name="hub token", ok=True, detail="HF_TOKEN is set")
     return Check(name="hub token", ok=None, detail="not set; packaged weights are used", remedy="set HF_TOKEN to use models of the hub")
-
-
-def check_service(name: str, url: str | None) -> Check:
-    """Whether a service answers; one that was not started is no failure."""
-    if url is None:
-        return Check(name=name, ok=None, detail="not started", remedy=UP)
-    try:
-        status = httpx.get(url, timeout=5, trust_env="127.0.0.1" not in url).status_code
-    except httpx.HTTPError as error:
-        return Check(name=name, ok=False, detail=f"{url}: {error}", remedy=RESTART)
-    ok = status == 200
-    return Check(name=name, ok=ok, detail=f"{url}: {status}", remedy="" if ok else RESTART)
 
 
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:

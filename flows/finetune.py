@@ -13,6 +13,7 @@ from prefect import flow
 from flows.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.signing import sign_model, try_signing
 from flows.steps import call, show_table, step
@@ -271,7 +272,13 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
     return runs
 
 
-@flow(name="finetune", flow_run_name="finetune-{version_id}", validate_parameters=False, log_prints=True)
+@flow(
+    name="finetune",
+    flow_run_name="finetune-{version_id}",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def finetune(root: str, version_id: str) -> list[str]:
     """Train every scheme of [training] on a version of the workspace at `root`."""
     workspace = open_workspace(Path(root))

@@ -16,6 +16,7 @@ from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content
 from flows.duplicates import find_duplicates
 from flows.limits import Limits
 from flows.manifests import ManifestRow, describe_times, name_recordings
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.sources import Source, in_their_words, list_file, list_sources, open_local, storable
 from flows.steps import call, show_table, step
@@ -600,6 +601,7 @@ def plan_manifest(
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
         say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+    _tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
@@ -649,7 +651,13 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
     return entry if "://" in entry or Path(entry).is_absolute() else str(workspace.root / entry)
 
 
-@flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
+@flow(
+    name="ingest",
+    flow_run_name="ingest",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def ingest(
     root: str,
     patterns: list[str] | None = None,

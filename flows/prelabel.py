@@ -25,6 +25,7 @@ from flows.prelabel_work import (
     killed_outcome,
     run_unit,
 )
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.stored_audio import open_guard
@@ -330,7 +331,13 @@ class _Progress:
         )
 
 
-@flow(name="prelabel", flow_run_name="prelabel", validate_parameters=False, log_prints=True)
+@flow(
+    name="prelabel",
+    flow_run_name="prelabel",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def prelabel(root: str) -> dict[str, float]:
     """Pre-label whatever is pending in the workspace at `root`."""
     return asdict(prelabel_pending(open_workspace(Path(root)), say=tell))

@@ -20,6 +20,7 @@ from flows.clip_names import clip_key
 from flows.draw import draw
 from flows.locks import PUSH, hold_lock
 from flows.models import build_labelers
+from flows.quiet_exit import quiet_child
 from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
@@ -486,7 +487,13 @@ def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordi
     return unknown
 
 
-@flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
+@flow(
+    name="push",
+    flow_run_name="push",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
     """Push what is pending in the workspace at `root`; with a budget such as "45min", what that many annotators have time for."""
     time = Budget(time_ms=parse_duration(budget), annotators=annotators) if budget else None

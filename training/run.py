@@ -26,6 +26,7 @@ from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.label import Distribution, top_label
+from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
 
 SMALL_CLIPS, SMALL_VOICES = 100, 5
@@ -49,6 +50,14 @@ class Outcome:
     checkpoint: Checkpoint
 
 
+def _read_shares(value: Mapping[str, object]) -> Distribution:
+    return {str(label): float(str(share)) for label, share in value.items()}
+
+
+INCUMBENT: Readers = {"utterance_id": (str, "text"), "distribution": (_read_shares, "a number for each label")}
+"""The fields of an answer of the model to beat."""
+
+
 def read_incumbent(path: Path) -> dict[str, Distribution]:
     """The answers of the model to beat, by utterance id.
 
@@ -62,11 +71,13 @@ def read_incumbent(path: Path) -> dict[str, Distribution]:
     answers: dict[str, Distribution] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
+            row = None
             try:
-                row = json.loads(line)
-                answers[str(row["utterance_id"])] = {str(k): float(v) for k, v in row["distribution"].items()}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise TrainingError(f"{path}: line {number} is malformed ({error!r})") from error
+                row = parse_json(line)
+                answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
+            except FAULTS as error:
+                why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
+                raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
     return answers
 
 
