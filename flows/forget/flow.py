@@ -30,6 +30,7 @@ from flows.forget.work import (
     list_work,
     read_done,
     read_gone,
+    read_left,
     read_plan,
     subject_digest,
     tick,
@@ -238,7 +239,8 @@ def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, s
     probes = make_probes(workspace, found.plan)
     say(f"forget: searching every file of the workspace for {len(probes)} strings")
     # Once more, so that what stays is named though another process deleted what goes.
-    files, sources = clear_files(workspace, found.plan), settle_sources(found.plan, delete=work.delete_sources)
+    clear_files(workspace, work, found.plan)
+    sources = settle_sources(found.plan, delete=work.delete_sources)
     gone = read_gone(work)
     left = tuple(one for one in sources.left if one.place not in gone)
     proof = _prove(workspace, probes, [one.place for one in left])
@@ -249,7 +251,7 @@ def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, s
         unread=proof.unread,
         links=proof.links,
         left_sources=left,
-        left_files=files.left,
+        left_files=read_left(work),
     )
     if found.proven:
         return found, replace(tick(done, "search", {}), num_texts=len(probes), num_files=proof.files)

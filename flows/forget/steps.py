@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from flows.exchange.staging import clear_staging
 from flows.forget.copies import keep_copies, replace_copies
-from flows.forget.files import Deleted, delete_files, find_files, rewrite_manifests
+from flows.forget.files import delete_files, find_files, rewrite_manifests
 from flows.forget.services import scrub_services
 from flows.forget.sources import settle_sources
-from flows.forget.work import Work, note_gone, read_plan, write_plan
+from flows.forget.work import Work, note_gone, note_left, read_plan, write_plan
 from flows.locks import hold_lock
 from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
@@ -79,7 +79,7 @@ def _clips(ground: Ground) -> Counts:
 
 
 def _files(ground: Ground) -> Counts:
-    return clear_files(ground.workspace, ground.plan).counts
+    return clear_files(ground.workspace, ground.work, ground.plan)
 
 
 def _rows(ground: Ground) -> Counts:
@@ -145,6 +145,8 @@ STEPS: Mapping[str, Callable[[Ground], Counts]] = {
 """What is done between barring the recordings and the search."""
 
 
-def clear_files(workspace: Workspace, plan: ErasurePlan) -> Deleted:
-    """Delete the files that hold anything of it, all but copies of the warehouse; what stays is named, however often this is done."""
-    return delete_files(workspace, keep_copies(find_files(workspace, plan)))
+def clear_files(workspace: Workspace, work: Work, plan: ErasurePlan) -> Counts:
+    """Delete the files that hold anything of it, all but copies of the warehouse, and note what stays; may be done again."""
+    deleted = delete_files(workspace, keep_copies(find_files(workspace, plan)))
+    note_left(work, deleted.left)
+    return deleted.counts

@@ -6,6 +6,7 @@ It holds what must not be left anywhere, so it lies apart, for its owner alone, 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from flows.forget.found import Left
 from voxdata.durable import sync, write_file
 from voxdata.errors import VoxdataError
 from voxdata.identity import digest
@@ -22,7 +24,7 @@ from warehouse.erase import ErasurePlan, Kind
 FOLDER = Path("forget")
 """In the state folder; a folder in it for each forgetting that is not proven."""
 
-WORK, PLAN, GONE, DONE = "work.json", "plan.json", "gone.json", "done.json"
+WORK, PLAN, GONE, LEFT, DONE = "work.json", "plan.json", "gone.json", "left.json", "done.json"
 PRIVATE = 0o600
 
 FINISH = "voxdata forget --finish"
@@ -149,9 +151,22 @@ def read_gone(work: Work) -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
 
 
+def note_left(work: Work, left: Iterable[Left]) -> None:
+    """Keep which files stay, and why: once others of their folder are gone, nobody could tell any more."""
+    told = {one.place: asdict(one) for one in (*read_left(work), *left)}
+    _write(work, LEFT, list(told.values()))
+
+
+def read_left(work: Work) -> tuple[Left, ...]:
+    """Files that stayed and are still there, and places that cannot be looked at."""
+    path = work.folder / LEFT
+    told = [Left(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return tuple(one for one in told if "://" in one.place or os.path.lexists(one.place))
+
+
 def wipe_work(work: Work) -> Work:
     """Take out of the files what they say of anybody; what is left are a receipt's id and numbers."""
-    for name in (PLAN, GONE):
+    for name in (PLAN, GONE, LEFT):
         (work.folder / name).unlink(missing_ok=True)
     wiped = replace(work, ref="", recording_ids=())
     _write(wiped, WORK, {name: value for name, value in asdict(wiped).items() if name != "folder"})
@@ -188,6 +203,5 @@ def _read_work(folder: Path) -> Work:
 def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
     lists = ("recording_ids", "utterance_ids", "keys", "uris", "audio_files", "texts")
     joined: dict[str, Any] = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
-    return ErasurePlan(
-        **joined, versions={**new.versions, **old.versions}, models={**new.models, **old.models}, counts={**new.counts, **old.counts}
-    )
+    told: dict[str, Any] = {name: {**getattr(new, name), **getattr(old, name)} for name in ("versions", "models", "counts", "contents")}
+    return ErasurePlan(**joined, **told)
