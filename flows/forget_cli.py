@@ -12,8 +12,10 @@ from flows.console import Json, open_here, show_json, show_rows, tell
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from flows.forget.flow import Forgotten
     from flows.forget.found import Left
     from flows.forget.preview import Preview
+    from flows.workspace import Workspace
     from warehouse.erase import Kind, Receipt
 
 NAMED = 20
@@ -35,17 +37,21 @@ def forget(
         bool, typer.Option("--delete-sources", help="Delete the local files they came from, too, where these still are what was ingested.")
     ] = False,
     renew: Annotated[str, typer.Option("--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in.")] = "",
+    finish: Annotated[bool, typer.Option("--finish", help="Finish what was begun and is not proven.")] = False,
     show_receipts: Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase recordings from everything, prove it by searching the bytes, and keep them out. Dataset versions stay verifiable."""
+    """Erase recordings from everything, prove it by searching every file, and keep them out. Dataset versions stay verifiable.
+
+    What a process that died had begun is finished first.
+    """
     workspace = open_here(ctx)
     asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
     chosen = [(kind, ref) for kind, ref in asked if ref]
-    if len(chosen) + bool(renew) + show_receipts != 1:
-        raise ConfigError("say one thing: --recording, --voice, --source, --renew or --list")
+    if len(chosen) + bool(renew) + show_receipts + finish != 1:
+        raise ConfigError("say one thing: --recording, --voice, --source, --renew, --finish or --list")
     if show_receipts:
         from warehouse.erase import list_receipts
 
@@ -60,36 +66,73 @@ def forget(
             count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
         tell(f"forget: {count} recordings of receipt {renew} may come in again")
         return
+    from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
     from flows.forget.flow import forget as erase
-    from flows.forget.flow import plan_forgetting, require_gone
+    from flows.forget.receipt import issue_receipt
+    from flows.receipts_cli import tell_receipt
 
-    kind, ref = chosen[0]
-    if dry_run or not yes:
-        from flows.forget.preview import preview_forgetting
+    if finish:
+        done = finish_forgetting(workspace, say=tell)
+        if not done:
+            tell("forget: nothing is unfinished")
+    else:
+        kind, ref = chosen[0]
+        if (dry_run or not yes) and not _begun(workspace, kind, ref):
+            from flows.forget.preview import preview_forgetting
 
-        preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
+            preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
+            if dry_run and as_json:
+                show_json(_preview_row(preview))
+            else:
+                _show_preview(preview, whole=dry_run)
         if dry_run:
-            show_json(_preview_row(preview)) if as_json else _show_preview(preview, whole=True)
             return
-        _show_preview(preview, whole=False)
-        if not typer.confirm("Erase all of this for ever?", err=True):
+        if not yes and not typer.confirm("Erase all of this for ever?", err=True):
             raise ConfigError("nothing was erased")
-    found = erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)
-    result = {
+        done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
+    if as_json:
+        rows = [_result_row(found) for found in done]
+        show_json(rows if finish else rows[0])
+    else:
+        for found in done:
+            _show_result(found)
+    for found in done:
+        _tell_left(found.left_sources)
+        _tell_left(found.left_files)
+        for link in found.links:
+            tell(f"forget: {link} leads out of the workspace; what lies there was not searched")
+    for found in done:
+        require_gone(found)
+        tell_receipt(issue_receipt(workspace, found.receipt_id))
+    require_finished(workspace)
+
+
+def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
+    """Whether this very thing was begun, and is only to be finished; says so."""
+    from flows.forget.work import list_work, subject_digest
+
+    found = any((work.kind, work.subject) == (kind, subject_digest(ref)) for work in list_work(workspace.state_dir))
+    if found:
+        tell("forget: this was begun before and is not proven yet; it is finished first")
+    return found
+
+
+def _result_row(found: Forgotten) -> dict[str, object]:
+    return {
         "receipt": found.receipt_id, "erased": found.counts, "versions": dict(found.plan.versions), "models": dict(found.plan.models),
-        "searched": found.searched, "hits": [{"file": str(hit.path), "offset": hit.offset} for hit in found.hits],
+        "searched": found.searched, "proven": found.proven,
+        "hits": [{"file": str(hit.path), "offset": hit.offset, "where": hit.where} for hit in found.hits],
+        "not searched": [{"file": str(one.path), "why": one.why} for one in found.unread], "links": [str(link) for link in found.links],
         "left": _left_rows(found.left_sources), "left_files": _left_rows(found.left_files),
     }  # fmt: skip
-    if as_json:
-        show_json(result)
-    else:
-        show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
-        show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
-        show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
-        tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file, {len(found.hits)} found")
-    _tell_left(found.left_sources)
-    _tell_left(found.left_files)
-    require_gone(found)
+
+
+def _show_result(found: Forgotten) -> None:
+    show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
+    show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
+    show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
+    outcome = "proven" if found.proven else f"{len(found.hits)} found, {len(found.unread)} files not searched"
+    tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file: {outcome}")
 
 
 def _preview_row(preview: Preview) -> dict[str, object]:
@@ -146,4 +189,5 @@ def _receipt_row(receipt: Receipt) -> dict[str, object]:
         "receipt": receipt.receipt_id[:12], "at": receipt.created_at.isoformat(timespec="seconds"), "asked by": receipt.kind,
         "reason": receipt.reason, "rows": sum(receipt.counts.values()), "versions": " ".join(receipt.versions),
         "models": " ".join(run[:12] for run in receipt.models), "renewed": "yes" if receipt.renewed else "",
+        "proven": receipt.proven_at.isoformat(timespec="seconds") if receipt.proven_at else "no",
     }  # fmt: skip

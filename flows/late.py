@@ -9,7 +9,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from flows.workspace import Workspace
-from training.features import cached_features
+from training.feature_files import cached_features
 from voxdata.dataset import Example
 from warehouse.gate import forgotten_among
 

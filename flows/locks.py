@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.workspace import Say, Workspace
 from voxdata.errors import ServiceError
 
+FORGET = "forget"
 PUSH = "push"
 COPY = "copy"
 
@@ -45,16 +46,21 @@ def hold_lock(path: Path, *, doing: str, say: Say, timeout_s: float = 600.0, sha
 
 
 @contextmanager
-def alone(workspace: Workspace, *, say: Say) -> Iterator[None]:
+def alone(workspace: Workspace, *, say: Say, timeout_s: float = 600.0) -> Iterator[None]:
     """Forget somebody while nobody else forgets, pushes clips, or copies what people said into files.
+
+    Args:
+        timeout_s: How long to wait for whoever forgets; a whole workspace may be searched meanwhile.
 
     Raises:
         ServiceError: Somebody does for longer than one waits.
     """
-    locks = (("forget", "forgetting somebody"), (PUSH, "pushing clips"), (COPY, "writing files of what people said"))
+    locks = ((FORGET, "forgetting somebody"), (PUSH, "pushing clips"), (COPY, "writing files of what people said"))
     with ExitStack() as held:
         for name, doing in locks:
-            held.enter_context(hold_lock(workspace.state_dir / f"{name}.lock", doing=doing, say=say))
+            patience_s = timeout_s if name == FORGET else 600.0
+            lock = workspace.state_dir / f"{name}.lock"
+            held.enter_context(hold_lock(lock, doing=doing, say=say, timeout_s=patience_s))
         yield
 
 

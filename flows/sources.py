@@ -153,8 +153,11 @@ def list_file(uri: str) -> Source:
 
 
 @contextmanager
-def open_local(source: Source) -> Iterator[Path]:
+def open_local(source: Source, *, near: Path | None = None) -> Iterator[Path]:
     """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.
+
+    Args:
+        near: The workspace, in whose scratch folder a remote file is put.
 
     Raises:
         AudioError: The source has a `problem`, or is gone.
@@ -167,7 +170,7 @@ def open_local(source: Source) -> Iterator[Path]:
     if source.path is not None:
         yield source.path
         return
-    with scratch_folder() as folder:
+    with scratch_folder(near=near) as folder:
         path = folder / ("source" + _plain_suffix(source.name))
         try:
             fs, remote = url_to_fs(source.uri)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console import Json, open_here, show_json, show_rows, tell
+from flows.console import ForExcel, Json, open_here, show_file, show_json, show_line, show_rows, tell
 from voxdata.errors import ConfigError
 
 
@@ -23,11 +23,15 @@ def query(
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file instead.")] = None,
+    for_excel: ForExcel = False,
 ) -> None:
     """Ask the warehouse in SQL; nothing can be changed."""
     if as_json + as_csv + (parquet is not None) > 1:
         raise ConfigError("choose one of --json, --csv and --parquet")
+    if for_excel and not as_csv:
+        raise ConfigError("--for-excel is about CSV; give --csv, too")
     from flows.locks import copying
+    from voxdata.spreadsheet import write_spreadsheet
     from warehouse.query import run_query
 
     workspace = open_here(ctx)
@@ -39,7 +43,7 @@ def query(
     if parquet is not None:
         tell(f"query: {len(found)} rows in {parquet}")
     elif as_csv:
-        typer.echo(found.write_csv(), nl=False)
+        show_file(write_spreadsheet(found) if for_excel else found.write_csv())
     elif as_json:
         show_json(found.to_dicts())
     else:
@@ -67,7 +71,7 @@ def snapshot(
                 path.absolute().parent.mkdir(parents=True, exist_ok=True)
             write_copy(workspace.warehouse_path, path.absolute())
             made = path
-    typer.echo(made)
+    show_line(made)
 
 
 def repair(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +12,15 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from flows.known import FOLDERS, Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
 from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
-from flows.storage_folders import STATE_DIR, require_separate
+from flows.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.written import Register
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
+from voxdata.scratch import SCRATCH, sweep
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
 from warehouse.engine import Engine
@@ -116,6 +117,35 @@ class Workspace:
         return self.state_dir / "snapshots"
 
     @property
+    def storage_dirs(self) -> tuple[Path, ...]:
+        """The folder of the warehouse, and those that the settings name; whether they are there or not."""
+        return (self.warehouse_path.parent, *self.storage_folders.values())
+
+    @property
+    def scratch_dirs(self) -> tuple[Path, ...]:
+        """Where files lie that are not whole yet: in the workspace, and in each storage folder on another disk or elsewhere."""
+        here = self.root.stat().st_dev
+        apart = [
+            folder
+            for folder in self.storage_dirs
+            if folder.is_dir() and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
+        ]
+        return tuple(dict.fromkeys(folder / SCRATCH for folder in (self.root, *apart)))
+
+    def sweep_scratch(self) -> int:
+        """Make the scratch folders, and remove what processes left there that are gone.
+
+        Returns:
+            How many files and folders.
+        """
+        swept = 0
+        for folder in self.scratch_dirs:
+            with suppress(OSError):  # whoever has to write there says so
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                swept += sweep(folder)
+        return swept
+
+    @property
     def places(self) -> Places:
         """What the warehouse keeps the places of files relative to."""
         return Places(root=self.root, inboxes=self.settings.sources.inbox)
@@ -143,7 +173,9 @@ class Workspace:
 
     @contextmanager
     def warehouse(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        """Open the warehouse; keep it open briefly, since one process at a time can have it. A writer merges the batches that wait.
+        """Open the warehouse; keep it open briefly, since one process at a time can have it.
+
+        A writer merges the batches that wait, and sweeps what killed processes left half-written.
 
         A workspace makes a warehouse once. From then on it knows it, and opens no other, no older one and none in its place.
         Rows that the gate has refused are told at the end.
@@ -152,6 +184,8 @@ class Workspace:
             LockedError: Somebody else has had it open for too long.
             WarehouseError: It is not there, or not the one that it was.
         """
+        if not read_only:
+            self.sweep_scratch()
         known, new = self.known_warehouse(), not self.warehouse_path.exists()
         if new and known is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)

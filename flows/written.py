@@ -11,15 +11,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from voxdata.durable import sync, write_file, writing
+from voxdata.durable import sync, workshop, write_file, writing
 from voxdata.errors import MachineError
 
 NAME = "written.jsonl"
@@ -89,7 +87,7 @@ class Register:
 
     @contextmanager
     def unfinished(self, target: Path, *, version: str = "") -> Iterator[Path]:
-        """Lend an empty folder beside a file or folder that is to be written; it is gone at the end.
+        """Lend an empty folder on the disk of a file or folder that is to be written; it is gone at the end.
 
         Whoever is killed leaves it behind, and a line by which everything in it is voxdata's.
 
@@ -97,12 +95,11 @@ class Register:
             version: Id of the dataset version that goes into it.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         try:
-            self.note(Written(path=str(folder), kind="unfinished", version=version))
-            yield folder
+            with workshop(target.parent) as folder:
+                self.note(Written(path=str(folder), kind="unfinished", version=version))
+                yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
             with suppress(MachineError):
                 self.prune()
 

@@ -20,9 +20,6 @@ from training.ct2 import read_ct2, whisper_encoder_state
 from voxdata.errors import TrainingError
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
-PADDING_POLICY = "margin-250ms-1"
-"""Part of every cache key: raise it whenever the road from samples to features changes."""
-
 MARGIN_SAMPLES = MODEL_RATE_HZ // 4
 """Silence put before and after every clip, the same for all: a word cut to its edges is nothing these encoders heard in training.
 On spoken digits it is worth about four points of accuracy (python -m benchmarks.digits)."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from training.checkpoint import load_checkpoint
-from training.encoder import PADDING_POLICY, Encoder, load_encoder
+from training.encoder import Encoder, load_encoder
+from training.feature_files import PADDING_POLICY
 from training.features import pool_clip
 from training.loop import predict
 from voxdata.errors import TrainingError

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO
 
 from voxdata.errors import MachineError
 from voxdata.machine import machine_error
+from voxdata.scratch import find_scratch, lend_folder, move_into_place, open_partial
 
 
 def sync(path: Path) -> None:
@@ -49,6 +49,8 @@ def writing(place: Path) -> Iterator[None]:
 def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Lend a file to be written, which takes the place of `path` at the end: whole and on disk, or not at all.
 
+    Until then it lies in the scratch folder above `path`, or beside it where there is none; see `voxdata.scratch`.
+
     Args:
         path: Parent folders are made.
         mode: Its permissions, less what the process's umask takes away.
@@ -59,15 +61,14 @@ def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     folder = path.parent
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{token_hex(8)}.partial"
-        number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        partial, number = open_partial(folder, mode=mode)
     try:
-        with writing(folder):
-            with os.fdopen(number, "w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+        with writing(folder), os.fdopen(number, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            # Still open, so that nobody takes it for one that was left behind.
+            move_into_place(partial, path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -80,16 +81,37 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Lend an empty temporary folder.
+def scratch_folder(*, near: Path | None = None) -> Iterator[Path]:
+    """Lend an empty folder for what nobody needs afterwards.
+
+    Args:
+        near: A folder; when there is a scratch folder at or above it, it lies there, and else among the system's temporary files.
 
     Raises:
         MachineError: There is no temporary folder, or nothing can be made in it.
     """
+    scratch = None if near is None else find_scratch(near)
+    if scratch is not None:
+        with workshop(scratch) as lent:
+            yield lent
+        return
     with writing(scratch_place()):
         folder = tempfile.TemporaryDirectory(prefix="voxdata-", ignore_cleanup_errors=True)
     with folder as name:
         yield Path(name)
+
+
+@contextmanager
+def workshop(near: Path) -> Iterator[Path]:
+    """Lend an empty folder on the file system of `near`, a folder, from which what is finished is renamed into place.
+
+    Raises:
+        MachineError: It cannot be made.
+    """
+    with ExitStack() as opened:
+        with writing(near):
+            lent = opened.enter_context(lend_folder(near))
+        yield lent
 
 
 def scratch_place() -> Path:

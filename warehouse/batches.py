@@ -22,9 +22,10 @@ import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, write_file, writing
+from voxdata.durable import sync, workshop, write_file, writing
 from voxdata.errors import DropReason
 from voxdata.machine import find_fault, machine_error
+from voxdata.scratch import move_into_place
 from warehouse.connection import migrate, transaction
 from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
@@ -51,6 +52,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "utterance": ("recording_id", "key"),
     "measure": ("recording_id", "key"),
     "private_span": ("recording_id", "key"),
+    "private_leak": ("recording_id", "key"),
     "speaker_embedding": ("recording_id", "key"),
     "prediction": ("prediction_id",),
 }
@@ -96,19 +98,15 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
     if unknown:
         raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
     batch_id = batch_id or token_hex(16)
-    partial = folder / f".{batch_id}.{token_hex(4)}"
-    try:
-        with writing(folder):
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with workshop(folder) as partial:
             _leave(folder, partial, tables, run_id=run_id, batch_id=batch_id)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return batch_id
 
 
 def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / batch_id
-    partial.mkdir()
     files = {}
     for name, frame in tables.items():
         if len(frame):
@@ -121,7 +119,7 @@ def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, r
     write_file(partial / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(partial)
     try:
-        partial.rename(target)
+        move_into_place(partial, target)
     except OSError:
         if not target.exists():
             raise  # else the same batch was left before

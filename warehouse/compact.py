@@ -12,9 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.durable import sync
+from voxdata.durable import sync, workshop
 from voxdata.errors import MachineError, VoxdataError, WarehouseError
 from voxdata.machine import EXIT_CODE, find_fault, machine_error
+from voxdata.scratch import move_into_place
 from warehouse.connection import open_warehouse
 from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, require_triggers
@@ -54,18 +55,8 @@ def _run(path: Path, output: Path) -> None:
 
 def _copy(path: Path, output: Path) -> None:
     """What the process does: copy table by table into a new file, put the triggers back, and rename it over the target."""
-    partial = output.with_name(output.name + ".compact")
-    _remove(partial)
-    try:
-        _copy_to(partial, path, output)
-    finally:
-        # What a full disk cut short would only fill it.
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    for left in (partial, partial.with_name(partial.name + ".wal")):
-        left.unlink(missing_ok=True)
+    with workshop(output.parent) as folder:
+        _copy_to(folder / output.name, path, output)
 
 
 def _copy_to(partial: Path, path: Path, output: Path) -> None:
@@ -83,7 +74,7 @@ def _copy_to(partial: Path, path: Path, output: Path) -> None:
                 raise WarehouseError(f"{partial}: the copy does not hold what {path} holds")
             con.execute("checkpoint")
         sync(partial)
-        partial.replace(output)
+        move_into_place(partial, output)
         sync(output.parent)
 
 

@@ -85,6 +85,7 @@ class Receipt:
         versions: "name@number" -> rows of it that went.
         models: Training runs on these versions.
         renewed: Somebody gave consent again since, so the recordings may come in.
+        proven_at: When a search through everything found nothing left; None when none did.
     """
 
     receipt_id: str
@@ -96,6 +97,7 @@ class Receipt:
     models: tuple[str, ...]
     created_at: datetime
     renewed: bool
+    proven_at: datetime | None = None
 
 
 def is_forgotten(con: DuckDBPyConnection, recording_id: str) -> str | None:
@@ -186,6 +188,7 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
             semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
             [receipt_id, ids],
         )
+        con.execute("insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)", [receipt_id, ids])
         with (
             _named(con, ids, plan.keys, plan.uris, plan.texts),
             unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
@@ -203,6 +206,26 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
         if plan.models:
             payload = {"receipt_id": receipt_id, "models": sorted(plan.models), "versions": dict(plan.versions)}
             add_event(con, RETRAINING_EVENT, payload, key=(receipt_id,), run_id=run_id)
+
+
+def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> int:
+    """How often rows were erased under a receipt by one forgetting; more than once when some came in late."""
+    found = read_rows(con, "select count(*) as n from erasure where receipt_id = ? and run_id = ?", [receipt_id, run_id])
+    return int(str(found[0]["n"]))
+
+
+def note_proof(con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_files: int, run_id: str) -> None:
+    """Write down that a search found nothing left of what a receipt is about; once for what was erased since it was last proven."""
+    row: dict[str, object] = {"receipt_id": receipt_id, "num_texts": num_texts, "num_files": num_files, "run_id": run_id}
+    with transaction(con):
+        proven = read_rows(
+            con,
+            """select 1 from erasure_proof where receipt_id = $id
+            and seq > (select coalesce(max(seq), 0) from erasure where receipt_id = $id)""",
+            {"id": receipt_id},
+        )
+        if not proven:
+            insert_rows(con, "erasure_proof", [row])
 
 
 def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id: str) -> int:
@@ -231,7 +254,10 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
     """Every erasure, oldest first."""
     barring = set(forgotten_receipts(con).values())
     rows: list[dict[str, Any]] = read_rows(
-        con, "select receipt_id, kind, subject, reason, counts, versions, models, created_at from erasure order by seq"
+        con,
+        """select e.receipt_id, e.kind, e.subject, e.reason, e.counts, e.versions, e.models, e.created_at, p.created_at as proven_at
+        from erasure e left join erasure_proof p on p.receipt_id = e.receipt_id and p.seq > e.seq
+        qualify row_number() over (partition by e.seq order by p.seq desc) = 1 order by e.seq""",
     )
     return [
         Receipt(
@@ -242,6 +268,7 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
                 "models": tuple(json.loads(row["models"])),
                 "created_at": utc_aware(row["created_at"]),
                 "renewed": row["receipt_id"] not in barring,
+                "proven_at": utc_aware(row["proven_at"]) if row["proven_at"] else None,
             }
         )
         for row in rows

@@ -33,7 +33,7 @@ _REMEDY = "restore it from a backup, or let `voxdata repair` verify every versio
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
-    "remark", "forgotten",
+    "erasure_proof", "erasure_leaf", "remark", "forgotten", "audio_digest",
 )  # fmt: skip
 
 

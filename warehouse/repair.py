@@ -16,10 +16,11 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, writing
+from voxdata.durable import sync, workshop, writing
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
 from voxdata.machine import find_fault
+from voxdata.scratch import move_into_place
 from warehouse.batches import MERGED, merge_batches
 from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
@@ -83,13 +84,10 @@ def repair_warehouse(
     path = path.resolve()
     with writing(path.parent):
         _require_free(path)
-        listed, listed_bans = _listed_versions(path), _listed_bans(path)
-        noted = max(_noted(path), known.commits if known else 0)
-        workshop = path.with_name(f".{path.name}.repair")
-        shutil.rmtree(workshop, ignore_errors=True)
-        workshop.mkdir()
-    try:
-        candidates = _candidates(path, snapshots, workshop, known)
+    listed, listed_bans = _listed_versions(path), _listed_bans(path)
+    noted = max(_noted(path), known.commits if known else 0)
+    with workshop(path.parent) as folder:
+        candidates = _candidates(path, snapshots, folder, known)
         if not candidates:
             raise WarehouseError(
                 f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
@@ -109,8 +107,6 @@ def repair_warehouse(
         write_commits(best.path, held)
         with writing(path.parent):
             kept = _put_in_place(path, best.path, now=now)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     return Repair(
         source=best.name,
         kept=kept,
@@ -165,7 +161,7 @@ def _keep_aside(path: Path, *, now: datetime) -> None:
     """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
     beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
     if beside:
-        kept = _new_folder(path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}"))
+        kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
         for part in beside:
             part.rename(kept / part.name)
 
@@ -185,7 +181,7 @@ def _require_free(path: Path) -> None:
             raise LockedError(f"{path}: somebody has it open; stop `voxdata up` and whoever reads it, then repair") from error
 
 
-def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehouse | None) -> list[_Candidate]:
+def _candidates(path: Path, snapshots: Path, folder: Path, known: KnownWarehouse | None) -> list[_Candidate]:
     wal = path.with_name(path.name + ".wal")
     sources: list[tuple[str, Path, Path | None]] = []
     if path.exists():
@@ -195,7 +191,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehou
     sources += [(f"snapshot {snapshot.name}", snapshot, None) for snapshot in reversed(list_snapshots(snapshots))]
     found: list[_Candidate] = []
     for number, (name, source, log) in enumerate(sources):
-        copy = workshop / f"{number}.duckdb"
+        copy = folder / f"{number}.duckdb"
         shutil.copyfile(source, copy)
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
@@ -209,7 +205,7 @@ def _candidates(path: Path, snapshots: Path, workshop: Path, known: KnownWarehou
                 read_everything(con)
                 found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)))
         except duckdb.Error as error:
-            fault = find_fault(error, place=workshop)
+            fault = find_fault(error, place=folder)
             if fault is not None:
                 raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
@@ -236,11 +232,11 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
         if part.exists():
             shutil.copyfile(part, kept / part.name)
     wal.unlink(missing_ok=True)
-    repaired.replace(path)
+    move_into_place(repaired, path)
     for beside in (sidecar_path, commits_path):
         if os.path.lexists(beside(path)):
             beside(path).rename(kept / beside(path).name)  # whatever it is: a folder, a link that leads nowhere
-        beside(repaired).replace(beside(path))
+        move_into_place(beside(repaired), beside(path))
     sync(path.parent)
     return kept
 

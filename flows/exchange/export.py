@@ -22,6 +22,7 @@ from flows.written import Written
 from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
+from voxdata.scratch import move_into_place
 from warehouse.export import write_table
 
 Table = Literal["parquet", "jsonl", "csv"]
@@ -86,7 +87,7 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, 
         _require_ours(output)  # hours may have passed
         with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
             _clear(output)
-            folder.rename(output)
+            move_into_place(folder, output)
         sync(output.parent)
     return output
 
@@ -115,7 +116,7 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         raise
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(place, error) from error
-    with scratch_folder() as local:
+    with scratch_folder(near=bundle.audio_root) as local:
         folder = local / "export"
         if audio == "clips" or format_name in FOLDERS:
             check_clips(bundle, bundle.examples)
@@ -227,7 +228,13 @@ def _fill(
     elif format_name in FOLDERS:
         FOLDERS[format_name](bundle, folder)
     else:
-        write_table(bundle.examples, kind=format_name, path=folder / f"{table}.{format_name}", version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / f"{table}.{format_name}",
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         if clips:
             (folder / "audio").mkdir()
             for example in bundle.examples:
@@ -242,13 +249,19 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
         raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         names = (output.name, f"{output.name}.{CROISSANT}")
-        write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / output.name,
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=names[1])
         for name in names:
             sync(folder / name)
         with bundle.register.noting(*(_written(bundle, output.with_name(name), folder / name, kind="table") for name in names)):
             for name in names:
-                (folder / name).replace(output.with_name(name))
+                move_into_place(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 

@@ -17,6 +17,7 @@ from flows.exchange.staging import Staging, stage_audio
 from flows.tables.reach import REMEDY
 from flows.tables.read import Format
 from flows.workspace import Say, Workspace
+from voxdata.audio_digest import AudioDigest
 from voxdata.canonicalise import Canonical
 from voxdata.dataset import Example, GoldLabel
 from voxdata.durable import scratch_folder
@@ -25,6 +26,7 @@ from voxdata.identity import digest
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
+from warehouse.audio_digests import add_audio_digests
 from warehouse.gate import forgotten_among
 from warehouse.ledger import record_drops
 from warehouse.recordings import add_recordings
@@ -55,11 +57,13 @@ class Draft:
 
     Attributes:
         number: Of the row.
+        digest: Of its canonical audio.
     """
 
     number: int
     example: Example
     recording: Recording
+    digest: AudioDigest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,7 @@ def import_manifest(
     """
     check_name_form(name)
     known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
-    with scratch_folder() as scratch:
+    with scratch_folder(near=workspace.root) as scratch:
         roots = [path, *([] if audio_root is None else [audio_root])]
         refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
         found = read_labelled(
@@ -161,6 +165,7 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
 
             def bring_along() -> None:
                 add_recordings(con, recordings, run_id=workspace.run_id)
+                add_audio_digests(con, {draft.digest.recording_id: draft.digest for draft in drafts}.values(), run_id=workspace.run_id)
                 record_drops(
                     con,
                     {f"{path.absolute()}:{number}": why for number, why in dropped},
@@ -214,7 +219,7 @@ def _decode_rows(
             dropped.append((row.number, place))
             continue
         example = _example(row, heard.recording, place, source)
-        drafts.append(Draft(number=row.number, example=example, recording=heard.recording))
+        drafts.append(Draft(number=row.number, example=example, recording=heard.recording, digest=heard.digest))
     return drafts, dropped
 
 

@@ -23,7 +23,7 @@ from flows.forget.exports import find_written
 from flows.forget.found import NOT_OURS, Doomed, FoundFiles, Left
 from flows.forget.lines import keep_lines
 from flows.workspace import Workspace
-from training.features import cached_features
+from training.feature_files import cached_features
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
 from warehouse.export import write_version_manifest

@@ -1,43 +1,60 @@
-"""Forget: erase recordings wherever they are, prove it by searching the bytes, and keep them out.
+"""Forget: erase recordings wherever they are, prove it by searching everything, and keep them out.
 
-In this order: lock out who pushes and who copies, bar the recordings, take their clips out of Label Studio, delete files, delete rows
-with a receipt, write the warehouse file anew, and search every file of the workspace for what was said. A run that died is done again;
-each step finds what is left.
+What is to be done is written down first, and each step ticked off: bar the recordings, find out what hangs on them, take their clips out of
+Label Studio, delete files, delete rows with a receipt, write the warehouse file and a snapshot anew, clear logs and leftovers, and search
+everything for what was said. Whoever forgets next finishes what a process that died had begun. Only the search makes a receipt proven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from flows.forget.files import delete_files, find_files, rewrite_manifests
 from flows.forget.found import Left
 from flows.forget.probes import make_probes
-from flows.forget.search import Hit, search_folder
-from flows.forget.services import scrub_services
+from flows.forget.search import Area, Hit, Proof, Unread, prove_gone
 from flows.forget.sources import settle_sources
+from flows.forget.steps import STEPS, Ground, bar, clear_files
+from flows.forget.work import (
+    FINISH,
+    FOLDER,
+    Done,
+    Work,
+    begin_work,
+    clear_ended,
+    end_work,
+    list_work,
+    read_done,
+    read_gone,
+    read_plan,
+    subject_digest,
+    tick,
+    wipe_work,
+    write_done,
+)
 from flows.locks import alone
-from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
+from voxdata.durable import scratch_folder
 from voxdata.errors import NotFoundError, VoxdataError
-from warehouse.compact import compact_warehouse
 from warehouse.erase import (
     ErasurePlan,
     Kind,
-    begin_erasure,
-    erase_rows,
     known_recordings,
     known_voices,
+    list_receipts,
+    note_proof,
     plan_erasure,
     recordings_of_voice,
 )
-from warehouse.pushes import list_projects
 from warehouse.recordings import list_uris
-from warehouse.snapshot import take_snapshot
+from warehouse.snapshot import list_snapshots
+
+LONGEST_WAIT_S = 6 * 3600.0
+"""A workspace is searched by one forgetting at a time; others wait so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +63,30 @@ class Forgotten:
 
     Attributes:
         receipt_id: Under which it stands in the warehouse.
+        plan: What hung on the recordings; without their ids when only the receipt was still to be marked as proven.
         counts: Table or place -> how much went.
         searched: Strings looked for in every file of the workspace.
         hits: Where one of them was found; none when all is gone.
+        unread: Files that could not be searched; none when everything was.
+        links: Symbolic links to folders of originals elsewhere.
         left_sources: Where the recordings came from, as far as it may still hold them.
         left_files: What else stays: files that voxdata did not write, or that were changed since, and copies elsewhere.
     """
 
     receipt_id: str
     plan: ErasurePlan
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     searched: int = 0
     hits: tuple[Hit, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    links: tuple[Path, ...] = ()
     left_sources: tuple[Left, ...] = ()
     left_files: tuple[Left, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        """Whether the receipt says that nothing is left."""
+        return not self.hits and not self.unread and not any(left.ours for left in self.left_files)
 
 
 def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
@@ -88,7 +115,9 @@ def plan_forgetting(workspace: Workspace, kind: Kind, ref: str) -> ErasurePlan:
 
 
 def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say, delete_sources: bool = False) -> Forgotten:
-    """Erase everything about some recordings; one process at a time, and none that pushes clips or copies what was said meanwhile.
+    """Erase everything about some recordings, once what was begun before is finished.
+
+    When these recordings are what was begun before, to finish that is all there is to do.
 
     Args:
         reason: Stays on record; keep names out of it.
@@ -97,64 +126,164 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
     Raises:
         NotFoundError: Nothing matches.
         MachineError: A storage folder is away; nothing was deleted yet.
-        AnnotationError, ServiceError: Clips may lie in Label Studio, and it cannot be reached, or somebody else pushes or forgets for too
-            long; nothing was deleted yet.
+        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet, and it goes on from
+            there when it is forgotten again.
     """
     # What lies on a disk that is away is not gone.
     workspace.require_folders()
-    with alone(workspace, say=say):
-        return _forget(workspace, kind, ref, reason=reason, say=say, delete_sources=delete_sources)
+    with _alone(workspace, say):
+        same: list[Forgotten] = []
+        for work in list_work(workspace.state_dir):
+            asked = (work.kind, work.subject) == (kind, subject_digest(ref))
+            found = _finish(workspace, work, say=say) if asked else _try_to_finish(workspace, work, say=say)
+            same += [found] if asked and found is not None else []
+        with workspace.warehouse() as con:
+            try:
+                recordings = find_recordings(con, kind, ref)
+            except NotFoundError:
+                if same:
+                    return same[-1]
+                raise
+        work = begin_work(
+            workspace.state_dir, kind=kind, ref=ref, reason=reason, run_id=workspace.run_id, recording_ids=sorted(recordings),
+            delete_sources=delete_sources,
+        )  # fmt: skip
+        return _finish(workspace, work, say=say)
 
 
-def _forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say, delete_sources: bool) -> Forgotten:
-    with workspace.warehouse() as con:
-        find_recordings(con, kind, ref)
-        asks = bool(list_projects(con))
-    # Clips may lie there that no row knows of, since a push died; so the server is asked for all keys.
-    queues = [queue for queue, _ in build_queues(workspace)] if asks else []
-    with workspace.warehouse() as con:
-        # Nobody else can write between the two, and nothing of theirs comes in after.
-        plan = plan_erasure(con, find_recordings(con, kind, ref))
-        receipt_id = begin_erasure(con, plan, kind=kind, subject=ref, reason=reason, run_id=workspace.run_id)
-    say(f"forget: {len(plan.recording_ids)} recordings, {len(plan.utterance_ids)} utterances; receipt {receipt_id[:12]}")
-    erased = {"Label Studio clips": sum(queue.erase(plan.keys) for queue in queues)}
-    files = delete_files(workspace, find_files(workspace, plan))
-    sources = settle_sources(plan, delete=delete_sources)
-    erased |= {**files.counts, "source files": len(sources.gone)}
-    with workspace.warehouse() as con:
-        erase_rows(con, plan, receipt_id=receipt_id, kind=kind, subject=ref, reason=reason, run_id=workspace.run_id)
-        rewrite_manifests(con, workspace, plan)
-    say(f"forget: {sum(plan.counts.values())} rows deleted; writing the warehouse file anew")
-    compact_warehouse(workspace.warehouse_path)
-    if "snapshots" in erased:
-        take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC))
-    scrub_services(workspace, plan)
-    probes = make_probes(workspace, plan)
-    say(f"forget: searching every file of the workspace for {len(probes)} strings")
-    hits = search_folder(workspace.root, probes, skip=[Path(left.place) for left in sources.left])
-    return Forgotten(
-        receipt_id=receipt_id,
-        plan=plan,
-        counts={**plan.counts, **{name: count for name, count in erased.items() if count}},
-        searched=len(probes),
-        hits=hits,
-        left_sources=sources.left,
-        left_files=files.left,
-    )
+def finish_forgetting(workspace: Workspace, *, say: Say) -> list[Forgotten]:
+    """Finish what was begun: by a process that died, or by one that found something left.
+
+    Raises:
+        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached.
+        MachineError: A storage folder is away.
+    """
+    workspace.require_folders()
+    with _alone(workspace, say):
+        return [_finish(workspace, work, say=say) for work in list_work(workspace.state_dir)]
 
 
 def require_gone(found: Forgotten) -> None:
-    """Refuse to call somebody forgotten while bytes are left.
+    """Refuse to call somebody forgotten while anything is left, or was not looked at.
 
     Raises:
-        VoxdataError: Something was found, or could not be deleted; the message names the files.
+        VoxdataError: The message names the files.
     """
+    trouble = []
     if found.hits:
-        places = ", ".join(sorted({str(hit.path) for hit in found.hits}))
-        raise VoxdataError(f"receipt {found.receipt_id[:12]}: {len(found.hits)} strings are still in {places}; delete these files by hand")
+        places = ", ".join(sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits}))
+        trouble.append(f"{len(found.hits)} strings are still in {places}; delete these files by hand")
+    if found.unread:
+        named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
+        trouble.append(f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace")
     if stuck := [left for left in found.left_files if left.ours]:
         named = "; ".join(f"{left.place} {left.why}" for left in stuck)
-        raise VoxdataError(f"receipt {found.receipt_id[:12]}: {len(stuck)} files hold something of them still: {named}")
+        trouble.append(f"{len(stuck)} files hold something of them still: {named}")
+    if trouble:
+        raise VoxdataError(f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`")
+
+
+def require_finished(workspace: Workspace) -> None:
+    """Refuse to end well while something that was begun is not proven.
+
+    Raises:
+        VoxdataError: The message says how to go on.
+    """
+    left = list_work(workspace.state_dir)
+    if left:
+        raise VoxdataError(f"{len(left)} forgettings are not proven yet; `{FINISH}` goes on with them")
+
+
+@contextmanager
+def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
+    with alone(workspace, say=say, timeout_s=LONGEST_WAIT_S):
+        clear_ended(workspace.state_dir)
+        yield
+
+
+def _try_to_finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten | None:
+    """Finish another forgetting first; what stands in its way must not stand in the way of this one."""
+    try:
+        return _finish(workspace, work, say=say)
+    except VoxdataError as error:
+        say(f"forget: what was begun before is not finished ({error}); `{FINISH}` goes on with it")
+        return None
+
+
+def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
+    done = read_done(work)
+    if done.steps and work.run_id != workspace.run_id:
+        say(f"forget: going on with receipt {done.receipt_id[:12]} after its step {done.steps[-1]!r}")
+    if not done.receipt_id:
+        done = replace(done, receipt_id=bar(workspace, work))
+        write_done(work, done)
+    for name, step in STEPS.items():
+        if name not in done.steps:
+            ground = Ground(workspace=workspace, work=work, receipt_id=done.receipt_id, say=say)
+            done = tick(done, name, step(ground))
+            write_done(work, done)
+    found = _describe(workspace, work, done)
+    if "search" not in done.steps:
+        found, done = _search(workspace, found, done, work=work, say=say)
+        write_done(work, done)
+    if found.proven:
+        work = wipe_work(work)
+        with workspace.warehouse() as con:
+            note_proof(con, done.receipt_id, num_texts=done.num_texts, num_files=done.num_files, run_id=work.run_id)
+        end_work(work)
+    return found
+
+
+def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say) -> tuple[Forgotten, Done]:
+    probes = make_probes(workspace, found.plan)
+    say(f"forget: searching every file of the workspace for {len(probes)} strings")
+    # Once more, so that what stays is named though another process deleted what goes.
+    files, sources = clear_files(workspace, found.plan), settle_sources(found.plan, delete=work.delete_sources)
+    gone = read_gone(work)
+    left = tuple(one for one in sources.left if one.place not in gone)
+    proof = _prove(workspace, probes, [one.place for one in left])
+    found = replace(
+        found,
+        searched=len(probes),
+        hits=proof.hits,
+        unread=proof.unread,
+        links=proof.links,
+        left_sources=left,
+        left_files=files.left,
+    )
+    if found.proven:
+        return found, replace(tick(done, "search", {}), num_texts=len(probes), num_files=proof.files)
+    # Whatever brought it back may have brought more, so everything is done once more.
+    return found, replace(done, steps=())
+
+
+def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> Proof:
+    outside = [folder for folder in workspace.storage_dirs if not folder.is_relative_to(workspace.root)]
+    area = Area(
+        roots=(workspace.root, *dict.fromkeys(outside)),
+        skip=frozenset({workspace.state_dir / FOLDER, *map(Path, left)}),
+        sources=tuple(workspace.root / name for name in workspace.settings.sources.inbox),
+        written_anew=frozenset({workspace.warehouse_path, *list_snapshots(workspace.snapshots_dir)}),
+    )
+    with scratch_folder(near=workspace.root) as scratch:
+        return prove_gone(area, probes, scratch=scratch)
+
+
+def _describe(workspace: Workspace, work: Work, done: Done) -> Forgotten:
+    plan = read_plan(work) or _plan_on_record(workspace, done.receipt_id)
+    return Forgotten(receipt_id=done.receipt_id, plan=plan, counts=done.counts, searched=done.num_texts)
+
+
+def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
+    """What is still known of a plan that was wiped."""
+    with workspace.warehouse() as con:
+        receipts = [receipt for receipt in list_receipts(con) if receipt.receipt_id == receipt_id]
+    versions = {version: count for receipt in receipts for version, count in receipt.versions.items()}
+    models = {model: False for receipt in receipts for model in receipt.models}
+    counts = dict(receipts[-1].counts) if receipts else {}
+    return ErasurePlan(
+        recording_ids=(), utterance_ids=(), keys=(), uris=(), audio_files=(), texts=(), versions=versions, models=models, counts=counts
+    )
 
 
 def _one(names: Sequence[str], ref: str, *, what: str) -> str:

@@ -23,9 +23,7 @@ def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fals
             file.writelines(kept)
             file.truncate()
         return
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_file(path, "".join(kept).encode())
 
 
 def take_out(path: Path, names: Collection[str]) -> None:

@@ -9,19 +9,27 @@ from pathlib import Path
 
 from flows.forget.lines import keep_lines, take_out
 from flows.workspace import Workspace
+from voxdata.errors import ServiceError
 from warehouse.erase import ErasurePlan
 
 
 def scrub_services(workspace: Workspace, plan: ErasurePlan) -> None:
-    """Take what is left out of logs and of the databases of the local servers, which keep deleted rows in their files as well."""
+    """Take what is left out of logs and of the databases of the local servers, which keep deleted rows in their files as well.
+
+    Raises:
+        ServiceError: A server holds its database.
+    """
     ids = {*plan.recording_ids, *plan.keys, *plan.uris, *(Path(uri).name for uri in plan.uris)}
-    for path in (workspace.state_dir / "logs").glob("*.log"):
+    for path in (workspace.state_dir / "logs").glob("*.log*"):
         keep_lines(path, lambda line: not any(key in line for key in ids), in_place=True)
     if workspace.settings.lineage.file:
         take_out(workspace.root / workspace.settings.lineage.file, ids)
     for path in workspace.state_dir.glob("*/*"):
         if path.suffix in (".sqlite3", ".db"):
-            _scrub_sqlite(path, sorted(ids))
+            try:
+                _scrub_sqlite(path, sorted(ids))
+            except sqlite3.Error as error:
+                raise ServiceError(f"{path}: cannot be cleared ({error}); `voxdata down` stops its server, then run it again") from error
 
 
 def _scrub_sqlite(path: Path, names: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from flows.release import release_version
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from flows.written import write_page
-from training.features import PADDING_POLICY
+from training.feature_files import PADDING_POLICY
 from voxdata.errors import DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
 from voxdata.label import Annotation
@@ -169,13 +170,56 @@ def test_forget_says_so_when_something_is_left(workspace: Workspace) -> None:
         require_gone(found)
 
 
+def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
+
+    recording_id, _ = first(workspace)
+    (workspace.root / "notes.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
+    done = run("forget", "--recording", recording_id, "--yes", "--json")
+    assert (done.exit_code, "notes.7z (7-Zip" in str(done.exception)) == (1, True)
+    assert json.loads(run("forget", "--list", "--json").stdout)[0]["proven"] == "no"
+    status = run("status", "--json")
+    assert (status.exit_code, "voxdata forget --finish" in status.output) == (1, True)
+    (check,) = [row for row in json.loads(run("doctor", "--json").stdout) if row["name"] == "forgetting"]
+    assert (check["ok"], "voxdata forget --finish" in check["remedy"]) == (False, True)
+    (work,) = (workspace.state_dir / "forget").iterdir()
+    assert [path.stat().st_mode & 0o077 for path in (work, *work.iterdir())] == [0, 0, 0, 0]
+    # It stands in nobody's way, and is not forgotten either.
+    with workspace.warehouse() as con:
+        other = str(con.execute("select min(recording_id) from recording").fetchall()[0][0])
+    done = run("forget", "--recording", other, "--yes", "--json")
+    assert (done.exit_code, "notes.7z" in str(done.exception)) == (1, True)
+    assert len(list((workspace.state_dir / "forget").iterdir())) == 2
+    (workspace.root / "notes.7z").unlink()
+    assert run("forget", "--finish").exit_code == 0
+    assert "no" not in [row["proven"] for row in json.loads(run("forget", "--list", "--json").stdout)]
+    assert list((workspace.state_dir / "forget").iterdir()) == []
+    assert "nothing is unfinished" in run("forget", "--finish").output
+
+
+def test_forget_waits_for_another_one(workspace: Workspace) -> None:
+    keys = sorted(key for key in _recordings(workspace))
+    said: list[str] = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        begun = [pool.submit(forget, workspace, "recording", key, reason="asked", say=said.append, delete_sources=True) for key in keys[:2]]
+        assert [one.result().proven for one in begun] == [True, True]
+    assert "another process is forgetting somebody; waiting for it" in said
+    assert _recordings(workspace) == {keys[2]}
+
+
+def _recordings(workspace: Workspace) -> set[str]:
+    with workspace.warehouse() as con:
+        return {stored.recording.recording_id for stored in list_recordings(con)}
+
+
 def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     recording_id, _ = first(workspace)
     with monkeypatch.context() as patch:
-        patch.setattr("flows.forget.flow.erase_rows", die)
+        patch.setattr("flows.forget.steps.erase_rows", die)
         with pytest.raises(KeyboardInterrupt):
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
@@ -184,18 +228,35 @@ def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.
     assert found.hits == ()
 
 
+def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Workspace) -> None:
+    statement = workspace.state_dir / "statements" / "calls@1.json"
+    statement.unlink()
+    assert release_version(workspace, "calls", say=quiet).created is False
+    assert statement.is_file()
+
+
+def run_words(workspace: Workspace, *words: str) -> Any:
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
+
+
 def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
     def run(*arguments: str, answer: str | None = None) -> Any:
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
 
     recording_id, _ = first(workspace)
     assert "say one thing" in str(run().exception)
+    assert "say one thing" in str(run("--recording", "a", "--finish").exception)
     assert "say one thing" in str(run("--recording", "a", "--voice", "b").exception)
     assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)["versions"] == {"calls@1": 1}
     assert "nothing was erased" in str(run("--recording", recording_id, answer="n\n").exception)
     done = run("--recording", recording_id, "--yes", "--json")
     assert (done.exit_code, json.loads(done.stdout)["hits"]) == (0, [])
-    assert json.loads(run("--list", "--json").stdout)[0]["versions"] == "calls@1"
+    receipt = json.loads(done.stdout)["receipt"]
+    assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
+    assert "calls@1, the newest of calls: not yet: no version since" in done.stderr
+    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0]["root is"].startswith("signed by ")
+    (listed,) = json.loads(run("--list", "--json").stdout)
+    assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
 
 
 @given(

@@ -14,8 +14,9 @@ from flows.cli import _run_command
 from flows.doctor import check_storage
 from flows.forget.flow import forget
 from flows.ingest import ingest_sources
-from flows.known import FILE, FOLDERS, read_known
+from flows.known import FILE, read_known
 from flows.settings import FILE_NAME
+from flows.storage_folders import FOLDERS
 from flows.workspace import Workspace, open_workspace
 from tests.flows.test_machine_faults import SETTINGS, make_workspace, noted, quiet
 from voxdata.errors import MachineError, WarehouseError
