@@ -51,8 +51,8 @@ def seal_entries(con: DuckDBPyConnection, *, run_id: str) -> int:
     return len(seals)
 
 
-def seal_earlier_bans(con: DuckDBPyConnection) -> None:
-    """What migration 12 cannot say in SQL: a seal for each entry of who was forgotten before entries were sealed."""
+def seal_earlier_entries(con: DuckDBPyConnection) -> None:
+    """What migration 12 cannot say in SQL: a seal for each entry from before, of who was forgotten as of annotations."""
     seal_entries(con, run_id="migration-12")
 
 

@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.durable import sync, write_file
 from warehouse.gate import forgotten_among, naming_columns
+from warehouse.plain import FRAME
 
 
 def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
@@ -54,12 +55,16 @@ def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[p
         places = list(naming_columns(file.stem, rows.columns).values())
         if not places or rows.is_empty():
             continue
-        names = con.sql(f"select distinct unnest([{', '.join(places)}])::varchar as name from rows").fetchall()
-        found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
-        if found:
-            kept = " and ".join(f"not coalesce(list_contains(?, {place}), false)" for place in places)
-            stays = con.sql(f"select * from rows where {kept}", params=[list(found)] * len(places)).pl()
-            less[file.stem] = stays, len(rows) - len(stays)
+        con.register(FRAME, rows)
+        try:
+            names = con.sql(f"select distinct unnest([{', '.join(places)}])::varchar as name from {FRAME}").fetchall()
+            found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
+            if found:
+                kept = " and ".join(f"not coalesce(list_contains(?, {place}), false)" for place in places)
+                stays = con.sql(f"select * from {FRAME} where {kept}", params=[list(found)] * len(places)).pl()
+                less[file.stem] = stays, len(rows) - len(stays)
+        finally:
+            con.unregister(FRAME)
     return less
 
 
