@@ -188,6 +188,11 @@ def _read_work(folder: Path) -> Work:
 def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
     lists = ("recording_ids", "utterance_ids", "keys", "uris", "audio_files", "texts")
     joined: dict[str, Any] = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
+    contents = {uri: tuple(sorted({*old.contents.get(uri, ()), *new.contents.get(uri, ())})) for uri in {**old.contents, **new.contents}}
     return ErasurePlan(
-        **joined, versions={**new.versions, **old.versions}, models={**new.models, **old.models}, counts={**new.counts, **old.counts}
+        **joined,
+        versions={**new.versions, **old.versions},
+        models={**new.models, **old.models},
+        counts={**new.counts, **old.counts},
+        contents=contents,
     )
