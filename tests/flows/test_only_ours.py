@@ -124,8 +124,9 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
     assert len(kept) == 3
     assert files(shared) == before | {name: (shared / name).read_bytes() for name in kept}
     assert list(files(tmp_path / "pages")) == ["index.html"]
-    for path in (shared / "team" / "calls-1.csv", shared / ".notes.txt", shared / "zoe.parquet", mixed, tmp_path / "pages" / "index.html"):
+    for path in (shared / "team" / "calls-1.csv", shared / ".notes.txt", shared / "zoe.parquet", tmp_path / "pages" / "index.html"):
         assert f"forget: {path} was not written by voxdata" in done.stderr
+    assert f"forget: {mixed.parent} was an export" in done.stderr
     assert (ours.root / FILE_NAME).exists()
 
 
@@ -393,7 +394,7 @@ def test_remove_other_clips_leaves_what_is_called_like_no_clip(tmp_path: Path) -
     folder.mkdir(parents=True)
     for name in ("hold-music.wav", f"{digest('clip')}.wav", f"{digest('clip')}-0123456789ab-0-900.wav"):
         (folder / name).write_bytes(b"RIFF")
-    assert remove_other_clips(tmp_path, [], keep_unknown=False) == 2
+    assert remove_other_clips(tmp_path, [], {folder.name}, keep_others=False) == 0
     assert [path.name for path in folder.iterdir()] == ["hold-music.wav"]
 
 
