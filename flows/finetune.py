@@ -122,6 +122,8 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         run = replace(run, reason=str(error), seconds=monotonic() - began)
     except AudioError as error:
         if not throw_away_if_forgotten(workspace, output, examples):
+            if error.recording_id:
+                note_bad(workspace, {error.recording_id: error}, stage="train")
             raise _fail(workspace, run, version, TrainingError(str(error))) from error
     except BaseException:
         throw_away_if_forgotten(workspace, output, examples)

@@ -206,8 +206,7 @@ def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) 
 
 def _proven_at(receipt: Receipt) -> str | None:
     """When a search ended that found nothing left of it; None while none has."""
-    moment: datetime | None = getattr(receipt, "proven_at", None)
-    return None if moment is None else _moment(moment)
+    return None if receipt.proven_at is None else _moment(receipt.proven_at)
 
 
 def _moment(at: datetime) -> str:
