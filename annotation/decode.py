@@ -11,6 +11,7 @@ from annotation.encode import SIMULATED
 from annotation.wording import FLAGS
 from voxdata.errors import AnnotationError, SchemeError
 from voxdata.label import Annotation
+from voxdata.malformed import in_words
 from voxdata.scheme import RATING_STEPS, Scheme
 
 
@@ -62,7 +63,7 @@ def decode_annotation(
     except SchemeError as error:
         raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed ({error!r})") from error
+        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed: {in_words(error)}") from error
 
 
 def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:

@@ -41,7 +41,7 @@ class LabelDoubt:
     """A label worth hearing again.
 
     Attributes:
-        suggested: What the models say; may be `given` when they are only unsure.
+        suggested: What the models say; never `given`.
         quality: 0..1, low is worse.
         rank: 1 for the worst.
     """
@@ -144,14 +144,15 @@ def _dense(
 def find_label_errors(
     utterance_ids: Sequence[str], labels: Sequence[str], predicted: OutOfFold, *, count: int | None = None
 ) -> list[LabelDoubt]:
-    """The labels least plausible, worst first.
+    """The labels least plausible, worst first, of those in whose place the models would give another.
 
     Args:
         labels: (num_clips,) what people said, in the order of `utterance_ids` and of `predicted`.
-        count: How many to return; None: as many as cleanlab's confident learning estimates to be wrong.
+        count: How many to return at most; None: as many as cleanlab's confident learning estimates to be wrong.
 
     Returns:
-        Clips that could not be judged are left out.
+        Clips that could not be judged are left out, and so are those of which the models are unsure without liking another label
+        better: nobody would know what to hear again.
 
     Raises:
         ConfigError: Lengths differ, or no clip can be judged.
@@ -177,10 +178,13 @@ def find_label_errors(
         return []
     quality = get_label_quality_scores(dense, shares, method="self_confidence")
     wanted = int(num_label_issues(dense, shares)) if count is None else count
-    order = np.argsort(quality, kind="stable")[:wanted]
+    best = shares.argmax(axis=1)
+    every = np.arange(len(dense))
+    contradicted = shares[every, best] > shares[every, dense]
+    order = [i for i in np.argsort(quality, kind="stable") if contradicted[i]][:wanted]
     return [
         LabelDoubt(
-            utterance_id=utterance_ids[rows[i]], given=labels[rows[i]], suggested=predicted.labels[present[shares[i].argmax()]],
+            utterance_id=utterance_ids[rows[i]], given=labels[rows[i]], suggested=predicted.labels[present[best[i]]],
             quality=float(quality[i]), rank=place,
         )
         for place, i in enumerate(order, start=1)

@@ -29,16 +29,18 @@ class LabelStudioServer:
     Args:
         url: Of the server.
         token: Of an administrator or owner of the organisation; of either kind, see `server_auth`.
+        timeout_s: How long one request may take.
     """
 
-    def __init__(self, *, url: str, token: str) -> None:
+    def __init__(self, *, url: str, token: str, timeout_s: float = 600.0) -> None:
         self.url = url.rstrip("/")
+        self._timeout_s = timeout_s
         self._token = token.strip()
 
     @cached_property
     def _session(self) -> httpx.Client:
         auth = TokenAuth(url=self.url, token=self._token)
-        session = httpx.Client(base_url=self.url, auth=auth, timeout=600, trust_env=False)
+        session = httpx.Client(base_url=self.url, auth=auth, timeout=self._timeout_s, trust_env=False)
         weakref.finalize(self, session.close)
         return session
 

@@ -11,6 +11,7 @@ NAMES = (
     "transcription",
     "privacy",
     "leaks",
+    "audio_digests",
     "digits",
     "emotion",
     "duplicates",

@@ -68,10 +68,11 @@ def _compute(corpus: str, *, path: Path, encoder: str) -> bool:
         return False
     from training.encoder import load_encoder
     from training.features import load_features
+    from voxdata.audio_digest import AudioGuard
 
     examples = load_corpus(source, scheme=CORPORA[corpus])
     found = load_features(
-        load_encoder(encoder), examples, audio_root=OUT / corpus / "audio", cache_dir=OUT / "features",
+        load_encoder(encoder), examples, audio_root=OUT / corpus / "audio", cache_dir=OUT / "features", guard=AudioGuard({}),
         progress=lambda line: print(f"{corpus} {line}", file=sys.stderr, flush=True),
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)

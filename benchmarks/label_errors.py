@@ -63,7 +63,7 @@ def queue_precision(
     for num_passes in (2, 1):
         predicted = out_of_fold(features, labels, corpus.voices.tolist(), num_passes=num_passes, seed=seed)
         queue = find_label_errors(corpus.ids, labels, predicted, count=size)
-        out.append(float(np.mean([by_id[doubt.utterance_id] for doubt in queue])))
+        out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
     return [*out, float(wrong[np.random.default_rng([seed, 1]).permutation(len(wrong))[:size]].mean())]
 
 

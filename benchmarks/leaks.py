@@ -5,6 +5,10 @@
 The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper model, and each place
 is searched for the private words, with numbers and letters read alike however they are written. Some places hold the
 words that were said by design; they are counted too, and show that the search finds what is there.
+
+Each find is printed with its table and row, or its file and line. Tasks and clips are searched strictly. Elsewhere machines
+write numbers of their own: there a number of four digits counts where it stands alone, and none counts inside addresses,
+process ids, digests and times; what only the strict search finds is counted beside it, as perhaps by chance.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
@@ -25,7 +30,7 @@ import flows.push
 from benchmarks.privacy import read_marks
 from benchmarks.recorded_chain import DATASET
 from benchmarks.spoken_secrets import FOLDER, SPOKEN
-from benchmarks.stored_text import leave_identities, read_texts
+from benchmarks.stored_text import StoredText, leave_identities, read_texts
 from flows.exchange.bundle import open_bundle
 from flows.exchange.export import Format, export_bundle
 from flows.ingest import ingest_sources
@@ -88,27 +93,60 @@ def secret_keys(names: Iterable[str] = SPOKEN) -> dict[str, list[str]]:
     return keys
 
 
-def find_secrets_in(text: str, keys: Mapping[str, Sequence[str]]) -> list[str]:
+STRICT = frozenset(["tasks", "clips", "export huggingface, clips"])
+"""Places in which nothing but what was said is written, so that no find is by chance."""
+NAMED = 5
+"""So many finds of a place are printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """A private part that was found.
+
+    Attributes:
+        where: As in `StoredText`.
+        sure: Not perhaps by chance, as four digits in a number of a machine's own are.
+    """
+
+    secret: str
+    where: str
+    sure: bool
+
+
+def find_secrets_in(text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True) -> list[str]:
     """The private parts of which something stands in a text: a word, or a run of four of their digits.
 
-    A number of four digits has to stand alone: inside longer ones it is found by chance.
+    Args:
+        strict: Count a number of four digits also inside longer ones, where it may be by chance.
     """
     runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
     words = set(re.findall(r"[a-z]+", text.lower()))
-    found = []
-    for secret, parts in keys.items():
-        for part in parts:
-            if part.isdigit() and len(part) == 4:
-                hit = part in runs
-            elif part.isdigit():
-                pieces = {part[i : i + 4] for i in range(len(part) - 3)}
-                hit = any(piece in run for run in runs for piece in pieces)
-            else:
-                hit = part in words
-            if hit:
-                found.append(secret)
-                break
-    return found
+    return [secret for secret, parts in keys.items() if any(_stands(part, runs, words, strict=strict) for part in parts)]
+
+
+def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
+    if not part.isdigit():
+        return part in words
+    if len(part) == 4 and not strict:
+        return part in runs
+    pieces = {part[i : i + 4] for i in range(len(part) - 3)}
+    return any(piece in run for run in runs for piece in pieces)
+
+
+def find_leaks(texts: Iterable[StoredText], keys: Mapping[str, Sequence[str]], *, strict: bool) -> list[Leak]:
+    """The private parts in some texts, each once for every place in which it stands."""
+    found: dict[Leak, None] = {}
+    for stored in texts:
+        hits = find_secrets_in(stored.text, keys)
+        if hits:
+            sure = hits if strict else find_secrets_in(leave_identities(stored.text), keys, strict=False)
+            found.update((Leak(secret=secret, where=stored.where, sure=secret in sure), None) for secret in hits)
+    return list(found)
+
+
+def count_secrets(leaks: Iterable[Leak]) -> list[str]:
+    """The private parts that surely leak, sorted."""
+    return sorted({leak.secret for leak in leaks if leak.sure})
 
 
 def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
@@ -180,7 +218,7 @@ def exported_clips(export: Path, folder: Path) -> list[Path]:
     return paths
 
 
-def read_places(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def read_places(root: Path, names: Sequence[str]) -> dict[str, list[StoredText]]:
     """Place -> the texts in it, or what is heard there, after every step from ingest to export was run."""
     workspace = make_workspace(root, names, more=f"{TRAINED}prefect_port = {choose_port(0)}\n")
     tasks = root.with_name(f"{root.name}-tasks.json")
@@ -193,9 +231,9 @@ def read_places(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     spoken = exported_clips(exports["huggingface"], root.with_name(f"{root.name}-clips"))
     places = {
-        "tasks": json.loads(tasks.read_text(encoding="utf-8")),
-        "clips": list(hear_clips(clips).values()),
-        "said": list(leave_identities(said.splitlines())),
+        "tasks": _numbered("task", json.loads(tasks.read_text(encoding="utf-8"))),
+        "clips": _heard(clips),
+        "said": _numbered("line", said.splitlines()),
         "logs": list(read_texts([state / "logs"])),
         "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
         "Prefect": list(read_texts([prefect_home(workspace)])),
@@ -208,25 +246,25 @@ def read_places(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     }
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
-    places["export huggingface, clips"] = list(hear_clips(spoken).values())
+    places["export huggingface, clips"] = _heard(spoken)
     return places
 
 
-def count_leaks(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def _numbered(what: str, texts: Iterable[str]) -> list[StoredText]:
+    return [StoredText(text=text, where=f"{what} {number}") for number, text in enumerate(texts, start=1)]
+
+
+def _heard(clips: Sequence[Path]) -> list[StoredText]:
+    return [StoredText(text=text, where=clip.name) for clip, text in hear_clips(clips).items()]
+
+
+def find_all(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     """Place -> the private parts that can be read or heard there, after every step."""
     keys = secret_keys(names)
-    return {place: find_any(texts, keys) for place, texts in read_places(root, names).items()}
+    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in read_places(root, names).items()}
 
 
-def find_any(texts: Iterable[str], keys: Mapping[str, Sequence[str]]) -> list[str]:
-    """The private parts of which something stands in any of some texts."""
-    found: set[str] = set()
-    for text in texts:
-        found.update(find_secrets_in(text, keys))
-    return [secret for secret in keys if secret in found]
-
-
-def count_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     """The same of what leaves for the annotators when masking is off."""
     keys = secret_keys(names)
     lines: list[str] = []
@@ -241,11 +279,25 @@ def count_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     finally:
         flows.push.build_queue = former
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
-    return {
-        "tasks": find_any([f"{e.text}\n{e.note}" for e in queue.entries.values()], keys),
-        "clips": find_any(hear_clips(clips).values(), keys),
-        "said": find_any(lines, keys),
+    places = {
+        "tasks": _numbered("task", [f"{e.text}\n{e.note}" for e in queue.entries.values()]),
+        "clips": _heard(clips),
+        "said": _numbered("line", lines),
     }
+    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()}
+
+
+def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
+    """Print how many private parts leak in a place, and where the first ones stand."""
+    sure = count_secrets(leaks)
+    perhaps = [leak for leak in leaks if not leak.sure]
+    print(f"{place}: {len(sure)} of {wanted} {sure}", flush=True)
+    for leak in [leak for leak in leaks if leak.sure][:NAMED]:
+        print(f"    {leak.secret!r} in {leak.where}")
+    if perhaps:
+        print(f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, such as:")
+        for leak in perhaps[:NAMED]:
+            print(f"    {leak.secret!r} in {leak.where}")
 
 
 def main() -> int:
@@ -257,10 +309,10 @@ def main() -> int:
     wanted = len(secret_keys(names))
     print("the annotators are simulated: a script labels the clips in turn")
     with tempfile.TemporaryDirectory() as folder:
-        for place, leaks in count_unmasked(Path(folder) / "open", names).items():
-            print(f"masking off, {place}: {len(leaks)} of {wanted} {leaks}", flush=True)
-        for place, leaks in count_leaks(Path(folder) / "masked", names).items():
-            print(f"{place}: {len(leaks)} of {wanted} {leaks}", flush=True)
+        for place, leaks in find_unmasked(Path(folder) / "open", names).items():
+            show_leaks(f"masking off, {place}", leaks, wanted=wanted)
+        for place, leaks in find_all(Path(folder) / "masked", names).items():
+            show_leaks(place, leaks, wanted=wanted)
     return 0
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -32,8 +33,20 @@ And names of two words that stand alone, as Prefect draws them for runs: "except
 """
 
 
-def read_texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Texts of files and of everything in folders, one a cell or line, without what `leave_identities` takes out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredText:
+    """A text and where it stands.
+
+    Attributes:
+        where: For a person, such as "prefect.db, table log, row 12, message" or "worker.log, line 40".
+    """
+
+    text: str
+    where: str
+
+
+def read_texts(paths: Iterable[Path]) -> Iterator[StoredText]:
+    """Texts of files and of everything in folders, one a cell or line.
 
     Sound and arrays of numbers are left out: they hold nothing to read. Numbers are read where they are written as text.
     """
@@ -41,42 +54,58 @@ def read_texts(paths: Iterable[Path]) -> Iterator[str]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and file.suffix not in SOUND | WEIGHTS:
-                yield from leave_identities(_texts(file))
+                for where, text in _texts(file):
+                    yield StoredText(text=text, where=f"{file.name}, {where}")
 
 
-def leave_identities(texts: Iterable[str]) -> Iterator[str]:
-    """Texts without digests, UUIDs, times, decimals, and names that Prefect draws."""
-    return (IDENTITY.sub(" ", text) for text in texts)
+def leave_identities(text: str) -> str:
+    """A text without digests, UUIDs, times, decimals, addresses, process ids, and names that Prefect draws."""
+    return IDENTITY.sub(" ", text)
 
 
-def _texts(path: Path) -> Iterable[str]:
+Placed = Iterator[tuple[str, str]]
+"""(where, text)."""
+
+
+def _texts(path: Path) -> Placed:
     with path.open("rb") as file:
         head = file.read(16)
     if head.startswith(b"SQLite format 3\x00"):
         return _sqlite_texts(path)
     if head.startswith(b"PAR1"):
-        return _texts_in(parquet.read_table(path).to_pylist())
+        table = parquet.read_table(path)
+        return _row_texts("", table.column_names, (row.values() for row in table.to_pylist()))
     if head[8:12] == b"DUCK":
         return _duckdb_texts(path)
     content = path.read_bytes()
     if head.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
-    return content.decode("utf-8", errors="replace").splitlines()
+    lines = content.decode("utf-8", errors="replace").splitlines()
+    return ((f"line {number}", line) for number, line in enumerate(lines, start=1))
 
 
-def _sqlite_texts(path: Path) -> Iterator[str]:
+def _sqlite_texts(path: Path) -> Placed:
     with closing(sqlite3.connect(path)) as con:
         con.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
         tables = con.execute("select name from sqlite_master where type = 'table'").fetchall()
         for (table,) in tables:
-            yield from _texts_in(con.execute(f'select * from "{table}"').fetchall())
+            found = con.execute(f'select * from "{table}"')
+            yield from _row_texts(f"table {table}, ", [column[0] for column in found.description], found.fetchall())
 
 
-def _duckdb_texts(path: Path) -> Iterator[str]:
+def _duckdb_texts(path: Path) -> Placed:
     with duckdb.connect(str(path), read_only=True) as con:
         tables = con.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         for schema, table in tables:
-            yield from _texts_in(con.execute(f'from "{schema}"."{table}"').fetchall())
+            found = con.execute(f'from "{schema}"."{table}"')
+            yield from _row_texts(f"table {table}, ", [column[0] for column in found.description], found.fetchall())
+
+
+def _row_texts(table: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Placed:
+    for number, row in enumerate(rows, start=1):
+        for column, value in zip(columns, row, strict=True):
+            for text in _texts_in(value):
+                yield f"{table}row {number}, {column}", text
 
 
 def _texts_in(value: object) -> Iterator[str]:

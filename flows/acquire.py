@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from annotation.budget import LeadTime, LeadTimeModel, fit_lead_times, fit_to_bu
 from annotation.candidate import Candidate
 from flows.settings import AnnotationSettings
 from flows.workspace import Say, Workspace
+from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
+from voxdata.errors import AudioError
 from voxdata.label import Distribution, Prediction
 from voxdata.utterance import Utterance
 from warehouse.annotations import current_annotations
@@ -90,34 +93,43 @@ def choose_clips(
 
 
 def embed_utterances(
-    workspace: Workspace, utterances: Sequence[Utterance], audio_files: Mapping[str, str], *, say: Say
+    workspace: Workspace, utterances: Sequence[Utterance], audio_files: Mapping[str, str], *, guard: AudioGuard, say: Say
 ) -> dict[str, Embedding]:
     """What utterances sound like to the speech encoder, from the cache that training uses too.
 
     Args:
         audio_files: Recording id -> canonical file.
+        guard: Lets a recording be read when its file is what was stored; those it refuses are left out.
 
     Returns:
         Utterance id -> (num_features,) float32.
 
     Raises:
-        TrainingError: A recording's audio is missing or damaged.
+        TrainingError: A recording of which no digest is on record is missing or damaged.
     """
     from training.config import load_recipe
     from training.encoder import load_encoder
-    from training.features import load_features
+    from training.features import cached_file, load_features
 
     scheme = (*workspace.settings.training.schemes, workspace.schemes[0].name)[0]
     encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
+    cache_dir = workspace.models_dir / "features"
+    for u in utterances:
+        if not cached_file(encoder, cache_dir, u.utterance_id).exists():
+            with suppress(AudioError):
+                guard.admit(workspace.audio_dir / audio_files[u.recording_id], u.recording_id)
+    heard = [u for u in utterances if u.recording_id not in guard.refused]
+    if not heard:
+        return {}
     examples = [
         Example(
             utterance_id=u.utterance_id, recording_id=u.recording_id, channel=u.channel, segment=u.segment, voice="", group="",
             audio_file=audio_files[u.recording_id], text=u.text, language=u.language, gold={}, split=Split.TRAIN,
         )
-        for u in utterances
+        for u in heard
     ]  # fmt: skip
-    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=workspace.models_dir / "features", progress=say)
-    return {u.utterance_id: row for u, row in zip(utterances, features.values.reshape(len(utterances), -1), strict=True)}
+    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=cache_dir, guard=guard, progress=say)
+    return {u.utterance_id: row for u, row in zip(heard, features.values.reshape(len(heard), -1), strict=True)}
 
 
 def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from string import ascii_uppercase
 
 from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
-from flows.locks import hold_lock
+from flows.locks import PUSH, copying, hold_lock
 from flows.push import cut_clips, prepare
 from flows.reconcile import mend_clips
+from flows.stored_audio import note_bad, open_guard
 from flows.votes import Answers, Settled, read_answers
 from flows.wiring import build_queue, connect_receiver, note_queue
 from flows.workspace import Say, Workspace
@@ -80,12 +81,15 @@ def find_doubts(workspace: Workspace, *, scheme: str, version: str, count: int, 
     Raises:
         NotFoundError: Too few examples have a label under the scheme.
     """
-    with workspace.warehouse(read_only=True) as con:
-        examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
-    if len(examples) < 10:
-        raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
-    encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
-    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=workspace.models_dir / "features", progress=say)
+    cache = workspace.models_dir / "features"
+    with copying(workspace, say=say):
+        with workspace.warehouse(read_only=True) as con:
+            examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
+        if len(examples) < 10:
+            raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
+        guard = open_guard(workspace, {e.recording_id for e in examples})
+        encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
+        features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=cache, guard=guard, progress=say)
     labels = [e.gold[scheme].label for e in examples]
     predicted = out_of_fold(features.values.reshape(len(examples), -1), labels, [e.group for e in examples])
     return find_label_errors([e.utterance_id for e in examples], labels, predicted, count=count)
@@ -99,7 +103,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
     """
     queue = build_queue(workspace, "adjudicate")
     project_id = note_queue(workspace, queue, "adjudicate")
-    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
         recorded = mend_clips(workspace, queue, project_id, say=say)
         with workspace.warehouse() as con:
             wanted = {case.utterance_id: place for place, case in enumerate(cases)}
@@ -109,6 +113,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
             answers = read_answers(con, workspace.histories)
             terms = workspace.settings.release
             barred = find_barred(con, purpose=terms.purpose, policy=terms.consent, today=datetime.now(UTC).date())
+        guard = open_guard(workspace, recordings)
         heard = [u for u in everything if u.utterance_id in wanted and u.recording_id not in barred]
         others = [u for u in everything if u.utterance_id not in wanted or u.recording_id in barred]
         refused = sum(u.utterance_id in wanted and u.recording_id in barred for u in everything)
@@ -119,7 +124,10 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
             for going in prepare(heard, recordings, {}, private=private, unsent=others, context_ms=workspace.settings.annotation.context_ms)
             if (rivals := name_rivals(going.utterance, answers.labels))
         ]
-        cut_clips(workspace, recordings, leaving)
+        leaving = cut_clips(workspace, recordings, leaving, guard)
+        note_bad(workspace, guard.refused, stage="adjudicate")
+        for error in guard.refused.values():
+            say(f"adjudicate: its clips are not given out: {error}")
         result = queue.push([going.entry for going in leaving], recorded=recorded)
         with workspace.warehouse() as con:
             record_pushes(con, [going.pushed for going in leaving], project_id=project_id, run_id=workspace.run_id)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console import Json, open_here, show_json, show_rows, tell
+from flows.console import Json, open_here, show_json, show_line, show_rows, tell
 
 annotation_app = typer.Typer(help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
             show_rows("ledger", [{"broken": line} for line in proof.broken])
         if proof.oddities:
             show_rows("to look at", list(proof.oddities))
-        typer.echo(
+        show_line(
             f"{proof.clips} clips, {proof.annotations} annotations, {proof.unexplained} unexplained"
             + (f", {len(proof.oddities)} to look at" if proof.oddities else "")
         )
@@ -92,11 +92,13 @@ def doubts(
     from flows.adjudicate import Case, find_doubts, push_cases
 
     found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
-    if push:
+    if push and found:
         cases = [
             Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models say {d.suggested}", urgency=1 - d.quality) for d in found
         ]
         push_cases(workspace, cases, say=tell)
+    elif not found:
+        tell("doubts: models of other voices would have given every label that they could judge")
     rows = [asdict(doubt) for doubt in found]
     show_json(rows) if as_json else show_rows(f"doubtful labels of {scheme}", rows)
 
@@ -123,7 +125,7 @@ def report(
     """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast. Prints its path."""
     from flows.annotation_report import write_annotation_report
 
-    typer.echo(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))
+    show_line(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))
 
 
 @annotation_app.command()

@@ -14,7 +14,9 @@ from flows import annotation_figures as figures
 from flows import report_plots as plots
 from flows.acquire import learn_lead_times
 from flows.annotation_figures import AnnotationContent
+from flows.locks import copying
 from flows.report import inline
+from flows.say import tell
 from flows.votes import read_answers, settle_all
 from flows.workspace import Workspace
 from flows.written import write_page
@@ -37,8 +39,9 @@ def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
         Its path.
     """
     path = workspace.reports_dir / "annotation.html"
-    content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
-    write_page(path, render_annotation_report(content), register=workspace.written)
+    with copying(workspace, say=tell):
+        content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
+        write_page(path, render_annotation_report(content), register=workspace.written)
     return path
 
 

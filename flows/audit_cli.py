@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console import Anywhere, Json, Rename, show_json, show_rows, tell
+from flows.console import Anywhere, Json, Rename, show_json, show_line, show_rows, tell
 from flows.settings import find_workspace
 from flows.written import Register
 from voxdata.errors import ConfigError
@@ -67,7 +67,7 @@ def audit(
         rows: list[dict[str, object]] = [{"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in found.findings]
         if rows:
             show_rows("findings", rows)
-        typer.echo(f"{found.name}: {found.verdict}")
+        show_line(f"{found.name}: {found.verdict}")
     if found.has_leak:
         raise typer.Exit(1)
 

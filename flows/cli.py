@@ -5,6 +5,7 @@ Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (a
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,14 +13,30 @@ import typer
 
 from flows import audit_cli, dataset_cli, exchange_cli, forget_cli, warehouse_cli
 from flows.annotation_cli import annotation_app
-from flows.console import Anywhere, AudioRoot, Json, open_here, run_named, show_json, show_rows, tell
+from flows.console import (
+    Anywhere,
+    AudioRoot,
+    Json,
+    SafeGroup,
+    open_here,
+    run_named,
+    show_crash,
+    show_file,
+    show_json,
+    show_line,
+    show_rows,
+    tell,
+)
 from flows.private_files import keep_files_private, make_private_folder
 from flows.quiet_exit import quiet_exit
+from flows.receipts_cli import receipts_app
 from flows.settings import DEMO_DIR, FILE_NAME, template
 from voxdata.errors import ConfigError, DropReason, VoxdataError
 from voxdata.machine import find_fault, machine_error
 
-app = typer.Typer(name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=SafeGroup, name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 @app.callback()
@@ -124,7 +141,7 @@ def ingest(
 
         for folders in watch_inbox(workspace, absolute, say=tell):
             summary = run_named(workspace, "ingest", folders, None, STILL_S)
-            if summary["listed"] > summary["known"]:
+            if summary["listed"] > summary["known"] + summary["waiting"]:
                 show_json(summary) if as_json else show_rows("ingest", [summary])
 
 
@@ -161,7 +178,7 @@ def inspect(
     """Show everything the models say about one file, without a warehouse."""
     from flows.inspection import inspect_file
 
-    typer.echo(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None), nl=False)
+    show_file(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None))
 
 
 @app.command()
@@ -293,6 +310,7 @@ forget_cli.register(app)
 warehouse_cli.register(app)
 audit_cli.register(app)
 app.add_typer(annotation_app, name="annotation")
+app.add_typer(receipts_app, name="receipts")
 voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
 app.add_typer(voices_app, name="voices", invoke_without_command=True)
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
@@ -338,7 +356,7 @@ def report(ctx: typer.Context) -> None:
     """Write the HTML report of the workspace. Prints its path."""
     from flows.report import write_report
 
-    typer.echo(write_report(open_here(ctx)))
+    show_line(write_report(open_here(ctx)))
 
 
 @app.command()
@@ -376,6 +394,7 @@ def down(ctx: typer.Context) -> None:
 def main() -> None:
     """Entry point of the `voxdata` script."""
     quiet_exit()
+    sys.excepthook = show_crash
     keep_files_private()
     code = _run_command()
     from flows.run import leave

@@ -1,17 +1,27 @@
-"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data to stdout."""
+"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data to stdout.
+
+The one place that writes to the terminal: what a file is called, or somebody said, is shown with everything that a terminal would act on
+as escapes.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from flows.say import tell as tell
 from flows.settings import DEMO_DIR, find_workspace
 from flows.shown import shown_number
+from voxdata.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from flows.workspace import Workspace
@@ -25,6 +35,7 @@ Rename = Annotated[
     list[str] | None,
     typer.Option("--rename", metavar="OLD=NEW", help="Take a label for another, such as ON=on; may be repeated."),
 ]
+ForExcel = Annotated[bool, typer.Option("--for-excel", help="Make a CSV safe to open in a spreadsheet: no text in it becomes a formula.")]
 Anywhere = Annotated[bool, typer.Option("--anywhere", help="Let a table name files outside its folder and the audio root.")]
 
 
@@ -49,14 +60,49 @@ def run_named(workspace: Workspace, name: str, *args: Any) -> Any:
     return run_flow(workspace, name, *args, say=tell)
 
 
-def tell(line: str) -> None:
-    """One line of status."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def show_json(value: object) -> None:
-    """Data for programs."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """Data for programs: exact, whatever it holds."""
+    typer.echo(visible_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
+
+
+def show_line(value: object) -> None:
+    """One line of data for people."""
+    typer.echo(visible(str(value)))
+
+
+def show_file(content: str) -> None:
+    """What would be a file's content: exact where it goes into a file or a program, with escapes on a terminal."""
+    typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
+
+
+def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw; for `sys.excepthook`."""
+    tell("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+
+class SafeGroup(TyperGroup):
+    """A group of commands that says what is wrong with an argument without letting the terminal act on it."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """See click."""
+        with _visible_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """See click."""
+        with _visible_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _visible_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # An error in the use of the command line; typer has a click of its own, whose classes it does not give out.
+        if hasattr(error, "format_message"):
+            vars(error)["message"] = visible(str(vars(error).get("message", "")))
+        raise
 
 
 def show_rows(title: str, rows: Sequence[dict[str, object]]) -> None:
@@ -65,9 +111,9 @@ def show_rows(title: str, rows: Sequence[dict[str, object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(visible(title), style="table.title"), title_justify="left")
     for name in rows[0] if rows else ["nothing"]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(visible(str(name))), overflow="fold")
     for row in rows:
         # As text: a file name or a transcript may look like markup.
         table.add_row(*(Text(_cell(value)) for value in row.values()))
@@ -77,4 +123,4 @@ def show_rows(title: str, rows: Sequence[dict[str, object]]) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return shown_number(value) if isinstance(value, float) else str(value)
+    return shown_number(value) if isinstance(value, float) else visible(str(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ def release(
         bool,
         typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
     ] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a dataset though there is one with nearly the same name.")] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -46,15 +48,19 @@ def release(
     workspace = open_here(ctx)
     chosen = choose_recipe(workspace, path=recipe, where=where)
     if dry_run:
-        from flows.release import preview_version
+        from flows.release import check_dataset_name, preview_version
 
+        with workspace.warehouse(read_only=True) as con:
+            said = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+        if said:
+            tell(f"release: {said}")
         found = preview_version(workspace, name, chosen)
         if as_json:
             show_json(found)
         else:
             _show_preview(found)
         return
-    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses)
+    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses, new)
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_json(row) if as_json else show_rows("release", [row])
@@ -100,19 +106,21 @@ def diff(
 ) -> None:
     """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
     from flows.diff_page import write_diff_page
+    from flows.locks import copying
     from flows.version_view import diff_tables, example_tables
     from warehouse.diffs import diff_versions
     from warehouse.versions import find_version
 
     workspace = open_here(ctx)
-    with workspace.warehouse(read_only=True) as con:
-        before, after = find_version(con, a), find_version(con, b)
-        found = diff_versions(con, before.version_id, after.version_id)
-        examples = example_tables(con, before, after, found) if html is not None else {}
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            before, after = find_version(con, a), find_version(con, b)
+            found = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, found) if html is not None else {}
+        if html is not None:
+            write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
+            tell(f"diff: {html}")
     tables = diff_tables(found)
-    if html is not None:
-        write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
-        tell(f"diff: {html}")
     if as_json:
         show_json(tables)
         return
@@ -139,6 +147,7 @@ def tag(
 
 def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
     """Make an earlier version's content the next version; nothing is undone."""
+    from flows.signing import sign_version, try_signing
     from flows.views import version_row
     from warehouse.rollback import roll_back
     from warehouse.versions import find_version
@@ -147,37 +156,73 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     with workspace.warehouse() as con:
         target = find_version(con, version)
         found, new = roll_back(con, target, run_id=workspace.run_id)
+    if new:
+        try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
     tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
     show_json(version_row(found)) if as_json else show_rows("rollback", [version_row(found)])
 
 
 def verify(
     ctx: typer.Context,
-    versions: Annotated[list[str] | None, typer.Argument(metavar="VERSION...", help="Versions; without any, all.")] = None,
+    versions: Annotated[
+        list[str] | None, typer.Argument(metavar="VERSION_OR_MODEL...", help="Versions or folders of models; without any, all versions.")
+    ] = None,
+    audio: Annotated[bool, typer.Option("--audio", help="Read the canonical audio, too, and compare its digests.")] = False,
+    part: Annotated[
+        str, typer.Option("--part", metavar="N/OF", help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root anew, check the annotations' chain, and tell leaks across versions. Exit code 1: something is wrong."""
-    from flows.version_view import leak_row, verification_row
-    from warehouse.annotations import check_chain
+    """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
+
+    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
+    """
+    from flows.model_check import check_model, find_checkpoint
+    from flows.signing import version_standing
+    from flows.stored_audio import parse_part, recordings_of, verify_audio
+    from flows.version_view import leak_row, model_rows, verification_row
+    from warehouse.chain import check_chain
     from warehouse.guards import require_triggers
     from warehouse.leaks import find_leaks
     from warehouse.verify import verify_all, verify_version
     from warehouse.versions import find_version
 
-    with open_here(ctx).warehouse(read_only=True) as con:
+    if part and not audio:
+        raise ConfigError("--part says which part of the audio is read; give --audio, too")
+    chosen = parse_part(part) if part else (1, 1)
+    workspace = open_here(ctx)
+    folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
+    refs = [ref for ref in versions or () if ref not in folders]
+    with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
-        found = [verify_version(con, find_version(con, ref)) for ref in versions] if versions else verify_all(con)
+        found = [verify_version(con, find_version(con, ref)) for ref in refs] if versions else verify_all(con)
+        models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
-    rows = [verification_row(one) for one in found]
+    standings = [version_standing(workspace, one.version) for one in found]
+    rows = [{**verification_row(one), "root is": words} for one, (_, words) in zip(found, standings, strict=True)]
+    heard = None
+    if audio:
+        only = recordings_of(workspace, refs) if versions else None
+        heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        show_json({"versions": rows, "annotations": chain, "leaks": leaks})
+        said = {"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks}
+        show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
     else:
-        show_rows("versions", rows)
+        if rows:
+            show_rows("versions", rows)
+        for model in models:
+            show_rows(str(model.folder), model_rows(model))
         for line in chain:
             tell(f"verify: {line}")
         if leaks:
             show_rows("one person on two sides of a split, as is known today", leaks)
-    if chain or any(not one.ok for one in found):
+        for error in heard.bad.values() if heard else ():
+            tell(f"verify: {error}")
+        if heard:
+            tell(f"verify: {heard.summary}")
+    wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
+    unheard = heard is not None and bool(heard.bad)
+    if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
         raise typer.Exit(1)
 
 

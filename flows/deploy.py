@@ -24,6 +24,7 @@ from flows.prelabel import prelabel
 from flows.private_files import keep_files_private
 from flows.pull import pull
 from flows.push import push
+from flows.quiet_exit import quiet_exit
 from flows.release import release
 from flows.sources import STILL_S
 from flows.workspace import Workspace, open_workspace
@@ -78,6 +79,7 @@ def _from_event(field: str) -> dict[str, Any]:
 
 def main() -> None:
     """Serve the deployments of the workspace named on the command line until stopped."""
+    quiet_exit()
     keep_files_private()
     serve(*build_deployments(open_workspace(Path(sys.argv[1]))), limit=2)
 

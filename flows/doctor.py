@@ -5,66 +5,52 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from flows.doctor_services import RESTART, UP, Check, service_checks
 from flows.forget.work import FINISH, list_work
 from flows.private_files import is_open
 from flows.schedules import read_schedules
 from flows.server_log import find_scheduler_errors, read_server_log
-from flows.settings import FILE_NAME, find_workspace, parse_settings, read_environment
+from flows.settings import FILE_NAME, Secrets, find_workspace, parse_settings, read_environment
 from flows.storage_folders import require_separate
+from flows.stored_audio import sample_audio
 from flows.supervisor import read_services
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, LockedError, VoxdataError
+from voxdata.visible import visible
+from warehouse.chain import check_chain
 from warehouse.connection import open_warehouse
 
 PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
 """The set whose binaries fit together."""
 
 REINSTALL = "reinstall the pinned packages: `make clean && make test`"
-UP = "`voxdata up` starts it"
-RESTART = "`voxdata down`, then `voxdata up`; see .voxdata/logs"
 MIN_FREE_GB = 5.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What was found.
-
-    Attributes:
-        name: What was looked at.
-        ok: True works, False does not, None is optional and absent.
-        detail: What was found, one line.
-        remedy: What to do; empty when nothing needs doing.
-    """
-
-    name: str
-    ok: bool | None
-    detail: str
-    remedy: str = ""
+PATIENCE_S = 2.0
+"""How long to wait for who has the warehouse open."""
 
 
-def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[str, str | None], expected: bool = False) -> list[Check]:
+def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = False) -> list[Check]:
     """Look at everything; takes a few seconds, most of it importing torch and pyannote.
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        hf_token: Token of the Hugging Face hub, if any.
-        urls: Name of a service -> its health address, or None when it is not started.
+        secrets: Of the environment.
         expected: A missing workspace is a failure, since the user named it.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
-        reached = [pool.submit(check_service, name, url) for name, url in urls.items()]
+        reached = [pool.submit(check) for check in service_checks(workspace, secrets)]
         return [
             check_python(sys.version_info[:2]),
             check_pins(),
@@ -74,13 +60,15 @@ def run_checks(*, workspace: Path | None, hf_token: str | None, urls: Mapping[st
             check_gpu(),
             *check_weights(),
             check_chromaprint(),
-            check_token(hf_token),
+            check_token(secrets.hf_token),
             *[future.result() for future in reached],
             check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
+            *check_audio(workspace),
             *check_storage(workspace),
+            check_books(workspace),
             check_scheduler(workspace),
             check_schedules(workspace),
             check_forgetting(workspace),
@@ -99,14 +87,7 @@ def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
         root: Path | None = find_workspace(directory, explicit=directory if explicit else None)
     except VoxdataError:
         root = directory if explicit else None
-    services = read_services(root / ".voxdata") if root else {}
-    urls: dict[str, str | None] = {}
-    for name, path in {"prefect-server": "/api/health", "label-studio": "/health"}.items():
-        service = services.get(name)
-        urls[name] = f"{service.url}{path}" if service is not None and service.url and service.alive else None
-    if secrets.label_studio_url:
-        urls["label-studio"] = secrets.label_studio_url.rstrip("/") + "/health"
-    return run_checks(workspace=root, hf_token=secrets.hf_token, urls=urls, expected=explicit)
+    return run_checks(workspace=root, secrets=secrets, expected=explicit)
 
 
 def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
@@ -116,9 +97,10 @@ def render_checks(checks: list[Check], *, console: Console | None = None) -> Non
         table.add_column(heading, overflow="fold")
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]absent[/]"}
     for check in checks:
-        table.add_row(signs[check.ok], check.name, check.detail.replace("[", "\\["))
+        # As text: a path may look like markup.
+        table.add_row(signs[check.ok], check.name, Text(visible(check.detail)))
         if check.ok is not True and check.remedy:
-            table.add_row("", "", f"[bold]-> {check.remedy}[/]")
+            table.add_row("", "", Text(f"-> {visible(check.remedy)}", style="bold"))
     failed = sum(check.ok is False for check in checks)
     console = console or Console()
     console.print(table)
@@ -213,18 +195,6 @@ def check_token(token: str | None) -> Check:
     return Check(name="hub token", ok=None, detail="not set; packaged weights are used", remedy="set HF_TOKEN to use models of the hub")
 
 
-def check_service(name: str, url: str | None) -> Check:
-    """Whether a service answers; one that was not started is no failure."""
-    if url is None:
-        return Check(name=name, ok=None, detail="not started", remedy=UP)
-    try:
-        status = httpx.get(url, timeout=5, trust_env="127.0.0.1" not in url).status_code
-    except httpx.HTTPError as error:
-        return Check(name=name, ok=False, detail=f"{url}: {error}", remedy=RESTART)
-    ok = status == 200
-    return Check(name=name, ok=ok, detail=f"{url}: {status}", remedy="" if ok else RESTART)
-
-
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
     """Whether one of the programs is on the path."""
     found = next((path for program in programs if (path := shutil.which(program))), None)
@@ -273,6 +243,47 @@ def check_rights(root: Path | None) -> list[Check]:
     detail = f"other accounts of this machine can look into {', '.join(opened)}"
     remedy = f"chmod -R go-rwx {' '.join(map(shlex.quote, opened))}"
     return [Check(name="rights", ok=False, detail=detail, remedy=remedy)]
+
+
+def check_books(root: Path | None) -> Check:
+    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they were written."""
+    name = "sealed books"
+    if root is None or not (root / FILE_NAME).is_file():
+        return Check(name=name, ok=None, detail="no workspace here")
+    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` says what a snapshot has"
+    try:
+        path = open_workspace(root).warehouse_path
+        if not path.exists():
+            return Check(name=name, ok=None, detail="no warehouse yet")
+        with open_warehouse(path, read_only=True, wait_s=PATIENCE_S, say=lambda line: None) as con:
+            wrong = check_chain(con)
+    except LockedError as error:
+        return Check(name=name, ok=None, detail=f"not read: {error}")
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return Check(name=name, ok=False, detail=" ".join(str(error).split()), remedy=remedy)
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Check(name=name, ok=False, detail=f"{wrong[0]}{more}; `voxdata verify` lists all", remedy=remedy)
+    return Check(name=name, ok=True, detail="annotations, and who must stay out, are as they were written")
+
+
+def check_audio(root: Path | None) -> list[Check]:
+    """Whether a few recordings, other ones each time, have the canonical audio that was stored."""
+    if root is None or not (root / FILE_NAME).is_file():
+        return []
+    try:
+        workspace = open_workspace(root)
+        if not workspace.warehouse_path.exists():
+            return []
+        found = sample_audio(workspace)
+    except (VoxdataError, UnicodeDecodeError, OSError) as error:
+        return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
+    if found.bad:
+        detail = "; ".join(str(error) for error in found.bad.values())
+        return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
+    remedy = f"{found.undigested} recordings have no digest yet: `voxdata verify --audio` gives them theirs" if found.undigested else ""
+    ok = None if found.undigested else True
+    return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
 
 
 def check_storage(root: Path | None) -> list[Check]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.stored_audio import open_guard
 from flows.workspace import Say, Workspace
 from voxdata.backends import load_backend
 from voxdata.canonical import open_canonical
@@ -75,11 +76,14 @@ def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Se
     key = fingerprinter.model.key
     codes: dict[str, Codes] = {}
     broken: dict[str, AudioError] = {}
+    guard = open_guard(workspace, [stored.recording.recording_id for stored in batch])
     for stored in batch:
+        path, recording_id = workspace.audio_dir / stored.audio_file, stored.recording.recording_id
         try:
-            codes[stored.recording.recording_id] = fingerprinter.fingerprint(open_canonical(workspace.audio_dir / stored.audio_file)[0])
+            first = open_canonical(path, expected=guard.admit(path, recording_id))[0]
+            codes[recording_id] = fingerprinter.fingerprint(first)
         except AudioError as error:
-            broken[stored.recording.recording_id] = error
+            broken[recording_id] = error
     with workspace.warehouse() as con, transaction(con):
         for recording_id, trouble in broken.items():
             record_drop(

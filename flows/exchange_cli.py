@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.console import Anywhere, AudioRoot, Json, Rename, open_here, show_json, tell
+from flows.console import Anywhere, AudioRoot, ForExcel, Json, Rename, open_here, show_json, show_line, tell
 from voxdata.durable import scratch_folder
-from voxdata.errors import ConfigError
+from voxdata.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
+    from flows.exchange.bundle import Bundle
+    from flows.workspace import Workspace
     from warehouse.versions import DatasetVersion
 
 Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
@@ -37,38 +39,61 @@ def export(
     absolute_paths: Annotated[
         bool, typer.Option("--absolute-paths", help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.")
     ] = False,
+    for_excel: ForExcel = False,
     as_json: Json = False,
 ) -> None:
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
+    if for_excel and output != "csv":
+        raise ConfigError("--for-excel is about CSV; give --format csv, too")
     from flows.exchange.bundle import open_bundle
-    from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
+    from flows.locks import copying
+    from flows.stored_audio import note_bad
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
         raise ConfigError("--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones")
-    bundle = open_bundle(workspace, version)
-    if not bundle.terms.licence:
-        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
-    if output == "kaldi" and not absolute_paths:
-        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
-    if "://" in path:
-        published = publish_bundle(bundle, format_name=output, url=path, audio=audio)
-        _tell_where(published, bundle.version, as_json)
-        return
-    name = f"{bundle.version.name}-{bundle.version.number}"
-    folder = output in FOLDERS or audio == "clips"
-    target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
-    if not folder and target.is_dir():
-        target = target / f"{name}.{output}"
-    where = export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths)
-    _tell_where(str(where), bundle.version, as_json)
+    with copying(workspace, say=tell):
+        bundle = replace(open_bundle(workspace, version), for_excel=for_excel)
+        try:
+            where = _write(workspace, bundle, output, path, audio=audio, absolute_paths=absolute_paths)
+        except AudioError as error:
+            if error.recording_id:
+                note_bad(workspace, {error.recording_id: error}, stage="export")
+            raise
+    _tell_where(where, bundle.version, as_json)
 
 
 def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
     if as_json:
         show_json({"path": where, "version": version.ref, "version_id": version.version_id, "root": version.root})
     else:
-        typer.echo(where)
+        show_line(where)
+
+
+def _write(
+    workspace: Workspace,
+    bundle: Bundle,
+    output: Format,
+    path: str,
+    *,
+    audio: Literal["none", "clips"],
+    absolute_paths: bool,
+) -> str:
+    """Write a version where the user wants it. Returns where that is."""
+    from flows.exchange.export import FOLDERS, export_bundle, publish_bundle
+
+    if not bundle.terms.licence:
+        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
+    if output == "kaldi" and not absolute_paths:
+        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
+    if "://" in path:
+        return publish_bundle(bundle, format_name=output, url=path, audio=audio)
+    name = f"{bundle.version.name}-{bundle.version.number}"
+    folder = output in FOLDERS or audio == "clips"
+    target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
+    if not folder and target.is_dir():
+        target = target / f"{name}.{output}"
+    return str(export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths))
 
 
 def import_(
@@ -138,8 +163,9 @@ def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: 
     if check:
         tell(f"import: {origin} holds {export.ref}, {len(export.examples)} examples; root {export.root} verified")
         return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
-    version, new = import_export(open_here(ctx), export, name=name, say=tell)
-    return _said(version, new, [])
+    workspace = open_here(ctx)
+    version, new = import_export(workspace, export, name=name, say=tell)
+    return _said(workspace, version, new, [])
 
 
 def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, theirs: Theirs) -> dict[str, object]:
@@ -150,8 +176,9 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     if not theirs.scheme:
         raise ConfigError("say under which scheme the labels stand: --scheme NAME")
     as_kind = "manifest" if kind == "auto" else kind
+    workspace = open_here(ctx)
     version, new, imported = import_manifest(
-        open_here(ctx),
+        workspace,
         path,
         name=name,
         scheme=theirs.scheme,
@@ -164,10 +191,14 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     )
     for row, why in imported.dropped:
         tell(f"import: row {row} was dropped: {why}")
-    return _said(version, new, [{"row": row, "why": why} for row, why in imported.dropped])
+    return _said(workspace, version, new, [{"row": row, "why": why} for row, why in imported.dropped])
 
 
-def _said(version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
+def _said(workspace: Workspace, version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
+    from flows.signing import sign_version, try_signing
+
+    if new:
+        try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
     what = "new version" if new else "nothing changed since"
     tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples")
     known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}

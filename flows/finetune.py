@@ -10,17 +10,22 @@ from time import monotonic
 
 from prefect import flow
 
+from flows.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
 from flows.lineage_events import emit_training
 from flows.models import build_labelers
+from flows.quiet_exit import quiet_child
 from flows.say import tell
+from flows.signing import sign_model, try_signing
 from flows.steps import call, show_table, step
+from flows.stored_audio import find_bad, note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
 from training.launcher import LocalLauncher
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.dataset import Example, Split
-from voxdata.errors import TrainingError
+from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
@@ -31,16 +36,20 @@ from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
 
-def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[Example], guard: AudioGuard) -> dict[str, dict[str, float]]:
     """What a labeler says about examples, a recording at a time.
+
+    Args:
+        guard: Lets a recording be read when its file is what was stored.
 
     Returns:
         Utterance id -> label -> probability.
     """
     answers: dict[str, dict[str, float]] = {}
-    for audio_file in sorted({example.audio_file for example in examples}):
-        utterances = [_utterance(example) for example in examples if example.audio_file == audio_file]
-        clips = make_clips(utterances, open_canonical(workspace.audio_dir / audio_file))
+    for recording_id, audio_file in sorted({(example.recording_id, example.audio_file) for example in examples}):
+        utterances = [_utterance(example) for example in examples if example.recording_id == recording_id]
+        path = workspace.audio_dir / audio_file
+        clips = make_clips(utterances, open_canonical(path, expected=guard.admit(path, recording_id)))
         for clip, distribution in zip(clips, labeler.label(clips), strict=True):
             answers[clip.utterance_id] = dict(distribution)
     return answers
@@ -70,7 +79,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     A version that has too little to learn from is not trained: that is recorded, and is no failure.
 
     Raises:
-        TrainingError: The version cannot be trained on; the failed run is recorded too.
+        TrainingError: The version cannot be trained on, or somebody in it was forgotten meanwhile; the failed run is recorded too.
     """
     config = training_config(workspace, scheme)
     config_key = config.key
@@ -93,7 +102,65 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         return _skip(workspace, scheme, version, config_key, shortage=shortage, say=say)
     incumbent = build_labelers(workspace)[scheme]
     training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
+    run = TrainingRun(
+        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
+        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
+    )  # fmt: skip
+    guard = open_guard(workspace, {example.recording_id for example in examples})
+    bad = find_bad(workspace, {example.recording_id: example.audio_file for example in examples}, guard)
+    if bad:
+        note_bad(workspace, bad, stage="train")
+        raise _fail(workspace, run, version, TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
+    say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
+    began = monotonic()
+    try:
+        result = _launch(workspace, version, config, incumbent, examples, guard, output=output, say=say)
+        checkpoint = (output / "checkpoint").relative_to(workspace.root)
+        run = finished_run(run, result, checkpoint=checkpoint, incumbent=incumbent, seconds=monotonic() - began)
+    except TrainingError as error:
+        run = replace(run, reason=str(error), seconds=monotonic() - began)
+    except AudioError as error:
+        if not throw_away_if_forgotten(workspace, output, examples):
+            if error.recording_id:
+                note_bad(workspace, {error.recording_id: error}, stage="train")
+            raise _fail(workspace, run, version, TrainingError(str(error))) from error
+    except BaseException:
+        throw_away_if_forgotten(workspace, output, examples)
+        raise
+    with workspace.warehouse() as con:
+        gone = forgotten_meanwhile(con, examples)
+        if gone:
+            run = replace(run, state="failed", model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason=MEANWHILE)
+        add_training_run(con, run, run_id=workspace.run_id)
+    if gone:
+        throw_away(workspace, output, gone)
+    if run.state == "done":
+        try_signing(f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say)
+    emit_training(workspace, run, version)
+    if run.state == "failed":
+        raise TrainingError(run.reason)
+    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
+    return run
+
+
+def _launch(
+    workspace: Workspace,
+    version: DatasetVersion,
+    config: TrainingConfig,
+    incumbent: Labeler,
+    examples: Sequence[Example],
+    guard: AudioGuard,
+    *,
+    output: Path,
+    say: Say,
+) -> dict[str, object]:
+    """Write what a training run reads, and have it run.
+
+    Raises:
+        TrainingError: It failed.
+        AudioError: A test example cannot be heard.
+    """
     output.mkdir(parents=True, exist_ok=True)
     manifest = output / "manifest.jsonl"
     with workspace.warehouse() as con:
@@ -104,33 +171,25 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
             schemes={s.name: s.label_names for s in workspace.schemes},
             path=manifest,
         )
-    answers = answer_examples(workspace, incumbent, [e for e in examples if e.split is Split.TEST])
+    answers = answer_examples(workspace, incumbent, [e for e in examples if e.split is Split.TEST], guard)
     rows = [json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False) for key, value in sorted(answers.items())]
     (output / "incumbent.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     write_config(output / "config.toml", config)
     job = TrainingJob(config=output / "config.toml", manifest=manifest, incumbent=output / "incumbent.jsonl", output=output)
-    say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
-    run = TrainingRun(
-        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
-        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
-    )  # fmt: skip
-    began = monotonic()
-    try:
-        result = dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
-    except TrainingError as error:
-        failed = replace(run, reason=str(error), seconds=monotonic() - began)
-        with workspace.warehouse() as con:
-            add_training_run(con, failed, run_id=workspace.run_id)
-        emit_training(workspace, failed, version)
-        raise
-    run = finished_run(
-        run, result, checkpoint=(output / "checkpoint").relative_to(workspace.root), incumbent=incumbent, seconds=monotonic() - began
-    )
+    return dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
+
+
+def _fail(workspace: Workspace, run: TrainingRun, version: DatasetVersion, error: TrainingError) -> TrainingError:
+    """Record that a version could not be trained on.
+
+    Returns:
+        The error.
+    """
+    failed = replace(run, reason=str(error))
     with workspace.warehouse() as con:
-        add_training_run(con, run, run_id=workspace.run_id)
-    emit_training(workspace, run, version)
-    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
-    return run
+        add_training_run(con, failed, run_id=workspace.run_id)
+    emit_training(workspace, failed, version)
+    return error
 
 
 def _skip(
@@ -215,7 +274,13 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
     return runs
 
 
-@flow(name="finetune", flow_run_name="finetune-{version_id}", validate_parameters=False, log_prints=True)
+@flow(
+    name="finetune",
+    flow_run_name="finetune-{version_id}",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def finetune(root: str, version_id: str) -> list[str]:
     """Train every scheme of [training] on a version of the workspace at `root`."""
     workspace = open_workspace(Path(root))

@@ -68,6 +68,8 @@ def forget(
         return
     from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
     from flows.forget.flow import forget as erase
+    from flows.forget.receipt import issue_receipt
+    from flows.receipts_cli import tell_receipt
 
     if finish:
         done = finish_forgetting(workspace, say=tell)
@@ -101,6 +103,7 @@ def forget(
             tell(f"forget: {link} leads out of the workspace; what lies there was not searched")
     for found in done:
         require_gone(found)
+        tell_receipt(issue_receipt(workspace, found.receipt_id))
     require_finished(workspace)
 
 

@@ -16,6 +16,7 @@ from flows.decode_work import NOT_AGAIN, Decode, Refused, audio_file_of, content
 from flows.duplicates import find_duplicates
 from flows.limits import Limits
 from flows.manifests import ManifestRow, describe_times, name_recordings
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.sources import Source, in_their_words, list_file, list_sources, open_local, storable
 from flows.steps import call, show_table, step
@@ -35,6 +36,7 @@ from flows.tries import (
 from flows.workers import WorkerPool, count_cores
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
+from voxdata.audio_digest import AudioDigest, check_whole
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import Canonical
 from voxdata.consent import count_problems
@@ -51,6 +53,7 @@ from voxdata.errors import (
 )
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.attempts import PASSING, Tries
+from warehouse.audio_digests import add_audio_digests, list_audio_digests
 from warehouse.connection import transaction
 from warehouse.erase import is_forgotten
 from warehouse.ledger import record_drop, unreadable_recordings
@@ -223,7 +226,7 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
     """Files dealt with before, unchanged.
 
     One that gave no recording counts only when this very decoder tried it, one that gave a recording only while its canonical audio is
-    there: damaged audio is removed here, so that it is made anew.
+    there, whole and its own: else it is decoded once more, and its canonical audio made anew.
     """
     with workspace.warehouse() as con:
         rows = [(s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns)) for s in sources]
@@ -237,11 +240,12 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
                     _note_touched(con, row, run_id=workspace.run_id)
         stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
         doubted = unreadable_recordings(con, stored)
+        digests = list_audio_digests(con, stored)
     known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}
     for row in found:
         if row.recording_id is not None:
             canonical = workspace.audio_dir / stored[row.recording_id].audio_file
-            if _is_sound(canonical, whole=row.recording_id in doubted):
+            if _is_sound(canonical, digests.get(row.recording_id), whole=row.recording_id in doubted):
                 known.add(row.uri)
     return known
 
@@ -268,16 +272,18 @@ def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> No
     )
 
 
-def _is_sound(canonical: Path, *, whole: bool) -> bool:
-    """Whether canonical audio can be read, all of it when a later stage had trouble with it; what cannot is deleted."""
+def _is_sound(canonical: Path, digest: AudioDigest | None, *, whole: bool) -> bool:
+    """Whether canonical audio is what was stored; it is read whole when a later stage, or `voxdata verify --audio`, found fault with it."""
     if canonical.is_dir():
         return False  # who decodes says so
     try:
-        for sound in open_canonical(canonical):
+        if digest is not None and whole:
+            check_whole(canonical, digest)
+            return True
+        for sound in open_canonical(canonical, expected=digest):
             for start in range(0, sound.num_samples if whole else 0, CHECKED_AT_ONCE):
                 sound.read(start, start + CHECKED_AT_ONCE)
     except AudioError:
-        canonical.unlink(missing_ok=True)
         return False
     return True
 
@@ -323,6 +329,8 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
             return "dropped"
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
+        if isinstance(found, Canonical):
+            add_audio_digests(con, [found.digest], run_id=run_id)
         recording_id = None if recording is None else recording.recording_id
         if refused is None or _is_final(con, source, refused, run_id=run_id):
             add_source(
@@ -593,6 +601,7 @@ def plan_manifest(
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
         say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+    _tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
@@ -642,7 +651,13 @@ def _inbox_path(workspace: Workspace, entry: str) -> str:
     return entry if "://" in entry or Path(entry).is_absolute() else str(workspace.root / entry)
 
 
-@flow(name="ingest", flow_run_name="ingest", validate_parameters=False, log_prints=True)
+@flow(
+    name="ingest",
+    flow_run_name="ingest",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def ingest(
     root: str,
     patterns: list[str] | None = None,

@@ -26,6 +26,7 @@ from voxdata.recording import Recording
 from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from voxdata.rttm import encode_rttm
 from voxdata.srt import encode_srt
+from voxdata.visible import visible, visible_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def _as_json(file: Path, inspected: Inspected) -> str:
             for u in found.utterances
         ],
     }  # fmt: skip
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
 def _as_table(file: Path, inspected: Inspected) -> str:
@@ -144,7 +145,7 @@ def _as_table(file: Path, inspected: Inspected) -> str:
         console.print(remark_doubt(doubtful_ms).detail)
     if weak:
         console.print("* by a cold-start rule, not by a trained model: weak")
-    return out.getvalue()
+    return visible(out.getvalue())
 
 
 FORMATS: dict[str, Callable[[Path, Inspected], str]] = {

@@ -7,7 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.known import FILE, FOLDERS, Known, mark_folders, read_known, write_known
+from flows.known import FILE, Known, mark_folders, read_known, write_known
+from flows.storage_folders import FOLDERS
 from flows.workspace import Say, Workspace
 from voxdata.durable import writing
 from voxdata.errors import ConfigError, WarehouseError

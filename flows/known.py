@@ -14,15 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from flows.storage_folders import FOLDERS
 from voxdata.durable import write_file
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.beside import read_beside
 from warehouse.identity import KnownWarehouse
 
 FILE = "warehouse.json"
-FOLDERS = ("audio", "media", "models", "exports", "reports")
-"""Storage folders, as [storage] names them."""
-
 MARK = ".voxdata-"
 _LARGEST = 1 << 20
 _SAYS = b"A voxdata workspace keeps files here. By this one it knows that the disk is there: leave it.\n"

@@ -25,12 +25,15 @@ from flows.prelabel_work import (
     killed_outcome,
     run_unit,
 )
+from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.stored_audio import open_guard
 from flows.tries import tries_today
 from flows.voices import link_voices
 from flows.workers import WorkerPool, count_cores, result_of
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.errors import AudioError, BackendError, DropReason, LockedError, ShortageError, WorkerError
 from voxdata.identity import canonical_json, digest
@@ -40,6 +43,7 @@ from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
 from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
+from warehouse.erase import is_forgotten
 from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
@@ -183,19 +187,23 @@ def make_units(
     pending = {r.stored.recording.recording_id: r for r in plan.pending}
     sizes = {name: r.stored.recording.duration_ms for name, r in pending.items()}
     settings_key = digest("settings", canonical_json(workspace.settings.model_dump(mode="json")))
+    guard = open_guard(workspace, pending)
     for names in pack_units(sizes, limit=round(workspace.settings.prelabel.batch_minutes * 60_000)):
-        made = [_make_work(workspace, pending[name], plan, models) for name in names]
+        made = [_make_work(workspace, pending[name], plan, models, guard) for name in names]
         unreadable += [outcome for outcome in made if isinstance(outcome, Outcome)]
         works = tuple(work for work in made if isinstance(work, RecordingWork))
         if works:
             yield Unit(root=str(workspace.root), labelers=tuple(sorted(specs.items())), settings_key=settings_key, works=works)
 
 
-def _make_work(workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models) -> RecordingWork | Outcome:
+def _make_work(
+    workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models, guard: AudioGuard
+) -> RecordingWork | Outcome:
     """One recording with the results that its wanted stages read, or why it cannot be worked on."""
     recording, wanted, keys = planned.stored.recording, planned.wanted, plan.keys
     try:
-        sounds = open_canonical(workspace.audio_dir / planned.stored.audio_file)
+        path = workspace.audio_dir / planned.stored.audio_file
+        sounds = open_canonical(path, expected=guard.admit(path, recording.recording_id))
     except AudioError as error:
         lost = RecordingWork(recording_id=recording.recording_id, sounds=(), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
         return Outcome(work=lost, failure=Failure(stage=first_stage(wanted), reason=error.reason, detail=str(error)))
@@ -290,6 +298,8 @@ def _store(
     for outcome in outcomes:
         recording = stored[outcome.work.recording_id]
         store_outcome(con, workspace, plan, models, recording, outcome)
+        if is_forgotten(con, outcome.work.recording_id) is not None:
+            continue  # while it was worked on; the gate has refused its rows
         new = [p for p in outcome.work.predictions if f"{LABEL}{p.scheme}" in outcome.seconds]
         summary = replace(
             summary,
@@ -321,7 +331,13 @@ class _Progress:
         )
 
 
-@flow(name="prelabel", flow_run_name="prelabel", validate_parameters=False, log_prints=True)
+@flow(
+    name="prelabel",
+    flow_run_name="prelabel",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def prelabel(root: str) -> dict[str, float]:
     """Pre-label whatever is pending in the workspace at `root`."""
     return asdict(prelabel_pending(open_workspace(Path(root)), say=tell))

@@ -11,6 +11,7 @@ from prefect import flow
 
 from annotation.reconcile import compare_keys, find_vanished
 from flows.locks import hold_lock
+from flows.quiet_exit import quiet_child
 from flows.reconcile import known_keys, standing_annotations
 from flows.say import tell
 from flows.steps import call, show_table, step
@@ -117,7 +118,13 @@ def _show(alpha: float | None) -> str:
     return "n/a" if alpha is None else f"{alpha:.2f}"
 
 
-@flow(name="pull", flow_run_name="pull", validate_parameters=False, log_prints=True)
+@flow(
+    name="pull",
+    flow_run_name="pull",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def pull(root: str) -> dict[str, object]:
     """Pull annotations into the workspace at `root`."""
     return asdict(pull_changes(open_workspace(Path(root)), say=tell))

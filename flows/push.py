@@ -18,17 +18,20 @@ from flows.acquire import Budget, choose_clips, embed_utterances, learn_lead_tim
 from flows.checks import disguise, draw_checks
 from flows.clip_names import clip_key
 from flows.draw import draw
-from flows.locks import hold_lock
+from flows.locks import PUSH, hold_lock
 from flows.models import build_labelers
+from flows.quiet_exit import quiet_child
 from flows.reconcile import mend_clips
 from flows.say import tell
 from flows.settings import AnnotationSettings
 from flows.steps import call, show_table, step
+from flows.stored_audio import note_bad, open_guard
 from flows.votes import read_answers, require_no_orphans, settle_all
 from flows.wiring import build_queue, connect_receiver, note_queue
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip, write_clip_wav
-from voxdata.errors import DropReason
+from voxdata.errors import AudioError, DropReason
 from voxdata.identity import digest
 from voxdata.label import Annotation, Prediction
 from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
@@ -62,6 +65,7 @@ class PushSummary:
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_chosen: Not sent, since the budget is spent.
+        bad_audio: Not sent, since the canonical audio of their recordings is missing, damaged or another; in the ledger.
         no_consent: Not sent, since the consent of their recordings does not cover what [release] wants them for.
         not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
     """
@@ -77,6 +81,7 @@ class PushSummary:
     not_scanned: int = 0
     not_chosen: int = 0
     no_consent: int = 0
+    bad_audio: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +162,7 @@ def push_pending(
         answers: Key -> annotations of a lost project that come back with the clip.
         budget: Push only as many new clips as people have time for, the most useful first.
     """
-    with hold_lock(workspace.state_dir / "push.lock", doing="pushing clips", say=say):
+    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
         return _push_pending(workspace, answers=answers or {}, budget=budget, say=say)
 
 
@@ -190,6 +195,7 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
                 detail="shorter than [annotation] min_clip_ms", value=u.segment.duration_ms,
                 threshold=workspace.settings.annotation.min_clip_ms, run_id=workspace.run_id,
             )  # fmt: skip
+    guard = open_guard(workspace, recordings)
     held_back = [u for u in long if u.recording_id in barred and not _stays(u.utterance_id, there, answers)]
     unsent = {u.utterance_id for u in held_back}
     long = [u for u in long if u.utterance_id not in unsent]
@@ -200,7 +206,9 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     embeddings = {}
     if workspace.settings.annotation.embeddings:
         files = {key: stored.audio_file for key, stored in recordings.items()}
-        embeddings = embed_utterances(workspace, [going.utterance for going in leaving], files, say=say)
+        embeddings = embed_utterances(workspace, [going.utterance for going in leaving], files, guard=guard, say=say)
+    lost = [g for g in leaving if g.utterance.recording_id in guard.refused and g.entry.utterance_id not in there]
+    leaving = [g for g in leaving if g.utterance.recording_id not in guard.refused or g.entry.utterance_id in there]
     choices = choose_clips(
         [going.utterance for going in leaving if going.entry.utterance_id not in answered],
         proposals,
@@ -230,27 +238,33 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
         unchanged=len(leaving) - len(pending),
         too_short=len(short),
         not_chosen=ranked.count(None),
-        not_scanned=len(long) - len(ranked),
+        not_scanned=len(long) - len(ranked) - len(lost),
         no_consent=len(held_back),
+        bad_audio=len(lost),
     )
     batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
     # The clips of a batch are cut while the server takes the one before.
     with ThreadPoolExecutor(max_workers=1) as cutter:
-        cuts = [cutter.submit(cut_clips, workspace, recordings, batch) for batch in batches]
+        cuts = [cutter.submit(cut_clips, workspace, recordings, batch, guard) for batch in batches]
         for batch, cut in zip(batches, cuts, strict=True):
-            cut.result()
-            part = call(push_clips, workspace, queue, project_id, batch, recorded, say)
-            recorded |= {going.entry.utterance_id for going in batch}
+            ready = cut.result()
+            total = replace(total, bad_audio=total.bad_audio + len(batch) - len(ready))
+            part = call(push_clips, workspace, queue, project_id, ready, recorded, say)
+            recorded |= {going.entry.utterance_id for going in ready}
             total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
     connect_receiver(workspace, queue, say=say)
     if pending:
         mend_clips(workspace, queue, project_id, say=say)
-    unknown = remove_other_clips(workspace.media_dir, [going.entry for going in leaving], recordings, keep_others=private is None)
+    entries = [going.entry for going in (*leaving, *lost)]
+    unknown = remove_other_clips(workspace.media_dir, entries, recordings, keep_others=private is None)
     if unknown:
         say(
             f"push: {unknown} clips in {workspace.media_dir / 'clips'} are of recordings that this warehouse does not know; they are left "
             "alone: delete them if nobody needs them"
         )
+    note_bad(workspace, guard.refused, stage="push")
+    for error in guard.refused.values():
+        say(f"push: its clips are not given out: {error}")
     say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
     if total.without_guess:
         say(f"push: {total.without_guess} of the new clips come with nothing ticked, since no model is sure enough of them")
@@ -351,11 +365,11 @@ def prepare(
 
 def _private_speech(
     utterances: Sequence[Utterance], private: Mapping[str, Sequence[PrivateSpan]] | None
-) -> defaultdict[str, list[PrivateSpan]]:
-    """Recording id -> everything private that is said in it."""
-    said: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
+) -> defaultdict[str, list[tuple[int, PrivateSpan]]]:
+    """Recording id -> everything private that is said in it, with the channel."""
+    said: defaultdict[str, list[tuple[int, PrivateSpan]]] = defaultdict(list)
     for u in utterances:
-        said[u.recording_id] += (private or {}).get(u.utterance_id, ())
+        said[u.recording_id] += [(u.channel, span) for span in (private or {}).get(u.utterance_id, ())]
     return said
 
 
@@ -363,7 +377,7 @@ def _disguised(
     leaving: Sequence[Outgoing],
     checks: Mapping[str, CheckClip],
     recordings: Mapping[str, StoredRecording],
-    said: Mapping[str, Sequence[PrivateSpan]],
+    said: Mapping[str, Sequence[tuple[int, PrivateSpan]]],
     *,
     private: Mapping[str, Sequence[PrivateSpan]] | None,
     context_ms: int,
@@ -401,12 +415,13 @@ def _outgoing(
     window: Segment,
     proposals: Mapping[str, Mapping[str, Prediction]],
     spans: Sequence[PrivateSpan],
-    nearby: Sequence[PrivateSpan],
+    nearby: Sequence[tuple[int, PrivateSpan]],
     *,
     recording: str,
 ) -> Outgoing:
     # A clip also holds what a neighbour says at its edges or while its speaker speaks, and what leaks from the other party's channel.
-    heard = [span for span in nearby if overlap_ms(span.segment, window)]
+    reaching = [span.heard_in(utterance.channel, said_in=channel) for channel, span in nearby]
+    heard = [span for span in reaching if span is not None and overlap_ms(span.segment, window)]
     key = masking_key(heard)
     suffix = (f"-{key[:12]}" if key else "") + (f"-{window.start_ms}-{window.end_ms}" if window != utterance.segment else "")
     start = utterance.segment.start_ms
@@ -421,14 +436,32 @@ def _outgoing(
     return Outgoing(entry=entry, utterance=utterance, window=window, hidden=hidden, muted=tuple(span.segment for span in heard))
 
 
-def cut_clips(workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing]) -> None:
-    """Write the clips that are not there yet, with what is private muted."""
+def cut_clips(
+    workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing], guard: AudioGuard
+) -> list[Outgoing]:
+    """Write the clips that are not there yet, with what is private muted.
+
+    Args:
+        guard: Lets a recording be read when its file is what was stored; it knows afterwards which did not.
+
+    Returns:
+        Those whose clips are there now.
+    """
+    ready = []
     for going in batch:
         target = workspace.media_dir / going.entry.audio_file
         if not target.exists():
             u = going.utterance
-            samples = read_clip(workspace.audio_dir / recordings[u.recording_id].audio_file, channel=u.channel, segment=going.window)
+            path = workspace.audio_dir / recordings[u.recording_id].audio_file
+            try:
+                expected = guard.admit(path, u.recording_id)
+                samples = read_clip(path, channel=u.channel, segment=going.window, expected=expected)
+            except AudioError as error:
+                guard.refuse(u.recording_id, error)
+                continue
             write_clip_wav(target, mute(samples, going.muted, offset_ms=going.window.start_ms))
+        ready.append(going)
+    return ready
 
 
 def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordings: Collection[str], *, keep_others: bool) -> int:
@@ -454,7 +487,13 @@ def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordi
     return unknown
 
 
-@flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
+@flow(
+    name="push",
+    flow_run_name="push",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
     """Push what is pending in the workspace at `root`; with a budget such as "45min", what that many annotators have time for."""
     time = Budget(time_ms=parse_duration(budget), annotators=annotators) if budget else None

@@ -1,18 +1,34 @@
-"""A clean last screen."""
+"""A clean last screen, and a log without a page of noise after every run."""
 
 from __future__ import annotations
 
 import atexit
 import os
+from functools import cache
+from typing import Any
+
+CHILD = "PREFECT__FLOW_RUN_ID"
+"""Prefect's worker says by this variable which run a process was started for."""
 
 
+@cache
 def quiet_exit() -> None:
-    """Keep DuckDB's binding from printing a page of "leaked function" lines after everything is done.
+    """Keep DuckDB's binding from printing a page of "leaked function" lines after everything is done; safe to repeat.
 
-    duckdb 2.0.0 prints them from C while the interpreter shuts down, whenever a background thread (Prefect has some) is still alive
-    then. They say nothing to a user. Call this first: handlers run in reverse order, so this one runs after every other.
+    duckdb 2.0.0 prints them from C after the interpreter has shut down, whenever a background thread (Prefect has some) is still alive:
+    what its frames hold, DuckDB's classes among it, is never freed then. The switch for this report is not in reach of Python. The lines
+    say nothing to a user. Call this first: handlers run in reverse order, so this one runs after every other.
     """
     atexit.register(_close_stderr)
+
+
+def quiet_child(flow: Any, flow_run: Any, state: Any) -> None:
+    """The same as a hook of a flow, for the process that the worker started for one run: its last screen is the worker's log.
+
+    Tracebacks are written before; what handlers from before this one say about their own end goes with the noise.
+    """
+    if os.environ.get(CHILD):
+        quiet_exit()
 
 
 def _close_stderr() -> None:

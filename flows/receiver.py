@@ -26,6 +26,7 @@ from annotation.webhooks import SECRET_HEADER, WEBHOOK_PATH
 from flows.label_studio import label_studio_credentials
 from flows.own_origin import OwnOriginOnly
 from flows.private_files import keep_files_private
+from flows.quiet_exit import quiet_exit
 from flows.say import tell
 from flows.webhook_inbox import WebhookInbox
 from flows.workspace import Say, open_workspace
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, required=True)
     chosen = parser.parse_args()
+    quiet_exit()
     keep_files_private()
     workspace = open_workspace(chosen.root)
     inbox = WebhookInbox(workspace.state_dir / "webhooks")

@@ -11,7 +11,8 @@ from flows.wiring import build_queues
 from flows.workspace import Say, Workspace
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue
-from warehouse.annotations import check_chain, current_annotations, find_oddities
+from warehouse.annotations import current_annotations, find_oddities
+from warehouse.chain import check_chain
 from warehouse.checks import list_checks
 from warehouse.pushes import GONE, list_pushed, record_missing
 from warehouse.utterances import utterance_ids

@@ -15,15 +15,18 @@ from prefect.events import emit_event
 
 from flows.lineage_events import emit_release
 from flows.prefect_api import prefect_answers
+from flows.quiet_exit import quiet_child
 from flows.recipes import choose_recipe
 from flows.say import tell
+from flows.signing import sign_version, try_signing
 from flows.steps import call, in_flow_run, show_text, step
 from flows.votes import Answers, as_method, read_answers, require_no_orphans, settle_all
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, stored_form
-from voxdata.errors import DropReason, NotFoundError, SplitLossError
+from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
 from voxdata.label import Annotation, Gold
 from voxdata.losses import SplitLoss, count_by_split, describe_losses, find_losses
+from voxdata.name_slips import find_meant_name
 from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
 from voxdata.recipe import Recipe, encode_recipe
@@ -31,7 +34,8 @@ from voxdata.reliability import krippendorff_alpha
 from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
-from warehouse.annotations import chain_head, list_simulated
+from warehouse.annotations import list_simulated
+from warehouse.chain import chain_head
 from warehouse.connection import transaction
 from warehouse.consent import find_barred
 from warehouse.diffs import count_splits
@@ -380,28 +384,66 @@ def _resource(row: OutboxEvent) -> dict[str, str]:
     return {"prefect.resource.id": f"voxdata.{row.event_id}"}
 
 
+def check_dataset_name(con: DuckDBPyConnection, name: str, *, project: str, new: bool = False) -> str:
+    """Make sure that a release begins a dataset only when somebody wants one.
+
+    Args:
+        project: The project's own name, which schedules release; it is never taken for a slip.
+        new: The name is meant as it is written.
+
+    Returns:
+        What to say about it; "" when there is such a dataset, or none at all yet.
+
+    Raises:
+        ConfigError: There is no such dataset, and one with nearly the same name.
+    """
+    known = {version.name for version in list_versions(con)}
+    if name in known or not known:
+        return ""
+    meant = find_meant_name(name, known)
+    if meant is not None and not new and name != project:
+        raise ConfigError(
+            f"there is no dataset {name!r}, and {meant!r} has nearly the same name: write {meant}, or add --new to begin a dataset"
+        )
+    return f"{name!r} is a new dataset; there are {', '.join(sorted(known))}"
+
+
 def release_version(
-    workspace: Workspace, name: str, *, say: Say, recipe: Recipe | None = None, accept_losses: bool = False
+    workspace: Workspace,
+    name: str,
+    *,
+    say: Say,
+    recipe: Recipe | None = None,
+    accept_losses: bool = False,
+    new: bool = False,
 ) -> ReleaseSummary:
     """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml.
 
     Args:
         accept_losses: Go on when a split loses all examples, or all of a label, that it has in the version before.
+        new: Begin a dataset though there is one with nearly the same name.
 
     Raises:
-        SplitLossError: It does, and that was not accepted.
+        ConfigError: There is no such dataset, and one with nearly the same name.
+        SplitLossError: A split loses something, and that was not accepted.
     """
+    with workspace.warehouse() as con:
+        begun = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
     summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe, accept_losses)
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
     say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
+    if begun:
+        say(f"release: {begun}")
     if summary.left_out:
         say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
     for warning in summary.warnings:
         say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+    # Also when it is there already: whoever made it may have died before this.
+    try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
     if summary.created:
         emit_release(workspace, version)
     show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
@@ -457,19 +499,27 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
     }
 
 
-@flow(name="release", flow_run_name="release-{name}", validate_parameters=False, log_prints=True)
+@flow(
+    name="release",
+    flow_run_name="release-{name}",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
 def release(
     root: str,
     name: str,
     recipe: str = "",
     where: str = "",
     accept_losses: bool = False,
+    new: bool = False,
     scheduled: bool = False,
 ) -> str:
     """Cut a version in the workspace at `root` and announce it; the training deployment listens.
 
     Args:
         accept_losses: Go on though a split loses what it held in the version before.
+        new: Begin a dataset though there is one with nearly the same name.
         scheduled: Nothing to release is what a schedule often finds, so it is no failure.
 
     Returns:
@@ -478,7 +528,7 @@ def release(
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
     try:
-        summary = release_version(workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses)
+        summary = release_version(workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses, new=new)
     except NotFoundError as error:
         if not scheduled:
             raise

@@ -13,7 +13,9 @@ from markupsafe import Markup
 
 from flows import report_figures as figures
 from flows import report_plots as plots
+from flows.locks import copying
 from flows.report_content import MAX_RECORDINGS, ReportContent, read_content
+from flows.say import tell
 from flows.shown import shown_duration
 from flows.views import remark_row, run_row, show_score, version_row
 from flows.workspace import Workspace
@@ -38,9 +40,10 @@ def write_report(workspace: Workspace) -> Path:
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
-    content = read_content(workspace, created_at=datetime.now(UTC))
     path = workspace.reports_dir / "report.html"
-    write_page(path, render_report(content), register=workspace.written)
+    with copying(workspace, say=tell):
+        content = read_content(workspace, created_at=datetime.now(UTC))
+        write_page(path, render_report(content), register=workspace.written)
     return path
 
 

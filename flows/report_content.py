@@ -14,6 +14,7 @@ import numpy as np
 
 from flows.votes import read_answers
 from flows.workspace import Workspace
+from voxdata.audio_digest import AudioDigest
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.diff import VersionDiff
@@ -27,6 +28,7 @@ from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Utterance
 from warehouse.annotations import list_simulated
+from warehouse.audio_digests import list_audio_digests
 from warehouse.diffs import diff_versions
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
@@ -111,6 +113,7 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
             for scheme in workspace.schemes
         }
         shown = recordings[:MAX_RECORDINGS]
+        digests = list_audio_digests(con, {r.recording.recording_id for r in shown})
         parts: dict[str, Any] = {
             "counts": count_rows(con),
             "turns": {r.recording.recording_id: list_turns(con, r.recording.recording_id) for r in shown},
@@ -131,7 +134,12 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
         created_at=created_at,
         schemes=workspace.schemes,
         recordings=tuple(recordings),
-        waveforms={r.recording.recording_id: read_waveform(workspace.audio_dir / r.audio_file, r.recording) for r in shown},
+        waveforms={
+            r.recording.recording_id: read_waveform(
+                workspace.audio_dir / r.audio_file, r.recording, expected=digests.get(r.recording.recording_id)
+            )
+            for r in shown
+        },
         predictions=predictions,
         min_votes=workspace.settings.release.min_votes,
         versions=tuple(versions),
@@ -141,7 +149,7 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
     )
 
 
-def read_waveform(path: Path, recording: Recording) -> Waveform:
+def read_waveform(path: Path, recording: Recording, *, expected: AudioDigest | None = None) -> Waveform:
     """The peak envelope of a canonical recording, read a minute or so at a time; a file that cannot be read gives the reason instead."""
     duration_ms = max(1, recording.duration_ms)
     bin_ms = -(-duration_ms // NUM_PEAKS)
@@ -153,7 +161,7 @@ def read_waveform(path: Path, recording: Recording) -> Waveform:
             peaks: list[float] = []
             for start_ms in range(0, duration_ms, piece_ms):
                 segment = Segment(start_ms=start_ms, end_ms=min(start_ms + piece_ms, duration_ms))
-                samples = np.abs(read_clip(path, channel=channel, segment=segment))
+                samples = np.abs(read_clip(path, channel=channel, segment=segment, expected=expected))
                 padded = np.pad(samples, (0, -len(samples) % width))
                 peaks.extend(round(float(peak), 3) for peak in padded.reshape(-1, width).max(axis=1))
             channels.append(tuple(peaks))

@@ -23,6 +23,7 @@ from flows.prefect_api import prefect_answers
 from flows.services import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
 from voxdata.errors import ServiceError, VoxdataError
+from voxdata.visible import visible
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -176,11 +177,18 @@ def _keep_traces_off_the_terminal() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.addFilter(_is_no_trace_of_ours)
+                handler.addFilter(_make_visible)
 
 
 def _is_no_trace_of_ours(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, VoxdataError)
+
+
+def _make_visible(record: logging.LogRecord) -> bool:
+    """Let the terminal act on nothing that a message quotes."""
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
 
 
 def _run_recorded(flow: Flow[Any, Any], *args: Any, say: Say) -> Any:

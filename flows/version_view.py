@@ -9,6 +9,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from flows.model_check import ModelCheck
 from flows.views import diff_rows, run_row
 from voxdata.dataset import Example, Split
 from voxdata.diff import VersionDiff
@@ -159,6 +160,21 @@ def verification_row(found: Verification) -> Row:
         "erased": found.num_erased,
         "verdict": "as it was cut" if found.ok else "; ".join(found.problems[:5]),
     }
+
+
+def model_rows(found: ModelCheck) -> list[Row]:
+    """What verifying a model found, for people."""
+    heard = [f"{count} rows, receipt {receipt[:12]}" for receipt, count in found.heard.items()]
+    told = {
+        "run": found.run[:12] or "none that this workspace knows",
+        "its files are": found.statement,
+        "trained on": found.version,
+        "whose root is": found.root,
+        "heard, and forgotten since": "; ".join(heard) or "nothing",
+        "trained anew without it": found.retrained[:12] or ("no" if heard else ""),
+        "verdict": "; ".join(found.problems[:5]) or "as it was made",
+    }
+    return [{"what": name, "value": value} for name, value in told.items()]
 
 
 def leak_row(leak: Leak) -> Row:

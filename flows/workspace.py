@@ -12,10 +12,10 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from flows.known import FOLDERS, Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
 from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
-from flows.storage_folders import STATE_DIR, require_separate
+from flows.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.written import Register
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.scheme import Scheme
@@ -24,6 +24,7 @@ from voxdata.scratch import SCRATCH, sweep
 from warehouse.batches import list_batches, merge_batches
 from warehouse.connection import open_warehouse
 from warehouse.engine import Engine
+from warehouse.gate import refused_rows
 from warehouse.identity import KnownWarehouse, read_state
 from warehouse.places import Places
 
@@ -177,6 +178,7 @@ class Workspace:
         A writer merges the batches that wait, and sweeps what killed processes left half-written.
 
         A workspace makes a warehouse once. From then on it knows it, and opens no other, no older one and none in its place.
+        Rows that the gate has refused are told at the end.
 
         Raises:
             LockedError: Somebody else has had it open for too long.
@@ -197,8 +199,12 @@ class Workspace:
                 if list_batches(self.batches_dir):
                     merge_batches(con, self.batches_dir, run_id=self.run_id)
                 yield con
+                refused = refused_rows(con)
             finally:
                 self._remember(con)
+        if refused:
+            rows = ", ".join(f"{table} {count}" for table, count in sorted(refused.items()))
+            tell(f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt")
 
     def known_warehouse(self) -> KnownWarehouse | None:
         """What this workspace knows of its warehouse; None while it has none.

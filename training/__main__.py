@@ -13,6 +13,7 @@ from voxdata.durable import writing
 from voxdata.errors import ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
 from voxdata.manifest import read_manifest
+from voxdata.visible import visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(visible(line), file=sys.stderr, flush=True)
 
     try:
         config, manifest, incumbent = read_config(chosen.config), read_manifest(chosen.manifest), read_incumbent(chosen.incumbent)

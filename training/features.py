@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from training.encoder import Encoder
 from training.feature_files import PADDING_POLICY, feature_file
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.durable import write_file
@@ -49,23 +50,33 @@ def pool_clip(encoder: Encoder, samples: Samples) -> Features:
 
 
 def load_features(
-    encoder: Encoder, examples: Sequence[Example], *, audio_root: Path, cache_dir: Path, progress: Progress | None = None
+    encoder: Encoder,
+    examples: Sequence[Example],
+    *,
+    audio_root: Path,
+    cache_dir: Path,
+    guard: AudioGuard,
+    progress: Progress | None = None,
 ) -> FeatureSet:
     """Features of the examples, from the cache where possible.
 
+    Args:
+        guard: Lets a recording be read when its file is what was stored.
+
     Raises:
-        TrainingError: An example's audio is missing or damaged.
+        TrainingError: An example's audio is missing, damaged or another recording's.
         MachineError: The cache cannot be written, or the audio cannot be read though it is there.
     """
-    folder = cache_dir / digest(encoder.name, encoder.revision, PADDING_POLICY)
     rows: list[Features] = []
     computed_seconds, num_cached = 0.0, 0
     for number, example in enumerate(examples, start=1):
-        path = folder / feature_file(example.utterance_id)
+        path = cached_file(encoder, cache_dir, example.utterance_id)
         row = _read(path)
         if row is None:
             try:
-                samples = read_clip(audio_root / example.audio_file, channel=example.channel, segment=example.segment)
+                audio = audio_root / example.audio_file
+                expected = guard.admit(audio, example.recording_id)
+                samples = read_clip(audio, channel=example.channel, segment=example.segment, expected=expected)
             except AudioError as error:
                 raise TrainingError(f"example {example.utterance_id}: {error}") from error
             row = pool_clip(encoder, samples)
@@ -77,6 +88,11 @@ def load_features(
         if progress and (number % 100 == 0 or number == len(examples)):
             progress(f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache")
     return FeatureSet(values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached)
+
+
+def cached_file(encoder: Encoder, cache_dir: Path, utterance_id: str) -> Path:
+    """Where the features of an utterance are cached."""
+    return cache_dir / digest(encoder.name, encoder.revision, PADDING_POLICY) / feature_file(utterance_id)
 
 
 def _read(path: Path) -> Features | None:

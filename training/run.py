@@ -20,11 +20,13 @@ from training.features import Features, FeatureSet, load_features
 from training.judge import judge
 from training.loop import Epoch, Fit, fit_head, predict
 from training.metrics import Floats, paired_difference, score
+from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.label import Distribution, top_label
+from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
 
 SMALL_CLIPS, SMALL_VOICES = 100, 5
@@ -48,6 +50,14 @@ class Outcome:
     checkpoint: Checkpoint
 
 
+def _read_shares(value: Mapping[str, object]) -> Distribution:
+    return {str(label): float(str(share)) for label, share in value.items()}
+
+
+INCUMBENT: Readers = {"utterance_id": (str, "text"), "distribution": (_read_shares, "a number for each label")}
+"""The fields of an answer of the model to beat."""
+
+
 def read_incumbent(path: Path) -> dict[str, Distribution]:
     """The answers of the model to beat, by utterance id.
 
@@ -61,11 +71,13 @@ def read_incumbent(path: Path) -> dict[str, Distribution]:
     answers: dict[str, Distribution] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
+            row = None
             try:
-                row = json.loads(line)
-                answers[str(row["utterance_id"])] = {str(k): float(v) for k, v in row["distribution"].items()}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise TrainingError(f"{path}: line {number} is malformed ({error!r})") from error
+                row = parse_json(line)
+                answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
+            except FAULTS as error:
+                why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
+                raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
     return answers
 
 
@@ -117,7 +129,8 @@ def run_training(
     began = monotonic()
     encoder = encoder or load_encoder(config.encoder, device=device)
     loaded = monotonic()
-    sets = {s: _features(encoder, parts[s], manifest, cache_dir, s, tell) for s in Split}
+    guard = AudioGuard(manifest.audio)
+    sets = {s: _features(encoder, parts[s], manifest, cache_dir, guard, s, tell) for s in Split}
     width = sets[Split.TRAIN].values.shape[1:]
     values: dict[Split, Features] = {s: sets[s].values if parts[s] else np.zeros((0, *width), np.float32) for s in Split}
     encoded = monotonic()
@@ -165,11 +178,25 @@ def run_training(
     return Outcome(result=result, fit=fit, predictions=predictions, checkpoint=checkpoint)
 
 
-def _features(encoder: Encoder, examples: list[Example], manifest: Manifest, cache_dir: Path, split: Split, tell: Say) -> FeatureSet:
+def _features(
+    encoder: Encoder,
+    examples: list[Example],
+    manifest: Manifest,
+    cache_dir: Path,
+    guard: AudioGuard,
+    split: Split,
+    tell: Say,
+) -> FeatureSet:
     if not examples:
         return FeatureSet(values=np.zeros((0, 0, 0), np.float32), computed_seconds=0.0, num_cached=0)
-    root = manifest.audio_root
-    return load_features(encoder, examples, audio_root=root, cache_dir=cache_dir, progress=lambda line: tell(f"{split}: {line}"))
+    return load_features(
+        encoder,
+        examples,
+        audio_root=manifest.audio_root,
+        cache_dir=cache_dir,
+        guard=guard,
+        progress=lambda line: tell(f"{split}: {line}"),
+    )
 
 
 def _check_labels(

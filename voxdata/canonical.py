@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
+from voxdata.audio_digest import REMEDY, AudioDigest, blaming, check_head, open_audio
 from voxdata.durable import replacing
 from voxdata.errors import AudioError, DropReason, MachineError
 from voxdata.machine import machine_error
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.segment import Segment
+
+_DECODED_AT_ONCE = 1 << 20
 
 
 def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
@@ -100,21 +105,23 @@ class _Disk:
             raise self._trouble
 
 
-def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None) -> Samples:
+def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None, expected: AudioDigest | None = None) -> Samples:
     """Read one channel of a canonical recording, or a stretch of it.
 
     Args:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
         segment: Which stretch; the part after the end of the recording is left out. None: all of it.
+        expected: What its size and head are compared with; None compares nothing.
 
     Returns:
         (num_samples,) float32 at MODEL_RATE_HZ.
 
     Raises:
-        AudioError: MISSING, UNDECODABLE, INVALID_FORMAT (not canonical, or no such channel) or TOO_SHORT (`segment` begins after the end).
+        AudioError: MISSING, ALTERED, UNDECODABLE, INVALID_FORMAT (not canonical, or no such channel) or TOO_SHORT (`segment` begins
+            after the end).
     """
-    num_samples, num_channels = _probe(path)
+    num_samples, num_channels = _probe(path, expected)
     if not 0 <= channel < num_channels:
         message = f"{path}: has {num_channels} channel(s); channel {channel} was asked for"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
@@ -124,58 +131,57 @@ def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None) -
         stop = min(stop, math.ceil(segment.end_ms * MODEL_RATE_HZ / 1000))
         if start >= num_samples:
             raise AudioError(f"{path}: ends before {segment.start_ms} ms", reason=DropReason.TOO_SHORT)
-    return _read_block(path, channel, start, stop)
+    return _read_block(path, channel, start, stop, expected)
 
 
-def _probe(path: Path) -> tuple[int, int]:
+def _probe(path: Path, expected: AudioDigest | None) -> tuple[int, int]:
     """(num_samples, num_channels) of a canonical file."""
     try:
-        with _open(path) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
             rate_hz, num_samples, num_channels = file.samplerate, file.frames, file.channels
     except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, expected) from error
     if rate_hz != MODEL_RATE_HZ:
-        raise AudioError(f"{path}: is at {rate_hz} Hz, not canonical; ingest its source again", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(f"{path}: is at {rate_hz} Hz, not canonical; {REMEDY}", reason=DropReason.INVALID_FORMAT)
     return num_samples, num_channels
 
 
-def _read_block(path: Path, channel: int, start: int, stop: int) -> Samples:
+def _read_block(path: Path, channel: int, start: int, stop: int, expected: AudioDigest | None) -> Samples:
     try:
-        with _open(path) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
             file.seek(start)
             block = file.read(stop - start, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, expected) from error
     if len(block) < stop - start:
-        raise _damaged(path, f"{stop - start - len(block)} samples are missing")
+        raise _damaged(path, f"{stop - start - len(block)} samples are missing", expected)
     return np.ascontiguousarray(block[:, channel])
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a canonical file by ourselves: libsndfile does not say why it cannot.
-
-    Raises:
-        AudioError: MISSING.
-        MachineError: It is there, and the system does not let us.
-    """
-    try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise AudioError(f"{path}: the canonical audio is gone; ingest its source again", reason=DropReason.MISSING) from error
-    except OSError as error:
-        raise machine_error(path, error) from error
+def _open(path: Path, expected: AudioDigest | None) -> BufferedReader:
+    file = open_audio(path)
+    if expected is not None:
+        try:
+            check_head(file, path, expected)
+        except BaseException:
+            file.close()
+            raise
+    return file
 
 
-def _damaged(path: Path, why: object) -> AudioError | MachineError:
+def _damaged(path: Path, why: object, expected: AudioDigest | None) -> AudioError | MachineError:
     """What is to be said of a file that does not decode: the disk's fault, when it cannot even be read."""
     try:
-        with _open(path) as file:
+        with open_audio(path) as file:
             while file.read(1 << 20):
                 pass
     except OSError as error:
         return machine_error(path, error)
     first = (str(why).splitlines() or ["unreadable"])[0]
-    return AudioError(f"{path}: the canonical audio is damaged ({first}); ingest its source again", reason=DropReason.UNDECODABLE)
+    owner = "" if expected is None else expected.recording_id
+    message = f"{path}: the canonical audio is damaged ({first}); {REMEDY}"
+    message = f"recording {owner}: {message}" if owner else message
+    return AudioError(message, reason=DropReason.UNDECODABLE, recording_id=owner)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,31 +192,64 @@ class CanonicalSound:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
         num_samples: At MODEL_RATE_HZ.
+        expected: What the file's size and head are compared with at every read; None compares nothing.
     """
 
     path: Path
     channel: int
     num_samples: int
+    expected: AudioDigest | None = None
 
     def read(self, start: int = 0, stop: int | None = None) -> Samples:
         """See `Sound.read`.
 
         Raises:
-            AudioError: The file is gone or damaged.
-        MachineError: The disk does not let it be read.
+            AudioError: The file is gone, damaged or another.
+            MachineError: The disk does not let it be read.
         """
         stop = self.num_samples if stop is None else min(stop, self.num_samples)
         if start >= stop:
             return np.zeros(0, np.float32)
-        return _read_block(self.path, self.channel, start, stop)
+        return _read_block(self.path, self.channel, start, stop, self.expected)
 
 
-def open_canonical(path: Path) -> list[CanonicalSound]:
+def open_canonical(path: Path, *, expected: AudioDigest | None = None) -> list[CanonicalSound]:
     """The channels of a canonical recording.
 
+    Args:
+        expected: What the file's size and head are compared with, now and at every read; None compares nothing.
+
     Raises:
-        AudioError: MISSING, UNDECODABLE or INVALID_FORMAT.
+        AudioError: MISSING, ALTERED, UNDECODABLE or INVALID_FORMAT.
         MachineError: The disk does not let it be read.
     """
-    num_samples, num_channels = _probe(path)
-    return [CanonicalSound(path=path, channel=channel, num_samples=num_samples) for channel in range(num_channels)]
+    num_samples, num_channels = _probe(path, expected)
+    return [CanonicalSound(path=path, channel=channel, num_samples=num_samples, expected=expected) for channel in range(num_channels)]
+
+
+def check_samples(path: Path, *, expected: AudioDigest, num_samples: int | None, num_channels: int | None) -> None:
+    """Decode a canonical file whole, and compare its samples with what its own head says of them.
+
+    Args:
+        expected: Its digest as read just now.
+        num_samples, num_channels: What its recording has; None: not known.
+
+    Raises:
+        AudioError: MISSING, UNDECODABLE, INVALID_FORMAT, or ALTERED: it is another recording's.
+        MachineError: The disk does not let it be read.
+    """
+    found = _probe(path, expected)
+    for what, there, wanted in zip(("samples", "channels"), found, (num_samples, num_channels), strict=True):
+        if wanted is not None and there != wanted:
+            message = f"recording {expected.recording_id}: its canonical audio {path} has {there} {what} instead of {wanted}; {REMEDY}"
+            raise AudioError(message, reason=DropReason.ALTERED, recording_id=expected.recording_id)
+    hasher, count = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+            while len(block := file.read(_DECODED_AT_ONCE, dtype="int16", always_2d=True)):
+                hasher.update(block.astype("<i2").tobytes())
+                count += len(block)
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
+        raise _damaged(path, error, expected) from error
+    if count != found[0] or hasher.hexdigest() != expected.samples_md5:
+        raise _damaged(path, "its samples are not those that its head tells of", expected)

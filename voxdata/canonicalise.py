@@ -15,6 +15,7 @@ import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
 
 from voxdata.audio import AudioBlock, Channels, decode_audio
+from voxdata.audio_digest import AudioDigest, read_digest
 from voxdata.canonical import write_canonical_blocks
 from voxdata.durable import scratch_place, writing
 from voxdata.errors import AudioError, DropReason
@@ -37,11 +38,13 @@ class Canonical:
     """A file as it was ingested.
 
     Attributes:
+        digest: Of the FLAC that was written.
         silent: No channel rises above -80 dBFS around its mean.
         remarks: What was lost, filled in or left out.
     """
 
     recording: Recording
+    digest: AudioDigest
     silent: bool
     remarks: tuple[Remark, ...] = ()
 
@@ -53,7 +56,7 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
 
     Args:
         source: A local file.
-        target: Where the FLAC of a recording goes; one that is there already is left alone.
+        target: Where the FLAC of a recording goes. One that is there is replaced: it may be damaged, or another recording's.
         max_duration_ms: A longer file is refused, and one with many channels sooner.
 
     Raises:
@@ -88,9 +91,13 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         if path.is_dir():
             message = f"{path}: a folder lies where its canonical audio belongs; move it away"
             raise AudioError(message, reason=DropReason.NOT_READABLE)
-        if not path.exists():
-            write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
-        return Canonical(recording=recording, silent=spool.silent, remarks=tuple(remarks))
+        write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
+        return Canonical(
+            recording=recording,
+            digest=read_digest(path, recording.recording_id),
+            silent=spool.silent,
+            remarks=tuple(remarks),
+        )
 
 
 class _Scratch:

@@ -8,7 +8,7 @@ again when the content of some rows was erased, from the leaves they left behind
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -182,6 +182,14 @@ def merkle_root(high: Halves, low: Halves) -> str:
     Returns:
         64 hex characters.
     """
+    root = hashlib.sha256(ROOT_FORMAT)
+    for bucket in cut_buckets(high, low):
+        root.update(hashlib.sha256(bucket).digest())
+    return root.hexdigest()
+
+
+def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
+    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf, sorted."""
     order = np.argsort(high)
     ordered = high[order]
     if (ordered[1:] == ordered[:-1]).any():
@@ -190,10 +198,8 @@ def merkle_root(high: Halves, low: Halves) -> str:
     packed = np.empty((len(order), 2), dtype=">u8")
     packed[:, 0], packed[:, 1] = ordered, low[order]
     content = memoryview(packed.tobytes())
-    root = hashlib.sha256(ROOT_FORMAT)
     for start, end in pairwise(edges):
-        root.update(hashlib.sha256(content[start * LEAF_BYTES : end * LEAF_BYTES]).digest())
-    return root.hexdigest()
+        yield content[start * LEAF_BYTES : end * LEAF_BYTES]
 
 
 def _halves(leaves: Iterable[str]) -> tuple[Halves, Halves]:

@@ -14,6 +14,7 @@ VoxdataError
 ├── AnnotationError        Label Studio refused or lost something
 ├── ServiceError           a background service did not start; carries its last log lines
 ├── TrainingError          a training run could not be done; says why
+├── StatementError         a key or a signed statement that cannot be used or believed
 ├── WorkerError            a child process hung, died or ran out of memory; carries a `DropReason`
 ├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
 │   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
@@ -26,9 +27,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
+from voxdata.visible import visible
+
 
 class VoxdataError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose. What it says may stand on a terminal and in a log as it is."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ConfigError(VoxdataError):
@@ -45,6 +51,7 @@ class DropReason(StrEnum):
     NO_AUDIO_STREAM = "no_audio_stream"
     EMPTY = "empty"
     TRUNCATED = "truncated"
+    ALTERED = "altered"
     SILENT = "silent"
     INVALID_FORMAT = "invalid_format"
     TOO_LONG = "too_long"
@@ -69,11 +76,13 @@ class AudioError(VoxdataError):
 
     Attributes:
         reason: What the ledger records.
+        recording_id: Whose canonical audio it is about; "" when it is about another file.
     """
 
-    def __init__(self, message: str, *, reason: DropReason) -> None:
+    def __init__(self, message: str, *, reason: DropReason, recording_id: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.recording_id = recording_id
 
 
 class BackendError(VoxdataError):
@@ -118,6 +127,10 @@ class ServiceError(VoxdataError):
 
 class TrainingError(VoxdataError):
     """A training run could not be done; the message says why."""
+
+
+class StatementError(VoxdataError):
+    """A key or a signed statement cannot be used, or is not to be believed."""
 
 
 class WorkerError(VoxdataError):

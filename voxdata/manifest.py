@@ -8,15 +8,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from voxdata.audio_digest import AudioDigest
 from voxdata.dataset import Example, Split, decode_gold, encode_gold, fingerprint
 from voxdata.durable import write_file
 from voxdata.errors import ManifestError
+from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words, name_fault, parse_json
 from voxdata.segment import Segment
 
 FORMAT = "voxdata-manifest/2"
+
+
+def read_whole(value: object) -> int:
+    """A whole number, also when it is written as text; ValueError on anything else."""
+    return int(str(value))
+
+
+WHOLE = (read_whole, "a whole number")
+EXAMPLE: Readers = {
+    "utterance_id": (str, "text"),
+    "recording_id": (str, "text"),
+    "channel": WHOLE,
+    "start_ms": WHOLE,
+    "end_ms": WHOLE,
+    "voice": (str, "text"),
+    "group": (str, "text"),
+    "audio_file": (str, "text"),
+    "text": (str, "text"),
+    "language": (str, "text"),
+    "split": (Split, "train, validation or test"),
+    "gold": (decode_gold, "gold labels by scheme"),
+    "salt": (str, "text"),
+}
+"""The fields of an example."""
+
+HEADER: Readers = {
+    "format": (str, "text"),
+    "version_id": (str, "text"),
+    "name": (str, "text"),
+    "audio_root": (Path, "a folder"),
+    "schemes": (as_mapping, "labels by scheme"),
+    "erased": (as_list, "a list"),
+    "root": (str, "text"),
+    "num_examples": (int, "a whole number"),
+}
+"""Those of the first line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +70,7 @@ class Manifest:
         schemes: Scheme name -> label names, in the order of the scheme.
         examples: Sorted by utterance id.
         erased: Leaves of rows that were erased, sorted; without them the root could not be computed.
+        audio: Recording id -> what its canonical file has to be, where that is on record.
     """
 
     version_id: str
@@ -40,6 +80,7 @@ class Manifest:
     examples: tuple[Example, ...]
     erased: tuple[str, ...] = ()
     root: str = ""
+    audio: Mapping[str, AudioDigest] = field(default_factory=dict)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -55,6 +96,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
                 "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
                 "num_examples": len(manifest.examples),
                 "erased": list(manifest.erased),
+                "audio": {key: [d.size_bytes, d.sha256, d.samples_md5] for key, d in sorted(manifest.audio.items())},
             },
             ensure_ascii=False,
         )
@@ -74,29 +116,37 @@ def read_manifest(path: Path) -> Manifest:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); export the version again") from error
     lines = text.removesuffix("\n").split("\n")  # not splitlines(): a transcript may hold U+2028 and its like
-    number = 1
+    number, readers = 1, HEADER
+    row: Any = None
     try:
-        header = json.loads(lines[0])
-        if header["format"] != FORMAT:
-            raise ManifestError(f"{path}: format {header['format']!r}, this release reads {FORMAT!r}")
+        row = parse_json(lines[0])
+        if row["format"] != FORMAT:
+            raise ManifestError(f"{path}: format {row['format']!r}, this release reads {FORMAT!r}")
         manifest = Manifest(
-            version_id=str(header["version_id"]),
-            name=str(header["name"]),
-            audio_root=Path(header["audio_root"]),
-            schemes={str(name): tuple(map(str, labels)) for name, labels in header["schemes"].items()},
+            version_id=str(row["version_id"]),
+            name=str(row["name"]),
+            audio_root=Path(row["audio_root"]),
+            schemes={str(name): tuple(map(str, labels)) for name, labels in row["schemes"].items()},
             examples=(),
-            erased=tuple(map(str, header["erased"])),
-            root=str(header["root"]),
+            erased=tuple(map(str, row["erased"])),
+            root=str(row["root"]),
+            audio={
+                str(key): AudioDigest(recording_id=str(key), size_bytes=int(size), sha256=str(sha256), samples_md5=str(md5))
+                for key, (size, sha256, md5) in row.get("audio", {}).items()  # absent before there were digests
+            },
         )
-        num_examples = int(header["num_examples"])
+        num_examples = int(row["num_examples"])
         examples = []
+        readers = EXAMPLE
         for line in lines[1:]:
-            number += 1
-            examples.append(decode_example(json.loads(line)))
-        number = 1
+            number, row = number + 1, None
+            row = parse_json(line)
+            examples.append(decode_example(row))
+        number, row = 1, None
         root, actual = manifest.root or manifest.version_id, fingerprint(examples, erased=manifest.erased)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"{path}: line {number} is malformed ({error!r}); export the version again") from error
+    except FAULTS as error:
+        why = in_words(error) if row is None else name_fault(row, readers, error)
+        raise ManifestError(f"{path}: line {number} is malformed: {why}; export the version again") from error
     if actual != root or len(examples) != num_examples:
         message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {root[:12]}"
         raise ManifestError(f"{message}; export the version again")
@@ -130,8 +180,8 @@ def decode_example(row: Mapping[str, object]) -> Example:
     return Example(
         utterance_id=str(row["utterance_id"]),
         recording_id=str(row["recording_id"]),
-        channel=int(str(row["channel"])),
-        segment=Segment(start_ms=int(str(row["start_ms"])), end_ms=int(str(row["end_ms"]))),
+        channel=read_whole(row["channel"]),
+        segment=Segment(start_ms=read_whole(row["start_ms"]), end_ms=read_whole(row["end_ms"])),
         voice=str(row["voice"]),
         group=str(row["group"]),
         audio_file=str(row["audio_file"]),

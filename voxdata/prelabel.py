@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from voxdata.crosstalk import measure_leaks
 from voxdata.guards import mark_utterance
 from voxdata.identity import ModelRef
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, Progress, StageSpec
@@ -137,7 +138,7 @@ def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progr
         tell(SCAN)
         for w in work:
             if SCAN in w.wanted:
-                w.private = scan_utterances(models.scanner, w.utterances)
+                w.private = measure_leaks(scan_utterances(models.scanner, w.utterances), w.utterances, w.sounds)
     for scheme, labeler in models.labelers.items():
         tell(f"{LABEL}{scheme}")
         _label([w for w in work if f"{LABEL}{scheme}" in w.wanted], scheme, labeler)

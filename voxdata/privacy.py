@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -15,7 +16,7 @@ from voxdata.ports import MODEL_RATE_HZ, PrivacyScanner, PrivateText, Samples
 from voxdata.segment import Segment, overlap_ms, union
 from voxdata.utterance import Utterance
 
-PAUSE_MS = 8_000
+PAUSE_MS = 20_000
 """After a longer silence somebody is not dictating the same thing any more."""
 
 MARGIN_MS = 200
@@ -24,6 +25,8 @@ MARGIN_MS = 200
 TONE_HZ = 330
 TONE_LEVEL = 0.03
 _FADE_MS = 5
+_IN_ADDRESS = (".", "@", "_", "-")
+_HESITATION = re.compile(r"\b(?:uh+|um+|erm?|hm+|mm+|äh+m?|euh|ehm?)\b|[嗯呃]", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\[([a-z][a-z_]*)\]")
 
 
@@ -36,6 +39,7 @@ class PrivateSpan:
         start, end: Characters [start, end) of the utterance's text.
         segment: When it is heard, in ms of the recording.
         score: 0..1.
+        leaks: Other channel -> when it is heard there, too, or None where it is not; a channel that is not named was not compared.
     """
 
     kind: str
@@ -43,28 +47,35 @@ class PrivateSpan:
     end: int
     segment: Segment
     score: float
+    leaks: Mapping[int, Segment | None] = field(default_factory=dict, hash=False)
+
+    def heard_in(self, channel: int, *, said_in: int) -> PrivateSpan | None:
+        """As it is heard in a channel; None when it is not. Where nobody compared them, it may be heard in all."""
+        if channel == said_in:
+            return self
+        heard = self.leaks.get(channel, self.segment)
+        return None if heard is None else replace(self, segment=heard)
 
 
 def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) -> dict[str, tuple[PrivateSpan, ...]]:
     """Find the personal data of one recording.
 
     What a speaker says is scanned utterance by utterance, and again as one text across pauses: a number that is dictated in groups is
-    none in any of them.
+    none in any of them. Of an e-mail address a transcriber may have taken the dot for the end of a sentence, so the same is read once
+    more without blanks there.
 
     Returns:
         Utterance id -> its personal data, for every utterance, also those without any.
     """
     found: dict[str, set[PrivateText]] = {u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances}
     for together in _in_one_breath(utterances):
-        text = " ".join(_without_stop(u.text) for u in together)
-        at = 0
-        spans = scanner.scan(text, language=together[0].language)
-        for u in together:
-            for span in spans:
-                inside = [i for i in range(max(span.start - at, 0), min(span.end - at, len(u.text))) if u.text[i].isalnum()]
-                if inside:
-                    found[u.utterance_id].add(replace(span, start=inside[0], end=inside[-1] + 1))
-            at += len(u.text) + 1
+        languages = sorted({u.language for u in together})
+        apart = [_only_said(u.text) + " " for u in together]
+        close = _close_up(together)
+        for language in languages:
+            _give_back(scanner.scan("".join(apart), language=language), together, apart, found)
+            emails = [span for span in scanner.scan("".join(close), language=language) if span.kind == "email"]
+            _give_back(emails, together, close, found)
     return {
         u.utterance_id: tuple(
             PrivateSpan(kind=t.kind, start=t.start, end=t.end, segment=heard_when(u, t.start, t.end), score=t.score)
@@ -75,14 +86,16 @@ def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) ->
 
 
 def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Runs of two and more utterances of one speaker and language with pauses of at most PAUSE_MS, whoever speaks in between."""
+    """Runs of two and more utterances of one speaker with pauses of at most PAUSE_MS, whoever speaks in between."""
     speakers: defaultdict[tuple[int, str], list[Utterance]] = defaultdict(list)
     for u in sorted(utterances, key=lambda u: u.segment):
+        if not any(character.isalnum() for character in _only_said(u.text)):
+            continue
         speakers[u.channel, u.speaker].append(u)
     for said in speakers.values():
         run: list[Utterance] = []
         for u in said:
-            if run and (u.segment.start_ms - run[-1].segment.end_ms > PAUSE_MS or u.language != run[0].language):
+            if run and u.segment.start_ms - run[-1].segment.end_ms > PAUSE_MS:
                 if len(run) > 1:
                     yield run
                 run = []
@@ -91,10 +104,42 @@ def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]
             yield run
 
 
-def _without_stop(text: str) -> str:
-    """The text, as long as it was, without the mark that a transcriber puts where somebody pauses."""
+def _only_said(text: str) -> str:
+    """The text, as long as it was, without sounds of hesitation, and without the mark that a transcriber puts where somebody pauses."""
     bare = text.rstrip(" .,;:!?…。，、；！？")
-    return bare + " " * (len(text) - len(bare))
+    said = _HESITATION.sub(lambda sound: " " * len(sound[0]), bare)
+    return said + " " * (len(text) - len(bare))
+
+
+def _close_up(together: Sequence[Utterance]) -> list[str]:
+    """The texts, with a blank after each but where a dot or the sign of an address stands at the border; each begins as it did."""
+    parts = [u.text.rstrip() for u in together]
+    return [
+        part if part.endswith(_IN_ADDRESS) or following.startswith(_IN_ADDRESS) else f"{part} "
+        for part, following in itertools.pairwise([*parts, ""])
+    ]
+
+
+def _give_back(
+    spans: Sequence[PrivateText], together: Sequence[Utterance], parts: Sequence[str], found: Mapping[str, set[PrivateText]]
+) -> None:
+    """Give each utterance what of some spans of their joined text lies in it; both are in order, so each is looked at once.
+
+    Args:
+        parts: What the joined text is made of; each begins with an utterance's text, less blanks at its end.
+    """
+    waiting, at = deque(sorted(spans, key=lambda span: span.start)), 0
+    for u, part in zip(together, parts, strict=True):
+        end = at + len(part)
+        for span in waiting:
+            if span.start >= end:
+                break
+            inside = [i for i in range(max(span.start - at, 0), min(span.end - at, len(u.text))) if u.text[i].isalnum()]
+            if inside:
+                found[u.utterance_id].add(replace(span, start=inside[0], end=inside[-1] + 1))
+        while waiting and waiting[0].end <= end:
+            waiting.popleft()
+        at = end
 
 
 def heard_when(utterance: Utterance, start: int, end: int, *, margin_ms: int = MARGIN_MS) -> Segment:

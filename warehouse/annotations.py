@@ -1,12 +1,7 @@
-"""What people said: an append-only, hash-chained ledger of annotations.
-
-Every revision is a row. The rows are chained: each seal holds the hash of the seal before it and of the row's content, so a row
-that is changed, removed or slipped in breaks the chain from there on.
-"""
+"""What people said: an append-only ledger of annotations. Every revision is a row, and a link of the chain of `warehouse.chain`."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,18 +14,9 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.identity import canonical_json
 from voxdata.label import Annotation
+from warehouse.chain import ANNOTATION, seal_entries
 from warehouse.connection import transaction
 from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_naive
-
-_CONTENT = (
-    "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, deleted, lead_time_ms, updated_at,"
-    " author, proposal, scheme_versions, simulated"
-)
-_SINCE = ("simulated",)
-"""Content that rows from before it do not have; where it is null it is no part of the seal, so that their seals hold."""
-
-_FIRST = "0" * 64
-"""What stands for the hash before the first."""
 
 
 def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
@@ -54,7 +40,7 @@ def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], 
     ]  # fmt: skip
     with transaction(con):
         added = insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
-        _seal(con, run_id=run_id)  # also what was there before there were seals
+        seal_entries(con, run_id=run_id)  # also what was there before there were seals
     return added
 
 
@@ -64,7 +50,7 @@ def current_annotations(con: DuckDBPyConnection, *, project_id: int | None = Non
         _annotation(row)
         for row in read_rows(
             con,
-            f"select {_CONTENT} from current_annotation where ?::bigint is null or project_id = ? order by project_id, annotation_id",
+            f"select {ANNOTATION} from current_annotation where ?::bigint is null or project_id = ? order by project_id, annotation_id",
             [project_id, project_id],
         )
     ]
@@ -85,7 +71,7 @@ def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
 
 def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotation]:
     """Every revision about one utterance, in the order in which they arrived."""
-    rows = read_rows(con, f"select {_CONTENT} from annotation where utterance_id = ? order by seq", [utterance_id])
+    rows = read_rows(con, f"select {ANNOTATION} from annotation where utterance_id = ? order by seq", [utterance_id])
     return [_annotation(row) for row in rows]
 
 
@@ -137,55 +123,6 @@ def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:
         con,
         "select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at from annotation_oddity order by seq, oddity",
     )
-
-
-def check_chain(con: DuckDBPyConnection) -> list[str]:
-    """Recompute the chain over all annotations; of those that were erased on record only the seals are left, which still chain.
-
-    Returns:
-        What is wrong, a line for each entry; empty when every entry is as it was written.
-    """
-    wrong: list[str] = []
-    entries = {int(str(row["seq"])): row for row in read_rows(con, f"select seq, run_id, {_CONTENT} from annotation order by seq")}
-    erased = {int(str(row["annotation_seq"])) for row in read_rows(con, "select annotation_seq from erased_annotation")}
-    previous, sealed = _FIRST, set()
-    for seal in read_rows(con, "select annotation_seq, previous, hash from annotation_seal order by seq"):
-        number = int(str(seal["annotation_seq"]))
-        sealed.add(number)
-        if seal["previous"] != previous:
-            wrong.append(f"ledger entry {number}: the entry before it is not the one it was chained to")
-        if number not in entries:
-            if number not in erased:
-                wrong.append(f"ledger entry {number} is gone")
-        elif _hash(str(seal["previous"]), entries[number]) != seal["hash"]:
-            wrong.append(f"ledger entry {number} (annotation {entries[number]['annotation_id']}) is not as it was written")
-        previous = str(seal["hash"])
-    for number in sorted(set(entries) - sealed):
-        wrong.append(f"ledger entry {number} (annotation {entries[number]['annotation_id']}) was never sealed")
-    return wrong
-
-
-def chain_head(con: DuckDBPyConnection) -> str:
-    """The hash of the newest entry, which stands for the whole ledger up to it; "" when there is none."""
-    rows = read_rows(con, "select hash from annotation_seal order by seq desc limit 1")
-    return str(rows[0]["hash"]) if rows else ""
-
-
-def _seal(con: DuckDBPyConnection, *, run_id: str) -> None:
-    previous = chain_head(con) or _FIRST
-    seals: list[dict[str, object]] = []
-    unsealed = "select a.* from annotation a anti join annotation_seal s on s.annotation_seq = a.seq"
-    for row in read_rows(con, f"select seq, run_id, {_CONTENT} from ({unsealed}) order by seq"):
-        sealed = _hash(previous, row)
-        seals.append({"annotation_seq": row["seq"], "previous": previous, "hash": sealed, "run_id": run_id})
-        previous = sealed
-    insert_rows(con, "annotation_seal", seals)
-
-
-def _hash(previous: str, row: dict[str, object]) -> str:
-    sealed = {name: value for name, value in row.items() if value is not None or name not in _SINCE}
-    content = canonical_json({name: str(value) for name, value in sealed.items()})
-    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
 
 
 def _annotation(row: dict[str, Any]) -> Annotation:

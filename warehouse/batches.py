@@ -30,13 +30,15 @@ from warehouse.connection import migrate, transaction
 from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
 from warehouse.places import Places, use_places
-from warehouse.rows import FRAME, read_rows, utc_naive
+from warehouse.rows import insert_query, insert_rows, read_rows, utc_naive
+from warehouse.strip import keep_batch
 
 FORMAT = "voxdata-batch/1"
 MERGE_AT_ONCE = 500
 MERGED, REJECTED = "merged", "rejected"
 
-# Table -> what makes a row known. Where many rows have one key, such as the turns of a result, the first batch brings them all.
+# Table -> what makes a row known; utterances come before what names only them, since the gate learns from them whom that is about.
+# Where many rows have one key, such as the turns of a result, the first batch brings them all.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "recording": ("recording_id",),
     "source": ("uri", "size_bytes", "modified_ns", "decoder"),
@@ -50,6 +52,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "utterance": ("recording_id", "key"),
     "measure": ("recording_id", "key"),
     "private_span": ("recording_id", "key"),
+    "private_leak": ("recording_id", "key"),
     "speaker_embedding": ("recording_id", "key"),
     "prediction": ("prediction_id",),
 }
@@ -143,7 +146,10 @@ def list_batches(folder: Path) -> list[Path]:
 
 
 def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merge:
-    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, with its reason."""
+    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, with its reason.
+
+    Rows about somebody who was forgotten are refused, and taken out of the batch before it is kept.
+    """
     total = Merge(merged=0, known=0, rejected=0, rows=0)
     waiting = list_batches(folder)
     for start in range(0, len(waiting), MERGE_AT_ONCE):
@@ -174,10 +180,10 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
                 detail=f"{why}; put aside in {folder / REJECTED}",
                 run_id=run_id,
             )
-            _move(path, folder / REJECTED)
+            keep_batch(con, path, folder / REJECTED)
         for batch in found:
             if batch.path not in {path for path, _ in bad}:
-                _move(batch.path, folder / MERGED)
+                keep_batch(con, batch.path, folder / MERGED)
         total = Merge(
             merged=total.merged + len(new),
             known=total.known + len(found) - len(new) - sum(path in {b.path for b in found} for path, _ in bad),
@@ -250,14 +256,15 @@ def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
             continue
         columns = ", ".join(f'"{name}"' for name in key)
         # Of several batches with one key the first brings its rows.
-        inserted = con.execute(
-            f"""insert into "{table}" by name select * exclude (batch_file, file_row_number) from (
+        rows += insert_query(
+            con,
+            table,
+            f"""select * exclude (batch_file, file_row_number) from (
               from read_parquet($files, union_by_name = true, filename = 'batch_file', file_row_number = true)
               qualify dense_rank() over (partition by {columns} order by list_position($files, batch_file)) = 1) f
             anti join "{table}" using ({columns}) order by list_position($files, batch_file), file_row_number""",
             {"files": files},
-        ).fetchall()
-        rows += int(inserted[0][0])
+        )
     return rows
 
 
@@ -277,23 +284,8 @@ def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: st
 def _note(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str) -> None:
     if not batches:
         return
-    frame = pl.DataFrame(
-        [
-            {"batch_id": b.batch_id, "num_rows": sum(b.tables.values()), "left_at": utc_naive(b.left_at), "run_id": b.run_id or run_id}
-            for b in batches
-        ]
-    )
-    con.register(FRAME, frame)
-    try:
-        con.execute(f"insert into merged_batch by name select * from {FRAME}")
-    finally:
-        con.unregister(FRAME)
-
-
-def _move(path: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    target = folder / path.name
-    if target.exists():
-        shutil.rmtree(path)
-    else:
-        path.rename(target)
+    rows: list[dict[str, object]] = [
+        {"batch_id": b.batch_id, "num_rows": sum(b.tables.values()), "left_at": utc_naive(b.left_at), "run_id": b.run_id or run_id}
+        for b in batches
+    ]
+    insert_rows(con, "merged_batch", rows)

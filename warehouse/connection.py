@@ -19,6 +19,7 @@ from duckdb import DuckDBPyConnection
 from voxdata.durable import writing
 from voxdata.errors import LockedError, MachineError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
+from warehouse.chain import seal_earlier_entries
 from warehouse.commits import check_commits, count_commit, held_commits, note_commits
 from warehouse.engine import DEFAULT, Engine, connect
 from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
@@ -28,7 +29,7 @@ from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-FOLLOW_UPS = {6: seal_earlier_rows}
+FOLLOW_UPS = {6: seal_earlier_rows, 12: seal_earlier_entries}
 """What a migration does that SQL cannot say, in its transaction."""
 
 FIRST_PAUSE_S = 0.01

@@ -7,6 +7,7 @@ to know it again, and a receipt of what was erased, in numbers.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,17 +20,28 @@ from duckdb import DuckDBPyConnection
 from voxdata.errors import NotFoundError
 from voxdata.identity import canonical_json, digest
 from voxdata.phrases import phrase_of
+from warehouse.chain import seal_entries
 from warehouse.connection import transaction
+from warehouse.gate import bar, forgotten_among, naming_columns
 from warehouse.guards import IMMUTABLE_TABLES, unguarded
 from warehouse.outbox import add_event
 from warehouse.places import keep_place
+from warehouse.plain import write_past_the_gate
 from warehouse.rows import FRAME, insert_rows, read_rows, utc_aware
 
 RETRAINING_EVENT = "voxdata.retraining.requested"
 Kind = Literal["recording", "voice", "source"]
 
 # Tables that stay though they name utterances or recordings: they hold digests, or are what erasing leaves behind.
-_KEPT = frozenset({"annotation_seal"})
+_KEPT = frozenset({"annotation_seal", "forgotten", "erasure", "example_leaf", "schema_version"})
+
+# Tables whose rows are hashed as they are, and which no row of somebody else's names.
+_SEALED = frozenset({"annotation", "example", "utterance", "transcript", "turn"})
+
+_ID = r"\b[0-9a-f]{32}\b"
+
+ERASED = "[erased]"
+"""What stands where an id stood, in text about something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,36 +100,31 @@ class Receipt:
     proven_at: datetime | None = None
 
 
-def forgotten_digest(recording_id: str) -> str:
-    """What is kept of a recording's id, to know the recording again."""
-    return digest("voxdata-forgotten", recording_id)
-
-
 def is_forgotten(con: DuckDBPyConnection, recording_id: str) -> str | None:
     """The receipt under which a recording was forgotten; None when it was not, or consent was renewed."""
-    return forgotten_receipts(con).get(forgotten_digest(recording_id))
+    return forgotten_among(con, [recording_id]).get(recording_id)
 
 
 def forgotten_receipts(con: DuckDBPyConnection) -> dict[str, str]:
     """Digest of a recording's id -> the receipt under which it was forgotten, where consent was not renewed."""
-    rows = read_rows(
-        con,
-        """select subject, receipt_id from forgotten where kind = 'recording'
-        qualify row_number() over (partition by subject order by seq desc) = 1 and not renewed""",
-    )
+    rows = read_rows(con, "select subject, receipt_id from barred where kind = 'recording'")
     return {str(row["subject"]): str(row["receipt_id"]) for row in rows}
+
+
+def known_recordings(con: DuckDBPyConnection) -> list[str]:
+    """Every recording that any row is about, sorted: also what came by an import, and has no row of its own."""
+    return _everywhere(con, "recording_id")
+
+
+def known_voices(con: DuckDBPyConnection) -> list[str]:
+    """Every voice that was ever heard here or came by an import, sorted."""
+    return _column(con, "select voice_id from voice_event union select voice from example order by 1")
 
 
 def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> ErasurePlan:
     """Find everything that hangs on some recordings; writes nothing."""
     ids = sorted(recording_ids)
-    utterances = _column(con, "select distinct utterance_id from utterance where list_contains(?, recording_id) order by 1", ids)
-    utterances += _column(
-        con,
-        "select distinct utterance_id from example where list_contains(?, recording_id) and not list_contains(?, utterance_id)",
-        ids,
-        utterances,
-    )
+    utterances = _everywhere(con, "utterance_id", of=ids)
     checks = _column(con, "select key from check_clip where list_contains(?, utterance_id)", utterances)
     keys = [*utterances, *checks]
     uris = _column(con, "select distinct placed(uri) from source where list_contains(?, recording_id) order by 1", ids)
@@ -125,12 +132,21 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
         counts = {name: count for name, where in doomed.items() if (count := _count(con, name, where))}
+        counts |= {f"{place.table}.{place.column}": len(rows) for place, rows in _mentions(con, doomed).items()}
     return ErasurePlan(
         recording_ids=tuple(ids),
         utterance_ids=tuple(utterances),
         keys=tuple(keys),
         uris=tuple(uris),
-        audio_files=tuple(_column(con, "select distinct audio_file from recording where list_contains(?, recording_id)", ids)),
+        audio_files=tuple(
+            _column(
+                con,
+                """select audio_file from recording where list_contains(?, recording_id)
+                union select audio_file from example where list_contains(?, recording_id) order by 1""",
+                ids,
+                ids,
+            )
+        ),
         texts=texts,
         versions=_versions(con, ids),
         models=_models(con, ids),
@@ -140,7 +156,9 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
 
 
 def begin_erasure(con: DuckDBPyConnection, plan: ErasurePlan, *, kind: Kind, subject: str, reason: str, run_id: str) -> str:
-    """Bar the recordings from now on, before anything is erased.
+    """Bar the recordings, their utterances and the check clips of these from now on, before anything is erased.
+
+    Whoever has the warehouse open from the planning of an erasure to here knows that the plan has everything.
 
     Args:
         subject: What was asked for; its digest is kept.
@@ -148,22 +166,18 @@ def begin_erasure(con: DuckDBPyConnection, plan: ErasurePlan, *, kind: Kind, sub
     Returns:
         The receipt's id; the same for recordings that are barred already.
     """
-    known = forgotten_receipts(con)
-    barred = [known[key] for key in map(forgotten_digest, plan.recording_ids) if key in known]
-    receipt_id = barred[0] if barred else digest("voxdata-erasure", kind, subject, run_id)
-    rows: list[dict[str, object]] = [
-        {"kind": "recording", "subject": key, "receipt_id": receipt_id, "renewed": False, "reason": reason, "run_id": run_id}
-        for key in map(forgotten_digest, plan.recording_ids)
-        if key not in known
-    ]
-    insert_rows(con, "forgotten", rows)
+    known = forgotten_among(con, plan.recording_ids)
+    receipt_id = min(known.values()) if known else digest("voxdata-erasure", kind, subject, run_id)
+    with transaction(con):
+        bar(con, "recording", dict.fromkeys(plan.recording_ids, receipt_id), reason=reason, run_id=run_id)
+        bar(con, "utterance", dict.fromkeys(plan.keys, receipt_id), reason=reason, run_id=run_id)
     return receipt_id
 
 
 def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, kind: Kind, subject: str, reason: str, run_id: str) -> None:
     """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then takes the bytes out of the file."""
     ids = list(plan.recording_ids)
-    doomed = {name: where for name, where in _doomed(con).items() if name in plan.counts}
+    doomed = _doomed(con)
     with transaction(con):
         con.execute(
             """insert into erased_annotation select seq, ? from annotation where list_contains(?, utterance_id)""",
@@ -174,12 +188,15 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
             semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
             [receipt_id, ids],
         )
+        con.execute("insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)", [receipt_id, ids])
         with (
             _named(con, ids, plan.keys, plan.uris, plan.texts),
-            unguarded(con, *(name for name in doomed if name in IMMUTABLE_TABLES)),
+            unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
         ):
             for name, where in doomed.items():
                 con.execute(f'delete from "{name}" where {where}')
+            for place, rows in _mentions(con, {}).items():
+                _take_out(con, place, rows)
         receipt: dict[str, object] = {
             "receipt_id": receipt_id, "kind": kind, "subject": digest("voxdata-forgotten", subject), "reason": reason,
             "counts": canonical_json(dict(plan.counts)), "versions": canonical_json(dict(plan.versions)),
@@ -226,13 +243,11 @@ def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id:
     found = sorted({value for value in forgotten_receipts(con).values() if receipt and value.startswith(receipt)})
     if len(found) != 1:
         raise NotFoundError(f"{len(found)} receipts that hold begin with {receipt!r}; `voxdata forget --list` shows them")
-    subjects = [key for key, value in forgotten_receipts(con).items() if value == found[0]]
-    rows: list[dict[str, object]] = [
-        {"kind": "recording", "subject": key, "receipt_id": found[0], "renewed": True, "reason": reason, "run_id": run_id}
-        for key in sorted(subjects)
-    ]
-    insert_rows(con, "forgotten", rows)
-    return len(rows)
+    barred = read_rows(con, "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject", [found[0]])
+    with transaction(con):
+        write_past_the_gate(con, "forgotten", [{**row, "renewed": True, "reason": reason, "run_id": run_id} for row in barred])
+        seal_entries(con, run_id=run_id)
+    return sum(row["kind"] == "recording" for row in barred)
 
 
 def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
@@ -273,36 +288,104 @@ def recordings_of_voice(con: DuckDBPyConnection, voice: str) -> set[str]:
     return {str(row["recording_id"]) for row in rows}
 
 
-def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
-    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes later is found by its columns."""
-    columns: dict[str, set[str]] = {}
+def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Table -> column -> type, of all tables that hold rows of ours."""
+    columns: dict[str, dict[str, str]] = {}
     for row in read_rows(
         con,
-        """select table_name, column_name from duckdb_columns() where database_name = current_database() and table_name in (
-          select table_name from duckdb_tables() where not internal and not temporary and database_name = current_database())""",
+        """select table_name, column_name, data_type from duckdb_columns() where database_name = current_database() and table_name in (
+          select table_name from duckdb_tables() where not internal and not temporary and database_name = current_database())
+        order by table_name, column_index""",
     ):
-        columns.setdefault(str(row["table_name"]), set()).add(str(row["column_name"]))
-    recordings, clips, places, phrases = (
-        f"(select name from {FRAME} where kind = '{kind}')" for kind in ("recording", "clip", "uri", "phrase")
+        columns.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(row["data_type"])
+    return columns
+
+
+def _everywhere(con: DuckDBPyConnection, column: str, *, of: Sequence[str] | None = None) -> list[str]:
+    """All that stands in columns of one name, whatever the table; in rows of some recordings only."""
+    where = "" if of is None else "where list_contains($of, recording_id)"
+    wanted = {column} if of is None else {column, "recording_id"}
+    tables = [table for table, names in _columns(con).items() if wanted <= set(names)]
+    parts = " union ".join(f'select "{column}" as name from "{table}" {where}' for table in tables)
+    rows = read_rows(con, f"select name from ({parts}) where name is not null order by name", {} if of is None else {"of": list(of)})
+    return [str(row["name"]) for row in rows]
+
+
+def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
+    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes later is found by its columns."""
+    names, clips, places, phrases = (
+        f"(select name from {FRAME} where kind in ({kinds}))" for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
     )
     doomed: dict[str, str] = {}
-    for table, names in sorted(columns.items()):
+    for table, columns in _columns(con).items():
         if table in _KEPT:
             continue
-        tests = [f"{name} in {recordings}" for name in ("recording_id", "other_id") if name in names and "recording_id" in names]
-        tests += [f"utterance_id in {clips}"] if "utterance_id" in names else []
+        tests = [f"{place} in {names}" for place in naming_columns(table, columns).values()]
         if table in ("ledger", "attempt"):
-            tests += [f"subject in {clips}", f"(recording_id is null and subject in {places})"]
+            tests += [f"(recording_id is null and subject in {places})"]
+        if table == "ledger":
+            tests += [f"exists (select 1 from {FRAME} where kind = 'uri' and contains(detail, name))"]
         if table == "source":
             tests += [f"(recording_id is null and uri in {places})"]
         if table == "split_assignment":
-            tests = [f"split_part(voice, '/', 1) in {recordings}", f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
+            tests += [f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
         if table == "annotation_move":
             tests = [f"(project_id, annotation_id) in (select (project_id, annotation_id) from annotation where utterance_id in {clips})"]
         if tests:
             doomed[table] = " or ".join(tests)
     # What others are found by goes last.
     return dict(sorted(doomed.items(), key=lambda item: item[0] in ("annotation", "example", "recording")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A column of text in which an id may stand among other words, or in JSON."""
+
+    table: str
+    column: str
+    type: str
+
+
+def _places(con: DuckDBPyConnection) -> list[_Place]:
+    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it is, and its rows go by the columns
+    that name them."""
+    filled = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")}
+    return [
+        _Place(table=table, column=column, type=kind)
+        for table, columns in _columns(con).items()
+        if table in filled - _KEPT - _SEALED
+        for column, kind in columns.items()
+        if kind in ("VARCHAR", "JSON") and column not in naming_columns(table, columns)
+    ]
+
+
+def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place, list[int]]:
+    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in it, and do not go anyway."""
+    places = _places(con)
+    names = f"(select name from {FRAME} where kind in ('recording', 'clip'))"
+    parts = []
+    for number, place in enumerate(places):
+        text = f'"{place.column}"' if place.type == "VARCHAR" else f'"{place.column}"::varchar'
+        stays = f"and not coalesce({doomed[place.table]}, false)" if place.table in doomed else ""
+        # What is as long as an id is one or none; only what is longer has to be read.
+        parts.append(
+            f"""select {number} as number, rowid as place from "{place.table}" where (length({text}) = 32 and {text} in {names}
+            or length({text}) > 32 and regexp_matches({text}, '{_ID}')
+              and list_has_any(regexp_extract_all({text}, '{_ID}'), (select coalesce(list(name), []) from {names}))) {stays}"""
+        )
+    found: dict[_Place, list[int]] = {}
+    for row in read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []:
+        found.setdefault(places[int(str(row["number"]))], []).append(int(str(row["place"])))
+    return found
+
+
+def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> None:
+    """Write the text of some rows anew, without the ids in it."""
+    named = {str(row["name"]) for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")}
+    for number in rows:
+        found = read_rows(con, f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?', [number])
+        text = re.sub(_ID, lambda match: ERASED if match[0] in named else match[0], str(found[0]["text"]))
+        con.execute(f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?', [text, number])
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
 from voxdata.manifest import Manifest, encode_example, write_manifest
+from voxdata.spreadsheet import write_spreadsheet
+from warehouse.audio_digests import list_audio_digests
 from warehouse.versions import erased_leaves, find_version, load_examples
 
 PLAIN = ("utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split")
@@ -35,14 +37,16 @@ def write_version_manifest(
         NotFoundError: No version has this id.
     """
     version = find_version(con, version_id)
+    examples = load_examples(con, version_id)
     manifest = Manifest(
         version_id=version_id,
         name=version.ref,
         audio_root=audio_root,
         schemes=schemes,
-        examples=tuple(load_examples(con, version_id)),
+        examples=tuple(examples),
         erased=tuple(erased_leaves(con, version_id)),
         root=version.root if version.root != version_id else "",
+        audio=list_audio_digests(con, {example.recording_id for example in examples}),
     )
     write_manifest(path, manifest)
     return path
@@ -74,12 +78,13 @@ def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
     return rows
 
 
-def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_id: str) -> None:
+def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_id: str, for_excel: bool = False) -> None:
     """Write the flat rows as one file.
 
     Args:
         kind: "parquet" (its footer carries the version's id under `voxdata_version_id`), "jsonl" or "csv".
         path: Replaced when it exists.
+        for_excel: Whether a CSV is one for spreadsheets.
 
     Raises:
         WarehouseError: An unknown kind, or a scheme named like a column.
@@ -96,7 +101,9 @@ def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_i
         for name in names
     }
     frame = pl.DataFrame(rows, schema=types)
-    if kind == "csv":
+    if kind == "csv" and for_excel:
+        path.write_text(write_spreadsheet(frame), encoding="utf-8", newline="")
+    elif kind == "csv":
         frame.write_csv(path)
     else:
         frame.write_parquet(path, compression="zstd", metadata={"voxdata_version_id": version_id})

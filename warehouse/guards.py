@@ -20,6 +20,12 @@ from voxdata.lines import split_lines
 from warehouse.beside import read_beside
 from warehouse.rows import read_rows
 
+BANS = "bans"
+"""Names the number of entries in the line of the list that tells of those who must stay out."""
+
+_LINES = ({"name", "number", "version_id"}, {BANS, "seal"})
+"""What a line of the list says at least: of a version, or of those who must stay out."""
+
 LARGEST = 256 << 20
 """A list of a million versions is smaller, in bytes."""
 
@@ -27,7 +33,7 @@ _REMEDY = "restore it from a backup, or let `voxdata repair` verify every versio
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
-    "erasure_proof", "remark",
+    "erasure_proof", "erasure_leaf", "remark", "forgotten", "audio_digest",
 )  # fmt: skip
 
 
@@ -49,13 +55,15 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted inside, as erasing needs; in a transaction, so that an error brings the triggers back.
+    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers
+    back.
 
     Raises:
         WarehouseError: A trigger is missing afterwards.
     """
     for table in tables:
-        con.execute(f"drop trigger {table}_no_delete on {table}")
+        for verb in ("update", "delete"):
+            con.execute(f"drop trigger {table}_no_{verb} on {table}")
     yield
     ensure_triggers(con)
     require_triggers(con)
@@ -87,8 +95,8 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     Raises:
         WarehouseError: A version of the list is not in the file, or is another; there are versions and no list; or it cannot be read.
     """
-    rows, sidecar = _versions(con), sidecar_path(path)
-    there = {(row["name"], row["number"]): row for row in rows}
+    versions, sidecar = _versions(con), sidecar_path(path)
+    there = {(row["name"], row["number"]): row for row in versions}
     listed = read_sidecar(sidecar)
     if there and listed is None:
         raise WarehouseError(
@@ -98,6 +106,9 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     if there and not listed:
         note_later(con, f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again")
     for row in listed or ():
+        if BANS in row:
+            _check_bans(con, path, row)
+            continue
         found = there.get((row["name"], row["number"]), {})
         if any(found.get(field) != value for field, value in row.items()):
             raise WarehouseError(
@@ -105,12 +116,12 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
                 f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
                 f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
             )
-    return listed == rows
+    return listed == [*versions, *_bans(con)]
 
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
-    rows = _versions(con)
+    rows = [*_versions(con), *_bans(con)]
     sidecar = sidecar_path(path)
     if rows == read_sidecar(sidecar):
         return
@@ -146,6 +157,31 @@ def warehouse_path(con: DuckDBPyConnection) -> Path | None:
     return None if path is None else Path(str(path))
 
 
+def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) -> None:
+    """Refuse a warehouse that has lost entries of who must stay out: they could come in again."""
+    held = read_rows(
+        con,
+        """select count(*) as n from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq
+        where s.seq <= (select max(seq) from annotation_seal where hash = ?)""",
+        [listed["seal"]],
+    )[0]["n"]
+    if held != listed[BANS]:
+        raise WarehouseError(
+            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse "
+            f"has {held} of them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+        )
+
+
+def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
+    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none when there are none."""
+    rows = read_rows(
+        con,
+        """select count(*) as bans, arg_max(s.hash, s.seq) as seal
+        from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq""",
+    )
+    return rows if rows[0][BANS] else []
+
+
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
     return read_rows(con, "select version_id, root, name, number, num_examples as n from dataset_version order by seq")
 
@@ -163,7 +199,7 @@ def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
         rows = [json.loads(line) for line in split_lines(content.decode("utf-8"))]
     except (ValueError, RecursionError) as error:
         raise WarehouseError(f"{sidecar}: not readable ({error}); {_REMEDY}") from error
-    if not all(isinstance(row, dict) and {"name", "number", "version_id"} <= row.keys() and _is_plain(row) for row in rows):
+    if not all(isinstance(row, dict) and _is_plain(row) and any(keys <= row.keys() for keys in _LINES) for row in rows):
         raise WarehouseError(f"{sidecar}: is no list of versions; {_REMEDY}")
     return rows
 

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from voxdata.dataset import MICRO, ROW_FORMAT, Example, merkle_root
 from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
-from warehouse.rows import FRAME, insert_new, read_rows
+from warehouse.rows import FRAME, insert_new, insert_query, read_rows
 
 FIELDS = (
     "utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split", "gold",
@@ -53,8 +53,10 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
     )
     last = _last_row(con)
     columns = ", ".join(f'c."{name}"' for name in FIELDS)
-    con.execute(
-        f"""insert into example by name select {last} + row_number() over () as row_id, {columns}, ? as run_id
+    insert_query(
+        con,
+        "example",
+        f"""select {last} + row_number() over () as row_id, {columns}, ? as run_id
         from {candidate} c semi join (from found where row_id is null) f on f.place = c.rowid""",
         [run_id],
     )
@@ -84,12 +86,14 @@ def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
         width = _SALT_BYTES * 2
         con.register(FRAME, wanted.with_columns(pl.Series("salt", [salts[i : i + width] for i in range(0, len(salts), width)])))
         try:
-            con.execute(f"insert into row_salt by name select *, ? as run_id from {FRAME} order by recording_id, voice", [run_id])
+            insert_query(con, "row_salt", f"select *, ? as run_id from {FRAME} order by recording_id, voice", [run_id])
         finally:
             con.unregister(FRAME)
     con.execute("drop table unsalted")
-    con.execute(
-        f"""insert into example_leaf select row_id, ('0x' || leaf[:16])::ubigint, ('0x' || leaf[17:32])::ubigint from (
+    insert_query(
+        con,
+        "example_leaf",
+        f"""select row_id, ('0x' || leaf[:16])::ubigint as leaf_high, ('0x' || leaf[17:32])::ubigint as leaf_low from (
           select e.row_id, {LEAF} as leaf from example e join row_salt s using (recording_id, voice) where e.row_id > ?) order by row_id""",
         [after],
     )
@@ -147,9 +151,11 @@ def add_summary(con: DuckDBPyConnection, manifest_key: int, rows: str, *, base_k
         )
     if less is not None:
         parts.append(_count(less, -1))
-    con.execute(
-        f"""insert into version_summary select ?, split, language, scheme, label, sum(num_examples), sum(duration_ms)
-        from ({" union all ".join(parts)}) group by all having sum(num_examples) <> 0 order by all""",
+    insert_query(
+        con,
+        "version_summary",
+        f"""select ? as manifest_key, split, language, scheme, label, sum(c.num_examples) as num_examples, sum(c.duration_ms) as duration_ms
+        from ({" union all ".join(parts)}) c group by all having sum(c.num_examples) <> 0 order by all""",
         [manifest_key],
     )
 

@@ -14,6 +14,11 @@ from warehouse.attempts import list_tries
 from warehouse.places import keep_place
 from warehouse.rows import insert_new, read_rows, utc_aware
 
+UNREADABLE = (
+    DropReason.MISSING, DropReason.ALTERED, DropReason.UNDECODABLE, DropReason.TRUNCATED, DropReason.INVALID_FORMAT,
+)  # fmt: skip
+"""Why a stage after ingestion could not go on with a recording's canonical audio."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
@@ -84,7 +89,7 @@ def record_drops(con: DuckDBPyConnection, details: Mapping[str, str], *, stage: 
 
 def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:
     """Those of some recordings whose canonical audio a stage could not read, at any time."""
-    reasons = [reason.value for reason in (DropReason.MISSING, DropReason.UNDECODABLE, DropReason.TRUNCATED, DropReason.INVALID_FORMAT)]
+    reasons = [reason.value for reason in UNREADABLE]
     rows = read_rows(
         con,
         """select distinct recording_id from ledger

@@ -29,6 +29,17 @@ def store_private_spans(
         for span in spans
     ]  # fmt: skip
     insert_rows(con, "private_span", rows)
+    leaks: list[dict[str, object]] = [
+        {
+            "recording_id": recording_id, "key": key, "utterance_id": utterance_id, "kind": span.kind, "start_char": span.start,
+            "end_char": span.end, "channel": channel, "run_id": run_id,
+            "start_ms": None if heard is None else heard.start_ms, "end_ms": None if heard is None else heard.end_ms,
+        }
+        for utterance_id, spans in sorted(private.items())
+        for span in spans
+        for channel, heard in sorted(span.leaks.items())
+    ]  # fmt: skip
+    insert_rows(con, "private_leak", leaks)
 
 
 def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, ...]]:
@@ -43,6 +54,7 @@ def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, 
         """select utterance_id, kind, start_char, end_char, start_ms, end_ms, score from current_private_span
         order by utterance_id, start_char""",
     )
+    leaks = _list_leaks(con)
     for row in rows:
         span = PrivateSpan(
             kind=row["kind"],
@@ -50,9 +62,19 @@ def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, 
             end=row["end_char"],
             segment=Segment(start_ms=row["start_ms"], end_ms=row["end_ms"]),
             score=row["score"],
+            leaks=leaks.get((row["utterance_id"], row["kind"], row["start_char"], row["end_char"]), {}),
         )
         found[row["utterance_id"]].append(span)
     return {str(row["utterance_id"]): tuple(found[str(row["utterance_id"])]) for row in scanned}
+
+
+def _list_leaks(con: DuckDBPyConnection) -> dict[tuple[str, str, int, int], dict[int, Segment | None]]:
+    found: defaultdict[tuple[str, str, int, int], dict[int, Segment | None]] = defaultdict(dict)
+    rows: list[dict[str, Any]] = read_rows(con, "select l.* from private_leak l semi join current_scan using (recording_id, key)")
+    for row in rows:
+        heard = None if row["start_ms"] is None else Segment(start_ms=row["start_ms"], end_ms=row["end_ms"])
+        found[row["utterance_id"], row["kind"], row["start_char"], row["end_char"]][row["channel"]] = heard
+    return dict(found)
 
 
 def list_hidden(con: DuckDBPyConnection) -> dict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]]:

@@ -26,7 +26,7 @@ from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
 from warehouse.connection import migrate, newest_version
 from warehouse.engine import connect
-from warehouse.guards import LARGEST, ensure_triggers, sidecar_path, write_sidecar
+from warehouse.guards import BANS, LARGEST, ensure_triggers, sidecar_path, write_sidecar
 from warehouse.identity import KnownWarehouse, read_identity
 from warehouse.rows import read_rows
 from warehouse.snapshot import list_snapshots
@@ -44,6 +44,7 @@ class Repair:
         lost_commits: Acknowledged transactions that are in none of the copies; what they wrote through batches came back all the same.
         lost_versions: "name@number" that were listed and are nowhere.
         broken_versions: "name@number" -> what is wrong with it.
+        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come in again.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Repair:
     lost_commits: int
     lost_versions: tuple[str, ...]
     broken_versions: Mapping[str, str]
+    lost_bans: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def repair_warehouse(
     path = path.resolve()
     with writing(path.parent):
         _require_free(path)
-    listed = _listed_versions(path)
+    listed, listed_bans = _listed_versions(path), _listed_bans(path)
     noted = max(_noted(path), known.commits if known else 0)
     with workshop(path.parent) as folder:
         candidates = _candidates(path, snapshots, folder, known)
@@ -98,6 +100,7 @@ def repair_warehouse(
                 con.execute("update identity set warehouse_id = ?", [token_hex(16)])
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
+            bans = int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
             there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
             con.execute("checkpoint")
             write_sidecar(con, best.path)
@@ -111,6 +114,7 @@ def repair_warehouse(
         lost_commits=max(0, noted - held),
         lost_versions=tuple(ref for ref in listed if ref not in there),
         broken_versions=best.broken,
+        lost_bans=max(0, listed_bans - bans),
     )
 
 
@@ -157,7 +161,7 @@ def _keep_aside(path: Path, *, now: datetime) -> None:
     """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
     beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
     if beside:
-        kept = _new_folder(path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}"))
+        kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
         for part in beside:
             part.rename(kept / part.name)
 
@@ -253,16 +257,25 @@ def _noted(path: Path) -> int:
 
 
 def _listed_versions(path: Path) -> list[str]:
-    """What a list says, as far as it can be read."""
+    return [f"{row['name']}@{row['number']}" for row in _listed(path) if {"name", "number"} <= row.keys()]
+
+
+def _listed_bans(path: Path) -> int:
+    return max((number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0)
+
+
+def _listed(path: Path) -> list[dict[str, object]]:
+    """What the list beside a warehouse says, as far as it can be read."""
     try:
         content = read_beside(sidecar_path(path), at_most=LARGEST, remedy="") or b""
     except WarehouseError:
         return []
-    refs = []
+    rows = []
     for line in split_lines(content.decode("utf-8", "replace")):
         try:
             row = json.loads(line)
-            refs.append(f"{row['name']}@{row['number']}")
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, RecursionError):
             continue  # a list that is damaged says what it still says
-    return refs
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

@@ -1,28 +1,16 @@
-"""Reading and writing sets of rows; the one place that knows the quirks of the DuckDB client."""
+"""Reading and writing sets of rows: the one door by which rows come into the warehouse, and the gate is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
-Row = dict[str, object]
-"""Column name -> value."""
+from warehouse.gate import open_gate, refuse
+from warehouse.plain import FRAME, Parameters, Row, frame_of, read_rows
 
-FRAME = "incoming_rows"
-
-
-def read_rows(con: DuckDBPyConnection, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, object]]:
-    """Run a query and fetch it whole (an unread result would block the connection).
-
-    Args:
-        sql: With `?` for each parameter, or `$name` when `parameters` is a mapping.
-    """
-    cursor = con.execute(sql, parameters or None)
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+__all__ = ["FRAME", "Row", "insert_new", "insert_query", "insert_rows", "read_rows", "utc_aware", "utc_naive"]
 
 
 def insert_new(con: DuckDBPyConnection, table: str, rows: Sequence[Row], *, key: Sequence[str], existing: str | None = None) -> int:
@@ -34,39 +22,60 @@ def insert_new(con: DuckDBPyConnection, table: str, rows: Sequence[Row], *, key:
         existing: Table or view that says which keys are there; `table` unless given.
 
     Returns:
-        The number of rows inserted.
+        The number of rows inserted; rows about somebody who was forgotten are refused.
     """
     if not rows:
         return 0
-    types = con.sql(f'select * from "{table}" limit 0').pl().schema
-    frame = pl.DataFrame(list(rows), schema={name: types[name] for name in rows[0]}).unique(
-        subset=list(key), keep="first", maintain_order=True
-    )
+    frame = frame_of(con, table, rows).unique(subset=list(key), keep="first", maintain_order=True)
     columns = ", ".join(f'"{name}"' for name in key)
     con.register(FRAME, frame)
     try:
-        inserted = con.execute(
-            f'insert into "{table}" by name select f.* from {FRAME} f anti join "{existing or table}" using ({columns})'
-        ).fetchall()
+        query = f'select f.* from {FRAME} f anti join "{existing or table}" using ({columns})'
+        return _insert(con, table, query, (), columns=list(rows[0]))
     finally:
         con.unregister(FRAME)
-    return int(inserted[0][0])
 
 
-def insert_rows(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+def insert_rows(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> int:
     """Insert, as one statement, rows that are known to be new.
 
     Args:
         rows: All with the same columns; columns left out take their default.
+
+    Returns:
+        The number of rows inserted; rows about somebody who was forgotten are refused.
     """
     if not rows:
-        return
-    types = con.sql(f'select * from "{table}" limit 0').pl().schema
-    con.register(FRAME, pl.DataFrame(list(rows), schema={name: types[name] for name in rows[0]}))
+        return 0
+    con.register(FRAME, frame_of(con, table, rows))
     try:
-        con.execute(f'insert into "{table}" by name select * from {FRAME}')
+        return _insert(con, table, f"select * from {FRAME}", (), columns=list(rows[0]))
     finally:
         con.unregister(FRAME)
+
+
+def insert_query(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters = ()) -> int:
+    """Insert what a query gives, by the names of its columns.
+
+    Args:
+        query: A `select`, or a `from`; it may be run more than once.
+
+    Returns:
+        The number of rows inserted; rows about somebody who was forgotten are refused.
+    """
+    cursor = con.execute(f"select * from ({query}) limit 0", parameters or None)
+    columns = [str(column[0]) for column in cursor.description or ()]
+    return _insert(con, table, query, parameters, columns=columns)
+
+
+def _insert(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, *, columns: Sequence[str]) -> int:
+    kept_out = refuse(con, table, query, parameters, columns)
+    admitted = f"from ({query}) where {kept_out}" if kept_out else query
+    try:
+        return int(con.execute(f'insert into "{table}" by name {admitted}', parameters or None).fetchall()[0][0])
+    finally:
+        if kept_out:
+            open_gate(con)
 
 
 def utc_aware(stored: object) -> datetime:

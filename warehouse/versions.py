@@ -22,7 +22,7 @@ from warehouse.connection import transaction
 from warehouse.guards import note_versions, warehouse_path
 from warehouse.leaves import FIELDS, add_summary, compute_root, intern_rows
 from warehouse.outbox import add_event
-from warehouse.rows import FRAME, insert_new, read_rows, utc_aware
+from warehouse.rows import FRAME, insert_new, insert_query, read_rows, utc_aware
 
 CREATED_EVENT = "voxdata.dataset.version.created"
 MIN_PREFIX = 6
@@ -131,8 +131,10 @@ def cut_version(
         intern_rows(con, candidate, run_id=run_id)
         new = add_version(con, name, "member", recipe=recipe, run_id=run_id)
         if new:
-            con.execute(
-                """insert into split_assignment by name select voice, split, ? as run_id from candidate_voice
+            insert_query(
+                con,
+                "split_assignment",
+                """select voice, split, ? as run_id from candidate_voice
                 anti join split_assignment using (voice) order by voice""",
                 [run_id],
             )
@@ -346,7 +348,7 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
 
 def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:
     key = int(str(read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0]["key"]))
-    con.execute(f"insert into manifest select ?, row_id from {rows} order by row_id", [key])
+    insert_query(con, "manifest", f"select ? as manifest_key, row_id from {rows} order by row_id", [key])
     if base_key is None:
         add_summary(con, key, f"(from manifest where manifest_key = {key})")
         return key

@@ -8,6 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import soundfile  # type: ignore[import-untyped]
 from flows.exchange.terms import Terms, count_consent
 from flows.workspace import Workspace
 from flows.written import Register
+from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip
 from voxdata.confine import leads_out
 from voxdata.dataset import Example, Split
@@ -25,6 +27,7 @@ from voxdata.identity import canonical_json, is_digest
 from voxdata.ports import MODEL_RATE_HZ
 from voxdata.recording import canonical_file
 from voxdata.scheme import Choice, Scheme, SchemeLabel
+from warehouse.audio_digests import list_audio_digests
 from warehouse.export import flat_rows
 from warehouse.metadata import list_metadata
 from warehouse.versions import DatasetVersion, erased_leaves, find_version, load_examples
@@ -85,18 +88,22 @@ class Bundle:
         examples: Sorted by utterance id.
         schemes: Those that the examples are labelled under, by name.
         audio_root: Folder of canonical audio.
+        guard: Lets a recording be read when its file is what was stored.
         erased: Leaves of rows that were erased; the root needs them.
         register: Where an export of it is noted.
         terms: Under which it may be used.
+        for_excel: Whether a CSV is made for spreadsheets, with an apostrophe before what these would take for a formula.
     """
 
     version: DatasetVersion
     examples: tuple[Example, ...]
     schemes: tuple[LabelSet, ...]
     audio_root: Path
+    guard: AudioGuard
     erased: tuple[str, ...]
     register: Register
     terms: Terms = field(default_factory=Terms)
+    for_excel: bool = False
 
     def of(self, split: Split) -> list[Example]:
         """The examples of one split."""
@@ -112,14 +119,15 @@ class Bundle:
         """The sound of an example: 16 kHz, mono, 16 bit, sample for sample what the canonical recording has.
 
         Raises:
-            AudioError: The recording is missing or damaged, or its id or a link leads out of the audio folder.
+            AudioError: The recording is missing, damaged or another, or its id or a link leads out of the audio folder.
         """
         try:
             path = canonical_path(self.audio_root, example.recording_id)
-            samples = read_clip(path, channel=example.channel, segment=example.segment)
+            expected = self.guard.admit(path, example.recording_id)
+            samples = read_clip(path, channel=example.channel, segment=example.segment, expected=expected)
         except AudioError as error:
             message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
-            raise AudioError(message, reason=error.reason) from error
+            raise AudioError(message, reason=error.reason, recording_id=example.recording_id) from error
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, MODEL_RATE_HZ, format=container, subtype="PCM_16")
         return buffer.getvalue()
@@ -168,6 +176,7 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         examples = load_examples(con, version.version_id)
         erased = erased_leaves(con, version.version_id)
         metadata = list_metadata(con)
+        digests = list_audio_digests(con, {example.recording_id for example in examples})
     project = workspace.settings.project
     consent, purposes = count_consent({key: metadata.get(key, {}) for key in {example.recording_id for example in examples}})
     used: defaultdict[str, set[str]] = defaultdict(set)
@@ -184,6 +193,7 @@ def open_bundle(workspace: Workspace, ref: str) -> Bundle:
         examples=tuple(examples),
         schemes=tuple(complete_scheme(name, labels, workspace.schemes) for name, labels in sorted(used.items())),
         audio_root=workspace.audio_dir,
+        guard=AudioGuard(digests),
         erased=tuple(erased),
         register=workspace.written,
         terms=Terms(
@@ -284,12 +294,15 @@ def check_names(bundle: Bundle, format_name: str) -> None:
 
 
 def check_clips(bundle: Bundle, examples: Sequence[Example]) -> None:
-    """Make sure that every recording is there before anything is written.
+    """Make sure that every recording is there, whole and its own before anything is written.
 
     Raises:
-        AudioError: One is not; the message names the utterance and the remedy.
+        AudioError: One is not; the message names the utterance, the file and the remedy.
     """
     first = {example.recording_id: example for example in reversed(examples)}
     for recording_id, example in sorted(first.items()):
-        if not canonical_path(bundle.audio_root, recording_id).exists():
+        path = canonical_path(bundle.audio_root, recording_id)
+        with suppress(AudioError):  # the clip says it better
+            bundle.guard.admit(path, recording_id)
+        if recording_id in bundle.guard.refused or not path.exists():
             bundle.clip(example)

@@ -53,8 +53,8 @@ class Clips:
             ConfigError: There is no clip of it.
             AudioError: The clip cannot be read, or is no such clip.
         """
-        content = self._bytes(example)
         try:
+            content = self._bytes(example)
             with soundfile.SoundFile(io.BytesIO(content)) as file:
                 facts = (file.samplerate, file.channels, file.format)
                 wanted = example.segment.duration_ms * _PER_MS

@@ -228,7 +228,13 @@ def _fill(
     elif format_name in FOLDERS:
         FOLDERS[format_name](bundle, folder)
     else:
-        write_table(bundle.examples, kind=format_name, path=folder / f"{table}.{format_name}", version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / f"{table}.{format_name}",
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         if clips:
             (folder / "audio").mkdir()
             for example in bundle.examples:
@@ -243,7 +249,13 @@ def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
         raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         names = (output.name, f"{output.name}.{CROISSANT}")
-        write_table(bundle.examples, kind=format_name, path=folder / output.name, version_id=bundle.version.version_id)
+        write_table(
+            bundle.examples,
+            kind=format_name,
+            path=folder / output.name,
+            version_id=bundle.version.version_id,
+            for_excel=bundle.for_excel,
+        )
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=names[1])
         for name in names:
             sync(folder / name)

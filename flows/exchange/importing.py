@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from flows.exchange.admission import check_schemes, check_voices, count_labels
 from flows.exchange.bundle import FORMAT, HEADER, ROWS, canonical_path, file_hashes, header_hash
 from flows.exchange.clips import find_clips
+from flows.exchange.read_rows import read_rows
 from flows.exchange.staging import stage_audio
 from flows.sources import explain_store
 from flows.workspace import Say, Workspace
+from voxdata.audio_digest import AudioDigest, read_digest
 from voxdata.canonical import open_canonical, write_canonical
-from voxdata.canonicalise import MAX_CANONICAL_CHANNELS
 from voxdata.confine import find_link, why_outside
-from voxdata.dataset import Example, GoldLabel, Split, decode_gold, fingerprint
+from voxdata.dataset import Example, fingerprint
 from voxdata.errors import ConfigError, ManifestError
-from voxdata.identity import digest, is_digest
+from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words, name_fault, parse_json
 from voxdata.ports import MODEL_RATE_HZ, Samples
-from voxdata.recording import canonical_file
-from voxdata.segment import Segment
+from warehouse.audio_digests import add_audio_digests, list_audio_digests
+from warehouse.gate import forgotten_among
 from warehouse.leaves import adopt_salts
 from warehouse.versions import NAME, DatasetVersion, check_name_form, create_version
 
 TOLERANCE_MS = 100
 """An example may end so much after its recording: times are rounded, and decoders pad."""
 
-_HEX = re.compile("[0-9a-f]*")
+AGAIN = "export the version again"
+HEADER_FIELDS: Readers = {
+    "format": (str, "text"),
+    "files": (as_mapping, "SHA-256 by file"),
+    "erased": (as_list, "a list"),
+    "root": (str, "text"),
+}
+"""What the header must say before anything else can be checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +92,15 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
             raise ManifestError(
                 f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no export has; do not import it"
             )
-        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-        if header["format"] != FORMAT:
-            raise ManifestError(f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}")
-        if not isinstance(header["files"], dict):
-            raise TypeError("its files are not listed by name")
+        header = _read_header(folder, origin)
         expected, erased = header["files"], [str(leaf) for leaf in header["erased"]]
-        lines = (folder / ROWS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        examples = tuple(_example(number, json.loads(line), origin) for number, line in enumerate(lines, start=1) if line)
+        examples = read_rows(folder / ROWS, origin=origin)
         root = fingerprint(examples, erased=erased)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ManifestError(f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ManifestError(f"{origin}: is malformed ({error!r}); export the version again") from error
+    except (OSError, *FAULTS) as error:
+        raise ManifestError(f"{origin}: is malformed: {in_words(error)}; {AGAIN}") from error
     if header.get("sha256") != header_hash(header):
         raise ManifestError(f"{origin}: {HEADER} is not as it was exported; export the version again")
     _check_header(header, expected, origin)
@@ -113,6 +116,21 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         )
     check_voices(((example.voice, example.split) for example in examples), origin=origin)
     return Export(header=header, examples=examples, folder=folder, origin=origin)
+
+
+def _read_header(folder: Path, origin: str) -> dict[str, Any]:
+    header: Any = None
+    try:
+        header = parse_json((folder / HEADER).read_text(encoding="utf-8"))
+        if header["format"] != FORMAT:
+            raise ManifestError(f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}")
+        for name, (read, _) in HEADER_FIELDS.items():
+            read(header[name])
+    except FAULTS as error:
+        why = in_words(error) if header is None else name_fault(header, HEADER_FIELDS, error)
+        raise ManifestError(f"{origin}: {HEADER}: {why}; {AGAIN}") from error
+    found: dict[str, Any] = header
+    return found
 
 
 def _check_header(header: Mapping[str, object], files: Iterable[str], origin: str) -> None:
@@ -162,13 +180,15 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
 
     Everything is checked first; rows and audio come together or not at all. Recordings that the
     workspace lacks are made of the clips, silent where there are none. Rows that were erased before
-    the export do not come along; the version has another root then.
+    the export do not come along, nor those of recordings that were forgotten here; the version has
+    another root then.
 
     Raises:
         ConfigError: The export has no clips, and the workspace not the recordings; or a recording
             is longer than [sources] max_hours.
         AudioError: A clip cannot be read.
-        ManifestError: An archive of the export holds a link or a stray file.
+        ManifestError: An archive of the export holds a link or a stray file, or everybody in it was
+            forgotten here.
         SchemeError: A scheme of the workspace lacks one of the labels.
         WarehouseError: The name will not do.
     """
@@ -185,37 +205,56 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
         recipe["simulated_annotators"] = cut_by["simulated_annotators"]
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
+        made: list[AudioDigest] = []
         clips = find_clips(export.folder, _file_names(export), origin=export.origin) if needed else None
         for number, key in enumerate(needed, start=1):
             if clips is not None:
-                write_canonical(staging.place(key), _compose(by_recording[key], clips.read))
+                place = staging.place(key)
+                write_canonical(place, _compose(by_recording[key], clips.read))
+                made.append(read_digest(place, key))
             if number % 100 == 0 or number == len(needed):
                 say(f"import: {number}/{len(needed)} recordings")
         with workspace.warehouse() as con:
+            examples = admit(con, export.examples, say=say)
+            if not examples:
+                raise ManifestError(f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in")
+            admitted = {example.recording_id for example in examples}
 
             def bring_along() -> None:
-                adopt_salts(con, export.examples, run_id=workspace.run_id)
-                staging.publish(needed)
+                adopt_salts(con, examples, run_id=workspace.run_id)
+                add_audio_digests(con, [one for one in made if one.recording_id in admitted], run_id=workspace.run_id)
+                staging.publish([key for key in needed if key in admitted])
 
             return create_version(
                 con,
                 name,
-                export.examples,
+                examples,
                 recipe=recipe,
                 run_id=workspace.run_id,
                 along=bring_along,
             )
 
 
+def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> list[Example]:
+    """Those of some examples whose recordings may come in; says how many may not."""
+    forgotten = forgotten_among(con, {example.recording_id for example in examples})
+    kept = [example for example in examples if example.recording_id not in forgotten]
+    if len(kept) < len(examples):
+        say(f"import: {len(examples) - len(kept)} examples of people who were forgotten here are left out")
+    return kept
+
+
 def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
     """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
     missing = []
+    with workspace.warehouse() as con:
+        digests = list_audio_digests(con, by_recording)
     for recording_id, examples in sorted(by_recording.items()):
         path = canonical_path(workspace.audio_dir, recording_id)
         if not path.exists():
             missing.append(recording_id)
             continue
-        channels = open_canonical(path)
+        channels = open_canonical(path, expected=digests.get(recording_id))
         length_ms = channels[0].num_samples * 1000 // MODEL_RATE_HZ
         for example in examples:
             if example.channel >= len(channels) or example.segment.end_ms > length_ms + TOLERANCE_MS:
@@ -241,63 +280,6 @@ def _check_lengths(export: Export, *, max_ms: int) -> None:
                 f"{example.segment.end_ms} ms, and [sources] max_hours "
                 f"allows recordings of {max_ms} ms; raise it, or leave the utterance out"
             )
-
-
-def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
-    """A row of the flat table; KeyError, TypeError, ValueError or AttributeError on what is none.
-
-    Raises:
-        ManifestError: Its ids, its file or its place in the recording are none that voxdata would
-            give.
-    """
-    recording_id, utterance_id = str(row["recording_id"]), str(row["utterance_id"])
-    channel = int(str(row["channel"]))
-    start_ms, end_ms = int(str(row["start_ms"])), int(str(row["end_ms"]))
-    for name, key in (("recording_id", recording_id), ("utterance_id", utterance_id)):
-        if not is_digest(key):
-            raise _strange(origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits")
-    if utterance_id != digest(recording_id, channel, start_ms, end_ms):
-        raise _strange(
-            origin,
-            number,
-            f"utterance_id {utterance_id} is not that of its recording, channel, start and end",
-        )
-    if row["audio_file"] != canonical_file(recording_id):
-        raise _strange(origin, number, f"audio_file {row['audio_file']!r} is not that of its recording")
-    if not 0 <= channel < MAX_CANONICAL_CHANNELS or not 0 <= start_ms < end_ms:
-        raise _strange(
-            origin,
-            number,
-            f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording",
-        )
-    if not str(row["voice"]).strip() or not _HEX.fullmatch(str(row["salt"])):
-        raise _strange(origin, number, "its voice or its salt is none")
-    gold = decode_gold(json.loads(str(row["gold"])))
-    if not all(map(_is_sound, gold.values())):
-        raise _strange(origin, number, "its gold labels have shares or votes that cannot be")
-    return Example(
-        utterance_id=utterance_id,
-        recording_id=recording_id,
-        channel=channel,
-        segment=Segment(start_ms=start_ms, end_ms=end_ms),
-        voice=str(row["voice"]),
-        group=str(row["group"]),
-        audio_file=canonical_file(recording_id),
-        text=str(row["text"]),
-        language=str(row["language"]),
-        split=Split(str(row["split"])),
-        gold=gold,
-        salt=str(row["salt"]),
-    )
-
-
-def _is_sound(gold: GoldLabel) -> bool:
-    shares = (*gold.distribution.values(), *gold.posterior.values())
-    return gold.num_votes >= 0 and all(0 <= share <= 1 for share in shares)
-
-
-def _strange(origin: str, number: int, trouble: str) -> ManifestError:
-    return ManifestError(f"{origin}: row {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it")
 
 
 def _compose(examples: Sequence[Example], clip: Callable[[Example], Samples]) -> Samples:

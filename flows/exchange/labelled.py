@@ -17,6 +17,7 @@ from flows.exchange.staging import Staging, stage_audio
 from flows.tables.reach import REMEDY
 from flows.tables.read import Format
 from flows.workspace import Say, Workspace
+from voxdata.audio_digest import AudioDigest
 from voxdata.canonicalise import Canonical
 from voxdata.dataset import Example, GoldLabel
 from voxdata.durable import scratch_folder
@@ -25,7 +26,8 @@ from voxdata.identity import digest
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
-from warehouse.erase import forgotten_digest, forgotten_receipts
+from warehouse.audio_digests import add_audio_digests
+from warehouse.gate import forgotten_among
 from warehouse.ledger import record_drops
 from warehouse.recordings import add_recordings
 from warehouse.versions import DatasetVersion, check_name_form, create_version
@@ -55,11 +57,13 @@ class Draft:
 
     Attributes:
         number: Of the row.
+        digest: Of its canonical audio.
     """
 
     number: int
     example: Example
     recording: Recording
+    digest: AudioDigest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +165,7 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
 
             def bring_along() -> None:
                 add_recordings(con, recordings, run_id=workspace.run_id)
+                add_audio_digests(con, {draft.digest.recording_id: draft.digest for draft in drafts}.values(), run_id=workspace.run_id)
                 record_drops(
                     con,
                     {f"{path.absolute()}:{number}": why for number, why in dropped},
@@ -214,7 +219,7 @@ def _decode_rows(
             dropped.append((row.number, place))
             continue
         example = _example(row, heard.recording, place, source)
-        drafts.append(Draft(number=row.number, example=example, recording=heard.recording))
+        drafts.append(Draft(number=row.number, example=example, recording=heard.recording, digest=heard.digest))
     return drafts, dropped
 
 
@@ -244,15 +249,9 @@ def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment],
 
 
 def _without_forgotten(con: DuckDBPyConnection, drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
-    forgotten = forgotten_receipts(con)
-    kept: list[Draft] = []
-    dropped: list[tuple[int, str]] = []
-    for draft in drafts:
-        if forgotten_digest(draft.recording.recording_id) in forgotten:
-            dropped.append((draft.number, FORGOTTEN))
-        else:
-            kept.append(draft)
-    return kept, dropped
+    forgotten = forgotten_among(con, [draft.recording.recording_id for draft in drafts])
+    kept = [draft for draft in drafts if draft.recording.recording_id not in forgotten]
+    return kept, [(draft.number, FORGOTTEN) for draft in drafts if draft.recording.recording_id in forgotten]
 
 
 def _grouped(examples: Iterable[Example]) -> list[Example]:

@@ -55,12 +55,14 @@ def find_files(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 
 def check_files(found: FoundFiles) -> FoundFiles:
     """Read every file that must be as it was written; what was changed since is left instead."""
-    whys = [(doomed, why_kept(doomed)) for doomed in found.doomed]
-    return FoundFiles(
-        doomed=tuple(doomed for doomed, why in whys if not why),
-        left=found.left + tuple(Left(place=str(doomed.path), why=why) for doomed, why in whys if why),
-        emptied=found.emptied,
-    )
+    doomed: list[Doomed] = []
+    left: list[Left] = []
+    for one in found.doomed:
+        if why := why_kept(one):
+            left.append(Left(place=str(one.path), why=why))
+        else:
+            doomed.append(one)
+    return FoundFiles(doomed=tuple(doomed), left=found.left + tuple(left), emptied=found.emptied)
 
 
 def why_kept(doomed: Doomed) -> str:
@@ -82,7 +84,7 @@ def why_kept(doomed: Doomed) -> str:
 def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
     """Delete what was found, as long as it is still what was found; what does not let itself be deleted stops nothing."""
     counts: Counter[str] = Counter()
-    left = list(found.left)
+    left: list[Left] = []
     for doomed in found.doomed:
         if not os.path.lexists(doomed.path):
             continue
@@ -98,7 +100,7 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
     for folder in found.emptied:
         remove_empty(folder)
     workspace.written.prune()
-    return Deleted(counts=dict(counts), left=tuple(left))
+    return Deleted(counts=dict(counts), left=found.left + tuple(left))
 
 
 def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: ErasurePlan) -> None:

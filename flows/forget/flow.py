@@ -37,14 +37,22 @@ from flows.forget.work import (
     wipe_work,
     write_done,
 )
-from flows.locks import hold_lock
+from flows.locks import alone
 from flows.workspace import Say, Workspace
 from voxdata.durable import scratch_folder
 from voxdata.errors import NotFoundError, VoxdataError
-from warehouse.erase import ErasurePlan, Kind, list_receipts, note_proof, plan_erasure, recordings_of_voice
-from warehouse.recordings import list_recordings, list_uris
+from warehouse.erase import (
+    ErasurePlan,
+    Kind,
+    known_recordings,
+    known_voices,
+    list_receipts,
+    note_proof,
+    plan_erasure,
+    recordings_of_voice,
+)
+from warehouse.recordings import list_uris
 from warehouse.snapshot import list_snapshots
-from warehouse.voices import used_voice_ids
 
 LONGEST_WAIT_S = 6 * 3600.0
 """A workspace is searched by one forgetting at a time; others wait so long."""
@@ -92,9 +100,9 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
         NotFoundError: None, or several, match.
     """
     if kind == "recording":
-        return {_one([s.recording.recording_id for s in list_recordings(con)], ref, what="recording")}
+        return {_one(known_recordings(con), ref, what="recording")}
     if kind == "voice":
-        return recordings_of_voice(con, _one(sorted(used_voice_ids(con)), ref, what="voice"))
+        return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
     found = {recording_id for recording_id, uris in list_uris(con).items() if any(_lies_at(uri, ref) for uri in uris)}
     if not found:
         raise NotFoundError(f"no recording came from {ref!r}; `voxdata recordings` shows where each came from")
@@ -189,8 +197,7 @@ def require_finished(workspace: Workspace) -> None:
 
 @contextmanager
 def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
-    lock = workspace.state_dir / "forget.lock"
-    with hold_lock(lock, doing="forgetting somebody", say=say, timeout_s=LONGEST_WAIT_S):
+    with alone(workspace, say=say, timeout_s=LONGEST_WAIT_S):
         clear_ended(workspace.state_dir)
         yield
 

@@ -1,11 +1,12 @@
-"""Taking lines out of a text file."""
+"""Taking lines, or names, out of a text file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from voxdata.durable import write_file
+from warehouse.erase import ERASED
 
 
 def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = False) -> None:
@@ -23,3 +24,15 @@ def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fals
             file.truncate()
         return
     write_file(path, "".join(kept).encode())
+
+
+def take_out(path: Path, names: Collection[str]) -> None:
+    """Write a text file anew with `ERASED` where one of some names stood, if one does; the rest stays as it is."""
+    if not path.is_file():
+        return
+    before = path.read_bytes()
+    after = before
+    for name in sorted(names, key=len, reverse=True):
+        after = after.replace(name.encode(errors="surrogateescape"), ERASED.encode())
+    if after != before:
+        write_file(path, after)

@@ -1,4 +1,4 @@
-"""What the local servers keep of erased recordings: their logs and their databases."""
+"""What the local servers keep of erased recordings, their logs and their databases, and what was told to lineage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from flows.forget.lines import keep_lines
+from flows.forget.lines import keep_lines, take_out
 from flows.workspace import Workspace
 from voxdata.errors import ServiceError
 from warehouse.erase import ErasurePlan
@@ -22,6 +22,8 @@ def scrub_services(workspace: Workspace, plan: ErasurePlan) -> None:
     ids = {*plan.recording_ids, *plan.keys, *plan.uris, *(Path(uri).name for uri in plan.uris)}
     for path in (workspace.state_dir / "logs").glob("*.log*"):
         keep_lines(path, lambda line: not any(key in line for key in ids), in_place=True)
+    if workspace.settings.lineage.file:
+        take_out(workspace.root / workspace.settings.lineage.file, ids)
     for path in workspace.state_dir.glob("*/*"):
         if path.suffix in (".sqlite3", ".db"):
             try:

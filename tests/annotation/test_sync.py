@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
+from typing import Any, Literal
 
 import httpx
 import pytest
 
+import flows.push
 from annotation.encode import RIVALS, encode_labels
 from annotation.label_studio import LabelStudioQueue
 from annotation.webhooks import WEBHOOK_PATH
+from benchmarks import annotation_workspace
 from benchmarks.annotation_workspace import make_workspace
 from flows.adjudicate import find_contested, push_cases
+from flows.forget.flow import forget
+from flows.forget.search import search_folder
 from flows.label_studio import label_studio_credentials, label_studio_spec
 from flows.pull import pull_changes
 from flows.push import push_pending
@@ -31,13 +34,17 @@ from flows.votes import read_answers, settle, settle_all
 from flows.webhook_inbox import WebhookInbox
 from flows.wiring import build_queue
 from flows.workspace import Workspace
-from voxdata.errors import AnnotationError, TransientError
+from voxdata.errors import TransientError
 from voxdata.label import Annotation
+from voxdata.ports import PullResult
 from warehouse.annotations import current_annotations
+from warehouse.utterances import list_utterances
 
 pytestmark = pytest.mark.slow
 
 CLIPS = 60
+Moment = Literal["unheard", "unanswered"]
+"""Whether the server dies before a request reaches it, or after it has done what was asked, its answer unheard."""
 
 
 def quiet(_line: str) -> None:
@@ -68,6 +75,37 @@ def kill_server(workspace: Workspace) -> None:
     os.killpg(read_services(workspace.state_dir)["label-studio"].pid, signal.SIGKILL)
 
 
+def die_at(monkeypatch: pytest.MonkeyPatch, workspace: Workspace, asked: str, *, number: int, moment: Moment) -> list[str]:
+    """Kill the server at a known request of whoever talks to it from now on.
+
+    Args:
+        asked: Part of "METHOD URL".
+        number: The how many-th such request, from 1.
+
+    Returns:
+        Fills with the requests that match; when the server was killed at one, it is the last.
+    """
+    seen: list[str] = []
+    send = httpx.HTTPTransport.handle_request
+
+    def send_or_die(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        line = f"{request.method} {request.url}"
+        fatal = asked in line and len(seen) == number - 1
+        if asked in line and len(seen) < number:
+            seen.append(line)
+        if fatal and moment == "unheard":
+            kill_server(workspace)
+        response = send(transport, request)
+        if fatal:
+            response.read()
+            kill_server(workspace)
+            raise httpx.ReadError("the connection broke", request=request)
+        return response
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", send_or_die)
+    return seen
+
+
 def answer(queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask") -> dict[str, int]:
     """Answer clips as a person with an account; key -> the server's id of the annotation."""
     password = label_studio_credentials(workspace).password_for(person)
@@ -91,16 +129,23 @@ def standing(workspace: Workspace) -> list[Annotation]:
         return [a for a in current_annotations(con) if not a.deleted]
 
 
-def test_push_into_a_dying_server_loses_and_doubles_nothing(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("moment", "there"), [("unheard", 20), ("unanswered", 40)])
+def test_push_into_a_dying_server_loses_and_doubles_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: Moment, there: int
+) -> None:
     queue = build_queue(workspace)
     assert queue.counts().clips == 0
-    timer = threading.Timer(0.15, kill_server, [workspace])
-    timer.start()
-    with suppress(TransientError, AnnotationError):
-        push_pending(workspace, say=quiet)
-    timer.join()
+    monkeypatch.setattr("annotation.label_studio.IMPORT_CHUNK", 20)
+    with monkeypatch.context() as patch:
+        seen = die_at(patch, workspace, f"/api/projects/{queue.project_id}/import?", number=2, moment=moment)
+        with pytest.raises(TransientError):
+            push_pending(workspace, say=quiet)
+        assert len(seen) == 2
+    assert not read_services(workspace.state_dir)["label-studio"].alive
     start(workspace)
-    push_pending(workspace, say=quiet)
+    assert len(build_queue(workspace).list_copies()) == there
+    summary = push_pending(workspace, say=quiet)
+    assert (summary.pushed, summary.unchanged) == (CLIPS - there, 20)
     copies = build_queue(workspace).list_copies()
     assert len(copies) == CLIPS
     assert all(len(several) == 1 for several in copies.values())
@@ -154,18 +199,27 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     assert pull_changes(workspace, say=quiet).new_revisions == 0
 
 
-def test_pull_from_a_dying_server_goes_on_where_it_stopped(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("asked", "number", "moment", "stored"),
+    [("lead_time", 2, "unanswered", 0), ("/api/projects/counts/", 1, "unheard", 25)],
+    ids=["while clips are read", "after they were stored"],
+)
+def test_pull_from_a_dying_server_goes_on_where_it_stopped(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, asked: str, number: int, moment: Moment, stored: int
+) -> None:
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
     answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:25])
-    timer = threading.Timer(0.2, kill_server, [workspace])
-    timer.start()
-    with suppress(TransientError, AnnotationError):
-        pull_changes(workspace, say=quiet)
-    timer.join()
-    had = len(standing(workspace))
+    monkeypatch.setattr("annotation.label_studio.LOOK_UP_CHUNK", 10)
+    with monkeypatch.context() as patch:
+        seen = die_at(patch, workspace, asked, number=number, moment=moment)
+        with pytest.raises(TransientError):
+            pull_changes(workspace, say=quiet)
+        assert len(seen) == number
+    assert len(standing(workspace)) == stored
     start(workspace)
-    assert pull_changes(workspace, say=quiet).new_revisions == 25 - had
+    assert pull_changes(workspace, say=quiet).new_revisions == 25 - stored
+    assert len(standing(workspace)) == 25
     assert verify_annotations(workspace, say=quiet).unexplained == 0
 
 
@@ -281,3 +335,41 @@ def eventually(condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.5)
     return False
+
+
+def test_nobody_comes_back_from_a_real_server_who_was_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_workspace, "PER_RECORDING", 3)
+    workspace = make_workspace(tmp_path, clips=6, name="forgetting")
+    start(workspace)
+    try:
+        with monkeypatch.context() as patch:
+            # The push dies after the server took the clips and before that is noted.
+            patch.setattr(flows.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                push_pending(workspace, say=quiet)
+        queue = build_queue(workspace)
+        assert queue.counts().clips == 6
+        with workspace.warehouse() as con:
+            said = {u.utterance_id: u.recording_id for u in list_utterances(con)}
+        gone = min(said.values())
+        answer(queue, workspace, "ann@voxdata.local", sorted(said))
+        real = LabelStudioQueue.pull
+
+        def pull_and_forget(self: LabelStudioQueue, **options: Any) -> PullResult:
+            pulled = real(self, **options)
+            if gone in said.values():
+                forget(workspace, "recording", gone, reason="asked", say=quiet)
+                for key in [key for key, recording_id in said.items() if recording_id == gone]:
+                    del said[key]
+            return pulled
+
+        monkeypatch.setattr(LabelStudioQueue, "pull", pull_and_forget)
+        pulled = pull_changes(workspace, say=quiet)
+        assert (pulled.seen, pulled.new_revisions, pulled.current) == (6, 3, 3)
+        assert set(queue.list_copies()) == set(said)
+        assert push_pending(workspace, say=quiet).pushed == 0
+        assert (queue.counts().clips, queue.counts().annotations) == (3, 3)
+        assert verify_annotations(workspace, say=quiet).broken == ()
+        assert search_folder(workspace.root, [gone]) == ()
+    finally:
+        stop_all(workspace.state_dir, say=quiet, grace_s=3)

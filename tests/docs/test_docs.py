@@ -56,8 +56,11 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
         words = words[2:]
     assert words, f"{page}: {line}"
     assert words[0] in COMMANDS, f"{page}: {line}"
-    known = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts}
-    assert [w for w in words[1:] if w.startswith("--") and w not in known] == [], f"{page}: {line}"
+    command = COMMANDS[words.pop(0)]
+    if words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert [w for w in words if w.startswith("--") and w not in known] == [], f"{page}: {line}"
 
 
 def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:

@@ -11,6 +11,7 @@ from annotation.budget import fit_lead_times, parse_duration
 from benchmarks.annotation_workspace import make_workspace
 from flows.acquire import Budget, choose_clips, embed_utterances
 from flows.settings import AnnotationSettings
+from voxdata.audio_digest import AudioGuard
 from voxdata.errors import ConfigError
 from voxdata.identity import ModelRef
 from voxdata.label import Prediction
@@ -85,10 +86,10 @@ def test_embed_utterances_shares_the_cache_with_training(tmp_path: Path) -> None
         said = list_utterances(con)
         files = {s.recording.recording_id: s.audio_file for s in list_recordings(con)}
     lines: list[str] = []
-    first = embed_utterances(workspace, said, files, say=lines.append)
+    first = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
     assert {vector.ndim for vector in first.values()} == {1}
     assert len(list((workspace.models_dir / "features").rglob("*.npz"))) == 3
-    again = embed_utterances(workspace, said, files, say=lines.append)
+    again = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
     assert all((again[key] == vector).all() for key, vector in first.items())
 
 

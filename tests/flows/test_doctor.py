@@ -15,24 +15,44 @@ from rich.console import Console
 
 from flows.doctor import (
     PINS,
-    Check,
+    check_books,
     check_disk,
     check_pins,
     check_program,
     check_python,
-    check_service,
     check_token,
     check_workspace,
     render_checks,
     run_checks,
 )
-from flows.settings import template
+from flows.doctor_services import Check, check_label_studio, check_service, service_checks
+from flows.settings import FILE_NAME, Secrets, template
+from flows.supervisor import Service, ServiceSpec, ensure_running, write_services
+from flows.workspace import open_workspace
+from warehouse.gate import bar
+
+TOKEN = "0123456789abcdef" * 2 + "01234567"
+PROJECTS = '{"count": 0, "next": null, "previous": null, "results": []}'
 
 
 class Answer(BaseHTTPRequestHandler):
+    """An address that answers at /good, a web page at every path below /page, and Label Studio's API below /studio."""
+
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/good" else 500)
+        if self.path.startswith("/page/"):
+            self.answer(200, "text/html", "<html><title>Log in</title></html>")
+        elif self.path.startswith("/studio/api/projects/"):
+            let_in = self.headers.get("Authorization") == f"Token {TOKEN}"
+            body = PROJECTS if let_in else '{"status_code": 401, "detail": "Invalid token."}'
+            self.answer(200 if let_in else 401, "application/json", body)
+        else:
+            self.answer(200 if self.path in {"/good", "/health", "/studio/health"} else 500, "application/json", "{}")
+
+    def answer(self, status: int, kind: str, body: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.end_headers()
+        self.wfile.write(body.encode())
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -81,8 +101,68 @@ def test_check_service_fails_when_nothing_listens() -> None:
     assert "voxdata up" in check.remedy
 
 
-def test_check_service_takes_one_that_was_not_started_for_absent() -> None:
-    assert check_service("x", None).ok is None
+def look(root: Path, **secrets: str) -> dict[str, Check]:
+    """Name -> what the doctor finds of each service."""
+    checks = service_checks(root, Secrets(cache_dir=root, **secrets))
+    return {check.name: check for check in (look_at() for look_at in checks)}
+
+
+def a_service(name: str, *, pid: int, started: str, port: int | None = None) -> Service:
+    return Service(name=name, pid=pid, started=started, port=port, log=f"logs/{name}.log", version="1")
+
+
+def test_service_checks_take_what_was_not_started_for_absent(tmp_path: Path) -> None:
+    found = look(tmp_path)
+    assert list(found) == ["prefect-server", "worker", "label-studio", "receiver"]
+    assert {check.ok for check in found.values()} == {None}
+
+
+def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None:
+    names = ("prefect-server", "worker", "label-studio", "receiver")
+    write_services_in(tmp_path, [a_service(name, pid=999_999_999, started="gone", port=1) for name in names])
+    found = look(tmp_path)
+    assert {name: check.ok for name, check in found.items()} == dict.fromkeys(names, False)
+    assert all("has ended" in check.detail and "voxdata up" in check.remedy for check in found.values())
+
+
+def test_service_checks_tell_a_worker_that_runs(tmp_path: Path, state_dir: Path, said: list[str]) -> None:
+    spec = ServiceSpec(name="worker", command=("sleep", "60"), env={})
+    worker = ensure_running(state_dir, spec, say=said.append)
+    assert look(tmp_path)["worker"] == Check(name="worker", ok=True, detail=f"runs as process {worker.pid}")
+
+
+def test_service_checks_expect_no_receiver_for_a_label_studio_elsewhere(tmp_path: Path, site: str) -> None:
+    receiver = look(tmp_path, label_studio_url=f"{site}/studio", label_studio_token=TOKEN)["receiver"]
+    assert (receiver.ok, receiver.remedy) == (None, "")
+    assert "voxdata pull" in receiver.detail
+
+
+def test_check_label_studio_asks_the_api_with_the_token(site: str) -> None:
+    assert check_label_studio(f"{site}/studio", TOKEN).ok is True
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "words"),
+    [
+        ("/page", TOKEN, 'answers with a page "Log in"'),
+        ("/studio", "f" * 40, "token"),
+        ("/studio", None, "no token"),
+        ("", TOKEN, "could not list its projects"),
+    ],
+)
+def test_doctor_takes_no_web_page_and_no_refusal_for_a_label_studio(
+    tmp_path: Path, site: str, path: str, token: str | None, words: str
+) -> None:
+    secrets = {"label_studio_url": site + path, **({"label_studio_token": token} if token else {})}
+    check = look(tmp_path, **secrets)["label-studio"]
+    assert check.ok is False
+    assert words in check.detail
+    assert "VOXDATA_LABEL_STUDIO_URL" in check.remedy
+
+
+def write_services_in(root: Path, services: list[Service]) -> None:
+    (root / ".voxdata").mkdir()
+    write_services(root / ".voxdata", {service.name: service for service in services})
 
 
 def test_check_program_separates_required_from_optional() -> None:
@@ -107,6 +187,19 @@ def test_check_workspace_names_the_wrong_key(tmp_path: Path) -> None:
     assert "nonsense" in check.detail
 
 
+def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    assert check_books(tmp_path).ok is None
+    with open_workspace(tmp_path).warehouse() as con:
+        bar(con, "recording", {"r1": "receipt"}, reason="asked", run_id="t")
+    assert check_books(tmp_path).ok is True
+    with open_workspace(tmp_path).warehouse() as con:
+        con.execute("drop trigger forgotten_no_update on forgotten")
+        con.execute("update forgotten set renewed = true")
+    found = check_books(tmp_path)
+    assert (found.ok, "who is to stay out" in found.detail, bool(found.remedy)) == (False, True, True)
+
+
 def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:
     assert [check_workspace(tmp_path, expected=expected).ok for expected in (False, True)] == [None, False]
     (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
@@ -124,8 +217,8 @@ def test_render_checks_shows_each_remedy_and_counts_failures() -> None:
 
 @pytest.mark.slow
 def test_run_checks_is_quick_and_every_failure_has_a_remedy() -> None:
-    began = time.monotonic()
-    checks = run_checks(workspace=None, hf_token=None, urls={"prefect-server": None})
-    assert time.monotonic() - began < 60
+    began = time.process_time()
+    checks = run_checks(workspace=None, secrets=Secrets(cache_dir=Path()))
+    assert time.process_time() - began < 60  # the machine may be busy with other things
     assert all(check.remedy for check in checks if check.ok is False)
     assert {"Python", "model packages", "pyannote.audio", "GPU", "disk", "workspace"} <= {check.name for check in checks}

@@ -321,6 +321,7 @@ def test_export_and_import_commands(workspace: Workspace, tmp_path: Path) -> Non
     assert run("import", folder, "--check").exit_code == 0
     other = build(tmp_path / "other")
     assert run("import", folder, "--name", "calls", at=other.root).exit_code == 0
+    assert (other.state_dir / "statements" / "calls@1.json").is_file()
     with other.warehouse() as con:
         assert find_version(con, "calls").root == open_bundle(workspace, "calls").version.root
     assert isinstance(run("import", folder).exception, ConfigError)

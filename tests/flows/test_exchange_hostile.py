@@ -304,7 +304,7 @@ def test_import_export_refuses_stray_members_of_shards(
 )
 def test_read_export_refuses_rows_that_voxdata_does_not_write(source: Workspace, tmp_path: Path, fields: Row, trouble: str) -> None:
     folder = forge(exported(source, tmp_path / "out", "jsonl"), set_fields(**fields))
-    with pytest.raises(ManifestError, match=rf"row 1 of rows.jsonl: .*{trouble}"):
+    with pytest.raises(ManifestError, match=rf"line 1 of rows.jsonl: .*{trouble}"):
         read_export(folder)
 
 

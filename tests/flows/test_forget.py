@@ -29,7 +29,8 @@ from voxdata.identity import digest
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations, check_chain
+from warehouse.annotations import add_annotations
+from warehouse.chain import check_chain
 from warehouse.ledger import list_drops
 from warehouse.metadata import store_metadata
 from warehouse.recordings import list_recordings
@@ -227,6 +228,17 @@ def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.
     assert found.hits == ()
 
 
+def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Workspace) -> None:
+    statement = workspace.state_dir / "statements" / "calls@1.json"
+    statement.unlink()
+    assert release_version(workspace, "calls", say=quiet).created is False
+    assert statement.is_file()
+
+
+def run_words(workspace: Workspace, *words: str) -> Any:
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
+
+
 def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
     def run(*arguments: str, answer: str | None = None) -> Any:
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
@@ -239,8 +251,12 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     assert "nothing was erased" in str(run("--recording", recording_id, answer="n\n").exception)
     done = run("--recording", recording_id, "--yes", "--json")
     assert (done.exit_code, json.loads(done.stdout)["hits"]) == (0, [])
-    (receipt,) = json.loads(run("--list", "--json").stdout)
-    assert (receipt["versions"], receipt["proven"][:2]) == ("calls@1", "20")
+    receipt = json.loads(done.stdout)["receipt"]
+    assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
+    assert "calls@1, the newest of calls: not yet: no version since" in done.stderr
+    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0]["root is"].startswith("signed by ")
+    (listed,) = json.loads(run("--list", "--json").stdout)
+    assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
 
 
 @given(

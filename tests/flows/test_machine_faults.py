@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from flows.cli import _run_command
 from flows.decode_work import Refused, decode_file
 from flows.ingest import ingest_batch, ingest_sources
 from flows.prelabel_work import Outcome
@@ -336,3 +337,13 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
     assert isinstance(outcome, Outcome)
     assert outcome.failure is None
     assert "memory ran out" in outcome.shortage
+
+
+def test_import_command_says_that_there_is_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    monkeypatch.setattr("sys.argv", ["voxdata", "import", "anything", "--check"])
+    assert _run_command() == 1
+    assert "name another in TMPDIR" in capsys.readouterr().err

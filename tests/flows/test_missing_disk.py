@@ -8,19 +8,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from flows.cli import _run_command
 from flows.doctor import check_storage
 from flows.forget.flow import forget
 from flows.ingest import ingest_sources
-from flows.known import FILE, FOLDERS, read_known
+from flows.known import FILE, read_known
 from flows.settings import FILE_NAME
+from flows.storage_folders import FOLDERS
 from flows.workspace import Workspace, open_workspace
 from tests.flows.test_machine_faults import SETTINGS, make_workspace, noted, quiet
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.commits import commits_path
-from warehouse.connection import open_warehouse
+from warehouse.connection import MIGRATIONS, open_warehouse
 from warehouse.guards import sidecar_path
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings
@@ -223,16 +225,15 @@ def put_warehouse(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", ["this", "earlier"])
-def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: Command, schema: str) -> None:
+def test_an_older_copy_is_refused_until_it_is_accepted(
+    tmp_path: Path, command: Command, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
-    if schema == "earlier":
-        with workspace.warehouse() as con:
-            con.execute("drop table identity; delete from schema_version where version = 14")
     backup = tmp_path / "backup.duckdb"
     put_warehouse(workspace.warehouse_path, backup)
     if schema == "earlier":
-        (workspace.state_dir / FILE).unlink()
+        as_an_earlier_release(backup)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
     forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
@@ -241,10 +242,22 @@ def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: 
     code, said = command(workspace.root, "ingest")
     assert (code, "whoever was forgotten since is in it again" in said) == (1, True), said
     assert workspace.warehouse_path.read_bytes() == before
+    if schema == "earlier":
+        monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
     code, said = command(workspace.root, "repair", "--accept", "warehouse")
     assert (code, "forget them again" in said) == (0, True), said
     with workspace.warehouse() as con:
         assert len(list_recordings(con)) == 1
+
+
+def as_an_earlier_release(path: Path) -> None:
+    """Take the id away; later tables stay, so that nothing but the id is to be made again."""
+    with duckdb.connect(path) as con:
+        con.execute("drop table identity; delete from schema_version where version >= 14")
+
+
+def only_the_identity() -> list[tuple[int, Path]]:
+    return [(14, MIGRATIONS / "0014_identity.sql")]
 
 
 def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turns_up(used: Workspace, command: Command) -> None:
@@ -262,12 +275,14 @@ def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turn
     assert (code, "repaired or exchanged" in said) == (1, True), said
 
 
-def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(tmp_path: Path, command: Command) -> None:
+def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
-    with workspace.warehouse() as con:
-        con.execute("drop table identity; delete from schema_version where version = 14")
+    as_an_earlier_release(workspace.warehouse_path)
     (workspace.state_dir / FILE).unlink()
+    monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
     first, second = command(workspace.root, "ingest"), command(workspace.root, "ingest")
     assert (first[0], second[0]) == (0, 0)
     assert "from now on" in first[1]

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.finetune import train_version
 from flows.ingest import ingest_sources
 from flows.models import build_labelers
@@ -168,3 +170,14 @@ def test_release_keeps_its_event_for_later_when_prefect_is_not_up(workspace: Wor
     with workspace.warehouse() as con:
         waiting = [event for event in list_outbox(con) if event.sent_at is None]
     assert [event.payload["version_id"] for event in waiting] == [version_id]
+
+
+def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Workspace) -> None:
+    release_version(workspace, "tones", say=quiet)
+    (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
+    folder = workspace.root / run.checkpoint_dir
+    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"])
+    assert done.exit_code == 0, done.output
+    (model,) = json.loads(done.stdout)["models"]
+    assert (model["run"], model["version"], model["heard"]) == (run.training_id, "tones@1", {})
+    assert model["statement"] == model["root"] != "unsigned"

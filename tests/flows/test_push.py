@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -358,3 +359,28 @@ def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
     summary = push_pending(workspace, say=told.append)
     assert (summary.unchanged, summary.no_consent) == (1, 0)
     assert [line for line in told if "in Label Studio already: consent was refused 1" in line]
+
+
+@pytest.mark.parametrize(
+    ("leaks", "muted_ms"),
+    [
+        ({}, (1_400, 2_600)),
+        ({1: None}, None),
+        ({1: Segment(start_ms=1_400, end_ms=2_850)}, (1_400, 2_850)),
+    ],
+    ids=["not compared", "not heard there", "comes back late"],
+)
+def test_push_mutes_another_channel_only_where_it_is_heard_there(
+    workspace: Workspace, queue: FakeQueue, leaks: dict[int, Segment | None], muted_ms: tuple[int, int] | None
+) -> None:
+    write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 2), LOUD, np.float32))
+    other = make_utterance(1_000, 3_500, channel=1, speaker="C1", text="yes?")
+    cut(workspace, [CALL, other])
+    scan(workspace, {CALL.utterance_id: [replace(SECRET, leaks=leaks)]})
+    push_pending(workspace, say=quiet)
+    served = read_served(workspace, queue, other)
+    quiet_ms = np.flatnonzero(np.abs(served) < 0.1) / 16 + 1_000
+    found = (round(quiet_ms.min()), round(quiet_ms.max())) if len(quiet_ms) else None
+    assert found == muted_ms
+    own = read_served(workspace, queue, CALL)
+    assert np.abs(own[400 * 16 : 1_600 * 16]).max() < 0.05

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.diff_page import render_diff
-from flows.release import ReleaseSummary, build_examples, corrected_texts, preview_version, release_version
+from flows.release import ReleaseSummary, build_examples, corrected_texts, preview_version, release, release_version
 from flows.report import write_report
 from flows.settings import FILE_NAME, template
 from flows.voices import link_voices
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Split
-from voxdata.errors import DropReason, SplitLossError
+from voxdata.errors import ConfigError, DropReason, SplitLossError
 from voxdata.fingerprint import NearDuplicate
 from voxdata.label import Annotation, Gold
 from voxdata.losses import find_losses
@@ -350,3 +350,40 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
 
     found = corrected_texts([annotation(2, "second"), annotation(1, "first"), annotation(3, None), annotation(4, "no", skipped=True)])
     assert found == {"u": "second"}
+
+
+def release_by_command(workspace: Workspace, *words: str) -> Result:
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", *words])
+
+
+@pytest.mark.parametrize("name", ["cals", "callls", "Calls", "clals", "ca-lls"])
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_release_command_begins_no_dataset_for_a_mistyped_name(workspace: Workspace, name: str, words: list[str]) -> None:
+    released(workspace)
+    done = release_by_command(workspace, name, *words)
+    assert isinstance(done.exception, ConfigError)
+    assert "write calls, or add --new" in str(done.exception)
+    with workspace.warehouse(read_only=True) as con:
+        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+
+
+def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(workspace: Workspace) -> None:
+    released(workspace)
+    done = release_by_command(workspace, "cals", "--new")
+    assert done.exit_code == 0
+    assert "'cals' is a new dataset; there are calls" in done.stderr
+
+
+def test_release_says_once_that_it_begins_a_dataset(workspace: Workspace) -> None:
+    said: list[str] = []
+    release_version(workspace, "calls", say=said.append)
+    assert not [line for line in said if "new dataset" in line]
+    for name in ("meetings", "meetings", "calls"):
+        release_version(workspace, name, say=said.append)
+    assert [line for line in said if "new dataset" in line] == ["release: 'meetings' is a new dataset; there are calls"]
+
+
+def test_release_on_schedule_takes_the_project_by_its_name(workspace: Workspace) -> None:
+    name = workspace.settings.project.name
+    release_version(workspace, f"{name}s", say=lambda line: None)
+    assert release.fn(str(workspace.root), name, scheduled=True)

@@ -494,6 +494,14 @@ def test_ingest_plan_shows_what_a_manifest_would_bring_and_writes_nothing(
     assert nothing_was_written(workspace)
 
 
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+def test_ingest_and_its_plan_name_consents_that_nobody_can_understand(voxdata: Command, clips: Path, words: list[str]) -> None:
+    table = write(clips / "m.csv", "path,consent\na.wav,oui\nb.wav,yes\n")
+    done = voxdata("ingest", "--manifest", table, *words)
+    assert done.code == 0
+    assert "consent 'oui' is neither yes nor no: 1 row;" in done.err
+
+
 def test_ingest_takes_audio_root_and_keeps_what_the_manifest_says(
     voxdata: Command, workspace: Workspace, clips: Path, tmp_path: Path
 ) -> None:

@@ -54,7 +54,9 @@ def test_read_manifest_returns_what_write_manifest_wrote(tmp_path_factory, made)
         (lambda lines: lines[:-1], "its header says"),
         (lambda lines: [lines[0], lines[1].replace("hello", "hallo"), *lines[2:]], "its header says"),
         (lambda lines: ["[1]", *lines[1:]], "line 1 is malformed"),
-        (lambda lines: ['{"format": "voxdata-manifest/2"}', *lines[1:]], "line 1 is malformed"),
+        (lambda lines: ['{"format": "voxdata-manifest/2"}', *lines[1:]], "line 1 is malformed: field 'version_id' is missing"),
+        (lambda lines: [*lines[:2], lines[2].replace('"voice"', '"who"'), *lines[3:]], "line 3 is malformed: field 'voice' is missing"),
+        (lambda lines: [lines[0], "{", *lines[2:]], "line 2 is malformed: it is no JSON: "),
     ],
 )
 def test_read_manifest_names_file_and_line_when_it_is_spoilt(tmp_path, spoil, says):

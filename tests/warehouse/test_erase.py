@@ -12,7 +12,8 @@ from duckdb import DuckDBPyConnection
 from voxdata.dataset import Example
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation
-from warehouse.annotations import add_annotations, check_chain
+from warehouse.annotations import add_annotations
+from warehouse.chain import check_chain
 from warehouse.compact import compact_warehouse
 from warehouse.connection import open_warehouse
 from warehouse.erase import (

@@ -11,14 +11,13 @@ from duckdb import DuckDBPyConnection
 from voxdata.label import Annotation
 from warehouse.annotations import (
     add_annotations,
-    chain_head,
-    check_chain,
     current_annotations,
     find_oddities,
     last_read_at,
     read_marks,
     record_read,
 )
+from warehouse.chain import chain_head, check_chain
 from warehouse.labels import add_predictions, list_predictions
 from warehouse.pushes import note_project
 

@@ -10,7 +10,8 @@ import pytest
 
 from voxdata.dataset import Split
 from voxdata.errors import WarehouseError
-from warehouse.annotations import add_annotations, check_chain, current_annotations
+from warehouse.annotations import add_annotations, current_annotations
+from warehouse.chain import check_chain
 from warehouse.connection import MIGRATIONS, migrate, newest_version, open_warehouse
 from warehouse.guards import IMMUTABLE_TABLES, sidecar_path
 from warehouse.ledger import list_drops

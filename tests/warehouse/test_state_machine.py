@@ -15,7 +15,8 @@ from voxdata.dataset import Example, GoldLabel, Split, fingerprint
 from voxdata.label import Annotation
 from voxdata.recording import ChannelLayout, Recording
 from voxdata.segment import Segment
-from warehouse.annotations import add_annotations, check_chain, current_annotations
+from warehouse.annotations import add_annotations, current_annotations
+from warehouse.chain import check_chain
 from warehouse.connection import open_warehouse
 from warehouse.erase import begin_erasure, erase_rows, is_forgotten, plan_erasure, renew_consent
 from warehouse.recordings import add_recording, list_recordings

@@ -12,6 +12,9 @@ _LETTER = r"[A-Za-zÀ-ÖØ-öø-ÿ]"
 _APART = r"[ ,.\-–]{1,2}"
 _SAID_LETTER = rf"(?:(?:double|triple|capital) )?{_LETTER}"
 _LETTERS = re.compile(rf"(?<![\w'’.])(?:{_SAID_LETTER}{_APART}){{3,}}{_SAID_LETTER}(?![\w'’])", re.IGNORECASE)
+_FEW_LETTERS = re.compile(rf"(?<![\w'’.])(?:{_LETTER}{_APART}){{1,2}}{_LETTER}(?![\w'’])")
+_SPELLED_AFTER = 60
+"""Two or three letters are spelled when they give a word that stands at most so many characters before them."""
 _NO_SECRET = frozenset(
     {
         "www", "wwww", "html", "http", "https", "hdmi", "nasa", "nato", "asap", "faqs", "wlan",
@@ -40,9 +43,17 @@ _GAP = re.compile(r"[\s,.;-]{0,4}(?:and |und |et |y )?")
 
 
 def find_spelled(text: str) -> Iterator[PrivateText]:
-    """What is spelled: four and more single letters, letters with a word for each, Chinese characters explained."""
+    """What is spelled: four and more single letters, fewer after the word that they give, letters with a word for each, Chinese
+    characters explained.
+    """
     for match in _LETTERS.finditer(text):
         if not _is_common(re.sub(r"\W|_", "", re.sub("double|triple|capital", "", match[0].lower()))):
+            yield _spelled(match.start(), match.end())
+    for match in _FEW_LETTERS.finditer(text):
+        word = re.sub(r"\W", "", match[0])
+        before = text[max(0, match.start() - _SPELLED_AFTER) : match.start()]
+        for named in re.finditer(rf"(?<!\w){word}(?!\w)", before, re.IGNORECASE):
+            yield _spelled(match.start() - len(before) + named.start(), match.start() - len(before) + named.end())
             yield _spelled(match.start(), match.end())
     for match in _AS_IN.finditer(text):
         if _is_initial(match):

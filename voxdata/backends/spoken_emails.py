@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from voxdata.backends.spoken_forms import digits_view
 from voxdata.ports import PrivateText
 
-_WRITTEN = re.compile(r"(?<![\w.+-])[\w.+-]++ ?@ ?[\w-]++(?:\.[\w-]++)++")
+_WRITTEN = re.compile(r"(?<![\w.+-])[\w.+-]++ ?@ ?[\w-]++(?:(?:\.| (?:dot|punkt|point|punto|点) )[\w-]++)++", re.IGNORECASE)
 _TOP = r"(?:com|net|org|edu|gov|info|io|co|uk|us|eu|de|fr|es|it|nl|ch|at|be|ca|au|in|jp|cn|hk|tw|sg)"
 _DOT = r"(?:\s{0,3}(?:dot|punkt|point|punto|点)\s{0,3}|\.)"
 _DOMAIN = re.compile(

@@ -1,0 +1,44 @@
+"""Reading sets of rows, and writing them past the gate, as only the gate's own books may; the one place that knows the DuckDB client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+Row = dict[str, object]
+"""Column name -> value."""
+
+FRAME = "incoming_rows"
+OWN_FRAME = "rows_of_the_gate"
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+
+def read_rows(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -> list[dict[str, object]]:
+    """Run a query and fetch it whole (an unread result would block the connection).
+
+    Args:
+        sql: With `?` for each parameter, or `$name` when `parameters` is a mapping.
+    """
+    cursor = con.execute(sql, parameters or None)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows, all with the same columns, as a frame with the types of a table."""
+    types = con.sql(f'select * from "{table}" limit 0').pl().schema
+    return pl.DataFrame(list(rows), schema={name: types[name] for name in rows[0]})
+
+
+def write_past_the_gate(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    """Insert rows of the books of the gate itself: they name nobody but by digests."""
+    if not rows:
+        return
+    con.register(OWN_FRAME, frame_of(con, table, rows))
+    try:
+        con.execute(f'insert into "{table}" by name select * from {OWN_FRAME}')
+    finally:
+        con.unregister(OWN_FRAME)

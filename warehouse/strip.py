@@ -1,0 +1,86 @@
+"""Batches that are kept, without the rows of whoever was forgotten: what the gate refused must not lie on as a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+from secrets import token_hex
+
+import duckdb
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from voxdata.durable import sync, write_file
+from warehouse.gate import forgotten_among, naming_columns
+from warehouse.plain import FRAME
+
+
+def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
+    """Move a batch into a folder of batches that are kept, unless it is there; rows about the forgotten do not come along.
+
+    Returns:
+        How many rows did not.
+    """
+    folder.mkdir(exist_ok=True)
+    target = folder / path.name
+    if target.exists():
+        shutil.rmtree(path)
+        return 0
+    less = _without_forgotten(con, path)
+    if not less:
+        path.rename(target)
+        return 0
+    written = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        _write_anew(path, written, {name: frame for name, (frame, _) in less.items()})
+        written.rename(target)
+        sync(folder)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
+    shutil.rmtree(path)
+    return sum(count for _, count in less.values())
+
+
+def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[pl.DataFrame, int]]:
+    """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot be read is left as it is."""
+    less: dict[str, tuple[pl.DataFrame, int]] = {}
+    for file in sorted(path.glob("*.parquet")):
+        try:
+            rows = con.sql("select * from read_parquet(?)", params=[str(file)]).pl()
+        except duckdb.Error:
+            continue
+        places = list(naming_columns(file.stem, rows.columns).values())
+        if not places or rows.is_empty():
+            continue
+        con.register(FRAME, rows)
+        try:
+            names = con.sql(f"select distinct unnest([{', '.join(places)}])::varchar as name from {FRAME}").fetchall()
+            found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
+            if found:
+                kept = " and ".join(f"not coalesce(list_contains(?, {place}), false)" for place in places)
+                stays = con.sql(f"select * from {FRAME} where {kept}", params=[list(found)] * len(places)).pl()
+                less[file.stem] = stays, len(rows) - len(stays)
+        finally:
+            con.unregister(FRAME)
+    return less
+
+
+def _write_anew(path: Path, written: Path, less: dict[str, pl.DataFrame]) -> None:
+    written.mkdir()
+    for file in path.iterdir():
+        if file.stem not in less and file.name != "batch.json":
+            shutil.copyfile(file, written / file.name)
+    try:
+        header = json.loads((path / "batch.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        header = {"tables": {}}
+    for table, frame in less.items():
+        content = BytesIO()
+        frame.write_parquet(content, compression="zstd")
+        write_file(written / f"{table}.parquet", content.getvalue())
+        header["tables"][table] = {"rows": len(frame), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
+    write_file(written / "batch.json", json.dumps(header, ensure_ascii=False).encode())
+    sync(written)
