@@ -22,7 +22,7 @@ import flows.duplicates
 import flows.exchange.importing
 import flows.exchange.labelled
 import flows.finetune
-import flows.forget.flow
+import flows.forget.steps
 import flows.ingest
 import flows.prelabel
 import flows.pull
@@ -168,7 +168,7 @@ def stage(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     monkeypatch.setattr(flows.prelabel, "run_units", run_here)
     monkeypatch.setattr(flows.push, "build_queue", lambda _workspace: queue)
-    for flow in (flows.forget.flow, flows.pull):
+    for flow in (flows.forget.steps, flows.pull):
         monkeypatch.setattr(flow, "build_queues", lambda _workspace: [(queue, 1)])
     with workspace.warehouse() as con:
         (row,) = read_rows(con, "select recording_id from source where contains(uri, 'gone-caller')")
@@ -501,7 +501,7 @@ def test_two_who_forget_wait_for_each_other(stage: Stage, monkeypatch: pytest.Mo
                 )
             )
 
-    at(monkeypatch, flows.forget.flow, "delete_files", forget_the_other)
+    at(monkeypatch, flows.forget.steps, "delete_files", forget_the_other)
     stage.forget()
     threads[0].join(120)
     stage.assert_gone()
