@@ -28,6 +28,8 @@ Say = Callable[[str], None]
 STATE_FILE = "services.json"
 MARK = "VOXDATA_SERVICE"
 LOG_LIMIT_BYTES = 20_000_000
+ATTEMPTS = 3
+"""So often is a service started that loses its port to another program while it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,16 +204,20 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
         say(f"{spec.name}: running{_at(known)}")
         return known
     _stop(state_dir, spec.name, known, say=say)
-    service, child = _launch(state_dir, spec, say=say)
-    write_services(state_dir, {**{n: s for n, s in services.items() if n != spec.name}, spec.name: service})
     began = time.monotonic()
-    try:
-        _wait_ready(service, spec, say=say)
-    except ServiceError:
-        _stop(state_dir, spec.name, service, say=say)
-        child.poll()
-        write_services(state_dir, {n: s for n, s in read_services(state_dir).items() if n != spec.name})
-        raise
+    for attempt in range(1, ATTEMPTS + 1):
+        service, child = _launch(state_dir, spec, say=say)
+        write_services(state_dir, {**{n: s for n, s in services.items() if n != spec.name}, spec.name: service})
+        try:
+            _wait_ready(service, spec, say=say)
+            break
+        except ServiceError:
+            _stop(state_dir, spec.name, service, say=say)
+            child.poll()
+            write_services(state_dir, {n: s for n, s in read_services(state_dir).items() if n != spec.name})
+            if attempt == ATTEMPTS or not _lost_its_port(service):
+                raise
+            say(f"{spec.name}: another program was faster at port {service.port}; starting anew on another")
     say(f"{spec.name}: ready after {time.monotonic() - began:.0f} s{_at(service)}")
     return service
 
@@ -298,6 +304,11 @@ def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, s
         log_start=log_start,
     )
     return service, child
+
+
+def _lost_its_port(service: Service) -> bool:
+    """Whether somebody else took the port between the look whether it is free and the start."""
+    return service.port is not None and choose_port(service.port) != service.port
 
 
 def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:

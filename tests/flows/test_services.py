@@ -20,6 +20,7 @@ import httpx
 import psutil
 import pytest
 
+import flows.supervisor
 from flows.prefect_env import basic_auth, prefect_environment
 from flows.services import prefect_access, prefect_spec, start_services, stop_services, worker_spec
 from flows.settings import template
@@ -95,6 +96,22 @@ def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(state_dir
         service = ensure_running(state_dir, web(port=taken), say=said.append)
     assert service.port != taken
     assert any(f"port {taken} is taken" in line and str(service.port) in line for line in said)
+
+
+def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
+    state_dir: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        taken = stranger.getsockname()[1]
+        looks = iter([taken])
+        look = flows.supervisor.choose_port
+        # At the first look the port was free still.
+        monkeypatch.setattr(flows.supervisor, "choose_port", lambda port: next(looks, None) or look(port))
+        service = ensure_running(state_dir, web(port=taken), say=said.append)
+        assert (service.port != taken, service.alive) == (True, True)
+    assert f"web: another program was faster at port {taken}; starting anew on another" in said
 
 
 def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(state_dir: Path, said: list[str]) -> None:
