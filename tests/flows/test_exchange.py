@@ -37,7 +37,9 @@ TEXTS = ('it\'s 天气, "quoted"', "two\nlines", "", "我想退款。", "plain w
 def build(root: Path) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     (root / FILE_NAME).write_text(template())
-    return open_workspace(root)
+    made = open_workspace(root)
+    with made.warehouse():
+        return made
 
 
 @pytest.fixture

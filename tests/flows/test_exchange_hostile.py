@@ -49,7 +49,8 @@ def build(root: Path, *, seed: int) -> Workspace:
     recording = digest("recording", seed)
     audio_file = f"{recording[:2]}/{recording}.flac"
     noise = np.random.default_rng(seed).uniform(-0.5, 0.5, (16_000, 1)).astype(np.float32)
-    write_canonical(made.audio_dir / audio_file, noise)
+    with made.warehouse():
+        write_canonical(made.audio_dir / audio_file, noise)
     example = Example(
         utterance_id=digest(recording, 0, 250, 500),
         recording_id=recording,

@@ -30,10 +30,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "w" / FILE_NAME).write_text(template())
     workspace = open_workspace(tmp_path / "w")
     examples = [make_example(number) for number in range(2)]
-    for example in examples:
-        path = workspace.audio_dir / canonical_file(example.recording_id)
-        write_canonical(path, np.full((32_000, 1), 0.1, np.float32))
     with workspace.warehouse() as con:
+        for example in examples:
+            path = workspace.audio_dir / canonical_file(example.recording_id)
+            write_canonical(path, np.full((32_000, 1), 0.1, np.float32))
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=tmp_path / "export", audio="clips")
 

@@ -38,7 +38,9 @@ LABELS = ("退款", "a, b", 'said "no"')
 def build(root: Path) -> Workspace:
     root.mkdir(parents=True)
     (root / FILE_NAME).write_text(template())
-    return open_workspace(root)
+    made = open_workspace(root)
+    with made.warehouse():
+        return made
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def quiet(line: str) -> None:
 def build(root: Path, *, changes: str = "") -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     (root / FILE_NAME).write_text(template() if not changes else template().replace('creator = ""', changes, 1))
-    return open_workspace(root)
+    made = open_workspace(root)
+    with made.warehouse():
+        return made
 
 
 @pytest.fixture(scope="module")
