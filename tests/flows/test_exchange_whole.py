@@ -28,6 +28,7 @@ from flows.exchange.importing import import_export, read_export
 from flows.exchange.labelled import import_manifest
 from flows.exchange.staging import LOCK, MOVED, PREFIX, clear_staging, stage_audio
 from flows.ingest import ingest_sources
+from flows.known import is_mark
 from flows.lineage_events import emit_release
 from flows.report import path_steps
 from flows.report_content import read_content
@@ -93,8 +94,9 @@ def rows_of(workspace: Workspace) -> dict[str, int]:
 
 
 def audio_of(workspace: Workspace) -> list[str]:
-    """Every file below the audio folder, whatever it is called."""
-    return sorted(path.name for path in workspace.audio_dir.rglob("*") if path.is_file())
+    """Every file below the audio folder, whatever it is called, but the mark of the workspace."""
+    found = (path for path in workspace.audio_dir.rglob("*") if path.is_file())
+    return sorted(path.name for path in found if not is_mark(path))
 
 
 def is_untouched(workspace: Workspace) -> bool:
