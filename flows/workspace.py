@@ -123,13 +123,16 @@ class Workspace:
 
     @property
     def scratch_dirs(self) -> tuple[Path, ...]:
-        """Where files lie that are not whole yet: in the workspace, and in each storage folder on another disk or elsewhere."""
-        here = self.root.stat().st_dev
-        apart = [
-            folder
-            for folder in self.storage_dirs
-            if folder.is_dir() and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
-        ]
+        """Where files lie that are not whole yet: in the workspace, and in each storage folder on
+        another disk or elsewhere; none in one that is away.
+        """
+        here, known = self.root.stat().st_dev, read_known(self.state_dir)
+        there = [self.warehouse_path.parent]
+        for name, folder in self.storage_folders.items():
+            with suppress(MachineError):
+                require_folder(known, name, folder)
+                there.append(folder)
+        apart = [folder for folder in there if folder.is_dir() and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))]
         return tuple(dict.fromkeys(folder / SCRATCH for folder in (self.root, *apart)))
 
     def sweep_scratch(self) -> int:

@@ -233,7 +233,7 @@ def test_choose_recipe_names_what_is_wrong(workspace: Workspace, text: str, mess
         ("duration_ms >", "no SQL condition"),
         ("count(*) > 1", "looks at one at a time"),
         ("read_text('/etc/passwd') <> ''", "no function"),
-        ("text = ?", "? is no part"),
+        ("text = ?", r"\? is no part"),
         ("duration_ms > 'long'", "cannot be used"),
         ("example.text = 'a'", "there is no example"),
         ("utterance_id in (select utterance_id from example)", "one utterance at a time"),

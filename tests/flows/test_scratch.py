@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.known import is_mark
 from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 
@@ -77,7 +78,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def files(workspace: Workspace) -> set[str]:
-    return {str(path.relative_to(workspace.root)) for path in workspace.root.rglob("*") if path.is_file()}
+    found = (path for path in workspace.root.rglob("*") if path.is_file() and not is_mark(path))
+    return {str(path.relative_to(workspace.root)) for path in found}
 
 
 @pytest.mark.parametrize("what", KILLED)

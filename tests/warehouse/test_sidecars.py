@@ -128,7 +128,7 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
 
 
 AS_NOBODY = """
-import os, sys
+import encodings.ascii, os, sys  # what a user without rights could not import later
 from pathlib import Path
 import duckdb, polars
 from voxdata.errors import VoxdataError
