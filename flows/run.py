@@ -178,6 +178,8 @@ def _keep_traces_off_the_terminal() -> None:
             if isinstance(handler, logging.StreamHandler):
                 handler.addFilter(_is_no_trace_of_ours)
                 handler.addFilter(_make_visible)
+    # At the end it would say only that it still sends, after the command has said what came of it.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 
 def _is_no_trace_of_ours(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -62,7 +63,7 @@ def test_chain_leaves_no_private_word_in_the_logs_of_services(places: Places) ->
 @pytest.mark.slow
 def test_chain_is_recorded_by_prefect_with_what_it_said(places: Places) -> None:
     recorded = "\n".join(stored.text for stored in places["Prefect"])
-    missing = [name for name in ("push: 13 new", "release: new version", "train: intent") if name not in recorded]
+    missing = [told for told in (r"push: [1-9]\d* new", "release: new version", "train: intent") if not re.search(told, recorded)]
     assert missing == []
 
 

@@ -38,7 +38,7 @@ batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage":
     "a repair": """
 import warehouse.repair as repair
 from datetime import datetime
-repair._candidates = lambda path, snapshots, folder: ((folder / "0.duckdb").write_bytes(path.read_bytes()), die())
+repair._candidates = lambda path, snapshots, folder, known: ((folder / "0.duckdb").write_bytes(path.read_bytes()), die())
 repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_dir, batches=workspace.batches_dir,
                         now=datetime(2026, 1, 1), run_id="r")
 """,
