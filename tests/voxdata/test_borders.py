@@ -99,8 +99,11 @@ class EveryWord:
 def test_scan_utterances_takes_time_that_grows_with_the_length_of_a_call_and_no_faster() -> None:
     def seconds(number: int) -> float:
         said = [make_utterance(i * 1_000, i * 1_000 + 900, text="one two three four", language="en") for i in range(number)]
-        began = time.process_time()
-        scan_utterances(EveryWord(), said)  # type: ignore[arg-type]  # its model is not asked for
-        return time.process_time() - began
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            scan_utterances(EveryWord(), said)  # type: ignore[arg-type]  # its model is not asked for
+            times.append(time.process_time() - began)
+        return min(times)  # what the machine did besides makes one slower, never faster
 
     assert seconds(8_000) < 8 * max(seconds(2_000), 0.02)

@@ -17,7 +17,8 @@ def test_filterbank_gives_a_frame_every_10_ms() -> None:
 
 def test_filterbank_of_a_stretch_is_that_stretch_of_the_filterbank() -> None:
     samples = noise(32_000)
-    assert np.array_equal(filterbank(samples)[50:148], filterbank(samples[8000:24_000]))
+    # A matrix product rounds its last digit by how many rows it has, on some processors.
+    np.testing.assert_allclose(filterbank(samples)[50:148], filterbank(samples[8000:24_000]), rtol=0, atol=2e-6)
 
 
 def test_filterbank_of_silence_is_finite() -> None:
