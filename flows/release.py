@@ -25,7 +25,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, stored_form
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
 from voxdata.label import Annotation, Gold
-from voxdata.losses import SplitLoss, count_by_split, describe_losses, find_losses
+from voxdata.losses import SplitCounts, SplitLoss, count_by_split, describe_losses, find_losses
 from voxdata.name_slips import find_meant_name
 from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
@@ -272,7 +272,7 @@ def draft_version(
     newest = _newest(con, name)
     if newest is not None:
         labels = {scheme.name: scheme.label_names for scheme in schemes}
-        lost = find_losses(count_splits(con, newest.version_id), count_by_split(draft.examples), labels=labels)
+        lost = find_losses(_held(con, newest), count_by_split(draft.examples), labels=labels)
         draft = replace(draft, before=newest.ref, lost=lost)
     stored = {
         **encode_recipe(recipe),
@@ -284,6 +284,13 @@ def draft_version(
         **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
     }
     return draft, stored
+
+
+def _held(con: DuckDBPyConnection, version: DatasetVersion) -> SplitCounts:
+    """What the splits of a version hold; what was erased for somebody is not lost by the next one."""
+    if version.num_erased:
+        return count_by_split(load_examples(con, version.version_id))
+    return count_splits(con, version.version_id)
 
 
 def _newest(con: DuckDBPyConnection, name: str) -> DatasetVersion | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ from warehouse.snapshot import list_snapshots
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
-from warehouse.versions import list_versions
+from warehouse.versions import list_versions, load_examples
 
 RUN = "intent-0123456789ab"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -129,6 +130,15 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
     with pytest.raises(NotFoundError):
         forget(workspace, "recording", recording_id, reason="again", say=quiet)
+
+
+def test_release_goes_on_when_a_split_held_nobody_but_the_forgotten(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        examples = load_examples(con, list_versions(con)[0].version_id)
+    held = Counter(example.split for example in examples)
+    alone = next(example for example in examples if held[example.split] == 1)
+    forget(workspace, "recording", alone.recording_id, reason="asked", say=quiet)
+    assert release_version(workspace, "calls", say=quiet).version.num_examples == len(examples) - 1
 
 
 def test_forgotten_recording_stays_out_until_consent_is_renewed(workspace: Workspace, tmp_path: Path) -> None:

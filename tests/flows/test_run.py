@@ -181,4 +181,5 @@ def test_a_command_tells_an_error_of_ours_in_a_line(workspace: Workspace, server
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    assert "hook" not in done.stderr
     assert done.stderr.strip().split("\n")[-1].startswith("voxdata: ")
