@@ -72,7 +72,12 @@ def start_receiver(workspace: Workspace) -> None:
 
 
 def kill_server(workspace: Workspace) -> None:
-    os.killpg(read_services(workspace.state_dir)["label-studio"].pid, signal.SIGKILL)
+    """Kill it, and wait until it is gone: a large process takes a moment to die."""
+    server = read_services(workspace.state_dir)["label-studio"]
+    os.killpg(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while server.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def die_at(monkeypatch: pytest.MonkeyPatch, workspace: Workspace, asked: str, *, number: int, moment: Moment) -> list[str]:
