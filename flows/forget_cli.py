@@ -52,6 +52,8 @@ def forget(
     chosen = [(kind, ref) for kind, ref in asked if ref]
     if len(chosen) + bool(renew) + show_receipts + finish != 1:
         raise ConfigError("say one thing: --recording, --voice, --source, --renew, --finish or --list")
+    if (dry_run or delete_sources) and not chosen:
+        raise ConfigError("--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else")
     if show_receipts:
         from warehouse.erase import list_receipts
 
@@ -77,7 +79,10 @@ def forget(
             tell("forget: nothing is unfinished")
     else:
         kind, ref = chosen[0]
-        if (dry_run or not yes) and not _begun(workspace, kind, ref):
+        begun = _begun(workspace, kind, ref)
+        if dry_run and begun:
+            raise ConfigError("there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it")
+        if (dry_run or not yes) and not begun:
             from flows.forget.preview import preview_forgetting
 
             preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
@@ -113,7 +118,7 @@ def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
 
     found = any((work.kind, work.subject) == (kind, subject_digest(ref)) for work in list_work(workspace.state_dir))
     if found:
-        tell("forget: this was begun before and is not proven yet; it is finished first")
+        tell("forget: this was begun before and is not proven yet; to go on is to finish it")
     return found
 
 

@@ -121,7 +121,8 @@ def read_public_file(path: Path) -> str:
     try:
         return read_public(path.read_text(encoding="utf-8"), origin=str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise StatementError(f"{path}: the key cannot be read ({error})") from error
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StatementError(f"{path}: the key cannot be read ({why})") from error
 
 
 def write_key_pair(path: Path) -> str:

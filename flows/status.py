@@ -69,7 +69,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
             "annotators: clips with fewer votes than wanted": sum(len(votes.get(u.utterance_id, ())) < wanted for u in to_hear),
             "consent: clips held back until it covers their use": len(held_back),
             "the next writer: batches to merge": num_batches,
-            f"{FINISH}: forgettings that are not proven": len(list_work(workspace.state_dir)),
+            f"{FINISH}: erasures that are not proven": len(list_work(workspace.state_dir)),
             "training: versions not announced": len(outbox),
             "training: newest version untrained": int(bool(versions) and versions[-1].version_id not in {r.version_id for r in runs}),
         },

@@ -192,7 +192,7 @@ def require_finished(workspace: Workspace) -> None:
     """
     left = list_work(workspace.state_dir)
     if left:
-        raise VoxdataError(f"{len(left)} forgettings are not proven yet; `{FINISH}` goes on with them")
+        raise VoxdataError(f"{len(left)} erasures are not proven yet; `{FINISH}` goes on with them")
 
 
 @contextmanager

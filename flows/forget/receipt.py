@@ -31,10 +31,12 @@ ABSENT, HELD = "absent", "not yet: no version since"
 STATED = (
     "The rows and their salts were deleted from the warehouse, with every file of the workspace that held them.",
     "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns nothing from it.",
-    "The recordings are refused when they come in again, under whatever leaf.",
     "The models named are all that were trained on the versions before the erasure.",
 )
 """What a receipt says besides and cannot prove."""
+
+BARRED = "The recordings are refused when they come in again, under whatever leaf."
+RENEWED = "Consent was given again since, so the recordings may come in again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,9 @@ def issue_receipt(workspace: Workspace, ref: str) -> IssuedReceipt:
     Raises:
         NotFoundError: No receipt, or several, begin so.
     """
-    keys = make_keys(workspace)
     with workspace.warehouse(read_only=True) as con:
         found = _gather(con, find_receipt(con, ref))
+    keys = make_keys(workspace)
     path = receipt_path(workspace, found.receipt_id)
     roots = _signed_roots(workspace, found.versions, path, keys)
     envelope = _signed(path, found, keys)
@@ -126,7 +128,7 @@ def _gather(con: DuckDBPyConnection, receipt: Receipt) -> _Facts:
         "versions": [_held(version, held.get(version.version_id, ())) for version in versions],
         "now": [_now(version, held=version.ref in still) for version in newest],
         "models": [_model(con, hearer) for hearer in find_hearers(con, receipt)],
-        "stated": list(STATED),
+        "stated": [*STATED, RENEWED if receipt.renewed else BARRED],
     }
     return _Facts(receipt_id=receipt.receipt_id, versions=every, proofs=proofs, predicate=predicate)
 

@@ -182,7 +182,7 @@ def end_work(work: Work) -> None:
 
 
 def clear_ended(state_dir: Path) -> None:
-    """Remove what is left of forgettings that ended, or never began, while their process was killed."""
+    """Remove what is left of erasures that ended, or never began, while their process was killed."""
     for folder in (state_dir / FOLDER).glob("*"):
         if not (folder / WORK).exists():
             shutil.rmtree(folder)

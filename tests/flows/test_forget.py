@@ -25,7 +25,7 @@ from flows.settings import FILE_NAME, template
 from flows.workspace import Workspace, open_workspace
 from flows.written import write_page
 from training.feature_files import PADDING_POLICY
-from voxdata.errors import DropReason, NotFoundError, VoxdataError
+from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
 from voxdata.label import Annotation
 from voxdata.segment import Segment
@@ -130,6 +130,12 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
     with pytest.raises(NotFoundError):
         forget(workspace, "recording", recording_id, reason="again", say=quiet)
+
+
+@pytest.mark.parametrize("words", [("--finish", "--dry-run"), ("--renew", "0", "--dry-run"), ("--list", "--delete-sources")])
+def test_forget_command_refuses_what_it_would_ignore(workspace: Workspace, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *words])
+    assert (type(done.exception), "with nothing else" in str(done.exception)) == (ConfigError, True)
 
 
 def test_release_goes_on_when_a_split_held_nobody_but_the_forgotten(workspace: Workspace) -> None:

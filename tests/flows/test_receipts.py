@@ -8,6 +8,7 @@ import json
 import random
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.forget.receipt import BARRED, RENEWED
 from flows.forget.search import search_folder
 from flows.settings import FILE_NAME, template
 from flows.signing_keys import read_keys
@@ -430,3 +432,21 @@ def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool)
             reason="", seconds=0.0, created_at=datetime.now(UTC),
         )  # fmt: skip
         add_training_run(con, run, run_id="t")
+
+
+def test_receipt_says_when_consent_was_given_again(workspace: Workspace) -> None:
+    receipt = forget(workspace, 7)
+
+    def stated() -> list[str]:
+        said: list[str] = json.loads(run(workspace, "receipts", "show", receipt, "--json").stdout)["stated"]
+        return said
+
+    assert (BARRED in stated(), RENEWED in stated()) == (True, False)
+    assert run(workspace, "forget", "--renew", receipt).exit_code == 0
+    assert (BARRED in stated(), RENEWED in stated()) == (False, True)
+
+
+def test_receipts_show_of_what_is_not_there_makes_no_key(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.state_dir / "signing", ignore_errors=True)
+    assert run(workspace, "receipts", "show", "abcdef").exit_code == 1
+    assert not (workspace.state_dir / "signing").exists()
