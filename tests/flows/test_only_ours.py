@@ -120,6 +120,7 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
     mixed = shared / "calls-1.webdataset.d" / "remarks.txt"
     mixed.write_text("ours, and not voxdata's")
     done = forget(ours)
+    assert done.exit_code == 0, done.output
     kept = {name for name in files(shared) if name.startswith("others-1.jsonl")} | {"calls-1.webdataset.d/remarks.txt"}
     assert len(kept) == 3
     assert files(shared) == before | {name: (shared / name).read_bytes() for name in kept}
@@ -175,6 +176,7 @@ def test_forget_follows_an_exports_folder_that_is_a_link(tmp_path: Path) -> None
     (tmp_path / "new" / "calls-1.csv").write_text("of somebody")
     (workspace.root / "exports").symlink_to(tmp_path / "new")
     done = forget(workspace)
+    assert done.exit_code == 0, done.output
     assert files(elsewhere) == {"theirs.csv": b"a,b\n"}
     assert files(tmp_path / "new") == {"calls-1.csv": b"of somebody"}
     assert f"{tmp_path / 'new' / 'calls-1.csv'} was not written by voxdata" in done.stderr
