@@ -42,10 +42,10 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
     Returns:
         Ids of the utterances that arrived.
     """
-    import flows.push
+    import flows.labelling.push
 
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    flows.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
+    flows.labelling.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
     run_flow(workspace, "push", say=tell)
     shown = [f"{entry.text}\n{entry.note}" for entry in queue.entries.values()]
     path.write_text(json.dumps(shown, ensure_ascii=False), encoding="utf-8")

@@ -18,7 +18,7 @@ from voxdata.dataset import Example, GoldLabel, Split, fingerprint
 from voxdata.identity import digest
 from voxdata.manifest import Manifest, write_manifest
 from voxdata.segment import Segment
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 OUT = Path("bench-out")
 

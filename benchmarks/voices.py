@@ -24,7 +24,7 @@ import soxr  # type: ignore[import-untyped]
 
 from benchmarks.composed_calls import compose_calls
 from benchmarks.speech_corpus import OUT, find_corpus
-from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
+from voxdata.backends.diarization.pyannote import PyannoteDiarizer
 from voxdata.identity import digest
 from voxdata.segment import overlap_ms
 from voxdata.sound import MODEL_RATE_HZ, ArraySound, Samples

@@ -96,9 +96,9 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
     privacy, mos = workspace.settings.privacy.scanner, workspace.settings.quality.mos
     cutting, chinese = workspace.settings.utterance, workspace.settings.transcriber.chinese
     if chinese != "as heard":
-        from voxdata.backends.chinese_script import load_script
+        from voxdata.backends.transcription.chinese_script import load_script
     if second is not None:
-        from voxdata.backends.text_agreement import error_rate
+        from voxdata.backends.transcription.text_agreement import error_rate
     return Models(
         diarizer=build_diarizer(workspace),
         transcriber=build_transcriber(workspace),

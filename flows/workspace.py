@@ -12,12 +12,12 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from flows.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.folders.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.say import tell
 from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
-from flows.storage_folders import FOLDERS, STATE_DIR, require_separate
-from flows.written import Register
 from voxdata.errors import MachineError, WarehouseError
+from voxdata.register import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from voxdata.scratch import SCRATCH, sweep

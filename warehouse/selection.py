@@ -12,6 +12,7 @@ import sqlglot
 from duckdb import DuckDBPyConnection
 from sqlglot import exp
 
+from voxdata.consent import CONSENT
 from voxdata.errors import ConfigError
 from voxdata.label import Gold
 from voxdata.quality import LARGER_IS_WORSE, MEASURES
@@ -26,9 +27,6 @@ PLAIN = (
 )  # fmt: skip
 """Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
 `<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
-
-CONSENT = "consent"
-"""The reason of what stays out since consent does not cover the purpose."""
 
 # A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
 _VIEW = f"""

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from flows.cli import app
+from flows.cli.main import app
 from flows.settings import BackendSettings, Settings, parse_settings, template
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows.forget.flow import find_recordings
-from flows.ingest import ingest_sources
+from flows.ingest.flow import ingest_sources
+from flows.pages.views import recording_rows
 from flows.settings import FILE_NAME
-from flows.views import recording_rows
 from flows.workspace import Workspace, open_workspace
 from tests.flows.test_machine_faults import make_workspace, quiet
 from voxdata.errors import NotFoundError

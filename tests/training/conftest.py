@@ -12,7 +12,7 @@ from voxdata.dataset import Example, Split, fingerprint
 from voxdata.manifest import Manifest, write_manifest
 from voxdata.ports import TrainingJob
 from voxdata.testing.factories import make_example
-from voxdata.testing.sound import noise, tone
+from voxdata.testing.synthetic import noise, tone
 
 LABELS = ("calm", "愤怒", "unused")
 

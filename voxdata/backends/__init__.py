@@ -9,12 +9,12 @@ from typing import Any
 from voxdata.errors import BackendError
 
 BUILT_IN = {
-    ("diarizer", "pyannote"): "voxdata.backends.pyannote_diarizer:PyannoteDiarizer",
-    ("transcriber", "whisper"): "voxdata.backends.whisper_transcriber:WhisperTranscriber",
-    ("transcriber", "openai"): "voxdata.backends.openai_transcriber:OpenAITranscriber",
-    ("labeler", "similarity"): "voxdata.backends.similarity_labeler:SimilarityLabeler",
-    ("labeler", "affect"): "voxdata.backends.affect_labeler:AffectLabeler",
-    ("privacy_scanner", "spoken"): "voxdata.backends.spoken_scanner:SpokenScanner",
+    ("diarizer", "pyannote"): "voxdata.backends.diarization.pyannote:PyannoteDiarizer",
+    ("transcriber", "whisper"): "voxdata.backends.transcription.whisper:WhisperTranscriber",
+    ("transcriber", "openai"): "voxdata.backends.transcription.openai:OpenAITranscriber",
+    ("labeler", "similarity"): "voxdata.backends.labelling.similarity:SimilarityLabeler",
+    ("labeler", "affect"): "voxdata.backends.labelling.affect:AffectLabeler",
+    ("privacy_scanner", "spoken"): "voxdata.backends.privacy.spoken_scanner:SpokenScanner",
     ("fingerprinter", "chromaprint"): "voxdata.backends.chromaprint_fingerprint:ChromaprintFingerprinter",
     ("mos_predictor", "dnsmos"): "voxdata.backends.dnsmos:DnsMos",
 }
