@@ -46,7 +46,7 @@ from voxdata.ports import SpeechRequest
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, duration_ms
 from voxdata.testing.annotation_queue import FakeQueue
-from warehouse.exchange.write import Format, export_bundle
+from warehouse.exchange.write import export_bundle
 
 SETTINGS = """
 [diarizer]
@@ -203,7 +203,7 @@ def run_chain(root: Path, tasks: Path) -> str:
 def export_all(workspace: Workspace) -> dict[str, Path]:
     """Format -> the export of the version in it; the folder of `huggingface` holds clips."""
     bundle = open_bundle(workspace, DATASET)
-    formats: tuple[Format, ...] = ("jsonl", "parquet", "huggingface")
+    formats: tuple[str, ...] = ("jsonl", "parquet", "huggingface")
     return {name: export_bundle(bundle, format_name=name, output=workspace.exports_dir / name) for name in formats}
 
 

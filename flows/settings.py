@@ -398,7 +398,7 @@ def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     return ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines))
 
 
-def template(name: str = "templates/voxdata.toml") -> str:
+def template(name: str = "voxdata.toml") -> str:
     """The commented file that `voxdata init` writes, or the demo's."""
     return files("flows").joinpath(name).read_text(encoding="utf-8")
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from warehouse.exchange.bundle import Bundle
     from warehouse.versions import DatasetVersion
 
-Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
 Source = Literal["auto", "manifest", "kaldi", "lhotse", "huggingface", "audformat"]
 
 NAMELESS = "say what the dataset is called: --name NAME"
@@ -27,7 +26,15 @@ NAMELESS = "say what the dataset is called: --name NAME"
 def export(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")],
-    output: Annotated[Format, typer.Option("--format", help="A table as one file, or a folder with clips.")] = "parquet",
+    output: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, shar, "
+            "kaldi, audformat, or a format of another package.",
+        ),
+    ] = "parquet",
     path: Annotated[str, typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder.")] = "",
     audio: Annotated[Literal["none", "clips"], typer.Option("--audio", help="Give a table its clips, too, in a folder.")] = "none",
     absolute_paths: Annotated[
@@ -67,14 +74,15 @@ def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
 def _write(
     workspace: Workspace,
     bundle: Bundle,
-    output: Format,
+    output: str,
     path: str,
     *,
     audio: Literal["none", "clips"],
     absolute_paths: bool,
 ) -> str:
     """Write a version where the user wants it. Returns where that is."""
-    from warehouse.exchange.write import FOLDERS, export_bundle, publish_bundle
+    from warehouse.exchange.formats import TABLES
+    from warehouse.exchange.write import export_bundle, publish_bundle
 
     if not bundle.terms.licence:
         tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
@@ -83,7 +91,7 @@ def _write(
     if "://" in path:
         return publish_bundle(bundle, format_name=output, url=path, audio=audio)
     name = f"{bundle.version.name}-{bundle.version.number}"
-    folder = output in FOLDERS or audio == "clips"
+    folder = output not in TABLES or audio == "clips"
     target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
     if not folder and target.is_dir():
         target = target / f"{name}.{output}"

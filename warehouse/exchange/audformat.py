@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voxdata.errors import ConfigError
-from warehouse.exchange.bundle import Bundle
+from warehouse.exchange.bundle import Bundle, FolderFormat
 
 
 def write_audformat(bundle: Bundle, folder: Path) -> None:
@@ -54,3 +54,6 @@ def write_audformat(bundle: Bundle, folder: Path) -> None:
             table[name] = audformat.Column(scheme_id=name)
             table[name].set(values)
     db.save(str(folder), storage_format="csv", update_other_formats=False)
+
+
+AUDFORMAT = FolderFormat(write=write_audformat, taken=frozenset({"speaker"}))

@@ -42,12 +42,21 @@ Writer = Callable[["Bundle", Path], None]
 """Writes a bundle into an empty folder, always the same bytes."""
 
 
-TAKEN: Mapping[str, frozenset[str]] = {
-    "huggingface": frozenset({"audio"}),
-    "kaldi": frozenset({"spk", "dur", "lang"}),
-    "audformat": frozenset({"speaker"}),
-}
-"""Names that a format has a use of its own for, beside the columns of the flat table; no scheme may be called so."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderFormat:
+    """A format that is a folder of clips with their labels.
+
+    Attributes:
+        write: Fills the empty folder.
+        taken: Names that it has a use of its own for, beside the columns of the flat table; no
+            scheme may be called so.
+
+    A format of another package is one such value, named by an entry point of group
+    `voxdata.exporter`; `warehouse/exchange/webdataset.py` is the shortest one to copy.
+    """
+
+    write: Writer
+    taken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,8 @@ class Bundle:
         erased: Leaves of rows that were erased; the root needs them.
         register: Where an export of it is noted.
         terms: Under which it may be used.
+        wav_root: What the paths of a Kaldi folder begin with: where it will lie, as seen from where
+            somebody works in a split's folder.
         for_excel: Whether a CSV is made for spreadsheets, with an apostrophe before what these would take for a formula.
     """
 
@@ -100,6 +111,7 @@ class Bundle:
     erased: tuple[str, ...]
     register: Register
     terms: Terms = field(default_factory=Terms)
+    wav_root: str = ".."
     for_excel: bool = False
 
     def of(self, split: Split) -> list[Example]:
@@ -288,7 +300,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def check_names(bundle: Bundle, format_name: str) -> None:
+def check_names(bundle: Bundle, format_name: str, taken: frozenset[str]) -> None:
     """Make sure that no scheme is called like something else in a format.
 
     Raises:
@@ -297,7 +309,7 @@ def check_names(bundle: Bundle, format_name: str) -> None:
     odd = [scheme.name for scheme in bundle.schemes if not SCHEME_NAME.fullmatch(scheme.name)]
     if odd:
         raise WarehouseError(f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of letters, digits and _")
-    if clash := sorted({scheme.name for scheme in bundle.schemes} & TAKEN.get(format_name, frozenset())):
+    if clash := sorted({scheme.name for scheme in bundle.schemes} & taken):
         raise WarehouseError(
             f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in voxdata.toml, or choose another --format"
         )

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from voxdata.dataset import Example
 from voxdata.ports import MODEL_RATE_HZ
-from warehouse.exchange.bundle import Bundle, one_line
+from warehouse.exchange.bundle import Bundle, FolderFormat, one_line
 
 ROWS_AT_ONCE = 100
 _PLAIN = ("utterance_id", "recording_id", "voice", "group", "text", "language")
@@ -92,3 +92,6 @@ configs:
 
 Splits share no voice, no call and no near-duplicate recording. The recipe of the version is in `voxdata.json`.
 """
+
+
+HUGGINGFACE = FolderFormat(write=write_huggingface, taken=frozenset({"audio"}))

@@ -8,16 +8,13 @@ from pathlib import Path
 
 from voxdata.dataset import Example
 from voxdata.identity import digest
-from warehouse.exchange.bundle import Bundle, one_line
+from warehouse.exchange.bundle import Bundle, FolderFormat, one_line
 
 
-def write_kaldi(bundle: Bundle, folder: Path, *, wav_root: str = "..") -> None:
+def write_kaldi(bundle: Bundle, folder: Path) -> None:
     """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each; ids are "<voice>-<utterance>".
 
     Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a row is a line.
-
-    Args:
-        wav_root: What the paths in wav.scp begin with: where `folder` will lie, as seen from where somebody works.
     """
     (folder / "wav").mkdir()
     names = _speakers(example.voice for example in bundle.examples)
@@ -31,7 +28,7 @@ def write_kaldi(bundle: Bundle, folder: Path, *, wav_root: str = "..") -> None:
             speakers.setdefault(speaker, []).append(_key(speaker, example))
             (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(bundle.clip(example, container="WAV"))
         table = {
-            "wav.scp": [(_key(s, e), f"{wav_root}/wav/{e.utterance_id}.wav") for s, e in named],
+            "wav.scp": [(_key(s, e), f"{bundle.wav_root}/wav/{e.utterance_id}.wav") for s, e in named],
             "text": [(_key(s, e), one_line(e.text)) for s, e in named],
             "utt2spk": [(_key(s, e), s) for s, e in named],
             "spk2utt": [(speaker, " ".join(keys)) for speaker, keys in sorted(speakers.items(), key=lambda item: item[0].encode())],
@@ -53,3 +50,6 @@ def _speakers(voices: Iterable[str]) -> dict[str, str]:
 
 def _key(speaker: str, example: Example) -> str:
     return f"{speaker}-{example.utterance_id}"
+
+
+KALDI = FolderFormat(write=write_kaldi, taken=frozenset({"spk", "dur", "lang"}))

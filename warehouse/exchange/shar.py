@@ -13,7 +13,7 @@ import soundfile  # type: ignore[import-untyped]
 
 from voxdata.dataset import Example
 from voxdata.ports import MODEL_RATE_HZ
-from warehouse.exchange.bundle import Bundle
+from warehouse.exchange.bundle import Bundle, FolderFormat
 from warehouse.exchange.webdataset import SHARD_EXAMPLES, add_bytes
 
 
@@ -75,3 +75,6 @@ def _cut(bundle: Bundle, example: Example, row: dict[str, object], num_samples: 
 def _write_gzip(path: Path, rows: list[dict[str, object]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+SHAR = FolderFormat(write=write_shar)

@@ -7,7 +7,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from warehouse.exchange.bundle import Bundle
+from warehouse.exchange.bundle import Bundle, FolderFormat
 
 SHARD_EXAMPLES = 2_000
 
@@ -29,3 +29,6 @@ def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(content), 0o644
     tar.addfile(info, io.BytesIO(content))
+
+
+WEBDATASET = FolderFormat(write=write_webdataset)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
@@ -14,13 +15,11 @@ from voxdata.machine import find_fault
 from voxdata.register import Written
 from voxdata.scratch import move_into_place
 from voxdata.stores import explain_store
-from warehouse.exchange.audformat import write_audformat
 from warehouse.exchange.bundle import (
     HEADER,
     ROWS,
     UNFINISHED,
     Bundle,
-    Writer,
     check_clips,
     check_names,
     hash_file,
@@ -29,30 +28,17 @@ from warehouse.exchange.bundle import (
 )
 from warehouse.exchange.croissant import NAME as CROISSANT
 from warehouse.exchange.croissant import write_croissant
-from warehouse.exchange.huggingface import write_huggingface
-from warehouse.exchange.kaldi import write_kaldi
+from warehouse.exchange.formats import TABLES, load_format
 from warehouse.exchange.own_files import other_files, parse_header, read_header, remove_export, shown_names
-from warehouse.exchange.shar import write_shar
 from warehouse.exchange.table import write_table
-from warehouse.exchange.webdataset import write_webdataset
 
-Table = Literal["parquet", "jsonl", "csv"]
-Format = Literal["parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat"]
 Audio = Literal["none", "clips"]
 
 BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"})
 """Protocols of stores whose first folder is a bucket or container, which somebody pays for and says who may read."""
 
-FOLDERS: dict[str, Writer] = {
-    "huggingface": write_huggingface,
-    "webdataset": write_webdataset,
-    "shar": write_shar,
-    "kaldi": write_kaldi,
-    "audformat": write_audformat,
-}
 
-
-def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: Audio = "none", absolute_paths: bool = False) -> Path:
+def export_bundle(bundle: Bundle, *, format_name: str, output: Path, audio: Audio = "none", absolute_paths: bool = False) -> Path:
     """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
 
     Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat
@@ -72,10 +58,11 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
         WarehouseError: A scheme is called like something else in the format.
         MachineError: The disk is full or mounted read-only; what was there before still is.
     """
-    check_names(bundle, format_name)
+    _check_names(bundle, format_name)
+    if absolute_paths:
+        bundle = replace(bundle, wav_root=str(output.absolute()))
     try:
-        wav_root = str(output.absolute()) if absolute_paths else ".."
-        return _export(bundle, format_name, output, audio, wav_root=wav_root)
+        return _export(bundle, format_name, output, audio)
     except Exception as error:  # every format has a library that raises exceptions of its own about a full disk
         fault = find_fault(error, place=output.parent)
         if fault is not None:
@@ -85,13 +72,18 @@ def export_bundle(bundle: Bundle, *, format_name: Format, output: Path, audio: A
         raise
 
 
-def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, wav_root: str) -> Path:
-    if format_name in get_args(Table) and audio == "none":
+def _check_names(bundle: Bundle, format_name: str) -> None:
+    taken = frozenset() if format_name in TABLES else load_format(format_name).taken
+    check_names(bundle, format_name, taken)
+
+
+def _export(bundle: Bundle, format_name: str, output: Path, audio: Audio) -> Path:
+    if format_name in TABLES and audio == "none":
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
     _require_ours(output)
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
-        _fill(bundle, format_name, folder, wav_root=wav_root)
+        _fill(bundle, format_name, folder)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
@@ -103,7 +95,7 @@ def _export(bundle: Bundle, format_name: Format, output: Path, audio: Audio, *, 
     return output
 
 
-def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audio = "none") -> str:
+def publish_bundle(bundle: Bundle, *, format_name: str, url: str, audio: Audio = "none") -> str:
     """Write a version to object storage through fsspec, partitioned by version; readers look for the header, which comes last.
 
     Args:
@@ -117,7 +109,7 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
             refuses access.
         TransientError: The store cannot be reached.
     """
-    check_names(bundle, format_name)
+    _check_names(bundle, format_name)
     version = bundle.version
     place = f"{url.rstrip('/')}/{version.name}/version={version.number}-{version.version_id[:12]}"
     try:
@@ -129,7 +121,7 @@ def publish_bundle(bundle: Bundle, *, format_name: Format, url: str, audio: Audi
         raise explain_store(place, error) from error
     with scratch_folder(near=bundle.audio_root) as local:
         folder = local / "export"
-        if audio == "clips" or format_name in FOLDERS:
+        if audio == "clips" or format_name not in TABLES:
             check_clips(bundle, bundle.examples)
         with writing(local):
             folder.mkdir()
@@ -231,13 +223,9 @@ def _begun_files(listed: bytes) -> set[str]:
         return set()
 
 
-def _fill(
-    bundle: Bundle, format_name: Format, folder: Path, *, table: str = "utterances", clips: bool = True, wav_root: str = ".."
-) -> None:
-    if format_name == "kaldi":
-        write_kaldi(bundle, folder, wav_root=wav_root)
-    elif format_name in FOLDERS:
-        FOLDERS[format_name](bundle, folder)
+def _fill(bundle: Bundle, format_name: str, folder: Path, *, table: str = "utterances", clips: bool = True) -> None:
+    if format_name not in TABLES:
+        load_format(format_name).write(bundle, folder)
     else:
         write_table(
             bundle.examples,
@@ -255,7 +243,7 @@ def _fill(
     write_header(bundle, folder, format_name=format_name)
 
 
-def _export_file(bundle: Bundle, format_name: Format, output: Path) -> Path:
+def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
     if output.is_dir():
         raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:

@@ -9,7 +9,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import numpy as np
@@ -31,11 +31,12 @@ from voxdata.errors import ConfigError, ManifestError, VoxdataError, WarehouseEr
 from voxdata.identity import digest
 from voxdata.segment import Segment
 from warehouse.exchange.bundle import HEADER, ROWS, file_hashes, header_hash
+from warehouse.exchange.formats import format_names
 from warehouse.exchange.read import fetch_export, read_export
-from warehouse.exchange.write import Format, export_bundle
+from warehouse.exchange.write import export_bundle
 from warehouse.versions import create_version, find_version, load_examples
 
-FORMATS = get_args(Format)
+FORMATS = format_names()
 Row = dict[str, Any]
 
 
@@ -89,7 +90,7 @@ def source(tmp_path: Path) -> Workspace:
     return build(tmp_path / "source", seed=3)
 
 
-def exported(source: Workspace, folder: Path, format_name: Format) -> Path:
+def exported(source: Workspace, folder: Path, format_name: str) -> Path:
     return export_bundle(open_bundle(source, "calls"), format_name=format_name, output=folder, audio="clips")
 
 
@@ -174,7 +175,7 @@ def leaked(theirs: Workspace, here: Workspace) -> bool:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("kind", ["climbing", "absolute"])
-def test_import_export_writes_no_audio_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: Format, kind: str) -> None:
+def test_import_export_writes_no_audio_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: str, kind: str) -> None:
     where = "../../escaped.flac" if kind == "climbing" else str(tmp_path / "escaped.flac")
     folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
     error = bring_in(here, folder)
@@ -190,7 +191,7 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
     here: Workspace,
     source: Workspace,
     tmp_path: Path,
-    format_name: Format,
+    format_name: str,
     kind: str,
 ) -> None:
     (secret,) = open_bundle(theirs, "calls").examples
@@ -210,7 +211,7 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: Format) -> None:
+def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: str) -> None:
     assert bring_in(here, exported(source, tmp_path / "out", format_name)) is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
@@ -268,7 +269,7 @@ def test_read_export_refuses_a_pipe_instead_of_waiting_for_it(source: Workspace,
 @pytest.mark.parametrize("format_name", ["webdataset", "shar"])
 @pytest.mark.parametrize("attack", ["symbolic link", "hard link", "climbing name", "name twice"])
 def test_import_export_refuses_stray_members_of_shards(
-    here: Workspace, source: Workspace, tmp_path: Path, format_name: Format, attack: str
+    here: Workspace, source: Workspace, tmp_path: Path, format_name: str, attack: str
 ) -> None:
     folder = exported(source, tmp_path / "out", format_name)
     (shard,) = folder.rglob("*.tar")
@@ -447,7 +448,7 @@ def take_in(here: Workspace, folder: Path, kind: Any) -> VoxdataError | None:
     return attempt(lambda: import_manifest(here, folder, name="gift", scheme="intent", label="intent", kind=kind, say=quiet))
 
 
-def stripped(source: Workspace, folder: Path, format_name: Format) -> Path:
+def stripped(source: Workspace, folder: Path, format_name: str) -> Path:
     """What a stranger would give: an export without what makes it ours."""
     exported(source, folder, format_name)
     for ours in (HEADER, ROWS, "croissant.json"):

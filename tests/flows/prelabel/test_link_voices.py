@@ -26,7 +26,7 @@ def quiet(_line: str) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    (tmp_path / FILE_NAME).write_text(template("templates/voxdata.toml"))
+    (tmp_path / FILE_NAME).write_text(template())
     return open_workspace(tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_v
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """Ten recordings of one speaker each, answered by one person; nobody is recognised yet."""
-    (tmp_path / FILE_NAME).write_text(template("templates/voxdata.toml"))
+    (tmp_path / FILE_NAME).write_text(template())
     workspace = open_workspace(tmp_path)
     with workspace.warehouse() as con:
         for i in range(10):
