@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import DictLoader, Environment, StrictUndefined
 
 from annotation.anchoring import measure_anchoring
 from annotation.settle import settle_all
@@ -17,7 +14,7 @@ from flows.locks import copying
 from flows.pages import annotation_figures as figures
 from flows.pages import plots
 from flows.pages.annotation_figures import AnnotationContent
-from flows.pages.report import inline
+from flows.pages.page import picture, render_page
 from flows.say import tell
 from flows.workspace import Workspace
 from voxdata.register import write_page
@@ -84,12 +81,6 @@ def read_annotation_content(workspace: Workspace, *, created_at: datetime, pseud
 
 def render_annotation_report(content: AnnotationContent) -> str:
     """The page. Everything that came from a person or a file is escaped."""
-    source = files("flows.pages").joinpath("templates/annotation.html.j2").read_text(encoding="utf-8")
-    style = files("flows.pages").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
-    style = style[style.index("<style>") : style.index("</style>") + len("</style>")]
-    environment = Environment(
-        loader=DictLoader({"page": source}), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     lines = figures.progress(content)
     days = max((points[-1][0] for points in lines.values()), default=0.0)
     units = (("days", 1.0, 2.0), ("hours", 24.0, 0.1), ("minutes", 1_440.0, 0.0015), ("seconds", 86_400.0, 0.0))
@@ -97,15 +88,15 @@ def render_annotation_report(content: AnnotationContent) -> str:
     scaled = {name: [(x * scale, y) for x, y in points] for name, points in lines.items()}
     ends = [0.0, days * scale / 2, days * scale]
     speed = figures.speed_ranges(content)
-    return environment.get_template("page").render(
+    return render_page(
+        "annotation",
         content=content,
-        style=inline(style),
-        progress=inline(plots.plot_lines(scaled, ticks=[(x, f"{x:.0f} {unit}") for x in ends], title="clips, answers", salt="progress"))
+        progress=picture(plots.plot_lines(scaled, ticks=[(x, f"{x:.0f} {unit}") for x in ends], title="clips, answers", salt="progress"))
         if scaled
         else "",
         agreement=figures.agreement_rows(content) if content.answers.labels else [],
         schemes=[_scheme_view(content, scheme, number) for number, scheme in enumerate(content.schemes)],
-        speed=inline(plots.plot_ranges(speed, unit="seconds a clip", salt="speed")) if speed else "",
+        speed=picture(plots.plot_ranges(speed, unit="seconds a clip", salt="speed")) if speed else "",
         arms=figures.arm_rows(content),
         cost=figures.cost_rows(content) if content.answers.labels else [],
         forecast=figures.forecast_rows(content),
@@ -127,8 +118,8 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
     return {
         "name": scheme.name,
         "title": scheme.title or scheme.name,
-        "alphas": inline(plots.plot_scores(bars, salt=f"alphas-{number}")) if bars else "",
-        "by_day": inline(
+        "alphas": picture(plots.plot_scores(bars, salt=f"alphas-{number}")) if bars else "",
+        "by_day": picture(
             plots.plot_lines(
                 {"alpha": [(float(i), alpha) for i, (_, alpha) in enumerate(by_day)]},
                 ticks=[(float(i), day) for i, (day, _) in enumerate(by_day)], title="alpha", salt=f"days-{number}",
@@ -136,7 +127,7 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
         )
         if len(by_day) > 1
         else "",
-        "confusion": inline(
+        "confusion": picture(
             plots.plot_confusions(
                 [("two people on one clip", counts)],
                 labels=scheme.label_names,
@@ -147,7 +138,7 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
         )
         if any(map(any, counts))
         else "",
-        "skill": inline(plots.plot_scores(skill, salt=f"skill-{number}")) if skill else "",
+        "skill": picture(plots.plot_scores(skill, salt=f"skill-{number}")) if skill else "",
         "without": figures.without_rows(content, scheme.name) if len({v.annotator for v in state.votes}) > 2 else [],
         "effects": [
             {

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-
-from flows.pages.audit_plots import plot_predictors
-from flows.pages.plots import plot_balance
+from flows.pages.page import picture, render_page
+from flows.pages.plots import plot_balance, plot_predictors
 from voxdata.audit.findings import Audit
 from voxdata.dataset import Split
 from voxdata.register import Register, write_page
@@ -28,27 +24,20 @@ def write_audit_page(path: Path, audit: Audit, *, register: Register | None = No
 
 def render_audit(audit: Audit) -> str:
     """The page. Everything that came from the audited files is escaped."""
-    templates = files("flows.pages").joinpath("templates")
-    report = templates.joinpath("report.html.j2").read_text(encoding="utf-8")
-    style = report[report.index("<style>") : report.index("</style>") + len("</style>")]
-    environment = Environment(
-        loader=DictLoader({"audit": templates.joinpath("audit.html.j2").read_text(encoding="utf-8")}),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     splits = [split.value for split in Split if split.value in audit.num_rows]
     totals: dict[str, dict[str, int]] = {}
     for split, labels in audit.num_rows.items():
         for label, count in labels.items():
             totals.setdefault(label, {})[split] = count
     largest = dict(sorted(sorted(totals.items()), key=lambda pair: -sum(pair[1].values()))[:MAX_LABELS])
-    return environment.get_template("audit").render(
-        style=Markup(style),  # noqa: S704 - our own template
+    return render_page(
+        "audit",
         audit=audit,
         total=sum(sum(labels.values()) for labels in audit.num_rows.values()),
         num_labels=len(totals),
-        balance=Markup(plot_balance(largest, splits=splits, salt="labels")),  # noqa: S704 - SVG of our own, its texts escaped by matplotlib
-        speakers=Markup(plot_balance(audit.shared, splits=splits, salt="speakers")) if audit.shared else "",  # noqa: S704
-        predictors=Markup(plot_predictors(audit.statistics, salt="predictors")) if audit.statistics else "",  # noqa: S704
+        balance=picture(plot_balance(largest, splits=splits, salt="labels")),
+        speakers=picture(plot_balance(audit.shared, splits=splits, salt="speakers")) if audit.shared else "",
+        predictors=picture(plot_predictors(audit.statistics, salt="predictors")) if audit.statistics else "",
         statistics=[
             {
                 "predictor": s.name, "guesses": f"{s.value:.1%}", "most common label": f"{s.baseline:.1%}",

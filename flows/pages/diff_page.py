@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-
+from flows.pages.page import picture, render_page
 from flows.pages.plots import plot_confusions, plot_shifts
 from flows.pages.shown import shown_number
 from flows.pages.version_view import Row, diff_tables
@@ -42,23 +39,16 @@ def render_diff(
     Args:
         examples: From `flows.pages.version_view.example_tables`.
     """
-    templates = files("flows.pages").joinpath("templates")
-    report = templates.joinpath("report.html.j2").read_text(encoding="utf-8")
-    style = report[report.index("<style>") : report.index("</style>") + len("</style>")]
-    environment = Environment(
-        loader=DictLoader({"diff": templates.joinpath("diff.html.j2").read_text(encoding="utf-8")}),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     schemes = sorted({label.partition("=")[0] for label in found.counts})
-    return environment.get_template("diff").render(
-        style=Markup(style),  # noqa: S704 - our own template
+    return render_page(
+        "diff",
         before=before,
         after=after,
         found=found,
         tables={title: [_shown(row) for row in rows] for title, rows in diff_tables(found).items()},
         examples=examples,
         minutes={
-            scheme: Markup(  # noqa: S704 - SVG of our own, its texts escaped by matplotlib
+            scheme: picture(
                 plot_shifts(
                     {label.partition("=")[2]: pair for label, pair in found.minutes.items() if label.startswith(f"{scheme}=")},
                     unit="minutes",
@@ -67,7 +57,7 @@ def render_diff(
             )
             for scheme in schemes
         },
-        flips={scheme: Markup(_plot_flips(found, scheme)) for scheme in sorted({c.scheme for c in found.relabelled})},  # noqa: S704
+        flips={scheme: picture(_plot_flips(found, scheme)) for scheme in sorted({c.scheme for c in found.relabelled})},
     )
 
 

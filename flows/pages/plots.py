@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from flows.pages.shown import shown_number
+from voxdata.audit.findings import Statistic
 from voxdata.turn import Turn
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
@@ -304,3 +305,13 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
         axes.set_xlabel(unit)
         figure.legend(loc="outside right upper", frameon=False)
         return _svg(figure)
+
+
+def plot_predictors(statistics: Sequence[Statistic], *, salt: str) -> str:
+    """Two rows a predictor: what it guesses, and the interval of chance. Returns SVG."""
+    rows: list[tuple[str, float, tuple[float, float] | None, str]] = []
+    for statistic in statistics:
+        rows.append((statistic.name, statistic.value, None, PALETTE[5] if statistic.p_value <= 0.01 else PALETTE[0]))
+        middle = (statistic.null_low + statistic.null_high) / 2
+        rows.append(("by chance", middle, (statistic.null_low, statistic.null_high), PALETTE[6]))
+    return plot_scores(rows, salt=salt)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
 
 from flows.locks import copying
 from flows.pages import plots
 from flows.pages import report_figures as figures
+from flows.pages.page import picture, render_page
 from flows.pages.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.pages.shown import shown_duration
 from flows.pages.views import remark_row, run_row, show_score, version_row
@@ -49,16 +46,13 @@ def write_report(workspace: Workspace) -> Path:
 
 def render_report(content: ReportContent) -> str:
     """The page. Everything that came from a file, a model or a person is escaped."""
-    source = files("flows.pages").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=DictLoader({"report": source}), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     gold = figures.gold_labels(content)
     newest = content.versions[-1] if content.versions else None
     took_part = {a.annotator for a in content.annotations}
     runs = list(reversed(content.runs))
     shown = content.recordings[:MAX_RECORDINGS]
-    return environment.get_template("report").render(
+    return render_page(
+        "report",
         content=content,
         newest=newest,
         total_length=shown_duration(content.counts.recording_minutes),
@@ -69,7 +63,7 @@ def render_report(content: ReportContent) -> str:
         recordings=[_recording_view(content, stored, number, gold) for number, stored in enumerate(shown)],
         num_hidden=len(content.recordings) - len(shown),
         balances=[
-            (s.name, inline(plots.plot_balance(counts, splits=[split.value for split in Split], salt=f"balance-{number}")))
+            (s.name, picture(plots.plot_balance(counts, splits=[split.value for split in Split], salt=f"balance-{number}")))
             for number, s in enumerate(content.schemes)
             if any((counts := figures.balance(content.examples, s.name, s.label_names)).values())
         ],
@@ -109,11 +103,6 @@ def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
     ]
 
 
-def inline(svg: str) -> Markup:
-    """Mark a picture of report_plots as markup; matplotlib escaped every text in it."""
-    return Markup(svg)  # noqa: S704
-
-
 def _recording_view(content: ReportContent, stored: StoredRecording, number: int, gold: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     recording = stored.recording
     waveform, turns = content.waveforms[recording.recording_id], content.turns[recording.recording_id]
@@ -125,7 +114,7 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
         "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), {recording.layout.value}, {recording.codec}",
         "speakers": len({(t.channel, t.speaker) for t in turns}),
         "error": waveform.error,
-        "svg": inline(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
+        "svg": picture(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
         "is_cut": recording.recording_id in content.cut,
@@ -184,11 +173,11 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         "before": show_score(scores.get("before")),
         "after": show_score(scores.get("after")),
         "gain": gain,
-        "scores": inline(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
-        "curves": inline(plots.plot_curves(result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"))
+        "scores": picture(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
+        "curves": picture(plots.plot_curves(result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"))
         if result.get("curves")
         else "",
-        "confusions": inline(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
+        "confusions": picture(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
     }
 
 
