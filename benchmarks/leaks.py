@@ -35,10 +35,10 @@ from flows.exchange.export import open_bundle
 from flows.ingest.flow import ingest_sources
 from flows.labelling.push import push_pending
 from flows.pages.report import write_report
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.services.start import prefect_home, prefect_spec
 from flows.services.supervisor import choose_port, ensure_running, stop_all
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends.privacy.spoken_forms import digits_view
 from voxdata.backends.transcription.whisper import WhisperTranscriber

@@ -14,8 +14,9 @@ from duckdb import DuckDBPyConnection
 
 from flows.folders.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
 from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
+from flows.place import FILE_NAME
 from flows.say import tell
-from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
+from flows.settings import Secrets, Settings, parse_settings, read_environment
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.register import Register
 from voxdata.scheme import Scheme

@@ -23,6 +23,7 @@ def test_modules_are_not_named_like_the_standard_library(package: str) -> None:
 ROOMS_HAVE = {"flow", "plan", "worker"}
 """What several rooms of flows have, and each calls alike: its Prefect flow, what that would do, what runs in a child."""
 
+
 @pytest.mark.parametrize("package", PACKAGES[:-2])
 def test_each_module_of_a_package_has_its_name_to_itself(package: str) -> None:
     names = Counter(path.stem for path in (ROOT / package).rglob("*.py"))

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from voxdata.dataset import BUCKET_BITS, LEAF_BYTES, ROOT_FORMAT, Halves, cut_buckets
 from voxdata.errors import StatementError
 from voxdata.identity import is_digest
+from voxdata.root import BUCKET_BITS, LEAF_BYTES, ROOT_FORMAT, Halves, cut_buckets
 
 NUM_BUCKETS = 1 << BUCKET_BITS
 _EMPTY = hashlib.sha256(b"").hexdigest()

@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
 
-annotation_app = typer.Typer(help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
+annotation_app = typer.Typer(rich_markup_mode=None, help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
 
 
 @annotation_app.command()

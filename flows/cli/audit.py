@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import Anywhere, Json, Rename, show_json, show_line, show_rows, tell
-from flows.settings import find_workspace
+from flows.place import find_workspace
 from voxdata.errors import ConfigError
 from voxdata.register import Register
 

@@ -19,8 +19,8 @@ import typer
 from typer.core import TyperGroup
 
 from flows.pages.shown import shown_number
+from flows.place import DEMO_DIR, find_workspace
 from flows.say import tell as tell
-from flows.settings import DEMO_DIR, find_workspace
 from voxdata.visible import visible, visible_json
 
 if TYPE_CHECKING:
@@ -81,7 +81,24 @@ def show_crash(kind: type[BaseException], error: BaseException, trace: Traceback
 
 
 class SafeGroup(TyperGroup):
-    """A group of commands that says what is wrong with an argument without letting the terminal act on it."""
+    """A group of commands that says what is wrong with an argument without letting the terminal act on it.
+
+    Its help is plain text: rich alone would take longer to import than everything else that `--help` needs.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands under the headings they were added with, in that order."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is None or command.hidden:
+                continue
+            heading = getattr(command, "rich_help_panel", None)
+            title = heading if isinstance(heading, str) else "Commands"
+            sections.setdefault(title, []).append((name, command.get_short_help_str(limit=300)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """See click."""

@@ -6,7 +6,6 @@ Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (a
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,12 @@ from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault, machine_error
 
 app = typer.Typer(
-    cls=SafeGroup, name="voxdata", help="The open data loop for voice models.", no_args_is_help=True, pretty_exceptions_enable=False
+    cls=SafeGroup,
+    name="voxdata",
+    help="The open data loop for voice models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 COMMANDS = {
@@ -63,6 +67,8 @@ for name, (group, panel) in GROUPS.items():
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         show_line(f"voxdata {version('voxdata')}")
         raise typer.Exit
 
@@ -84,9 +90,10 @@ def main() -> None:
     sys.excepthook = show_crash
     keep_files_private()
     code = _run_command()
-    from flows.run import leave
-
-    leave(code)
+    run = sys.modules.get("flows.run")
+    if run is not None:
+        run.leave(code)
+    sys.exit(code)
 
 
 def _run_command() -> int:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from flows.forget.receipt import IssuedReceipt
     from flows.signing.keys import Keys
 
-receipts_app = typer.Typer(help="List receipts of erasures; show writes one for outsiders, the others are about the keys that sign.")
+receipts_app = typer.Typer(
+    rich_markup_mode=None, help="List receipts of erasures; show writes one for outsiders, the others are about the keys that sign."
+)
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Statements or receipts.")]
 KeyFile = Annotated[Path, typer.Option("--key", metavar="PATH", help="The private key; only its owner may be able to read it.")]
 

@@ -9,12 +9,14 @@ import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
 from flows.folders.private_files import make_private_folder
-from flows.settings import DEMO_DIR, FILE_NAME, template
+from flows.place import DEMO_DIR, FILE_NAME
 from voxdata.errors import ConfigError
 
 
 def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
     """Write a commented voxdata.toml and make an empty warehouse, which this workspace knows from then on."""
+    from flows.settings import template
+
     path = directory / FILE_NAME
     if path.exists():
         raise ConfigError(f"{path} is there already; edit it, or remove it first")

@@ -22,7 +22,7 @@ def release(
         typer.Option(
             "--recipe",
             metavar="FILE",
-            help=r"A TOML file with the keys of \[release], which it goes before.",
+            help="A TOML file with the keys of [release], which it overrides.",
         ),
     ] = None,
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",

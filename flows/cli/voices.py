@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.console import Json, open_here, show_json, show_rows, tell
 
-voices_app = typer.Typer(help="List who was recognised across recordings; merge and split correct it, on record.")
+voices_app = typer.Typer(rich_markup_mode=None, help="List who was recognised across recordings; merge and split correct it, on record.")
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
 
 

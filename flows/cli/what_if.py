@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan, nan
 
 from voxdata.errors import ConfigError
-from voxdata.quality import LARGER_IS_WORSE, MEASURES
+from voxdata.measure import LARGER_IS_WORSE, MEASURES
 
 
 def parse_limits(given: Sequence[str]) -> dict[str, float]:

@@ -9,12 +9,13 @@ from time import monotonic, sleep
 from annotation.scripted import ScriptedAnnotator
 from flows.demo.samples import match_answers, read_answers, sample_paths
 from flows.folders.private_files import make_private_folder
+from flows.place import FILE_NAME
 from flows.run import run_flow
 from flows.say import tell
 from flows.services.prefect_env import LOGIN_FILE
 from flows.services.start import start_services, stop_services
 from flows.services.supervisor import read_services
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings

@@ -20,10 +20,11 @@ from flows.doctor.service_checks import RESTART, UP, Check, service_checks
 from flows.folders.private_files import is_open
 from flows.folders.storage_folders import require_separate
 from flows.forget.work import FINISH, list_work
+from flows.place import FILE_NAME, find_workspace
 from flows.services.schedules import read_schedules
 from flows.services.server_log import find_scheduler_errors, read_server_log
 from flows.services.supervisor import read_services
-from flows.settings import FILE_NAME, Secrets, find_workspace, parse_settings, read_environment
+from flows.settings import Secrets, parse_settings, read_environment
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
 from voxdata.errors import BackendError, LockedError, VoxdataError

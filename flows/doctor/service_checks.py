@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from annotation.server_api import LabelStudioServer
 from flows.services.label_studio_server import label_studio_credentials
 from flows.services.supervisor import Service, read_services
@@ -75,6 +73,8 @@ def check_receiver(service: Service | None, *, outside: bool) -> Check:
 
 def check_service(name: str, url: str) -> Check:
     """Whether an address of this machine answers with status 200."""
+    import httpx
+
     try:
         status = httpx.get(url, timeout=PATIENCE_S, trust_env=False).status_code
     except httpx.HTTPError as error:

@@ -6,7 +6,8 @@ import os
 from itertools import permutations
 from pathlib import Path
 
-from flows.settings import FILE_NAME, StorageSettings
+from flows.place import FILE_NAME
+from flows.settings import StorageSettings
 from voxdata.errors import ConfigError
 
 STATE_DIR = ".voxdata"

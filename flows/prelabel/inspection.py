@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.models import build_models, labeler_specs
-from flows.settings import default_settings, find_workspace, read_environment
+from flows.place import find_workspace
+from flows.settings import default_settings, read_environment
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import open_canonical
 from voxdata.canonicalise import canonicalise

@@ -17,7 +17,6 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
 from flows.locks import hold_lock
@@ -336,6 +335,8 @@ def _is_ready(service: Service, spec: ServiceSpec) -> bool:
 
 
 def _answers(service: Service, path: str) -> bool:
+    import httpx  # which imports rich with it; most commands start no service
+
     try:
         return httpx.get(f"{service.url}{path}", timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:

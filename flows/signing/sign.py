@@ -9,8 +9,8 @@ from typing import Literal
 
 from flows.signing.keys import Keys, make_keys, read_envelope, read_keys, signer_of, write_envelope
 from flows.workspace import Say, Workspace
-from voxdata.dataset import ROOT_FORMAT
 from voxdata.errors import StatementError, VoxdataError
+from voxdata.root import ROOT_FORMAT
 from voxdata.statement import Envelope, Statement, open_statement, sign_envelope, wrap_statement
 from warehouse.runs import TrainingRun
 from warehouse.versions import DatasetVersion

@@ -38,9 +38,9 @@ from flows.ingest.flow import ingest_sources
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
 from flows.labelling.queues import note_queue
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release_version
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import LockedError, VoxdataError
 from voxdata.testing.annotation_queue import FakeQueue

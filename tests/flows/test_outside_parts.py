@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from flows.models import build_transcriber
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split

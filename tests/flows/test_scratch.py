@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.folders.known import is_mark
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 
 KILLED = {

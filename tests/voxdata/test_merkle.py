@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.dataset import Halves, merkle_root
 from voxdata.errors import StatementError
 from voxdata.merkle import RootProof, holds_leaf, prove_leaves, proven_root
+from voxdata.root import Halves, merkle_root
 
 Leaves = st.sets(st.binary(min_size=16, max_size=16).map(bytes.hex), max_size=60)
 # Of few buckets, so that leaves have neighbours.

@@ -16,7 +16,8 @@ from voxdata.audio import AudioBlock, Channels, decode_audio
 from voxdata.audit.copies import ClipSound, prepare_clip
 from voxdata.backends.diarization.voice_embedder import load_embedder
 from voxdata.errors import AudioError, DropReason
-from voxdata.quality import Quality, measure_quality
+from voxdata.measure import Quality
+from voxdata.quality import measure_quality
 from voxdata.sound import MODEL_RATE_HZ, Samples
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 
 from voxdata.admission import check_voices
 from voxdata.confine import find_link, why_outside
-from voxdata.dataset import Example, fingerprint
+from voxdata.dataset import Example
 from voxdata.errors import ConfigError, ManifestError
 from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words, name_fault, parse_json
+from voxdata.root import fingerprint
 from voxdata.stores import explain_store
 from warehouse.exchange.bundle import FORMAT, HEADER, ROWS, file_hashes, header_hash
 from warehouse.exchange.read_rows import read_rows

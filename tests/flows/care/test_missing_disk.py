@@ -18,7 +18,7 @@ from flows.folders.known import FILE, read_known
 from flows.folders.storage_folders import FOLDERS
 from flows.forget.flow import forget
 from flows.ingest.flow import ingest_sources
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.commits import commits_path

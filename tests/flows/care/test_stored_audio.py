@@ -18,9 +18,9 @@ from flows.doctor.examine import check_audio
 from flows.exchange.export import open_bundle
 from flows.ingest.flow import ingest_sources
 from flows.labelling.push import push_pending
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.retrain.finetune import train_version
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from training.features import load_features
 from voxdata.audio_digest import AudioGuard

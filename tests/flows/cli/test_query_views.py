@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows.deploy import build_deployments
+from flows.place import FILE_NAME
 from flows.quiet_exit import CHILD, quiet_child
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import open_workspace
 
 HELD = """

@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.main import app
 from flows.ingest.flow import ingest_sources
+from flows.place import FILE_NAME
 from flows.run import _make_visible
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import AudioError, DropReason
 from voxdata.segment import Segment

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.cli.what_if import describe_limits, parse_limits
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import open_workspace
 from voxdata.errors import ConfigError
-from voxdata.quality import Quality
+from voxdata.measure import Quality
 from voxdata.testing import make_recording, make_utterance
 from warehouse.measures import store_measures
 from warehouse.recordings import add_recording

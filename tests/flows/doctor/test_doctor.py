@@ -26,8 +26,9 @@ from flows.doctor.examine import (
     run_checks,
 )
 from flows.doctor.service_checks import Check, check_label_studio, check_service, service_checks
+from flows.place import FILE_NAME
 from flows.services.supervisor import Service, ServiceSpec, ensure_running, write_services
-from flows.settings import FILE_NAME, Secrets, template
+from flows.settings import Secrets, template
 from flows.workspace import open_workspace
 from warehouse.gate import bar
 

@@ -18,7 +18,8 @@ from flows.cli.main import app
 from flows.exchange.export import open_bundle
 from flows.exchange.ours import import_export
 from flows.exchange.theirs import import_manifest
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
 from voxdata.dataset import Example, GoldLabel, Split

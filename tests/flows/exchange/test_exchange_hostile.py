@@ -23,12 +23,14 @@ from flows.exchange.export import open_bundle
 from flows.exchange.ours import import_export
 from flows.exchange.theirs import import_manifest
 from flows.ingest.sources import list_sources
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import read_clip, write_canonical
-from voxdata.dataset import Example, GoldLabel, Split, merkle_root
+from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import ConfigError, ManifestError, VoxdataError, WarehouseError
 from voxdata.identity import digest
+from voxdata.root import merkle_root
 from voxdata.segment import Segment
 from warehouse.exchange.bundle import HEADER, ROWS, file_hashes, header_hash
 from warehouse.exchange.formats import format_names

@@ -12,7 +12,8 @@ import pytest
 
 from flows.cli.main import _run_command
 from flows.exchange.export import open_bundle
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.recording import canonical_file

@@ -31,8 +31,9 @@ from flows.ingest.flow import ingest_sources
 from flows.pages.report import path_steps
 from flows.pages.report_content import read_content
 from flows.pages.report_figures import split_rows
+from flows.place import FILE_NAME
 from flows.retrain.lineage_events import emit_release
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Split

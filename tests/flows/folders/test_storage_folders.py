@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.folders.storage_folders import FOLDERS
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import open_workspace
 from voxdata.errors import ConfigError
 

@@ -19,8 +19,9 @@ from flows.exchange.export import open_bundle
 from flows.forget.flow import forget, plan_forgetting, require_gone
 from flows.forget.search import search_folder
 from flows.ingest.flow import ingest_sources
+from flows.place import FILE_NAME
 from flows.release.flow import release_version
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from training.feature_files import PADDING_POLICY
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError

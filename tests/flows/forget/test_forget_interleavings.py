@@ -36,12 +36,12 @@ from flows.forget.search import search_folder
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.worker import Outcome, Unit, run_unit
 from flows.release.flow import release_version
 from flows.retrain.finetune import train_version
 from flows.retrain.late import MEANWHILE
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from training.features import PADDING_POLICY
 from voxdata.errors import DropReason, TrainingError

@@ -21,8 +21,9 @@ from flows.forget.flow import finish_forgetting, forget
 from flows.forget.search import search_folder
 from flows.forget.work import FOLDER
 from flows.ingest.flow import ingest_sources
+from flows.place import FILE_NAME
 from flows.release.flow import release_version
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.label import Annotation
 from voxdata.register import write_page

@@ -31,7 +31,8 @@ from flows.cli.main import app
 from flows.forget.needles import Needles
 from flows.forget.probes import make_probes
 from flows.forget.search import Area, Proof, prove_gone, search_folder
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.identity import digest
 from voxdata.recording import ChannelLayout, Recording

@@ -20,7 +20,8 @@ from flows.exchange.export import open_bundle
 from flows.folders.known import is_mark
 from flows.ingest.worker import content_of
 from flows.labelling.clips import remove_other_clips
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split

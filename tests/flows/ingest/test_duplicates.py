@@ -13,7 +13,7 @@ import soundfile
 from flows.ingest.duplicates import find_duplicates
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.pages.views import recording_rows
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends import load_backend
 from voxdata.errors import BackendError

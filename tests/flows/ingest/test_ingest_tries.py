@@ -18,7 +18,7 @@ from flows.cli.main import app
 from flows.ingest.flow import IngestSummary, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, ShortageError

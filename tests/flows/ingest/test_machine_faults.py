@@ -22,8 +22,8 @@ from flows.cli.main import _run_command
 from flows.ingest.flow import ingest_batch, ingest_sources
 from flows.ingest.sources import list_sources
 from flows.ingest.worker import Refused, decode_file
+from flows.place import FILE_NAME
 from flows.prelabel.worker import Outcome
-from flows.settings import FILE_NAME
 from flows.workers.pool import WorkerPool
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonicalise import Canonical

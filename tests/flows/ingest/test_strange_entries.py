@@ -16,7 +16,7 @@ from flows.cli.main import app
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.sources import list_sources
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import ConfigError, DropReason
 from voxdata.testing import speech_like

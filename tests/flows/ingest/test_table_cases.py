@@ -17,7 +17,8 @@ import soundfile  # type: ignore[import-untyped]
 
 from flows.cli.main import main
 from flows.ingest.manifests import read_manifest
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example
 from voxdata.errors import ConfigError

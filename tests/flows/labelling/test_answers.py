@@ -11,7 +11,8 @@ import pytest
 from annotation.settle import Answers, require_no_orphans, settle
 from flows.labelling.answers import read_answers
 from flows.labelling.push import push_pending
-from flows.settings import FILE_NAME, parse_settings
+from flows.place import FILE_NAME
+from flows.settings import parse_settings
 from flows.workspace import Workspace, open_workspace
 from voxdata.check import CheckClip
 from voxdata.errors import AnnotationError, ConfigError

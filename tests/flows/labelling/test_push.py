@@ -14,7 +14,7 @@ import flows.labelling.push
 from flows.labelling.answers import read_answers
 from flows.labelling.pull import pull_annotations
 from flows.labelling.push import push_pending
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts

@@ -9,7 +9,8 @@ from flows.pages.plots import plot_balance, plot_waveform
 from flows.pages.report import render_report, write_report
 from flows.pages.report_content import ReportContent, Waveform, read_waveform
 from flows.pages.report_figures import acceptance_rows, annotator_rows, balance, divided, drop_groups, gold_labels, promotion_rows
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Split

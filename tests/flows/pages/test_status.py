@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import flows.labelling.push
 from flows.cli.main import app
 from flows.labelling.push import push_pending
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.recording import Recording

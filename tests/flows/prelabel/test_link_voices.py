@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli.main import app
+from flows.place import FILE_NAME
 from flows.prelabel.link_voices import link_voices, voice_rows
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import NotFoundError, WarehouseError
 from warehouse.rows import read_rows

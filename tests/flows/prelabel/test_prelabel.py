@@ -17,9 +17,9 @@ import soundfile
 import flows.prelabel.flow
 from flows.ingest.flow import ingest_sources
 from flows.models import build_models, labeler_specs
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import BackendError, DropReason, LockedError, ShortageError
 from voxdata.ports import Diarization, Sound

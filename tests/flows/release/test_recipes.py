@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.exchange.export import open_bundle
 from flows.exchange.ours import import_export
+from flows.place import FILE_NAME
 from flows.release.flow import preview_version, release_version
 from flows.release.recipes import choose_recipe
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.consent import Consent, read_consent, why_not

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.pages.diff_page import render_diff
 from flows.pages.report import write_report
+from flows.place import FILE_NAME
 from flows.prelabel.link_voices import link_voices
 from flows.release.flow import ReleaseSummary, preview_version, release, release_version
-from flows.settings import FILE_NAME, template
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Split
 from voxdata.draft import build_examples, corrected_texts

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.ingest.flow import ingest_sources
 from flows.models import build_labelers
+from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release, release_version
 from flows.retrain.finetune import train_version
-from flows.settings import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from training.labeler import TrainedLabeler
 from voxdata.dataset import Split

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.forget.receipt import BARRED, RENEWED
 from flows.forget.search import search_folder
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.signing.keys import read_keys
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split, leaf_hash

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.settings import FILE_NAME, template
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.signing.keys import make_keys
 from flows.signing.sign import sign_model, sign_version, try_signing
 from flows.workspace import Workspace, open_workspace

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from duckdb import DuckDBPyConnection
 
-from voxdata.dataset import Example, fingerprint
+from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from voxdata.manifest import read_manifest
+from voxdata.root import fingerprint
 from warehouse.exchange.table import write_table, write_version_manifest
 from warehouse.rows import read_rows
 from warehouse.versions import create_version
