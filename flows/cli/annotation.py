@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
+from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
 
 annotation_app = typer.Typer(rich_markup_mode=None, help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def rebuild(
     from flows.labelling.rebuild import rebuild_project
 
     summary = asdict(rebuild_project(workspace, vanished=vanished, say=tell))
-    show_json(summary) if as_json else show_rows("rebuild", [summary])
+    show_result("rebuild", summary, as_json=as_json)
 
 
 @annotation_app.command()
@@ -55,7 +55,7 @@ def history(ctx: typer.Context, utterance: Annotated[str, typer.Argument(help="A
     from flows.labelling.history import revision_rows
 
     rows = revision_rows(open_here(ctx), utterance)
-    show_json(rows) if as_json else show_rows(f"history of {utterance}", rows)
+    show_result(f"history of {utterance}", rows, as_json=as_json)
 
 
 @annotation_app.command()
@@ -76,7 +76,7 @@ def adjudicate(
     rows = [asdict(case) for case in cases]
     if cases and not plan:
         push_cases(workspace, cases, say=tell)
-    show_json(rows) if as_json else show_rows("contested clips", rows)
+    show_result("contested clips", rows, as_json=as_json, then="people agree, or too few have answered")
 
 
 @annotation_app.command()
@@ -101,7 +101,7 @@ def doubts(
     elif not found:
         tell("doubts: models of other voices would have given every label that they could judge")
     rows = [asdict(doubt) for doubt in found]
-    show_json(rows) if as_json else show_rows(f"doubtful labels of {scheme}", rows)
+    show_result(f"doubtful labels of {scheme}", rows, as_json=as_json)
 
 
 @annotation_app.command()
@@ -116,7 +116,7 @@ def checks(ctx: typer.Context, as_json: Json = False) -> None:
     with workspace.warehouse() as con:
         answers, known = read_answers(con, workspace.histories), list_checks(con)
     rows = [asdict(score) for score in score_checks(answers, settle_all(answers, workspace.schemes), known)]
-    show_json(rows) if as_json else show_rows("check clips", rows)
+    show_result("check clips", rows, as_json=as_json, then="[annotation] check_share gives some out")
 
 
 @annotation_app.command()
@@ -153,4 +153,4 @@ def people(
         for skill in judge_people(state.votes)
         if person in {None, skill.annotator}
     ]  # fmt: skip
-    show_json(rows) if as_json else show_rows("people", rows)
+    show_result("people", rows, as_json=as_json, then="nobody has answered yet; `voxdata push`, then `voxdata pull`")

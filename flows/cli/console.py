@@ -26,6 +26,7 @@ from voxdata.visible import visible, visible_json
 if TYPE_CHECKING:
     from flows.workspace import Workspace
 
+Row = dict[str, object]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 AudioRoot = Annotated[
     Path | None,
@@ -58,6 +59,23 @@ def run_named(workspace: Workspace, name: str, *args: Any) -> Any:
     from flows.run import run_flow
 
     return run_flow(workspace, name, *args, say=tell)
+
+
+def show_result(title: str, data: Sequence[Row] | Row, *, as_json: bool, then: str = "") -> None:
+    """What a command found: a table for people, or all of it for programs.
+
+    Args:
+        data: Rows; or one row, such as a summary.
+        then: What to do next when there are no rows.
+    """
+    if as_json:
+        show_json(data)
+        return
+    rows = [data] if isinstance(data, dict) else list(data)
+    if rows:
+        show_rows(title, rows)
+    else:
+        tell(f"{title}: none" + (f"; {then}" if then else ""))
 
 
 def show_json(value: object) -> None:
@@ -122,7 +140,7 @@ def _visible_errors() -> Iterator[None]:
         raise
 
 
-def show_rows(title: str, rows: Sequence[dict[str, object]]) -> None:
+def show_rows(title: str, rows: Sequence[Row]) -> None:
     """Data for people."""
     from rich.console import Console
     from rich.table import Table

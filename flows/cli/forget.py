@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_rows, tell
+from flows.cli.console import Json, open_here, show_json, show_result, show_rows, tell
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def forget(
 
         with workspace.warehouse(read_only=True) as con:
             rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
-        show_json(rows) if as_json else show_rows("receipts", rows)
+        show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
         return
     if renew:
         from warehouse.erase import renew_consent

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, run_named, show_json, show_rows
+from flows.cli.console import Json, open_here, run_named, show_result
 
 
 def push(
@@ -17,10 +17,10 @@ def push(
 ) -> None:
     """Put clips with their proposals into Label Studio, each once, the most useful first."""
     summary = run_named(open_here(ctx), "push", budget, annotators)
-    show_json(summary) if as_json else show_rows("push", [summary])
+    show_result("push", summary, as_json=as_json)
 
 
 def pull(ctx: typer.Context, as_json: Json = False) -> None:
     """Bring annotations from Label Studio into the warehouse."""
     summary = run_named(open_here(ctx), "pull")
-    show_json(summary) if as_json else show_rows("pull", [summary])
+    show_result("pull", summary, as_json=as_json)

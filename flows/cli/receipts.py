@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_rows, tell
+from flows.cli.console import Json, open_here, show_json, show_result, tell
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
         for receipt in found
         for issued in [read_issued(workspace, receipt, keys)]
     ]  # fmt: skip
-    show_json(rows) if as_json else show_rows("receipts", rows)
+    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
 
 
 @receipts_app.command()
@@ -134,7 +134,7 @@ def list_keys(
     if output is not None:
         output.write_text(public_pem(keys.current), encoding="utf-8")
     rows = _key_rows(keys)
-    show_json(rows) if as_json else show_rows("keys", rows)
+    show_result("keys", rows, as_json=as_json)
 
 
 def tell_receipt(issued: IssuedReceipt) -> None:

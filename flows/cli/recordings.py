@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.console import Anywhere, AudioRoot, Json, open_here, run_named, show_file, show_json, show_rows, tell
+from flows.cli.console import Anywhere, AudioRoot, Json, open_here, run_named, show_file, show_json, show_result, show_rows, tell
 from voxdata.errors import ConfigError, DropReason
 
 
@@ -46,7 +46,7 @@ def ingest(
         else:
             table_file = manifest.absolute()
             rows = plan_manifest(workspace, table_file, say=tell, audio_root=audio_root, anywhere=anywhere, retry=retry)
-        show_json(rows) if as_json else show_rows("pending", rows)
+        show_result("pending", rows, as_json=as_json, then="everything is done")
         return
     from flows.ingest.sources import STILL_S
 
@@ -54,14 +54,14 @@ def ingest(
     table, root = (str(path.absolute()) if path else None for path in (manifest, audio_root))
     reason = None if retry is None else retry.value
     summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere, reason)
-    show_json(summary) if as_json else show_rows("ingest", [summary])
+    show_result("ingest", summary, as_json=as_json)
     if watch:
         from flows.ingest.inbox import watch_inbox
 
         for folders in watch_inbox(workspace, absolute, say=tell):
             summary = run_named(workspace, "ingest", folders, None, STILL_S)
             if summary["listed"] > summary["known"] + summary["waiting"]:
-                show_json(summary) if as_json else show_rows("ingest", [summary])
+                show_result("ingest", summary, as_json=as_json)
 
 
 def prelabel(
@@ -73,7 +73,7 @@ def prelabel(
     workspace = open_here(ctx)
     if not plan:
         summary = run_named(workspace, "prelabel")
-        show_json(summary) if as_json else show_rows("prelabel", [summary])
+        show_result("prelabel", summary, as_json=as_json)
         return
     from flows.models import build_models, labeler_specs
     from flows.prelabel.plan import plan_prelabel, plan_rows
@@ -104,7 +104,7 @@ def recordings(ctx: typer.Context, as_json: Json = False) -> None:
 
     with open_here(ctx).warehouse(read_only=True) as con:
         rows = recording_rows(con)
-    show_json(rows) if as_json else show_rows("recordings", rows)
+    show_result("recordings", rows, as_json=as_json, then="put files into the inbox and run `voxdata ingest`")
 
 
 def ledger(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_rows, tell
+from flows.cli.console import Json, open_here, show_result, tell
 
 
 def train(
@@ -23,7 +23,7 @@ def train(
 
     runs = train_version(workspace, [scheme], version, force=force, say=tell)
     rows = [run_row(run) for run in runs]
-    show_json(rows) if as_json else show_rows("train", rows)
+    show_result("train", rows, as_json=as_json)
 
 
 def models(ctx: typer.Context, as_json: Json = False) -> None:
@@ -36,4 +36,9 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
         runs = list_training_runs(con)
         current = {run.training_id for s in workspace.schemes if (run := promoted_run(con, s.name)) is not None}
     rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
-    show_json(rows) if as_json else show_rows("models", rows)
+    show_result(
+        "models",
+        rows,
+        as_json=as_json,
+        then="`voxdata train TASK --version VERSION` trains one, and a release does by itself while `voxdata up` runs",
+    )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, run_named, show_json, show_rows, tell
+from flows.cli.console import Json, open_here, run_named, show_json, show_result, show_rows, tell
 from voxdata.errors import ConfigError
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version: name, name@2, a tag or the start of its id.")]
@@ -57,7 +57,7 @@ def release(
     run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses, new)
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
-    show_json(row) if as_json else show_rows("release", [row])
+    show_result("release", row, as_json=as_json)
 
 
 def versions(ctx: typer.Context, as_json: Json = False) -> None:
@@ -69,7 +69,7 @@ def versions(ctx: typer.Context, as_json: Json = False) -> None:
     with open_here(ctx).warehouse(read_only=True) as con:
         tags = list_tags(con)
         rows = [{**version_row(version), "tags": " ".join(tags.get(version.ref, ()))} for version in list_versions(con)]
-    show_json(rows) if as_json else show_rows("versions", rows)
+    show_result("versions", rows, as_json=as_json, then="`voxdata release NAME` cuts one from the votes")
 
 
 def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
@@ -153,7 +153,7 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     if new:
         try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
     tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
-    show_json(version_row(found)) if as_json else show_rows("rollback", [version_row(found)])
+    show_result("rollback", version_row(found), as_json=as_json)
 
 
 def verify(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_rows, tell
+from flows.cli.console import Json, open_here, show_result, tell
 
 voices_app = typer.Typer(rich_markup_mode=None, help="List who was recognised across recordings; merge and split correct it, on record.")
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
@@ -19,7 +19,7 @@ def voices(ctx: typer.Context, as_json: Json = False) -> None:
         from flows.prelabel.link_voices import voice_rows
 
         rows = voice_rows(open_here(ctx))
-        show_json(rows) if as_json else show_rows("voices", rows)
+        show_result("voices", rows, as_json=as_json, then="`voxdata prelabel` recognises who speaks")
 
 
 @voices_app.command()

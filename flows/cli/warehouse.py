@@ -87,7 +87,10 @@ def repair(
     workspace = open_here(ctx)
     if take:
         broken = accept(workspace, take, say=tell)
-        show_json(dict(broken)) if as_json else show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
+        if as_json:
+            show_json(dict(broken))
+        else:
+            show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
         if broken:
             raise typer.Exit(1)
         return
@@ -99,6 +102,9 @@ def repair(
         "entries of who must stay out lost": found.lost_bans,
         "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
     }  # fmt: skip
-    show_json(row) if as_json else show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    if as_json:
+        show_json(row)
+    else:
+        show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
     if found.lost_versions or found.broken_versions or found.lost_bans:
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ from voxdata.confine import leads_out
 from voxdata.dataset import Example, Split
 from voxdata.errors import AudioError, DropReason, WarehouseError
 from voxdata.identity import canonical_json, is_digest
-from voxdata.ports import MODEL_RATE_HZ
+from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.recording import canonical_file
 from voxdata.register import Register
 from voxdata.scheme import Choice, Scheme, SchemeLabel
@@ -124,8 +124,8 @@ class Bundle:
             if found := self.of(split):
                 yield split, found
 
-    def clip(self, example: Example, *, container: str = "FLAC") -> bytes:
-        """The sound of an example: 16 kHz, mono, 16 bit, sample for sample what the canonical recording has.
+    def samples(self, example: Example) -> Samples:
+        """The sound of an example: (num_samples,) float32 at 16 kHz, sample for sample what the canonical recording has.
 
         Raises:
             AudioError: The recording is missing, damaged or another, or its id or a link leads out of the audio folder.
@@ -133,12 +133,15 @@ class Bundle:
         try:
             path = canonical_path(self.audio_root, example.recording_id)
             expected = self.guard.admit(path, example.recording_id)
-            samples = read_clip(path, channel=example.channel, segment=example.segment, expected=expected)
+            return read_clip(path, channel=example.channel, segment=example.segment, expected=expected)
         except AudioError as error:
             message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
             raise AudioError(message, reason=error.reason, recording_id=example.recording_id) from error
+
+    def clip(self, example: Example, *, container: str = "FLAC") -> bytes:
+        """The sound of an example as a file of 16 bit; raises as `samples` does."""
         buffer = io.BytesIO()
-        soundfile.write(buffer, samples, MODEL_RATE_HZ, format=container, subtype="PCM_16")
+        soundfile.write(buffer, self.samples(example), MODEL_RATE_HZ, format=container, subtype="PCM_16")
         return buffer.getvalue()
 
     def rows(self) -> dict[str, dict[str, object]]:

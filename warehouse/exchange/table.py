@@ -17,6 +17,7 @@ from voxdata.spreadsheet import write_spreadsheet
 from warehouse.audio_digests import list_audio_digests
 from warehouse.versions import erased_leaves, find_version, load_examples
 
+INTEGERS = ("channel", "start_ms", "end_ms")
 PLAIN = ("utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split")
 LAST = ("gold", "salt")
 
@@ -78,6 +79,22 @@ def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
     return rows
 
 
+def flat_frame(examples: Sequence[Example]) -> pl.DataFrame:
+    """Flat rows as a frame: integers for times, channel and votes, text for all else.
+
+    Raises:
+        WarehouseError: A scheme is named like a column.
+    """
+    rows = flat_rows(examples)
+    names = list(rows[0]) if rows else [*PLAIN, *LAST]
+    return pl.DataFrame(rows, schema={name: _type_of(name) for name in names})
+
+
+def _type_of(column: str) -> type[pl.DataType]:
+    counted = column.endswith("_votes") and column not in PLAIN
+    return pl.Int64 if counted or column in INTEGERS else pl.String
+
+
 def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_id: str, for_excel: bool = False) -> None:
     """Write the flat rows as one file.
 
@@ -89,18 +106,13 @@ def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_i
     Raises:
         WarehouseError: An unknown kind, or a scheme named like a column.
     """
-    rows = flat_rows(examples)
     if kind == "jsonl":
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in flat_rows(examples)]
+        path.write_text("".join(lines), encoding="utf-8")
         return
     if kind not in ("parquet", "csv"):
         raise WarehouseError(f"format {kind!r} cannot be written; choose parquet, jsonl or csv")
-    names = list(rows[0]) if rows else [*PLAIN, *LAST]
-    types: dict[str, type[pl.DataType]] = {
-        name: pl.Int64 if name in ("channel", "start_ms", "end_ms") or (name.endswith("_votes") and name not in PLAIN) else pl.String
-        for name in names
-    }
-    frame = pl.DataFrame(rows, schema=types)
+    frame = flat_frame(examples)
     if kind == "csv" and for_excel:
         path.write_text(write_spreadsheet(frame), encoding="utf-8", newline="")
     elif kind == "csv":
