@@ -72,7 +72,7 @@ def require_no_orphans(answers: Answers) -> None:
     """
     for (scheme, label), count in sorted(answers.orphans.items()):
         raise AnnotationError(
-            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; say what became of it: raise its version and add "
+            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; raise its version and add "
             f"[[schemes.changes]] with to_version and rename, merge, split or remove"
         )
 

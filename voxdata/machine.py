@@ -51,7 +51,7 @@ ENOUGH_BYTES = 1 << 30
 _OUT_OF_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "std::bad_alloc", "CUDA out of memory")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
-AGAIN = "run the command again; nothing was noted about what it did not get to"
+AGAIN = "run the command again; nothing was recorded about what it did not get to"
 
 
 def machine_error(place: Path | str, error: BaseException) -> MachineError:

@@ -103,7 +103,7 @@ class Scheme:
                 if seen.setdefault(shown, label.name) != label.name:
                     raise SchemeError(
                         f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
-                        "people could not tell them apart"
+                        "people could not distinguish them"
                     )
 
     def shown_title(self, language: str) -> str:

@@ -46,7 +46,7 @@ class SchemeChange:
         ]
         twice = sorted(old for old, count in Counter(old for old, _ in fates).items() if count > 1)
         if twice:
-            raise SchemeError(f"the change to version {self.to_version} says two things about {', '.join(twice)}; name each label once")
+            raise SchemeError(f"the change to version {self.to_version} has two entries about {', '.join(twice)}; name each label once")
         return dict(fates)
 
 
@@ -76,7 +76,7 @@ class SchemeHistory:
             if kept:
                 raise SchemeError(
                     f"scheme {self.scheme.name!r}: {', '.join(kept)} changed in version {change.to_version} and is still a label; give "
-                    "the new meaning a new name, or old answers cannot be told from new ones"
+                    "the new meaning a new name, or old answers cannot be distinguished from new ones"
                 )
             for old in change.successors():
                 stray = sorted(set(self.translate(old, version=change.to_version - 1)) - set(self.scheme.label_names))

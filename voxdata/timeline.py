@@ -79,14 +79,14 @@ class Timeline:
         inside = [(start, length) for start, length in self._gaps if start > 0]
         if late:
             after = f"{self._seconds(late[0])} s after the recording"
-            detail = f"{of}its sound begins {after}; silence stands before it"
+            detail = f"{of}its sound begins {after}; silence comes before it"
             found.append(self._remark(RemarkKind.LATE_START, detail, late[0]))
         if inside:
             total = sum(length for _, length in inside)
             places = ", ".join(f"{self._seconds(start)} to {self._seconds(start + length)} s" for start, length in inside[:_SHOWN])
             more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
             lacks = f"{of}{self._seconds(total)} s of sound are missing inside"
-            detail = f"{lacks}, silence stands for them: {places}{more}"
+            detail = f"{lacks}, silence replaces them: {places}{more}"
             found.append(self._remark(RemarkKind.GAP, detail, total))
         if self._jumps:
             places = ", ".join(f"{self._seconds(at)} s" for at in self._jumps[:_SHOWN])

@@ -69,7 +69,7 @@ def audit_table(
     slips = find_alike_labels(frame)
     findings += [slips] if slips else []
     checks["label names"] = _outcome([slips] if slips else [], "no two labels look like slips of each other")
-    checks["labels in file names"] = _outcome([named] if named else [], "file names do not say the label")
+    checks["labels in file names"] = _outcome([named] if named else [], "file names do not give the label away")
     if with_audio:
         limit = _check_audio(
             frame, files, findings, checks, statistics, audio_root=audio_root, max_clips=max_clips, seed=seed, say=say
@@ -106,7 +106,7 @@ def _check_people(frame: pl.DataFrame, findings: list[Finding], checks: dict[str
         findings += [finding for finding in (shared, alike) if finding is not None] + found
         statistics += figures
         unknown = frame[column].null_count()
-        said = f"; {unknown} rows do not say theirs" if unknown else ""
+        said = f"; {unknown} rows do not state theirs" if unknown else ""
         checks[f"{what}s"] = _outcome([shared] if shared else [], f"no {what} is in two splits") + said
         measured = "; ".join(f"{s.name}: {s.value:.0%}, chance {s.null_low:.0%} to {s.null_high:.0%}" for s in figures)
         checks[f"{what}-only predictor"] = measured or f"cannot be judged: each {what} has one row, or there is only one"
@@ -152,7 +152,7 @@ def _check_audio(
     if not heard:
         raise ConfigError(
             f"none of the {len(bad)} clips can be read, the first because: {bad[0].problem}; "
-            "say with --audio-root where they lie, or leave audio out with --no-audio"
+            "name their folder with --audio-root, or leave audio out with --no-audio"
         )
     say(f"audit: compares {len(heard)} clips")
     rows = [clip.at for clip in heard]
@@ -179,7 +179,7 @@ def _check_audio(
     groups = [str(frame["speaker"][at] or frame["audio"][at]) for at in rows]
     say("audit: asks whether the channel gives anything away, and which labels look wrong")
     if nameless:
-        checks["channel and split"] = "not checked: without a speaker column a microphone cannot be told from a person"
+        checks["channel and split"] = "not checked: without a speaker column a microphone cannot be distinguished from a person"
     for of in ("label",) if nameless else ("label", "split"):
         statistic, finding = judge_channel(heard, [str(frame[of][at]) for at in rows], groups, of=of, seed=seed)
         statistics += [statistic] if statistic else []

@@ -47,7 +47,7 @@ class AudioReport:
         if self.adopted:
             said += f"; {len(self.adopted)} were older than digests and have theirs now"
         if self.bad:
-            said += "; `voxdata ingest` makes the audio of a recording anew from its source"
+            said += "; `voxdata ingest` makes the audio of a recording again from its source"
         return said
 
     def as_row(self) -> dict[str, object]:

@@ -109,7 +109,7 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     if summary.vanished:
         say(f"pull: {summary.vanished} annotations have vanished from Label Studio; `voxdata annotation verify` lists them")
     if summary.refused:
-        say(f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` says why")
+        say(f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` gives the reasons")
     show_table("pull", [{**counts, "current": current}], description="Annotations of this pull")
     return summary
 

@@ -118,12 +118,12 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
     say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
     if summary.abstentions:
-        say(f"prelabel: {summary.abstentions} of these proposals say nothing, since the model cannot tell: they tick nothing on the screen")
+        say(f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(f"{len(short)} recordings were not pre-labelled, the others were: {short[0]}")
     if trouble:
-        raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
+        raise BackendError(f"a model failed, the rest was done; run again once it is fixed: {trouble}")
     return summary
 
 
@@ -164,7 +164,7 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {len(again)} recordings are cut anew, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"prelabel: {len(again)} recordings are cut again, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
             f"max_ms {cutting.max_ms}) or what the cut reads has changed; answers to utterances whose bounds change stay with the old ones"
         )
 

@@ -194,7 +194,7 @@ def _not_started(error: BaseException | None) -> MachineError:
     cause = error.__cause__ if isinstance(error, BrokenProcessPool) else error
     if isinstance(cause, OSError):
         return machine_error(place, cause)
-    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` says what is missing. Then {AGAIN}")
+    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` names what is missing. Then {AGAIN}")
 
 
 def count_cores() -> int:

@@ -138,7 +138,7 @@ def _check_columns(table: Table) -> dict[str, str]:
     if missing:
         raise ConfigError(
             f"{table.origin}: has no column {missing[0]!r}; it has {', '.join(table.columns.names) or 'none'}. Rename one"
-            + (f", or say which with --{missing[0]} NAME" if missing[0] != "split" else "")
+            + (f", or name it with --{missing[0]} NAME" if missing[0] != "split" else "")
             + " (a .csv is separated by commas, a .tsv by tabs)"
         )
     return chosen

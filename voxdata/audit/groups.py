@@ -100,7 +100,7 @@ def judge_speakers(frame: pl.DataFrame, *, column: str, what: str, seed: int) ->
                 title=(
                     f"within the corpus the {what} alone guesses {within.value:.0%} of the labels (most common label "
                     f"{within.baseline:.0%}, chance {within.null_low:.0%} to {within.null_high:.0%})"
-                    + (f"; label and {what} can hardly be told apart" if telling else "")
+                    + (f"; label and {what} can hardly be distinguished" if telling else "")
                 ),
                 remedy=(
                     f"no {what} crosses the split, so nothing leaks; but count {what}s, not rows, when you judge a score, and record "
@@ -130,7 +130,7 @@ def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statist
     num_outside = int((~train).sum())
     if statistic is None or statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
         said = "" if statistic is None else f"; the phrase guesses {statistic.value:.0%} of their labels, no more than others would"
-        title = f"{shared.title}{said}: the words do not tell the label"
+        title = f"{shared.title}{said}: the words do not give the label away"
         note = Finding(
             check="phrases", severity=Severity.NOTE, title=title, remedy="nothing to do, unless the task is to understand the words",
             evidence=shared.evidence, count=shared.count, statistics=[statistic] if statistic else [],
@@ -248,7 +248,7 @@ def find_labels_in_names(frame: pl.DataFrame, *, share: float = 0.9) -> Finding 
         {"row": row, "audio": audio, "label": label} for row, audio, label in frame.select("row", "audio", "label").head(5).iter_rows()
     ]
     return Finding(
-        check="names", severity=Severity.NOTE, title=f"{sum(said)} of {len(said)} paths say their label",
+        check="names", severity=Severity.NOTE, title=f"{sum(said)} of {len(said)} paths give their label away",
         remedy="harmless as long as no model reads file names; rename the files before people label or listen blindly",
         evidence=evidence, count=sum(said),
     )  # fmt: skip

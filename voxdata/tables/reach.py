@@ -32,7 +32,7 @@ _LOCAL = frozenset(
 )
 """Kinds of URL by which a store reads files of this machine."""
 
-REMEDY = "say where the recordings lie with --audio-root FOLDER"
+REMEDY = "name the folder of the recordings with --audio-root FOLDER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
