@@ -61,7 +61,7 @@ class Choice:
 
     @property
     def utterance_id(self) -> str:
-        """Of the candidate."""
+        """The id of the candidate."""
         return self.candidate.utterance_id
 
 
@@ -85,7 +85,7 @@ def choose_next(
         count: Clips wanted; fewer come back when there are fewer candidates.
         strategy: One of STRATEGIES.
         heard: What was labelled before or is in the queue already: the strategies that spread keep away from it.
-        random_share: Of the batch, for the control arm; at least MIN_RANDOM_SHARE.
+        random_share: The share of the batch for the control arm; at least MIN_RANDOM_SHARE.
         quotas: Earlier ones win where there is no room for all. One that too few candidates admit is filled as far as it goes.
         seed: Keep it for the life of a project, or the control arm starts anew.
 

@@ -32,7 +32,7 @@ class LeadTime:
 
     Attributes:
         lead_time_ms: From opening to submitting; breaks included, as Label Studio has it.
-        num_words: Of the transcript shown.
+        num_words: The number of words of the transcript shown.
         overlap_ratio: Part of the duration in which somebody else speaks too, 0..1.
     """
 
@@ -123,8 +123,8 @@ def fit_to_budget(
     The control arm keeps its part of the budget and its own order: were its clips chosen for being cheap, it would be no control.
 
     Args:
-        choices: Of `choose_next`; ask it for more than will fit.
-        budget_ms: Of each annotator.
+        choices: The choices of `choose_next`; ask it for more than will fit.
+        budget_ms: The time of each annotator.
         votes_wanted: People who hear each clip.
 
     Returns:

@@ -25,7 +25,7 @@ class Candidate:
         distributions: Scheme -> the model's probabilities; a scheme may be missing, and all are before there is a model.
         embedding: (dim,) float32, such as the pooled states of an encoder; None when there is none.
         language: BCP 47 code; "" when unknown.
-        num_words: Of the transcript; 0 when there is none.
+        num_words: The number of words of the transcript; 0 when there is none.
         overlap_ratio: Part of the duration in which somebody else speaks too, 0..1.
     """
 

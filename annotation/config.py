@@ -73,7 +73,7 @@ def build_config(schemes: Sequence[Scheme], *, language: str = "en") -> str:
     choice of a ranked scheme has the same keys with Shift.
 
     Args:
-        language: Of the annotators.
+        language: The language of the annotators.
 
     Raises:
         AnnotationError: A scheme has a reserved name or a text that begins with $, there are more labels than keys, or the screen

@@ -54,7 +54,7 @@ def infer_consensus(
     Args:
         votes: Under one scheme; a vote with several labels counts by its main one, except for "majority".
         labels: Every label of the scheme.
-        seed: Of MACE's restarts; the other methods are deterministic.
+        seed: The seed of MACE's restarts; the other methods are deterministic.
         ranked: See `voxdata.agreement.weigh`.
 
     Raises:
@@ -162,7 +162,7 @@ def judge_contests(
     each heard by as many people. A careless annotator's odd vote is likely under one label; a skilled one's is not.
 
     Args:
-        consensus: Of these votes; gives each annotator's confusion matrix.
+        consensus: The consensus of these votes; gives each annotator's confusion matrix.
         threshold: Entropy, 0..1, from which an utterance is contested. With four labels, five votes of 4:1 have 0.36.
         least_evidence: Nats from which several labels are believed; 1 is odds of 2.7 to 1. Below 0 one label is; between, it stays open.
         min_votes: With fewer an utterance that is contested stays open.

@@ -32,8 +32,8 @@ def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language:
     """A clip as a Label Studio task, with its proposals or with the rival answers to it.
 
     Args:
-        schemes: Of the labelling screen.
-        language: Of the annotators, for the line that shows a proposal.
+        schemes: The schemes of the labelling screen.
+        language: The language of the annotators, for the line that shows a proposal.
     """
     if entry.rivals:
         predictions = encode_rivals(entry, schemes=schemes, language=language)
@@ -84,8 +84,8 @@ def describe_proposal(
 
     Args:
         predictions: At most one for each scheme.
-        schemes: Of the labelling screen.
-        language: Of the annotators.
+        schemes: The schemes of the labelling screen.
+        language: The language of the annotators.
         min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that is so.
 
     >>> from voxdata.identity import ModelRef
@@ -220,7 +220,7 @@ def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         version: As `model_version` wrote it, or the name of a tab with a rival answer.
-        results: Of that prediction, as the server has them.
+        results: The results of that prediction, as the server has them.
 
     Returns:
         "" when nothing was ticked. A version that names no scheme comes back whole.

@@ -79,7 +79,7 @@ class ServerClip:
 
     @property
     def model_versions(self) -> frozenset[str]:
-        """Of the proposals it carries."""
+        """The model versions of the proposals it carries."""
         return frozenset(self.predictions)
 
     def ticks_otherwise(self, entry: QueueEntry) -> bool:
@@ -94,13 +94,13 @@ class LabelStudioQueue:
     """One Label Studio project.
 
     Args:
-        url: Of the server.
-        token: Of an administrator or owner of the organisation.
+        url: The address of the server.
+        token: A token of an administrator or owner of the organisation.
         project_title: 3-50 characters; the project is made when absent.
         schemes: What the labelling screen asks; the project's screen is brought up to date.
         media_dir: The server's document root; clips lie in its folder `clips`.
         guidelines: Shown inside the labelling screen.
-        language: Of the labelling screen: "en" or "zh".
+        language: The language of the labelling screen: "en" or "zh".
         histories: Scheme name -> earlier versions, whose labels old annotations still name.
         votes_wanted: People who usually hear a clip; a project that is there keeps its own number, and clips say when they want another.
     """
@@ -134,7 +134,7 @@ class LabelStudioQueue:
 
     @property
     def url(self) -> str:
-        """Of the server."""
+        """The address of the server."""
         return self.server.url
 
     @property

@@ -20,7 +20,7 @@ class Skill:
     Attributes:
         label: What most of the others said; "" over all labels.
         clips: On which most of two others or more agreed.
-        right: Of these, how many the person named alike.
+        right: How many of these the person named alike.
         low, high: Wilson interval of the share, 95 %.
         weak: The interval lies below what the other people reach together.
     """

@@ -88,7 +88,7 @@ def compare_content(pulled: PullResult, *, standing: Mapping[int, Annotation], k
     Args:
         pulled: Everything that is in the queue.
         standing: Annotation id -> newest revision on record, deleted ones left out.
-        keys: Of the same moment.
+        keys: The keys of the same moment.
     """
     found = [
         Difference(what=what, utterance_id=key, detail=remedy)

@@ -55,7 +55,7 @@ class ScriptedAnnotator:
             key: Utterance id -> scheme -> right label.
             utterance_ids: Clips to answer; those the server lacks are passed over.
             schemes: What is asked.
-            password: Of the account, which is made when absent.
+            password: The password of the account, which is created when absent.
 
         Returns:
             How many were "labelled", "skipped", and "done before".

@@ -80,7 +80,7 @@ def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
 
     Args:
         cache_dir: Holds the migrated, empty database.
-        data_dir: Of the workspace's server.
+        data_dir: The data folder of the workspace's server.
         say: Told when this is going to take a while.
 
     Raises:

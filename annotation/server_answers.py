@@ -19,7 +19,7 @@ def require_api(answer: httpx.Response, *, url: str) -> None:
 
     Args:
         answer: To any request but one for a file.
-        url: Of the server, as the user gave it.
+        url: The address of the server, as the user gave it.
 
     Raises:
         AnnotationError: A page or a redirect came instead.

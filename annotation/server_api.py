@@ -27,8 +27,8 @@ class LabelStudioServer:
     """One server, as seen by the holder of a token.
 
     Args:
-        url: Of the server.
-        token: Of an administrator or owner of the organisation; of either kind, see `server_auth`.
+        url: The address of the server.
+        token: A token of an administrator or owner of the organisation, of either kind, see `server_auth`.
         timeout_s: How long one request may take.
     """
 

@@ -27,7 +27,7 @@ class TokenAuth(httpx.Auth):
     """Puts the right header on each request.
 
     Args:
-        url: Of the server.
+        url: The address of the server.
         token: A legacy or a personal access token.
 
     Raises:

@@ -52,7 +52,7 @@ class Settled:
     """What people settled on under one scheme.
 
     Attributes:
-        votes: Of ordinary work.
+        votes: The votes of ordinary work.
         gold: Utterance id -> label, by decision where there is one, else by consensus.
         consensus: What the votes say, decisions apart.
         contests: Utterance id -> how contested it is.
@@ -78,7 +78,7 @@ def require_no_orphans(answers: Answers) -> None:
 
 
 def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1) -> Settled:
-    """Resolve the votes under one scheme; an expert's decision goes before them.
+    """Resolve the votes under one scheme; an expert's decision takes precedence.
 
     Args:
         method: The hard label is the most probable one; the shares of the votes stay beside it.

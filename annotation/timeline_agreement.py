@@ -24,7 +24,7 @@ def timeline_alpha(recordings: Sequence[Timelines], *, durations_ms: Sequence[in
 
     Args:
         recordings: One for each recording.
-        durations_ms: Of the recordings, in their order.
+        durations_ms: The lengths of the recordings, in their order.
 
     Returns:
         1 for full agreement, 0 for chance; None when nobody doubled anybody's work or only one thing was ever said.

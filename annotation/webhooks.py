@@ -25,7 +25,7 @@ def ensure_webhook(server: LabelStudioServer, project_id: int, *, url: str, secr
     """Make the project's webhook, or correct it; one that leads to an earlier address of ours is corrected, not doubled.
 
     Args:
-        url: Of the receiver.
+        url: The address of the receiver.
         secret: Sent with every event, in a header.
 
     Returns:

@@ -27,7 +27,7 @@ class Consent:
     Attributes:
         given: None when nobody said.
         purposes: What for, in small letters; empty means anything.
-        until: The last day it holds; None for ever.
+        until: The last day it holds; None without end.
         problem: What in the manifest cannot be understood; such a recording is not used.
     """
 

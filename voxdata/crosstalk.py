@@ -31,7 +31,7 @@ WINDOW_MS, HOP_MS = 1_000, 500
 _LOWEST_HZ, _HIGHEST_HZ = 150, 3_800
 _TAPER = MODEL_RATE_HZ // 10
 _LONGEST_MS = 20_000
-"""Of a longer stretch the beginning is compared."""
+"""Longest stretch that is compared; of a longer one only the beginning is."""
 
 
 def find_lag_ms(said: Samples, other: Samples) -> int | None:

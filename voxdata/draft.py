@@ -47,7 +47,7 @@ class Draft:
     """What a version would hold.
 
     Attributes:
-        examples: Of utterances with a gold label.
+        examples: The examples of utterances with a gold label.
         places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.

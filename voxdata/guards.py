@@ -32,7 +32,7 @@ def mark_utterance(
     """Tell what makes the text of an utterance doubtful.
 
     Args:
-        passages: Of its channel's transcript.
+        passages: The passages of its channel's transcript.
         max_compression: A text that zlib shrinks more than this repeats itself (Whisper's own limit).
         max_repeats: More copies of one to four words in a row are a loop, not speech.
         no_speech_probability, log_probability: A passage with more of the one and less of the other holds no speech (Whisper's rule).

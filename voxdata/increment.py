@@ -65,7 +65,7 @@ class Standing(StrEnum):
     STALE = "stale"  # computed with other models, settings or inputs
     AGAIN = "again"  # computed earlier, set aside, and wanted again: nothing is to be run
     DONE = "done"
-    FAILED = "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
+    FAILED = "failed"  # hung, crashed or swelled under this very key; it is skipped until the key changes
     BLOCKED = "blocked"  # what it reads failed
 
 
@@ -81,10 +81,10 @@ def judge_stages(
 
     Args:
         specs: In order of execution.
-        keys: Of `stage_keys`.
+        keys: The keys of `stage_keys`.
         known: (stage, key) of every result the recording has.
         current: Stage -> key of the result in force.
-        failed: (stage, key) at which the recording rests.
+        failed: (stage, key) at which the recording is skipped.
     """
     standing: dict[str, Standing] = {}
     for spec in specs:

@@ -95,7 +95,7 @@ class Annotation:
         author: Login name of who wrote this revision, when it is not the annotator; else "".
         proposal: Which models made the proposal that the person began with; "" when there was none.
         scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left out means 1.
-        simulated: Of a script that stands for a person: the share of labels, 0..1, at which it errs on purpose. None for a person.
+        simulated: The share of labels, 0..1, that a script gets wrong on purpose, when a script stands for a person; else None.
     """
 
     annotation_id: int

@@ -40,7 +40,7 @@ EVERYWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, er
 """These speak of the machine, whatever was being read or written."""
 
 EXIT_CODE = 75
-"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
+"""Exit code of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
 
 OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
 """A process dies like this by a fault in what it runs; every other signal comes from outside."""

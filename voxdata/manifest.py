@@ -64,7 +64,7 @@ class Manifest:
     """A dataset version outside the warehouse.
 
     Attributes:
-        version_id: What the version is called for ever.
+        version_id: The permanent id of the version.
         root: The Merkle root of its rows when that is not the version_id, since the version is older than roots; else "".
         name: What people call the version.
         audio_root: Folder that `Example.audio_file` is relative to.

@@ -83,7 +83,7 @@ class RecordingWork:
     Attributes:
         sounds: One a canonical channel. A lone channel is diarized; of several, each is one party, so its speaker is the channel
             ("C0", "C1", ...) and overlap survives.
-        source_rate_hz: Of the original, which bounds its true bandwidth.
+        source_rate_hz: The sample rate of the original, which bounds its true bandwidth.
         wanted: Stages to run.
         diarizations: One a channel, as the diarizer gave them.
         transcripts, second_transcripts: One a channel.

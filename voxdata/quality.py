@@ -73,8 +73,8 @@ def measure_utterances(
 
     Args:
         sounds: One a channel of the recording.
-        turns: Of the recording; they tell where people speak at once.
-        source_rate_hz: Of the original.
+        turns: The turns of the recording; they tell where people speak at once.
+        source_rate_hz: The sample rate of the original.
         mos: None leaves the prediction out.
     """
     scores = [_predict_mos(mos, sound, channel, turns) for channel, sound in enumerate(sounds)]

@@ -18,7 +18,7 @@ class Recipe:
         schemes: Whose gold labels enter; an utterance needs one of them. Empty means all.
         consensus: "majority", or how people's skill is weighed.
         min_votes: Votes an utterance needs under a scheme.
-        languages: Of the transcript; empty means all.
+        languages: The languages of the transcript; empty means all.
         since: First day of the recordings, by their metadata `recorded_at`, else the day they were ingested.
         until: Last day.
         purpose: What the version is for; consent must cover it.

@@ -32,7 +32,7 @@ class Written:
 
     Attributes:
         path: Absolute here and now, every link above it followed; of a published export its URL.
-        sha256: Of the file; of an export's folder that of its header, which has the digests of all its other files.
+        sha256: The SHA-256 of the file; of an export's folder that of its header, which has the digests of all its other files.
         version: Id of the dataset version that was exported; "" for the rest.
     """
 

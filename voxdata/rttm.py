@@ -18,7 +18,7 @@ def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
     """One SPEAKER line a turn, sorted by start, times in seconds with three decimals.
 
     Args:
-        turns: Of one recording.
+        turns: The turns of one recording.
         uri: Names the recording; RTTM separates by spaces, so white space in it, or in a speaker's name, becomes "_".
     """
     name = _field(uri) or "recording"

@@ -49,7 +49,7 @@ class Signature:
     """One signature of an envelope.
 
     Attributes:
-        key_id: Of the key that is said to have made it; a hint, and no proof.
+        key_id: The id of the key that is said to have made it; a hint, and no proof.
     """
 
     key_id: str

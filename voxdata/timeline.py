@@ -23,7 +23,7 @@ class Timeline:
     """The time of one track, told from its frames in order.
 
     Args:
-        rate_hz: Of the track.
+        rate_hz: The sample rate of the track.
         origin_s: When the recording begins, in the time of the track's timestamps; None: with it.
     """
 

@@ -37,7 +37,7 @@ class Passage:
         language: BCP 47 primary subtag such as "en" or "zh".
         language_probability: 0..1.
         no_speech_probability: That nobody speaks here, 0..1.
-        mean_log_probability: Of the tokens, at most 0.
+        mean_log_probability: The mean log-probability of the tokens, at most 0.
     """
 
     segment: Segment
@@ -62,7 +62,7 @@ class Transcript:
 
     @property
     def language(self) -> str:
-        """Of most of the speech; "und" when there was nothing to hear."""
+        """The language of most of the speech; "und" when there was nothing to hear."""
         heard: Counter[str] = Counter()
         for passage in self.passages:
             heard[passage.language] += passage.segment.duration_ms
@@ -125,7 +125,7 @@ def _near_turns(word: Segment, ordered: Sequence[Turn], starts: Sequence[int], r
     """Positions, ascending, of the turns that overlap a word, or else of those nearest before and after it.
 
     Args:
-        starts: Of the turns.
+        starts: The start times of the turns.
         reach: How far the turns up to each one reach.
     """
     after = bisect_left(starts, word.end_ms)
@@ -198,7 +198,7 @@ def cut_utterances(
 
 
 def _language(segment: Segment, passages: Sequence[Passage]) -> str:
-    """Of the passage that covers most of a segment, or else of the nearest."""
+    """The language of the passage that covers most of a segment, or else of the nearest."""
     if not passages:
         return "und"
     nearest = max(passages, key=lambda p: (overlap_ms(segment, p.segment), -abs(segment.start_ms - p.segment.start_ms)))

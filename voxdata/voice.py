@@ -32,7 +32,7 @@ class HeardSpeaker:
     """One speaker of one recording.
 
     Attributes:
-        vector: Of length one.
+        vector: The embedding, of length one.
         speech_ms: How much the vector is based on.
         key: The diarization that heard it: another one may call somebody else by the same name.
     """

@@ -1,4 +1,4 @@
-"""Tags: second names of versions, given once and for ever."""
+"""Tags: second names of versions, given once and permanently."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class AudioReport:
 
     Attributes:
         files: How many were read.
-        size_bytes: Of these.
+        size_bytes: The size of these.
         adopted: Recordings from before digests, which have theirs now.
         bad: Recording id -> what is wrong with its file.
     """

@@ -68,7 +68,7 @@ def audit(
 
 
 def _register_of(path: Path) -> Register | None:
-    """Of the workspace that what is audited lies in, such as an export in its exports folder."""
+    """The register of the workspace that holds the audited table, such as an export in its exports folder."""
     try:
         root = find_workspace(path.absolute().parent)
     except ConfigError:

@@ -47,7 +47,7 @@ def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = Fal
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        secrets: Of the environment.
+        secrets: Secrets from the environment.
         expected: A missing workspace is a failure, since the user named it.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:

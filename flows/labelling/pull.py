@@ -36,7 +36,7 @@ class PullSummary:
 
     Attributes:
         seen: Annotations the server showed since the cursor.
-        new_revisions: Of these, not known before.
+        new_revisions: How many of these are new here.
         vanished: Annotations found deleted.
         refused: Annotations that cannot be taken as they are; in the ledger.
         current: Annotations that stand now.

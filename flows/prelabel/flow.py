@@ -65,7 +65,7 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
-        abstentions: Of those, how many say nothing, since the model cannot tell; they tick nothing on the screen.
+        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """

@@ -89,7 +89,7 @@ def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> O
 
 
 def given_up(outcome: Outcome, *, days: int) -> Outcome:
-    """An outcome that lacked memory on so many days that the recording rests."""
+    """An outcome that lacked memory on so many days that the recording is skipped."""
     detail = f"{outcome.shortage}; this was so on {days} days, and it is skipped until its stage changes"
     stage = first_stage(outcome.work.wanted)
     failure = Failure(stage=stage, reason=outcome.shortage_reason, detail=detail)

@@ -178,7 +178,7 @@ def _call(function: Callable[..., R], arguments: Sequence[Any], limits: Limits, 
 
 
 def _breaking(create_workers: Callable[[], None]) -> Callable[[], None]:
-    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait for ever."""
+    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait forever."""
 
     def create() -> None:
         try:

@@ -29,7 +29,7 @@ class AuditTable:
     """Rows to audit.
 
     Attributes:
-        name: Of the file.
+        name: The name of the file.
         folder: What relative audio paths are relative to.
         frame: As `voxdata.audit.findings.SCHEMA` says.
         columns: Our name of a column -> its name in the file.

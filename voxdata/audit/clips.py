@@ -35,7 +35,7 @@ class HeardClip:
         at: Number of the row in the table, from 0.
         digest: SHA-256 of the decoded samples and their rate.
         noise_db: Level of the quietest tenth of 25 ms frames, dBFS.
-        codec: Of the file, such as "flac 16000 Hz".
+        codec: The codec of the file, such as "flac 16000 Hz".
         features: (160,) float32, mean and standard deviation of 80 log-mel bands.
         voice: (192,) float32 of unit length; None when voices were not asked for, or there is too little sound.
     """

@@ -65,7 +65,7 @@ class Copy:
 
     Attributes:
         first, second: Their numbers in the order given, first < second.
-        correlation: Of the common stretch at the best shift, 0..1.
+        correlation: The correlation of the common stretch at the best shift, 0..1.
     """
 
     first: int
@@ -79,7 +79,7 @@ class Common:
 
     Attributes:
         first, second: (num_samples,) float32 at RATE_HZ, sample by sample beside each other.
-        correlation: Of the two, 0..1.
+        correlation: The correlation of the two, 0..1.
         shorter: (num_samples,) the whole of the shorter clip.
         start, stop: Where the stretch is in the shorter clip, half-open.
     """

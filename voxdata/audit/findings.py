@@ -97,7 +97,7 @@ class Audit:
     """Everything that an audit found.
 
     Attributes:
-        name: Of the manifest.
+        name: The name of the manifest.
         num_rows: Rows audited, by split and label: split -> label -> rows.
         findings: Worst first.
         checks: Check -> what came of it in one sentence, for every check, also those that found nothing or did not run.

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 MIN_ACTIVE_SHARE = 0.2
-"""Of its window that a voice must speak alone to take part in the clustering; the others are assigned afterwards."""
+"""Share of its window in which a voice must speak alone to take part in the clustering; the others are assigned afterwards."""
 
 MAX_PAIRWISE = 6000
 """Embeddings above which no matrix of distances is made: 6000 need 144 MB of it, and scipy a copy."""
