@@ -10,7 +10,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.flows.test_machine_faults import SETTINGS, make_workspace, noted, quiet
 
 from flows.cli.main import _run_command
 from flows.doctor.examine import check_storage
@@ -20,6 +19,7 @@ from flows.forget.flow import forget
 from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted, quiet
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.commits import commits_path
 from warehouse.connection import MIGRATIONS, open_warehouse

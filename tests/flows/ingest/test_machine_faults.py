@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.flows.test_ingest import decode_or_die
 
 from flows.cli.main import _run_command
 from flows.ingest.flow import ingest_batch, ingest_sources
@@ -26,6 +25,7 @@ from flows.place import FILE_NAME
 from flows.prelabel.worker import Outcome
 from flows.workers.pool import WorkerPool
 from flows.workspace import Workspace, open_workspace
+from tests.flows.ingest.test_ingest import decode_or_die
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, MachineError, ShortageError
 from warehouse.ledger import list_drops
