@@ -16,11 +16,13 @@ from flows.doctor.examine import check_storage
 from flows.folders.known import FILE, read_known
 from flows.folders.storage_folders import FOLDERS
 from flows.forget.flow import forget
+from flows.forget.work import list_work
 from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted, quiet
-from voxdata.errors import MachineError, WarehouseError
+from voxdata.errors import DropReason, MachineError, WarehouseError
+from warehouse.chain import check_chain
 from warehouse.commits import commits_path
 from warehouse.connection import MIGRATIONS, open_warehouse
 from warehouse.guards import sidecar_path
@@ -245,9 +247,31 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
     if schema == "earlier":
         monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
     code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert (code, "forget them again" in said) == (0, True), said
+    assert (code, "repair: 1 recording of who was forgotten came back with it" in said, "is proven" in said) == (0, True, True), said
     with workspace.warehouse() as con:
-        assert len(list_recordings(con)) == 1
+        assert list_recordings(con) == []
+        assert check_chain(con) == []
+    assert list_work(workspace.state_dir) == []
+    # Nor does it come back by the file, which is still there.
+    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+
+
+def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(tmp_path: Path, command: Command) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    with workspace.warehouse():
+        pass
+    backup = tmp_path / "backup.duckdb"
+    put_warehouse(workspace.warehouse_path, backup)
+    ingest_sources(workspace, [], say=quiet)
+    with workspace.warehouse() as con:
+        (stored,) = list_recordings(con)
+    forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
+    put_warehouse(backup, workspace.warehouse_path)
+    code, said = command(workspace.root, "repair", "--accept", "warehouse")
+    assert (code, "entry of who must stay out added" in said or "entries of who must stay out added" in said) == (0, True), said
+    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+    with workspace.warehouse() as con:
+        assert [row.reason for row in list_drops(con)] == [DropReason.FORGOTTEN]
 
 
 def as_an_earlier_release(path: Path) -> None:
