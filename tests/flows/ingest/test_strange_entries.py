@@ -185,7 +185,7 @@ def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(tmp_path: Path, call
     (calls / "was.wav").unlink()
     (calls / "was.wav").mkdir()
     (calls / "gone.wav").unlink()
-    monkeypatch.setattr("flows.ingest.flow.list_sources", lambda _patterns: listed)
+    monkeypatch.setattr("flows.ingest.listing.list_sources", lambda _patterns: listed)
     workspace = workspace_at(tmp_path / "w")
     found = ingest_sources(workspace, [str(calls)], say=quiet)
     assert (found.recordings, found.dropped) == (1, 2)
