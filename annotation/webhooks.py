@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from annotation.server_api import LabelStudioServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annotation.server_api import LabelStudioServer
 
 WEBHOOK_PATH = "/label-studio"
 """At the receiver."""

@@ -25,15 +25,15 @@ from unittest import mock
 
 import httpx
 
-import flows.push
+import flows.labelling.push
 from annotation.encode import encode_labels
 from annotation.label_studio import IMPORT_CHUNK, LabelStudioQueue
 from benchmarks.annotation_workspace import make_workspace, quiet, rename, running_server
-from flows.label_studio import label_studio_access
-from flows.pull import OVERLAP, pull_changes
-from flows.push import push_pending
-from flows.reconcile import verify_annotations
-from flows.wiring import build_queue
+from flows.labelling.pull import OVERLAP, pull_changes
+from flows.labelling.push import push_pending
+from flows.labelling.queues import build_queue
+from flows.labelling.reconcile import verify_annotations
+from flows.services.label_studio_server import label_studio_access
 from flows.workspace import Workspace
 from warehouse.annotations import current_annotations
 
@@ -79,7 +79,7 @@ def measure_push(workspace: Workspace, *, repeats: int) -> dict[str, object]:
 
 @contextmanager
 def timed_steps(into: list[float]) -> Iterator[None]:
-    """Note how long the steps of `flows.push` take."""
+    """Note how long the steps of `flows.labelling.push` take."""
 
     def call(step: Any, *args: Any) -> Any:
         began = time.perf_counter()
@@ -87,7 +87,7 @@ def timed_steps(into: list[float]) -> Iterator[None]:
         into.append(time.perf_counter() - began)
         return result
 
-    with mock.patch.object(flows.push, "call", call):
+    with mock.patch.object(flows.labelling.push, "call", call):
         yield
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.label_studio import label_studio_spec
 from flows.models import build_labelers
-from flows.settings import FILE_NAME
-from flows.supervisor import ensure_running, stop_all
+from flows.place import FILE_NAME
+from flows.services.label_studio_server import label_studio_spec
+from flows.services.supervisor import ensure_running, stop_all
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.label import Prediction

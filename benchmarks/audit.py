@@ -21,14 +21,14 @@ import polars as pl
 import soundfile  # type: ignore[import-untyped]
 
 from benchmarks.speech_corpus import find_corpus
-from flows.audit import audit_table
-from flows.audit_clips import listen
-from flows.audit_models import judge_labels
-from flows.audit_table import AuditTable, check_rows
-from voxdata.audit import Audit, Severity
-from voxdata.audit_copies import find_copies, prepare_clip
+from flows.audit.model_checks import judge_labels
+from flows.audit.verdict import audit_table
+from voxdata.audit.audit_table import AuditTable, check_rows
+from voxdata.audit.clips import listen
+from voxdata.audit.copies import find_copies, prepare_clip
+from voxdata.audit.findings import Audit, Severity
 from voxdata.sound import MODEL_RATE_HZ, Samples
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 Rows = list[dict[str, object]]
 

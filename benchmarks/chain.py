@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 
 
 def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:

@@ -18,8 +18,8 @@ import soxr  # type: ignore[import-untyped]
 
 from benchmarks.speech_corpus import find_corpus
 from voxdata.ports import MODEL_RATE_HZ, Samples
-from voxdata.testing.audio import read_recording
 from voxdata.testing.calls import ComposedCall, compose_call
+from voxdata.testing.recordings import read_recording
 
 LEVEL = 10 ** (-26 / 20)
 NOISE = 10 ** (-60 / 20)

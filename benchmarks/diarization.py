@@ -24,11 +24,11 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.composed_calls import compose_calls
 from benchmarks.speech_corpus import find_corpus
-from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
+from voxdata.backends.diarization.pyannote import PyannoteDiarizer
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.rttm import decode_rttm
 from voxdata.sound import ArraySound
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 Spans = list[tuple[int, int, str]]
 """(start in ms, end in ms, speaker)."""

@@ -22,7 +22,7 @@ from benchmarks.speech_corpus import find_corpus
 from voxdata.backends.chromaprint_fingerprint import ChromaprintFingerprinter
 from voxdata.fingerprint import Codes, SharedCodes, find_shared, is_heard
 from voxdata.sound import MODEL_RATE_HZ, ArraySound, Samples
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 from warehouse.connection import open_warehouse
 from warehouse.duplicates import DUPLICATE_SHARE, find_hints, store_fingerprint
 

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
 from benchmarks.speech_corpus import find_corpus
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import open_workspace
 from warehouse.rows import read_rows
 

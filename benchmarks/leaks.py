@@ -26,28 +26,29 @@ from pathlib import Path
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 import soundfile  # type: ignore[import-untyped]
 
-import flows.push
+import flows.labelling.push
 from annotation.webhooks import WEBHOOK_PATH
 from benchmarks.privacy import read_marks
 from benchmarks.recorded_chain import DATASET
 from benchmarks.spoken_secrets import FOLDER, SPOKEN
 from benchmarks.stored_text import StoredText, leave_identities, read_texts
-from flows.exchange.bundle import open_bundle
-from flows.exchange.export import Format, export_bundle
-from flows.ingest import ingest_sources
-from flows.prelabel import prelabel_pending
-from flows.push import push_pending
-from flows.report import write_report
-from flows.services import label_studio_spec, prefect_home, prefect_spec, receiver_spec
-from flows.settings import FILE_NAME
-from flows.supervisor import choose_port, ensure_running, stop_all
+from flows.exchange.export import open_bundle
+from flows.ingest.flow import ingest_sources
+from flows.labelling.push import push_pending
+from flows.pages.report import write_report
+from flows.place import FILE_NAME
+from flows.prelabel.flow import prelabel_pending
+from flows.services.label_studio_server import label_studio_spec
+from flows.services.start import prefect_home, prefect_spec, receiver_spec
+from flows.services.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import Workspace, open_workspace
-from voxdata.backends.spoken_forms import digits_view
-from voxdata.backends.whisper_transcriber import WhisperTranscriber
+from voxdata.backends.privacy.spoken_forms import digits_view
+from voxdata.backends.transcription.whisper import WhisperTranscriber
 from voxdata.ports import SpeechRequest
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, duration_ms
 from voxdata.testing.annotation_queue import FakeQueue
+from warehouse.exchange.write import export_bundle
 
 SETTINGS = """
 [diarizer]
@@ -210,7 +211,7 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
 def export_all(workspace: Workspace) -> dict[str, Path]:
     """Format -> the export of the version in it; the folder of `huggingface` holds clips."""
     bundle = open_bundle(workspace, DATASET)
-    formats: tuple[Format, ...] = ("jsonl", "parquet", "huggingface")
+    formats: tuple[str, ...] = ("jsonl", "parquet", "huggingface")
     return {name: export_bundle(bundle, format_name=name, output=workspace.exports_dir / name) for name in formats}
 
 
@@ -292,12 +293,12 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    former = flows.push.build_queue
-    flows.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
+    former = flows.labelling.push.build_queue
+    flows.labelling.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
     try:
         push_pending(open_workspace(root), say=lines.append)
     finally:
-        flows.push.build_queue = former
+        flows.labelling.push.build_queue = former
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     places = {
         "tasks": _numbered("task", [f"{e.text}\n{e.note}" for e in queue.entries.values()]),

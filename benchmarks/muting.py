@@ -23,22 +23,23 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-import flows.push
+import flows.labelling.push
 from benchmarks.leaks import hear_clips
 from benchmarks.muted_sentences import BORDERS, FOLDER, SENTENCES
 from benchmarks.privacy import read_marks
-from flows.ingest import ingest_sources
-from flows.prelabel import prelabel_pending
-from flows.push import Outgoing, push_pending
-from flows.settings import FILE_NAME
+from flows.ingest.flow import ingest_sources
+from flows.labelling.outgoing import Outgoing
+from flows.labelling.push import push_pending
+from flows.place import FILE_NAME
+from flows.prelabel.flow import prelabel_pending
 from flows.workspace import open_workspace
-from voxdata.backends.spoken_forms import digits_view
+from voxdata.backends.privacy.spoken_forms import digits_view
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.privacy import PrivateSpan
 from voxdata.segment import Segment, overlap_ms, union
 from voxdata.testing.annotation_queue import FakeQueue
-from voxdata.testing.audio import read_recording
 from voxdata.testing.calls import compose_call
+from voxdata.testing.recordings import read_recording
 from voxdata.utterance import Utterance
 from warehouse.privacy import list_private_spans
 from warehouse.recordings import list_uris
@@ -260,18 +261,19 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     left: list[Outgoing] = []
-    cut = flows.push.cut_clips
+    push = flows.labelling.push
+    cut = push.cut_clips
 
     def watched(*arguments: object) -> list[Outgoing]:
         ready: list[Outgoing] = cut(*arguments)  # type: ignore[arg-type]
         left.extend(ready)
         return ready
 
-    former, flows.push.build_queue, flows.push.cut_clips = flows.push.build_queue, lambda _workspace: queue, watched
+    former, push.build_queue, push.cut_clips = push.build_queue, lambda _workspace: queue, watched
     try:
         push_pending(open_workspace(root), say=lines.append)  # no server is needed to see what is sent
     finally:
-        flows.push.build_queue, flows.push.cut_clips = former, cut
+        push.build_queue, push.cut_clips = former, cut
     with open_workspace(root).warehouse(read_only=True) as con:
         names = {key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()}
         utterances, spans = list_utterances(con), list_private_spans(con)

@@ -25,8 +25,8 @@ from benchmarks import prelabel_diarization, transcription
 from benchmarks.composed_calls import compose_calls
 from benchmarks.diarization import mono, real_files
 from benchmarks.speech_corpus import find_corpus
+from voxdata.backends.transcription.whisper import PACKAGED
 from voxdata.backends.weights import locate
-from voxdata.backends.whisper_transcriber import PACKAGED
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
 PARTS = ("chain", "diarization", "transcription", "memory")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks.composed_calls import compose_calls
 from benchmarks.diarization import CACHE, mono, real_files
-from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
+from voxdata.backends.diarization.pyannote import PyannoteDiarizer
 from voxdata.ports import MODEL_RATE_HZ, Diarization, Samples
 from voxdata.sound import ArraySound
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.private_sentences import HELD_BACK, NEW_KINDS, SEEN
 from benchmarks.speech_corpus import find_corpus
-from voxdata.backends.spoken_scanner import SpokenScanner
+from voxdata.backends.privacy.spoken_scanner import SpokenScanner
 from voxdata.ports import PrivateText
 
 Span = tuple[str, int, int]

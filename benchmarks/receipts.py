@@ -18,9 +18,10 @@ from time import perf_counter, process_time
 from typing import TypeVar
 
 from flows.forget.receipt import issue_receipt
-from flows.settings import FILE_NAME, template
-from flows.signing import sign_version
-from flows.signing_keys import make_keys
+from flows.place import FILE_NAME
+from flows.settings import template
+from flows.signing.keys import make_keys
+from flows.signing.sign import sign_version
 from flows.workspace import Workspace, open_workspace
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment

@@ -45,10 +45,10 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
     Returns:
         Ids of the utterances that arrived.
     """
-    import flows.push
+    import flows.labelling.push
 
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    flows.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
+    flows.labelling.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
     run_flow(workspace, "push", say=tell)
     shown = [f"{entry.text}\n{entry.note}" for entry in queue.entries.values()]
     path.write_text(json.dumps(shown, ensure_ascii=False), encoding="utf-8")
@@ -61,7 +61,7 @@ def push_to_server(workspace: Workspace, path: Path) -> list[str]:
     Returns:
         Ids of the utterances that arrived.
     """
-    from flows.wiring import build_queue
+    from flows.labelling.queues import build_queue
 
     run_flow(workspace, "push", say=tell)
     queue = build_queue(workspace)
@@ -73,8 +73,8 @@ def push_to_server(workspace: Workspace, path: Path) -> list[str]:
 
 def answer_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
     """Answer the clips on the server as a script does that takes the labels in turn, and pull the answers."""
-    from flows.services import label_studio_credentials
-    from flows.wiring import build_queue
+    from flows.labelling.queues import build_queue
+    from flows.services.label_studio_server import label_studio_credentials
 
     script = ScriptedAnnotator(email="script@voxdata.local", error_rate=0.0, seed=1)
     answered = script.answer(

@@ -14,11 +14,12 @@ from training.encoder import load_encoder
 from training.metrics import Floats
 from training.run import run_training
 from voxdata.canonical import write_canonical
-from voxdata.dataset import Example, GoldLabel, Split, fingerprint
+from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.identity import digest
 from voxdata.manifest import Manifest, write_manifest
+from voxdata.root import fingerprint
 from voxdata.segment import Segment
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 OUT = Path("bench-out")
 

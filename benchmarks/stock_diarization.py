@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
 
-from voxdata.backends.campplus import DIMENSION, load_network
-from voxdata.backends.pyannote_diarizer import encode_annotation, import_pyannote
+from voxdata.backends.diarization.campplus import DIMENSION, load_network
+from voxdata.backends.diarization.pyannote import encode_annotation
+from voxdata.backends.diarization.telemetry import import_pyannote
 from voxdata.backends.weights import locate
 from voxdata.ports import MODEL_RATE_HZ, Diarization, Samples
 

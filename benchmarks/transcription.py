@@ -16,11 +16,11 @@ import jiwer
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from benchmarks.speech_corpus import find_corpus
-from voxdata.backends.whisper_transcriber import WhisperTranscriber
+from voxdata.backends.transcription.whisper import WhisperTranscriber
 from voxdata.ports import Samples, SpeechRequest
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, duration_ms
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 MODELS = ("packaged-base", "packaged-tiny.en")
 

@@ -24,11 +24,12 @@ import soxr  # type: ignore[import-untyped]
 
 from benchmarks.composed_calls import compose_calls
 from benchmarks.speech_corpus import OUT, find_corpus
-from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
+from voxdata.backends.diarization.pyannote import PyannoteDiarizer
 from voxdata.identity import digest
+from voxdata.measure import SAME_VOICE
 from voxdata.segment import overlap_ms
 from voxdata.sound import MODEL_RATE_HZ, ArraySound, Samples
-from voxdata.voice import MIN_SPEECH_MS, THRESHOLD, HeardSpeaker, link_speakers
+from voxdata.voice import MIN_SPEECH_MS, HeardSpeaker, link_speakers
 
 LENGTHS_S = (3, 5, 10, 30)
 PER_LENGTH = 4
@@ -203,7 +204,7 @@ def main() -> int:
     for part in parts:
         print(f"\nspeakers found in the composed calls, part {part}")
         print_links(hear_calls(part, diarizer), (MIN_SPEECH_MS,))
-    print(f"\nin use: threshold {THRESHOLD}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices")
+    print(f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices")
     return 0
 
 

@@ -18,15 +18,15 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from flows.finetune import finetune
-from flows.ingest import ingest
-from flows.prelabel import prelabel
-from flows.private_files import keep_files_private
-from flows.pull import pull
-from flows.push import push
+from flows.folders.private_files import keep_files_private
+from flows.ingest.flow import ingest
+from flows.ingest.sources import STILL_S
+from flows.labelling.pull import pull
+from flows.labelling.push import push
+from flows.prelabel.flow import prelabel
 from flows.quiet_exit import quiet_exit
-from flows.release import release
-from flows.sources import STILL_S
+from flows.release.flow import release
+from flows.retrain.finetune import finetune
 from flows.workspace import Workspace, open_workspace
 from warehouse.versions import CREATED_EVENT
 

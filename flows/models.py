@@ -18,7 +18,7 @@ from warehouse.runs import promoted_run
 
 def build_diarizer(workspace: Workspace) -> Diarizer:
     """The diarizer of [diarizer]."""
-    diarizer: Diarizer = _build(workspace, "diarizer", workspace.settings.diarizer, hf_token=workspace.secrets.hf_token)
+    diarizer: Diarizer = _build(workspace, "diarizer", workspace.settings.diarizer)
     return diarizer
 
 
@@ -28,17 +28,12 @@ def build_transcriber(workspace: Workspace) -> Transcriber:
     return transcriber
 
 
-def _build(workspace: Workspace, port: str, settings: BackendSettings, **extra: Any) -> Any:
-    if (port, settings.backend) in _TAKES_CACHE:
-        extra["cache_dir"] = str(workspace.secrets.cache_dir)
-    elif (port, settings.backend) == ("transcriber", "openai"):
-        extra = {"api_key": workspace.secrets.transcriber_key}
-    else:
-        extra = {}
-    return load_backend(port, settings.backend, **{**extra, **settings.options})
-
-
-_TAKES_CACHE = {("diarizer", "pyannote"), ("transcriber", "whisper")}
+def _build(workspace: Workspace, port: str, settings: BackendSettings) -> Any:
+    secrets = workspace.secrets
+    offers: dict[str, object] = {"cache_dir": str(secrets.cache_dir), "hf_token": secrets.hf_token}
+    if port == "transcriber":
+        offers["api_key"] = secrets.transcriber_key
+    return load_backend(port, settings.backend, offers=offers, **settings.options)
 
 
 def build_cold_start(workspace: Workspace, scheme_name: str) -> Labeler:
@@ -96,9 +91,9 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
     privacy, mos = workspace.settings.privacy.scanner, workspace.settings.quality.mos
     cutting, chinese = workspace.settings.utterance, workspace.settings.transcriber.chinese
     if chinese != "as heard":
-        from voxdata.backends.chinese_script import load_script
+        from voxdata.backends.transcription.chinese_script import load_script
     if second is not None:
-        from voxdata.backends.text_agreement import error_rate
+        from voxdata.backends.transcription.text_agreement import error_rate
     return Models(
         diarizer=build_diarizer(workspace),
         transcriber=build_transcriber(workspace),

@@ -19,9 +19,9 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from flows.prefect_api import prefect_answers
 from flows.quiet_exit import quiet_child
-from flows.services import prefect_access, prefect_home
+from flows.services.prefect_api import prefect_answers
+from flows.services.start import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
 from voxdata.errors import ServiceError, VoxdataError
 from voxdata.visible import visible
@@ -36,6 +36,17 @@ END_S = 6.0
 """And so long to note how it ended."""
 
 WAKE_SIGNAL = signal.SIGUSR1
+
+
+FLOWS = {
+    "ingest": "flows.ingest.flow",
+    "prelabel": "flows.prelabel.flow",
+    "push": "flows.labelling.push",
+    "pull": "flows.labelling.pull",
+    "release": "flows.release.flow",
+    "finetune": "flows.retrain.finetune",
+}
+"""Flow -> the module that defines it under this name. By name, since importing one imports Prefect."""
 
 
 class PrefectLostError(BaseException):
@@ -69,19 +80,24 @@ def connect_prefect(workspace: Workspace) -> bool:
 
 
 def run_flow(workspace: Workspace, name: str, *args: Any, say: Say) -> Any:
-    """Run the flow called `name` of the module `flows.<name>`.
+    """Run one of `FLOWS`.
 
     Returns:
         What the flow returns: a summary of plain values.
     """
     connected = connect_prefect(workspace)
     answers = connected and prefect_answers(os.environ)
-    flow: Flow[Any, Any] = getattr(import_module(f"flows.{name}"), name)
+    flow: Flow[Any, Any] = _load_flow(name)
     if answers:
         return _run_recorded(flow, str(workspace.root), *args, say=say)
     why = "does not answer (`voxdata doctor`)" if connected else "is not up (`voxdata up`)"
     say(f"{name}: Prefect {why}, so this run is not recorded there")
     return flow.fn(str(workspace.root), *args)
+
+
+def _load_flow(name: str) -> Flow[Any, Any]:
+    flow: Flow[Any, Any] = getattr(import_module(FLOWS[name]), name)
+    return flow
 
 
 def leave(code: int) -> None:

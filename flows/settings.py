@@ -18,15 +18,11 @@ from annotation.wording import Language
 from voxdata.consent import Policy
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
-from voxdata.quality import MEASURES
+from voxdata.measure import MEASURES, SAME_VOICE
 from voxdata.recipe import Recipe
 from voxdata.scheme import Choice, Scheme, SchemeLabel, find_scheme
 from voxdata.scheme_history import SchemeChange, SchemeHistory
 from voxdata.utterance import MIN_MS
-from voxdata.voice import THRESHOLD
-
-FILE_NAME = "voxdata.toml"
-DEMO_DIR = "voxdata-demo"
 
 
 class _Table(BaseModel):
@@ -130,7 +126,7 @@ class PrivacySettings(_Table):
 class VoiceSettings(_Table):
     """[voices]"""
 
-    threshold: float = Field(default=THRESHOLD, ge=-1, le=1)
+    threshold: float = Field(default=SAME_VOICE, ge=-1, le=1)
 
 
 class QualitySettings(_Table):
@@ -398,7 +394,7 @@ def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     return ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines))
 
 
-def template(name: str = "templates/voxdata.toml") -> str:
+def template(name: str = "voxdata.toml") -> str:
     """The commented file that `voxdata init` writes, or the demo's."""
     return files("flows").joinpath(name).read_text(encoding="utf-8")
 
@@ -439,25 +435,3 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Secrets:
         transcriber_key=env.get("VOXDATA_TRANSCRIBER_KEY") or None,
         cache_dir=Path(env.get("VOXDATA_CACHE") or Path(xdg) / "voxdata"),
     )
-
-
-def find_workspace(start: Path, *, explicit: Path | None = None) -> Path:
-    """The folder whose voxdata.toml applies.
-
-    Args:
-        start: Where the user is; it and its parents are searched, then the demo's folder below it.
-        explicit: A folder given by the user (--dir or VOXDATA_DIR); nothing else is searched then.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    if explicit is not None:
-        if (explicit / FILE_NAME).is_file():
-            return explicit.resolve()
-        raise ConfigError(f"{explicit} holds no {FILE_NAME}; make one with `voxdata init {explicit}`")
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder.resolve()
-    if (start / DEMO_DIR / FILE_NAME).is_file():
-        return (start / DEMO_DIR).resolve()
-    raise ConfigError(f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, or try `voxdata demo`")

@@ -13,8 +13,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.tasks import exponential_backoff
 
-from flows.prefect_api import prefect_answers
 from flows.say import tell
+from flows.services.prefect_api import prefect_answers
 from voxdata.errors import TransientError
 
 P = ParamSpec("P")

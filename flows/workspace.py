@@ -12,12 +12,13 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from flows.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.folders.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
+from flows.place import FILE_NAME
 from flows.say import tell
-from flows.settings import FILE_NAME, Secrets, Settings, parse_settings, read_environment
-from flows.storage_folders import FOLDERS, STATE_DIR, require_separate
-from flows.written import Register
-from voxdata.errors import MachineError, WarehouseError
+from flows.settings import Secrets, Settings, parse_settings, read_environment
+from voxdata.errors import ConfigError, MachineError, WarehouseError
+from voxdata.register import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from voxdata.scratch import SCRATCH, sweep
@@ -237,14 +238,17 @@ class Workspace:
             tell(f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})")
 
 
-def open_workspace(root: Path) -> Workspace:
+def open_workspace(root: Path | str) -> Workspace:
     """Read the settings of a workspace and the environment.
 
     Raises:
         ConfigError: voxdata.toml is missing or wrong, or its folders lie in each other.
     """
-    path = root.resolve() / FILE_NAME
+    root = Path(root).resolve()
+    path = root / FILE_NAME
+    if not path.is_file():
+        raise ConfigError(f"{root} holds no {FILE_NAME}; make one with `voxdata init {root}`")
     settings = parse_settings(path.read_text(encoding="utf-8"), origin=str(path))
-    require_separate(root.resolve(), settings.storage)
+    require_separate(root, settings.storage)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
-    return Workspace(root=root.resolve(), settings=settings, secrets=read_environment(), run_id=run_id)
+    return Workspace(root=root, settings=settings, secrets=read_environment(), run_id=run_id)

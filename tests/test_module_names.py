@@ -1,8 +1,9 @@
-"""No module of ours may be taken for one of the standard library, wherever a folder lands on the path."""
+"""No module of ours may be taken for another: one of the standard library, or one of its own package."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,14 @@ def test_modules_are_not_named_like_the_standard_library(package: str) -> None:
     folders = {path.parent.name for path in (ROOT / package).rglob("*.py")} - {package}
     assert names
     assert sorted((names | folders) & set(sys.stdlib_module_names)) == []
+
+
+ROOMS_HAVE = {"flow", "plan", "worker"}
+"""What several rooms of flows have, and each calls alike: its Prefect flow, what that would do, what runs in a child."""
+
+
+@pytest.mark.parametrize("package", PACKAGES[:-2])
+def test_each_module_of_a_package_has_its_name_to_itself(package: str) -> None:
+    names = Counter(path.stem for path in (ROOT / package).rglob("*.py"))
+    allowed = {"__init__", "__main__", *ROOMS_HAVE}
+    assert sorted(name for name, count in names.items() if count > 1 and name not in allowed) == []

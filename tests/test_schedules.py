@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from flows.demo.loop import answer_clips, prepare_workspace
-from flows.prefect_api import ask_prefect
-from flows.services import prefect_access
+from flows.services.prefect_api import ask_prefect
+from flows.services.start import prefect_access
 from flows.workspace import Workspace
 from warehouse.runs import list_training_runs
 from warehouse.status import count_rows

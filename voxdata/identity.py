@@ -29,6 +29,11 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def draw(key: str, purpose: str) -> float:
+    """A number in [0, 1) that is always the same for one key and purpose, and independent between purposes."""
+    return int(digest(purpose, key)[:13], 16) / 16**13
+
+
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from voxdata.audio_digest import AudioDigest
-from voxdata.dataset import Example, Split, decode_gold, encode_gold, fingerprint
+from voxdata.dataset import Example, Split, decode_gold, encode_gold
 from voxdata.durable import write_file
 from voxdata.errors import ManifestError
 from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words, name_fault, parse_json
+from voxdata.root import fingerprint
 from voxdata.segment import Segment
 
 FORMAT = "voxdata-manifest/2"

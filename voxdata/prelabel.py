@@ -13,9 +13,10 @@ from voxdata.guards import mark_utterance
 from voxdata.identity import ModelRef
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, Progress, StageSpec
 from voxdata.label import Prediction
+from voxdata.measure import Quality
 from voxdata.ports import Clip, Diarization, Diarizer, Labeler, PrivacyScanner, Sound, SpeechRequest, Transcriber
 from voxdata.privacy import PrivateSpan, scan_utterances
-from voxdata.quality import MosPredictor, Quality, measure_utterances
+from voxdata.quality import MosPredictor, measure_utterances
 from voxdata.script import Script, write_in_script
 from voxdata.segment import Segment
 from voxdata.sound import cut_sound, duration_ms

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from voxdata.identity import ModelRef
+from voxdata.measure import Quality
 from voxdata.segment import Segment, overlap_ms, union
 from voxdata.sound import MODEL_RATE_HZ, Samples, Sound, cut_sound
 from voxdata.turn import Turn
@@ -20,37 +21,6 @@ FLOOR_DB = -120.0
 
 _FRAME = MODEL_RATE_HZ * 25 // 1000
 _WINDOW = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """Measures of one stretch of one channel.
-
-    Attributes:
-        level_db: RMS level, dBFS.
-        snr_db: Loud frames over quiet frames (95th - 10th percentile of 25 ms frame levels), dB; a rough lower bound.
-        clipping_ratio: Share of samples stuck at the peak, 0..1.
-        bandwidth_hz: Highest frequency still carrying speech energy.
-        overlap_ratio: Share of it in which another speaker of the recording speaks too, 0..1.
-        speaking_rate: Words (characters in scripts without spaces) a second of speech; None without text.
-        mos: Predicted opinion score, 1..5; None without a predictor.
-        second_error_rate: How far a second transcriber's words differ, 0 is equal; None without one.
-    """
-
-    level_db: float
-    snr_db: float
-    clipping_ratio: float
-    bandwidth_hz: int
-    overlap_ratio: float = 0.0
-    speaking_rate: float | None = None
-    mos: float | None = None
-    second_error_rate: float | None = None
-
-
-MEASURES = tuple(Quality.__slots__)
-"""Names of the measures, as they are stored and as thresholds name them."""
-
-LARGER_IS_WORSE = frozenset({"clipping_ratio", "overlap_ratio", "speaking_rate", "second_error_rate"})
 
 
 def measure_quality(samples: Samples, *, source_rate_hz: int) -> Quality:

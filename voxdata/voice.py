@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.identity import digest
+from voxdata.measure import SAME_VOICE
 
 MIN_SPEECH_MS = 5_000
 """With less speech an embedding says too little: the speaker gets a voice of its own, which nobody joins."""
-
-THRESHOLD = 0.75
-"""Least cosine between a speaker and the centre of a voice (docs/benchmarks.md, voices)."""
 
 Speaker = tuple[str, int, str]
 """(recording_id, channel, speaker)."""
@@ -79,7 +77,7 @@ def link_speakers(
     arrivals: Sequence[HeardSpeaker],
     voices: Mapping[str, Sequence[HeardSpeaker]],
     *,
-    threshold: float = THRESHOLD,
+    threshold: float = SAME_VOICE,
     min_speech_ms: int = MIN_SPEECH_MS,
     taken: Collection[str] = (),
 ) -> list[VoiceLink]:

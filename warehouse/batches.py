@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import sync, workshop, write_file, writing
@@ -32,6 +32,9 @@ from warehouse.ledger import record_drop
 from warehouse.places import Places, use_places
 from warehouse.rows import insert_query, insert_rows, read_rows, utc_naive
 from warehouse.strip import keep_batch
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FORMAT = "voxdata-batch/1"
 MERGE_AT_ONCE = 500

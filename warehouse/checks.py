@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.check import CheckClip
 from warehouse.rows import insert_new, read_rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckClip:
-    """A clip in disguise.
-
-    Attributes:
-        key: Its own key in Label Studio: the id of the utterance with moved edges.
-        utterance_id: What is heard.
-        purpose: "gold" when the answer is known, "retest" when the same person heard it before.
-        shift_ms: How much later its edges lie than the utterance's, so that it does not look the same.
-    """
-
-    key: str
-    utterance_id: str
-    purpose: str
-    shift_ms: int
 
 
 def add_checks(con: DuckDBPyConnection, checks: Sequence[CheckClip], *, run_id: str) -> int:

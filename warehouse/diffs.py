@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.dataset import Split
@@ -30,6 +29,8 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
     Raises:
         NotFoundError: No version has one of the ids.
     """
+    import polars as pl
+
     a, b = manifest_key(con, a_id), manifest_key(con, b_id)
     old, new = fetch_row_ids(con, a), fetch_row_ids(con, b)
     for name, ids in (("gone", rows_only_in(old, new)), ("came", rows_only_in(new, old))):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
@@ -391,6 +390,8 @@ def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> No
 @contextmanager
 def _named(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str], uris: Sequence[str], texts: Sequence[str]) -> Iterator[None]:
     """Let queries see, as rows of kind and name, what an erasure is about."""
+    import polars as pl
+
     phrases = sorted({digest(phrase) for text in texts if (phrase := phrase_of(text))})
     kept = sorted({*uris, *(keep_place(con, uri) for uri in uris)})
     kinds = {"recording": ids, "clip": keys, "uri": kept, "phrase": phrases}

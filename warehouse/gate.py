@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import duckdb
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import DropReason
@@ -58,6 +57,8 @@ def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str
     """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under which receipt."""
     if not names or not _anybody(con):
         return {}
+    import polars as pl
+
     con.register(ASKED, pl.DataFrame({"name": sorted(names)}, schema={"name": pl.String}))
     try:
         return _look_up(con, f"from {ASKED}", ())
@@ -102,6 +103,8 @@ def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Paramete
     found = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
     if not found:
         return ""
+    import polars as pl
+
     frame = pl.DataFrame({"name": list(found), "receipt": list(found.values())}, schema={"name": pl.String, "receipt": pl.String})
     con.register(NAMES, frame)
     run = "max(run_id)" if "run_id" in columns else "''"

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.dataset import Split
@@ -39,6 +38,8 @@ class Leak:
 
 def find_leaks(con: DuckDBPyConnection) -> list[Leak]:
     """Everybody who is on two sides of a split in one version or in two, by voice."""
+    import polars as pl
+
     voices = [{"recording_id": r, "channel": c, "speaker": s, "now": voice} for (r, c, s), voice in sorted(current_voices(con).items())]
     types = {"recording_id": pl.String, "channel": pl.Int32, "speaker": pl.String, "now": pl.String}
     con.register(FRAME, pl.DataFrame(voices, schema=types))

@@ -9,12 +9,12 @@ import json
 import secrets
 from collections.abc import Sequence
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.dataset import MICRO, ROW_FORMAT, Example, merkle_root
+from voxdata.dataset import MICRO, ROW_FORMAT, Example
 from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
+from voxdata.root import merkle_root
 from warehouse.rows import FRAME, insert_new, insert_query, read_rows
 
 FIELDS = (
@@ -75,6 +75,8 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
 
 def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
     """Give the rows behind `after` their leaves, and salts where there is none for a voice in a recording."""
+    import polars as pl
+
     con.execute(
         """create or replace temp table unsalted as
         select distinct recording_id, voice from example anti join row_salt using (recording_id, voice) where row_id > ?""",
@@ -121,6 +123,8 @@ def compute_root(con: DuckDBPyConnection, rows: str) -> str:
 
 def seal_earlier_rows(con: DuckDBPyConnection) -> None:
     """What migration 6 cannot say in SQL: shares in millionths, leaves, and the roots and summaries of the versions there were."""
+    import polars as pl
+
     rows = read_rows(con, "select row_id, gold from example")
     if rows:
         con.register(FRAME, pl.DataFrame([{"row_id": row["row_id"], "gold": _gold_in_micro(str(row["gold"]))} for row in rows]))

@@ -9,7 +9,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import ConfigError
-from voxdata.quality import LARGER_IS_WORSE, MEASURES, Quality
+from voxdata.measure import LARGER_IS_WORSE, MEASURES, Quality
 from warehouse.rows import insert_rows, read_rows
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
 from duckdb import DuckDBPyConnection
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Row = dict[str, object]
 """Column name -> value."""
@@ -29,6 +32,8 @@ def read_rows(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) ->
 
 def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows, all with the same columns, as a frame with the types of a table."""
+    import polars as pl
+
     types = con.sql(f'select * from "{table}" limit 0').pl().schema
     return pl.DataFrame(list(rows), schema={name: types[name] for name in rows[0]})
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import ConfigError
 from warehouse.engine import time_limit
 from warehouse.functions import QUERIES, TABLES
 from warehouse.rows import read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NO_QUERY = "that is no query; write SELECT ..., FROM ..., SHOW TABLES or DESCRIBE utterances"
 
@@ -30,6 +32,8 @@ def run_query(con: DuckDBPyConnection, sql: str, *, seconds: float = 300.0) -> p
         ConfigError: Several statements, one that is no query, one that calls what is not in `warehouse.functions`, one that takes too
             long, or one that DuckDB refuses; the message is DuckDB's.
     """
+    import polars as pl
+
     try:
         statements = con.extract_statements(sql)
         if len(statements) != 1:

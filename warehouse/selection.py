@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 import sqlglot
 from duckdb import DuckDBPyConnection
 from sqlglot import exp
 
+from voxdata.consent import CONSENT
 from voxdata.errors import ConfigError
 from voxdata.label import Gold
-from voxdata.quality import LARGER_IS_WORSE, MEASURES
+from voxdata.measure import LARGER_IS_WORSE, MEASURES
 from voxdata.recipe import Recipe
 from warehouse.engine import time_limit
 from warehouse.functions import CONDITIONS
 from warehouse.rows import read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PLAIN = (
     "utterance_id", "recording_id", "channel", "speaker", "start_ms", "end_ms", "duration_ms", "text", "language", "recorded_on", "uri",
@@ -26,9 +29,6 @@ PLAIN = (
 )  # fmt: skip
 """Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
 `<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
-
-CONSENT = "consent"
-"""The reason of what stays out since consent does not cover the purpose."""
 
 # A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
 _VIEW = f"""
@@ -64,6 +64,8 @@ def select_utterances(
     Raises:
         ConfigError: The condition of the recipe is not one, names what there is not, or takes too long.
     """
+    import polars as pl
+
     found = _gold_frame(gold)
     conditions = _conditions(recipe, [*PLAIN, *MEASURES, *found.columns[1:]])
     con.register("gold_found", found)
@@ -187,6 +189,8 @@ def _parameters(recipe: Recipe) -> dict[str, object]:
 
 
 def _gold_frame(gold: Mapping[str, Mapping[str, Gold]]) -> pl.DataFrame:
+    import polars as pl
+
     ids = sorted({key for found in gold.values() for key in found})
     columns: dict[str, pl.Series] = {"utterance_id": pl.Series(ids, dtype=pl.String)}
     for scheme, found in sorted(gold.items()):

@@ -8,14 +8,17 @@ import shutil
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import sync, write_file
 from warehouse.gate import forgotten_among, naming_columns
 from warehouse.plain import FRAME
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
@@ -46,6 +49,7 @@ def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
 
 def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[pl.DataFrame, int]]:
     """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot be read is left as it is."""
+
     less: dict[str, tuple[pl.DataFrame, int]] = {}
     for file in sorted(path.glob("*.parquet")):
         try:

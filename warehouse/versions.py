@@ -7,11 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from voxdata.dataset import Example, Split, encode_gold
@@ -24,15 +21,19 @@ from warehouse.leaves import FIELDS, add_summary, compute_root, intern_rows
 from warehouse.outbox import add_event
 from warehouse.rows import FRAME, insert_new, insert_query, read_rows, utc_aware
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    RowIds = npt.NDArray[np.int64]
+    """(num_rows,) int64, ascending."""
+
 CREATED_EVENT = "voxdata.dataset.version.created"
 MIN_PREFIX = 6
 NAME = re.compile(r"[\w][\w.-]*")
 _SELECT = """select version_id, root, name, number, recipe, num_examples, created_at, parent,
   coalesce((select sum(e.num_rows) from manifest_erasure e where e.manifest_key = v.manifest_key), 0)::bigint as num_erased
   from dataset_version v"""
-
-RowIds = npt.NDArray[np.int64]
-"""(num_rows,) int64, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,8 @@ def create_version(
     along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset from examples in memory; see `cut_version`."""
+    import polars as pl
+
     rows = [{**encode_example(example), "gold": canonical_json(encode_gold(example.gold))} for example in examples]
     types: dict[str, Any] = {name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String for name in FIELDS}
     frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=types)
@@ -286,13 +289,15 @@ def manifest_key(con: DuckDBPyConnection, version_id: str) -> int:
 def fetch_row_ids(con: DuckDBPyConnection, key: int) -> RowIds:
     """The rows listed under a key."""
     found = con.sql("select row_id from manifest where manifest_key = ? order by row_id", params=[key]).fetchnumpy()
-    return cast(RowIds, found["row_id"])
+    return cast("RowIds", found["row_id"])
 
 
 def rows_only_in(one: RowIds, other: RowIds) -> RowIds:
     """What is in the first and not in the second, ascending."""
     if not len(one) or not len(other):
         return one
+    import numpy as np
+
     there = np.zeros(max(int(one[-1]), int(other[-1])) + 1, dtype=bool)
     there[other] = True
     kept: RowIds = one[~there[one]]
@@ -347,6 +352,8 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
 
 
 def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:
+    import polars as pl
+
     key = int(str(read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0]["key"]))
     insert_query(con, "manifest", f"select ? as manifest_key, row_id from {rows} order by row_id", [key])
     if base_key is None:

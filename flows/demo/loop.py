@@ -8,13 +8,14 @@ from time import monotonic, sleep
 
 from annotation.scripted import ScriptedAnnotator
 from flows.demo.samples import match_answers, read_answers, sample_paths
-from flows.prefect_env import LOGIN_FILE
-from flows.private_files import make_private_folder
+from flows.folders.private_files import make_private_folder
+from flows.place import FILE_NAME
 from flows.run import run_flow
 from flows.say import tell
-from flows.services import start_services, stop_services
-from flows.settings import FILE_NAME, template
-from flows.supervisor import read_services
+from flows.services.prefect_env import LOGIN_FILE
+from flows.services.start import start_services, stop_services
+from flows.services.supervisor import read_services
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
@@ -71,7 +72,7 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
     tell(f"demo: the loop turned in {monotonic() - began:.0f} s")
     tell(f"  report         {report}")
     if not stop:
-        from flows.wiring import build_queue
+        from flows.labelling.queues import build_queue
 
         state_dir = workspace.state_dir
         tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})")
@@ -96,15 +97,15 @@ def _turn_the_loop(workspace: Workspace, *, annotate: bool) -> Path:
     _wait_for_training(workspace, version_id)
     run_flow(workspace, "prelabel", say=tell)
     run_flow(workspace, "push", say=tell)
-    from flows.report import write_report
+    from flows.pages.report import write_report
 
     return write_report(workspace)
 
 
 def answer_clips(workspace: Workspace) -> None:
     """Let the scripted annotators answer every clip that is in Label Studio."""
-    from flows.services import label_studio_credentials
-    from flows.wiring import build_queue
+    from flows.labelling.queues import build_queue
+    from flows.services.start import label_studio_credentials
 
     queue = build_queue(workspace)
     with workspace.warehouse() as con:

@@ -1,1 +1,1 @@
-"""Exchange: dataset versions in the formats of others, and back. Equal versions give equal bytes; every export says which version it is."""
+"""Exchange: versions of our own and labelled clips of others come in."""

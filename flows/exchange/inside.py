@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from flows.tables.read import Format
 from voxdata.confine import why_outside
 from voxdata.errors import ConfigError, VoxdataError
+from voxdata.tables.read import Format
 
 CHECKED: tuple[Format, ...] = ("lhotse", "huggingface", "audformat")
 """Kinds that a library reads; manifests and Kaldi folders are read by us, and their paths are

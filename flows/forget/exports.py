@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.exchange.bundle import HEADER, hash_file
-from flows.exchange.own_files import Header, other_files, read_header, walk_files
+from flows.folders.known import is_mark
 from flows.forget.found import NOT_OURS, Doomed, FoundFiles, Left
-from flows.known import is_mark
 from flows.workspace import Workspace
-from flows.written import Written
+from voxdata.register import Written
 from warehouse.erase import ErasurePlan
+from warehouse.exchange.bundle import HEADER, hash_file
+from warehouse.exchange.own_files import Header, other_files, read_header, walk_files
 from warehouse.versions import list_versions
 
 EARLIER = "if it was written by an earlier release, which noted nothing: delete it by hand, or write it anew with the same command first"

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from flows.clip_names import clip_key
-from flows.exchange.bundle import hash_file
-from flows.exchange.own_files import remove_empty, walk_files
 from flows.forget.exports import find_written
 from flows.forget.found import NOT_OURS, Doomed, FoundFiles, Left
 from flows.forget.lines import keep_lines
+from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
-from warehouse.export import write_version_manifest
+from warehouse.exchange.bundle import hash_file
+from warehouse.exchange.own_files import remove_empty, walk_files
+from warehouse.exchange.table import write_version_manifest
 from warehouse.runs import list_training_runs
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from flows.forget.erase_steps import STEPS, Ground, bar, clear_files
 from flows.forget.found import Left
 from flows.forget.probes import make_probes
 from flows.forget.search import Area, Hit, Proof, Unread, prove_gone
-from flows.forget.sources import settle_sources
-from flows.forget.steps import STEPS, Ground, bar, clear_files
+from flows.forget.source_files import settle_sources
 from flows.forget.work import (
     FINISH,
     FOLDER,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.forget.files import check_files, find_files
 from flows.forget.found import Doomed, Left
-from flows.forget.sources import settle_sources
+from flows.forget.source_files import settle_sources
 from flows.workspace import Workspace
 from warehouse.erase import ErasurePlan
 from warehouse.pushes import GONE, list_projects, list_pushed

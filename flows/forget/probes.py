@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from ahocorasick_rs import BytesAhoCorasick
 from duckdb import DuckDBPyConnection
 
-from flows.settings import FILE_NAME
+from flows.place import FILE_NAME
 from flows.workspace import Workspace
 from warehouse.erase import ErasurePlan
 from warehouse.places import keep_place

@@ -15,8 +15,8 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from flows.signing import ROOT_ALGORITHM, sign_version, statements_folder, version_statement_path
-from flows.signing_keys import Keys, make_keys, signer_of, write_envelope
+from flows.signing.keys import Keys, make_keys, signer_of, write_envelope
+from flows.signing.sign import ROOT_ALGORITHM, sign_version, statements_folder, version_statement_path
 from flows.workspace import Workspace
 from voxdata.durable import write_file
 from voxdata.errors import StatementError, WarehouseError

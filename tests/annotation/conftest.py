@@ -17,9 +17,9 @@ from annotation import server
 from annotation.encode import encode_labels
 from annotation.label_studio import LabelStudioQueue
 from annotation.server_api import LabelStudioServer
-from flows.label_studio import LabelStudioCredentials, label_studio_environment
+from flows.services.label_studio_server import LabelStudioCredentials, label_studio_environment
+from flows.services.supervisor import ServiceSpec, ensure_running, stop_all
 from flows.settings import read_environment
-from flows.supervisor import ServiceSpec, ensure_running, stop_all
 from voxdata.scheme import Scheme
 from voxdata.testing import speech_like
 from voxdata.testing.annotation_queue import QUEUE_SCHEMES

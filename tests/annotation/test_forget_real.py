@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.annotation_workspace import make_workspace, running_server
-from flows.cli import app
+from flows.cli.main import app
 from flows.forget.search import search_folder
-from flows.push import push_pending
-from flows.wiring import build_queue
+from flows.labelling.push import push_pending
+from flows.labelling.queues import build_queue
 from warehouse.erase import list_receipts
 
 pytestmark = pytest.mark.slow

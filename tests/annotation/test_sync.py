@@ -14,25 +14,26 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-import flows.push
+import flows.labelling.push
 from annotation.encode import RIVALS, encode_labels
 from annotation.label_studio import LabelStudioQueue
+from annotation.settle import settle, settle_all
 from annotation.webhooks import WEBHOOK_PATH
 from benchmarks import annotation_workspace
 from benchmarks.annotation_workspace import make_workspace
-from flows.adjudicate import find_contested, push_cases
 from flows.forget.flow import forget
 from flows.forget.search import search_folder
-from flows.label_studio import label_studio_credentials, label_studio_spec
-from flows.pull import pull_changes
-from flows.push import push_pending
-from flows.rebuild import rebuild_project
-from flows.reconcile import verify_annotations
-from flows.services import receiver_spec
-from flows.supervisor import ensure_running, read_services, stop_all
-from flows.votes import read_answers, settle, settle_all
-from flows.webhook_inbox import WebhookInbox
-from flows.wiring import build_queue
+from flows.labelling.adjudicate import find_contested, push_cases
+from flows.labelling.answers import read_answers
+from flows.labelling.pull import pull_changes
+from flows.labelling.push import push_pending
+from flows.labelling.queues import build_queue
+from flows.labelling.rebuild import rebuild_project
+from flows.labelling.reconcile import verify_annotations
+from flows.services.label_studio_server import label_studio_credentials, label_studio_spec
+from flows.services.start import receiver_spec
+from flows.services.supervisor import ensure_running, read_services, stop_all
+from flows.services.webhook_inbox import WebhookInbox
 from flows.workspace import Workspace
 from voxdata.errors import TransientError
 from voxdata.label import Annotation
@@ -349,7 +350,7 @@ def test_nobody_comes_back_from_a_real_server_who_was_forgotten(tmp_path: Path, 
     try:
         with monkeypatch.context() as patch:
             # The push dies after the server took the clips and before that is noted.
-            patch.setattr(flows.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(flows.labelling.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 push_pending(workspace, say=quiet)
         queue = build_queue(workspace)

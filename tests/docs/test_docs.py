@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from flows.cli import app
+from flows.cli.main import app
 from flows.settings import BackendSettings, Settings, parse_settings, template
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_settings_page_lists_every_setting(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["templates/voxdata.toml", "demo/voxdata.toml"])
+@pytest.mark.parametrize("name", ["voxdata.toml", "demo/voxdata.toml"])
 def test_shipped_settings_are_valid(name: str) -> None:
     assert parse_settings(template(name), origin=name).schemes
 

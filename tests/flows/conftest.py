@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.supervisor import stop_all
+from flows.services.supervisor import stop_all
 
 
 @pytest.fixture

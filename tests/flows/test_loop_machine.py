@@ -25,29 +25,30 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import flows.forget.steps
-import flows.ingest
-import flows.prelabel
-import flows.pull
-import flows.push
+import flows.forget.erase_steps
+import flows.ingest.flow
+import flows.labelling.pull
+import flows.labelling.push
+import flows.prelabel.flow
 import voxdata.durable
-from flows.exchange.bundle import open_bundle
-from flows.exchange.export import export_bundle
-from flows.exchange.importing import import_export, read_export
+from flows.exchange.export import open_bundle
+from flows.exchange.ours import import_export
 from flows.forget.flow import forget, require_gone
-from flows.ingest import ingest_sources
-from flows.prelabel import prelabel_pending
-from flows.pull import pull_changes
-from flows.push import push_pending
-from flows.release import release_version
-from flows.settings import FILE_NAME
-from flows.wiring import note_queue
+from flows.ingest.flow import ingest_sources
+from flows.labelling.pull import pull_changes
+from flows.labelling.push import push_pending
+from flows.labelling.queues import note_queue
+from flows.place import FILE_NAME
+from flows.prelabel.flow import prelabel_pending
+from flows.release.flow import release_version
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import LockedError, VoxdataError
 from voxdata.testing.annotation_queue import FakeQueue
 from warehouse.batches import list_batches
 from warehouse.chain import check_chain
 from warehouse.erase import plan_erasure, renew_consent
+from warehouse.exchange.read import read_export
+from warehouse.exchange.write import export_bundle
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings, list_uris
 from warehouse.rows import read_rows
@@ -154,11 +155,11 @@ class LoopMachine(RuleBasedStateMachine):
         (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
         self.workspace = open_workspace(root)
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(flows.ingest, "WorkerPool", PoolHere)
-        self.patch.setattr(flows.prelabel, "WorkerPool", PoolHere)
+        self.patch.setattr(flows.ingest.flow, "WorkerPool", PoolHere)
+        self.patch.setattr(flows.prelabel.flow, "WorkerPool", PoolHere)
         self.queue: Any = FakeQueue(schemes=self.workspace.schemes, media_dir=self.workspace.media_dir)
-        self.patch.setattr(flows.push, "build_queue", lambda _workspace: self.queue)
-        for module in (flows.pull, flows.forget.steps):
+        self.patch.setattr(flows.labelling.push, "build_queue", lambda _workspace: self.queue)
+        for module in (flows.labelling.pull, flows.forget.erase_steps):
             self.patch.setattr(module, "build_queues", lambda w: [(self.queue, note_queue(w, self.queue))])
         self.names: dict[int, str] = {}
         self.forgotten: dict[str, str] = {}
@@ -239,7 +240,7 @@ class LoopMachine(RuleBasedStateMachine):
     @rule()
     def prelabel_beside_a_writer(self) -> None:
         """Results wait as batches, since somebody else holds the warehouse while they are stored."""
-        storing = flows.prelabel._store
+        storing = flows.prelabel.flow._store
         locked = [True]
 
         def store(con: object, workspace: Workspace, *rest: object) -> object:
@@ -250,7 +251,7 @@ class LoopMachine(RuleBasedStateMachine):
             return storing(con, workspace, *rest)  # type: ignore[arg-type]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(flows.prelabel, "_store", store)
+            patch.setattr(flows.prelabel.flow, "_store", store)
             self.run(lambda: prelabel_pending(self.workspace, say=quiet))
 
     @precondition(lambda self: bool(list_batches(self.workspace.batches_dir)))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from flows.forget.flow import find_recordings
-from flows.ingest import ingest_sources
-from flows.settings import FILE_NAME
-from flows.views import recording_rows
+from flows.ingest.flow import ingest_sources
+from flows.pages.views import recording_rows
+from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.test_machine_faults import make_workspace, quiet
+from tests.flows.ingest.test_machine_faults import make_workspace, quiet
 from voxdata.errors import NotFoundError
 from warehouse.ledger import list_drops
 from warehouse.lineage import explain

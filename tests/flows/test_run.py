@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from flows.prefect_api import prefect_answers
 from flows.run import connect_prefect
-from flows.services import prefect_access, prefect_spec
-from flows.settings import template
-from flows.supervisor import (
+from flows.services.prefect_api import prefect_answers
+from flows.services.start import prefect_access, prefect_spec
+from flows.services.supervisor import (
     Service,
     choose_port,
     ensure_running,
     service_status,
     stop_all,
 )
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.testing import speech_like
 from warehouse.recordings import list_recordings
@@ -77,7 +77,7 @@ def test_connect_prefect_refuses_when_prefect_was_imported_before(tmp_path: Path
 import os, prefect
 from pathlib import Path
 from flows.run import connect_prefect
-from flows.supervisor import Service, process_identity, write_services
+from flows.services.supervisor import Service, process_identity, write_services
 from flows.workspace import open_workspace
 workspace = open_workspace(Path({str(tmp_path)!r}))
 workspace.state_dir.mkdir()
@@ -95,8 +95,8 @@ connect_prefect(workspace)
 def test_commands_import_no_prefect_before_they_are_connected(tmp_path: Path) -> None:
     script = """
 import sys
-import flows.cli, flows.console, flows.run, flows.schedules, flows.status, flows.doctor
-import flows.sources, flows.services
+import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, flows.pages.status, flows.doctor.examine
+import flows.ingest.sources, flows.services.start
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -105,7 +105,7 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"
 
 def test_commands_connect_before_they_import_what_imports_prefect() -> None:
     early = {"flows.run"}
-    for file in (ROOT / "flows").glob("*cli.py"):
+    for file in (ROOT / "flows" / "cli").glob("*.py"):
         for command in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(command, ast.FunctionDef):
                 early |= imported_before_opening(command)

@@ -56,7 +56,7 @@ def test_scheme_settings_name_what_is_wrong(scheme: str, labels: str, says: str)
         parse(scheme, labels)
 
 
-@pytest.mark.parametrize("name", ["templates/voxdata.toml", "demo/voxdata.toml"])
+@pytest.mark.parametrize("name", ["voxdata.toml", "demo/voxdata.toml"])
 def test_templates_explain_every_setting_of_a_scheme(name: str) -> None:
     text = template(name)
     parse_settings(text, origin=name)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.known import is_mark
-from flows.settings import FILE_NAME, template
+from flows.cli.main import app
+from flows.folders.known import is_mark
+from flows.place import FILE_NAME
+from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 
 KILLED = {
@@ -49,7 +50,7 @@ compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 """,
     "a source that was fetched": """
 import fsspec
-from flows.sources import Source, open_local
+from flows.ingest.sources import Source, open_local
 fsspec.filesystem("memory").pipe_file("/calls/a.wav", b"RIFF")
 with open_local(Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0), near=workspace.root) as path:
     assert path.read_bytes() == b"RIFF"

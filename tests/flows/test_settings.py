@@ -5,16 +5,8 @@ import pytest
 
 from annotation.config import build_config, build_instructions
 from flows.models import build_models
-from flows.settings import (
-    DEMO_DIR,
-    FILE_NAME,
-    UtteranceSettings,
-    default_settings,
-    find_workspace,
-    parse_settings,
-    read_environment,
-    template,
-)
+from flows.place import DEMO_DIR, FILE_NAME, find_workspace
+from flows.settings import UtteranceSettings, default_settings, parse_settings, read_environment, template
 from flows.workspace import open_workspace
 from voxdata.errors import ConfigError
 from voxdata.prelabel import Models

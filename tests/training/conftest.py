@@ -8,11 +8,12 @@ import pytest
 import soundfile
 
 from training.config import TrainingConfig, write_config
-from voxdata.dataset import Example, Split, fingerprint
+from voxdata.dataset import Example, Split
 from voxdata.manifest import Manifest, write_manifest
 from voxdata.ports import TrainingJob
+from voxdata.root import fingerprint
 from voxdata.testing.factories import make_example
-from voxdata.testing.sound import noise, tone
+from voxdata.testing.synthetic import noise, tone
 
 LABELS = ("calm", "愤怒", "unused")
 

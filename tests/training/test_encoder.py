@@ -8,7 +8,7 @@ from transformers import WhisperFeatureExtractor
 from training.encoder import MARGIN_SAMPLES, load_encoder
 from training.features import pool_clip
 from voxdata.errors import TrainingError
-from voxdata.testing.sound import noise
+from voxdata.testing.synthetic import noise
 
 
 @pytest.mark.parametrize("name", ["tiny-random", "tiny-random-wav2vec2"])

@@ -14,7 +14,7 @@ import soundfile
 
 from voxdata.ports import MODEL_RATE_HZ
 from voxdata.testing import speech_like
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 RATE_HZ = 48_000
 SPEECH = speech_like(3_000, rate_hz=RATE_HZ)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from voxdata.backends.spoken_scanner import SpokenScanner
+from voxdata.backends.privacy.spoken_scanner import SpokenScanner
 from voxdata.ports import PrivateText
 from voxdata.privacy import mask_text, scan_utterances
 from voxdata.testing import make_utterance

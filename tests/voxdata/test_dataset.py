@@ -3,7 +3,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.dataset import GoldLabel, Split, fingerprint
+from voxdata.dataset import GoldLabel, Split
+from voxdata.root import fingerprint
 from voxdata.segment import Segment
 from voxdata.testing import make_example
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.dataset import GoldLabel, Split, fingerprint
+from voxdata.dataset import GoldLabel, Split
 from voxdata.errors import ManifestError
 from voxdata.manifest import Manifest, decode_example, encode_example, read_manifest, select, write_manifest
+from voxdata.root import fingerprint
 from voxdata.testing import make_example
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

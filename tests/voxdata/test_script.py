@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxdata.backends.chinese_script import load_script
+from voxdata.backends.transcription.chinese_script import load_script
 from voxdata.identity import ModelRef
 from voxdata.script import Script, write_in_script
 from voxdata.segment import Segment

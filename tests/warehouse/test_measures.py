@@ -10,7 +10,7 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import ConfigError
-from voxdata.quality import Quality
+from voxdata.measure import Quality
 from voxdata.recording import Recording
 from warehouse.measures import count_removed, list_measures, store_measures
 from warehouse.recordings import add_recording, add_source

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from voxdata.dataset import Example, GoldLabel, Split, fingerprint
+from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.label import Annotation
 from voxdata.recording import ChannelLayout, Recording
+from voxdata.root import fingerprint
 from voxdata.segment import Segment
 from warehouse.annotations import add_annotations, current_annotations
 from warehouse.chain import check_chain

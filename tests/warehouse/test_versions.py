@@ -11,8 +11,9 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 import warehouse.versions
-from voxdata.dataset import Example, Split, fingerprint
+from voxdata.dataset import Example, Split
 from voxdata.errors import NotFoundError, WarehouseError
+from voxdata.root import fingerprint
 from warehouse.connection import open_warehouse
 from warehouse.diffs import diff_versions
 from warehouse.guards import sidecar_path

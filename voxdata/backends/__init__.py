@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
 from voxdata.errors import BackendError
 
 BUILT_IN = {
-    ("diarizer", "pyannote"): "voxdata.backends.pyannote_diarizer:PyannoteDiarizer",
-    ("transcriber", "whisper"): "voxdata.backends.whisper_transcriber:WhisperTranscriber",
-    ("transcriber", "openai"): "voxdata.backends.openai_transcriber:OpenAITranscriber",
-    ("labeler", "similarity"): "voxdata.backends.similarity_labeler:SimilarityLabeler",
-    ("labeler", "affect"): "voxdata.backends.affect_labeler:AffectLabeler",
-    ("privacy_scanner", "spoken"): "voxdata.backends.spoken_scanner:SpokenScanner",
+    ("diarizer", "pyannote"): "voxdata.backends.diarization.pyannote:PyannoteDiarizer",
+    ("transcriber", "whisper"): "voxdata.backends.transcription.whisper:WhisperTranscriber",
+    ("transcriber", "openai"): "voxdata.backends.transcription.openai:OpenAITranscriber",
+    ("labeler", "similarity"): "voxdata.backends.labelling.similarity:SimilarityLabeler",
+    ("labeler", "affect"): "voxdata.backends.labelling.affect:AffectLabeler",
+    ("privacy_scanner", "spoken"): "voxdata.backends.privacy.spoken_scanner:SpokenScanner",
     ("fingerprinter", "chromaprint"): "voxdata.backends.chromaprint_fingerprint:ChromaprintFingerprinter",
     ("mos_predictor", "dnsmos"): "voxdata.backends.dnsmos:DnsMos",
 }
 """(port, name) -> "module:Class"."""
 
 
-def load_backend(port: str, name: str, **options: Any) -> Any:
+def load_backend(port: str, name: str, *, offers: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """Build the backend called `name` for a port.
 
     Args:
         port: "diarizer", "transcriber", "labeler", "privacy_scanner" or "mos_predictor".
         name: A built-in, an entry point of group "voxdata.<port>", or "their_module:TheirClass" from the operator's
             own settings. Never take it from a downloaded file.
+        offers: What there is for whoever wants it, such as a cache folder or a key: an argument of the
+            class that is called so gets it, unless an option says otherwise.
         options: Passed to the class.
 
     Raises:
@@ -45,6 +49,7 @@ def load_backend(port: str, name: str, **options: Any) -> Any:
     except (ImportError, AttributeError, OSError) as error:
         raise BackendError(f"{port} backend {name!r} cannot be imported from {target} ({error}); run `voxdata doctor`") from error
     try:
-        return factory(**options)
+        wanted = {name: value for name, value in (offers or {}).items() if name in signature(factory).parameters}
+        return factory(**{**wanted, **options})
     except TypeError as error:
         raise BackendError(f"{port} backend {name!r}: {error}; check its table in voxdata.toml") from error

@@ -2,7 +2,7 @@
 
 from voxdata.testing.calls import ComposedCall, compose_call
 from voxdata.testing.factories import make_example, make_recording, make_turn, make_utterance, make_word
-from voxdata.testing.sound import noise, silence, speech_like, tone
+from voxdata.testing.synthetic import noise, silence, speech_like, tone
 
 __all__ = [
     "ComposedCall",

@@ -13,11 +13,11 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 from flows.demo.samples import sample_paths
 from voxdata.backends import load_backend
-from voxdata.backends.affect_labeler import AffectLabeler, estimate_arousal, median_pitch_hz
-from voxdata.backends.pyannote_diarizer import PyannoteDiarizer
-from voxdata.backends.similarity_labeler import SimilarityLabeler
+from voxdata.backends.diarization.pyannote import PyannoteDiarizer
+from voxdata.backends.labelling.affect import AffectLabeler, estimate_arousal, median_pitch_hz
+from voxdata.backends.labelling.similarity import SimilarityLabeler
+from voxdata.backends.transcription.whisper import WhisperTranscriber, cut_windows
 from voxdata.backends.weights import locate, weights_status
-from voxdata.backends.whisper_transcriber import WhisperTranscriber, cut_windows
 from voxdata.errors import BackendError
 from voxdata.label import Distribution
 from voxdata.ports import Clip, Diarization, Samples, Sound, SpeakerSegment, SpeechRequest
@@ -25,9 +25,9 @@ from voxdata.rttm import decode_rttm
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound
-from voxdata.testing.audio import read_recording
 from voxdata.testing.backends import FakeDiarizer, FakeLabeler, FakeTranscriber, check_diarizer, check_labeler, check_transcriber
-from voxdata.testing.sound import tone
+from voxdata.testing.recordings import read_recording
+from voxdata.testing.synthetic import tone
 from voxdata.utterance import Transcript
 
 INTENT = Scheme(

@@ -10,7 +10,7 @@ from voxdata.backends import load_backend
 from voxdata.backends.dnsmos import EVERY_MS, DnsMos
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, Samples
-from voxdata.testing.audio import read_recording
+from voxdata.testing.recordings import read_recording
 
 pytestmark = pytest.mark.slow
 

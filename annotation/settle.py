@@ -1,0 +1,110 @@
+"""Settle: which votes count, and what they agree on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+from annotation.consensus import Consensus, Contest, Method, infer_consensus, judge_contests
+from voxdata.agreement import Vote, collect_votes, resolve
+from voxdata.errors import AnnotationError, ConfigError
+from voxdata.label import Annotation, Gold, top_label
+from voxdata.scheme import Scheme
+from voxdata.scheme_history import Undecided
+
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+def as_method(name: str) -> Method:
+    """A consensus rule by its name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    for method in METHODS:
+        if method == name:
+            return method
+    raise ConfigError(f"no consensus rule is called {name!r}; there are {', '.join(METHODS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The annotations that stand, told apart by what they are for.
+
+    Attributes:
+        labels: Ordinary work: what consensus and agreement are made of.
+        checks: About check clips, under their own keys.
+        decisions: By experts, in the adjudication project.
+        undecided: Votes left open by a change of their scheme; they are not among the others.
+        orphans: (scheme, label) in use that the scheme no longer has, without a word about it -> how many annotations; left out too.
+    """
+
+    labels: tuple[Annotation, ...]
+    checks: tuple[Annotation, ...]
+    decisions: tuple[Annotation, ...]
+    undecided: tuple[Undecided, ...] = ()
+    orphans: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What people settled on under one scheme.
+
+    Attributes:
+        votes: Of ordinary work.
+        gold: Utterance id -> label, by decision where there is one, else by consensus.
+        consensus: What the votes say, decisions apart.
+        contests: Utterance id -> how contested it is.
+    """
+
+    votes: tuple[Vote, ...]
+    gold: Mapping[str, Gold]
+    consensus: Consensus
+    contests: Mapping[str, Contest]
+
+
+def require_no_orphans(answers: Answers) -> None:
+    """Refuse to go on while votes would silently be lost.
+
+    Raises:
+        AnnotationError: A label in use vanished from its scheme without a word about it.
+    """
+    for (scheme, label), count in sorted(answers.orphans.items()):
+        raise AnnotationError(
+            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; say what became of it: raise its version and add "
+            f"[[schemes.changes]] with to_version and rename, merge, split or remove"
+        )
+
+
+def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1) -> Settled:
+    """Resolve the votes under one scheme; an expert's decision goes before them.
+
+    Args:
+        method: The hard label is the most probable one; the shares of the votes stay beside it.
+        min_votes: Votes an utterance needs, unless there is a decision.
+    """
+    ranked = scheme.choice == "ranked"
+    votes = collect_votes(answers.labels, scheme=scheme.name)
+    decisions = {
+        found.utterance_id: found
+        for found in resolve(collect_votes(answers.decisions, scheme=scheme.name), scheme=scheme.name, ranked=ranked)
+    }
+    consensus = infer_consensus(votes, labels=scheme.label_names, method=method, ranked=ranked)
+    contests = {c.utterance_id: c for c in judge_contests(votes, consensus, labels=scheme.label_names)}
+    gold = {}
+    for found in resolve(votes, scheme=scheme.name, min_votes=min_votes, ranked=ranked):
+        key = found.utterance_id
+        gold[key] = replace(found, standing=contests[key].standing.value if found.num_votes > 1 else "")
+        if method != "majority":
+            posterior = {label: round(probability, 6) for label, probability in consensus.posterior[key].items()}
+            gold[key] = replace(gold[key], label=top_label(posterior), posterior=posterior)
+    for key, decision in decisions.items():
+        votes_on_it = gold.get(key, decision)
+        gold[key] = replace(votes_on_it, label=decision.label, standing="decided")
+    return Settled(votes=tuple(votes), gold=gold, consensus=consensus, contests=contests)
+
+
+def settle_all(answers: Answers, schemes: Sequence[Scheme], *, method: Method = "majority", min_votes: int = 1) -> dict[str, Settled]:
+    """Scheme name -> what people settled on."""
+    return {scheme.name: settle(answers, scheme, method=method, min_votes=min_votes) for scheme in schemes}

@@ -1,0 +1,1 @@
+"""Care: the warehouse file and canonical audio, kept, checked and made anew."""

@@ -1,0 +1,1 @@
+"""The command line: a command is a library call, in the group of what a person does."""

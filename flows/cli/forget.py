@@ -1,0 +1,193 @@
+"""The command that makes the workspace forget."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import Json, open_here, show_json, show_result, show_rows, tell
+from voxdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.forget.flow import Forgotten
+    from flows.forget.found import Left
+    from flows.forget.preview import Preview
+    from flows.workspace import Workspace
+    from warehouse.erase import Kind, Receipt
+
+NAMED = 20
+"""So many places that stay for one reason are named one by one."""
+
+
+def forget(
+    ctx: typer.Context,
+    recording: Annotated[str, typer.Option("--recording", metavar="ID", help="A recording; the start of its id is enough.")] = "",
+    voice: Annotated[str, typer.Option("--voice", metavar="ID", help="A voice: every recording in which it was heard, whole.")] = "",
+    source: Annotated[str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")] = "asked to be forgotten",
+    delete_sources: Annotated[
+        bool, typer.Option("--delete-sources", help="Delete the local files they came from, too, where these still are what was ingested.")
+    ] = False,
+    renew: Annotated[str, typer.Option("--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in.")] = "",
+    finish: Annotated[bool, typer.Option("--finish", help="Finish what was begun and is not proven.")] = False,
+    show_receipts: Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase recordings from everything, prove it by searching every file, and keep them out. Dataset versions stay verifiable.
+
+    What a process that died had begun is finished first.
+    """
+    workspace = open_here(ctx)
+    asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
+    chosen = [(kind, ref) for kind, ref in asked if ref]
+    if len(chosen) + bool(renew) + show_receipts + finish != 1:
+        raise ConfigError("say one thing: --recording, --voice, --source, --renew, --finish or --list")
+    if (dry_run or delete_sources) and not chosen:
+        raise ConfigError("--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else")
+    if show_receipts:
+        from warehouse.erase import list_receipts
+
+        with workspace.warehouse(read_only=True) as con:
+            rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
+        show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+        return
+    if renew:
+        from warehouse.erase import renew_consent
+
+        with workspace.warehouse() as con:
+            count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
+        tell(f"forget: {count} recordings of receipt {renew} may come in again")
+        return
+    from flows.cli.receipts import tell_receipt
+    from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
+    from flows.forget.flow import forget as erase
+    from flows.forget.receipt import issue_receipt
+
+    if finish:
+        done = finish_forgetting(workspace, say=tell)
+        if not done:
+            tell("forget: nothing is unfinished")
+    else:
+        kind, ref = chosen[0]
+        begun = _begun(workspace, kind, ref)
+        if dry_run and begun:
+            raise ConfigError("there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it")
+        if (dry_run or not yes) and not begun:
+            from flows.forget.preview import preview_forgetting
+
+            preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
+            if dry_run and as_json:
+                show_json(_preview_row(preview))
+            else:
+                _show_preview(preview, whole=dry_run)
+        if dry_run:
+            return
+        if not yes and not typer.confirm("Erase all of this for ever?", err=True):
+            raise ConfigError("nothing was erased")
+        done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
+    if as_json:
+        rows = [_result_row(found) for found in done]
+        show_json(rows if finish else rows[0])
+    else:
+        for found in done:
+            _show_result(found)
+    for found in done:
+        _tell_left(found.left_sources)
+        _tell_left(found.left_files)
+        for link in found.links:
+            tell(f"forget: {link} leads out of the workspace; what lies there was not searched")
+    for found in done:
+        require_gone(found)
+        tell_receipt(issue_receipt(workspace, found.receipt_id))
+    require_finished(workspace)
+
+
+def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
+    """Whether this very thing was begun, and is only to be finished; says so."""
+    from flows.forget.work import list_work, subject_digest
+
+    found = any((work.kind, work.subject) == (kind, subject_digest(ref)) for work in list_work(workspace.state_dir))
+    if found:
+        tell("forget: this was begun before and is not proven yet; to go on is to finish it")
+    return found
+
+
+def _result_row(found: Forgotten) -> dict[str, object]:
+    return {
+        "receipt": found.receipt_id, "erased": found.counts, "versions": dict(found.plan.versions), "models": dict(found.plan.models),
+        "searched": found.searched, "proven": found.proven,
+        "hits": [{"file": str(hit.path), "offset": hit.offset, "where": hit.where} for hit in found.hits],
+        "not searched": [{"file": str(one.path), "why": one.why} for one in found.unread], "links": [str(link) for link in found.links],
+        "left": _left_rows(found.left_sources), "left_files": _left_rows(found.left_files),
+    }  # fmt: skip
+
+
+def _show_result(found: Forgotten) -> None:
+    show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
+    show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
+    show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
+    outcome = "proven" if found.proven else f"{len(found.hits)} found, {len(found.unread)} files not searched"
+    tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file: {outcome}")
+
+
+def _preview_row(preview: Preview) -> dict[str, object]:
+    plan = preview.plan
+    return {
+        "recordings": list(plan.recording_ids), "utterances": len(plan.utterance_ids), "rows": dict(plan.counts),
+        "files": [{"file": str(doomed.path), "kind": doomed.kind} for doomed in preview.files], "clips": list(preview.clips),
+        "sources": [str(path) for path in preview.sources], "left": _left_rows(preview.left_sources),
+        "left_files": _left_rows(preview.left_files), "versions": dict(plan.versions), "models": dict(plan.models),
+    }  # fmt: skip
+
+
+def _show_preview(preview: Preview, *, whole: bool) -> None:
+    plan = preview.plan
+    rows: list[dict[str, object]] = [{"what": "recording", "which": key, "how many": ""} for key in plan.recording_ids]
+    rows += [{"what": "rows", "which": table, "how many": count} for table, count in plan.counts.items()]
+    rows += [{"what": "examples", "which": version, "how many": count} for version, count in plan.versions.items()]
+    rows += [{"what": "model to train anew", "which": run[:12], "how many": ""} for run in plan.models]
+    kinds = Counter(doomed.kind for doomed in preview.files)
+    rows += [{"what": "files", "which": kind, "how many": count} for kind, count in sorted(kinds.items())]
+    rows += [{"what": "clips in Label Studio", "which": "", "how many": len(preview.clips)}] if preview.clips else []
+    rows += [{"what": "sources", "which": "", "how many": len(preview.sources)}] if preview.sources else []
+    show_rows("would go", rows)
+    if whole:
+        files = [(doomed.kind, str(doomed.path)) for doomed in preview.files] + [("source", str(path)) for path in preview.sources]
+        files += [("clip in Label Studio", key) for key in preview.clips]
+        show_rows("one by one", [{"what": kind, "which": place} for kind, place in files])
+    _tell_left(preview.left_sources, would="would stay: ")
+    _tell_left(preview.left_files, would="would stay: ")
+
+
+def _left_rows(left: Sequence[Left]) -> list[dict[str, str]]:
+    return [{"place": one.place, "why": one.why} for one in left]
+
+
+def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
+    """Name what stays; of the same kind so many that a person still reads them, and how to see the others."""
+    for why, places in _by_why(left).items():
+        for place in places[:NAMED]:
+            tell(f"forget: {would}{place} {why}")
+        if len(places) > NAMED:
+            tell(f"forget: {would}{len(places) - NAMED} more like it; --dry-run --json lists all")
+
+
+def _by_why(left: Sequence[Left]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for one in left:
+        found[one.why].append(one.place)
+    return found
+
+
+def _receipt_row(receipt: Receipt) -> dict[str, object]:
+    return {
+        "receipt": receipt.receipt_id[:12], "at": receipt.created_at.isoformat(timespec="seconds"), "asked by": receipt.kind,
+        "reason": receipt.reason, "rows": sum(receipt.counts.values()), "versions": " ".join(receipt.versions),
+        "models": " ".join(run[:12] for run in receipt.models), "renewed": "yes" if receipt.renewed else "",
+        "proven": receipt.proven_at.isoformat(timespec="seconds") if receipt.proven_at else "no",
+    }  # fmt: skip

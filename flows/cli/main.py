@@ -1,0 +1,121 @@
+"""The command line. A command is a library call: it reads the workspace, calls one function, prints what came back.
+
+Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (and what), 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import audit, exchange, forget, labelling, recordings, services, training, versions, warehouse
+from flows.cli.annotation import annotation_app
+from flows.cli.console import SafeGroup, show_crash, show_line, tell
+from flows.cli.receipts import receipts_app
+from flows.cli.voices import voices_app
+from flows.folders.private_files import keep_files_private
+from flows.quiet_exit import quiet_exit
+from voxdata.errors import ConfigError, VoxdataError
+from voxdata.machine import find_fault, machine_error
+
+app = typer.Typer(
+    cls=SafeGroup,
+    name="voxdata",
+    help="The open data loop for voice models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+COMMANDS = {
+    "Start": (services.init, services.demo, services.doctor, services.up, services.down, services.status, services.report),
+    "Collect": (recordings.ingest, recordings.inspect, recordings.recordings, recordings.ledger, audit.audit),
+    "Label": (recordings.prelabel, labelling.push, labelling.pull),
+    "Dataset": (
+        versions.release,
+        versions.versions,
+        versions.show,
+        versions.diff,
+        versions.tag,
+        versions.rollback,
+        versions.verify,
+        versions.why,
+        exchange.export,
+        exchange.import_,
+    ),
+    "Train": (training.train, training.models),
+    "Care": (forget.forget, warehouse.query, warehouse.snapshot, warehouse.repair),
+}
+"""Group in `--help` -> its commands, in the order in which one meets them. A new command is a line here."""
+
+GROUPS = {
+    "annotation": (annotation_app, "Label"),
+    "voices": (voices_app, "Label"),
+    "receipts": (receipts_app, "Care"),
+}
+"""Name -> commands below one word, and their group in `--help`."""
+
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(command.__name__.rstrip("_"), rich_help_panel=panel)(command)
+for name, (group, panel) in GROUPS.items():
+    app.add_typer(group, name=name, rich_help_panel=panel)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        show_line(f"voxdata {version('voxdata')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", "-C", envvar="VOXDATA_DIR", help="The workspace: the folder that holds voxdata.toml.")
+    ] = None,
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    ctx.obj = directory
+
+
+def main() -> None:
+    """Entry point of the `voxdata` script."""
+    quiet_exit()
+    sys.excepthook = show_crash
+    keep_files_private()
+    code = _run_command()
+    run = sys.modules.get("flows.run")
+    if run is not None:
+        run.leave(code)
+    sys.exit(code)
+
+
+def _run_command() -> int:
+    """Run the command line. Returns the exit code."""
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except ConfigError as error:
+        tell(f"voxdata: {error}")
+        return 2
+    except VoxdataError as error:
+        tell(f"voxdata: {error}")
+        return 1
+    except (OSError, MemoryError) as error:
+        place = getattr(error, "filename", None)
+        fault = find_fault(error) or (machine_error(place, error) if place else None)
+        if fault is None:
+            raise
+        tell(f"voxdata: {fault}")
+        return 1
+    except KeyboardInterrupt:
+        tell("voxdata: interrupted; run the command again to go on where it stopped")
+        return 130
+    return 0

@@ -1,0 +1,260 @@
+"""Commands about dataset versions: cut, list, compare, name, verify, go back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import Json, open_here, run_named, show_json, show_result, show_rows, tell
+from voxdata.errors import ConfigError
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version: name, name@2, a tag or the start of its id.")]
+
+
+def release(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The dataset, such as calls.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe",
+            metavar="FILE",
+            help="A TOML file with the keys of [release], which it overrides.",
+        ),
+    ] = None,
+    where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing.")] = False,
+    accept_losses: Annotated[
+        bool,
+        typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
+    ] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a dataset though there is one with nearly the same name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
+    from flows.pages.views import version_row
+    from flows.release.recipes import choose_recipe
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    chosen = choose_recipe(workspace, path=recipe, where=where)
+    if dry_run:
+        from flows.release.flow import check_dataset_name, preview_version
+
+        with workspace.warehouse(read_only=True) as con:
+            said = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+        if said:
+            tell(f"release: {said}")
+        found = preview_version(workspace, name, chosen)
+        if as_json:
+            show_json(found)
+        else:
+            _show_preview(found)
+        return
+    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses, new)
+    with workspace.warehouse(read_only=True) as con:
+        row = version_row(find_version(con, name))
+    show_result("release", row, as_json=as_json)
+
+
+def versions(ctx: typer.Context, as_json: Json = False) -> None:
+    """List dataset versions with their tags."""
+    from flows.pages.views import version_row
+    from warehouse.tags import list_tags
+    from warehouse.versions import list_versions
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        tags = list_tags(con)
+        rows = [{**version_row(version), "tags": " ".join(tags.get(version.ref, ()))} for version in list_versions(con)]
+    show_result("versions", rows, as_json=as_json, then="`voxdata release NAME` cuts one from the votes")
+
+
+def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+    """Show what a version holds: its recipe, how much of each label in each split, its models and leaks known today."""
+    from flows.pages.version_view import describe_version
+    from warehouse.versions import find_version
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        found = describe_version(con, find_version(con, version))
+    if as_json:
+        show_json(found)
+        return
+    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    show_rows(str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()])
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
+        elif isinstance(value, list) and value:
+            show_rows(name, value)
+
+
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help="A version: name, name@2, a tag or the start of its id.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of it, too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
+    from flows.locks import copying
+    from flows.pages.diff_page import write_diff_page
+    from flows.pages.version_view import diff_tables, example_tables
+    from warehouse.diffs import diff_versions
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            before, after = find_version(con, a), find_version(con, b)
+            found = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, found) if html is not None else {}
+        if html is not None:
+            write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
+            tell(f"diff: {html}")
+    tables = diff_tables(found)
+    if as_json:
+        show_json(tables)
+        return
+    for title, rows in tables.items():
+        if rows:
+            show_rows(f"{before.ref} -> {after.ref}: {title}", rows)
+
+
+def tag(
+    ctx: typer.Context,
+    version: Version,
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and for ever.")],
+) -> None:
+    """Give a version a second name."""
+    from warehouse.tags import add_tag
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        found = find_version(con, version)
+        new = add_tag(con, name, found, run_id=workspace.run_id)
+    tell(f"tag: {name} {'now says' if new else 'says already'} {found.ref} ({found.version_id[:12]})")
+
+
+def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+    """Make an earlier version's content the next version; nothing is undone."""
+    from flows.pages.views import version_row
+    from flows.signing.sign import sign_version, try_signing
+    from warehouse.rollback import roll_back
+    from warehouse.versions import find_version
+
+    workspace = open_here(ctx)
+    with workspace.warehouse() as con:
+        target = find_version(con, version)
+        found, new = roll_back(con, target, run_id=workspace.run_id)
+    if new:
+        try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
+    tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
+    show_result("rollback", version_row(found), as_json=as_json)
+
+
+def verify(
+    ctx: typer.Context,
+    versions: Annotated[
+        list[str] | None, typer.Argument(metavar="VERSION_OR_MODEL...", help="Versions or folders of models; without any, all versions.")
+    ] = None,
+    audio: Annotated[bool, typer.Option("--audio", help="Read the canonical audio, too, and compare its digests.")] = False,
+    part: Annotated[
+        str, typer.Option("--part", metavar="N/OF", help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
+
+    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
+    """
+    from flows.care.stored_audio import parse_part, recordings_of, verify_audio
+    from flows.pages.version_view import leak_row, model_rows, verification_row
+    from flows.retrain.model_check import check_model, find_checkpoint
+    from flows.signing.sign import version_standing
+    from warehouse.chain import check_chain
+    from warehouse.guards import require_triggers
+    from warehouse.leaks import find_leaks
+    from warehouse.verify import verify_all, verify_version
+    from warehouse.versions import find_version
+
+    if part and not audio:
+        raise ConfigError("--part says which part of the audio is read; give --audio, too")
+    chosen = parse_part(part) if part else (1, 1)
+    workspace = open_here(ctx)
+    folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
+    refs = [ref for ref in versions or () if ref not in folders]
+    with workspace.warehouse(read_only=True) as con:
+        require_triggers(con)
+        found = [verify_version(con, find_version(con, ref)) for ref in refs] if versions else verify_all(con)
+        models = [check_model(workspace, con, folder) for folder in folders.values()]
+        chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
+    standings = [version_standing(workspace, one.version) for one in found]
+    rows = [{**verification_row(one), "root is": words} for one, (_, words) in zip(found, standings, strict=True)]
+    heard = None
+    if audio:
+        only = recordings_of(workspace, refs) if versions else None
+        heard = verify_audio(workspace, part=chosen, only=only, say=tell)
+    if as_json:
+        said = {"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks}
+        show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
+    else:
+        if rows:
+            show_rows("versions", rows)
+        for model in models:
+            show_rows(str(model.folder), model_rows(model))
+        for line in chain:
+            tell(f"verify: {line}")
+        if leaks:
+            show_rows("one person on two sides of a split, as is known today", leaks)
+        for error in heard.bad.values() if heard else ():
+            tell(f"verify: {error}")
+        if heard:
+            tell(f"verify: {heard.summary}")
+    wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
+    unheard = heard is not None and bool(heard.bad)
+    if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
+        raise typer.Exit(1)
+
+
+def why(
+    ctx: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="ID", help="An utterance, a recording or a training run; the start of its id is enough.")],
+    as_json: Json = False,
+) -> None:
+    """Show where a label comes from and what came of it: audio, models, every annotation, versions, training runs, promotions."""
+    from warehouse.lineage import explain
+
+    with open_here(ctx).warehouse(read_only=True) as con:
+        story = explain(con, ref)
+    if as_json:
+        show_json(story)
+        return
+    for heading, rows in story.items():
+        if rows:
+            show_rows(heading, rows)
+
+
+def _show_preview(found: dict[str, object]) -> None:
+    plain = [{"what": name, "value": value} for name, value in found.items() if not isinstance(value, (dict, list))]
+    show_rows("dry run: nothing is written", plain)
+    for name in ("splits", "languages", "labels"):
+        table = found[name]
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name} is no table")
+        show_rows(name, [{name: key, **row} for key, row in table.items()])
+    warnings = found["warnings"]
+    for warning in warnings if isinstance(warnings, list) else ():
+        tell(f"release: warning: {warning}")
+    lost = found["lost"]
+    if isinstance(lost, list) and lost:
+        show_rows("lost: release refuses without --accept-losses", lost)
+    for name in ("left out", "conflicts"):
+        value = found[name]
+        if isinstance(value, dict) and value:
+            show_rows(name, [{"reason": key, "how many": count} for key, count in value.items()])
+        elif isinstance(value, list) and value:
+            show_rows(name, [{"voice": voice} for voice in value])

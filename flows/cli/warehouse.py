@@ -1,0 +1,110 @@
+"""Commands about the warehouse file itself: ask it, copy it, mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import ForExcel, Json, open_here, show_file, show_json, show_line, show_rows, tell
+from voxdata.errors import ConfigError
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[str, typer.Argument(help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views.")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file instead.")] = None,
+    for_excel: ForExcel = False,
+) -> None:
+    """Ask the warehouse in SQL; nothing can be changed."""
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise ConfigError("choose one of --json, --csv and --parquet")
+    if for_excel and not as_csv:
+        raise ConfigError("--for-excel is about CSV; give --csv, too")
+    from flows.locks import copying
+    from voxdata.spreadsheet import write_spreadsheet
+    from warehouse.query import run_query
+
+    workspace = open_here(ctx)
+    with copying(workspace, say=tell):
+        with workspace.warehouse(read_only=True) as con:
+            found = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
+        if parquet is not None:
+            found.write_parquet(parquet)
+    if parquet is not None:
+        tell(f"query: {len(found)} rows in {parquet}")
+    elif as_csv:
+        show_file(write_spreadsheet(found) if for_excel else found.write_csv())
+    elif as_json:
+        show_json(found.to_dicts())
+    else:
+        show_rows(f"{len(found)} rows", found.to_dicts())
+
+
+def snapshot(
+    ctx: typer.Context,
+    path: Annotated[Path | None, typer.Argument(help="A file; without it, one among the workspace's own snapshots.")] = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
+) -> None:
+    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
+    from flows.care.keep import snapshot_warehouse
+    from flows.locks import copying
+    from warehouse.snapshot import write_copy
+
+    workspace = open_here(ctx)
+    with copying(workspace, say=tell):
+        if path is None:
+            made = snapshot_warehouse(workspace, keep=keep)
+        elif path.exists():
+            raise ConfigError(f"{path} is there already; name another file")
+        else:
+            with workspace.warehouse():
+                path.absolute().parent.mkdir(parents=True, exist_ok=True)
+            write_copy(workspace.warehouse_path, path.absolute())
+            made = path
+    show_line(made)
+
+
+def repair(
+    ctx: typer.Context,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept",
+            metavar="WHAT",
+            help="Make nothing anew: take the warehouse, or a storage folder such as media, as it is; may be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
+    from flows.care.keep import accept, repair_workspace
+    from flows.locks import copying
+
+    workspace = open_here(ctx)
+    if take:
+        broken = accept(workspace, take, say=tell)
+        if as_json:
+            show_json(dict(broken))
+        else:
+            show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
+        if broken:
+            raise typer.Exit(1)
+        return
+    with copying(workspace, say=tell):
+        found = repair_workspace(workspace)
+    row: dict[str, object] = {
+        "made from": found.source, "kept aside": str(found.kept), "batches merged": found.batches,
+        "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
+        "entries of who must stay out lost": found.lost_bans,
+        "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
+    }  # fmt: skip
+    if as_json:
+        show_json(row)
+    else:
+        show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    if found.lost_versions or found.broken_versions or found.lost_bans:
+        raise typer.Exit(1)

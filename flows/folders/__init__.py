@@ -1,0 +1,1 @@
+"""Folders: where a workspace keeps what it has, and what it knows of that."""

@@ -1,0 +1,1 @@
+"""Ingest: recordings come in, each once."""

@@ -1,0 +1,404 @@
+"""Ingest: decode every source once, keep canonical audio, and write down what was dropped and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+from prefect import flow
+
+from flows.ingest.duplicates import find_duplicates
+from flows.ingest.listing import _list, _list_manifest, _tell_odd_consents
+from flows.ingest.manifests import describe_times
+from flows.ingest.sources import Source, in_their_words, open_local, storable
+from flows.ingest.standing import _standing
+from flows.ingest.tries import (
+    ANOTHER_DAY,
+    Retry,
+    find_retry,
+    note_try,
+)
+from flows.ingest.worker import NOT_AGAIN, Decode, Refused, audio_file_of, decode_and_hash, decode_file
+from flows.quiet_exit import quiet_child
+from flows.say import tell
+from flows.steps import call, show_table, step
+from flows.workers.limits import Limits
+from flows.workers.pool import WorkerPool, count_cores
+from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio import decoder_version
+from voxdata.canonicalise import Canonical
+from voxdata.errors import (
+    AudioError,
+    ConfigError,
+    DropReason,
+    MachineError,
+    ShortageError,
+    TransientError,
+    VoxdataError,
+    WorkerError,
+)
+from warehouse.attempts import PASSING
+from warehouse.audio_digests import add_audio_digests
+from warehouse.connection import transaction
+from warehouse.erase import is_forgotten
+from warehouse.ledger import record_drop
+from warehouse.metadata import store_metadata
+from warehouse.recordings import (
+    add_recording,
+    add_source,
+    find_source,
+    holds_recording,
+)
+from warehouse.remarks import record_remarks
+
+MORE_ROOM = "raise [sources] decode_spool_gb, then `voxdata ingest --retry too_long`"
+
+PATIENT_BYTES = 100_000_000
+"""A file of this size is granted [sources] decode_seconds once more."""
+
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSummary:
+    """What an ingestion did, in files.
+
+    Attributes:
+        listed: Files the sources named.
+        recordings: New recordings.
+        known: Files seen before, unchanged.
+        duplicates: Other files with the content of a recording that was there.
+        dropped: Files that gave no audio to go on with; the ledger says why.
+        waiting: Files that were tried today already; another day's ingest tries them again.
+        remarks: What was lost, filled in or left out of recordings that were kept.
+    """
+
+    listed: int = 0
+    recordings: int = 0
+    known: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    remarks: int = 0
+
+
+NO_RETRY = Retry()
+
+
+@step("ingest-batch")
+def ingest_batch(
+    workspace: Workspace,
+    sources: Sequence[Source],
+    pool: WorkerPool,
+    decode: Decode,
+    retry: Retry = NO_RETRY,
+) -> tuple[IngestSummary, list[str]]:
+    """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
+
+    Returns:
+        What was done, and the files over which the machine ran short of memory, each with its reason; in the ledger there is nothing
+        about these, until it has happened on several days.
+
+    Raises:
+        MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
+            the other files.
+        TransientError: A remote source could not be fetched; what was fetched before it is stored.
+    """
+    settings = workspace.settings.sources
+    standing = _standing(workspace, sources, retry)
+    passed = standing.known | standing.waiting
+    summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
+    limit_ms = round(settings.max_hours * 3_600_000)
+    stopped: VoxdataError | None = None
+    untried: list[str] = []
+    with ExitStack() as opened:
+        waiting: list[tuple[Source, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
+        try:
+            for source in sources:
+                if source.uri in passed:
+                    continue
+                try:
+                    path = opened.enter_context(open_local(source, near=workspace.root))
+                except AudioError as error:
+                    waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
+                    continue
+                begun = pool.submit(
+                    decode_and_hash,
+                    decode,
+                    path,
+                    workspace.audio_dir,
+                    limit_ms,
+                    cpu_s=settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES),
+                    idle_s=settings.stall_seconds,
+                )
+                waiting.append((source, path, begun))
+        except (MachineError, TransientError, ConfigError) as error:
+            stopped = error
+        for source, path, answer in waiting:
+            if isinstance(stopped, MachineError) and isinstance(answer, Future) and not (answer.running() or answer.done()):
+                answer.cancel()  # the ones that run would leave half a file behind
+                continue
+            try:
+                found, content = _result(source, answer, pool)
+            except ShortageError as error:
+                refused = _give_up(workspace, source, error)
+                if refused is None:
+                    untried.append(f"{source.uri}: {error}")
+                    continue
+                found, content = refused, ""
+            except MachineError as error:
+                stopped = stopped or error
+                continue
+            if isinstance(found, Refused) and path.name:
+                found = replace(found, detail=in_their_words(found.detail, source, path))
+            field = _settle(workspace, source, found, content)
+            summary = replace(summary, **{field: getattr(summary, field) + 1})
+            if isinstance(found, Canonical) and field != "dropped":
+                summary = replace(summary, remarks=summary.remarks + len(found.remarks))
+    if stopped is not None:
+        raise stopped
+    return summary, untried
+
+
+def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
+    """Note a file over which memory ran out; what is to be said of it when that has happened often enough."""
+    with workspace.warehouse() as con:
+        detail = storable(str(error))
+        tries = note_try(con, source, reason=error.reason, detail=detail, run_id=workspace.run_id)
+    if not tries.rests:
+        return None
+    why = f"memory ran out, or the system ended the process, on {tries.days} days"
+    detail = f"{source.uri}: {why}; free memory, then `voxdata ingest --retry {error.reason}`"
+    return Refused(reason=error.reason, detail=detail)
+
+
+def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Refused, pool: WorkerPool) -> tuple[Canonical | Refused, str]:
+    if isinstance(answer, Refused):
+        return answer, ""
+    try:
+        found, content = pool.result_of(answer)
+    except WorkerError as error:
+        found, content = Refused(reason=error.reason, detail=f"{source.uri}: {error}"), ""
+        if error.reason not in PASSING:
+            remedy = MORE_ROOM if error.reason is DropReason.TOO_LONG else NOT_AGAIN
+            found = replace(found, detail=f"{found.detail}; {remedy}")
+    if isinstance(found, Refused) and found.reason in PASSING:
+        found = replace(found, detail=f"{found.detail}; {ANOTHER_DAY}")
+    return found, content
+
+
+def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
+    """Write down what became of one file, in one transaction.
+
+    Returns:
+        The field of `IngestSummary` it counts for.
+    """
+    run_id, new = workspace.run_id, False
+    refused = found if isinstance(found, Refused) else None
+    recording = None if isinstance(found, Refused) else found.recording
+    if isinstance(found, Canonical) and found.silent:
+        refused = Refused(
+            reason=DropReason.SILENT, detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled"
+        )
+    workspace.require_folders("audio")  # a disk that went away meanwhile is no fault of the file
+    with workspace.warehouse() as con, transaction(con):
+        receipt = is_forgotten(con, recording.recording_id) if recording is not None else None
+        if recording is not None and receipt is not None:
+            (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
+            # Not even the file's name is kept.
+            record_drop(
+                con, stage="ingest", subject=f"receipt {receipt}", reason=DropReason.FORGOTTEN, run_id=run_id,
+                detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
+            )  # fmt: skip
+            return "dropped"
+        if recording is not None:
+            new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
+        if isinstance(found, Canonical):
+            add_audio_digests(con, [found.digest], run_id=run_id)
+        recording_id = None if recording is None else recording.recording_id
+        if refused is None or _is_final(con, source, refused, run_id=run_id):
+            add_source(
+                con,
+                uri=source.uri,
+                size_bytes=source.size_bytes,
+                modified_ns=source.modified_ns,
+                recording_id=recording_id,
+                decoder=decoder_version(),
+                content=content,
+                run_id=run_id,
+            )
+        if isinstance(found, Canonical):
+            record_remarks(
+                con,
+                found.remarks,
+                recording_id=found.recording.recording_id,
+                stage="ingest",
+                subject=source.uri,
+                run_id=run_id,
+            )
+        if refused is not None:
+            record_drop(
+                con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
+                run_id=run_id,
+            )  # fmt: skip
+    if refused is not None:
+        return "dropped"
+    return "recordings" if new else "duplicates"
+
+
+def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused, *, run_id: str) -> bool:
+    """Whether a file is not tried again while nothing about it changes.
+
+    One that is away or closed to us may come back as it was; one that hung, was killed or took too much memory has its days.
+    """
+    if refused.reason in PASSING:
+        tries = note_try(con, source, reason=refused.reason, detail=refused.detail, run_id=run_id)
+        return tries.rests
+    if refused.reason is DropReason.MISSING:
+        # A link that leads nowhere is known, unless it led to a recording once.
+        return source.size_bytes < 0 and not holds_recording(con, source.uri)
+    return refused.reason is not DropReason.NOT_READABLE
+
+
+def ingest_sources(
+    workspace: Workspace,
+    patterns: Sequence[str],
+    *,
+    say: Say,
+    decode: Decode = decode_file,
+    still_s: float = 0.0,
+    retry: DropReason | None = None,
+) -> IngestSummary:
+    """Ingest files, folders, globs and URLs; without any, the inbox of voxdata.toml.
+
+    Args:
+        decode: What a worker does with a file; replaced in tests.
+        still_s: Files that changed less than so long ago are left for the next time: somebody may still be writing them.
+        retry: Files that were refused for this are tried now, whenever they were tried last; without patterns these and no others.
+
+    Raises:
+        ConfigError: No source is given or configured, or one matches nothing.
+    """
+    newest_ns = time.time_ns() - round(still_s * 1e9)
+    wanted = find_retry(workspace, retry)
+    listed = _list(workspace, patterns, wanted, say=say)
+    for source in listed:
+        if source.path is None and source.problem:
+            say(f"ingest: {source.uri}: {source.problem}")
+    arrived = [source for source in listed if not still_s or source.modified_ns <= newest_ns]
+    return _ingest_listed(workspace, arrived, say=say, decode=decode, retry=wanted)
+
+
+def ingest_manifest(
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    say: Say,
+    decode: Decode = decode_file,
+    audio_root: Path | None = None,
+    anywhere: bool = False,
+    retry: DropReason | None = None,
+) -> IngestSummary:
+    """Ingest the recordings that a manifest names, and keep what it says about each; bad rows go to the ledger, the others go on.
+
+    The same manifest again changes nothing.
+
+    Args:
+        audio_root: What paths are relative to; else the manifest's folder.
+        anywhere: Whether rows may name files outside both.
+        retry: See `ingest_sources`.
+
+    Raises:
+        ConfigError: The manifest cannot be read.
+        ManifestError: No row names a recording that can be read; nothing is written then.
+        TransientError: A row's store cannot be reached; all other rows are done.
+    """
+    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    for remark in (*named.table.remarks, *describe_times(named.table)):
+        say(f"manifest: {manifest}: {remark}")
+    with workspace.warehouse() as con:
+        for trouble in named.bad:
+            say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
+            record_drop(
+                con, stage="manifest", subject=f"{manifest.absolute()}:{trouble.number}", reason=DropReason.BAD_ROW,
+                detail=trouble.problem, run_id=workspace.run_id,
+            )  # fmt: skip
+    wanted = find_retry(workspace, retry)
+    summary = _ingest_listed(workspace, named.listed, say=say, decode=decode, retry=wanted)
+    changed = 0
+    with workspace.warehouse() as con, transaction(con):
+        for row in named.rows:
+            source = named.sources.get(row.uri)
+            known = source and find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+            if known and known.recording_id is not None:
+                changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
+    repeated = sum(row.repeats for row in named.rows)
+    good = sum(row.uri in named.sources for row in named.rows) + repeated
+    wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
+    again = f" ({repeated} of them repeat another)" if repeated else ""
+    say(f"manifest: {good} rows{again}, {len(named.bad)} bad{wait}, {changed} values new or changed")
+    _tell_odd_consents(named.rows, say=say)
+    if named.unreachable:
+        raise TransientError(f"{manifest}: {len(named.unreachable)} rows wait, the others are done; {named.unreachable[0]}")
+    return replace(summary, dropped=summary.dropped + len(named.bad))
+
+
+def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry) -> IngestSummary:
+    total, began = IngestSummary(), time.monotonic()
+    settings = workspace.settings.sources
+    workers = min(settings.workers or count_cores(), max(len(sources), 1))
+    untried: list[str] = []
+    limits = Limits(
+        memory_bytes=round(settings.decode_memory_gb * (1 << 30)),
+        file_bytes=round(settings.decode_spool_gb * (1 << 30)),
+    )
+    with WorkerPool(workers=workers, limits=limits) as pool:
+        for start in range(0, len(sources), BATCH_SIZE):
+            batch = sources[start : start + BATCH_SIZE]
+            part, left = call(ingest_batch, workspace, batch, pool, decode, retry)
+            untried += left
+            total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
+            rate = total.listed / max(time.monotonic() - began, 1e-3)
+            left_s = (len(sources) - total.listed) / rate
+            say(
+                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped, "
+                f"{total.remarks} remarks; "
+                f"{rate:.1f} files/s, {left_s:.0f} s left"
+            )
+    find_duplicates(workspace, say=say)
+    show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
+    if untried:
+        raise ShortageError(f"{len(untried)} files were not ingested, the others were: {untried[0]}")
+    return total
+
+
+@flow(
+    name="ingest",
+    flow_run_name="ingest",
+    validate_parameters=False,
+    log_prints=True,
+    on_running=[quiet_child],
+)
+def ingest(
+    root: str,
+    patterns: list[str] | None = None,
+    manifest: str | None = None,
+    still_s: float = 0.0,
+    audio_root: str | None = None,
+    anywhere: bool = False,
+    retry: str | None = None,
+) -> dict[str, int]:
+    """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
+    workspace = open_workspace(Path(root))
+    reason = DropReason(retry) if retry else None
+    if manifest is not None:
+        chosen = Path(audio_root) if audio_root is not None else None
+        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason)
+    else:
+        summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s, retry=reason)
+    return {name: getattr(summary, name) for name in IngestSummary.__slots__}

@@ -1,0 +1,94 @@
+"""What an ingestion would do, and why, decoding nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from flows.ingest.listing import _list, _list_manifest, _tell_odd_consents
+from flows.ingest.manifests import describe_times
+from flows.ingest.sources import Source
+from flows.ingest.standing import _Standing, _standing
+from flows.ingest.tries import (
+    Retry,
+    describe_tries,
+    find_retry,
+)
+from flows.workspace import Say, Workspace
+from voxdata.audio import decoder_version
+from voxdata.errors import (
+    DropReason,
+)
+from warehouse.recordings import (
+    find_source,
+    known_uris,
+)
+
+
+def plan_ingest(workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None) -> list[dict[str, object]]:
+    """What an ingestion would do with each file that is not known.
+
+    Returns:
+        Rows with uri, standing, size and why. The standing is "new", "changed", "retry", or "waits" for a file that was tried today in
+        vain and has days left.
+    """
+    wanted = find_retry(workspace, retry)
+    return _plan_listed(workspace, _list(workspace, patterns, wanted, say=say), wanted)
+
+
+def plan_manifest(
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    say: Say,
+    audio_root: Path | None = None,
+    anywhere: bool = False,
+    retry: DropReason | None = None,
+) -> list[dict[str, object]]:
+    """What ingesting a manifest would do, as `plan_ingest`; rows that cannot be used are said. Writes nothing.
+
+    Raises:
+        ConfigError: The manifest cannot be read.
+        ManifestError: No row names a recording that can be read.
+    """
+    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    for remark in (*named.table.remarks, *describe_times(named.table)):
+        say(f"manifest: {manifest}: {remark}")
+    for trouble in named.bad:
+        say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
+    if named.unreachable:
+        say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+    _tell_odd_consents(named.rows, say=say)
+    return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
+
+
+def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    standing = _standing(workspace, sources, retry)
+    with workspace.warehouse() as con:
+        seen = known_uris(con)
+        for source in sources:
+            if source.uri in standing.known:
+                continue
+            how, why = _plan_source(con, source, standing, seen)
+            rows.append({"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why})
+    return rows
+
+
+def _plan_source(con: DuckDBPyConnection, source: Source, standing: _Standing, seen: set[str]) -> tuple[str, str]:
+    """How a file stands that is not known, and why."""
+    tries = standing.tries.get(source.uri)
+    if source.uri in standing.waiting and tries is not None:
+        later = f"again on another day, or now with --retry {tries.reason}"
+        return "waits", f"{describe_tries(tries)}; {later}"
+    if tries is not None:
+        return "retry", describe_tries(tries)
+    same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+    if same is None:
+        return ("changed", "its size or time is another") if source.uri in seen else ("new", "")
+    if same.recording_id is not None:
+        return "retry", "its canonical audio is missing or damaged"
+    changed = same.decoder != decoder_version()
+    return "retry", "the decoder changed" if changed else "it was asked for"

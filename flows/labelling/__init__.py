@@ -1,0 +1,1 @@
+"""Labelling: clips go to people, and what they answer comes back."""

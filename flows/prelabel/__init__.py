@@ -1,0 +1,1 @@
+"""Pre-label: models propose who spoke, what was said and what it means."""

@@ -1,0 +1,158 @@
+"""Inspect: everything the models say about one file, without a warehouse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from flows.models import build_models, labeler_specs
+from flows.place import find_workspace
+from flows.settings import default_settings, read_environment
+from flows.workspace import Workspace, open_workspace
+from voxdata.canonical import open_canonical
+from voxdata.canonicalise import canonicalise
+from voxdata.durable import scratch_folder
+from voxdata.errors import ConfigError
+from voxdata.identity import ModelRef
+from voxdata.prelabel import RecordingWork, run_stages
+from voxdata.recording import Recording
+from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
+from voxdata.rttm import encode_rttm
+from voxdata.srt import encode_srt
+from voxdata.visible import visible, visible_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What the models say about one file.
+
+    Attributes:
+        models: Stage -> what ran.
+    """
+
+    recording: Recording
+    work: RecordingWork
+    models: Mapping[str, ModelRef]
+
+
+def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) -> str:
+    """Decode, diarize, transcribe and label one file.
+
+    Args:
+        file: Any recording.
+        output: One of FORMATS.
+        directory: Where a workspace is looked for; its models are used, else the defaults.
+        explicit: The user named `directory`, so a missing workspace there is an error.
+
+    Raises:
+        AudioError: The file gives no usable audio; the message says why.
+    """
+    workspace = _find(directory, explicit=explicit)
+    models = build_models(workspace, labeler_specs(workspace))
+    specs = models.specs(scheme_versions=workspace.scheme_versions)
+    with scratch_folder(near=workspace.root) as folder:
+        target = folder / "canonical.flac"
+        recording = canonicalise(file, lambda _: target).recording
+        work = RecordingWork(
+            recording_id=recording.recording_id,
+            sounds=open_canonical(target),
+            source_rate_hz=recording.sample_rate_hz,
+            wanted=frozenset(spec.name for spec in specs),
+        )
+        run_stages([work], models)
+    ran = {spec.name: spec.model for spec in specs if spec.model is not None}
+    return FORMATS[output](file, Inspected(recording=recording, work=work, models=ran))
+
+
+def _find(directory: Path, *, explicit: bool) -> Workspace:
+    try:
+        return open_workspace(find_workspace(directory, explicit=directory if explicit else None))
+    except ConfigError:
+        if explicit:
+            raise
+    return Workspace(root=directory, settings=default_settings(), secrets=read_environment(), run_id="inspect")
+
+
+def _as_json(file: Path, inspected: Inspected) -> str:
+    recording, found = inspected.recording, inspected.work
+    labels: dict[str, dict[str, object]] = {}
+    for p in found.predictions:
+        labels.setdefault(p.utterance_id, {})[p.scheme] = {
+            "label": p.guess(), "distribution": dict(p.distribution),
+            "model": p.model.name, "revision": p.model.revision, "weak": p.model.weak,
+        }  # fmt: skip
+    value = {
+        "file": str(file),
+        "recording": {**asdict(recording), "duration_ms": recording.duration_ms},
+        "models": {stage: {"name": m.name, "revision": m.revision} for stage, m in inspected.models.items()},
+        "turns": [
+            {"channel": t.channel, "speaker": t.speaker, "start_ms": t.segment.start_ms, "end_ms": t.segment.end_ms} for t in found.turns
+        ],
+        "utterances": [
+            {
+                "utterance_id": u.utterance_id, "channel": u.channel, "speaker": u.speaker,
+                "start_ms": u.segment.start_ms, "end_ms": u.segment.end_ms, "language": u.language, "text": u.text,
+                "words": [
+                    {"text": w.text, "start_ms": w.segment.start_ms, "end_ms": w.segment.end_ms, "probability": round(w.probability, 4)}
+                    for w in u.words
+                ],
+                "marks": list(u.marks),
+                "private": [
+                    {"kind": p.kind, "start": p.start, "end": p.end, "start_ms": p.segment.start_ms, "end_ms": p.segment.end_ms}
+                    for p in found.private.get(u.utterance_id, ())
+                ],
+                "quality": asdict(found.quality[u.utterance_id]),
+                "labels": labels.get(u.utterance_id, {}),
+            }
+            for u in found.utterances
+        ],
+    }  # fmt: skip
+    return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
+
+
+def _as_table(file: Path, inspected: Inspected) -> str:
+    recording, found = inspected.recording, inspected.work
+    proposals: dict[str, list[str]] = {}
+    weak = False
+    for p in found.predictions:
+        weak = weak or p.model.weak
+        guess = p.guess()
+        said = "no guess" if guess is None else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
+        proposals.setdefault(p.utterance_id, []).append(said)
+    table = Table(
+        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
+    )
+    for column in ("start", "end", "speaker", "language", "text", "proposals", "level dB", "SNR dB"):
+        table.add_column(column, overflow="fold")
+    for u in found.utterances:
+        quality = found.quality[u.utterance_id]
+        table.add_row(
+            f"{u.segment.start_ms / 1000:.2f}", f"{u.segment.end_ms / 1000:.2f}", u.speaker, u.language, Text(u.text),
+            "\n".join(proposals.get(u.utterance_id, [])), f"{quality.level_db:.0f}", f"{quality.snr_db:.0f}",
+        )  # fmt: skip
+    out = StringIO()
+    console = Console(file=out, width=160)
+    console.print(table)
+    doubtful_ms = max((d.doubtful_ms for d in found.diarizations), default=0)
+    if not found.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
+        console.print(remark_doubt(doubtful_ms).detail)
+    if weak:
+        console.print("* by a cold-start rule, not by a trained model: weak")
+    return visible(out.getvalue())
+
+
+FORMATS: dict[str, Callable[[Path, Inspected], str]] = {
+    "table": _as_table,
+    "json": _as_json,
+    "rttm": lambda file, inspected: encode_rttm(inspected.work.turns, uri=file.stem),
+    "srt": lambda _, inspected: encode_srt(inspected.work.utterances),
+}
+"""Output format -> how to write it."""

@@ -1,0 +1,1 @@
+"""Release: agreed labels become an immutable dataset version."""

@@ -1,0 +1,1 @@
+"""Services: Prefect, Label Studio, the worker and the receiver on this machine."""

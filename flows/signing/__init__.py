@@ -1,0 +1,1 @@
+"""Signing: keys of a workspace, and what is signed by them."""

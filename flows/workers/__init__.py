@@ -1,0 +1,1 @@
+"""Workers: child processes with limits, and when what failed is tried again."""

@@ -1,0 +1,429 @@
+"""A disk that is away is not an empty one: nothing is made, deleted or noted in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from flows.cli.main import _run_command
+from flows.doctor.examine import check_storage
+from flows.folders.known import FILE, read_known
+from flows.folders.storage_folders import FOLDERS
+from flows.forget.flow import forget
+from flows.ingest.flow import ingest_sources
+from flows.place import FILE_NAME
+from flows.workspace import Workspace, open_workspace
+from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted, quiet
+from voxdata.errors import MachineError, WarehouseError
+from warehouse.commits import commits_path
+from warehouse.connection import MIGRATIONS, open_warehouse
+from warehouse.guards import sidecar_path
+from warehouse.ledger import list_drops
+from warehouse.recordings import list_recordings
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as a person does; its exit code, and what it said."""
+
+    def run(root: Path, *arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["voxdata", "--dir", str(root), *arguments])
+        code = _run_command()
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three recordings, one of them forgotten, clips, files in every folder; the warehouse on a disk of its own."""
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "disk").mkdir()
+    workspace = make_workspace(folder / "w", storage='warehouse = "../disk/warehouse.duckdb"')
+    ingest_sources(workspace, [], say=quiet)
+    with workspace.warehouse() as con:
+        names = [stored.recording.recording_id for stored in list_recordings(con)]
+    forget(workspace, "recording", names[0], reason="asked", say=quiet)
+    for name in names[1:]:
+        clip = workspace.media_dir / "clips" / name / f"{'0' * 32}.wav"
+        clip.parent.mkdir(parents=True)
+        clip.write_bytes(b"a voice")
+    for place in (workspace.models_dir, workspace.exports_dir, workspace.reports_dir):
+        place.mkdir()
+        (place / "kept").write_text("kept")
+    with workspace.warehouse():
+        pass
+    return folder
+
+
+@pytest.fixture
+def used(template: Path, tmp_path: Path) -> Workspace:
+    """A copy of it."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return open_workspace(tmp_path / "w")
+
+
+def take_away(disk: Path, *, leave_mount_point: bool = True) -> Path:
+    """As when a disk is not mounted: the folder is empty, or is not there."""
+    away = disk.with_name("away")
+    disk.rename(away)
+    if leave_mount_point:
+        disk.mkdir()
+    return away
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """What must stay; not the locks and logs of a command that refuses."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.suffix not in (".lock", ".log")
+    }
+
+
+@pytest.mark.parametrize("leave_mount_point", [True, False])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ingest",),
+        ("prelabel",),
+        ("push",),
+        ("pull",),
+        ("release", "calls"),
+        ("status",),
+        ("recordings",),
+        ("snapshot",),
+        ("snapshot", "copy.duckdb"),
+        ("forget", "--voice", "x", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_commands_refuse_while_the_disk_of_the_warehouse_is_away(
+    used: Workspace, command: Command, arguments: tuple[str, ...], leave_mount_point: bool
+) -> None:
+    disk, before = used.warehouse_path.parent.resolve(), contents(used.root)
+    away = take_away(disk, leave_mount_point=leave_mount_point)
+    code, said = command(used.root, *arguments)
+    assert code == 1, said
+    assert "mount its disk" in said
+    assert contents(used.root) == before
+    assert not list(disk.glob("*"))
+    shutil.rmtree(disk, ignore_errors=True)
+    away.rename(disk)
+    assert ingest_sources(used, [], say=quiet).recordings == 0
+    with used.warehouse() as con:
+        assert len(list_recordings(con)) == 2
+
+
+def test_ingest_keeps_out_the_forgotten_when_the_disk_is_back(used: Workspace, command: Command) -> None:
+    disk = used.warehouse_path.parent.resolve()
+    away = take_away(disk)
+    for _ in range(2):
+        assert command(used.root, "ingest")[0] == 1
+    assert len(list(used.audio_dir.rglob("*.flac"))) == 2
+    disk.rmdir()
+    away.rename(disk)
+    assert command(used.root, "ingest")[0] == 0
+    assert len(list(used.audio_dir.rglob("*.flac"))) == 2
+
+
+def test_commands_refuse_where_an_earlier_release_had_a_warehouse(used: Workspace, command: Command) -> None:
+    """Nothing is known yet, but audio, clips and snapshots are there."""
+    (used.state_dir / FILE).unlink()
+    for mark in used.root.rglob(".voxdata-*"):
+        mark.unlink()
+    disk, before = used.warehouse_path.parent.resolve(), contents(used.root)
+    take_away(disk)
+    code, said = command(used.root, "ingest")
+    assert (code, "so this workspace had one: mount its disk" in said) == (1, True), said
+    assert contents(used.root) == before
+    assert not list(disk.iterdir())
+
+
+def test_commands_refuse_a_link_to_a_disk_that_is_away(tmp_path: Path, command: Command) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    (workspace.root / "warehouse.duckdb").symlink_to(tmp_path / "away" / "warehouse.duckdb")
+    code, said = command(workspace.root, "ingest")
+    assert (code, "this link leads nowhere: mount the disk" in said) == (1, True), said
+    assert not (tmp_path / "away").exists()
+
+
+def test_init_makes_the_warehouse_and_later_commands_make_no_other(tmp_path: Path, command: Command) -> None:
+    root = tmp_path / "calls"
+    assert command(root, "init", str(root))[0] == 0
+    assert (root / "warehouse.duckdb").exists()
+    assert (root / ".voxdata" / FILE).stat().st_mode & 0o777 == 0o600
+    (root / "warehouse.duckdb").unlink()
+    code, said = command(root, "status")
+    assert (code, "is not there" in said) == (1, True), said
+    assert not (root / "warehouse.duckdb").exists()
+
+
+def test_warehouse_is_made_elsewhere_when_its_place_is_changed_before_it_is_used(tmp_path: Path, command: Command) -> None:
+    root = tmp_path / "calls"
+    command(root, "init", str(root))
+    path = root / FILE_NAME
+    path.write_text(path.read_text().replace('warehouse = "warehouse.duckdb"', 'warehouse = "big/calls.duckdb"'))
+    assert command(root, "status")[0] == 0
+    assert (root / "big" / "calls.duckdb").exists()
+    shutil.rmtree(root / "big")
+    assert command(root, "status")[0] == 1
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_warehouse_refuses_an_empty_file_in_its_place(used: Workspace, size: int) -> None:
+    used.warehouse_path.write_bytes(b"\0" * size)
+    with pytest.raises(WarehouseError, match="voxdata repair"), used.warehouse():
+        pass
+    assert used.warehouse_path.stat().st_size == size
+
+
+def test_warehouse_refuses_a_fresh_file_in_its_place(used: Workspace) -> None:
+    """As a release that knew nothing of this made it on a mount point."""
+    for path in used.warehouse_path.parent.iterdir():
+        path.unlink()
+    with open_warehouse(used.warehouse_path):
+        pass
+    with pytest.raises(WarehouseError, match="another warehouse"), used.warehouse():
+        pass
+
+
+def test_another_warehouse_is_refused_until_it_is_accepted(used: Workspace, tmp_path: Path, command: Command) -> None:
+    other = make_workspace(tmp_path / "other", num_files=1)
+    ingest_sources(other, [], say=quiet)
+    own = used.warehouse_path.read_bytes()
+    put_warehouse(other.warehouse_path, used.warehouse_path)
+    code, said = command(used.root, "ingest")
+    assert (code, "this is another warehouse" in said) == (1, True), said
+    with used.warehouse_path.open("rb") as file:
+        assert file.read() == other.warehouse_path.read_bytes()
+    code, said = command(used.root, "repair", "--accept", "warehouse")
+    assert (code, "forget them again" in said) == (0, True), said
+    with used.warehouse() as con:
+        assert len(list_recordings(con)) == 1
+    used.warehouse_path.write_bytes(own)
+    code, said = command(used.root, "status")
+    assert (code, "repaired or exchanged" in said) == (1, True), said
+
+
+def put_warehouse(source: Path, target: Path) -> None:
+    """Put a backup back: the file, and what lies beside it."""
+    for part in (target, sidecar_path(target), commits_path(target)):
+        part.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    for beside in (sidecar_path, commits_path):
+        if beside(source).exists():
+            shutil.copyfile(beside(source), beside(target))
+
+
+@pytest.mark.parametrize("schema", ["this", "earlier"])
+def test_an_older_copy_is_refused_until_it_is_accepted(
+    tmp_path: Path, command: Command, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    ingest_sources(workspace, [], say=quiet)
+    backup = tmp_path / "backup.duckdb"
+    put_warehouse(workspace.warehouse_path, backup)
+    if schema == "earlier":
+        as_an_earlier_release(backup)
+    with workspace.warehouse() as con:
+        (stored,) = list_recordings(con)
+    forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
+    put_warehouse(backup, workspace.warehouse_path)
+    before = workspace.warehouse_path.read_bytes()
+    code, said = command(workspace.root, "ingest")
+    assert (code, "whoever was forgotten since is in it again" in said) == (1, True), said
+    assert workspace.warehouse_path.read_bytes() == before
+    if schema == "earlier":
+        monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
+    code, said = command(workspace.root, "repair", "--accept", "warehouse")
+    assert (code, "forget them again" in said) == (0, True), said
+    with workspace.warehouse() as con:
+        assert len(list_recordings(con)) == 1
+
+
+def as_an_earlier_release(path: Path) -> None:
+    """Take the id away; later tables stay, so that nothing but the id is to be made again."""
+    with duckdb.connect(path) as con:
+        con.execute("drop table identity; delete from schema_version where version >= 14")
+
+
+def only_the_identity() -> list[tuple[int, Path]]:
+    return [(14, MIGRATIONS / "0014_identity.sql")]
+
+
+def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turns_up(used: Workspace, command: Command) -> None:
+    assert command(used.root, "snapshot")[0] == 0
+    disk = used.warehouse_path.parent.resolve()
+    away = take_away(disk)
+    code, said = command(used.root, "repair")
+    assert code == 0, said
+    with used.warehouse() as con:
+        assert len(list_recordings(con)) == 2
+    used.require_folders()
+    shutil.rmtree(disk)
+    away.rename(disk)
+    code, said = command(used.root, "ingest")
+    assert (code, "repaired or exchanged" in said) == (1, True), said
+
+
+def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    ingest_sources(workspace, [], say=quiet)
+    as_an_earlier_release(workspace.warehouse_path)
+    (workspace.state_dir / FILE).unlink()
+    monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
+    first, second = command(workspace.root, "ingest"), command(workspace.root, "ingest")
+    assert (first[0], second[0]) == (0, 0)
+    assert "from now on" in first[1]
+    assert "from now on" not in second[1]
+    assert read_known(workspace.state_dir) is not None
+
+
+@pytest.mark.parametrize("how", ["copied", "moved", "without what it knew"])
+def test_a_copied_or_moved_workspace_knows_its_warehouse(tmp_path: Path, command: Command, how: str) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    ingest_sources(workspace, [], say=quiet)
+    there = tmp_path / "there"
+    if how == "moved":
+        workspace.root.rename(there)
+    else:
+        shutil.copytree(workspace.root, there)
+    if how == "without what it knew":
+        shutil.rmtree(there / ".voxdata")
+    assert command(there, "ingest")[0] == 0
+    assert noted(open_workspace(there)) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments"),
+    [
+        ("audio", ("ingest",)),
+        ("audio", ("prelabel",)),
+        ("media", ("push",)),
+        *[(folder, ("forget", "--source", "inbox", "--yes")) for folder in FOLDERS],
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
+    tmp_path: Path, command: Command, folder: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    workspace = make_workspace(tmp_path / "w", storage=f'{folder} = "{disk}"', num_files=1)
+    settings = workspace.root / FILE_NAME
+    settings.write_text(settings.read_text().replace('" }', '", examples = ["say it"] }'))
+    workspace = open_workspace(workspace.root)
+    ingest_sources(workspace, [], say=quiet)
+    disk.mkdir(exist_ok=True)
+    with workspace.warehouse():
+        pass
+    before = noted(workspace)
+    monkeypatch.setattr("flows.labelling.push.build_queue", lambda _workspace: pytest.fail("it went on to Label Studio"))
+    if folder == "media":
+        monkeypatch.setattr("flows.labelling.push.build_queue", lambda found: found.media_dir)
+    away = take_away(disk)
+    monkeypatch.chdir(workspace.root)
+    code, said = command(workspace.root, *arguments)
+    assert (code, f"repair --accept {folder}" in said) == (1, True), said
+    assert not list(disk.iterdir())
+    assert noted(workspace) == before
+    disk.rmdir()
+    away.rename(disk)
+    assert ingest_sources(workspace, [], say=quiet).known == 1
+
+
+def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    workspace = make_workspace(tmp_path / "w", storage=f'audio = "{disk}"', num_files=1)
+    ingest_sources(workspace, [], say=quiet)
+    for number in range(3):
+        shutil.copyfile(workspace.root / "inbox/0.wav", workspace.root / "inbox" / f"later-{number}.txt")
+    take_away(disk)
+    with pytest.raises(MachineError, match="mount it"):
+        ingest_sources(workspace, [], say=quiet)
+    assert noted(workspace) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_that_is_gone_for_good_is_begun_anew(used: Workspace, command: Command, folder: str) -> None:
+    shutil.rmtree(used.storage_folders[folder])
+    with pytest.raises(MachineError, match=f"repair --accept {folder}"):
+        used.require_folders()
+    assert command(used.root, "repair", "--accept", folder)[0] == 0
+    used.require_folders()
+    assert command(used.root, "ingest")[0] == 0
+    assert len(list(used.audio_dir.rglob("*.flac"))) == 2
+
+
+def test_accept_names_what_there_is(used: Workspace, command: Command) -> None:
+    code, said = command(used.root, "repair", "--accept", "attic")
+    assert (code, "warehouse, audio, media" in said) == (2, True)
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "invalid JSON": lambda path: path.write_text("{"),
+    "deep JSON": lambda path: path.write_text("[" * 100_000),
+    "another type": lambda path: path.write_text('["a", 1]'),
+    "wrong values": lambda path: path.write_text('{"warehouse": {"warehouse_id": 1, "commits": "x", "former": 3}}'),
+    "huge": lambda path: path.write_bytes(b" " * (2 << 20)),
+    "a folder": lambda path: path.mkdir(),
+    "a link to nowhere": lambda path: path.symlink_to("/nowhere/at/all"),
+}
+
+
+@pytest.mark.parametrize("shape", list(ODD))
+def test_what_a_workspace_knows_is_refused_in_any_odd_shape_and_made_anew(used: Workspace, command: Command, shape: str) -> None:
+    (used.state_dir / FILE).unlink()
+    ODD[shape](used.state_dir / FILE)
+    code, said = command(used.root, "ingest")
+    assert (code, "repair --accept warehouse" in said, "Traceback" in said) == (1, True, False), said
+    assert command(used.root, "repair", "--accept", "warehouse")[0] == 0
+    assert json.loads((used.state_dir / FILE).read_text())["warehouse"]["commits"] > 0
+    assert command(used.root, "ingest")[0] == 0
+
+
+def test_a_command_succeeds_when_it_cannot_write_down_how_far_the_warehouse_came(
+    used: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise MachineError("the disk is full")
+
+    shutil.copyfile(used.root / "inbox/0.wav", used.root / "inbox/again.wav")
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.workspace.write_known", refuse)
+        code, said = command(used.root, "ingest")
+    assert (code, "everything is stored" in said, "the disk is full" in said) == (0, True, True), said
+    with used.warehouse() as con:
+        assert any(drop.subject.startswith("receipt") for drop in list_drops(con))
+
+
+def test_push_leaves_clips_of_recordings_alone_that_the_warehouse_does_not_know(tmp_path: Path) -> None:
+    from flows.labelling.clips import remove_other_clips
+
+    known, strange = (tmp_path / "clips" / name / f"{'0' * 32}.wav" for name in ("known", "strange"))
+    for clip in (known, strange):
+        clip.parent.mkdir(parents=True)
+        clip.write_bytes(b"a voice")
+    assert remove_other_clips(tmp_path, [], {"known"}, keep_others=False) == 1
+    assert (known.exists(), strange.exists()) == (False, True)
+
+
+def test_doctor_says_what_is_away(used: Workspace) -> None:
+    (check,) = check_storage(used.root)
+    assert check.ok is True, check
+    take_away(used.warehouse_path.parent.resolve())
+    (check,) = check_storage(used.root)
+    assert (check.ok, "mount its disk" in check.detail) == (False, True)
+    (used.root / FILE_NAME).write_text(SETTINGS.format(storage='warehouse = "w.duckdb"'), encoding="utf-8")

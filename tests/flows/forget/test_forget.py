@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from flows.exchange.export import open_bundle
+from flows.forget.flow import forget, plan_forgetting, require_gone
+from flows.forget.search import search_folder
+from flows.ingest.flow import ingest_sources
+from flows.place import FILE_NAME
+from flows.release.flow import release_version
+from flows.settings import template
+from flows.workspace import Workspace, open_workspace
+from training.feature_files import PADDING_POLICY
+from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
+from voxdata.identity import digest
+from voxdata.label import Annotation
+from voxdata.register import write_page
+from voxdata.segment import Segment
+from voxdata.utterance import Utterance
+from warehouse.annotations import add_annotations
+from warehouse.chain import check_chain
+from warehouse.exchange.write import export_bundle
+from warehouse.ledger import list_drops
+from warehouse.metadata import store_metadata
+from warehouse.recordings import list_recordings
+from warehouse.snapshot import list_snapshots
+from warehouse.stages import record_stage
+from warehouse.utterances import store_utterances
+from warehouse.verify import verify_all
+from warehouse.versions import list_versions, load_examples
+
+RUN = "intent-0123456789ab"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def quiet(_: str) -> None:
+    return None
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Three real recordings with an utterance each, labelled and released; uncompressed, so that bytes can be found."""
+    (tmp_path / FILE_NAME).write_text(template())
+    made = open_workspace(tmp_path)
+    rng = np.random.default_rng(3)
+    for i in range(3):
+        (tmp_path / "inbox").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "inbox" / f"caller-{'xyz'[i]}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000)
+    ingest_sources(made, [str(tmp_path / "inbox")], say=quiet)
+    with made.warehouse() as con:
+        con.execute("pragma force_compression = 'uncompressed'")
+        for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
+            key = stored.recording.recording_id
+            said = Utterance(
+                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1500),
+                text=f"my secret is number {i} 秘密在这里{i}", language="en",
+            )  # fmt: skip
+            store_utterances(con, [said], key="c", run_id="t")
+            for stage in ("diarize", "cut"):
+                record_stage(con, recording_id=key, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0, run_id="t")
+            store_metadata(con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t")
+            vote = Annotation(
+                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
+                text=f"corrected words of caller {i}", updated_at=NOON,
+            )  # fmt: skip
+            add_annotations(con, [vote], run_id="t")
+    release_version(made, "calls", say=quiet)
+    return made
+
+
+def first(workspace: Workspace) -> tuple[str, str]:
+    with workspace.warehouse() as con:
+        stored = min(list_recordings(con), key=lambda s: s.uri)
+        (said,) = con.execute("select utterance_id from utterance where recording_id = ?", [stored.recording.recording_id]).fetchall()
+    return stored.recording.recording_id, str(said[0])
+
+
+def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
+    """Everything that a busy workspace has lying about."""
+    clip = workspace.media_dir / "clips" / recording_id / f"{utterance_id}.wav"
+    feature = workspace.models_dir / "features" / "e" / f"{digest(utterance_id, PADDING_POLICY)}.npz"
+    run = workspace.models_dir / RUN
+    log = workspace.state_dir / "logs" / "label-studio.log"
+    for path in (clip, feature, run / "x", log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    clip.write_bytes(b"RIFF")
+    feature.write_bytes(b"PK")
+    (run / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance_id}) + "\n" + json.dumps({"utterance_id": "other"}) + "\n")
+    log.write_text(f"GET /media/{recording_id}/{utterance_id}.wav\nGET /health\n")
+    write_page(workspace.reports_dir / "report.html", "my secret is number 0 秘密在这里0", register=workspace.written)
+    export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=workspace.exports_dir / "calls-1.jsonl")
+    export_bundle(open_bundle(workspace, "calls"), format_name="webdataset", output=workspace.exports_dir / "calls-1.webdataset.d")
+
+
+def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace) -> None:
+    recording_id, utterance_id = first(workspace)
+    litter(workspace, recording_id, utterance_id)
+    probes = ["my secret is number 0", "秘密在这里0", "corrected words of caller 0", "Customer Number 0 Smith", recording_id, utterance_id]
+    CliRunner().invoke(app, ["--dir", str(workspace.root), "snapshot"])
+    (workspace.root / "warehouse.duckdb.damaged-1").mkdir()
+    (workspace.root / "warehouse.duckdb.damaged-1" / "warehouse.duckdb").write_text("my secret is number 0")
+    (workspace.batches_dir / "merged" / "b").mkdir(parents=True)
+    (workspace.batches_dir / "merged" / "b" / "utterance.parquet").write_text("my secret is number 0")
+    before = {hit.text for hit in search_folder(workspace.root, probes)}
+    assert before == set(probes)
+    plan = plan_forgetting(workspace, "recording", recording_id[:10])
+    assert (plan.recording_ids, plan.versions) == ((recording_id,), {"calls@1": 1})
+    found = forget(workspace, "recording", recording_id[:10], reason="asked", say=quiet, delete_sources=True)
+    assert (found.hits, found.left_sources) == ((), ())
+    assert found.searched >= len(probes)
+    assert len(list_snapshots(workspace.snapshots_dir)) == 1
+    assert {"canonical files", "clips", "features", "exports", "reports", "source files", "example", "utterance"} <= set(found.counts)
+    assert search_folder(workspace.root, [*probes, "caller-x-private"]) == ()
+    with workspace.warehouse() as con:
+        assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [(True, 2, 1)]
+        assert check_chain(con) == []
+    assert (workspace.models_dir / RUN / "predictions.jsonl").read_text() == '{"utterance_id": "other"}\n'
+    assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
+    with pytest.raises(NotFoundError):
+        forget(workspace, "recording", recording_id, reason="again", say=quiet)
+
+
+@pytest.mark.parametrize("words", [("--finish", "--dry-run"), ("--renew", "0", "--dry-run"), ("--list", "--delete-sources")])
+def test_forget_command_refuses_what_it_would_ignore(workspace: Workspace, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *words])
+    assert (type(done.exception), "with nothing else" in str(done.exception)) == (ConfigError, True)
+
+
+def test_release_goes_on_when_a_split_held_nobody_but_the_forgotten(workspace: Workspace) -> None:
+    with workspace.warehouse() as con:
+        examples = load_examples(con, list_versions(con)[0].version_id)
+    held = Counter(example.split for example in examples)
+    alone = next(example for example in examples if held[example.split] == 1)
+    forget(workspace, "recording", alone.recording_id, reason="asked", say=quiet)
+    assert release_version(workspace, "calls", say=quiet).version.num_examples == len(examples) - 1
+
+
+def test_forgotten_recording_stays_out_until_consent_is_renewed(workspace: Workspace, tmp_path: Path) -> None:
+    recording_id, _ = first(workspace)
+    copy = tmp_path / "elsewhere" / "same-sound.wav"
+    copy.parent.mkdir()
+    copy.write_bytes((workspace.root / "inbox" / "caller-x-private.wav").read_bytes())
+    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+    for _ in range(2):
+        summary = ingest_sources(workspace, [str(copy)], say=quiet)
+        assert (summary.recordings, summary.dropped) == (0, 1)
+    with workspace.warehouse() as con:
+        drops = [row for row in list_drops(con) if row.reason is DropReason.FORGOTTEN]
+        assert [row.subject for row in drops] == [f"receipt {found.receipt_id}"]
+        assert recording_id not in {s.recording.recording_id for s in list_recordings(con)}
+    assert search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy]) == ()
+    assert not (workspace.audio_dir / f"{recording_id[:2]}/{recording_id}.flac").exists()
+    renewed = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", "--renew", found.receipt_id[:8], "--reason", "signed"])
+    assert renewed.exit_code == 0
+    assert ingest_sources(workspace, [str(copy)], say=quiet).recordings == 1
+
+
+def test_forget_a_folder_of_sources_keeps_the_rest(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="no recording came from"):
+        forget(workspace, "source", str(workspace.root / "nowhere"), reason="", say=quiet)
+    found = forget(workspace, "source", str(workspace.root / "inbox"), reason="asked", say=quiet)
+    assert len(found.plan.recording_ids) == len(found.left_sources) == 3
+    with workspace.warehouse() as con:
+        assert (list_recordings(con), [v.num_erased for v in list_versions(con)]) == ([], [3])
+        assert all(one.ok for one in verify_all(con))
+
+
+def test_forget_says_so_when_something_is_left(workspace: Workspace) -> None:
+    recording_id, _ = first(workspace)
+    (workspace.root / "notes.txt").write_bytes("my secret is number 0 秘密在这里0".encode("utf-16-le"))
+    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
+    assert [hit.path.name for hit in found.hits] == ["notes.txt"]
+    with pytest.raises(VoxdataError, match=r"notes\.txt"):
+        require_gone(found)
+
+
+def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
+
+    recording_id, _ = first(workspace)
+    (workspace.root / "notes.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
+    done = run("forget", "--recording", recording_id, "--yes", "--json")
+    assert (done.exit_code, "notes.7z (7-Zip" in str(done.exception)) == (1, True)
+    assert json.loads(run("forget", "--list", "--json").stdout)[0]["proven"] == "no"
+    status = run("status", "--json")
+    assert (status.exit_code, "voxdata forget --finish" in status.output) == (1, True)
+    (check,) = [row for row in json.loads(run("doctor", "--json").stdout) if row["name"] == "forgetting"]
+    assert (check["ok"], "voxdata forget --finish" in check["remedy"]) == (False, True)
+    (work,) = (workspace.state_dir / "forget").iterdir()
+    assert {path.stat().st_mode & 0o077 for path in (work, *work.iterdir())} == {0}
+    # It stands in nobody's way, and is not forgotten either.
+    with workspace.warehouse() as con:
+        other = str(con.execute("select min(recording_id) from recording").fetchall()[0][0])
+    done = run("forget", "--recording", other, "--yes", "--json")
+    assert (done.exit_code, "notes.7z" in str(done.exception)) == (1, True)
+    assert len(list((workspace.state_dir / "forget").iterdir())) == 2
+    (workspace.root / "notes.7z").unlink()
+    assert run("forget", "--finish").exit_code == 0
+    assert "no" not in [row["proven"] for row in json.loads(run("forget", "--list", "--json").stdout)]
+    assert list((workspace.state_dir / "forget").iterdir()) == []
+    assert "nothing is unfinished" in run("forget", "--finish").output
+
+
+def test_forget_waits_for_another_one(workspace: Workspace) -> None:
+    keys = sorted(key for key in _recordings(workspace))
+    said: list[str] = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        begun = [pool.submit(forget, workspace, "recording", key, reason="asked", say=said.append, delete_sources=True) for key in keys[:2]]
+        assert [one.result().proven for one in begun] == [True, True]
+    assert "another process is forgetting somebody; waiting for it" in said
+    assert _recordings(workspace) == {keys[2]}
+
+
+def _recordings(workspace: Workspace) -> set[str]:
+    with workspace.warehouse() as con:
+        return {stored.recording.recording_id for stored in list_recordings(con)}
+
+
+def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    recording_id, _ = first(workspace)
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.forget.erase_steps.erase_rows", die)
+        with pytest.raises(KeyboardInterrupt):
+            forget(workspace, "recording", recording_id, reason="asked", say=quiet)
+    # It is barred already, whatever is left of it.
+    assert ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet).recordings == 0
+    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+    assert found.hits == ()
+
+
+def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Workspace) -> None:
+    statement = workspace.state_dir / "statements" / "calls@1.json"
+    statement.unlink()
+    assert release_version(workspace, "calls", say=quiet).created is False
+    assert statement.is_file()
+
+
+def run_words(workspace: Workspace, *words: str) -> Any:
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
+
+
+def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
+    def run(*arguments: str, answer: str | None = None) -> Any:
+        return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
+
+    recording_id, _ = first(workspace)
+    assert "say one thing" in str(run().exception)
+    assert "say one thing" in str(run("--recording", "a", "--finish").exception)
+    assert "say one thing" in str(run("--recording", "a", "--voice", "b").exception)
+    assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)["versions"] == {"calls@1": 1}
+    assert "nothing was erased" in str(run("--recording", recording_id, answer="n\n").exception)
+    done = run("--recording", recording_id, "--yes", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["hits"]) == (0, [])
+    receipt = json.loads(done.stdout)["receipt"]
+    assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
+    assert "calls@1, the newest of calls: not yet: no version since" in done.stderr
+    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0]["root is"].startswith("signed by ")
+    (listed,) = json.loads(run("--list", "--json").stdout)
+    assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=3, max_size=12),
+    st.sampled_from(["utf-8", "utf-16-le", "json"]),
+    st.integers(0, 40),
+)
+def test_search_folder_finds_text_however_it_is_spelled(
+    tmp_path_factory: pytest.TempPathFactory, text: str, spelling: str, before: int
+) -> None:
+    folder = tmp_path_factory.mktemp("search")
+    spelled = json.dumps(text).encode() if spelling == "json" else text.encode(spelling)
+    (folder / "a.bin").write_bytes(b"\x00" * before + spelled + b"\x00\x00")
+    (folder / "b.bin").write_bytes(b"\xfe" * 50)
+    assert [(hit.path.name, hit.text) for hit in search_folder(folder, [text])] == [("a.bin", text)]
+    assert search_folder(folder, [text], skip=[folder / "a.bin"]) == ()
+
+
+def test_search_folder_finds_what_lies_across_two_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.forget.search.BLOCK", 16)
+    (tmp_path / "a").write_bytes(b"x" * 12 + b"needle in a haystack" + b"y" * 40)
+    assert [hit.offset for hit in search_folder(tmp_path, ["needle in a haystack"])] == [12]

@@ -1,0 +1,192 @@
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from flows.ingest.sources import Source, list_sources, open_local
+from voxdata.errors import AudioError, ConfigError, DropReason, TransientError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "inbox"
+    for name in ["b.wav", "sub/a b.mp3", "sub/.hidden.wav", "通話.flac", "two\nlines.wav", "notes.txt", "x[1].wav"]:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+@pytest.fixture
+def web(folder):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def names(sources):
+    return {source.name for source in sources}
+
+
+def test_list_sources_lists_every_file_of_a_folder(folder):
+    sources = list_sources([str(folder)])
+    assert names(sources) == {"b.wav", "a b.mp3", ".hidden.wav", "通話.flac", "two\nlines.wav", "notes.txt", "x[1].wav"}
+    assert [source.uri for source in sources] == sorted(source.uri for source in sources)
+    assert all(source.size_bytes == len(Path(source.uri).read_bytes()) and source.modified_ns > 0 for source in sources)
+
+
+def test_list_sources_lists_each_file_once_for_overlapping_patterns(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    patterns = [str(folder), "b.wav", str(folder / "*.wav"), (folder / "b.wav").as_uri(), "**/*"]
+    assert list_sources(patterns) == list_sources([str(folder)])
+
+
+def test_list_sources_expands_globs_but_takes_existing_names_literally(folder):
+    assert names(list_sources([str(folder / "**" / "*.mp3")])) == {"a b.mp3"}
+    assert names(list_sources([str(folder / "x[1].wav")])) == {"x[1].wav"}
+
+
+def test_list_sources_decodes_file_urls(folder):
+    assert names(list_sources([(folder / "通話.flac").as_uri()])) == {"通話.flac"}
+
+
+@pytest.mark.parametrize("pattern", ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""])
+def test_list_sources_names_a_pattern_that_matches_nothing(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        list_sources([pattern])
+    assert pattern in str(caught.value)
+    assert str(caught.value) != pattern
+
+
+def test_list_sources_gives_nothing_for_an_empty_inbox(tmp_path):
+    assert list_sources([str(tmp_path)]) == []
+
+
+def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "s.wav").write_bytes(b"s")
+    (folder / "out.wav").symlink_to(tmp_path / "secret" / "s.wav")
+    (folder / "outdir").symlink_to(tmp_path / "secret")
+    (folder / "broken.wav").symlink_to(folder / "gone.wav")
+    (folder / "inside.wav").symlink_to(folder / "b.wav")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.wav")
+    sources = {source.name: source for source in list_sources([str(folder)])}
+    assert {name for name, source in sources.items() if source.problem} == {"out.wav", "outdir", "broken.wav", "pipe.wav"}
+    assert "s.wav" not in sources
+    assert "loop" not in sources
+    for name, reason in [("out.wav", DropReason.OUTSIDE), ("pipe.wav", DropReason.NOT_AUDIO)]:
+        with pytest.raises(AudioError, match=name) as caught, open_local(sources[name]):
+            pass
+        assert caught.value.reason is reason
+    with open_local(sources["inside.wav"]) as path:
+        assert path.read_bytes() == b"b.wav"
+
+
+def test_list_sources_follows_a_link_that_is_named(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert names(list_sources([str(tmp_path / "link")])) == names(list_sources([str(folder)]))
+
+
+def test_list_sources_gives_a_url_for_a_name_that_is_not_utf8(tmp_path):
+    (tmp_path / b"caf\xe9.wav".decode(errors="surrogateescape")).write_bytes(b"x")
+    (source,) = list_sources([str(tmp_path)])
+    assert source.uri.endswith("/caf%E9.wav")
+    assert source.uri.startswith("file://")
+    source.name.encode()
+    with open_local(source) as path:
+        assert path.read_bytes() == b"x"
+    assert list_sources([source.uri]) == [source]
+
+
+def test_list_sources_reads_an_object_store(tmp_path):
+    fs = fsspec.filesystem("memory")
+    for name in ["a.wav", "sub/b 录.mp3", "notes.txt"]:
+        fs.pipe(f"/bucket/{name}", name.encode())
+    try:
+        sources = list_sources(["memory://bucket"])
+        assert [(s.uri, s.size_bytes) for s in sources] == [
+            ("memory:///bucket/a.wav", 5), ("memory:///bucket/notes.txt", 9), ("memory:///bucket/sub/b 录.mp3", 13),
+        ]  # fmt: skip
+        assert all(source.modified_ns > 0 for source in sources)
+        assert names(list_sources(["memory://bucket/*.wav"])) == {"a.wav"}
+        with open_local(sources[2]) as path:
+            assert path.read_bytes() == "sub/b 录.mp3".encode()
+            assert path.suffix == ".mp3"
+        assert not path.exists()
+        fs.rm("/bucket/a.wav")
+        with pytest.raises(AudioError) as caught, open_local(sources[0]):
+            pass
+        assert caught.value.reason is DropReason.MISSING
+    finally:
+        fs.rm("/bucket", recursive=True)
+
+
+def test_list_sources_reads_the_web(web):
+    (source,) = list_sources([f"{web}/sub/a%20b.mp3"])
+    assert (source.name, source.size_bytes) == ("a b.mp3", 11)
+    with open_local(source) as path:
+        assert path.read_bytes() == b"sub/a b.mp3"
+
+
+def test_list_sources_names_a_web_page_that_is_not_there(web):
+    with pytest.raises(ConfigError, match="gone"):
+        list_sources([f"{web}/gone.wav"])
+
+
+def test_list_sources_raises_transient_error_when_nobody_answers():
+    with pytest.raises(TransientError, match="try again"):
+        list_sources(["http://127.0.0.1:9/a.wav"])
+
+
+def test_open_local_raises_transient_error_when_a_download_is_incomplete(web, folder):
+    (source,) = list_sources([f"{web}/b.wav"])
+    (folder / "b.wav").write_bytes(b"b")
+    with pytest.raises(TransientError, match="1 bytes arrived"), open_local(source):
+        pass
+
+
+def test_open_local_raises_transient_error_when_the_server_is_gone():
+    source = Source(uri="http://127.0.0.1:9/a.wav", name="a.wav", size_bytes=1, modified_ns=0)
+    with pytest.raises(TransientError), open_local(source):
+        pass
+
+
+def test_list_sources_reads_an_s3_bucket(monkeypatch):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in [
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]:
+            monkeypatch.setenv(name, value)
+        fs = fsspec.filesystem("s3")
+        fs.mkdir("calls")
+        for name in ["2026/a.wav", "2026/b 录.mp3", "2025/c.wav"]:
+            fs.pipe(f"calls/{name}", name.encode())
+        assert [source.uri for source in list_sources(["s3://calls/2026/"])] == ["s3://calls/2026/a.wav", "s3://calls/2026/b 录.mp3"]
+        assert names(list_sources(["s3://calls/**/*.wav"])) == {"a.wav", "c.wav"}
+        (source,) = list_sources(["s3://calls/2025/c.wav"])
+        assert source.modified_ns > 0
+        with open_local(source) as path:
+            assert path.read_bytes() == b"2025/c.wav"
+        with pytest.raises(ConfigError, match="gone"):
+            list_sources(["s3://gone/x.wav"])
+    finally:
+        server.stop()

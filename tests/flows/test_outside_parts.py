@@ -1,0 +1,130 @@
+"""A package of somebody else adds a backend and an export format by entry points, and changes nothing here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.models import build_transcriber
+from flows.place import FILE_NAME
+from flows.settings import template
+from flows.workspace import Workspace, open_workspace
+from voxdata.canonical import write_canonical
+from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.identity import digest
+from voxdata.recording import canonical_file
+from voxdata.segment import Segment
+from warehouse.versions import create_version
+
+PACKAGE = '''
+import json
+from warehouse.exchange.bundle import FolderFormat
+
+
+class Echo:
+    """Says where it keeps its weights."""
+
+    def __init__(self, *, cache_dir, api_key=None, shout=False):
+        self.cache_dir, self.api_key, self.shout = cache_dir, api_key, shout
+
+
+def write(bundle, folder):
+    for split, examples in bundle.splits():
+        lines = [json.dumps([e.utterance_id, bundle.labels(e)]) for e in examples]
+        (folder / f"{split.value}.list").write_text("\\n".join(lines))
+
+
+LISTS = FolderFormat(write=write, taken=frozenset({"mood"}))
+'''
+RECORDING = digest("recording")
+UTTERANCE = digest(RECORDING, 0, 0, 900)
+ENTRY_POINTS = "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = echoes:write\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the package installed in it, in reach of this process and its children."""
+    folder = tmp_path / "site"
+    (folder / "echoes-1.dist-info").mkdir(parents=True)
+    (folder / "echoes-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: echoes\nVersion: 1\n")
+    (folder / "echoes-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    (folder / "echoes.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    importlib.invalidate_caches()
+    return folder
+
+
+def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspace:
+    root.mkdir()
+    (root / FILE_NAME).write_text(settings or template())
+    workspace = open_workspace(root)
+    with workspace.warehouse():
+        pass
+    recording = RECORDING
+    write_canonical(workspace.audio_dir / canonical_file(recording), np.zeros((16_000, 1), dtype=np.float32))
+    example = Example(
+        utterance_id=UTTERANCE,
+        recording_id=recording,
+        channel=0,
+        segment=Segment(start_ms=0, end_ms=900),
+        voice="v",
+        group="g",
+        audio_file=canonical_file(recording),
+        text="hello",
+        language="en",
+        gold={scheme: GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        split=Split.TRAIN,
+    )
+    with workspace.warehouse() as con:
+        create_version(con, "calls", [example], recipe={}, run_id="t")
+    return workspace
+
+
+def voxdata(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_path: Path) -> None:
+    workspace = build(tmp_path / "w")
+    output = tmp_path / "out"
+    done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(output))
+    assert (done.returncode, done.stdout.strip()) == (0, str(output)), done.stderr
+    assert json.loads((output / "train.list").read_text()) == [UTTERANCE, {"intent": "question"}]
+    checked = voxdata(workspace, "import", str(output), "--check")
+    assert checked.returncode == 0, checked.stderr
+    (output / "train.list").write_text("[]")
+    assert voxdata(workspace, "import", str(output), "--check").returncode != 0
+
+
+def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(site: Path, tmp_path: Path) -> None:
+    workspace = build(tmp_path / "w", scheme="mood")
+    done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "'mood' clashes with what lists calls so" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "told"), [("odd", "echoes:write is no"), ("nothing", "there are parquet, jsonl, csv, huggingface")])
+def test_what_is_no_format_is_refused_by_name(site: Path, tmp_path: Path, name: str, told: str) -> None:
+    done = voxdata(build(tmp_path / "w"), "export", "calls", "--format", name)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_backend_of_another_package_gets_cache_folder_and_key(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXDATA_TRANSCRIBER_KEY", "k-1")
+    model = 'model = "packaged-base"'
+    settings = template().replace('backend = "whisper"', 'backend = "echo"').replace(model, "shout = true")
+    echo = build_transcriber(build(tmp_path / "w", settings=settings))
+    assert type(echo).__name__ == "Echo"
+    assert (vars(echo)["api_key"], vars(echo)["shout"]) == ("k-1", True)
+    assert Path(vars(echo)["cache_dir"]).name

@@ -1,0 +1,1 @@
+"""Audit: what is wrong with a split of labelled speech. Pure."""

@@ -1,0 +1,1 @@
+"""Labelling: what an utterance means, and how it sounds."""

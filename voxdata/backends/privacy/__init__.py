@@ -1,0 +1,1 @@
+"""Privacy: which words of a transcript are personal."""
