@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from voxdata.errors import ConfigError, MachineError, TransientError, VoxdataError
+from voxdata.errors import ConfigError, MachineError, StalledError, TransientError, VoxdataError
 from voxdata.machine import find_fault
+
+_STALLS = ("TimeoutError", "ReadTimeoutError", "ConnectTimeoutError")
+"""What stores raise when nothing comes; botocore's are no `TimeoutError`."""
 
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
 
@@ -14,6 +17,8 @@ def explain_store(uri: str, error: Exception) -> VoxdataError:
     if fault is not None:
         return fault
     kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & set(_STALLS):
+        return StalledError(f"{uri}: nothing came of it for as long as [sources] fetch_stall_seconds allows; it waits for another run")
     status = getattr(error, "status", None)
     if isinstance(error, PermissionError) or status in (401, 403) or kinds & set(_REFUSED):
         return ConfigError(f"{uri}: access is refused ({error}); check the credentials")
