@@ -100,7 +100,9 @@ def choose_next(
     size = min(count, len(waiting))
     num_random = min(size, math.ceil(random_share * size - 1e-9))
     control, rest = waiting[:num_random], waiting[num_random:]
-    ranked = rank(rest, strategy=strategy, count=size - num_random, heard=[*heard, *control], seed=seed)
+    ranked = rank(
+        rest, strategy=strategy, count=size - num_random, heard=[*heard, *control], seed=seed
+    )
     active = _fill_quotas(ranked, control, quotas, size=size - num_random, batch=size)
     return _mix(active, control, seed=seed)
 
@@ -114,10 +116,19 @@ def fair_sample(heard_ids: Sequence[str], waiting_ids: Sequence[str], *, seed: i
         seed: The one `choose_next` was given.
     """
     unheard = min((draw(utterance_id, seed=seed) for utterance_id in waiting_ids), default="~")
-    return sorted((i for i in heard_ids if draw(i, seed=seed) < unheard), key=lambda i: draw(i, seed=seed))
+    return sorted(
+        (i for i in heard_ids if draw(i, seed=seed) < unheard), key=lambda i: draw(i, seed=seed)
+    )
 
 
-def _fill_quotas(ranked: list[Ranked], control: Sequence[Candidate], quotas: Sequence[Quota], *, size: int, batch: int) -> list[Ranked]:
+def _fill_quotas(
+    ranked: list[Ranked],
+    control: Sequence[Candidate],
+    quotas: Sequence[Quota],
+    *,
+    size: int,
+    batch: int,
+) -> list[Ranked]:
     """The first `size` of the order, with the last ones given up for clips a quota still wants."""
     reserved: dict[str, str] = {}
     for quota in quotas:
@@ -127,10 +138,16 @@ def _fill_quotas(ranked: list[Ranked], control: Sequence[Candidate], quotas: Seq
         admitted = [utterance_id for utterance_id in admitted if utterance_id not in reserved]
         reserved |= dict.fromkeys(admitted[: min(wanted, size - len(reserved))], str(quota))
     free = size - len(reserved)
-    plain = {r.candidate.utterance_id for r in [r for r in ranked if r.candidate.utterance_id not in reserved][:free]}
+    plain = {
+        r.candidate.utterance_id
+        for r in [r for r in ranked if r.candidate.utterance_id not in reserved][:free]
+    }
     would = {r.candidate.utterance_id for r in ranked[:size]}
     return [
-        Ranked(candidate=r.candidate, reason=r.reason if i in would else f"{r.reason}; quota {reserved[i]}")
+        Ranked(
+            candidate=r.candidate,
+            reason=r.reason if i in would else f"{r.reason}; quota {reserved[i]}",
+        )
         for r in ranked
         if (i := r.candidate.utterance_id) in plain or i in reserved
     ]
@@ -146,21 +163,33 @@ def _mix(active: Sequence[Ranked], control: Sequence[Candidate], *, seed: int) -
     for place in range(size):
         score = round((size - place) / size, 6)
         if place in places:
-            out.append(Choice(candidate=next(drawn), arm="random", score=score, reason="random control arm"))
+            out.append(
+                Choice(
+                    candidate=next(drawn), arm="random", score=score, reason="random control arm"
+                )
+            )
         else:
             best = next(chosen)
-            out.append(Choice(candidate=best.candidate, arm="active", score=score, reason=best.reason))
+            out.append(
+                Choice(candidate=best.candidate, arm="active", score=score, reason=best.reason)
+            )
     return out
 
 
-def _check(candidates: Sequence[Candidate], *, count: int, random_share: float, quotas: Sequence[Quota]) -> None:
+def _check(
+    candidates: Sequence[Candidate], *, count: int, random_share: float, quotas: Sequence[Quota]
+) -> None:
     if count < 1:
         raise ConfigError(f"{count} clips cannot be chosen; ask for 1 or more")
     if not MIN_RANDOM_SHARE <= random_share <= 1:
-        raise ConfigError(f"the random control arm's share is {random_share}; it must be {MIN_RANDOM_SHARE} to 1 and is never turned off")
+        raise ConfigError(
+            f"the random control arm's share is {random_share}; it must be {MIN_RANDOM_SHARE} to 1 and is never turned off"
+        )
     for quota in quotas:
         if not 0 < quota.share <= 1:
-            raise ConfigError(f"the quota for {quota} is {quota.share}; a share is more than 0 and at most 1")
+            raise ConfigError(
+                f"the quota for {quota} is {quota.share}; a share is more than 0 and at most 1"
+            )
         if bool(quota.language) == bool(quota.scheme) or bool(quota.scheme) != bool(quota.label):
             raise ConfigError(f"a quota names a language, or a scheme and a label; got {quota!r}")
     ids = [c.utterance_id for c in candidates]

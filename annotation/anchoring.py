@@ -50,7 +50,9 @@ class Effect:
     high: float
 
 
-def measure_anchoring(heard: Sequence[Heard], *, draws: int = 1_000, seed: int = 0) -> dict[str, Effect]:
+def measure_anchoring(
+    heard: Sequence[Heard], *, draws: int = 1_000, seed: int = 0
+) -> dict[str, Effect]:
     """Effect of being shown the proposal.
 
     Returns:
@@ -77,21 +79,34 @@ def measure_anchoring(heard: Sequence[Heard], *, draws: int = 1_000, seed: int =
         for sample in samples:
             again = [
                 Heard(
-                    utterance_id=f"{place}/{a.utterance_id}", call=a.call, annotator=a.annotator, label=a.label, proposed=a.proposed,
-                    blind=a.blind, lead_time_ms=a.lead_time_ms,
+                    utterance_id=f"{place}/{a.utterance_id}",
+                    call=a.call,
+                    annotator=a.annotator,
+                    label=a.label,
+                    proposed=a.proposed,
+                    blind=a.blind,
+                    lead_time_ms=a.lead_time_ms,
                 )
                 for place, number in enumerate(sample)
                 for a in calls[int(number)]
-            ]  # fmt: skip
+            ]
             pair = _both(again, measure)
             if pair is not None:
                 drawn.append(pair[0] - pair[1])
         low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (whole[0] - whole[1],) * 2
-        found[name] = Effect(shown=whole[0], blind=whole[1], difference=whole[0] - whole[1], low=float(low), high=float(high))
+        found[name] = Effect(
+            shown=whole[0],
+            blind=whole[1],
+            difference=whole[0] - whole[1],
+            low=float(low),
+            high=float(high),
+        )
     return found
 
 
-def _both(heard: Sequence[Heard], measure: Callable[[Sequence[Heard]], float | None]) -> tuple[float, float] | None:
+def _both(
+    heard: Sequence[Heard], measure: Callable[[Sequence[Heard]], float | None]
+) -> tuple[float, float] | None:
     shown, blind = (measure([a for a in heard if a.blind is arm]) for arm in (False, True))
     return None if shown is None or blind is None else (shown, blind)
 
@@ -106,4 +121,6 @@ def _seconds(heard: Sequence[Heard]) -> float | None:
 
 
 def _alpha(heard: Sequence[Heard]) -> float | None:
-    return krippendorff_alpha([Vote(utterance_id=a.utterance_id, annotator=a.annotator, labels=(a.label,)) for a in heard])
+    return krippendorff_alpha(
+        [Vote(utterance_id=a.utterance_id, annotator=a.annotator, labels=(a.label,)) for a in heard]
+    )

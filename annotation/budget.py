@@ -61,7 +61,12 @@ class LeadTimeModel:
     def predict(self, duration_ms: int, *, num_words: int = 0, overlap_ratio: float = 0.0) -> int:
         """Milliseconds one annotator will need, at least 1."""
         overlap_ms = duration_ms * overlap_ratio
-        cost = self.fixed_ms + self.per_duration * duration_ms + self.per_word_ms * num_words + self.per_overlap * overlap_ms
+        cost = (
+            self.fixed_ms
+            + self.per_duration * duration_ms
+            + self.per_word_ms * num_words
+            + self.per_overlap * overlap_ms
+        )
         return max(1, round(cost))
 
 
@@ -83,31 +88,56 @@ def fit_lead_times(rows: Sequence[LeadTime]) -> LeadTimeModel:
 
     for row in rows:
         if row.lead_time_ms < 0 or row.duration_ms < 0:
-            raise ConfigError(f"a lead time of {row.lead_time_ms} ms on a clip of {row.duration_ms} ms cannot be; leave it out")
+            raise ConfigError(
+                f"a lead time of {row.lead_time_ms} ms on a clip of {row.duration_ms} ms cannot be; leave it out"
+            )
     prior = np.array(PRIOR)
     if not rows:
-        return LeadTimeModel(fixed_ms=PRIOR[0], per_duration=PRIOR[1], per_word_ms=PRIOR[2], per_overlap=PRIOR[3], num_rows=0)
-    design = np.array([[1.0, r.duration_ms, r.num_words, r.duration_ms * r.overlap_ratio] for r in rows])
+        return LeadTimeModel(
+            fixed_ms=PRIOR[0],
+            per_duration=PRIOR[1],
+            per_word_ms=PRIOR[2],
+            per_overlap=PRIOR[3],
+            num_rows=0,
+        )
+    design = np.array(
+        [[1.0, r.duration_ms, r.num_words, r.duration_ms * r.overlap_ratio] for r in rows]
+    )
     taken = np.array([r.lead_time_ms for r in rows], dtype=float)
 
     def fit(start: Floats, scale_ms: float) -> Floats:
         def residuals(shares: Floats) -> Floats:
-            return np.concatenate([(taken - design @ (shares * prior)) / scale_ms, np.sqrt(PRIOR_WEIGHT) * (shares - 1)])
+            return np.concatenate(
+                [
+                    (taken - design @ (shares * prior)) / scale_ms,
+                    np.sqrt(PRIOR_WEIGHT) * (shares - 1),
+                ]
+            )
 
         return np.asarray(least_squares(residuals, start, bounds=(0, np.inf), loss="soft_l1").x)
 
     shares: Floats = np.ones(len(prior))
     for _ in range(3):  # the scale of the residuals and the fit settle each other
-        scale_ms = max(MIN_SCALE_MS, 1.4826 * float(np.median(np.abs(taken - design @ (shares * prior)))))
+        scale_ms = max(
+            MIN_SCALE_MS, 1.4826 * float(np.median(np.abs(taken - design @ (shares * prior))))
+        )
         shares = fit(np.maximum(shares, 1e-6), scale_ms)
     fixed, duration, words, overlap = (shares * prior).tolist()
-    return LeadTimeModel(fixed_ms=fixed, per_duration=duration, per_word_ms=words, per_overlap=overlap, num_rows=len(rows))
+    return LeadTimeModel(
+        fixed_ms=fixed,
+        per_duration=duration,
+        per_word_ms=words,
+        per_overlap=overlap,
+        num_rows=len(rows),
+    )
 
 
 def predict_cost(choice: Choice, model: LeadTimeModel) -> int:
     """Milliseconds one annotator will need for a choice."""
     clip = choice.candidate
-    return model.predict(clip.duration_ms, num_words=clip.num_words, overlap_ratio=clip.overlap_ratio)
+    return model.predict(
+        clip.duration_ms, num_words=clip.num_words, overlap_ratio=clip.overlap_ratio
+    )
 
 
 def utility(choice: Choice, model: LeadTimeModel) -> float:
@@ -116,7 +146,12 @@ def utility(choice: Choice, model: LeadTimeModel) -> float:
 
 
 def fit_to_budget(
-    choices: Sequence[Choice], model: LeadTimeModel, budget_ms: int, *, annotators: int = 1, votes_wanted: int = 1
+    choices: Sequence[Choice],
+    model: LeadTimeModel,
+    budget_ms: int,
+    *,
+    annotators: int = 1,
+    votes_wanted: int = 1,
 ) -> list[Choice]:
     """The choices that fit, the strategy's by worth a second.
 
@@ -134,13 +169,19 @@ def fit_to_budget(
         ConfigError: No budget, no annotators, more votes than annotators, or a budget that not even one clip fits in.
     """
     if budget_ms <= 0 or annotators < 1 or votes_wanted < 1:
-        raise ConfigError(f"a budget of {budget_ms} ms, {annotators} annotators and {votes_wanted} votes a clip buys nothing; raise it")
+        raise ConfigError(
+            f"a budget of {budget_ms} ms, {annotators} annotators and {votes_wanted} votes a clip buys nothing; raise it"
+        )
     if votes_wanted > annotators:
-        raise ConfigError(f"{votes_wanted} votes a clip need as many annotators, and there are {annotators}; ask for fewer votes")
+        raise ConfigError(
+            f"{votes_wanted} votes a clip need as many annotators, and there are {annotators}; ask for fewer votes"
+        )
     total_ms = budget_ms * annotators
     costs = {c.utterance_id: predict_cost(c, model) * votes_wanted for c in choices}
     control = [c for c in choices if c.arm == "random"]
-    active = sorted((c for c in choices if c.arm == "active"), key=lambda c: utility(c, model), reverse=True)
+    active = sorted(
+        (c for c in choices if c.arm == "active"), key=lambda c: utility(c, model), reverse=True
+    )
     left_ms = total_ms
     share_ms = total_ms * len(control) / len(choices) if choices else 0.0
     kept: set[str] = set()
@@ -175,9 +216,17 @@ def parse_duration(text: str) -> int:
     (5400000, 2700000, 5400000)
     """
     number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"(?:{number}\s*+h)?+\s*+(?:{number}\s*+min)?+\s*+(?:{number}\s*+s)?+", text.strip().lower(), re.ASCII)
+    found = re.fullmatch(
+        rf"(?:{number}\s*+h)?+\s*+(?:{number}\s*+min)?+\s*+(?:{number}\s*+s)?+",
+        text.strip().lower(),
+        re.ASCII,
+    )
     parts = found.groups() if found else ()
-    total = round(sum(float(part) * unit for part, unit in zip(parts, UNITS_MS.values(), strict=False) if part))
+    total = round(
+        sum(
+            float(part) * unit for part, unit in zip(parts, UNITS_MS.values(), strict=False) if part
+        )
+    )
     if total <= 0:
         raise ConfigError(f"{text!r} is no length of time; write it like 45min, 2h, 1h30min or 90s")
     return total

@@ -75,9 +75,13 @@ def _closeness(distribution: Distribution) -> float:
 def _spread(distribution: Distribution) -> float:
     if len(distribution) < 2:
         return 0.0
-    return -sum(p * math.log(p) for p in distribution.values() if p > 0) / math.log(len(distribution))
+    return -sum(p * math.log(p) for p in distribution.values() if p > 0) / math.log(
+        len(distribution)
+    )
 
 
 def _mean(candidate: Candidate, measure: Callable[[Distribution], float]) -> float:
-    values = [measure(distribution) for distribution in candidate.distributions.values() if distribution]
+    values = [
+        measure(distribution) for distribution in candidate.distributions.values() if distribution
+    ]
     return sum(values) / len(values) if values else 1.0

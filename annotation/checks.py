@@ -47,8 +47,16 @@ def draw_checks(
     used: dict[str, int] = {}
     for check in known.values():
         used[check.utterance_id] = used.get(check.utterance_id, 0) + 1
-    sure = {u.utterance_id for u in utterances if all(_is_known(state, u.utterance_id) for state in settled.values())}
-    heard = {u.utterance_id for u in utterances if any(u.utterance_id in state.gold for state in settled.values())}
+    sure = {
+        u.utterance_id
+        for u in utterances
+        if all(_is_known(state, u.utterance_id) for state in settled.values())
+    }
+    heard = {
+        u.utterance_id
+        for u in utterances
+        if any(u.utterance_id in state.gold for state in settled.values())
+    }
     ordered = sorted(heard, key=lambda key: (key not in sure, used.get(key, 0), draw(key, "check")))
     by_id = {u.utterance_id: u for u in utterances}
     drawn: dict[str, CheckClip] = {}
@@ -57,7 +65,10 @@ def draw_checks(
         twin = disguise(by_id[key], shift_ms=shift_ms, num_ms=durations_ms[by_id[key].recording_id])
         if twin.utterance_id not in known and twin.utterance_id not in by_id:
             drawn[twin.utterance_id] = CheckClip(
-                key=twin.utterance_id, utterance_id=key, purpose="gold" if key in sure else "retest", shift_ms=shift_ms
+                key=twin.utterance_id,
+                utterance_id=key,
+                purpose="gold" if key in sure else "retest",
+                shift_ms=shift_ms,
             )
     return list(drawn.values())
 
@@ -87,7 +98,9 @@ class CheckScore:
     high: float
 
 
-def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mapping[str, CheckClip]) -> list[CheckScore]:
+def score_checks(
+    answers: Answers, settled: Mapping[str, Settled], checks: Mapping[str, CheckClip]
+) -> list[CheckScore]:
     """Each person's score on gold clips never heard before, and how often each says the same again on clips that were."""
     counts: dict[tuple[str, str, str], list[bool]] = {}
     for scheme, state in settled.items():
@@ -95,27 +108,50 @@ def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mappi
         for vote in collect_votes(answers.checks, scheme=scheme):
             check = checks[vote.utterance_id]
             for purpose, expected in (
-                ("gold", _gold(check, state) if (check.utterance_id, vote.annotator) not in own else None),
+                (
+                    "gold",
+                    _gold(check, state)
+                    if (check.utterance_id, vote.annotator) not in own
+                    else None,
+                ),
                 ("retest", own.get((check.utterance_id, vote.annotator))),
             ):
                 if expected is not None:
-                    counts.setdefault((vote.annotator, scheme, purpose), []).append(vote.label == expected)
+                    counts.setdefault((vote.annotator, scheme, purpose), []).append(
+                        vote.label == expected
+                    )
     scores = []
     for (annotator, scheme, purpose), hits in sorted(counts.items()):
         low, high = wilson_interval(sum(hits), len(hits))
-        scores.append(CheckScore(annotator=annotator, scheme=scheme, purpose=purpose, clips=len(hits), right=sum(hits), low=low, high=high))
+        scores.append(
+            CheckScore(
+                annotator=annotator,
+                scheme=scheme,
+                purpose=purpose,
+                clips=len(hits),
+                right=sum(hits),
+                low=low,
+                high=high,
+            )
+        )
     return scores
 
 
 def _gold(check: CheckClip, state: Settled) -> str | None:
-    return state.gold[check.utterance_id].label if check.purpose == "gold" and check.utterance_id in state.gold else None
+    return (
+        state.gold[check.utterance_id].label
+        if check.purpose == "gold" and check.utterance_id in state.gold
+        else None
+    )
 
 
 def _is_known(state: Settled, key: str) -> bool:
     gold = state.gold.get(key)
     if gold is None:
         return False
-    return gold.standing == "decided" or (gold.num_votes >= KNOWN_VOTES and len(gold.distribution) == 1)
+    return gold.standing == "decided" or (
+        gold.num_votes >= KNOWN_VOTES and len(gold.distribution) == 1
+    )
 
 
 def _shift(key: str, number: int) -> int:

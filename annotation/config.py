@@ -21,7 +21,17 @@ PROPOSAL = "proposal"
 """The line that says what a model proposes and how sure it is. It is part of the prediction, so a newer prediction brings its own."""
 REMARKS = "flags"
 UNSEEN = "unseen"
-RESERVED = (AUDIO, TRANSCRIPT, PROPOSAL, REMARKS, UNSEEN, f"enter_{TRANSCRIPT}", "note", "vox_id", "text")
+RESERVED = (
+    AUDIO,
+    TRANSCRIPT,
+    PROPOSAL,
+    REMARKS,
+    UNSEEN,
+    f"enter_{TRANSCRIPT}",
+    "note",
+    "vox_id",
+    "text",
+)
 
 _STYLE = """
   .lsf-sidepanels:has(.vox) { padding-left: 0 !important; padding-right: 0 !important }
@@ -82,19 +92,34 @@ def build_config(schemes: Sequence[Scheme], *, language: str = "en") -> str:
     words = find_wording(language)
     for scheme in schemes:
         if scheme.name in RESERVED:
-            raise AnnotationError(f"a scheme cannot be called {scheme.name!r}: the labelling screen uses that name itself")
+            raise AnnotationError(
+                f"a scheme cannot be called {scheme.name!r}: the labelling screen uses that name itself"
+            )
         for text in (
             scheme.shown_title(language),
-            *(text for label in scheme.labels for text in (label.shown_name(language), label.group)),
+            *(
+                text
+                for label in scheme.labels
+                for text in (label.shown_name(language), label.group)
+            ),
         ):
             if text.startswith("$"):
-                raise AnnotationError(f"scheme {scheme.name!r}: {text!r} begins with $; Label Studio would show a field of that name")
+                raise AnnotationError(
+                    f"scheme {scheme.name!r}: {text!r} begins with $; Label Studio would show a field of that name"
+                )
     keys = assign_hotkeys(
         {scheme.name: len(scheme.labels) for scheme in schemes},
-        {REMARKS: len(FLAGS), TRANSCRIPT: 1, **{rating(scheme, scale): 1 for scheme in schemes for scale in scheme.scales}},
+        {
+            REMARKS: len(FLAGS),
+            TRANSCRIPT: 1,
+            **{rating(scheme, scale): 1 for scheme in schemes for scale in scheme.scales},
+        },
         doubled=[scheme.name for scheme in schemes if scheme.choice == "ranked"],
     )
-    flags = "".join(_choice(words.flag_names[flag], flag, key) for flag, key in zip(FLAGS, keys[REMARKS], strict=True))
+    flags = "".join(
+        _choice(words.flag_names[flag], flag, key)
+        for flag, key in zip(FLAGS, keys[REMARKS], strict=True)
+    )
     return "\n".join(
         [
             "<View>",
@@ -138,7 +163,9 @@ def _scheme_rows(scheme: Scheme, keys: dict[str, tuple[str, ...]], language: str
     rows = [_scheme_row(scheme, scheme.name, keys[scheme.name], language, title=title)]
     if scheme.choice == "ranked":
         shifted = tuple(with_shift(key) for key in keys[scheme.name])
-        rows.append(_scheme_row(scheme, second_choice(scheme), shifted, language, title=words.second))
+        rows.append(
+            _scheme_row(scheme, second_choice(scheme), shifted, language, title=words.second)
+        )
     for scale in scheme.scales:
         name = rating(scheme, scale)
         title = f"{words.scales[scale][1] if scale in words.scales else scale} [{keys[name][0]}]"
@@ -149,15 +176,32 @@ def _scheme_rows(scheme: Scheme, keys: dict[str, tuple[str, ...]], language: str
     return rows
 
 
-def _scheme_row(scheme: Scheme, name: str, keys: tuple[str, ...], language: str, *, title: str) -> str:
+def _scheme_row(
+    scheme: Scheme, name: str, keys: tuple[str, ...], language: str, *, title: str
+) -> str:
     words = find_wording(language)
-    key_of = dict(zip((label.name for labels in scheme.groups.values() for label in labels), keys, strict=True))
+    key_of = dict(
+        zip(
+            (label.name for labels in scheme.groups.values() for label in labels), keys, strict=True
+        )
+    )
     parts = []
     for group, labels in scheme.groups.items():
-        choices = "".join(_choice(x.shown_name(language), x.name, key_of[x.name], hint=x.description) for x in labels)
-        parts.append(f'<View className="vox-group">{_header(group, size=6)}{choices}</View>' if group else choices)
+        choices = "".join(
+            _choice(x.shown_name(language), x.name, key_of[x.name], hint=x.description)
+            for x in labels
+        )
+        parts.append(
+            f'<View className="vox-group">{_header(group, size=6)}{choices}</View>'
+            if group
+            else choices
+        )
     main = name == scheme.name
-    required = f' required="true" requiredMessage={quoteattr(words.required.format(title=title))}' if main else ""
+    required = (
+        f' required="true" requiredMessage={quoteattr(words.required.format(title=title))}'
+        if main
+        else ""
+    )
     heading = f"{title} ({words.many})" if scheme.choice == "many" else title
     return (
         f'<View className="vox-row{"" if main else " vox-second"}">{_header(heading)}<Choices name={quoteattr(name)} toName="{AUDIO}" '
@@ -179,7 +223,10 @@ def build_instructions(schemes: Sequence[Scheme], *, guidelines: str, language: 
     words = find_wording(language)
     parts = [f"<p>{escape(guidelines)}</p>"] if guidelines else []
     for scheme in schemes:
-        items = "".join(f"<li><b>{escape(label.shown_name(language))}</b> {escape(label.description)}</li>" for label in scheme.labels)
+        items = "".join(
+            f"<li><b>{escape(label.shown_name(language))}</b> {escape(label.description)}</li>"
+            for label in scheme.labels
+        )
         parts.append(f"<h4>{escape(scheme.shown_title(language))}</h4><ul>{items}</ul>")
     keys = "".join(f"<li><b>{escape(key)}</b> {escape(does)}</li>" for key, does in words.keys)
     parts.append(f"<ul>{keys}</ul><p>{escape(words.about_proposals)}</p>")

@@ -47,7 +47,12 @@ class Consensus:
 
 
 def infer_consensus(
-    votes: Sequence[Vote], *, labels: Sequence[str], method: Method = "dawid_skene", seed: int = 0, ranked: bool = False
+    votes: Sequence[Vote],
+    *,
+    labels: Sequence[str],
+    method: Method = "dawid_skene",
+    seed: int = 0,
+    ranked: bool = False,
 ) -> Consensus:
     """Infer the label of every utterance and the skill of every annotator.
 
@@ -64,7 +69,9 @@ def infer_consensus(
     """
     unknown = sorted({label for vote in votes for label in vote.labels} - set(labels))
     if unknown:
-        raise ValueError(f"votes for {', '.join(unknown)}, which the scheme does not have; it has: {', '.join(labels)}")
+        raise ValueError(
+            f"votes for {', '.join(unknown)}, which the scheme does not have; it has: {', '.join(labels)}"
+        )
     if not votes:
         return Consensus(posterior={}, confusion={})
     used = {vote.label for vote in votes}
@@ -75,7 +82,9 @@ def infer_consensus(
     return Consensus(posterior=posterior, confusion=_confusion(votes, posterior, labels))
 
 
-def _shares(votes: Sequence[Vote], labels: Sequence[str], *, ranked: bool) -> dict[str, Distribution]:
+def _shares(
+    votes: Sequence[Vote], labels: Sequence[str], *, ranked: bool
+) -> dict[str, Distribution]:
     found: dict[str, Distribution] = {}
     for utterance_id, cast in group_votes(votes).items():
         shares = dict.fromkeys(labels, 0.0)
@@ -86,7 +95,9 @@ def _shares(votes: Sequence[Vote], labels: Sequence[str], *, ranked: bool) -> di
     return found
 
 
-def _aggregate(votes: Sequence[Vote], labels: Sequence[str], *, method: Method, seed: int) -> dict[str, Distribution]:
+def _aggregate(
+    votes: Sequence[Vote], labels: Sequence[str], *, method: Method, seed: int
+) -> dict[str, Distribution]:
     import pandas as pd
     from crowdkit import aggregation
 
@@ -97,7 +108,10 @@ def _aggregate(votes: Sequence[Vote], labels: Sequence[str], *, method: Method, 
         "glad": lambda: kit.GLAD(silent=True),
     }[method]()
     frame = pd.DataFrame(
-        [(vote.utterance_id, vote.annotator, vote.label) for vote in sorted(votes, key=lambda v: (v.utterance_id, v.annotator))],
+        [
+            (vote.utterance_id, vote.annotator, vote.label)
+            for vote in sorted(votes, key=lambda v: (v.utterance_id, v.annotator))
+        ],
         columns=["task", "worker", "label"],
     )
     with warnings.catch_warnings():
@@ -109,7 +123,9 @@ def _aggregate(votes: Sequence[Vote], labels: Sequence[str], *, method: Method, 
     }
 
 
-def _confusion(votes: Sequence[Vote], posterior: Mapping[str, Distribution], labels: Sequence[str]) -> dict[str, dict[str, Distribution]]:
+def _confusion(
+    votes: Sequence[Vote], posterior: Mapping[str, Distribution], labels: Sequence[str]
+) -> dict[str, dict[str, Distribution]]:
     counts: defaultdict[str, dict[str, dict[str, float]]] = defaultdict(
         lambda: {true: dict.fromkeys(labels, SMOOTHING / len(labels)) for true in labels}
     )
@@ -117,7 +133,10 @@ def _confusion(votes: Sequence[Vote], posterior: Mapping[str, Distribution], lab
         for true, probability in posterior[vote.utterance_id].items():
             counts[vote.annotator][true][vote.label] += probability
     return {
-        annotator: {true: {given: n / sum(row.values()) for given, n in row.items()} for true, row in rows.items()}
+        annotator: {
+            true: {given: n / sum(row.values()) for given, n in row.items()}
+            for true, row in rows.items()
+        }
         for annotator, rows in sorted(counts.items())
     }
 
@@ -181,12 +200,22 @@ def judge_contests(
             standing = Standing.OPEN
         else:
             standing = Standing.AMBIGUOUS if evidence > 0 else Standing.CARELESS
-        found.append(Contest(utterance_id=utterance_id, standing=standing, disagreement=disagreement, evidence=evidence))
+        found.append(
+            Contest(
+                utterance_id=utterance_id,
+                standing=standing,
+                disagreement=disagreement,
+                evidence=evidence,
+            )
+        )
     return found
 
 
 def _weigh_labels(cast: Sequence[Vote], consensus: Consensus, labels: Sequence[str]) -> float:
-    chances = [{true: consensus.confusion[vote.annotator][true][vote.label] for true in labels} for vote in cast]
+    chances = [
+        {true: consensus.confusion[vote.annotator][true][vote.label] for true in labels}
+        for vote in cast
+    ]
     one = max(sum(log(chance[true]) for chance in chances) for true in labels)
     named = sorted({vote.label for vote in cast})
     several = max(

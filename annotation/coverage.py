@@ -20,7 +20,9 @@ CLUSTER_POOL = 5
 """`select_diverse` clusters this many times more clips than it chooses."""
 
 
-def compact_embeddings(features: Floats, *, num_dimensions: int = MAX_DIMENSIONS, seed: int = 0) -> npt.NDArray[np.float32]:
+def compact_embeddings(
+    features: Floats, *, num_dimensions: int = MAX_DIMENSIONS, seed: int = 0
+) -> npt.NDArray[np.float32]:
     """Standardise every feature, then keep the leading principal components.
 
     Pooled encoder states need it: a few of their dimensions are orders of magnitude larger than the rest and would decide every distance.
@@ -37,7 +39,9 @@ def compact_embeddings(features: Floats, *, num_dimensions: int = MAX_DIMENSIONS
     scale = values.std(axis=0)
     standardised = (values - values.mean(axis=0)) / np.where(scale > 1e-6, scale, 1)
     num_components = min(num_dimensions, *values.shape)
-    return np.asarray(PCA(num_components, random_state=seed).fit_transform(standardised), dtype=np.float32)
+    return np.asarray(
+        PCA(num_components, random_state=seed).fit_transform(standardised), dtype=np.float32
+    )
 
 
 def select_typical(embeddings: Floats, heard: Floats, *, count: int, seed: int) -> list[int]:
@@ -117,8 +121,14 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
         return [int(row) for row in order[:count]]
     directions = _directions(embeddings[pool])
     num_clusters = min(count, len(np.unique(directions, axis=0)))
-    clusters = KMeans(num_clusters, n_init=1, random_state=seed).fit(directions, sample_weight=doubt[pool] + 1e-6).labels_
-    chosen = [int(row) for row in pool[np.unique(clusters, return_index=True)[1]]]  # `pool` is sorted: the first of a cluster
+    clusters = (
+        KMeans(num_clusters, n_init=1, random_state=seed)
+        .fit(directions, sample_weight=doubt[pool] + 1e-6)
+        .labels_
+    )
+    chosen = [
+        int(row) for row in pool[np.unique(clusters, return_index=True)[1]]
+    ]  # `pool` is sorted: the first of a cluster
     chosen.sort(key=lambda row: -doubt[row])
     return _without_repeats([*chosen, *order[:count]])[:count]
 
@@ -130,7 +140,9 @@ def _query_library(strategy: Any, embeddings: Floats, heard: Floats, *, count: i
     """
     if len(embeddings) == 0 or count < 1:
         return []
-    directions = _directions(np.concatenate([np.asarray(heard).reshape(len(heard), embeddings.shape[1]), embeddings]))
+    directions = _directions(
+        np.concatenate([np.asarray(heard).reshape(len(heard), embeddings.shape[1]), embeddings])
+    )
     _, first = np.unique(directions.round(6), axis=0, return_index=True)
     rows = np.sort(first)
     waiting = np.flatnonzero(rows >= len(heard))

@@ -54,16 +54,22 @@ def decode_annotation(
             flags=() if skipped else _flags(values),
             text=None if text is None or text == proposed_text.strip() or skipped else text,
             skipped=skipped,
-            lead_time_ms=None if raw.get("lead_time") is None else round(float(raw["lead_time"]) * 1000),
+            lead_time_ms=None
+            if raw.get("lead_time") is None
+            else round(float(raw["lead_time"]) * 1000),
             updated_at=decode_time(raw["updated_at"]),
             author="" if author == annotator else author,
             proposal=(model_versions or {}).get(raw.get("parent_prediction") or 0, ""),
             simulated=_simulated(raw["result"] or [], annotator),
         )
     except SchemeError as error:
-        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio") from error
+        raise AnnotationError(
+            f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio"
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed: {in_words(error)}") from error
+        raise AnnotationError(
+            f"annotation {raw.get('id')} of clip {utterance_id} is malformed: {in_words(error)}"
+        ) from error
 
 
 def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:
@@ -81,9 +87,13 @@ def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, t
         chosen = _chosen(values, scheme.name)
         second = _chosen(values, second_choice(scheme)) if scheme.choice == "ranked" else ()
         if second and not chosen:
-            raise SchemeError(f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one")
+            raise SchemeError(
+                f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one"
+            )
         if scheme.choice == "ranked" and max(len(chosen), len(second)) > 1:
-            raise SchemeError(f"scheme {scheme.name!r} takes one first and one second choice, not {', '.join((*chosen, *second))}")
+            raise SchemeError(
+                f"scheme {scheme.name!r} takes one first and one second choice, not {', '.join((*chosen, *second))}"
+            )
         if chosen:
             found[scheme.name] = scheme.arrange((*chosen, *second))
     return found
@@ -104,7 +114,9 @@ def _ratings(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, 
         if name in values:
             found[name] = int(values[name]["rating"])
             if not 1 <= found[name] <= RATING_STEPS:
-                raise SchemeError(f"{name} is rated {found[name]}, which is not between 1 and {RATING_STEPS}")
+                raise SchemeError(
+                    f"{name} is rated {found[name]}, which is not between 1 and {RATING_STEPS}"
+                )
     return found
 
 
@@ -112,7 +124,9 @@ def _flags(values: Mapping[str, Any]) -> tuple[str, ...]:
     ticked = _chosen(values, REMARKS)
     unknown = sorted(set(ticked) - set(FLAGS))
     if unknown:
-        raise SchemeError(f"{', '.join(unknown)} is no flag of the labelling screen; it has: {', '.join(FLAGS)}")
+        raise SchemeError(
+            f"{', '.join(unknown)} is no flag of the labelling screen; it has: {', '.join(FLAGS)}"
+        )
     return tuple(flag for flag in FLAGS if flag in ticked)
 
 

@@ -28,7 +28,9 @@ NEGLIGIBLE = 0.01
 """A next label below this probability is not worth reading."""
 
 
-def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
+def encode_entry(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> dict[str, Any]:
     """A clip as a Label Studio task, with its proposals or with the rival answers to it.
 
     Args:
@@ -38,7 +40,11 @@ def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language:
     if entry.rivals:
         predictions = encode_rivals(entry, schemes=schemes, language=language)
     else:
-        predictions = [encode_predictions(entry, schemes=schemes, language=language)] if entry.predictions else []
+        predictions = (
+            [encode_predictions(entry, schemes=schemes, language=language)]
+            if entry.predictions
+            else []
+        )
     return {
         "data": {
             KEY: entry.utterance_id,
@@ -50,7 +56,9 @@ def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language:
     }
 
 
-def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
+def encode_predictions(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> dict[str, Any]:
     """All proposals for a clip as one Label Studio prediction, which carries a single model version.
 
     The transcript is no part of it: the screen takes that from the clip itself. The prediction of a blind clip is empty; its
@@ -106,13 +114,17 @@ def describe_proposal(
         shown = _shown_names(prediction.scheme, schemes, language)
         ranking = sorted(prediction.distribution.items(), key=lambda pair: (-pair[1], pair[0]))
         likely = [ranking[0], *(pair for pair in ranking[1:SHOWN_AT_MOST] if pair[1] >= NEGLIGIBLE)]
-        guess = words.or_else.join(f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely)
+        guess = words.or_else.join(
+            f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely
+        )
         sure = prediction.guess(min_confidence=min_confidence) is not None
         parts.append(guess if sure else f"{guess}{words.unsure}")
     return f"{words.proposal}{words.between.join(parts)}"
 
 
-def encode_rivals(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> list[dict[str, Any]]:
+def encode_rivals(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> list[dict[str, Any]]:
     """The answers between which an expert decides.
 
     Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens one clip. The label stream
@@ -122,12 +134,25 @@ def encode_rivals(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language
         {
             "model_version": rival.pseudonym,
             "score": round(entry.priority, 6),
-            "result": encode_labels(rival.labels, schemes=schemes, ratings=rival.ratings, text=rival.text, lead=f"r{number}"),
+            "result": encode_labels(
+                rival.labels,
+                schemes=schemes,
+                ratings=rival.ratings,
+                text=rival.text,
+                lead=f"r{number}",
+            ),
         }
         for number, rival in enumerate(entry.rivals)
     ]
     lines = [describe_rival(rival, schemes=schemes, language=language) for rival in entry.rivals]
-    return [*tabs, {"model_version": RIVALS, "score": round(entry.priority, 6), "result": [_text(PROPOSAL, lines, lead="r")]}]
+    return [
+        *tabs,
+        {
+            "model_version": RIVALS,
+            "score": round(entry.priority, 6),
+            "result": [_text(PROPOSAL, lines, lead="r")],
+        },
+    ]
 
 
 def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: str = "en") -> str:
@@ -144,7 +169,9 @@ def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: st
     for name, value in rival.ratings.items():
         scale = name.rpartition(".")[2]
         parts.append(f"{scales[scale][0] if scale in scales else scale} {value}")
-    return f"{rival.pseudonym}: " + " · ".join([*parts, *([f"“{rival.text}”"] if rival.text else [])])
+    return f"{rival.pseudonym}: " + " · ".join(
+        [*parts, *([f"“{rival.text}”"] if rival.text else [])]
+    )
 
 
 def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
@@ -152,7 +179,12 @@ def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
 
 
 def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:
-    return {label.name: label.shown_name(language) for scheme in schemes if scheme.name == name for label in scheme.labels}
+    return {
+        label.name: label.shown_name(language)
+        for scheme in schemes
+        if scheme.name == name
+        for label in scheme.labels
+    }
 
 
 def encode_labels(
@@ -178,11 +210,20 @@ def encode_labels(
     results: list[dict[str, Any]] = []
     for name, chosen in labels.items():
         if name in ranked and len(chosen) > 1:
-            results += [_choices(name, chosen[:1], lead=lead), _choices(ranked[name], chosen[1:], lead=lead)]
+            results += [
+                _choices(name, chosen[:1], lead=lead),
+                _choices(ranked[name], chosen[1:], lead=lead),
+            ]
         elif chosen:
             results.append(_choices(name, chosen, lead=lead))
     results += [
-        {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "rating", "value": {"rating": value}}
+        {
+            "id": f"{lead}-{name}",
+            "from_name": name,
+            "to_name": AUDIO,
+            "type": "rating",
+            "value": {"rating": value},
+        }
         for name, value in (ratings or {}).items()
     ]
     if flags:
@@ -197,22 +238,39 @@ def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> 
 
     A skip has it too, and the server keeps it like every result.
     """
-    mark = _text(PROPOSAL, [f"Simulated: a script answered, with {error_rate:.0%} errors"], lead=lead)
+    mark = _text(
+        PROPOSAL, [f"Simulated: a script answered, with {error_rate:.0%} errors"], lead=lead
+    )
     return {**mark, "meta": {SIMULATED: {"annotator": annotator, "error_rate": error_rate}}}
 
 
 def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:
-    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
+    return {
+        "id": f"{lead}-{name}",
+        "from_name": name,
+        "to_name": AUDIO,
+        "type": "choices",
+        "value": {"choices": list(chosen)},
+    }
 
 
 def _text(name: str, lines: Sequence[str], *, lead: str) -> dict[str, Any]:
-    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "textarea", "value": {"text": list(lines)}}
+    return {
+        "id": f"{lead}-{name}",
+        "from_name": name,
+        "to_name": AUDIO,
+        "type": "textarea",
+        "value": {"text": list(lines)},
+    }
 
 
 def model_version(predictions: Sequence[Prediction]) -> str:
     """Which models made a set of proposals: readable, and different whenever one of them is another model."""
     parts = sorted(predictions, key=lambda p: p.scheme)
-    return " ".join(f"{p.scheme}:{p.model.name}{'~weak' if p.model.weak else ''}@{p.model.key[:8]}" for p in parts)
+    return " ".join(
+        f"{p.scheme}:{p.model.name}{'~weak' if p.model.weak else ''}@{p.model.key[:8]}"
+        for p in parts
+    )
 
 
 def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
@@ -229,9 +287,13 @@ def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
     'intent:n@2'
     """
     ticked = ticked_rows(results)
-    return " ".join(part for part in version.split(" ") if ":" not in part or part.partition(":")[0] in ticked)
+    return " ".join(
+        part for part in version.split(" ") if ":" not in part or part.partition(":")[0] in ticked
+    )
 
 
 def ticked_rows(results: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Rows of the screen in which a prediction ticks a label."""
-    return frozenset(str(result["from_name"]) for result in results if result.get("type") == "choices")
+    return frozenset(
+        str(result["from_name"]) for result in results if result.get("type") == "choices"
+    )

@@ -20,7 +20,9 @@ def with_shift(key: str) -> str:
     return f"shift+{key}"
 
 
-def assign_hotkeys(rows: Mapping[str, int], extras: Mapping[str, int], *, doubled: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+def assign_hotkeys(
+    rows: Mapping[str, int], extras: Mapping[str, int], *, doubled: Collection[str] = ()
+) -> dict[str, tuple[str, ...]]:
     """Keys for each row of the screen.
 
     A row gets the first row of the keyboard that is whole and long enough. A row that finds none, and the extras, get keys
@@ -55,6 +57,8 @@ def assign_hotkeys(rows: Mapping[str, int], extras: Mapping[str, int], *, double
     for name, count in wanted.items():
         missing = count - len(found[name])
         if missing > (0 if name in doubled else len(shifted)):
-            raise AnnotationError(f"the keyboard has no keys left for {name!r}, which needs {count}; make the schemes smaller")
+            raise AnnotationError(
+                f"the keyboard has no keys left for {name!r}, which needs {count}; make the schemes smaller"
+            )
         found[name], shifted = (*found[name], *shifted[:missing]), shifted[missing:]
     return found

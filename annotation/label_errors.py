@@ -54,7 +54,13 @@ class LabelDoubt:
 
 
 def out_of_fold(
-    features: Floats, labels: Sequence[str], groups: Sequence[str], *, num_folds: int = 5, num_passes: int = 2, seed: int = 0
+    features: Floats,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    *,
+    num_folds: int = 5,
+    num_passes: int = 2,
+    seed: int = 0,
 ) -> OutOfFold:
     """Predict every clip from the others' voices.
 
@@ -75,16 +81,27 @@ def out_of_fold(
     from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
 
     names, given, voices = _check(features, labels, groups)
-    values = np.asarray(compact_embeddings(features, seed=seed) if features.shape[1] > MAX_DIMENSIONS else features, dtype=np.float64)
+    values = np.asarray(
+        compact_embeddings(features, seed=seed) if features.shape[1] > MAX_DIMENSIONS else features,
+        dtype=np.float64,
+    )
     counts = np.bincount(given)
     num_splits = min(num_folds, len(np.unique(voices)), int(counts.max()))
     if num_splits < 2:
-        raise ConfigError(f"{len(given)} clips with {len(names)} labels cannot be divided into folds; label more clips")
+        raise ConfigError(
+            f"{len(given)} clips with {len(names)} labels cannot be divided into folds; label more clips"
+        )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)  # `judged` says what follows
+        warnings.filterwarnings(
+            "ignore", message="The least populated class", category=UserWarning
+        )  # `judged` says what follows
         splitter = StratifiedGroupKFold(num_splits, shuffle=True, random_state=seed)
-        folds = [(train, test) for train, test in splitter.split(values, given, voices) if len(test)]
-    found = _predict_folds(values, given, folds, trusted=np.ones(len(given), dtype=bool), names=names)
+        folds = [
+            (train, test) for train, test in splitter.split(values, given, voices) if len(test)
+        ]
+    found = _predict_folds(
+        values, given, folds, trusted=np.ones(len(given), dtype=bool), names=names
+    )
     for _ in range(num_passes - 1):
         found = _predict_folds(values, given, folds, trusted=~_flag(given, found), names=names)
     return found
@@ -103,14 +120,18 @@ def _predict_folds(
     probabilities = np.zeros((len(given), len(names)))
     judged = np.zeros(len(given), dtype=bool)
     for train, test in folds:
-        kept = train[trusted[train] | ~np.isin(given[train], given[train][trusted[train]])]  # a label all flagged stays as it is
+        kept = train[
+            trusted[train] | ~np.isin(given[train], given[train][trusted[train]])
+        ]  # a label all flagged stays as it is
         known = np.unique(given[kept])
         if len(known) < 2:
             probabilities[test[:, None], known] = 1.0
             continue
         centred = values - values[kept].mean(axis=0)
         strength = STRENGTH / max(float((centred[kept] ** 2).sum(axis=1).mean()), 1e-12)
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500, tol=1e-3).fit(centred[kept], given[kept])
+        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500, tol=1e-3).fit(
+            centred[kept], given[kept]
+        )
         probabilities[test[:, None], model.classes_] = model.predict_proba(centred[test])
         judged[test] = np.isin(given[test], known)
     return OutOfFold(labels=names, probabilities=probabilities, judged=judged)
@@ -129,7 +150,9 @@ def _flag(given: npt.NDArray[np.int64], found: OutOfFold) -> npt.NDArray[np.bool
 
 def _dense(
     given: npt.NDArray[np.int64], found: OutOfFold
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]
+]:
     """What can be judged, as cleanlab wants it: every label occurs.
 
     Returns:
@@ -138,11 +161,20 @@ def _dense(
     rows = np.flatnonzero(found.judged)
     present = np.unique(given[rows])
     shares = found.probabilities[np.ix_(rows, present)] + 1e-12
-    return rows, np.searchsorted(present, given[rows]), shares / shares.sum(axis=1, keepdims=True), present
+    return (
+        rows,
+        np.searchsorted(present, given[rows]),
+        shares / shares.sum(axis=1, keepdims=True),
+        present,
+    )
 
 
 def find_label_errors(
-    utterance_ids: Sequence[str], labels: Sequence[str], predicted: OutOfFold, *, count: int | None = None
+    utterance_ids: Sequence[str],
+    labels: Sequence[str],
+    predicted: OutOfFold,
+    *,
+    count: int | None = None,
 ) -> list[LabelDoubt]:
     """The labels least plausible, worst first, of those in whose place the models would give another.
 
@@ -169,9 +201,13 @@ def find_label_errors(
         )
     unknown = sorted(set(labels) - set(predicted.labels))
     if unknown:
-        raise SchemeError(f"nothing was predicted for label {unknown[0]!r}; predictions know {', '.join(predicted.labels)}")
+        raise SchemeError(
+            f"nothing was predicted for label {unknown[0]!r}; predictions know {', '.join(predicted.labels)}"
+        )
     if not predicted.judged.any():
-        raise ConfigError("no label can be judged: none occurs in two voices; label more voices first")
+        raise ConfigError(
+            "no label can be judged: none occurs in two voices; label more voices first"
+        )
     given = np.array([predicted.labels.index(label) for label in labels], dtype=np.int64)
     rows, dense, shares, present = _dense(given, predicted)
     if len(present) < 2:
@@ -184,11 +220,14 @@ def find_label_errors(
     order = [i for i in np.argsort(quality, kind="stable") if contradicted[i]][:wanted]
     return [
         LabelDoubt(
-            utterance_id=utterance_ids[rows[i]], given=labels[rows[i]], suggested=predicted.labels[present[best[i]]],
-            quality=float(quality[i]), rank=place,
+            utterance_id=utterance_ids[rows[i]],
+            given=labels[rows[i]],
+            suggested=predicted.labels[present[best[i]]],
+            quality=float(quality[i]),
+            rank=place,
         )
         for place, i in enumerate(order, start=1)
-    ]  # fmt: skip
+    ]
 
 
 def _check(
@@ -196,16 +235,30 @@ def _check(
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64], npt.NDArray[np.str_]]:
     """Label names, their indices, and voices."""
     if not len(features) == len(labels) == len(groups):
-        raise ConfigError(f"{len(features)} feature rows, {len(labels)} labels and {len(groups)} voices do not belong together")
+        raise ConfigError(
+            f"{len(features)} feature rows, {len(labels)} labels and {len(groups)} voices do not belong together"
+        )
     broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(broken):
-        raise ConfigError(f"the features of clip number {broken[0]} are not all numbers; compute them again or leave it out")
+        raise ConfigError(
+            f"the features of clip number {broken[0]} are not all numbers; compute them again or leave it out"
+        )
     missing = [i for i, label in enumerate(labels) if not label]
     if missing:
-        raise SchemeError(f"clip number {missing[0]} and {len(missing) - 1} more have no label; leave them out")
+        raise SchemeError(
+            f"clip number {missing[0]} and {len(missing) - 1} more have no label; leave them out"
+        )
     if len(set(groups)) < 2:
-        raise ConfigError(f"all {len(labels)} clips are of one voice; label errors are found by models of other voices: label a second one")
+        raise ConfigError(
+            f"all {len(labels)} clips are of one voice; label errors are found by models of other voices: label a second one"
+        )
     names = tuple(sorted(set(labels)))
     if len(names) < 2:
-        raise ConfigError(f"all {len(labels)} clips have one label; there is nothing to compare it with")
-    return names, np.array([names.index(label) for label in labels], dtype=np.int64), np.array(groups, dtype=str)
+        raise ConfigError(
+            f"all {len(labels)} clips have one label; there is nothing to compare it with"
+        )
+    return (
+        names,
+        np.array([names.index(label) for label in labels], dtype=np.int64),
+        np.array(groups, dtype=str),
+    )

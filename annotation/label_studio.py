@@ -45,9 +45,7 @@ LOOK_UP_CHUNK = 500
 """Keys in one address: 18 KB; a proxy that allows less than that says 414."""
 
 IMPORT_CHUNK = 1_000
-WHOLE_CLIP = (
-    "id,data,annotations,predictions,result,was_cancelled,lead_time,updated_at,completed_by,updated_by,parent_prediction,model_version"
-)
+WHOLE_CLIP = "id,data,annotations,predictions,result,was_cancelled,lead_time,updated_at,completed_by,updated_by,parent_prediction,model_version"
 """Fields of a task, and of the annotations and predictions in it; asking for all takes the server twice as long."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,8 +120,12 @@ class LabelStudioQueue:
         self.title = project_title
         self._schemes = tuple(schemes)
         # The server keeps old answers as they were, so labels of earlier versions are still read.
-        self._former = {name: history.former_labels() for name, history in (histories or {}).items()}
-        self._readable = tuple(_with_labels(scheme, self._former.get(scheme.name, {})) for scheme in schemes)
+        self._former = {
+            name: history.former_labels() for name, history in (histories or {}).items()
+        }
+        self._readable = tuple(
+            _with_labels(scheme, self._former.get(scheme.name, {})) for scheme in schemes
+        )
         self._language = language
         self._config = build_config(schemes, language=language)
         self._instructions = build_instructions(schemes, guidelines=guidelines, language=language)
@@ -171,7 +173,9 @@ class LabelStudioQueue:
                     self.server.request("PATCH", f"/api/projects/{project['id']}/", json=wanted)
             else:
                 with self.server.sdk_errors("make the project"):
-                    made = self.server.sdk.projects.create(**wanted, maximum_annotations=self._votes_wanted, request_options=NO_RETRY)
+                    made = self.server.sdk.projects.create(
+                        **wanted, maximum_annotations=self._votes_wanted, request_options=NO_RETRY
+                    )
                 project = self.server.request("GET", f"/api/projects/{made.id}/").json()
             self._newest_shown = str(project.get("model_version") or "")
             # A change of it would overwrite the number that single clips were given.
@@ -189,19 +193,33 @@ class LabelStudioQueue:
     def _attach_storage(self, project_id: int) -> None:
         folder = self._media_dir / CLIPS
         folder.mkdir(parents=True, exist_ok=True)
-        there = self.server.request("GET", "/api/storages/localfiles/", params={"project": project_id}).json()
+        there = self.server.request(
+            "GET", "/api/storages/localfiles/", params={"project": project_id}
+        ).json()
         if not any(storage["path"] == str(folder) for storage in there):
-            storage = {"project": project_id, "path": str(folder), "title": CLIPS, "use_blob_urls": True}
+            storage = {
+                "project": project_id,
+                "path": str(folder),
+                "title": CLIPS,
+                "use_blob_urls": True,
+            }
             self.server.request("POST", "/api/storages/localfiles/", json=storage)
 
     def push(
-        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+        self,
+        entries: Sequence[QueueEntry],
+        *,
+        recorded: Collection[str] | None = None,
+        done: Callable[[PushResult], None] | None = None,
     ) -> PushResult:
         """See `AnnotationQueue.push`. The next clips are encoded, and `done` runs, while the server takes some."""
         wanted = {entry.utterance_id: entry for entry in entries}
         total = PushResult(pushed=(), already_there=(), predictions_added=())
         with ThreadPoolExecutor(max_workers=2) as beside:
-            chunks = [{entry.utterance_id: entry for entry in chunk} for chunk in _chunks(list(wanted.values()), IMPORT_CHUNK)]
+            chunks = [
+                {entry.utterance_id: entry for entry in chunk}
+                for chunk in _chunks(list(wanted.values()), IMPORT_CHUNK)
+            ]
             # All are checked before the first leaves, so that a bad one stops the push while nothing is there.
             ready = [beside.submit(self._prepare, chunk) for chunk in chunks]
             known = recorded is not None and self.counts().clips == len(recorded)
@@ -210,7 +228,12 @@ class LabelStudioQueue:
             for chunk, encoded in zip(chunks, prepared, strict=True):
                 looked_for = [key for key in chunk if not known or key in (recorded or ())]
                 part = self._push_chunk(chunk, encoded, self.find_clips(looked_for))
-                total = PushResult(**{f.name: getattr(total, f.name) + getattr(part, f.name) for f in fields(PushResult)})
+                total = PushResult(
+                    **{
+                        f.name: getattr(total, f.name) + getattr(part, f.name)
+                        for f in fields(PushResult)
+                    }
+                )
                 if done is not None:
                     notes.append(beside.submit(done, part))
             self._show_newest(entries)
@@ -224,21 +247,37 @@ class LabelStudioQueue:
         return encoded
 
     def _push_chunk(
-        self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, dict[str, Any]], before: Mapping[str, ServerClip]
+        self,
+        wanted: Mapping[str, QueueEntry],
+        encoded: Mapping[str, dict[str, Any]],
+        before: Mapping[str, ServerClip],
     ) -> PushResult:
         missing = [key for key in wanted if key not in before]
         numbers = self._import([encoded[key] for key in missing])
-        changed = {clip: wanted[key] for key, clip in before.items() if clip.shown != _shown(encoded[key]["data"])}
+        changed = {
+            clip: wanted[key]
+            for key, clip in before.items()
+            if clip.shown != _shown(encoded[key]["data"])
+        }
         self._replace(changed)
-        unfit = {clip: wanted[key] for key, clip in before.items() if clip not in changed and clip.ticks_otherwise(wanted[key])}
+        unfit = {
+            clip: wanted[key]
+            for key, clip in before.items()
+            if clip not in changed and clip.ticks_otherwise(wanted[key])
+        }
         self._remove_predictions(unfit)
         stale = {
             clip.number: wanted[key]
             for key, clip in before.items()
-            if wanted[key].predictions and (clip in unfit or _version(wanted[key]) not in clip.model_versions)
+            if wanted[key].predictions
+            and (clip in unfit or _version(wanted[key]) not in clip.model_versions)
         }
-        self._add_predictions({clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale)
-        self._spread({number: wanted[key].votes_wanted for number, key in zip(numbers, missing, strict=True)})
+        self._add_predictions(
+            {clip.number: entry for clip, entry in changed.items() if entry.predictions} | stale
+        )
+        self._spread(
+            {number: wanted[key].votes_wanted for number, key in zip(numbers, missing, strict=True)}
+        )
         return PushResult(
             pushed=tuple(missing),
             already_there=tuple(key for key in wanted if key in before),
@@ -250,7 +289,9 @@ class LabelStudioQueue:
         task = encode_entry(entry, schemes=self._schemes, language=self._language)
         if entry.answers:
             accounts = {email: number for number, email in self._emails.items()}
-            task["annotations"] = [self._answer(annotation, accounts) for annotation in entry.answers]
+            task["annotations"] = [
+                self._answer(annotation, accounts) for annotation in entry.answers
+            ]
         return task
 
     @cached_property
@@ -260,16 +301,24 @@ class LabelStudioQueue:
 
     def _answer(self, annotation: Annotation, accounts: Mapping[str, int]) -> dict[str, Any]:
         if annotation.annotator not in accounts:
-            raise AnnotationError(f"{annotation.annotator} has no account in Label Studio at {self.url}; make one, then go on")
+            raise AnnotationError(
+                f"{annotation.annotator} has no account in Label Studio at {self.url}; make one, then go on"
+            )
         result = encode_labels(
-            annotation.labels, schemes=self._schemes, ratings=annotation.ratings, flags=annotation.flags, text=annotation.text
+            annotation.labels,
+            schemes=self._schemes,
+            ratings=annotation.ratings,
+            flags=annotation.flags,
+            text=annotation.text,
         )
         if annotation.simulated is not None:
             result.append(encode_simulation(annotation.annotator, annotation.simulated))
         return {
             "result": result,
             "was_cancelled": annotation.skipped,
-            "lead_time": None if annotation.lead_time_ms is None else annotation.lead_time_ms / 1000,
+            "lead_time": None
+            if annotation.lead_time_ms is None
+            else annotation.lead_time_ms / 1000,
             "completed_by": accounts[annotation.annotator],
             "ground_truth": False,
         }
@@ -283,18 +332,32 @@ class LabelStudioQueue:
                 address = f"/api/tasks/{clips[annotation.utterance_id].number}/annotations/"
                 self.server.request("POST", address, json=self._answer(annotation, accounts))
 
-    def _validate(self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, Mapping[str, Any]]) -> None:
+    def _validate(
+        self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """The server stores anything, so proposals are checked before they leave; each distinct answer needs it once."""
         for key, entry in wanted.items():
             if not (self._media_dir / entry.audio_file).is_file():
-                raise AnnotationError(f"clip {key}: {self._media_dir / entry.audio_file} is missing; push again")
+                raise AnnotationError(
+                    f"clip {key}: {self._media_dir / entry.audio_file} is missing; push again"
+                )
         for key, task in encoded.items():
             for prediction in task["predictions"]:
-                answer = str([(r["from_name"], r["value"]) for r in prediction["result"] if r["type"] != "textarea"])
+                answer = str(
+                    [
+                        (r["from_name"], r["value"])
+                        for r in prediction["result"]
+                        if r["type"] != "textarea"
+                    ]
+                )
                 if answer not in self._proven:
-                    errors = _interface(self._config).validate_prediction(prediction, return_errors=True)
+                    errors = _interface(self._config).validate_prediction(
+                        prediction, return_errors=True
+                    )
                     if errors:
-                        raise AnnotationError(f"clip {key}: proposal does not fit the labelling screen: {errors[0]}")
+                        raise AnnotationError(
+                            f"clip {key}: proposal does not fit the labelling screen: {errors[0]}"
+                        )
                     self._proven.add(answer)
 
     def _import(self, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -303,9 +366,13 @@ class LabelStudioQueue:
             return []
         address = f"/api/projects/{self.project_id}/import"
         with self.server.errors("import clips"):
-            numbers = self.server.request("POST", address, params={"return_task_ids": "true"}, json=tasks).json()["task_ids"]
+            numbers = self.server.request(
+                "POST", address, params={"return_task_ids": "true"}, json=tasks
+            ).json()["task_ids"]
         if len(numbers) != len(tasks):
-            raise TransientError(f"Label Studio kept {len(numbers)} of {len(tasks)} clips; push again")
+            raise TransientError(
+                f"Label Studio kept {len(numbers)} of {len(tasks)} clips; push again"
+            )
         return list(map(int, numbers))
 
     def _spread(self, votes_wanted: Mapping[int, int]) -> None:
@@ -321,7 +388,11 @@ class LabelStudioQueue:
             for clip, entry in changed.items():
                 for number in chain.from_iterable(clip.predictions.values()):
                     self.server.request("DELETE", f"/api/predictions/{number}/")
-                self.server.request("PATCH", f"/api/tasks/{clip.number}/", json={"data": self._encode(entry)["data"]})
+                self.server.request(
+                    "PATCH",
+                    f"/api/tasks/{clip.number}/",
+                    json={"data": self._encode(entry)["data"]},
+                )
 
     def _remove_predictions(self, unfit: Mapping[ServerClip, QueueEntry]) -> None:
         """Take proposals away that tick what should not be ticked, or the other way round."""
@@ -334,20 +405,36 @@ class LabelStudioQueue:
         if not stale:
             return
         rows = [
-            {"task": number, **encode_predictions(entry, schemes=self._schemes, language=self._language)} for number, entry in stale.items()
+            {
+                "task": number,
+                **encode_predictions(entry, schemes=self._schemes, language=self._language),
+            }
+            for number, entry in stale.items()
         ]
         with self.server.errors("add proposals"):
-            created = self.server.request("POST", f"/api/projects/{self.project_id}/import/predictions", json=rows).json().get("created")
+            created = (
+                self.server.request(
+                    "POST", f"/api/projects/{self.project_id}/import/predictions", json=rows
+                )
+                .json()
+                .get("created")
+            )
         if created != len(rows):
-            raise AnnotationError(f"Label Studio kept {created} of {len(rows)} proposals; push again")
+            raise AnnotationError(
+                f"Label Studio kept {created} of {len(rows)} proposals; push again"
+            )
 
     def _show_newest(self, entries: Sequence[QueueEntry]) -> None:
         newest = next((_version(entry) for entry in reversed(entries) if _version(entry)), None)
         if newest is not None and self._newest_shown == "":
-            self._newest_shown = newest  # the server shows what the first import into an empty project brings
+            self._newest_shown = (
+                newest  # the server shows what the first import into an empty project brings
+            )
         elif newest is not None and newest != self._newest_shown:
             with self.server.errors("choose the proposals to show"):
-                self.server.request("PATCH", f"/api/projects/{self.project_id}/", json={"model_version": newest})
+                self.server.request(
+                    "PATCH", f"/api/projects/{self.project_id}/", json={"model_version": newest}
+                )
             self._newest_shown = newest
 
     def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
@@ -363,12 +450,19 @@ class LabelStudioQueue:
         with self.server.errors("look for changes"):
             read_at = self.server.now()
             listed = self.server.list_tasks(
-                self.project_id, filters=[item], fields="task_only", include="data,updated_at", ordering="tasks:updated_at", page_size=5_000
+                self.project_id,
+                filters=[item],
+                fields="task_only",
+                include="data,updated_at",
+                ordering="tasks:updated_at",
+                page_size=5_000,
             )
             for clip in listed:
                 marks[str(clip["data"].get(KEY, ""))] = str(clip["updated_at"])
         changed = [key for key, mark in marks.items() if (seen or {}).get(key) != mark]
-        return replace(self.pull_clips(changed), marks={key: marks[key] for key in changed}, read_at=read_at)
+        return replace(
+            self.pull_clips(changed), marks={key: marks[key] for key in changed}, read_at=read_at
+        )
 
     def pull_clips(self, utterance_ids: Sequence[str]) -> PullResult:
         """See `AnnotationQueue.pull_clips`."""
@@ -378,18 +472,26 @@ class LabelStudioQueue:
         with self.server.errors("read annotations"):
             emails = self.server.emails() if utterance_ids else {}
             for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK):
-                for clip in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP):
+                for clip in self.server.list_tasks(
+                    self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP
+                ):
                     key = str(clip["data"].get(KEY, ""))
                     clips.add(key)
                     for row in clip["annotations"]:
                         try:
                             found[int(row["id"])] = self._decode(row, clip, key, emails)
                         except AnnotationError as error:
-                            refused[int(row["id"])] = Refusal(annotation_id=int(row["id"]), utterance_id=key, why=str(error))
+                            refused[int(row["id"])] = Refusal(
+                                annotation_id=int(row["id"]), utterance_id=key, why=str(error)
+                            )
         ordered = sorted(found.values(), key=lambda a: (a.updated_at, a.annotation_id))
-        return PullResult(annotations=tuple(ordered), clips=frozenset(clips), refused=tuple(refused.values()))
+        return PullResult(
+            annotations=tuple(ordered), clips=frozenset(clips), refused=tuple(refused.values())
+        )
 
-    def _decode(self, row: Mapping[str, Any], clip: Mapping[str, Any], key: str, emails: Mapping[int, str]) -> Annotation:
+    def _decode(
+        self, row: Mapping[str, Any], clip: Mapping[str, Any], key: str, emails: Mapping[int, str]
+    ) -> Annotation:
         decoded = decode_annotation(
             row,
             project_id=self.project_id,
@@ -399,11 +501,21 @@ class LabelStudioQueue:
             author=_name(row["updated_by"], emails) if row["updated_by"] else "",
             schemes=self._readable,
             # The prediction of a blind clip proposes nothing: it only keeps the clip in the order of work.
-            model_versions={int(p["id"]): ticked_models(str(p["model_version"]), p["result"]) for p in clip["predictions"] if p["result"]},
+            model_versions={
+                int(p["id"]): ticked_models(str(p["model_version"]), p["result"])
+                for p in clip["predictions"]
+                if p["result"]
+            },
         )
         versions = {
             scheme.name: min(
-                [scheme.version, *(self._former.get(scheme.name, {}).get(x, scheme.version) for x in decoded.labels.get(scheme.name, ()))]
+                [
+                    scheme.version,
+                    *(
+                        self._former.get(scheme.name, {}).get(x, scheme.version)
+                        for x in decoded.labels.get(scheme.name, ())
+                    ),
+                ]
             )
             for scheme in self._schemes
         }
@@ -413,17 +525,27 @@ class LabelStudioQueue:
         """See `AnnotationQueue.list_copies`."""
         found: dict[str, list[tuple[int, ...]]] = {}
         with self.server.errors("list clips"):
-            for clip in self.server.list_tasks(self.project_id, include="id,data,annotations", page_size=5_000):
+            for clip in self.server.list_tasks(
+                self.project_id, include="id,data,annotations", page_size=5_000
+            ):
                 numbers = tuple(int(row["id"]) for row in clip["annotations"])
                 found.setdefault(str(clip["data"].get(KEY, "")), []).append(numbers)
         return found
 
     def counts(self) -> QueueCounts:
         """See `AnnotationQueue.counts`."""
-        asked = {"ids": self.project_id, "include": "task_number,total_annotations_number,skipped_annotations_number"}
+        asked = {
+            "ids": self.project_id,
+            "include": "task_number,total_annotations_number,skipped_annotations_number",
+        }
         with self.server.errors("count clips"):
-            (row,) = self.server.request("GET", "/api/projects/counts/", params=asked).json()["results"]
-        return QueueCounts(clips=row["task_number"], annotations=row["total_annotations_number"] + row["skipped_annotations_number"])
+            (row,) = self.server.request("GET", "/api/projects/counts/", params=asked).json()[
+                "results"
+            ]
+        return QueueCounts(
+            clips=row["task_number"],
+            annotations=row["total_annotations_number"] + row["skipped_annotations_number"],
+        )
 
     def find_clips(self, keys: Sequence[str]) -> dict[str, ServerClip]:
         """Clips the server has, by utterance id. The look-up by our own key is what makes a push repeatable.
@@ -437,18 +559,31 @@ class LabelStudioQueue:
         with self.server.errors("look clips up"):
             emails = self.server.emails() if keys else {}
             for chunk in _chunks(keys, LOOK_UP_CHUNK):
-                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP):
+                for row in self.server.list_tasks(
+                    self.project_id, filters=[_keys_filter(chunk)], include=WHOLE_CLIP
+                ):
                     clip = _server_clip(row, emails)
                     copies.setdefault(clip.utterance_id, []).append(clip)
         found = {}
         for key, several in copies.items():
             best = max(several, key=lambda clip: (len(clip.annotations), -clip.number))
-            found[key] = replace(best, doubles=tuple(sorted(clip.number for clip in several if clip is not best and not clip.annotations)))
+            found[key] = replace(
+                best,
+                doubles=tuple(
+                    sorted(
+                        clip.number for clip in several if clip is not best and not clip.annotations
+                    )
+                ),
+            )
         return found
 
     def remove_doubles(self, utterance_ids: Sequence[str]) -> tuple[str, ...]:
         """See `AnnotationQueue.remove_doubles`."""
-        doubles = [(key, number) for key, clip in self.find_clips(utterance_ids).items() for number in clip.doubles]
+        doubles = [
+            (key, number)
+            for key, clip in self.find_clips(utterance_ids).items()
+            for number in clip.doubles
+        ]
         with self.server.errors("remove a doubled clip"):
             for _, number in doubles:
                 self.server.request("DELETE", f"/api/tasks/{number}/")
@@ -460,7 +595,9 @@ class LabelStudioQueue:
             numbers = [
                 row["id"]
                 for chunk in _chunks(utterance_ids, LOOK_UP_CHUNK)
-                for row in self.server.list_tasks(self.project_id, filters=[_keys_filter(chunk)], fields="task_only", include="id")
+                for row in self.server.list_tasks(
+                    self.project_id, filters=[_keys_filter(chunk)], fields="task_only", include="id"
+                )
             ]
             for number in numbers:
                 self.server.request("DELETE", f"/api/tasks/{number}/")
@@ -522,7 +659,12 @@ def _name(user: Any, emails: Mapping[int, str]) -> str:
 
 
 def _keys_filter(keys: Sequence[str]) -> dict[str, object]:
-    return {"filter": f"filter:tasks:data.{KEY}", "operator": "in_list", "type": "String", "value": list(keys)}
+    return {
+        "filter": f"filter:tasks:data.{KEY}",
+        "operator": "in_list",
+        "type": "String",
+        "value": list(keys),
+    }
 
 
 def _chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

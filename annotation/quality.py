@@ -57,8 +57,20 @@ def judge_people(votes: Sequence[Vote]) -> list[Skill]:
     for (annotator, label), right in sorted(hits.items()):
         low, high = wilson_interval(sum(right), len(right))
         rest_clips, rest_right = len(totals[label]) - len(right), sum(totals[label]) - sum(right)
-        weak = len(right) >= MIN_CLIPS and rest_clips >= MIN_CLIPS and high < rest_right / rest_clips
-        rows.append(Skill(annotator=annotator, label=label, clips=len(right), right=sum(right), low=low, high=high, weak=weak))
+        weak = (
+            len(right) >= MIN_CLIPS and rest_clips >= MIN_CLIPS and high < rest_right / rest_clips
+        )
+        rows.append(
+            Skill(
+                annotator=annotator,
+                label=label,
+                clips=len(right),
+                right=sum(right),
+                low=low,
+                high=high,
+                weak=weak,
+            )
+        )
     return rows
 
 

@@ -47,7 +47,11 @@ class Difference:
 
 
 def compare_keys(
-    there: Mapping[str, Sequence[Sequence[int]]], *, recorded: Collection[str], ours: Collection[str], standing: Mapping[int, str]
+    there: Mapping[str, Sequence[Sequence[int]]],
+    *,
+    recorded: Collection[str],
+    ours: Collection[str],
+    standing: Mapping[int, str],
 ) -> KeyDifference:
     """Compare ids only.
 
@@ -57,15 +61,23 @@ def compare_keys(
         ours: Every key that is ours, on record or not.
         standing: Annotation id -> key of its clip, as recorded.
     """
-    present = {number: key for key, copies in there.items() for numbers in copies for number in numbers}
+    present = {
+        number: key for key, copies in there.items() for numbers in copies for number in numbers
+    }
     known = {*recorded, *ours}
     return KeyDifference(
         missing=tuple(sorted(set(recorded) - set(there))),
         unrecorded=tuple(sorted(key for key in there if key not in recorded and key in known)),
         foreign=tuple(sorted(key for key in there if key not in known)),
         vanished=tuple(sorted(set(standing) - set(present))),
-        unread=tuple(sorted({key for number, key in present.items() if number not in standing and key in known})),
-        doubled=tuple(sorted(key for key, copies in there.items() if len(copies) > 1 and key in known)),
+        unread=tuple(
+            sorted(
+                {key for number, key in present.items() if number not in standing and key in known}
+            )
+        ),
+        doubled=tuple(
+            sorted(key for key, copies in there.items() if len(copies) > 1 and key in known)
+        ),
     )
 
 
@@ -78,11 +90,19 @@ def find_vanished(known: Iterable[Annotation], pulled: PullResult) -> list[Annot
     Returns:
         Marked `deleted`.
     """
-    there = {a.annotation_id for a in pulled.annotations} | {r.annotation_id for r in pulled.refused}
-    return [replace(a, deleted=True) for a in known if a.utterance_id in pulled.clips and a.annotation_id not in there]
+    there = {a.annotation_id for a in pulled.annotations} | {
+        r.annotation_id for r in pulled.refused
+    }
+    return [
+        replace(a, deleted=True)
+        for a in known
+        if a.utterance_id in pulled.clips and a.annotation_id not in there
+    ]
 
 
-def compare_content(pulled: PullResult, *, standing: Mapping[int, Annotation], keys: KeyDifference) -> list[Difference]:
+def compare_content(
+    pulled: PullResult, *, standing: Mapping[int, Annotation], keys: KeyDifference
+) -> list[Difference]:
     """Every difference between a queue, read whole, and the record.
 
     Args:
@@ -95,13 +115,19 @@ def compare_content(pulled: PullResult, *, standing: Mapping[int, Annotation], k
         for what, clips, remedy in (
             ("clip is missing in Label Studio", keys.missing, "`voxdata push` brings it back"),
             ("clip is not on record", keys.unrecorded, "`voxdata push` notes it"),
-            ("clip is there twice", keys.doubled, "`voxdata push` removes copies that nobody worked on"),
+            (
+                "clip is there twice",
+                keys.doubled,
+                "`voxdata push` removes copies that nobody worked on",
+            ),
         )
         for key in clips
     ]
     known = {a.annotation_id: a for a in pulled.annotations}
     refused = {r.annotation_id: r for r in pulled.refused}
-    about = {number: a.utterance_id for number, a in {**standing, **known}.items()} | {n: r.utterance_id for n, r in refused.items()}
+    about = {number: a.utterance_id for number, a in {**standing, **known}.items()} | {
+        n: r.utterance_id for n, r in refused.items()
+    }
     for number, key in sorted(about.items()):
         if number in refused:
             what, detail = "annotation cannot be taken", refused[number].why
@@ -112,12 +138,28 @@ def compare_content(pulled: PullResult, *, standing: Mapping[int, Annotation], k
         else:
             what, detail = "annotation differs", _changed_fields(standing[number], known[number])
         if detail:
-            found.append(Difference(what=what, utterance_id=key, annotation_id=number, detail=detail))
+            found.append(
+                Difference(what=what, utterance_id=key, annotation_id=number, detail=detail)
+            )
     return found
 
 
 def _changed_fields(recorded: Annotation, there: Annotation) -> str:
     """Fields that differ, with both values: "labels: {...} on record, {...} there"; "" when none does."""
-    names = ("utterance_id", "annotator", "labels", "ratings", "flags", "text", "skipped", "lead_time_ms", "updated_at")
+    names = (
+        "utterance_id",
+        "annotator",
+        "labels",
+        "ratings",
+        "flags",
+        "text",
+        "skipped",
+        "lead_time_ms",
+        "updated_at",
+    )
     pairs = [(name, getattr(recorded, name), getattr(there, name)) for name in names]
-    return "; ".join(f"{name}: {ours} on record, {theirs} there" for name, ours, theirs in pairs if ours != theirs)
+    return "; ".join(
+        f"{name}: {ours} on record, {theirs} there"
+        for name, ours, theirs in pairs
+        if ours != theirs
+    )

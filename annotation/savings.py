@@ -51,7 +51,9 @@ class LabelsSaved:
     num_units: int
 
 
-def labels_saved(history: Sequence[ArmScore], *, num_draws: int = 2000, seed: int = 0) -> LabelsSaved:
+def labels_saved(
+    history: Sequence[ArmScore], *, num_draws: int = 2000, seed: int = 0
+) -> LabelsSaved:
     """Compare both arms at the same score.
 
     The curves are averaged over units and made monotone, so that one lucky round does not count as having arrived.
@@ -66,17 +68,27 @@ def labels_saved(history: Sequence[ArmScore], *, num_draws: int = 2000, seed: in
     """
     active, random = (_table(history, arm) for arm in ("active", "random"))
     if active.units != random.units:
-        raise ConfigError(f"both arms need the same units; only one has {', '.join(sorted(set(active.units) ^ set(random.units)))}")
+        raise ConfigError(
+            f"both arms need the same units; only one has {', '.join(sorted(set(active.units) ^ set(random.units)))}"
+        )
     score, needed, usual = _compare(active, random, np.ones(len(active.units)))
     interval = None
     if len(active.units) > 1:
         num = len(active.units)
         draws = np.random.default_rng(seed).multinomial(num, np.full(num, 1 / num), size=num_draws)
-        shares = [1 - a / r for _, a, r in (_compare(active, random, weights.astype(float)) for weights in draws)]
+        shares = [
+            1 - a / r
+            for _, a, r in (_compare(active, random, weights.astype(float)) for weights in draws)
+        ]
         low, high = np.percentile(shares, [2.5, 97.5])
         interval = (float(low), float(high))
     return LabelsSaved(
-        score=score, active_labels=needed, random_labels=usual, share=1 - needed / usual, interval=interval, num_units=len(active.units)
+        score=score,
+        active_labels=needed,
+        random_labels=usual,
+        share=1 - needed / usual,
+        interval=interval,
+        num_units=len(active.units),
     )
 
 
@@ -97,19 +109,29 @@ def _table(history: Sequence[ArmScore], arm: str) -> _Table:
     units = tuple(sorted(cells))
     rounds = sorted({n for unit in cells.values() for n in unit})
     if len(rounds) < 2:
-        raise ConfigError(f"the {arm} arm has {len(rounds)} round(s) of scores; labels saved need two or more of both arms")
+        raise ConfigError(
+            f"the {arm} arm has {len(rounds)} round(s) of scores; labels saved need two or more of both arms"
+        )
     gaps = [(unit, n) for unit in units for n in rounds if n not in cells[unit]]
     if gaps:
-        raise ConfigError(f"unit {gaps[0][0]} has no score of the {arm} arm at {gaps[0][1]} labels; score every unit in every round")
+        raise ConfigError(
+            f"unit {gaps[0][0]} has no score of the {arm} arm at {gaps[0][1]} labels; score every unit in every round"
+        )
     scores = np.array([[np.mean(cells[unit][n]) for n in rounds] for unit in units])
     return _Table(units=units, num_labels=np.array(rounds, dtype=float), scores=scores)
 
 
 def _compare(active: _Table, random: _Table, weights: Floats) -> tuple[float, float, float]:
     """The score both reach, and the labels each needs for it."""
-    chosen, drawn = (_rise(np.average(table.scores, axis=0, weights=weights)) for table in (active, random))
+    chosen, drawn = (
+        _rise(np.average(table.scores, axis=0, weights=weights)) for table in (active, random)
+    )
     score = min(chosen[-1], drawn[-1])
-    return float(score), _first_at(score, active.num_labels, chosen), _first_at(score, random.num_labels, drawn)
+    return (
+        float(score),
+        _first_at(score, active.num_labels, chosen),
+        _first_at(score, random.num_labels, drawn),
+    )
 
 
 def _rise(scores: Floats) -> Floats:

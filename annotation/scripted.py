@@ -75,27 +75,44 @@ class ScriptedAnnotator:
                         counts["done before"] += 1
                         continue
                     truth = key.get(utterance_id)
-                    labels = {s.name: (self.choose(utterance_id, s, truth[s.name]),) for s in schemes} if truth else {}
-                    result = [*encode_labels(labels, lead="a"), encode_simulation(self.email, self.error_rate, lead="a")]
+                    labels = (
+                        {s.name: (self.choose(utterance_id, s, truth[s.name]),) for s in schemes}
+                        if truth
+                        else {}
+                    )
+                    result = [
+                        *encode_labels(labels, lead="a"),
+                        encode_simulation(self.email, self.error_rate, lead="a"),
+                    ]
                     answer = session.post(
                         f"/api/tasks/{clip.number}/annotations/",
                         json={"result": result, "was_cancelled": truth is None, "lead_time": 2.0},
                         headers=headers,
                     )
                     if answer.status_code != 201:
-                        raise AnnotationError(f"{self.email}: Label Studio refused an answer to clip {utterance_id} ({answer.status_code})")
+                        raise AnnotationError(
+                            f"{self.email}: Label Studio refused an answer to clip {utterance_id} ({answer.status_code})"
+                        )
                     counts["labelled" if truth else "skipped"] += 1
         except httpx.HTTPError as error:
-            raise TransientError(f"Label Studio at {queue.url} does not answer ({error})") from error
+            raise TransientError(
+                f"Label Studio at {queue.url} does not answer ({error})"
+            ) from error
         return counts
 
     def _log_in(self, session: httpx.Client, password: str) -> dict[str, str]:
         session.get("/user/login/")
         answer = session.post(
             "/user/login/",
-            data={"email": self.email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
+            data={
+                "email": self.email,
+                "password": password,
+                "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            },
             headers={"Referer": f"{session.base_url}/user/login/"},
         )
         if answer.status_code != 302:
-            raise AnnotationError(f"Label Studio refused the login of {self.email} (status {answer.status_code})")
+            raise AnnotationError(
+                f"Label Studio refused the login of {self.email} (status {answer.status_code})"
+            )
         return {"X-CSRFToken": session.cookies["csrftoken"], "Referer": str(session.base_url)}

@@ -50,9 +50,23 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
         say("label-studio: installing the server into the cache (about 1 GB, once)")
         shutil.rmtree(venv, ignore_errors=True)
         uv = _find_uv()
-        _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], what="make the server's environment")
         _run(
-            [uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
+            [uv, "venv", "--quiet", "--python", sys.executable, str(venv)],
+            what="make the server's environment",
+        )
+        _run(
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--no-deps",
+                "--python",
+                str(venv / "bin" / "python"),
+                "-r",
+                str(LOCK),
+            ],
             what="install the Label Studio server",
         )
         stamp.write_text(wanted, encoding="utf-8")
@@ -72,7 +86,16 @@ def start_command(program: Path) -> tuple[str, ...]:
         program: As `ensure_installed` gives it.
     """
     python = str(program.with_name("python"))
-    return (python, str(GUARD), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}")
+    return (
+        python,
+        str(GUARD),
+        "start",
+        "--no-browser",
+        "--internal-host",
+        "127.0.0.1",
+        "-p",
+        "{port}",
+    )
 
 
 def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
@@ -109,7 +132,10 @@ def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
 
 def _migrate(program: Path, data_dir: Path) -> None:
     python = program.with_name("python")
-    found = _run([str(python), "-c", "import label_studio; print(label_studio.__path__[0])"], what="find the server")
+    found = _run(
+        [str(python), "-c", "import label_studio; print(label_studio.__path__[0])"],
+        what="find the server",
+    )
     package = Path(found.strip().splitlines()[-1])
     _run(
         [str(python), str(package / "manage.py"), "migrate", "--no-input", "-v", "0"],
@@ -147,9 +173,17 @@ def _find_uv() -> str:
 
 def _run(command: list[str], *, what: str, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
     )
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-        raise AnnotationError(f"could not {what}: `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{last}")
+        raise AnnotationError(
+            f"could not {what}: `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{last}"
+        )
     return done.stdout

@@ -28,7 +28,9 @@ def require_api(answer: httpx.Response, *, url: str) -> None:
         raise _redirected(answer, url)
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.status_code < 500 and kind in {"text/html", "application/xhtml+xml"}:
-        raise not_label_studio(url, f"it answers with a page{_title(answer.text)} (status {answer.status_code})")
+        raise not_label_studio(
+            url, f"it answers with a page{_title(answer.text)} (status {answer.status_code})"
+        )
 
 
 def not_label_studio(url: str, why: str) -> AnnotationError:
@@ -42,10 +44,16 @@ def _redirected(answer: httpx.Response, url: str) -> AnnotationError:
     there, here = urlsplit(target), urlsplit(asked)
     # The same page under another scheme or name: what stands before it is the address to use.
     path = here.path.removeprefix(urlsplit(url).path.rstrip("/"))
-    if there.netloc and there.path.rstrip("/").endswith(path.rstrip("/")) and (there.scheme, there.netloc) != (here.scheme, here.netloc):
+    if (
+        there.netloc
+        and there.path.rstrip("/").endswith(path.rstrip("/"))
+        and (there.scheme, there.netloc) != (here.scheme, here.netloc)
+    ):
         prefix = there.path.rstrip("/").removesuffix(path.rstrip("/"))
         better = f"{there.scheme}://{there.netloc}{prefix}"
-        return AnnotationError(f"{url} redirects to {better}; set VOXDATA_LABEL_STUDIO_URL={better}")
+        return AnnotationError(
+            f"{url} redirects to {better}; set VOXDATA_LABEL_STUDIO_URL={better}"
+        )
     return not_label_studio(url, f"it redirects to {there.scheme}://{there.netloc}{there.path}")
 
 

@@ -40,7 +40,9 @@ class LabelStudioServer:
     @cached_property
     def _session(self) -> httpx.Client:
         auth = TokenAuth(url=self.url, token=self._token)
-        session = httpx.Client(base_url=self.url, auth=auth, timeout=self._timeout_s, trust_env=False)
+        session = httpx.Client(
+            base_url=self.url, auth=auth, timeout=self._timeout_s, trust_env=False
+        )
         weakref.finalize(self, session.close)
         return session
 
@@ -51,7 +53,9 @@ class LabelStudioServer:
 
         module: Any = label_studio_sdk
         # The session brings the token and renews it; the client's own exchange looks at dates alone.
-        return module.LabelStudio(base_url=self.url, api_key="by session", httpx_client=self._session, timeout=120)
+        return module.LabelStudio(
+            base_url=self.url, api_key="by session", httpx_client=self._session, timeout=120
+        )
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """One request, never repeated here: a repeated import doubles clips.
@@ -81,7 +85,9 @@ class LabelStudioServer:
             if error.response.status_code in {404, 405, 410}:
                 raise not_label_studio(self.url, f"it knows no {path.partition('?')[0]}") from error
             raise
-        if not isinstance(answer, kind) or (isinstance(answer, dict) and not isinstance(answer.get("results"), list)):
+        if not isinstance(answer, kind) or (
+            isinstance(answer, dict) and not isinstance(answer.get("results"), list)
+        ):
             raise not_label_studio(self.url, f"{path.partition('?')[0]} gives other values there")
         return answer
 
@@ -91,7 +97,9 @@ class LabelStudioServer:
 
     def emails(self) -> dict[int, str]:
         """The server's id of each account -> its login name."""
-        return {int(user["id"]): str(user["email"]) for user in self.read_page("/api/users/", kind=list)}
+        return {
+            int(user["id"]): str(user["email"]) for user in self.read_page("/api/users/", kind=list)
+        }
 
     def list_tasks(
         self,
@@ -114,9 +122,13 @@ class LabelStudioServer:
         if ordering is not None:
             query["ordering"] = [ordering]
         asked: dict[str, object] = {
-            "project": project_id, "query": json.dumps(query), "fields": fields, "page_size": page_size, "resolve_uri": "false",
+            "project": project_id,
+            "query": json.dumps(query),
+            "fields": fields,
+            "page_size": page_size,
+            "resolve_uri": "false",
             **({} if include is None else {"include": include}),
-        }  # fmt: skip
+        }
         seen, page = 0, 1
         while True:
             found = self.request("GET", "/api/tasks/", params={**asked, "page": page}).json()
@@ -145,11 +157,17 @@ class LabelStudioServer:
                 session.get(invitation)
                 answer = session.post(
                     invitation,
-                    data={"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
+                    data={
+                        "email": email,
+                        "password": password,
+                        "csrfmiddlewaretoken": session.cookies["csrftoken"],
+                    },
                     headers={"Referer": self.url + invitation},
                 )
             if answer.status_code != 302:
-                raise AnnotationError(f"Label Studio refused to make the account {email} (status {answer.status_code})")
+                raise AnnotationError(
+                    f"Label Studio refused to make the account {email} (status {answer.status_code})"
+                )
             return next(number for number, address in self.emails().items() if address == email)
 
     @contextmanager
@@ -167,10 +185,14 @@ class LabelStudioServer:
         except json.JSONDecodeError as error:
             raise not_label_studio(self.url, "what it answers is no JSON") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise not_label_studio(self.url, f"it is no address ({error}); it begins with http:// or https://") from error
+            raise not_label_studio(
+                self.url, f"it is no address ({error}); it begins with http:// or https://"
+            ) from error
         except httpx.HTTPError as error:
             hint = "; it may speak http and not https" if "SSL" in str(error) else ""
-            raise TransientError(f"Label Studio at {self.url} does not answer ({error}){hint}; `voxdata up` starts it") from error
+            raise TransientError(
+                f"Label Studio at {self.url} does not answer ({error}){hint}; `voxdata up` starts it"
+            ) from error
 
     @contextmanager
     def sdk_errors(self, what: str) -> Iterator[None]:
@@ -183,9 +205,15 @@ class LabelStudioServer:
             except ApiError as error:
                 raise self._failure(what, error.status_code, error.body) from error
 
-    def _failure(self, what: str, status: int | None, body: object) -> AnnotationError | TransientError:
+    def _failure(
+        self, what: str, status: int | None, body: object
+    ) -> AnnotationError | TransientError:
         if status == 401:
             return AnnotationError(explain_refusal(self.url, self._token, str(body)))
         if status is None or status >= 500 or status == 429:
-            return TransientError(f"Label Studio at {self.url} could not {what} (status {status}); try again")
-        return AnnotationError(f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}")
+            return TransientError(
+                f"Label Studio at {self.url} could not {what} (status {status}); try again"
+            )
+        return AnnotationError(
+            f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}"
+        )

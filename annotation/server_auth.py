@@ -43,12 +43,18 @@ class TokenAuth(httpx.Auth):
         self._access = ""
         self._exchanging = threading.Lock()
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
         """See `httpx.Auth`. A request that was refused for its token did nothing, so it may be sent again."""
         if not self._token.isascii() or len(self._token.split()) != 1:
-            raise AnnotationError(f"the token for Label Studio at {self._url} is no token: it holds blanks or accents. {WHERE}")
+            raise AnnotationError(
+                f"the token for Label Studio at {self._url} is no token: it holds blanks or accents. {WHERE}"
+            )
         if self._kind == "access":
-            raise AnnotationError(f"the token for Label Studio at {self._url} is an access token, which lives five minutes. {WHERE}")
+            raise AnnotationError(
+                f"the token for Label Studio at {self._url} is an access token, which lives five minutes. {WHERE}"
+            )
         if self._kind == "legacy":
             request.headers["Authorization"] = f"Token {self._token}"
             yield request
@@ -64,14 +70,18 @@ class TokenAuth(httpx.Auth):
         """An access token other than the one that was refused; one of several threads fetches it."""
         with self._exchanging:
             if self._access == refused:
-                answer = yield httpx.Request("POST", f"{self._url}{REFRESH_PATH}", json={"refresh": self._token})
+                answer = yield httpx.Request(
+                    "POST", f"{self._url}{REFRESH_PATH}", json={"refresh": self._token}
+                )
                 answer.read()
                 self._access = self._access_of(answer)
             return self._access
 
     def _access_of(self, answer: httpx.Response) -> str:
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise TransientError(f"Label Studio at {self._url} could not exchange the token (status {answer.status_code}); try again")
+            raise TransientError(
+                f"Label Studio at {self._url} could not exchange the token (status {answer.status_code}); try again"
+            )
         require_api(answer, url=self._url)
         if answer.status_code in {400, 401, 403}:
             raise AnnotationError(
@@ -104,6 +114,12 @@ def explain_refusal(url: str, token: str, body: str) -> str:
     if "legacy token authentication has been disabled" in body:
         return f"Label Studio at {url} takes no legacy tokens: it wants a personal access token. {WHERE}"
     if "detail" not in body:
-        return str(not_label_studio(url, "it refuses the token (status 401), but not in Label Studio's words"))
-    kind = {"legacy": "legacy", "personal": "personal access", "access": "access"}[token_kind(token)]
+        return str(
+            not_label_studio(
+                url, "it refuses the token (status 401), but not in Label Studio's words"
+            )
+        )
+    kind = {"legacy": "legacy", "personal": "personal access", "access": "access"}[
+        token_kind(token)
+    ]
     return f"Label Studio at {url} does not take the token, which has the form of a {kind} token (status 401). {WHERE}"

@@ -77,7 +77,9 @@ def require_no_orphans(answers: Answers) -> None:
         )
 
 
-def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1) -> Settled:
+def settle(
+    answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1
+) -> Settled:
     """Resolve the votes under one scheme; an expert's decision goes before them.
 
     Args:
@@ -88,16 +90,25 @@ def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min
     votes = collect_votes(answers.labels, scheme=scheme.name)
     decisions = {
         found.utterance_id: found
-        for found in resolve(collect_votes(answers.decisions, scheme=scheme.name), scheme=scheme.name, ranked=ranked)
+        for found in resolve(
+            collect_votes(answers.decisions, scheme=scheme.name), scheme=scheme.name, ranked=ranked
+        )
     }
     consensus = infer_consensus(votes, labels=scheme.label_names, method=method, ranked=ranked)
-    contests = {c.utterance_id: c for c in judge_contests(votes, consensus, labels=scheme.label_names)}
+    contests = {
+        c.utterance_id: c for c in judge_contests(votes, consensus, labels=scheme.label_names)
+    }
     gold = {}
     for found in resolve(votes, scheme=scheme.name, min_votes=min_votes, ranked=ranked):
         key = found.utterance_id
-        gold[key] = replace(found, standing=contests[key].standing.value if found.num_votes > 1 else "")
+        gold[key] = replace(
+            found, standing=contests[key].standing.value if found.num_votes > 1 else ""
+        )
         if method != "majority":
-            posterior = {label: round(probability, 6) for label, probability in consensus.posterior[key].items()}
+            posterior = {
+                label: round(probability, 6)
+                for label, probability in consensus.posterior[key].items()
+            }
             gold[key] = replace(gold[key], label=top_label(posterior), posterior=posterior)
     for key, decision in decisions.items():
         votes_on_it = gold.get(key, decision)
@@ -105,6 +116,11 @@ def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min
     return Settled(votes=tuple(votes), gold=gold, consensus=consensus, contests=contests)
 
 
-def settle_all(answers: Answers, schemes: Sequence[Scheme], *, method: Method = "majority", min_votes: int = 1) -> dict[str, Settled]:
+def settle_all(
+    answers: Answers, schemes: Sequence[Scheme], *, method: Method = "majority", min_votes: int = 1
+) -> dict[str, Settled]:
     """Scheme name -> what people settled on."""
-    return {scheme.name: settle(answers, scheme, method=method, min_votes=min_votes) for scheme in schemes}
+    return {
+        scheme.name: settle(answers, scheme, method=method, min_votes=min_votes)
+        for scheme in schemes
+    }

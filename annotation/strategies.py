@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.candidate import Candidate, doubt, draw, entropy
-from annotation.coverage import MAX_DIMENSIONS, compact_embeddings, select_badge, select_core_set, select_diverse, select_typical
+from annotation.coverage import (
+    MAX_DIMENSIONS,
+    compact_embeddings,
+    select_badge,
+    select_core_set,
+    select_diverse,
+    select_typical,
+)
 from voxdata.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +39,14 @@ class Ranked:
     reason: str
 
 
-def rank(candidates: Sequence[Candidate], *, strategy: str, count: int, heard: Sequence[Candidate] = (), seed: int = 0) -> list[Ranked]:
+def rank(
+    candidates: Sequence[Candidate],
+    *,
+    strategy: str,
+    count: int,
+    heard: Sequence[Candidate] = (),
+    seed: int = 0,
+) -> list[Ranked]:
     """All candidates in the order of one strategy, without a control arm.
 
     Args:
@@ -42,49 +56,72 @@ def rank(candidates: Sequence[Candidate], *, strategy: str, count: int, heard: S
         ConfigError: See `choose_next`.
     """
     if strategy not in STRATEGIES:
-        raise ConfigError(f"there is no acquisition strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+        raise ConfigError(
+            f"there is no acquisition strategy {strategy!r}; there are {', '.join(STRATEGIES)}"
+        )
     waiting = sorted(candidates, key=lambda c: draw(c.utterance_id, seed=seed))
     if not waiting:
         return []
     return STRATEGIES[strategy](waiting, heard, count, seed)
 
 
-def _by_chance(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_chance(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     return [Ranked(candidate=c, reason="random") for c in waiting]
 
 
-def _by_margin(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_margin(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     _need_predictions(waiting, "margin")
     return _follow([], waiting, doubt, name="margin")
 
 
-def _by_entropy(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_entropy(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     _need_predictions(waiting, "entropy")
     return _follow([], waiting, entropy, name="entropy")
 
 
-def _by_coverage(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_coverage(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     pool, vectors, before = _embed(waiting[:MAX_POOL], heard, name="coverage", seed=seed)
     rows = select_core_set(vectors, before, count=count, seed=seed)
     return _follow([pool[row] for row in rows], waiting, doubt, name="coverage")
 
 
-def _by_type(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_type(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     pool, vectors, before = _embed(waiting[:MAX_POOL], heard, name="typiclust", seed=seed)
     rows = select_typical(vectors, before, count=count, seed=seed)
     return _follow([pool[row] for row in rows], waiting, doubt, name="typiclust")
 
 
-def _by_badge(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_badge(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     _need_predictions(waiting, "badge")
-    pool, vectors, _ = _embed(sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="badge", seed=seed)
-    schemes = sorted({scheme for c in pool for scheme, distribution in c.distributions.items() if distribution})
-    answers = [select_badge(vectors, _probabilities(pool, scheme), count=count, seed=seed) for scheme in schemes]
+    pool, vectors, _ = _embed(
+        sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="badge", seed=seed
+    )
+    schemes = sorted(
+        {scheme for c in pool for scheme, distribution in c.distributions.items() if distribution}
+    )
+    answers = [
+        select_badge(vectors, _probabilities(pool, scheme), count=count, seed=seed)
+        for scheme in schemes
+    ]
     rows = list(dict.fromkeys(row for turn in zip(*answers, strict=True) for row in turn))[:count]
     return _follow([pool[row] for row in rows], waiting, doubt, name="badge")
 
 
-def _by_both(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
+def _by_both(
+    waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
+) -> list[Ranked]:
     """Spread first, doubt within clusters later; only the one there is input for when the other's is missing."""
     predicted = any(c.predicted for c in waiting)
     embedded = all(c.embedding is not None for c in waiting)
@@ -96,7 +133,9 @@ def _by_both(waiting: list[Candidate], heard: Sequence[Candidate], count: int, s
         return _by_chance(waiting, heard, count, seed)
     if not embedded:
         return _by_margin(waiting, heard, count, seed)
-    pool, vectors, _ = _embed(sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="hybrid", seed=seed)
+    pool, vectors, _ = _embed(
+        sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="hybrid", seed=seed
+    )
     rows = select_diverse(vectors, np.array([doubt(c) for c in pool]), count=count, seed=seed)
     return _follow([pool[row] for row in rows], waiting, doubt, name="hybrid")
 
@@ -115,28 +154,46 @@ STRATEGIES: Mapping[str, Strategy] = {
 `python -m benchmarks.active_learning` found best on held-out voices."""
 
 
-def _follow(chosen: list[Candidate], waiting: list[Candidate], value: Callable[[Candidate], float], *, name: str) -> list[Ranked]:
+def _follow(
+    chosen: list[Candidate],
+    waiting: list[Candidate],
+    value: Callable[[Candidate], float],
+    *,
+    name: str,
+) -> list[Ranked]:
     """The chosen, then all others by value; ties stay in hash order."""
     taken = {c.utterance_id for c in chosen}
     others = sorted((c for c in waiting if c.utterance_id not in taken), key=value, reverse=True)
     word = "entropy" if name == "entropy" else "doubt"
     ranked = []
     for c in [*chosen, *others]:
-        why = f"{word} {value(c):.2f}" if c.guessed else "the model abstains" if c.predicted else "no prediction"
+        why = (
+            f"{word} {value(c):.2f}"
+            if c.guessed
+            else "the model abstains"
+            if c.predicted
+            else "no prediction"
+        )
         ranked.append(Ranked(candidate=c, reason=f"{name}: {why}"))
     return ranked
 
 
-def _embed(pool: list[Candidate], heard: Sequence[Candidate], *, name: str, seed: int) -> tuple[list[Candidate], Floats, Floats]:
+def _embed(
+    pool: list[Candidate], heard: Sequence[Candidate], *, name: str, seed: int
+) -> tuple[list[Candidate], Floats, Floats]:
     """Candidates beside their vectors and those of what was heard, in one space of at most MAX_DIMENSIONS."""
     known = sorted(heard, key=lambda c: draw(c.utterance_id, seed=seed))[:MAX_HEARD]
     vectors = []
     for candidate in [*known, *pool]:
         if candidate.embedding is None:
-            raise ConfigError(f"strategy {name!r} needs an embedding of utterance {candidate.utterance_id}; compute it or use 'margin'")
+            raise ConfigError(
+                f"strategy {name!r} needs an embedding of utterance {candidate.utterance_id}; compute it or use 'margin'"
+            )
         vectors.append(candidate.embedding)
     if len({vector.shape for vector in vectors}) > 1:
-        raise ConfigError(f"strategy {name!r} got embeddings of different encoders: shapes {sorted({v.shape for v in vectors})}")
+        raise ConfigError(
+            f"strategy {name!r} got embeddings of different encoders: shapes {sorted({v.shape for v in vectors})}"
+        )
     stacked = np.stack(vectors).astype(np.float64)
     if stacked.shape[1] > MAX_DIMENSIONS:
         stacked = compact_embeddings(stacked, seed=seed).astype(np.float64)
@@ -153,4 +210,6 @@ def _probabilities(pool: Sequence[Candidate], scheme: str) -> Floats:
 
 def _need_predictions(waiting: Sequence[Candidate], name: str) -> None:
     if not any(c.predicted for c in waiting):
-        raise ConfigError(f"strategy {name!r} needs predictions and there are none; pre-label first, or use 'hybrid' or 'typiclust'")
+        raise ConfigError(
+            f"strategy {name!r} needs predictions and there are none; pre-label first, or use 'hybrid' or 'typiclust'"
+        )

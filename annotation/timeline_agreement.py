@@ -39,16 +39,33 @@ def timeline_alpha(recordings: Sequence[Timelines], *, durations_ms: Sequence[in
     for number, (timelines, duration_ms) in enumerate(zip(recordings, durations_ms, strict=True)):
         if len(timelines) < 2:
             continue
-        named = [[(f"{number}/{name}", turn) for name, turn in turns] for turns in match_speakers(timelines).values()]
-        marked = {edge for turns in named for _, turn in turns for edge in (turn.segment.start_ms, turn.segment.end_ms)}
+        named = [
+            [(f"{number}/{name}", turn) for name, turn in turns]
+            for turns in match_speakers(timelines).values()
+        ]
+        marked = {
+            edge
+            for turns in named
+            for _, turn in turns
+            for edge in (turn.segment.start_ms, turn.segment.end_ms)
+        }
         edges = sorted({0, duration_ms, *(edge for edge in marked if 0 < edge < duration_ms)})
         for start, end in pairwise(edges):
             said = [
-                frozenset(name for name, turn in turns if turn.segment.start_ms < end and turn.segment.end_ms > start) for turns in named
+                frozenset(
+                    name
+                    for name, turn in turns
+                    if turn.segment.start_ms < end and turn.segment.end_ms > start
+                )
+                for turns in named
             ]
             counts = {value: said.count(value) for value in said}
             pairs = len(said) * (len(said) - 1)
-            disagreed += (end - start) * (pairs - sum(n * (n - 1) for n in counts.values())) / (len(said) - 1)
+            disagreed += (
+                (end - start)
+                * (pairs - sum(n * (n - 1) for n in counts.values()))
+                / (len(said) - 1)
+            )
             length += (end - start) * len(said)
             for value, n in counts.items():
                 totals[value] += (end - start) * n
@@ -71,7 +88,10 @@ def match_speakers(timelines: Timelines) -> dict[str, list[tuple[str, Turn]]]:
     """
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-    speech = {person: sum(turn.segment.duration_ms for turn in turns) for person, turns in timelines.items()}
+    speech = {
+        person: sum(turn.segment.duration_ms for turn in turns)
+        for person, turns in timelines.items()
+    }
     pool: dict[str, list[Turn]] = {}
     found = {}
     for person in sorted(timelines, key=lambda person: (-speech[person], person)):
@@ -79,9 +99,15 @@ def match_speakers(timelines: Timelines) -> dict[str, list[tuple[str, Turn]]]:
         for turn in timelines[person]:
             mine[turn.speaker].append(turn)
         names, known = sorted(mine), list(pool)
-        shared = np.array([[_shared_ms(mine[name], pool[other]) for other in known] for name in names]).reshape(len(names), len(known))
+        shared = np.array(
+            [[_shared_ms(mine[name], pool[other]) for other in known] for name in names]
+        ).reshape(len(names), len(known))
         rows, columns = linear_sum_assignment(shared, maximize=True)
-        common = {names[row]: known[column] for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0}
+        common = {
+            names[row]: known[column]
+            for row, column in zip(rows, columns, strict=True)
+            if shared[row, column] > 0
+        }
         for name in names:
             if name not in common:
                 common[name] = name if not known else f"{person}: {name}"

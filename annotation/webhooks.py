@@ -36,13 +36,20 @@ def ensure_webhook(server: LabelStudioServer, project_id: int, *, url: str, secr
         TransientError: The server could not be reached.
     """
     wanted = {
-        "url": url, "project": project_id, "send_payload": True, "send_for_all_actions": False, "is_active": True,
-        "headers": {SECRET_HEADER: secret}, "actions": sorted(ACTIONS),
-    }  # fmt: skip
+        "url": url,
+        "project": project_id,
+        "send_payload": True,
+        "send_for_all_actions": False,
+        "is_active": True,
+        "headers": {SECRET_HEADER: secret},
+        "actions": sorted(ACTIONS),
+    }
     with server.errors("set the webhook"):
         ours = [
             hook
-            for hook in server.request("GET", "/api/webhooks/", params={"project": project_id}).json()
+            for hook in server.request(
+                "GET", "/api/webhooks/", params={"project": project_id}
+            ).json()
             if SECRET_HEADER in (hook.get("headers") or {}) and hook.get("project") == project_id
         ]
         for spare in ours[1:]:

@@ -142,5 +142,7 @@ def find_wording(language: str) -> Wording:
         AnnotationError: There are none; the message lists the languages there are.
     """
     if language not in _WORDINGS:
-        raise AnnotationError(f"the labelling screen does not speak {language!r}; set language to one of: {', '.join(_WORDINGS)}")
+        raise AnnotationError(
+            f"the labelling screen does not speak {language!r}; set language to one of: {', '.join(_WORDINGS)}"
+        )
     return _WORDINGS[language]
