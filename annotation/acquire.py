@@ -37,7 +37,8 @@ class Quota:
         return f"language {self.language}" if self.language else f"{self.scheme} {self.label}"
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether the candidate counts towards it; one about which the model abstains counts towards no label."""
+        """Whether the candidate counts towards it; one about which the model abstains counts
+        towards no label."""
         if self.language:
             return candidate.language == self.language
         distribution = candidate.distributions.get(self.scheme)
@@ -77,23 +78,27 @@ def choose_next(
 ) -> list[Choice]:
     """Choose a batch: the control arm first, then quotas, then the strategy's order.
 
-    The control arm walks all utterances, heard or not, in the order of a hash of seed and id, and takes the next unheard ones. So what
-    `fair_sample` returns is a random sample of everything, which active choices cannot bias.
+    The control arm walks all utterances, heard or not, in the order of a hash of seed and id, and
+    takes the next unheard ones. So what `fair_sample` returns is a random sample of everything,
+    which active choices cannot bias.
 
     Args:
         candidates: What may be chosen; the order does not matter.
         count: Clips wanted; fewer come back when there are fewer candidates.
         strategy: One of STRATEGIES.
-        heard: What was labelled before or is in the queue already: the strategies that spread keep away from it.
+        heard: What was labelled before or is in the queue already: the strategies that spread keep
+            away from it.
         random_share: Of the batch, for the control arm; at least MIN_RANDOM_SHARE.
-        quotas: Earlier ones win where there is no room for all. One that too few candidates admit is filled as far as it goes.
+        quotas: Earlier ones win where there is no room for all. One that too few candidates admit
+            is filled as far as it goes.
         seed: Keep it for the life of a project, or the control arm starts anew.
 
     Returns:
         First to hear first, the two arms mixed.
 
     Raises:
-        ConfigError: An unknown strategy, a share out of range, a repeated id, or a strategy that lacks what it needs.
+        ConfigError: An unknown strategy, a share out of range, a repeated id, or a strategy that
+            lacks what it needs.
     """
     _check(candidates, count=count, random_share=random_share, quotas=quotas)
     waiting = sorted(candidates, key=lambda c: draw(c.utterance_id, seed=seed))
@@ -108,9 +113,11 @@ def choose_next(
 
 
 def fair_sample(heard_ids: Sequence[str], waiting_ids: Sequence[str], *, seed: int) -> list[str]:
-    """The labelled utterances that are a random sample of all: those before the first unheard one in the control arm's order.
+    """The labelled utterances that are a random sample of all: those before the first unheard one
+    in the control arm's order.
 
-    Clips the strategy chose are among them where their turn had come anyway: their labels serve both arms.
+    Clips the strategy chose are among them where their turn had come anyway: their labels serve
+    both arms.
 
     Args:
         seed: The one `choose_next` was given.
@@ -154,7 +161,8 @@ def _fill_quotas(
 
 
 def _mix(active: Sequence[Ranked], control: Sequence[Candidate], *, seed: int) -> list[Choice]:
-    """Both arms in one order: the control clips at random places, so that tiredness and practice fall on both alike."""
+    """Both arms in one order: the control clips at random places, so that tiredness and practice
+    fall on both alike."""
     size = len(active) + len(control)
     start = int(digest("mix", seed, *(c.utterance_id for c in control))[:8], 16)
     places = set(np.random.default_rng(start).permutation(size)[: len(control)].tolist())

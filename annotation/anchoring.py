@@ -1,4 +1,5 @@
-"""Anchoring: how much being shown a proposal sways people, measured on clips from which it was withheld at random."""
+"""Anchoring: how much being shown a proposal sways people, measured on clips from which it was
+withheld at random."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Effect:
     Attributes:
         shown, blind: The figure in each arm.
         difference: shown - blind.
-        low, high: 95 % bootstrap interval of the difference, over whole calls; it holds 0 when nothing is shown to be swayed.
+        low, high: 95 % bootstrap interval of the difference, over whole calls; it holds 0 when
+            nothing is shown to be swayed.
     """
 
     shown: float
@@ -56,8 +58,8 @@ def measure_anchoring(
     """Effect of being shown the proposal.
 
     Returns:
-        "agrees with the proposal" (share of answers), "seconds a clip" (median), "alpha between annotators"; a figure that one of the
-        arms does not have is left out.
+        "agrees with the proposal" (share of answers), "seconds a clip" (median), "alpha between
+        annotators"; a figure that one of the arms does not have is left out.
     """
     measures: dict[str, Callable[[Sequence[Heard]], float | None]] = {
         "agrees with the proposal": _agreement,

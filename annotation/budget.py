@@ -15,12 +15,14 @@ from voxdata.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 
 PRIOR = (6000.0, 1.5, 125.0, 1.5)
-"""What a clip costs before anybody has labelled any: 6 s to look, decide and press keys; one and a half times its duration (heard
-once, and every second one again); 125 ms a word, half of silent reading at 240 words a minute, for they are read while they are heard;
-and once and a half more for the part in which somebody else speaks too."""
+"""What a clip costs before anybody has labelled any: 6 s to look, decide and press keys; one and a
+half times its duration (heard once, and every second one again); 125 ms a word, half of silent
+reading at 240 words a minute, for they are read while they are heard; and once and a half more for
+the part in which somebody else speaks too."""
 
 PRIOR_WEIGHT = 10.0
-"""How many clips of the past outweigh the prior: with far fewer it decides, with a hundred it hardly matters."""
+"""How many clips of the past outweigh the prior: with far fewer it decides, with a hundred it
+hardly matters."""
 
 MIN_SCALE_MS = 500.0
 UNITS_MS = {"h": 3_600_000, "min": 60_000, "s": 1000}
@@ -73,8 +75,8 @@ class LeadTimeModel:
 def fit_lead_times(rows: Sequence[LeadTime]) -> LeadTimeModel:
     """Fit what clips cost from what they did cost; with few rows the answer stays near PRIOR.
 
-    Each residual counts linearly once it is large, so that a lunch break pulls no more than any other slow clip, and no part can be
-    negative.
+    Each residual counts linearly once it is large, so that a lunch break pulls no more than any
+    other slow clip, and no part can be negative.
 
     Args:
         rows: Accepted annotations; leave skips out.
@@ -82,7 +84,8 @@ def fit_lead_times(rows: Sequence[LeadTime]) -> LeadTimeModel:
     Raises:
         ConfigError: A negative lead time or duration.
 
-    Source: soft L1 least squares of scipy.optimize, with the prior as further residuals (maximum a posteriori).
+    Source: soft L1 least squares of scipy.optimize, with the prior as further residuals (maximum a
+    posteriori).
     """
     from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
@@ -155,7 +158,8 @@ def fit_to_budget(
 ) -> list[Choice]:
     """The choices that fit, the strategy's by worth a second.
 
-    The control arm keeps its part of the budget and its own order: were its clips chosen for being cheap, it would be no control.
+    The control arm keeps its part of the budget and its own order: were its clips chosen for being
+    cheap, it would be no control.
 
     Args:
         choices: Of `choose_next`; ask it for more than will fit.
@@ -166,7 +170,8 @@ def fit_to_budget(
         In the order of `choices`.
 
     Raises:
-        ConfigError: No budget, no annotators, more votes than annotators, or a budget that not even one clip fits in.
+        ConfigError: No budget, no annotators, more votes than annotators, or a budget that not even
+            one clip fits in.
     """
     if budget_ms <= 0 or annotators < 1 or votes_wanted < 1:
         raise ConfigError(

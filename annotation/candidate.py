@@ -22,7 +22,8 @@ class Candidate:
     """An utterance nobody has labelled yet (or, as `heard`, one that somebody has).
 
     Attributes:
-        distributions: Scheme -> the model's probabilities; a scheme may be missing, and all are before there is a model.
+        distributions: Scheme -> the model's probabilities; a scheme may be missing, and all are
+            before there is a model.
         embedding: (dim,) float32, such as the pooled states of an encoder; None when there is none.
         language: BCP 47 code; "" when unknown.
         num_words: Of the transcript; 0 when there is none.
@@ -49,7 +50,8 @@ class Candidate:
 
 
 def doubt(candidate: Candidate) -> float:
-    """How close the two likeliest labels are, 0..1, mean over the schemes; 1 when no model has said anything, and where it abstains.
+    """How close the two likeliest labels are, 0..1, mean over the schemes; 1 when no model has said
+    anything, and where it abstains.
 
     >>> doubt(Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": {"sad": 0.5, "calm": 0.25, "angry": 0.25}}))
     0.75
@@ -58,7 +60,8 @@ def doubt(candidate: Candidate) -> float:
 
 
 def entropy(candidate: Candidate) -> float:
-    """Entropy of the predicted labels over its largest value, 0..1, mean over the schemes; 1 when no model has said anything."""
+    """Entropy of the predicted labels over its largest value, 0..1, mean over the schemes; 1 when
+    no model has said anything."""
     return _mean(candidate, _spread)
 
 

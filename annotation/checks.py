@@ -15,10 +15,12 @@ from voxdata.segment import Segment
 from voxdata.utterance import Utterance
 
 SHIFT_MS = (60, 150)
-"""The edges of a check clip lie so much later or earlier that its waveform does not look like the one heard before."""
+"""The edges of a check clip lie so much later or earlier that its waveform does not look like the
+one heard before."""
 
 KNOWN_VOTES = 3
-"""So many people must have agreed, without any against, for a clip to count as known though no expert decided."""
+"""So many people must have agreed, without any against, for a clip to count as known though no
+expert decided."""
 
 
 def draw_checks(
@@ -41,7 +43,8 @@ def draw_checks(
         share: Check clips for each new clip.
 
     Returns:
-        "gold" clips where the answer is known under every scheme; else "retest" clips of those that somebody heard.
+        "gold" clips where the answer is known under every scheme; else "retest" clips of those that
+        somebody heard.
     """
     wanted = ceil(share * new)
     used: dict[str, int] = {}
@@ -74,7 +77,8 @@ def draw_checks(
 
 
 def disguise(utterance: Utterance, *, shift_ms: int, num_ms: int) -> Utterance:
-    """The utterance with its edges moved, inside a recording of `num_ms`; so it has another id too."""
+    """The utterance with its edges moved, inside a recording of `num_ms`; so it has another id
+    too."""
     start = max(0, utterance.segment.start_ms + shift_ms)
     end = min(num_ms, utterance.segment.end_ms + shift_ms)
     return replace(utterance, segment=Segment(start_ms=start, end_ms=end))
@@ -101,7 +105,8 @@ class CheckScore:
 def score_checks(
     answers: Answers, settled: Mapping[str, Settled], checks: Mapping[str, CheckClip]
 ) -> list[CheckScore]:
-    """Each person's score on gold clips never heard before, and how often each says the same again on clips that were."""
+    """Each person's score on gold clips never heard before, and how often each says the same again
+    on clips that were."""
     counts: dict[tuple[str, str, str], list[bool]] = {}
     for scheme, state in settled.items():
         own = {(vote.utterance_id, vote.annotator): vote.label for vote in state.votes}

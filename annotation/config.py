@@ -1,7 +1,8 @@
 """The labelling screen as Label Studio's XML, generated from schemes.
 
-Intent with groups is shown as grouped choices under headings, not as Label Studio's Taxonomy: a choice inside a Taxonomy takes no
-hotkey (measured: its model has no key handler), and every label must be in reach of the keyboard.
+Intent with groups is shown as grouped choices under headings, not as Label Studio's Taxonomy: a
+choice inside a Taxonomy takes no hotkey (measured: its model has no key handler), and every label
+must be in reach of the keyboard.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from voxdata.scheme import RATING_STEPS, SECOND, Scheme
 AUDIO = "audio"
 TRANSCRIPT = "transcript"
 PROPOSAL = "proposal"
-"""The line that says what a model proposes and how sure it is. It is part of the prediction, so a newer prediction brings its own."""
+"""The line that says what a model proposes and how sure it is. It is part of the prediction, so a
+newer prediction brings its own."""
 REMARKS = "flags"
 UNSEEN = "unseen"
 RESERVED = (
@@ -63,7 +65,8 @@ _STYLE = """
   .vox-text .ant-input-sm { position: absolute; left: 0; top: 38px; width: 180px; opacity: 0; pointer-events: none }
   .vox-text .ant-input-sm:focus { opacity: 1; background: #fef6e7 }
 """
-"""Global on the page: the server's side panels (regions, history) have no use here and make way. It spoils every ">"."""
+"""Global on the page: the server's side panels (regions, history) have no use here and make way. It
+spoils every ">"."""
 
 
 def second_choice(scheme: Scheme) -> str:
@@ -77,17 +80,18 @@ def rating(scheme: Scheme, scale: str) -> str:
 
 
 def build_config(schemes: Sequence[Scheme], *, language: str = "en") -> str:
-    """The label config: a player, the transcript, a row for each scheme and its scales, and remarks on the clip.
+    """The label config: a player, the transcript, a row for each scheme and its scales, and remarks
+    on the clip.
 
-    Space plays. Each scheme has a row of the keyboard from the top: digits for the first, letters for the next ones; the second
-    choice of a ranked scheme has the same keys with Shift.
+    Space plays. Each scheme has a row of the keyboard from the top: digits for the first, letters
+    for the next ones; the second choice of a ranked scheme has the same keys with Shift.
 
     Args:
         language: Of the annotators.
 
     Raises:
-        AnnotationError: A scheme has a reserved name or a text that begins with $, there are more labels than keys, or the screen
-            lacks the language.
+        AnnotationError: A scheme has a reserved name or a text that begins with $, there are more
+            labels than keys, or the screen lacks the language.
     """
     words = find_wording(language)
     for scheme in schemes:
@@ -141,11 +145,13 @@ def build_config(schemes: Sequence[Scheme], *, language: str = "en") -> str:
 
 
 def _transcript(words: Wording, key: str) -> list[str]:
-    """The text area holds the clip's own text, not a prediction's: so it is open for typing at once, also on a blind clip.
+    """The text area holds the clip's own text, not a prediction's: so it is open for typing at
+    once, also on a blind clip.
 
-    Label Studio has no hotkey that enters a text area, and Tab needs dozens of presses to come there. A filter has one: ours
-    filters nothing, is unseen until it has the keyboard, and stands one Tab before the text area. Enter in a filter chooses the
-    first label of what it filters, so that is a label which nobody sees and no annotation keeps.
+    Label Studio has no hotkey that enters a text area, and Tab needs dozens of presses to come
+    there. A filter has one: ours filters nothing, is unseen until it has the keyboard, and stands
+    one Tab before the text area. Enter in a filter chooses the first label of what it filters, so
+    that is a label which nobody sees and no annotation keeps.
     """
     return [
         f'<View className="vox-row vox-text">{_header(f"{words.transcript} [{key}]")}<View>',

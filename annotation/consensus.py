@@ -1,7 +1,7 @@
 """Consensus: what several annotators of different skill most probably mean, by crowd-kit.
 
-Dawid-Skene learns a confusion matrix for each annotator, MACE how often each one spams, GLAD how able each one is and how hard each
-utterance. Majority takes everybody for equal.
+Dawid-Skene learns a confusion matrix for each annotator, MACE how often each one spams, GLAD how
+able each one is and how hard each utterance. Majority takes everybody for equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from voxdata.label import Distribution, top_label
 Method = Literal["majority", "dawid_skene", "mace", "glad"]
 
 SMOOTHING = 1.0
-"""Votes added to each cell of a confusion matrix, divided among the labels, so that one answer does not settle an annotator's skill."""
+"""Votes added to each cell of a confusion matrix, divided among the labels, so that one answer does
+not settle an annotator's skill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ class Consensus:
 
     Attributes:
         posterior: Utterance id -> probability of every label of the scheme.
-        confusion: Annotator -> true label -> probability of each label given, from the posterior; smoothed.
+        confusion: Annotator -> true label -> probability of each label given, from the posterior;
+            smoothed.
     """
 
     posterior: Mapping[str, Distribution]
@@ -57,7 +59,8 @@ def infer_consensus(
     """Infer the label of every utterance and the skill of every annotator.
 
     Args:
-        votes: Under one scheme; a vote with several labels counts by its main one, except for "majority".
+        votes: Under one scheme; a vote with several labels counts by its main one, except for
+            "majority".
         labels: Every label of the scheme.
         seed: Of MACE's restarts; the other methods are deterministic.
         ranked: See `voxdata.agreement.weigh`.
@@ -65,7 +68,8 @@ def infer_consensus(
     Raises:
         ValueError: A vote names a label that is not in `labels`.
 
-    Source: crowdkit.aggregation (DawidSkene, MACE, GLAD) 1.4; Dawid and Skene (1979), Hovy et al. (2013), Whitehill et al. (2009).
+    Source: crowdkit.aggregation (DawidSkene, MACE, GLAD) 1.4; Dawid and Skene (1979), Hovy et al.
+    (2013), Whitehill et al. (2009).
     """
     unknown = sorted({label for vote in votes for label in vote.labels} - set(labels))
     if unknown:
@@ -156,8 +160,8 @@ class Contest:
 
     Attributes:
         disagreement: Entropy of the votes, 0 (unanimous) to 1 (all labels alike).
-        evidence: By how many nats the votes are more likely if the utterance carries several labels than if it carries one, given how
-            each annotator errs.
+        evidence: By how many nats the votes are more likely if the utterance carries several labels
+            than if it carries one, given how each annotator errs.
     """
 
     utterance_id: str
@@ -177,13 +181,16 @@ def judge_contests(
 ) -> list[Contest]:
     """Tell utterances that are truly ambiguous from those that careless annotators made look so.
 
-    Two explanations of the votes are compared: one label, which each annotator gets wrong as its confusion matrix says; or several,
-    each heard by as many people. A careless annotator's odd vote is likely under one label; a skilled one's is not.
+    Two explanations of the votes are compared: one label, which each annotator gets wrong as its
+    confusion matrix says; or several, each heard by as many people. A careless annotator's odd vote
+    is likely under one label; a skilled one's is not.
 
     Args:
         consensus: Of these votes; gives each annotator's confusion matrix.
-        threshold: Entropy, 0..1, from which an utterance is contested. With four labels, five votes of 4:1 have 0.36.
-        least_evidence: Nats from which several labels are believed; 1 is odds of 2.7 to 1. Below 0 one label is; between, it stays open.
+        threshold: Entropy, 0..1, from which an utterance is contested. With four labels, five votes
+            of 4:1 have 0.36.
+        least_evidence: Nats from which several labels are believed; 1 is odds of 2.7 to 1. Below 0
+            one label is; between, it stays open.
         min_votes: With fewer an utterance that is contested stays open.
 
     Returns:

@@ -1,4 +1,5 @@
-"""Spread a choice over what the clips sound like: selections by embedding, each returning row numbers, best first.
+"""Spread a choice over what the clips sound like: selections by embedding, each returning row
+numbers, best first.
 
 All are deterministic for a seed, never return a row twice, and return at most one row a candidate.
 """
@@ -14,7 +15,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 
 MAX_DIMENSIONS = 128
-"""Wider embeddings are compacted first: on cached speech features 128 components choose as well as all 7,168."""
+"""Wider embeddings are compacted first: on cached speech features 128 components choose as well as
+all 7,168."""
 
 CLUSTER_POOL = 5
 """`select_diverse` clusters this many times more clips than it chooses."""
@@ -25,7 +27,8 @@ def compact_embeddings(
 ) -> npt.NDArray[np.float32]:
     """Standardise every feature, then keep the leading principal components.
 
-    Pooled encoder states need it: a few of their dimensions are orders of magnitude larger than the rest and would decide every distance.
+    Pooled encoder states need it: a few of their dimensions are orders of magnitude larger than the
+    rest and would decide every distance.
 
     Args:
         features: (num_clips, num_features), at least one clip.
@@ -51,7 +54,8 @@ def select_typical(embeddings: Floats, heard: Floats, *, count: int, seed: int) 
         embeddings: (num_clips, dim), what may be chosen.
         heard: (num_heard, dim), what was labelled before.
 
-    Source: G. Hacohen, A. Dekel, D. Weinshall, Active Learning on a Budget (ICML 2022), as in scikit-activeml.
+    Source: G. Hacohen, A. Dekel, D. Weinshall, Active Learning on a Budget (ICML 2022), as in
+    scikit-activeml.
     """
     from skactiveml.pool import TypiClust  # type: ignore[import-untyped]
 
@@ -65,8 +69,8 @@ def select_core_set(embeddings: Floats, heard: Floats, *, count: int, seed: int)
         embeddings: (num_clips, dim), what may be chosen.
         heard: (num_heard, dim), what was labelled before.
 
-    Source: O. Sener, S. Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach (ICLR 2018), as in
-    scikit-activeml.
+    Source: O. Sener, S. Savarese, Active Learning for Convolutional Neural Networks: A Core-Set
+    Approach (ICLR 2018), as in scikit-activeml.
     """
     from skactiveml.pool import CoreSet
 
@@ -74,13 +78,15 @@ def select_core_set(embeddings: Floats, heard: Floats, *, count: int, seed: int)
 
 
 def select_badge(embeddings: Floats, probabilities: Floats, *, count: int, seed: int) -> list[int]:
-    """BADGE: k-means++ on the gradients a linear head would have, so that both doubt and variety count.
+    """BADGE: k-means++ on the gradients a linear head would have, so that both doubt and variety
+    count.
 
     Args:
         embeddings: (num_clips, dim).
         probabilities: (num_clips, num_labels).
 
-    Source: J. Ash et al., Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds (ICLR 2020), as in scikit-activeml.
+    Source: J. Ash et al., Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds
+    (ICLR 2020), as in scikit-activeml.
     """
     from skactiveml.base import SkactivemlClassifier  # type: ignore[import-untyped]
     from skactiveml.pool import Badge
@@ -110,8 +116,8 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
         embeddings: (num_clips, dim); only their directions count.
         doubt: (num_clips,), 0 for a clip whose label is certain.
 
-    Source: after G. Citovsky et al., Batch Active Learning at Scale (NeurIPS 2021): margin first, clusters second; here by k-means
-    weighted with the doubt, which needs no threshold on distances.
+    Source: after G. Citovsky et al., Batch Active Learning at Scale (NeurIPS 2021): margin first,
+    clusters second; here by k-means weighted with the doubt, which needs no threshold on distances.
     """
     from sklearn.cluster import KMeans  # type: ignore[import-untyped]
 

@@ -37,8 +37,8 @@ def decode_annotation(
         model_versions: The server's id of a prediction -> the models that made it.
 
     Raises:
-        AnnotationError: A label, rating or flag that the screen does not have, or a result without the expected parts; names the
-            annotation.
+        AnnotationError: A label, rating or flag that the screen does not have, or a result without
+            the expected parts; names the annotation.
     """
     try:
         values = {str(result["from_name"]): result["value"] for result in raw["result"] or []}
@@ -73,7 +73,8 @@ def decode_annotation(
 
 
 def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:
-    """The error rate of the script that answered as this annotator; a mark that somebody else's answer was copied with counts for none."""
+    """The error rate of the script that answered as this annotator; a mark that somebody else's
+    answer was copied with counts for none."""
     for result in results:
         mark = (result.get("meta") or {}).get(SIMULATED)
         if mark and mark["annotator"] == annotator:

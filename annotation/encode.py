@@ -16,10 +16,12 @@ KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
 SIMULATED = "simulated"
-"""The field of a result's `meta` that says which script made an annotation; `decode_annotation` reads it."""
+"""The field of a result's `meta` that says which script made an annotation; `decode_annotation`
+reads it."""
 
 RIVALS = "rivals"
-"""The model version of the prediction that lists rival answers: what a project for adjudication shows."""
+"""The model version of the prediction that lists rival answers: what a project for adjudication
+shows."""
 
 SHOWN_AT_MOST = 2
 """So many labels of a proposal are shown with their probability: the proposed one and the next."""
@@ -59,10 +61,12 @@ def encode_entry(
 def encode_predictions(
     entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
 ) -> dict[str, Any]:
-    """All proposals for a clip as one Label Studio prediction, which carries a single model version.
+    """All proposals for a clip as one Label Studio prediction, which carries a single model
+    version.
 
-    The transcript is no part of it: the screen takes that from the clip itself. The prediction of a blind clip is empty; its
-    score keeps the clip in the order of work. A proposal that abstains, or is not sure enough, ticks nothing.
+    The transcript is no part of it: the screen takes that from the clip itself. The prediction of a
+    blind clip is empty; its score keeps the clip in the order of work. A proposal that abstains, or
+    is not sure enough, ticks nothing.
     """
     results = []
     if not entry.blind:
@@ -88,13 +92,15 @@ def describe_proposal(
     language: str = "en",
     min_confidence: float = 0.0,
 ) -> str:
-    """A line for annotators that says what is proposed, how sure the model is, and what it would say next.
+    """A line for annotators that says what is proposed, how sure the model is, and what it would
+    say next.
 
     Args:
         predictions: At most one for each scheme.
         schemes: Of the labelling screen.
         language: Of the annotators.
-        min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that is so.
+        min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that
+            is so.
 
     >>> from voxdata.identity import ModelRef
     >>> model = ModelRef(name="m", revision="1")
@@ -127,8 +133,9 @@ def encode_rivals(
 ) -> list[dict[str, Any]]:
     """The answers between which an expert decides.
 
-    Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens one clip. The label stream
-    shows a single model version, so the last prediction, `RIVALS`, lists all answers and chooses none.
+    Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens
+    one clip. The label stream shows a single model version, so the last prediction, `RIVALS`, lists
+    all answers and chooses none.
     """
     tabs = [
         {
@@ -196,7 +203,8 @@ def encode_labels(
     text: str | None = None,
     lead: str = "r",
 ) -> list[dict[str, Any]]:
-    """What one person or model says about a clip, as Label Studio results; the inverse of `decode_annotation`.
+    """What one person or model says about a clip, as Label Studio results; the inverse of
+    `decode_annotation`.
 
     Args:
         labels: Scheme -> labels, the main one first.
@@ -234,7 +242,8 @@ def encode_labels(
 
 
 def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> dict[str, Any]:
-    """The mark by which an annotation carries that a script made it: a line that people see, and the facts beside it.
+    """The mark by which an annotation carries that a script made it: a line that people see, and
+    the facts beside it.
 
     A skip has it too, and the server keeps it like every result.
     """
@@ -265,7 +274,8 @@ def _text(name: str, lines: Sequence[str], *, lead: str) -> dict[str, Any]:
 
 
 def model_version(predictions: Sequence[Prediction]) -> str:
-    """Which models made a set of proposals: readable, and different whenever one of them is another model."""
+    """Which models made a set of proposals: readable, and different whenever one of them is another
+    model."""
     parts = sorted(predictions, key=lambda p: p.scheme)
     return " ".join(
         f"{p.scheme}:{p.model.name}{'~weak' if p.model.weak else ''}@{p.model.key[:8]}"

@@ -1,4 +1,5 @@
-"""Likely label errors: labels that models which never heard the voice find implausible, worst first."""
+"""Likely label errors: labels that models which never heard the voice find implausible, worst
+first."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ from voxdata.errors import ConfigError, SchemeError
 Floats = npt.NDArray[np.floating[Any]]
 
 STRENGTH = 6.0
-"""C of the logistic regression times the mean squared length of the features: weak enough a fit not to learn wrong labels by heart.
+"""C of the logistic regression times the mean squared length of the features: weak enough a fit not
+to learn wrong labels by heart.
 
-Chosen, like the two passes, on noise draws that `python -m benchmarks.label_errors` does not report."""
+Chosen, like the two passes, on noise draws that `python -m benchmarks.label_errors` does not
+report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,8 @@ class OutOfFold:
     Attributes:
         labels: The columns, in alphabetical order.
         probabilities: (num_clips, num_labels); rows add up to 1.
-        judged: (num_clips,) False where the clip's own label was in no other fold, so that nothing could be learned of it.
+        judged: (num_clips,) False where the clip's own label was in no other fold, so that nothing
+            could be learned of it.
     """
 
     labels: tuple[str, ...]
@@ -64,18 +68,20 @@ def out_of_fold(
 ) -> OutOfFold:
     """Predict every clip from the others' voices.
 
-    The second pass trains without the labels that cleanlab flags after the first, so that errors do not vouch for each other; it still
-    predicts all clips.
+    The second pass trains without the labels that cleanlab flags after the first, so that errors do
+    not vouch for each other; it still predicts all clips.
 
     Args:
-        features: (num_clips, num_features), such as pooled encoder states; wider than 128, they are compacted, without the labels.
+        features: (num_clips, num_features), such as pooled encoder states; wider than 128, they are
+            compacted, without the labels.
         labels: (num_clips,) one label a clip.
         groups: (num_clips,) the voice; none is ever on both sides.
         num_folds: Fewer are made when there are fewer voices.
         num_passes: 1 trusts every label.
 
     Raises:
-        ConfigError: Lengths differ, a feature is no number, or there is one voice or one label only.
+        ConfigError: Lengths differ, a feature is no number, or there is one voice or one label
+            only.
         SchemeError: A label is missing.
     """
     from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
@@ -156,7 +162,8 @@ def _dense(
     """What can be judged, as cleanlab wants it: every label occurs.
 
     Returns:
-        Row numbers, (num_rows,) labels, (num_rows, num_present) probabilities, and which label each column is.
+        Row numbers, (num_rows,) labels, (num_rows, num_present) probabilities, and which label each
+        column is.
     """
     rows = np.flatnonzero(found.judged)
     present = np.unique(given[rows])
@@ -176,14 +183,17 @@ def find_label_errors(
     *,
     count: int | None = None,
 ) -> list[LabelDoubt]:
-    """The labels least plausible, worst first, of those in whose place the models would give another.
+    """The labels least plausible, worst first, of those in whose place the models would give
+    another.
 
     Args:
         labels: (num_clips,) what people said, in the order of `utterance_ids` and of `predicted`.
-        count: How many to return at most; None: as many as cleanlab's confident learning estimates to be wrong.
+        count: How many to return at most; None: as many as cleanlab's confident learning estimates
+            to be wrong.
 
     Returns:
-        Clips that could not be judged are left out, and so are those of which the models are unsure without liking another label
+        Clips that could not be judged are left out, and so are those of which the models are unsure
+        without liking another label
         better: nobody would know what to hear again.
 
     Raises:

@@ -1,8 +1,10 @@
-"""The AnnotationQueue port on a Label Studio server; with `server_api` the only module that knows its SDK.
+"""The AnnotationQueue port on a Label Studio server; with `server_api` the only module that knows
+its SDK.
 
-Measured traps this works around: importing the same task twice makes two; the SDK's own retries double imports; an unknown choice
-in a prediction is stored or dropped in silence; a cursor time without fractions is answered with an error 500; skipped
-annotations are missing from the annotation list; deletions are invisible to the cursor.
+Measured traps this works around: importing the same task twice makes two; the SDK's own retries
+double imports; an unknown choice in a prediction is stored or dropped in silence; a cursor time
+without fractions is answered with an error 500; skipped annotations are missing from the annotation
+list; deletions are invisible to the cursor.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ from voxdata.scheme_history import SchemeHistory
 T = TypeVar("T")
 
 CLIPS = "clips"
-"""Folder below the media folder that the server may serve; it must not be the media folder itself."""
+"""Folder below the media folder that the server may serve; it must not be the media folder
+itself."""
 
 LOOK_UP_CHUNK = 500
 """Keys in one address: 18 KB; a proxy that allows less than that says 414."""
 
 IMPORT_CHUNK = 1_000
 WHOLE_CLIP = "id,data,annotations,predictions,result,was_cancelled,lead_time,updated_at,completed_by,updated_by,parent_prediction,model_version"
-"""Fields of a task, and of the annotations and predictions in it; asking for all takes the server twice as long."""
+"""Fields of a task, and of the annotations and predictions in it; asking for all takes the server
+twice as long."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_RETRY = {"max_retries": 0, "timeout_in_seconds": 600}
@@ -100,7 +104,8 @@ class LabelStudioQueue:
         guidelines: Shown inside the labelling screen.
         language: Of the labelling screen: "en" or "zh".
         histories: Scheme name -> earlier versions, whose labels old annotations still name.
-        votes_wanted: People who usually hear a clip; a project that is there keeps its own number, and clips say when they want another.
+        votes_wanted: People who usually hear a clip; a project that is there keeps its own number,
+            and clips say when they want another.
     """
 
     def __init__(
@@ -144,14 +149,16 @@ class LabelStudioQueue:
         """The server's id of the project, found by its title or made.
 
         Raises:
-            AnnotationError: The server refused the labelling screen, for instance because a control in use was renamed.
+            AnnotationError: The server refused the labelling screen, for instance because a control
+                in use was renamed.
             TransientError: The server could not be reached.
         """
         return int(self._project["id"])
 
     @property
     def made_at(self) -> str:
-        """When the server made the project; tells it from one with the same id on a server that was set up anew. Raises as `project_id`."""
+        """When the server made the project; tells it from one with the same id on a server that was
+        set up anew. Raises as `project_id`."""
         return str(self._project["created_at"])
 
     @cached_property
@@ -212,7 +219,8 @@ class LabelStudioQueue:
         recorded: Collection[str] | None = None,
         done: Callable[[PushResult], None] | None = None,
     ) -> PushResult:
-        """See `AnnotationQueue.push`. The next clips are encoded, and `done` runs, while the server takes some."""
+        """See `AnnotationQueue.push`. The next clips are encoded, and `done` runs, while the server
+        takes some."""
         wanted = {entry.utterance_id: entry for entry in entries}
         total = PushResult(pushed=(), already_there=(), predictions_added=())
         with ThreadPoolExecutor(max_workers=2) as beside:
@@ -335,7 +343,8 @@ class LabelStudioQueue:
     def _validate(
         self, wanted: Mapping[str, QueueEntry], encoded: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """The server stores anything, so proposals are checked before they leave; each distinct answer needs it once."""
+        """The server stores anything, so proposals are checked before they leave; each distinct
+        answer needs it once."""
         for key, entry in wanted.items():
             if not (self._media_dir / entry.audio_file).is_file():
                 raise AnnotationError(
@@ -548,7 +557,8 @@ class LabelStudioQueue:
         )
 
     def find_clips(self, keys: Sequence[str]) -> dict[str, ServerClip]:
-        """Clips the server has, by utterance id. The look-up by our own key is what makes a push repeatable.
+        """Clips the server has, by utterance id. The look-up by our own key is what makes a push
+        repeatable.
 
         Of several copies of a clip, the one with the most answers counts.
 
@@ -613,7 +623,8 @@ class LabelStudioQueue:
 
 @lru_cache(maxsize=8)
 def _interface(config: str) -> Any:
-    """The SDK's reading of a labelling screen; building it takes as long as importing a hundred clips."""
+    """The SDK's reading of a labelling screen; building it takes as long as importing a hundred
+    clips."""
     from label_studio_sdk import label_interface
 
     module: Any = label_interface

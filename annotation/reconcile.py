@@ -15,7 +15,8 @@ class KeyDifference:
 
     Attributes:
         missing: Clips on record that are gone.
-        unrecorded: Clips of ours that are there without being on record: a push died before it could note them.
+        unrecorded: Clips of ours that are there without being on record: a push died before it
+            could note them.
         foreign: Clips without a key of ours, or with one nobody knows.
         vanished: Annotations on record that are gone, with those of missing clips.
         unread: Clips with annotations that are not on record.
@@ -145,7 +146,8 @@ def compare_content(
 
 
 def _changed_fields(recorded: Annotation, there: Annotation) -> str:
-    """Fields that differ, with both values: "labels: {...} on record, {...} there"; "" when none does."""
+    """Fields that differ, with both values: "labels: {...} on record, {...} there"; "" when none
+    does."""
     names = (
         "utterance_id",
         "annotator",

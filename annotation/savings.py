@@ -1,4 +1,5 @@
-"""How many labels choosing saves: the strategy's learning curve against the random control arm's."""
+"""How many labels choosing saves: the strategy's learning curve against the random control
+arm's."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class ArmScore:
     Attributes:
         num_labels: What it learned from.
         score: Higher is better, such as UAR.
-        unit: What is independent and repeated, the same names in both arms: a held-out voice, or a split and a seed.
+        unit: What is independent and repeated, the same names in both arms: a held-out voice, or a
+            split and a seed.
     """
 
     arm: Arm
@@ -56,11 +58,13 @@ def labels_saved(
 ) -> LabelsSaved:
     """Compare both arms at the same score.
 
-    The curves are averaged over units and made monotone, so that one lucky round does not count as having arrived.
+    The curves are averaged over units and made monotone, so that one lucky round does not count as
+    having arrived.
 
     Args:
-        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may differ in theirs. Several scores of a
-            unit at one number are averaged: score several random subsets of a small control arm, or the luck of one draw decides.
+        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may
+            differ in theirs. Several scores of a unit at one number are averaged: score several
+            random subsets of a small control arm, or the luck of one draw decides.
         num_draws: Bootstrap resamples of the units, the same for both arms.
 
     Raises:
@@ -141,7 +145,8 @@ def _rise(scores: Floats) -> Floats:
 
 
 def _first_at(score: float, num_labels: Floats, scores: Floats) -> float:
-    """The fewest labels at which a rising curve has the score, on straight lines between its points."""
+    """The fewest labels at which a rising curve has the score, on straight lines between its
+    points."""
     after = int(np.argmax(scores >= score - 1e-12))
     if after == 0:
         return float(num_labels[0])

@@ -1,6 +1,7 @@
 """Scripted annotators: simulated people for the demo and the tests.
 
-They answer through the server's API, each with its own account, and each answer carries that a script gave it.
+They answer through the server's API, each with its own account, and each answer carries that a
+script gave it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ScriptedAnnotator:
     Attributes:
         email: Login name.
         error_rate: Share of labels, 0..1, for which another label of the scheme is named.
-        seed: Decides which ones, together with the utterance and the scheme; the order of work does not matter.
+        seed: Decides which ones, together with the utterance and the scheme; the order of work does
+            not matter.
     """
 
     email: str
@@ -48,7 +50,8 @@ class ScriptedAnnotator:
         schemes: Sequence[Scheme],
         password: str,
     ) -> dict[str, int]:
-        """Answer every clip that this account has not answered yet; clips that the key lacks are skipped.
+        """Answer every clip that this account has not answered yet; clips that the key lacks are
+        skipped.
 
         Args:
             queue: Where the clips are.

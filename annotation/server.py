@@ -1,7 +1,9 @@
-"""A Label Studio server of one's own: its environment and an empty migrated database, both kept in a cache.
+"""A Label Studio server of one's own: its environment and an empty migrated database, both kept in
+a cache.
 
-The server's pins exclude Prefect's, so it lives in a virtual environment of its own. Migrating a database takes half a minute,
-so one is migrated once, without any user or key in it, and copied for each workspace.
+The server's pins exclude Prefect's, so it lives in a virtual environment of its own. Migrating a
+database takes half a minute, so one is migrated once, without any user or key in it, and copied for
+each workspace.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
 
 
 def locked_versions(lock: str) -> str:
-    """The name==version lines of a lock, without hashes: an environment stays as long as none of them changes."""
+    """The name==version lines of a lock, without hashes: an environment stays as long as none of
+    them changes."""
     lines = [line.removesuffix("\\").strip() for line in lock.splitlines() if line[:1].strip()]
     return "".join(f"{line}\n" for line in lines)
 
@@ -99,7 +102,8 @@ def start_command(program: Path) -> tuple[str, ...]:
 
 
 def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
-    """Give a workspace a database of the right schema when it has none; one that is there is left alone.
+    """Give a workspace a database of the right schema when it has none; one that is there is left
+    alone.
 
     Args:
         cache_dir: Holds the migrated, empty database.

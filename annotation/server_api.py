@@ -1,6 +1,8 @@
-"""Plain calls to a Label Studio server, with its failures told apart: a hiccup to retry, or a refusal.
+"""Plain calls to a Label Studio server, with its failures told apart: a hiccup to retry, or a
+refusal.
 
-The hot paths (look-ups, imports, pulls) go over HTTP directly: the SDK takes two seconds and 170 MB to import, and models every row.
+The hot paths (look-ups, imports, pulls) go over HTTP directly: the SDK takes two seconds and 170 MB
+to import, and models every row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How a client shows Label Studio who it is: both kinds of token that its account page gives.
 
-A legacy token is sent as it is. A personal access token is a JWT that opens nothing by itself: it is exchanged at the server for an
-access token that lives five minutes, and a new one is fetched when the server no longer takes it.
+A legacy token is sent as it is. A personal access token is a JWT that opens nothing by itself: it
+is exchanged at the server for an access token that lives five minutes, and a new one is fetched
+when the server no longer takes it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class TokenAuth(httpx.Auth):
         token: A legacy or a personal access token.
 
     Raises:
-        AnnotationError: Of a kind that cannot be used, or refused; the message says which kind is wanted and where it is.
+        AnnotationError: Of a kind that cannot be used, or refused; the message says which kind is
+            wanted and where it is.
         TransientError: The server failed while it should exchange the token.
     """
 
@@ -46,7 +48,8 @@ class TokenAuth(httpx.Auth):
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """See `httpx.Auth`. A request that was refused for its token did nothing, so it may be sent again."""
+        """See `httpx.Auth`. A request that was refused for its token did nothing, so it may be sent
+        again."""
         if not self._token.isascii() or len(self._token.split()) != 1:
             raise AnnotationError(
                 f"the token for Label Studio at {self._url} is no token: it holds blanks or accents. {WHERE}"
@@ -67,7 +70,8 @@ class TokenAuth(httpx.Auth):
             yield request
 
     def _exchange(self, refused: str) -> Generator[httpx.Request, httpx.Response, str]:
-        """An access token other than the one that was refused; one of several threads fetches it."""
+        """An access token other than the one that was refused; one of several threads fetches
+        it."""
         with self._exchanging:
             if self._access == refused:
                 answer = yield httpx.Request(
@@ -97,7 +101,8 @@ class TokenAuth(httpx.Auth):
 
 
 def token_kind(token: str) -> str:
-    """What a token is, by its form alone: "personal" and "access" are JWTs, everything else is "legacy"."""
+    """What a token is, by its form alone: "personal" and "access" are JWTs, everything else is
+    "legacy"."""
     parts = token.split(".")
     if len(parts) != 3:
         return "legacy"

@@ -37,7 +37,8 @@ class Answers:
         checks: About check clips, under their own keys.
         decisions: By experts, in the adjudication project.
         undecided: Votes left open by a change of their scheme; they are not among the others.
-        orphans: (scheme, label) in use that the scheme no longer has, without a word about it -> how many annotations; left out too.
+        orphans: (scheme, label) in use that the scheme no longer has, without a word about it ->
+            how many annotations; left out too.
     """
 
     labels: tuple[Annotation, ...]

@@ -1,4 +1,5 @@
-"""Orders in which candidates may be heard: by chance, by a model's doubt, by variety, or by both."""
+"""Orders in which candidates may be heard: by chance, by a model's doubt, by variety, or by
+both."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ MAX_HEARD = 500
 """And beside at most this many that were heard before."""
 
 COLD_START_PER_LABEL = 2
-"""`hybrid` spreads over the embeddings until this many clips a label were heard, then follows the model's doubt."""
+"""`hybrid` spreads over the embeddings until this many clips a label were heard, then follows the
+model's doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,8 @@ def rank(
     """All candidates in the order of one strategy, without a control arm.
 
     Args:
-        count: How many are to be chosen: strategies that build a batch build one of this size; the rest follows by doubt.
+        count: How many are to be chosen: strategies that build a batch build one of this size; the
+            rest follows by doubt.
 
     Raises:
         ConfigError: See `choose_next`.
@@ -122,7 +125,8 @@ def _by_badge(
 def _by_both(
     waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int
 ) -> list[Ranked]:
-    """Spread first, doubt within clusters later; only the one there is input for when the other's is missing."""
+    """Spread first, doubt within clusters later; only the one there is input for when the other's
+    is missing."""
     predicted = any(c.predicted for c in waiting)
     embedded = all(c.embedding is not None for c in waiting)
     num_labels = max((len(d) for c in waiting for d in c.distributions.values()), default=0)
@@ -150,8 +154,9 @@ STRATEGIES: Mapping[str, Strategy] = {
     "badge": _by_badge,
     "hybrid": _by_both,
 }
-"""Name -> strategy. `coverage` is the farthest-first core set, `hybrid` TypiClust at first and clustered margin afterwards: what
-`python -m benchmarks.active_learning` found best on held-out voices."""
+"""Name -> strategy. `coverage` is the farthest-first core set, `hybrid` TypiClust at first and
+clustered margin afterwards: what `python -m benchmarks.active_learning` found best on held-out
+voices."""
 
 
 def _follow(
@@ -181,7 +186,8 @@ def _follow(
 def _embed(
     pool: list[Candidate], heard: Sequence[Candidate], *, name: str, seed: int
 ) -> tuple[list[Candidate], Floats, Floats]:
-    """Candidates beside their vectors and those of what was heard, in one space of at most MAX_DIMENSIONS."""
+    """Candidates beside their vectors and those of what was heard, in one space of at most
+    MAX_DIMENSIONS."""
     known = sorted(heard, key=lambda c: draw(c.utterance_id, seed=seed))[:MAX_HEARD]
     vectors = []
     for candidate in [*known, *pool]:

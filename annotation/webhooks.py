@@ -22,7 +22,8 @@ ACTIONS = (
 
 
 def ensure_webhook(server: LabelStudioServer, project_id: int, *, url: str, secret: str) -> bool:
-    """Make the project's webhook, or correct it; one that leads to an earlier address of ours is corrected, not doubled.
+    """Make the project's webhook, or correct it; one that leads to an earlier address of ours is
+    corrected, not doubled.
 
     Args:
         url: Of the receiver.
@@ -32,7 +33,8 @@ def ensure_webhook(server: LabelStudioServer, project_id: int, *, url: str, secr
         True when something was changed.
 
     Raises:
-        AnnotationError: The server refused, for instance because it may not call addresses of its own machine.
+        AnnotationError: The server refused, for instance because it may not call addresses of its
+            own machine.
         TransientError: The server could not be reached.
     """
     wanted = {

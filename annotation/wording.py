@@ -26,7 +26,8 @@ class Wording:
         flags: Heading of the remarks.
         required: Shown when a row was left empty; `{title}` is that row.
         proposal: Head of the line that shows a model's proposal.
-        no_guess: Part of that line for a scheme about which the model says nothing; `{title}` is the scheme's.
+        no_guess: Part of that line for a scheme about which the model says nothing; `{title}` is
+            the scheme's.
         no_guess_at_all: The whole line when the model says nothing about any scheme.
         unsure: Follows a guess that is not sure enough to be ticked.
         or_else: Between two labels of one proposal.
