@@ -1,7 +1,7 @@
-"""Spread a choice over what the clips sound like: selections by embedding, each returning row
-numbers, best first.
+"""Spread a choice over what the clips sound like: selections by embedding.
 
-All are deterministic for a seed, never return a row twice, and return at most one row a candidate.
+Each returns row numbers, best first. All are deterministic for a seed, never return a row twice,
+and return at most one row per candidate.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ def compact_embeddings(
     from sklearn.decomposition import PCA  # type: ignore[import-untyped]
 
     values = np.asarray(features, dtype=np.float32)
-    scale = values.std(axis=0)
-    standardised = (values - values.mean(axis=0)) / np.where(scale > 1e-6, scale, 1)
+    spread = values.std(axis=0)
+    divisor = np.where(spread > 1e-6, spread, 1)
+    standardised = (values - values.mean(axis=0)) / divisor
+
     num_components = min(num_dimensions, *values.shape)
-    return np.asarray(
-        PCA(num_components, random_state=seed).fit_transform(standardised), dtype=np.float32
-    )
+    analysis = PCA(num_components, random_state=seed)
+    components = analysis.fit_transform(standardised)
+    return np.asarray(components, dtype=np.float32)
 
 
 def select_typical(embeddings: Floats, heard: Floats, *, count: int, seed: int) -> list[int]:
@@ -103,9 +105,12 @@ def select_badge(embeddings: Floats, probabilities: Floats, *, count: int, seed:
     size = min(count, len(embeddings))
     if size == 0:
         return []
-    values, unknown = np.asarray(embeddings, dtype=np.float64), np.full(len(embeddings), np.nan)
-    model = Given(classes=list(range(probabilities.shape[1])))
-    chosen = Badge(random_state=seed).query(values, unknown, model, fit_clf=False, batch_size=size)
+    values = np.asarray(embeddings, dtype=np.float64)
+    unlabelled = np.full(len(embeddings), np.nan)
+    num_labels = probabilities.shape[1]
+    model = Given(classes=list(range(num_labels)))
+    strategy = Badge(random_state=seed)
+    chosen = strategy.query(values, unlabelled, model, fit_clf=False, batch_size=size)
     return _without_repeats(chosen)
 
 
@@ -125,16 +130,15 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
     pool = order[: CLUSTER_POOL * count]
     if len(pool) <= count or count < 2:
         return [int(row) for row in order[:count]]
+
     directions = _directions(embeddings[pool])
-    num_clusters = min(count, len(np.unique(directions, axis=0)))
-    clusters = (
-        KMeans(num_clusters, n_init=1, random_state=seed)
-        .fit(directions, sample_weight=doubt[pool] + 1e-6)
-        .labels_
-    )
-    chosen = [
-        int(row) for row in pool[np.unique(clusters, return_index=True)[1]]
-    ]  # `pool` is sorted: the first of a cluster
+    num_distinct = len(np.unique(directions, axis=0))
+    model = KMeans(min(count, num_distinct), n_init=1, random_state=seed)
+    model.fit(directions, sample_weight=doubt[pool] + 1e-6)
+
+    # The pool is sorted by doubt, so the first of a cluster is its most doubtful.
+    _, first_of_cluster = np.unique(model.labels_, return_index=True)
+    chosen = [int(row) for row in pool[first_of_cluster]]
     chosen.sort(key=lambda row: -doubt[row])
     return _without_repeats([*chosen, *order[:count]])[:count]
 
@@ -146,25 +150,30 @@ def _query_library(strategy: Any, embeddings: Floats, heard: Floats, *, count: i
     """
     if len(embeddings) == 0 or count < 1:
         return []
-    directions = _directions(
-        np.concatenate([np.asarray(heard).reshape(len(heard), embeddings.shape[1]), embeddings])
-    )
-    _, first = np.unique(directions.round(6), axis=0, return_index=True)
-    rows = np.sort(first)
-    waiting = np.flatnonzero(rows >= len(heard))
+    num_heard = len(heard)
+    heard_rows = np.asarray(heard).reshape(num_heard, embeddings.shape[1])
+    directions = _directions(np.concatenate([heard_rows, embeddings]))
+
+    _, first_rows = np.unique(directions.round(6), axis=0, return_index=True)
+    rows = np.sort(first_rows)
+    waiting = np.flatnonzero(rows >= num_heard)
     size = min(count, len(waiting))
     if size == 0:
         return []
-    labels = np.where(rows < len(heard), 0.0, np.nan)
+
+    labels = np.where(rows < num_heard, 0.0, np.nan)
     chosen = strategy.query(directions[rows], labels, candidates=waiting, batch_size=size)
-    return _without_repeats(int(rows[row]) - len(heard) for row in chosen)
+    return _without_repeats(rows[chosen] - num_heard)
 
 
 def _directions(embeddings: Floats) -> npt.NDArray[np.float64]:
+    """The rows scaled to length 1; a row of zeros stays as it is."""
     values = np.asarray(embeddings, dtype=np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(values / np.where(lengths > 0, lengths, 1))
+    divisors = np.where(lengths > 0, lengths, 1)
+    return np.asarray(values / divisors)
 
 
 def _without_repeats(rows: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(int(row) for row in rows))
+    distinct = dict.fromkeys(map(int, rows))
+    return list(distinct)

@@ -1,5 +1,7 @@
-"""Which key chooses which label: no key twice, none that Label Studio uses itself, and every label
-has one."""
+"""Which key chooses which label.
+
+No key is given twice, none that Label Studio uses itself, and every label has one.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Whether what answers at an address is Label Studio's API: a login page, a proxy or another
-service answers politely, too."""
+"""Whether what answers at an address is Label Studio's API.
+
+A login page, a proxy or another service answers politely, too.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import httpx
 from voxdata.errors import AnnotationError
 
 REMEDY = (
-    "check VOXDATA_LABEL_STUDIO_URL, which is the address under which the browser shows Label Studio, "
-    "without a path of a page"
+    "check VOXDATA_LABEL_STUDIO_URL, which is the address under which the browser shows "
+    "Label Studio, without a path of a page"
 )
 PAGE_TYPES = {"text/html", "application/xhtml+xml"}
 
