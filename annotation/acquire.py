@@ -39,8 +39,10 @@ class Quota:
         return f"{self.scheme} {self.label}"
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether the candidate counts towards it; one about which the model abstains counts
-        towards no label."""
+        """Whether the candidate counts towards it.
+
+        One about which the model abstains counts towards no label.
+        """
         if self.language:
             return candidate.language == self.language
         distribution = candidate.distributions.get(self.scheme)
