@@ -96,8 +96,8 @@ def fit_lead_times(rows: Sequence[LeadTime]) -> LeadTimeModel:
     for row in rows:
         if row.lead_time_ms < 0 or row.duration_ms < 0:
             raise ConfigError(
-                f"a lead time of {row.lead_time_ms} ms on a clip of {row.duration_ms} ms cannot be; "
-                "leave it out"
+                f"a lead time of {row.lead_time_ms} ms on a clip of {row.duration_ms} ms "
+                "cannot be; leave it out"
             )
     if not rows:
         return _as_model(PRIOR, num_rows=0)
@@ -151,7 +151,8 @@ def _fit_shares(design: Floats, taken_ms: Floats) -> Floats:
 
 def _misses(shares: Floats, design: Floats, taken_ms: Floats) -> Floats:
     costs = shares * np.array(PRIOR)
-    return taken_ms - design @ costs
+    missed_ms: Floats = taken_ms - design @ costs
+    return missed_ms
 
 
 def _residuals(shares: Floats, design: Floats, taken_ms: Floats, scale_ms: float) -> Floats:

@@ -12,6 +12,9 @@ from voxdata.label import Prediction
 from voxdata.ports import QueueEntry, Rival
 from voxdata.scheme import Scheme
 
+Json = dict[str, Any]
+"""An object as the server takes and gives it."""
+
 KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
@@ -32,7 +35,7 @@ NEGLIGIBLE = 0.01
 
 def encode_entry(
     entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
-) -> dict[str, Any]:
+) -> Json:
     """A clip as a Label Studio task, with its proposals or with the rival answers to it.
 
     Args:
@@ -58,7 +61,7 @@ def encode_entry(
 
 def encode_predictions(
     entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
-) -> dict[str, Any]:
+) -> Json:
     """All proposals for a clip as one Label Studio prediction, which carries a single model
     version.
 
@@ -141,7 +144,7 @@ def _describe_guess(
 
 def encode_rivals(
     entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """The answers between which an expert decides.
 
     Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens
@@ -216,7 +219,7 @@ def encode_labels(
     flags: Sequence[str] = (),
     text: str | None = None,
     lead: str = "r",
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """What one person or model says about a clip, as Label Studio results; the inverse of
     `decode_annotation`.
 
@@ -229,7 +232,7 @@ def encode_labels(
         lead: Begins the ids of the results, which must differ between predictions of one clip.
     """
     ranked = {scheme.name: scheme for scheme in schemes if scheme.choice == "ranked"}
-    results: list[dict[str, Any]] = []
+    results: list[Json] = []
     for name, chosen in labels.items():
         if name in ranked and len(chosen) > 1:
             results.append(_choices(name, chosen[:1], lead=lead))
@@ -245,7 +248,7 @@ def encode_labels(
     return results
 
 
-def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> dict[str, Any]:
+def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> Json:
     """The mark by which an annotation carries that a script made it: a line that people see, and
     the facts beside it.
 
@@ -256,15 +259,15 @@ def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> 
     return {**_text(PROPOSAL, [line], lead=lead), "meta": {SIMULATED: facts}}
 
 
-def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:
+def _choices(name: str, chosen: Sequence[str], *, lead: str) -> Json:
     return _result(name, "choices", {"choices": list(chosen)}, lead=lead)
 
 
-def _text(name: str, lines: Sequence[str], *, lead: str) -> dict[str, Any]:
+def _text(name: str, lines: Sequence[str], *, lead: str) -> Json:
     return _result(name, "textarea", {"text": list(lines)}, lead=lead)
 
 
-def _result(name: str, kind: str, value: Mapping[str, Any], *, lead: str) -> dict[str, Any]:
+def _result(name: str, kind: str, value: Mapping[str, Any], *, lead: str) -> Json:
     """What one row of the screen holds."""
     return {
         "id": f"{lead}-{name}",

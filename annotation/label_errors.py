@@ -144,8 +144,8 @@ def _divide(
     num_splits = min(num_folds, len(np.unique(voices)), most_frequent)
     if num_splits < 2:
         raise ConfigError(
-            f"{len(clips.labels)} clips with {len(clips.names)} labels cannot be divided into folds; "
-            "label more clips"
+            f"{len(clips.labels)} clips with {len(clips.names)} labels "
+            "cannot be divided into folds; label more clips"
         )
     splitter = StratifiedGroupKFold(num_splits, shuffle=True, random_state=seed)
     folds = []
@@ -319,8 +319,8 @@ def _check_predicted(
     num_predicted = len(predicted.probabilities)
     if not len(utterance_ids) == len(labels) == num_predicted:
         raise ConfigError(
-            f"{len(utterance_ids)} utterances, {len(labels)} labels and {num_predicted} predictions "
-            "do not belong together"
+            f"{len(utterance_ids)} utterances, {len(labels)} labels "
+            f"and {num_predicted} predictions do not belong together"
         )
     unknown = sorted(set(labels) - set(predicted.labels))
     if unknown:

@@ -123,7 +123,7 @@ def compare_content(
 
     taken = {annotation.annotation_id: annotation for annotation in pulled.annotations}
     refused = {refusal.annotation_id: refusal for refusal in pulled.refused}
-    every = {**standing, **taken, **refused}
+    every: dict[int, Annotation | Refusal] = {**standing, **taken, **refused}
     for annotation_id in sorted(every):
         difference = _compare_annotation(
             every[annotation_id],

@@ -19,7 +19,8 @@ from voxdata.errors import AnnotationError, TransientError
 
 REFRESH_PATH = "/api/token/refresh/"
 WHERE = (
-    'It is at "Account & Settings" of the server: a "Personal Access Token", or a "Legacy Token" where the organisation allows those. '
+    'It is at "Account & Settings" of the server: a "Personal Access Token", '
+    'or a "Legacy Token" where the organisation allows those. '
     "Set VOXDATA_LABEL_STUDIO_TOKEN to one of them"
 )
 
@@ -52,11 +53,13 @@ class TokenAuth(httpx.Auth):
         again."""
         if not self._token.isascii() or len(self._token.split()) != 1:
             raise AnnotationError(
-                f"the token for Label Studio at {self._url} is no token: it holds blanks or accents. {WHERE}"
+                f"the token for Label Studio at {self._url} is no token: "
+                f"it holds blanks or accents. {WHERE}"
             )
         if self._kind == "access":
             raise AnnotationError(
-                f"the token for Label Studio at {self._url} is an access token, which lives five minutes. {WHERE}"
+                f"the token for Label Studio at {self._url} is an access token, "
+                f"which lives five minutes. {WHERE}"
             )
         if self._kind == "legacy":
             request.headers["Authorization"] = f"Token {self._token}"
@@ -84,19 +87,22 @@ class TokenAuth(httpx.Auth):
     def _access_of(self, answer: httpx.Response) -> str:
         if answer.status_code >= 500 or answer.status_code == 429:
             raise TransientError(
-                f"Label Studio at {self._url} could not exchange the token (status {answer.status_code}); try again"
+                f"Label Studio at {self._url} could not exchange the token "
+                f"(status {answer.status_code}); try again"
             )
         require_api(answer, url=self._url)
         if answer.status_code in {400, 401, 403}:
             raise AnnotationError(
-                f"Label Studio at {self._url} does not take the personal access token: it is wrong, revoked, or of another server. {WHERE}"
+                f"Label Studio at {self._url} does not take the personal access token: "
+                f"it is wrong, revoked, or of another server. {WHERE}"
             )
         try:
             return str(answer.json()["access"])
         except (ValueError, KeyError, TypeError) as error:
             raise AnnotationError(
-                f"{self._url} cannot exchange a personal access token (status {answer.status_code}): "
-                "it is not Label Studio, or older than 1.17; check VOXDATA_LABEL_STUDIO_URL, or use a legacy token"
+                f"{self._url} cannot exchange a personal access token "
+                f"(status {answer.status_code}): it is not Label Studio, or older than 1.17; "
+                "check VOXDATA_LABEL_STUDIO_URL, or use a legacy token"
             ) from error
 
 
@@ -117,7 +123,10 @@ def token_kind(token: str) -> str:
 def explain_refusal(url: str, token: str, body: str) -> str:
     """Why a server did not take a token (status 401), and which kind is wanted."""
     if "legacy token authentication has been disabled" in body:
-        return f"Label Studio at {url} takes no legacy tokens: it wants a personal access token. {WHERE}"
+        return (
+            f"Label Studio at {url} takes no legacy tokens: "
+            f"it wants a personal access token. {WHERE}"
+        )
     if "detail" not in body:
         return str(
             not_label_studio(
@@ -127,4 +136,7 @@ def explain_refusal(url: str, token: str, body: str) -> str:
     kind = {"legacy": "legacy", "personal": "personal access", "access": "access"}[
         token_kind(token)
     ]
-    return f"Label Studio at {url} does not take the token, which has the form of a {kind} token (status 401). {WHERE}"
+    return (
+        f"Label Studio at {url} does not take the token, "
+        f"which has the form of a {kind} token (status 401). {WHERE}"
+    )

@@ -92,7 +92,8 @@ _WORDINGS: Mapping[str, Wording] = {
             ("small key beside a label", "choose that label"),
         ),
         about_proposals=(
-            "A proposal is a guess by a model: change it whenever you hear otherwise. Where nothing is ticked, the model does not know."
+            "A proposal is a guess by a model: change it whenever you hear otherwise. "
+            "Where nothing is ticked, the model does not know."
         ),
     ),
     "zh": Wording(
@@ -144,6 +145,7 @@ def find_wording(language: str) -> Wording:
     """
     if language not in _WORDINGS:
         raise AnnotationError(
-            f"the labelling screen does not speak {language!r}; set language to one of: {', '.join(_WORDINGS)}"
+            f"the labelling screen does not speak {language!r}; "
+            f"set language to one of: {', '.join(_WORDINGS)}"
         )
     return _WORDINGS[language]

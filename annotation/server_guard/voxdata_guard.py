@@ -1,14 +1,14 @@
-"""The Label Studio server that `voxdata up` starts: with a gate before it, and one exception to its
-SSRF protection.
+"""The Label Studio server that `voxdata up` starts: with a gate, and one exception for webhooks.
 
-    LABEL_STUDIO_VENV/bin/python voxdata_guard.py start ...     (what `label-studio start ...` takes)
+    LABEL_STUDIO_VENV/bin/python voxdata_guard.py start ...
 
-It runs in the server's own environment, which has no voxdata; so it imports nothing of ours. Two
-things cannot be said to the server by variables:
+takes what `label-studio start ...` takes. It runs in the server's own environment, which has no
+voxdata; so it imports nothing of ours. Two things cannot be set by variables of the server:
 
-- its API asks no CSRF token of a session, so a page on another port of this machine could act for whoever is logged in: a request
-  whose Host or Origin is not the server's own is refused;
-- its protection against requests to internal addresses knows no exception, but the receiver of its webhooks is one.
+- its API asks no CSRF token of a session, so a page on another port of this machine could act for
+  whoever is logged in: a request whose Host or Origin is not the server's own is refused;
+- its protection against requests to internal addresses (SSRF) knows no exception, but the receiver
+  of its webhooks is one.
 """
 
 from __future__ import annotations
