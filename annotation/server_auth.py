@@ -11,6 +11,7 @@ import base64
 import json
 import threading
 from collections.abc import Generator
+from typing import TypeVar
 
 import httpx
 
@@ -23,6 +24,11 @@ WHERE = (
     'or a "Legacy Token" where the organisation allows those. '
     "Set VOXDATA_LABEL_STUDIO_TOKEN to one of them"
 )
+
+
+T = TypeVar("T")
+Exchange = Generator[httpx.Request, httpx.Response, T]
+"""Gives requests, takes their answers, and ends with a value."""
 
 
 class TokenAuth(httpx.Auth):
@@ -41,16 +47,17 @@ class TokenAuth(httpx.Auth):
     requires_response_body = True
 
     def __init__(self, *, url: str, token: str) -> None:
-        self._url, self._token = url, token.strip()
+        self._url = url
+        self._token = token.strip()
         self._kind = token_kind(self._token)
         self._access = ""
         self._exchanging = threading.Lock()
 
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
-        """See `httpx.Auth`. A request that was refused for its token did nothing, so it may be sent
-        again."""
+    def sync_auth_flow(self, request: httpx.Request) -> Exchange[None]:
+        """See `httpx.Auth`.
+
+        A request that was refused for its token did nothing, so it may be sent again.
+        """
         if not self._token.isascii() or len(self._token.split()) != 1:
             raise AnnotationError(
                 f"the token for Label Studio at {self._url} is no token: "
@@ -65,20 +72,22 @@ class TokenAuth(httpx.Auth):
             request.headers["Authorization"] = f"Token {self._token}"
             yield request
             return
-        sent = self._access or (yield from self._exchange(""))
-        request.headers["Authorization"] = f"Bearer {sent}"
+        access = self._access or (yield from self._exchange(""))
+        request.headers["Authorization"] = f"Bearer {access}"
         answer = yield request
         if answer.status_code == 401:
-            request.headers["Authorization"] = f"Bearer {(yield from self._exchange(sent))}"
+            access = yield from self._exchange(access)
+            request.headers["Authorization"] = f"Bearer {access}"
             yield request
 
-    def _exchange(self, refused: str) -> Generator[httpx.Request, httpx.Response, str]:
-        """An access token other than the one that was refused; one of several threads fetches
-        it."""
+    def _exchange(self, refused: str) -> Exchange[str]:
+        """An access token other than the refused one; one of several threads fetches it."""
         with self._exchanging:
             if self._access == refused:
                 answer = yield httpx.Request(
-                    "POST", f"{self._url}{REFRESH_PATH}", json={"refresh": self._token}
+                    "POST",
+                    f"{self._url}{REFRESH_PATH}",
+                    json={"refresh": self._token},
                 )
                 answer.read()
                 self._access = self._access_of(answer)
@@ -107,13 +116,17 @@ class TokenAuth(httpx.Auth):
 
 
 def token_kind(token: str) -> str:
-    """What a token is, by its form alone: "personal" and "access" are JWTs, everything else is
-    "legacy"."""
+    """What a token is, by its form alone.
+
+    "personal" and "access" are JWTs, everything else is "legacy".
+    """
     parts = token.split(".")
     if len(parts) != 3:
         return "legacy"
+    payload = parts[1]
+    padding = "=" * (-len(payload) % 4)
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = json.loads(base64.urlsafe_b64decode(payload + padding))
         kind = claims["token_type"]
     except (ValueError, KeyError, TypeError):
         return "legacy"
@@ -128,14 +141,11 @@ def explain_refusal(url: str, token: str, body: str) -> str:
             f"it wants a personal access token. {WHERE}"
         )
     if "detail" not in body:
-        return str(
-            not_label_studio(
-                url, "it refuses the token (status 401), but not in Label Studio's words"
-            )
-        )
-    kind = {"legacy": "legacy", "personal": "personal access", "access": "access"}[
-        token_kind(token)
-    ]
+        why = "it refuses the token (status 401), but not in Label Studio's words"
+        return str(not_label_studio(url, why))
+    kind = token_kind(token)
+    if kind == "personal":
+        kind = "personal access"
     return (
         f"Label Studio at {url} does not take the token, "
         f"which has the form of a {kind} token (status 401). {WHERE}"
