@@ -104,7 +104,12 @@ def choose_next(
         ConfigError: An unknown strategy, a share out of range, a repeated id, or a strategy that
             lacks what it needs.
     """
-    _check(candidates, count=count, random_share=random_share, quotas=quotas)
+    _check(
+        candidates,
+        count=count,
+        random_share=random_share,
+        quotas=quotas,
+    )
     waiting = sorted(candidates, key=lambda candidate: draw(candidate.utterance_id, seed=seed))
     size = min(count, len(waiting))
     num_random = min(size, _round_up(random_share * size))
@@ -116,11 +121,22 @@ def choose_next(
         heard=[*heard, *control],
         seed=seed,
     )
-    active = _fill_quotas(ranked, control, quotas, size=size - num_random, batch=size)
+    active = _fill_quotas(
+        ranked,
+        control,
+        quotas,
+        size=size - num_random,
+        batch=size,
+    )
     return _mix(active, control, seed=seed)
 
 
-def fair_sample(heard_ids: Sequence[str], waiting_ids: Sequence[str], *, seed: int) -> list[str]:
+def fair_sample(
+    heard_ids: Sequence[str],
+    waiting_ids: Sequence[str],
+    *,
+    seed: int,
+) -> list[str]:
     """The labelled utterances that are a random sample of all.
 
     They are those before the first unheard one in the control arm's order. Clips the strategy chose
@@ -176,7 +192,12 @@ def _fill_quotas(
     return filled
 
 
-def _mix(active: Sequence[Ranked], control: Sequence[Candidate], *, seed: int) -> list[Choice]:
+def _mix(
+    active: Sequence[Ranked],
+    control: Sequence[Candidate],
+    *,
+    seed: int,
+) -> list[Choice]:
     """Both arms in one order.
 
     The control clips lie at random places, so that tiredness and practice fall on both alike.

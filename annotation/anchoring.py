@@ -104,7 +104,12 @@ def _effect(arms: _Arms, differences: Sequence[float]) -> Effect:
     )
 
 
-def _resample_calls(heard: Sequence[Heard], *, draws: int, seed: int) -> Iterator[list[Heard]]:
+def _resample_calls(
+    heard: Sequence[Heard],
+    *,
+    draws: int,
+    seed: int,
+) -> Iterator[list[Heard]]:
     """Bootstrap samples of whole calls; a call drawn twice counts as two."""
     by_call: defaultdict[str, list[Heard]] = defaultdict(list)
     for answer in heard:

@@ -33,7 +33,11 @@ class Candidate:
     utterance_id: str
     duration_ms: int
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
-    embedding: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    embedding: npt.NDArray[np.float32] | None = field(
+        default=None,
+        compare=False,
+        repr=False,
+    )
     language: str = ""
     num_words: int = 0
     overlap_ratio: float = 0.0

@@ -184,7 +184,11 @@ def _transcript(words: Wording, key: str) -> list[str]:
     ]
 
 
-def _scheme_rows(scheme: Scheme, keys: Mapping[str, Keys], language: str) -> list[str]:
+def _scheme_rows(
+    scheme: Scheme,
+    keys: Mapping[str, Keys],
+    language: str,
+) -> list[str]:
     """The rows of the screen for one scheme: its labels, a second choice, its scales."""
     words = find_wording(language)
     title = scheme.shown_title(language)
@@ -192,7 +196,15 @@ def _scheme_rows(scheme: Scheme, keys: Mapping[str, Keys], language: str) -> lis
     rows = [_scheme_row(scheme, own_keys, language, title=title)]
     if scheme.choice == "ranked":
         shifted = tuple(with_shift(key) for key in own_keys)
-        rows.append(_scheme_row(scheme, shifted, language, title=words.second, second=True))
+        rows.append(
+            _scheme_row(
+                scheme,
+                shifted,
+                language,
+                title=words.second,
+                second=True,
+            )
+        )
     for scale in scheme.scales:
         name = rating(scheme, scale)
         (key,) = keys[name]

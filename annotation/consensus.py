@@ -89,7 +89,12 @@ def infer_consensus(
     if method == "majority" or len(main_labels) == 1:
         posterior = _shares(votes, labels, ranked=ranked)
     else:
-        posterior = _aggregate(votes, labels, method=method, seed=seed)
+        posterior = _aggregate(
+            votes,
+            labels,
+            method=method,
+            seed=seed,
+        )
     return Consensus(posterior=posterior, confusion=_confusion(votes, posterior, labels))
 
 

@@ -110,7 +110,13 @@ def select_badge(embeddings: Floats, probabilities: Floats, *, count: int, seed:
     num_labels = probabilities.shape[1]
     model = Given(classes=list(range(num_labels)))
     strategy = Badge(random_state=seed)
-    chosen = strategy.query(values, unlabelled, model, fit_clf=False, batch_size=size)
+    chosen = strategy.query(
+        values,
+        unlabelled,
+        model,
+        fit_clf=False,
+        batch_size=size,
+    )
     return _without_repeats(chosen)
 
 
@@ -162,7 +168,12 @@ def _query_library(strategy: Any, embeddings: Floats, heard: Floats, *, count: i
         return []
 
     labels = np.where(rows < num_heard, 0.0, np.nan)
-    chosen = strategy.query(directions[rows], labels, candidates=waiting, batch_size=size)
+    chosen = strategy.query(
+        directions[rows],
+        labels,
+        candidates=waiting,
+        batch_size=size,
+    )
     return _without_repeats(rows[chosen] - num_heard)
 
 

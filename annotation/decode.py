@@ -77,7 +77,10 @@ def _milliseconds(seconds: Any) -> int | None:
     return None if seconds is None else round(float(seconds) * 1000)
 
 
-def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:
+def _simulated(
+    results: Sequence[Mapping[str, Any]],
+    annotator: str,
+) -> float | None:
     """The error rate of the script that answered as this annotator.
 
     A mark that somebody else's answer was copied with counts for none.
@@ -89,7 +92,10 @@ def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | 
     return None
 
 
-def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, tuple[str, ...]]:
+def _labels(
+    values: Mapping[str, Any],
+    schemes: Sequence[Scheme],
+) -> dict[str, tuple[str, ...]]:
     labels = {}
     for scheme in schemes:
         chosen = _chosen(values, scheme.name)
@@ -102,7 +108,11 @@ def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, t
     return labels
 
 
-def _check_ranking(scheme: Scheme, first: tuple[str, ...], second: tuple[str, ...]) -> None:
+def _check_ranking(
+    scheme: Scheme,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+) -> None:
     if second and not first:
         raise SchemeError(
             f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one"
@@ -114,7 +124,10 @@ def _check_ranking(scheme: Scheme, first: tuple[str, ...], second: tuple[str, ..
         )
 
 
-def _chosen(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _chosen(
+    values: Mapping[str, Any],
+    name: str,
+) -> tuple[str, ...]:
     if name not in values:
         return ()
     chosen = values[name]["choices"]
@@ -123,7 +136,10 @@ def _chosen(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _ratings(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, int]:
+def _ratings(
+    values: Mapping[str, Any],
+    schemes: Sequence[Scheme],
+) -> dict[str, int]:
     ratings = {}
     for scheme in schemes:
         for name in (rating(scheme, scale) for scale in scheme.scales):

@@ -201,7 +201,11 @@ def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
     return name
 
 
-def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:
+def _shown_names(
+    name: str,
+    schemes: Sequence[Scheme],
+    language: str,
+) -> dict[str, str]:
     """Label of a scheme -> what the screen calls it."""
     shown_names = {}
     for scheme in schemes:

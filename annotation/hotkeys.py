@@ -79,7 +79,10 @@ def assign_hotkeys(
     return assigned
 
 
-def _assign_whole_rows(rows: Mapping[str, int], unused: list[list[str]]) -> dict[str, Keys]:
+def _assign_whole_rows(
+    rows: Mapping[str, int],
+    unused: list[list[str]],
+) -> dict[str, Keys]:
     """Keys for rows of the screen that fit on an untouched row of the keyboard.
 
     The keys are taken out of `unused`, which has the keys that are left of each row.
@@ -95,7 +98,10 @@ def _assign_whole_rows(rows: Mapping[str, int], unused: list[list[str]]) -> dict
     return assigned
 
 
-def _free_with_shift(assigned: Mapping[str, Keys], doubled: Collection[str]) -> list[str]:
+def _free_with_shift(
+    assigned: Mapping[str, Keys],
+    doubled: Collection[str],
+) -> list[str]:
     """Keys with Shift that no doubled row uses, the lowest row of the keyboard first."""
     used: set[str] = set()
     for name in doubled:

@@ -94,7 +94,12 @@ def out_of_fold(
         labels=_find_columns(labels, names),
         names=names,
     )
-    folds = _divide(clips, np.array(groups, dtype=str), num_folds=num_folds, seed=seed)
+    folds = _divide(
+        clips,
+        np.array(groups, dtype=str),
+        num_folds=num_folds,
+        seed=seed,
+    )
 
     everyone = np.ones(len(labels), dtype=bool)
     predicted = _predict_folds(clips, folds, trusted=everyone)
@@ -182,7 +187,11 @@ def _predict_folds(clips: _Clips, folds: Sequence[_Fold], *, trusted: Booleans) 
         model = _fit(centred[train], clips.labels[train])
         probabilities[test[:, None], model.classes_] = model.predict_proba(centred[test])
         judged[test] = np.isin(clips.labels[test], learned)
-    return OutOfFold(labels=clips.names, probabilities=probabilities, judged=judged)
+    return OutOfFold(
+        labels=clips.names,
+        probabilities=probabilities,
+        judged=judged,
+    )
 
 
 def _drop_doubted(rows: Integers, labels: Integers, trusted: Booleans) -> Integers:

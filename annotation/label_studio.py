@@ -251,7 +251,11 @@ class LabelStudioQueue:
         """
         wanted = _by_id(entries)
         chunks = [_by_id(chunk) for chunk in _chunks(list(wanted.values()), IMPORT_CHUNK)]
-        total = PushResult(pushed=(), already_there=(), predictions_added=())
+        total = PushResult(
+            pushed=(),
+            already_there=(),
+            predictions_added=(),
+        )
         with ThreadPoolExecutor(max_workers=2) as beside:
             # All are checked before the first leaves: a bad one stops the push with nothing sent.
             encodings = [beside.submit(self._prepare, chunk) for chunk in chunks]
@@ -398,7 +402,12 @@ class LabelStudioQueue:
         address = f"/api/projects/{self.project_id}/import"
         options = {"return_task_ids": "true"}
         with self.server.errors("import clips"):
-            answer = self.server.request("POST", address, params=options, json=tasks).json()
+            answer = self.server.request(
+                "POST",
+                address,
+                params=options,
+                json=tasks,
+            ).json()
             numbers = answer["task_ids"]
         if len(numbers) != len(tasks):
             raise TransientError(

@@ -119,7 +119,14 @@ def compare_content(
             "`voxdata push` removes copies that nobody worked on",
         ),
     ):
-        differences += [Difference(what=what, utterance_id=key, detail=remedy) for key in clips]
+        differences += [
+            Difference(
+                what=what,
+                utterance_id=key,
+                detail=remedy,
+            )
+            for key in clips
+        ]
 
     taken = {annotation.annotation_id: annotation for annotation in pulled.annotations}
     refused = {refusal.annotation_id: refusal for refusal in pulled.refused}

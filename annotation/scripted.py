@@ -75,7 +75,11 @@ class ScriptedAnnotator:
         clips = queue.find_clips(utterance_ids)
         counts = {"labelled": 0, "skipped": 0, "done before": 0}
         try:
-            with httpx.Client(base_url=queue.url, timeout=120, trust_env=False) as session:
+            with httpx.Client(
+                base_url=queue.url,
+                timeout=120,
+                trust_env=False,
+            ) as session:
                 headers = self._log_in(session, password)
                 for utterance_id, clip in sorted(clips.items()):
                     if self.email in clip.annotators:

@@ -113,7 +113,11 @@ def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
     Raises:
         AnnotationError: Migrating failed.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir.mkdir(
+        parents=True,
+        exist_ok=True,
+        mode=0o700,
+    )
     database = data_dir / DATABASE
     if database.exists():
         return
@@ -180,7 +184,12 @@ def _find_uv() -> str:
     return str(find_uv_bin())
 
 
-def _run(command: list[str], *, what: str, env: Mapping[str, str] | None = None) -> str:
+def _run(
+    command: list[str],
+    *,
+    what: str,
+    env: Mapping[str, str] | None = None,
+) -> str:
     done = subprocess.run(
         command,
         capture_output=True,

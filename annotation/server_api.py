@@ -174,7 +174,11 @@ class LabelStudioServer:
 
     def _sign_up(self, invitation: str, email: str, password: str) -> int:
         """Fill in the form that an invitation leads to; returns the status of the answer."""
-        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as session:
+        with httpx.Client(
+            base_url=self.url,
+            timeout=60,
+            trust_env=False,
+        ) as session:
             session.get(invitation)
             form = {
                 "email": email,

@@ -90,12 +90,22 @@ def settle(
     """
     ranked = scheme.choice == "ranked"
     votes = collect_votes(answers.labels, scheme=scheme.name)
-    consensus = infer_consensus(votes, labels=scheme.label_names, method=method, ranked=ranked)
+    consensus = infer_consensus(
+        votes,
+        labels=scheme.label_names,
+        method=method,
+        ranked=ranked,
+    )
     judged = judge_contests(votes, consensus, labels=scheme.label_names)
     contests = {contest.utterance_id: contest for contest in judged}
 
     golds: dict[str, Gold] = {}
-    for gold in resolve(votes, scheme=scheme.name, min_votes=min_votes, ranked=ranked):
+    for gold in resolve(
+        votes,
+        scheme=scheme.name,
+        min_votes=min_votes,
+        ranked=ranked,
+    ):
         utterance_id = gold.utterance_id
         standing = contests[utterance_id].standing.value if gold.num_votes > 1 else ""
         golds[utterance_id] = replace(gold, standing=standing)
@@ -107,7 +117,12 @@ def settle(
         by_vote = golds.get(decision.utterance_id, decision)
         decided = replace(by_vote, label=decision.label, standing="decided")
         golds[decision.utterance_id] = decided
-    return Settled(votes=tuple(votes), gold=golds, consensus=consensus, contests=contests)
+    return Settled(
+        votes=tuple(votes),
+        gold=golds,
+        consensus=consensus,
+        contests=contests,
+    )
 
 
 def _follow(gold: Gold, consensus: Consensus) -> Gold:
@@ -123,5 +138,10 @@ def settle_all(
     """Scheme name -> what people settled on."""
     settled = {}
     for scheme in schemes:
-        settled[scheme.name] = settle(answers, scheme, method=method, min_votes=min_votes)
+        settled[scheme.name] = settle(
+            answers,
+            scheme,
+            method=method,
+            min_votes=min_votes,
+        )
     return settled

@@ -69,7 +69,12 @@ def rank(
         )
     if not candidates:
         return []
-    task = _Task(waiting=_shuffle(candidates, seed=seed), heard=heard, count=count, seed=seed)
+    task = _Task(
+        waiting=_shuffle(candidates, seed=seed),
+        heard=heard,
+        count=count,
+        seed=seed,
+    )
     return STRATEGIES[strategy](task)
 
 
@@ -113,15 +118,35 @@ def _by_entropy(task: _Task) -> list[Ranked]:
 
 def _by_coverage(task: _Task) -> list[Ranked]:
     pool = task.waiting[:MAX_POOL]
-    space = _embed(pool, task.heard, name="coverage", seed=task.seed)
-    rows = select_core_set(space.waiting, space.heard, count=task.count, seed=task.seed)
+    space = _embed(
+        pool,
+        task.heard,
+        name="coverage",
+        seed=task.seed,
+    )
+    rows = select_core_set(
+        space.waiting,
+        space.heard,
+        count=task.count,
+        seed=task.seed,
+    )
     return _follow([pool[row] for row in rows], task.waiting, doubt, name="coverage")
 
 
 def _by_type(task: _Task) -> list[Ranked]:
     pool = task.waiting[:MAX_POOL]
-    space = _embed(pool, task.heard, name="typiclust", seed=task.seed)
-    rows = select_typical(space.waiting, space.heard, count=task.count, seed=task.seed)
+    space = _embed(
+        pool,
+        task.heard,
+        name="typiclust",
+        seed=task.seed,
+    )
+    rows = select_typical(
+        space.waiting,
+        space.heard,
+        count=task.count,
+        seed=task.seed,
+    )
     return _follow([pool[row] for row in rows], task.waiting, doubt, name="typiclust")
 
 
@@ -129,11 +154,21 @@ def _by_badge(task: _Task) -> list[Ranked]:
     """The schemes take turns: the first clip of each, then the second of each, and so on."""
     _need_predictions(task.waiting, "badge")
     pool = task.most_doubtful()
-    space = _embed(pool, (), name="badge", seed=task.seed)
+    space = _embed(
+        pool,
+        (),
+        name="badge",
+        seed=task.seed,
+    )
     selections = []
     for scheme in _predicted_schemes(pool):
         probabilities = _probabilities(pool, scheme)
-        rows = select_badge(space.waiting, probabilities, count=task.count, seed=task.seed)
+        rows = select_badge(
+            space.waiting,
+            probabilities,
+            count=task.count,
+            seed=task.seed,
+        )
         selections.append(rows)
 
     turns = chain.from_iterable(zip(*selections, strict=True))
@@ -156,9 +191,19 @@ def _by_both(task: _Task) -> list[Ranked]:
         return _by_margin(task)
 
     pool = task.most_doubtful()
-    space = _embed(pool, (), name="hybrid", seed=task.seed)
+    space = _embed(
+        pool,
+        (),
+        name="hybrid",
+        seed=task.seed,
+    )
     doubts = np.array([doubt(candidate) for candidate in pool])
-    rows = select_diverse(space.waiting, doubts, count=task.count, seed=task.seed)
+    rows = select_diverse(
+        space.waiting,
+        doubts,
+        count=task.count,
+        seed=task.seed,
+    )
     return _follow([pool[row] for row in rows], task.waiting, doubt, name="hybrid")
 
 
