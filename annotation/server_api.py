@@ -31,7 +31,8 @@ class LabelStudioServer:
 
     Args:
         url: The address of the server.
-        token: A token of an administrator or owner of the organisation, of either kind, see `server_auth`.
+        token: A token of either kind of an administrator or owner of the organisation; see
+            `server_auth`.
         timeout_s: How long one request may take.
     """
 
