@@ -36,19 +36,36 @@ REMEDIES: Mapping[int, str] = {
 }
 """What helps when something of ours cannot be written or read; for any other error the disk is to be looked at."""
 
-EVERYWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+EVERYWHERE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 """These speak of the machine, whatever was being read or written."""
 
 EXIT_CODE = 75
 """Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
 
-OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
+OWN_ENDS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+        signal.SIGXCPU,
+    }
+)
 """A process dies like this by a fault in what it runs; every other signal comes from outside."""
 
 ENOUGH_BYTES = 1 << 30
 """A machine that refuses so much is short of memory, in a process without a limit of its own."""
 
-_OUT_OF_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "std::bad_alloc", "CUDA out of memory")
+_OUT_OF_MEMORY = (
+    "OutOfMemoryError",
+    "OutOfMemoryException",
+    "std::bad_alloc",
+    "CUDA out of memory",
+)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 AGAIN = "run the command again; nothing was noted about what it did not get to"
@@ -57,7 +74,10 @@ AGAIN = "run the command again; nothing was noted about what it did not get to"
 def machine_error(place: Path | str, error: BaseException) -> MachineError:
     """What the system said about a place of ours, with the remedy."""
     number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
-    words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    words = (
+        getattr(error, "strerror", None)
+        or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    )
     if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
         words = f"{words} {os.strerror(number)}"
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
@@ -76,8 +96,14 @@ def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError 
         if isinstance(one, MachineError):
             return one
         number = one.errno if isinstance(one, OSError) and one.errno else named_errno(str(one))
-        if number == errno.ENOMEM or isinstance(one, MemoryError) or any(name in repr(one) for name in _OUT_OF_MEMORY):
-            return ShortageError(f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}")
+        if (
+            number == errno.ENOMEM
+            or isinstance(one, MemoryError)
+            or any(name in repr(one) for name in _OUT_OF_MEMORY)
+        ):
+            return ShortageError(
+                f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}"
+            )
         if number in EVERYWHERE:
             return machine_error(getattr(one, "filename", None) or place or "this machine", one)
     return None
@@ -134,7 +160,9 @@ def _group_limits(membership: Path, root: Path) -> list[int]:
     found = []
     for line in lines:
         _, kinds, name = line.split(":", 2)
-        tree, file = (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+        tree, file = (
+            (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+        )
         if kinds and "memory" not in kinds.split(","):
             continue
         own = Path(name.lstrip("/"))

@@ -97,12 +97,18 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
                 "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
                 "num_examples": len(manifest.examples),
                 "erased": list(manifest.erased),
-                "audio": {key: [d.size_bytes, d.sha256, d.samples_md5] for key, d in sorted(manifest.audio.items())},
+                "audio": {
+                    key: [d.size_bytes, d.sha256, d.samples_md5]
+                    for key, d in sorted(manifest.audio.items())
+                },
             },
             ensure_ascii=False,
         )
     ]
-    lines += [json.dumps(encode_example(e), ensure_ascii=False) for e in sorted(manifest.examples, key=lambda e: e.utterance_id)]
+    lines += [
+        json.dumps(encode_example(e), ensure_ascii=False)
+        for e in sorted(manifest.examples, key=lambda e: e.utterance_id)
+    ]
     write_file(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -115,8 +121,12 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); export the version again") from error
-    lines = text.removesuffix("\n").split("\n")  # not splitlines(): a transcript may hold U+2028 and its like
+        raise ManifestError(
+            f"{path}: cannot be read ({error}); export the version again"
+        ) from error
+    lines = text.removesuffix("\n").split(
+        "\n"
+    )  # not splitlines(): a transcript may hold U+2028 and its like
     number, readers = 1, HEADER
     row: Any = None
     try:
@@ -132,8 +142,15 @@ def read_manifest(path: Path) -> Manifest:
             erased=tuple(map(str, row["erased"])),
             root=str(row["root"]),
             audio={
-                str(key): AudioDigest(recording_id=str(key), size_bytes=int(size), sha256=str(sha256), samples_md5=str(md5))
-                for key, (size, sha256, md5) in row.get("audio", {}).items()  # absent before there were digests
+                str(key): AudioDigest(
+                    recording_id=str(key),
+                    size_bytes=int(size),
+                    sha256=str(sha256),
+                    samples_md5=str(md5),
+                )
+                for key, (size, sha256, md5) in row.get(
+                    "audio", {}
+                ).items()  # absent before there were digests
             },
         )
         num_examples = int(row["num_examples"])
@@ -144,10 +161,15 @@ def read_manifest(path: Path) -> Manifest:
             row = parse_json(line)
             examples.append(decode_example(row))
         number, row = 1, None
-        root, actual = manifest.root or manifest.version_id, fingerprint(examples, erased=manifest.erased)
+        root, actual = (
+            manifest.root or manifest.version_id,
+            fingerprint(examples, erased=manifest.erased),
+        )
     except FAULTS as error:
         why = in_words(error) if row is None else name_fault(row, readers, error)
-        raise ManifestError(f"{path}: line {number} is malformed: {why}; export the version again") from error
+        raise ManifestError(
+            f"{path}: line {number} is malformed: {why}; export the version again"
+        ) from error
     if actual != root or len(examples) != num_examples:
         message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {root[:12]}"
         raise ManifestError(f"{message}; export the version again")
@@ -196,4 +218,8 @@ def decode_example(row: Mapping[str, object]) -> Example:
 
 def select(manifest: Manifest, split: Split, *, scheme: str) -> Sequence[Example]:
     """The examples of one split that have a gold label under `scheme`."""
-    return [example for example in manifest.examples if example.split is split and scheme in example.gold]
+    return [
+        example
+        for example in manifest.examples
+        if example.split is split and scheme in example.gold
+    ]

@@ -34,7 +34,9 @@ MEASURES = tuple(Quality.__slots__)
 """Names of the measures, as they are stored and as thresholds name them."""
 
 
-LARGER_IS_WORSE = frozenset({"clipping_ratio", "overlap_ratio", "speaking_rate", "second_error_rate"})
+LARGER_IS_WORSE = frozenset(
+    {"clipping_ratio", "overlap_ratio", "speaking_rate", "second_error_rate"}
+)
 
 SAME_VOICE = 0.75
 """Least cosine between a speaker and the centre of a voice (docs/benchmarks.md, voices)."""

@@ -71,7 +71,9 @@ def proven_root(proof: RootProof) -> str:
         # Digits of one spelling only: a leaf in capitals would give the same root and not be found.
         plain = all(is_digest(leaf) and leaf.startswith(name) for leaf in leaves)
         if not plain or any(a > b for a, b in pairwise(leaves)):
-            raise StatementError(f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere")
+            raise StatementError(
+                f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere"
+            )
         closed = bytes.fromhex(proof.buckets.get(name, _EMPTY))
         root.update(hashlib.sha256(bytes.fromhex("".join(leaves))).digest() if leaves else closed)
     return root.hexdigest()
@@ -85,7 +87,9 @@ def holds_leaf(proof: RootProof, leaf: str) -> bool:
     """
     name = leaf[:_BUCKET_CHARS]
     if name in proof.buckets:
-        raise StatementError(f"the proof says nothing about leaf {leaf}: its bucket {name} is closed")
+        raise StatementError(
+            f"the proof says nothing about leaf {leaf}: its bucket {name} is closed"
+        )
     leaves = proof.opened.get(name, ())
     place = bisect_left(leaves, leaf)
     return place < len(leaves) and leaves[place] == leaf
@@ -93,7 +97,10 @@ def holds_leaf(proof: RootProof, leaf: str) -> bool:
 
 def encode_proof(proof: RootProof) -> dict[str, dict[str, str]]:
     """A proof as JSON values."""
-    return {"buckets": dict(proof.buckets), "opened": {name: "".join(leaves) for name, leaves in proof.opened.items()}}
+    return {
+        "buckets": dict(proof.buckets),
+        "opened": {name: "".join(leaves) for name, leaves in proof.opened.items()},
+    }
 
 
 def _part(text: str) -> tuple[str, ...]:

@@ -62,5 +62,9 @@ def find_near_names(splits: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]
     groups: defaultdict[str, set[str]] = defaultdict(set)
     for name in splits:
         groups[loose_key(name)].add(name)
-    apart = [sorted(group) for group in groups.values() if len({name_key(name) for name in group}) > 1]
-    return sorted(tuple(group) for group in apart if len({s for name in group for s in splits[name]}) > 1)
+    apart = [
+        sorted(group) for group in groups.values() if len({name_key(name) for name in group}) > 1
+    ]
+    return sorted(
+        tuple(group) for group in apart if len({s for name in group for s in splits[name]}) > 1
+    )

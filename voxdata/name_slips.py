@@ -24,7 +24,11 @@ def find_meant_name(name: str, known: Iterable[str]) -> str | None:
     if name in there:
         return None
     wanted = _key(name)
-    near = [(distance, other) for other in there if (distance := _slips(wanted, _key(other))) is not None]
+    near = [
+        (distance, other)
+        for other in there
+        if (distance := _slips(wanted, _key(other))) is not None
+    ]
     return min(near)[1] if near else None
 
 

@@ -30,7 +30,12 @@ class Separated:
 
 
 def separate_phrases(
-    examples: Sequence[Example], *, scheme: str, fixed: Mapping[str, Split], ratios: Mapping[Split, float], seed: int
+    examples: Sequence[Example],
+    *,
+    scheme: str,
+    fixed: Mapping[str, Split],
+    ratios: Mapping[Split, float],
+    seed: int,
 ) -> Separated:
     """Let every phrase be labelled under a scheme in one split only.
 
@@ -49,7 +54,13 @@ def separate_phrases(
             counts[names[example.utterance_id]][example.split] += 1
     places = {
         name: fixed.get(name)
-        or max(found, key=lambda split: (found[split] / max(ratios.get(split, 0), 1e-9), digest(seed, name, split.value)))
+        or max(
+            found,
+            key=lambda split: (
+                found[split] / max(ratios.get(split, 0), 1e-9),
+                digest(seed, name, split.value),
+            ),
+        )
         for name, found in counts.items()
     }
     kept, num_taken = [], 0
@@ -87,4 +98,6 @@ def phrase_of(text: str) -> str:
 
 
 def _is_ideograph(character: str) -> bool:
-    return unicodedata.category(character) == "Lo" and unicodedata.east_asian_width(character) == "W"
+    return (
+        unicodedata.category(character) == "Lo" and unicodedata.east_asian_width(character) == "W"
+    )

@@ -71,7 +71,9 @@ class Diarizer(Protocol):
     def model(self) -> ModelRef:
         """What is running."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         """Find the speakers of each channel.
 
         Args:
@@ -320,7 +322,11 @@ class AnnotationQueue(Protocol):
     """Where people label."""
 
     def push(
-        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+        self,
+        entries: Sequence[QueueEntry],
+        *,
+        recorded: Collection[str] | None = None,
+        done: Callable[[PushResult], None] | None = None,
     ) -> PushResult:
         """Put clips into the queue; one that is there already is not added again.
 

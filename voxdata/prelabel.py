@@ -11,10 +11,29 @@ from dataclasses import dataclass, field, replace
 from voxdata.crosstalk import measure_leaks
 from voxdata.guards import mark_utterance
 from voxdata.identity import ModelRef
-from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, Progress, StageSpec
+from voxdata.increment import (
+    CUT,
+    DIARIZE,
+    LABEL,
+    MEASURE,
+    SCAN,
+    SECOND_OPINION,
+    TRANSCRIBE,
+    Progress,
+    StageSpec,
+)
 from voxdata.label import Prediction
 from voxdata.measure import Quality
-from voxdata.ports import Clip, Diarization, Diarizer, Labeler, PrivacyScanner, Sound, SpeechRequest, Transcriber
+from voxdata.ports import (
+    Clip,
+    Diarization,
+    Diarizer,
+    Labeler,
+    PrivacyScanner,
+    Sound,
+    SpeechRequest,
+    Transcriber,
+)
 from voxdata.privacy import PrivateSpan, scan_utterances
 from voxdata.quality import MosPredictor, measure_utterances
 from voxdata.script import Script, write_in_script
@@ -55,24 +74,38 @@ class Models:
         """The stages in order of execution."""
         second, scan, mos = self.second_transcriber, self.scanner, self.mos
         stages = [
-            StageSpec(name=DIARIZE, model=self.diarizer.model, params={"max_speakers": self.max_speakers}),
+            StageSpec(
+                name=DIARIZE, model=self.diarizer.model, params={"max_speakers": self.max_speakers}
+            ),
             StageSpec(name=TRANSCRIBE, model=self.transcriber.model, params={}, reads=(DIARIZE,)),
         ]
         if second is not None:
-            stages.append(StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,)))
+            stages.append(
+                StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,))
+            )
         # Cuts from before `min_ms` could be set were made with its default; their keys do not name it, so they hold.
-        cutting: dict[str, object] = {name: value for name, value in self.cutting.items() if (name, value) != ("min_ms", MIN_MS)}
+        cutting: dict[str, object] = {
+            name: value
+            for name, value in self.cutting.items()
+            if (name, value) != ("min_ms", MIN_MS)
+        }
         if self.chinese is not None:
             # Transcripts are kept as heard: another script costs no second listening.
             cutting |= {"chinese": self.chinese.name, "chinese_revision": self.chinese.revision}
         stages.append(StageSpec(name=CUT, model=None, params=cutting, reads=(DIARIZE, TRANSCRIBE)))
         heard = (CUT, SECOND_OPINION) if second is not None else (CUT,)
-        stages.append(StageSpec(name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard))
+        stages.append(
+            StageSpec(
+                name=MEASURE, model=None if mos is None else mos.model, params={}, reads=heard
+            )
+        )
         if scan is not None:
             stages.append(StageSpec(name=SCAN, model=scan.model, params={}, reads=(CUT,)))
         for name, labeler in self.labelers.items():
             params = {"scheme_version": scheme_versions[name]}
-            stages.append(StageSpec(name=f"{LABEL}{name}", model=labeler.model, params=params, reads=(CUT,)))
+            stages.append(
+                StageSpec(name=f"{LABEL}{name}", model=labeler.model, params=params, reads=(CUT,))
+            )
         return tuple(stages)
 
 
@@ -110,7 +143,9 @@ class RecordingWork:
         return [turn for turn in self.turns if turn.channel == channel]
 
 
-def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progress | None = None) -> None:
+def run_stages(
+    work: Sequence[RecordingWork], models: Models, *, progress: Progress | None = None
+) -> None:
     """Run the wanted stages of some recordings and fill in their results.
 
     Raises:
@@ -125,7 +160,9 @@ def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progr
         w.transcripts = found
     if models.second_transcriber is not None:
         tell(SECOND_OPINION)
-        for w, found in _transcribe([w for w in work if SECOND_OPINION in w.wanted], models.second_transcriber):
+        for w, found in _transcribe(
+            [w for w in work if SECOND_OPINION in w.wanted], models.second_transcriber
+        ):
             w.second_transcripts = found
     tell(CUT)
     for w in work:
@@ -139,7 +176,9 @@ def run_stages(work: Sequence[RecordingWork], models: Models, *, progress: Progr
         tell(SCAN)
         for w in work:
             if SCAN in w.wanted:
-                w.private = measure_leaks(scan_utterances(models.scanner, w.utterances), w.utterances, w.sounds)
+                w.private = measure_leaks(
+                    scan_utterances(models.scanner, w.utterances), w.utterances, w.sounds
+                )
     for scheme, labeler in models.labelers.items():
         tell(f"{LABEL}{scheme}")
         _label([w for w in work if f"{LABEL}{scheme}" in w.wanted], scheme, labeler)
@@ -149,9 +188,15 @@ def diarize(work: Sequence[RecordingWork], models: Models) -> None:
     """Fill in turns and diarizations."""
     rooms = [w for w in work if len(w.sounds) == 1]
     parties = [w for w in work if len(w.sounds) > 1]
-    for w, found in zip(rooms, models.diarizer.diarize([w.sounds[0] for w in rooms], max_speakers=models.max_speakers), strict=True):
+    for w, found in zip(
+        rooms,
+        models.diarizer.diarize([w.sounds[0] for w in rooms], max_speakers=models.max_speakers),
+        strict=True,
+    ):
         w.diarizations = [found]
-    apart = iter(models.diarizer.diarize([sound for w in parties for sound in w.sounds], max_speakers=1))
+    apart = iter(
+        models.diarizer.diarize([sound for w in parties for sound in w.sounds], max_speakers=1)
+    )
     for w in parties:
         w.diarizations = [_rename(next(apart), f"C{channel}") for channel in range(len(w.sounds))]
     for w in work:
@@ -167,11 +212,15 @@ def _rename(found: Diarization, speaker: str) -> Diarization:
     return replace(
         found,
         segments=tuple(replace(s, speaker=speaker) for s in found.segments),
-        embeddings=dict.fromkeys((speaker,) if found.embeddings else (), next(iter(found.embeddings.values()), ())),
+        embeddings=dict.fromkeys(
+            (speaker,) if found.embeddings else (), next(iter(found.embeddings.values()), ())
+        ),
     )
 
 
-def _transcribe(work: Sequence[RecordingWork], transcriber: Transcriber) -> list[tuple[RecordingWork, list[Transcript]]]:
+def _transcribe(
+    work: Sequence[RecordingWork], transcriber: Transcriber
+) -> list[tuple[RecordingWork, list[Transcript]]]:
     requests = [
         SpeechRequest(sound=sound, speech=tuple(turn.segment for turn in w.channel_turns(channel)))
         for w in work
@@ -181,7 +230,9 @@ def _transcribe(work: Sequence[RecordingWork], transcriber: Transcriber) -> list
     return [(w, [next(answers) for _ in w.sounds]) for w in work]
 
 
-def cut_recording(work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None) -> tuple[Utterance, ...]:
+def cut_recording(
+    work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None
+) -> tuple[Utterance, ...]:
     """Utterances of all channels, none reaching past the end of the audio, each marked where its text is doubtful."""
     utterances: list[Utterance] = []
     for channel in range(len(work.sounds)):
@@ -207,31 +258,50 @@ def _clamp(utterance: Utterance, *, end_ms: int) -> Utterance | None:
 
 
 def _measure(work: RecordingWork, models: Models) -> None:
-    measured = measure_utterances(work.utterances, work.sounds, turns=work.turns, source_rate_hz=work.source_rate_hz, mos=models.mos)
+    measured = measure_utterances(
+        work.utterances,
+        work.sounds,
+        turns=work.turns,
+        source_rate_hz=work.source_rate_hz,
+        mos=models.mos,
+    )
     if models.agreement is None or not work.second_transcripts:
         work.quality = measured
         return
     others = [
         u
         for channel, transcript in enumerate(work.second_transcripts)
-        for u in cut_second_opinion(work.utterances, _written(transcript, models.chinese), channel=channel)
+        for u in cut_second_opinion(
+            work.utterances, _written(transcript, models.chinese), channel=channel
+        )
     ]
     second = {u.utterance_id: u.text for u in others}
     work.quality = {
         u.utterance_id: replace(
-            measured[u.utterance_id], second_error_rate=models.agreement(u.text, second.get(u.utterance_id, ""), u.language)
+            measured[u.utterance_id],
+            second_error_rate=models.agreement(u.text, second.get(u.utterance_id, ""), u.language),
         )
         for u in work.utterances
     }
 
 
-def cut_second_opinion(utterances: Sequence[Utterance], transcript: Transcript, *, channel: int) -> list[Utterance]:
+def cut_second_opinion(
+    utterances: Sequence[Utterance], transcript: Transcript, *, channel: int
+) -> list[Utterance]:
     """What a second transcript says in the utterances of one channel: each word goes where its middle lies."""
     found = []
     for u in utterances:
         if u.channel == channel:
-            words = [w for w in transcript.words if u.segment.start_ms <= (w.segment.start_ms + w.segment.end_ms) // 2 < u.segment.end_ms]
-            found.append(replace(u, text="".join(w.text for w in words).strip(), words=tuple(words)))
+            words = [
+                w
+                for w in transcript.words
+                if u.segment.start_ms
+                <= (w.segment.start_ms + w.segment.end_ms) // 2
+                < u.segment.end_ms
+            ]
+            found.append(
+                replace(u, text="".join(w.text for w in words).strip(), words=tuple(words))
+            )
     return found
 
 

@@ -67,7 +67,12 @@ class MosPredictor(Protocol):
 
 
 def measure_utterances(
-    utterances: Sequence[Utterance], sounds: Sequence[Sound], *, turns: Sequence[Turn], source_rate_hz: int, mos: MosPredictor | None
+    utterances: Sequence[Utterance],
+    sounds: Sequence[Sound],
+    *,
+    turns: Sequence[Turn],
+    source_rate_hz: int,
+    mos: MosPredictor | None,
 ) -> dict[str, Quality]:
     """Utterance id -> measures, for all utterances of one recording.
 
@@ -80,7 +85,9 @@ def measure_utterances(
     scores = [_predict_mos(mos, sound, channel, turns) for channel, sound in enumerate(sounds)]
     return {
         u.utterance_id: replace(
-            measure_quality(cut_sound(sounds[u.channel], u.segment).read(), source_rate_hz=source_rate_hz),
+            measure_quality(
+                cut_sound(sounds[u.channel], u.segment).read(), source_rate_hz=source_rate_hz
+            ),
             overlap_ratio=overlap_ratio(u, turns),
             speaking_rate=speaking_rate(u),
             mos=_nearest_score(u.segment, scores[u.channel]),
@@ -89,21 +96,29 @@ def measure_utterances(
     }
 
 
-def _predict_mos(mos: MosPredictor | None, sound: Sound, channel: int, turns: Sequence[Turn]) -> list[tuple[Segment, float]]:
+def _predict_mos(
+    mos: MosPredictor | None, sound: Sound, channel: int, turns: Sequence[Turn]
+) -> list[tuple[Segment, float]]:
     if mos is None:
         return []
-    return mos.predict(sound, speech=union(turn.segment for turn in turns if turn.channel == channel))
+    return mos.predict(
+        sound, speech=union(turn.segment for turn in turns if turn.channel == channel)
+    )
 
 
 def _nearest_score(segment: Segment, scores: Sequence[tuple[Segment, float]]) -> float | None:
     if not scores:
         return None
-    return max(scores, key=lambda s: (overlap_ms(segment, s[0]), -abs(segment.start_ms - s[0].start_ms)))[1]
+    return max(
+        scores, key=lambda s: (overlap_ms(segment, s[0]), -abs(segment.start_ms - s[0].start_ms))
+    )[1]
 
 
 def overlap_ratio(utterance: Utterance, turns: Sequence[Turn]) -> float:
     """Share of an utterance in which another speaker of the recording speaks too, 0..1."""
-    others = union(t.segment for t in turns if (t.channel, t.speaker) != (utterance.channel, utterance.speaker))
+    others = union(
+        t.segment for t in turns if (t.channel, t.speaker) != (utterance.channel, utterance.speaker)
+    )
     shared = sum(overlap_ms(utterance.segment, other) for other in others)
     return round(shared / utterance.segment.duration_ms, 4)
 
@@ -128,7 +143,9 @@ def _clipping_ratio(samples: Samples) -> float:
     peak = float(size.max())
     if peak < 0.1 or float(samples.max() - samples.min()) == 0:
         return 0.0
-    stuck = np.flatnonzero(np.diff(np.concatenate([[0], (size >= 0.985 * peak).astype(np.int8), [0]])))
+    stuck = np.flatnonzero(
+        np.diff(np.concatenate([[0], (size >= 0.985 * peak).astype(np.int8), [0]]))
+    )
     runs = stuck[1::2] - stuck[::2]
     return float(runs[runs >= 3].sum() / samples.size)
 

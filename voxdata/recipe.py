@@ -41,7 +41,9 @@ class Recipe:
     limits: Mapping[str, float] = field(default_factory=dict)
     where: str = ""
     phrases: tuple[str, ...] = ()
-    ratios: Mapping[Split, float] = field(default_factory=lambda: {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15})
+    ratios: Mapping[Split, float] = field(
+        default_factory=lambda: {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
+    )
     seed: int = 0
 
 

@@ -179,7 +179,9 @@ def write_page(path: Path, text: str, *, register: Register | None) -> None:
 
 def real_place(path: Path) -> Path:
     """Where a file really lies: every link above it followed, and not the file itself, which may be a link."""
-    return path.resolve() if path.name in ("", "..") else path.absolute().parent.resolve() / path.name
+    return (
+        path.resolve() if path.name in ("", "..") else path.absolute().parent.resolve() / path.name
+    )
 
 
 def _may_be_there(path: Path) -> bool:

@@ -35,7 +35,9 @@ class Interval:
     level: float
 
 
-def krippendorff_alpha(votes: Sequence[Vote], *, distance: Distance = "nominal", order: Sequence[str] = ()) -> float | None:
+def krippendorff_alpha(
+    votes: Sequence[Vote], *, distance: Distance = "nominal", order: Sequence[str] = ()
+) -> float | None:
     """Krippendorff's alpha.
 
     Args:
@@ -92,7 +94,14 @@ def alpha_by_label(votes: Sequence[Vote]) -> dict[str, float | None]:
     labels = sorted({vote.label for vote in votes})
     return {
         label: krippendorff_alpha(
-            [Vote(utterance_id=v.utterance_id, annotator=v.annotator, labels=("yes" if v.label == label else "no",)) for v in votes]
+            [
+                Vote(
+                    utterance_id=v.utterance_id,
+                    annotator=v.annotator,
+                    labels=("yes" if v.label == label else "no",),
+                )
+                for v in votes
+            ]
         )
         for label in labels
     }
@@ -100,7 +109,10 @@ def alpha_by_label(votes: Sequence[Vote]) -> dict[str, float | None]:
 
 def alpha_without(votes: Sequence[Vote]) -> dict[str, float | None]:
     """Annotator -> alpha of everybody else: somebody without whom it rises agrees less than the others do."""
-    return {name: krippendorff_alpha([v for v in votes if v.annotator != name]) for name in sorted({v.annotator for v in votes})}
+    return {
+        name: krippendorff_alpha([v for v in votes if v.annotator != name])
+        for name in sorted({v.annotator for v in votes})
+    }
 
 
 def fleiss_kappa(votes: Sequence[Vote]) -> float | None:
@@ -158,7 +170,11 @@ def _tally(votes: Sequence[Vote], *, distance: Distance, order: Sequence[str]) -
     for vote in votes:
         cast[vote.utterance_id].append(frozenset(vote.labels) if distance == "masi" else vote.label)
     units = [unit for unit, values in cast.items() if len(values) >= 2]
-    values: list[Hashable] = list(order) if distance == "ordinal" else sorted({v for u in units for v in cast[u]}, key=_sorted_text)
+    values: list[Hashable] = (
+        list(order)
+        if distance == "ordinal"
+        else sorted({v for u in units for v in cast[u]}, key=_sorted_text)
+    )
     place = {value: i for i, value in enumerate(values)}
     counts = np.zeros((len(units), len(values)))
     for row, unit in enumerate(units):
@@ -170,7 +186,9 @@ def _tally(votes: Sequence[Vote], *, distance: Distance, order: Sequence[str]) -
     if distance == "nominal":
         fixed = 1 - np.eye(len(values))
     elif distance == "masi":
-        fixed = np.array([_masi(a, b) for a in values for b in values]).reshape(len(values), len(values))
+        fixed = np.array([_masi(a, b) for a in values for b in values]).reshape(
+            len(values), len(values)
+        )
     return _Tally(units=units, counts=counts, distance=fixed)
 
 

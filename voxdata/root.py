@@ -62,7 +62,9 @@ def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
     ordered = high[order]
     if (ordered[1:] == ordered[:-1]).any():
         order = np.lexsort((low, high))  # thrice as slow, and hardly ever needed
-    edges = np.searchsorted(ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64))
+    edges = np.searchsorted(
+        ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64)
+    )
     packed = np.empty((len(order), 2), dtype=">u8")
     packed[:, 0], packed[:, 1] = ordered, low[order]
     content = memoryview(packed.tobytes())
@@ -74,5 +76,7 @@ def _halves(leaves: Iterable[str]) -> tuple[Halves, Halves]:
     """Leaves of 32 hex characters each as `merkle_root` takes them."""
     import numpy as np
 
-    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(np.uint64)
+    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(
+        np.uint64
+    )
     return packed[0::2], packed[1::2]

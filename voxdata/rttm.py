@@ -46,7 +46,14 @@ def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
         try:
             start_ms = round(float(fields[3]) * 1000)
             segment = Segment(start_ms=start_ms, end_ms=start_ms + round(float(fields[4]) * 1000))
-            turns.append(Turn(recording_id=recording_id, channel=_channel(fields[2]), speaker=fields[7], segment=segment))
+            turns.append(
+                Turn(
+                    recording_id=recording_id,
+                    channel=_channel(fields[2]),
+                    speaker=fields[7],
+                    segment=segment,
+                )
+            )
         except (IndexError, ValueError, OverflowError) as error:
             raise ValueError(f"RTTM line {number} is malformed: {line!r} ({error})") from error
     first = 0 if any(turn.channel == 0 for turn in turns) else 1

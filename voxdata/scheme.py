@@ -84,12 +84,18 @@ class Scheme:
         self._check_shown_names()
         for language, title in sorted(self.shown.items()):
             if not title.strip() or "\n" in title:
-                raise SchemeError(f"scheme {self.name!r}: its title is blank or has a line break in {language!r}")
+                raise SchemeError(
+                    f"scheme {self.name!r}: its title is blank or has a line break in {language!r}"
+                )
         if self.choice not in get_args(Choice):
-            raise SchemeError(f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}")
+            raise SchemeError(
+                f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}"
+            )
         for scale in self.scales:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", scale) or scale == SECOND:
-                raise SchemeError(f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _")
+                raise SchemeError(
+                    f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _"
+                )
         if len(set(self.scales)) != len(self.scales):
             raise SchemeError(f"scheme {self.name!r} names a scale twice: {', '.join(self.scales)}")
 
@@ -99,7 +105,9 @@ class Scheme:
             for label in self.labels:
                 shown = label.shown_name(language)
                 if not shown.strip() or "\n" in shown:
-                    raise SchemeError(f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}")
+                    raise SchemeError(
+                        f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}"
+                    )
                 if seen.setdefault(shown, label.name) != label.name:
                     raise SchemeError(
                         f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
@@ -136,13 +144,21 @@ class Scheme:
         chosen = tuple(dict.fromkeys(self.require(label) for label in labels))
         most = {"one": 1, "many": len(self.labels), "ranked": 2}[self.choice]
         if len(chosen) > most:
-            raise SchemeError(f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}")
-        return tuple(name for name in self.label_names if name in chosen) if self.choice == "many" else chosen
+            raise SchemeError(
+                f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}"
+            )
+        return (
+            tuple(name for name in self.label_names if name in chosen)
+            if self.choice == "many"
+            else chosen
+        )
 
     def require(self, label: str) -> str:
         """Return `label`, or raise SchemeError when it is not of this scheme."""
         if label not in self.label_names:
-            raise SchemeError(f"{label!r} is not a label of scheme {self.name!r} v{self.version}; it has: {', '.join(self.label_names)}")
+            raise SchemeError(
+                f"{label!r} is not a label of scheme {self.name!r} v{self.version}; it has: {', '.join(self.label_names)}"
+            )
         return label
 
 
@@ -155,4 +171,6 @@ def find_scheme(schemes: Sequence[Scheme], name: str) -> Scheme:
     for scheme in schemes:
         if scheme.name == name:
             return scheme
-    raise SchemeError(f"no scheme is called {name!r}; voxdata.toml defines: {', '.join(s.name for s in schemes) or 'none'}")
+    raise SchemeError(
+        f"no scheme is called {name!r}; voxdata.toml defines: {', '.join(s.name for s in schemes) or 'none'}"
+    )

@@ -46,7 +46,9 @@ class SchemeChange:
         ]
         twice = sorted(old for old, count in Counter(old for old, _ in fates).items() if count > 1)
         if twice:
-            raise SchemeError(f"the change to version {self.to_version} says two things about {', '.join(twice)}; name each label once")
+            raise SchemeError(
+                f"the change to version {self.to_version} says two things about {', '.join(twice)}; name each label once"
+            )
         return dict(fates)
 
 
@@ -67,19 +69,26 @@ class SchemeHistory:
 
     def __post_init__(self) -> None:
         versions = [change.to_version for change in self.changes]
-        if versions != sorted(set(versions)) or any(not 2 <= version <= self.scheme.version for version in versions):
+        if versions != sorted(set(versions)) or any(
+            not 2 <= version <= self.scheme.version for version in versions
+        ):
             raise SchemeError(
                 f"scheme {self.scheme.name!r}: changes lead to {versions}; they must rise, from 2 to its version {self.scheme.version}"
             )
         for change in self.changes:
-            kept = sorted({*change.rename, *change.split, *change.remove} & set(self.scheme.label_names))
+            kept = sorted(
+                {*change.rename, *change.split, *change.remove} & set(self.scheme.label_names)
+            )
             if kept:
                 raise SchemeError(
                     f"scheme {self.scheme.name!r}: {', '.join(kept)} changed in version {change.to_version} and is still a label; give "
                     "the new meaning a new name, or old answers cannot be told from new ones"
                 )
             for old in change.successors():
-                stray = sorted(set(self.translate(old, version=change.to_version - 1)) - set(self.scheme.label_names))
+                stray = sorted(
+                    set(self.translate(old, version=change.to_version - 1))
+                    - set(self.scheme.label_names)
+                )
                 if stray:
                     raise SchemeError(
                         f"scheme {self.scheme.name!r}: the change to version {change.to_version} leads from {old!r} to {', '.join(stray)}, "
@@ -92,12 +101,19 @@ class SchemeHistory:
         for change in self.changes:
             if change.to_version > version:
                 successors = change.successors()
-                found = tuple(dict.fromkeys(new for old in found for new in successors.get(old, (old,))))
+                found = tuple(
+                    dict.fromkeys(new for old in found for new in successors.get(old, (old,)))
+                )
         return found
 
     def former_labels(self) -> dict[str, int]:
         """Label that the scheme no longer has -> the last version that had it."""
-        return {old: change.to_version - 1 for change in self.changes for old in change.successors() if old not in self.scheme.label_names}
+        return {
+            old: change.to_version - 1
+            for change in self.changes
+            for old in change.successors()
+            if old not in self.scheme.label_names
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +158,18 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
             if history is None:
                 labels[scheme] = chosen
                 continue
-            meanings = [(label, history.translate(label, version=annotation.scheme_versions.get(scheme, 1))) for label in chosen]
+            meanings = [
+                (label, history.translate(label, version=annotation.scheme_versions.get(scheme, 1)))
+                for label in chosen
+            ]
             open_ones = [(label, found) for label, found in meanings if len(found) != 1]
             undecided += [
                 Undecided(
-                    utterance_id=annotation.utterance_id, annotator=annotation.annotator, scheme=scheme, label=label, candidates=found
+                    utterance_id=annotation.utterance_id,
+                    annotator=annotation.annotator,
+                    scheme=scheme,
+                    label=label,
+                    candidates=found,
                 )
                 for label, found in open_ones
             ]
@@ -156,7 +179,9 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
     return Migrated(annotations=tuple(out), undecided=tuple(undecided))
 
 
-def find_orphans(annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]) -> dict[tuple[str, str], int]:
+def find_orphans(
+    annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]
+) -> dict[tuple[str, str], int]:
     """Labels in use that no change accounts for: (scheme, label) -> how many annotations would silently lose it."""
     counts: Counter[tuple[str, str]] = Counter()
     for annotation in annotations:
@@ -164,5 +189,9 @@ def find_orphans(annotations: Sequence[Annotation], histories: Mapping[str, Sche
             if (history := histories.get(scheme)) is not None:
                 version = annotation.scheme_versions.get(scheme, 1)
                 known = set(history.scheme.label_names)
-                counts.update((scheme, label) for label in chosen if set(history.translate(label, version=version)) - known)
+                counts.update(
+                    (scheme, label)
+                    for label in chosen
+                    if set(history.translate(label, version=version)) - known
+                )
     return dict(counts)

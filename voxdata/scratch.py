@@ -141,7 +141,11 @@ def _sweep_entry(path: Path) -> bool:
 def _open_locked(folder: Path, suffix: str, *, mode: int) -> tuple[Path, int]:
     scratch = find_scratch(folder)
     while True:
-        path = folder / f".{token_hex(8)}{suffix}" if scratch is None else scratch / f"{token_hex(8)}{suffix}"
+        path = (
+            folder / f".{token_hex(8)}{suffix}"
+            if scratch is None
+            else scratch / f"{token_hex(8)}{suffix}"
+        )
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(number, fcntl.LOCK_EX)

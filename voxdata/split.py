@@ -64,7 +64,9 @@ def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {voice: digest("group", group[0]) for group in members.values() for voice in group}
 
 
-def find_conflicts(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, dict[Split, tuple[str, ...]]]:
+def find_conflicts(
+    groups: Mapping[str, str], assigned: Mapping[str, Split]
+) -> dict[str, dict[Split, tuple[str, ...]]]:
     """Groups whose voices were placed in different splits before.
 
     Args:
@@ -78,7 +80,11 @@ def find_conflicts(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> 
     for voice, group in sorted(groups.items()):
         if voice in assigned:
             touched[group][assigned[voice]].append(voice)
-    return {group: {split: tuple(there) for split, there in by.items()} for group, by in sorted(touched.items()) if len(by) > 1}
+    return {
+        group: {split: tuple(there) for split, there in by.items()}
+        for group, by in sorted(touched.items())
+        if len(by) > 1
+    }
 
 
 def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, Split]:
@@ -100,7 +106,11 @@ def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict
 
 
 def assign_splits(
-    groups: Mapping[str, Counter[str]], *, fixed: Mapping[str, Split], ratios: Mapping[Split, float], seed: int
+    groups: Mapping[str, Counter[str]],
+    *,
+    fixed: Mapping[str, Split],
+    ratios: Mapping[Split, float],
+    seed: int,
 ) -> dict[str, Split]:
     """Give every group a split.
 
@@ -121,7 +131,10 @@ def assign_splits(
         raise ValueError(f"split ratios must be positive or 0, and not all 0: {dict(ratios)}")
     splits = [split for split in Split if ratios.get(split, 0) > 0]
     placed = {group: fixed[group] for group in sorted(groups) if group in fixed}
-    new = sorted((group for group in groups if group not in fixed), key=lambda group: (digest(seed, group), group))
+    new = sorted(
+        (group for group in groups if group not in fixed),
+        key=lambda group: (digest(seed, group), group),
+    )
     if not new:
         return placed
     labels = sorted({label for counts in groups.values() for label in counts})
@@ -137,7 +150,9 @@ def assign_splits(
 
 def _vector(counts: Counter[str], labels: list[str]) -> Floats:
     """(num_labels + 1,): how often each label occurs, and the size of the group (at least 1) last."""
-    return np.array([*(counts[label] for label in labels), max(counts.total(), 1)], dtype=np.float64)
+    return np.array(
+        [*(counts[label] for label in labels), max(counts.total(), 1)], dtype=np.float64
+    )
 
 
 def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
@@ -145,9 +160,13 @@ def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list
     measure = _Measure(vectors, start, wanted)
     best = measure.search(measure.greedy(range(len(vectors))))
     for restart in range(RESTARTS if len(vectors) <= MAX_RESTARTED else 1):
-        keys = [hashlib.sha256(f"{seed}/{restart}/{i}".encode()).digest() for i in range(len(vectors))]
+        keys = [
+            hashlib.sha256(f"{seed}/{restart}/{i}".encode()).digest() for i in range(len(vectors))
+        ]
         size_first = restart == 0
-        order = sorted(range(len(vectors)), key=lambda i: (-vectors[i, -1] if size_first else 0.0, keys[i]))
+        order = sorted(
+            range(len(vectors)), key=lambda i: (-vectors[i, -1] if size_first else 0.0, keys[i])
+        )
         found = measure.search(measure.greedy(order))
         if measure.cost(found) < measure.cost(best) - 1e-9:
             best = found
@@ -233,7 +252,9 @@ class _Measure:
         products = self.weighted @ (held / self.scale - self.wanted).T
         arriving = (2 * products + self.squares[:, None]) / ratios - self._gains(held)
         rows = np.arange(len(assigned))
-        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned] + self._losses(assigned, held)
+        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned] + self._losses(
+            assigned, held
+        )
         changes: Floats = arriving + leaving[:, None]
         changes[rows, assigned] = 0.0
         return changes
@@ -247,23 +268,39 @@ class _Measure:
         losses = np.zeros(len(assigned))
         for split in range(len(held)):
             rows = np.flatnonzero(assigned == split)
-            scarce = np.flatnonzero((self.missing > 0) & (held[split] >= 0.5) & (held[split] <= self.vectors.max(axis=0) + 0.5))
+            scarce = np.flatnonzero(
+                (self.missing > 0)
+                & (held[split] >= 0.5)
+                & (held[split] <= self.vectors.max(axis=0) + 0.5)
+            )
             if len(rows) and len(scarce):
-                losses[rows] = (held[split, scarce] - self.vectors[np.ix_(rows, scarce)] < 0.5) @ self.missing[scarce]
+                losses[rows] = (
+                    held[split, scarce] - self.vectors[np.ix_(rows, scarce)] < 0.5
+                ) @ self.missing[scarce]
         return losses
 
     def _best_moves(self, changes: Floats) -> list[list[tuple[int, int]]]:
         found = _smallest(np.round(changes, 12))
-        return [[(int(at) // changes.shape[1], int(at) % changes.shape[1])] for at in found if changes.flat[at] < -1e-9]
+        return [
+            [(int(at) // changes.shape[1], int(at) % changes.shape[1])]
+            for at in found
+            if changes.flat[at] < -1e-9
+        ]
 
-    def _best_swaps(self, changes: Floats, assigned: npt.NDArray[np.intp]) -> list[list[tuple[int, int]]]:
+    def _best_swaps(
+        self, changes: Floats, assigned: npt.NDArray[np.intp]
+    ) -> list[list[tuple[int, int]]]:
         found: list[tuple[float, list[tuple[int, int]]]] = []
         for a in range(len(self.wanted)):
             for b in range(a + 1, len(self.wanted)):
                 here, there = np.flatnonzero(assigned == a), np.flatnonzero(assigned == b)
                 if not len(here) or not len(there):
                     continue
-                both = 2 * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0]) * (self.weighted[here] @ self.shares[there].T)
+                both = (
+                    2
+                    * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0])
+                    * (self.weighted[here] @ self.shares[there].T)
+                )
                 table = np.round(changes[here, b][:, None] + changes[there, a][None] - both, 12)
                 for at in _smallest(table):
                     i, j = divmod(int(at), len(there))
@@ -272,7 +309,11 @@ class _Measure:
         return [moves for _, moves in sorted(found)[:NUM_CANDIDATES]]
 
     def _try(
-        self, steps: Iterable[list[tuple[int, int]]], assigned: npt.NDArray[np.intp], held: Floats, now: float
+        self,
+        steps: Iterable[list[tuple[int, int]]],
+        assigned: npt.NDArray[np.intp],
+        held: Floats,
+        now: float,
     ) -> tuple[list[tuple[int, int]], Floats, float] | None:
         """The first of some steps that lowers the cost, with what splits hold then and its cost."""
         for moves in steps:

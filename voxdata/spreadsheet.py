@@ -20,5 +20,7 @@ def write_spreadsheet(frame: pl.DataFrame) -> str:
         for name, kind in frame.schema.items()
         if isinstance(kind, _TEXT)
     )
-    named = inert.rename({name: f"'{name}" for name in inert.columns if name[:1] in set("=+-@\t\r\n＝＋－＠")})
+    named = inert.rename(
+        {name: f"'{name}" for name in inert.columns if name[:1] in set("=+-@\t\r\n＝＋－＠")}
+    )
     return BOM + named.write_csv()

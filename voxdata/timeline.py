@@ -83,7 +83,10 @@ class Timeline:
             found.append(self._remark(RemarkKind.LATE_START, detail, late[0]))
         if inside:
             total = sum(length for _, length in inside)
-            places = ", ".join(f"{self._seconds(start)} to {self._seconds(start + length)} s" for start, length in inside[:_SHOWN])
+            places = ", ".join(
+                f"{self._seconds(start)} to {self._seconds(start + length)} s"
+                for start, length in inside[:_SHOWN]
+            )
             more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
             lacks = f"{of}{self._seconds(total)} s of sound are missing inside"
             detail = f"{lacks}, silence stands for them: {places}{more}"

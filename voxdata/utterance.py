@@ -121,7 +121,9 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
     return list(zip(ordered, bins, strict=True))
 
 
-def _near_turns(word: Segment, ordered: Sequence[Turn], starts: Sequence[int], reach: Sequence[int]) -> list[int]:
+def _near_turns(
+    word: Segment, ordered: Sequence[Turn], starts: Sequence[int], reach: Sequence[int]
+) -> list[int]:
     """Positions, ascending, of the turns that overlap a word, or else of those nearest before and after it.
 
     Args:
@@ -181,7 +183,13 @@ def cut_utterances(
     """
     out: list[Utterance] = []
     for turn, words in assign_words(transcript.words, turns):
-        groups = _group_words(words, pause_ms=pause_ms, sentence_pause_ms=sentence_pause_ms, min_ms=min_ms, max_ms=max_ms)
+        groups = _group_words(
+            words,
+            pause_ms=pause_ms,
+            sentence_pause_ms=sentence_pause_ms,
+            min_ms=min_ms,
+            max_ms=max_ms,
+        )
         for segment, group in _bounds(turn.segment, groups, pad_ms=pad_ms):
             out.append(
                 Utterance(
@@ -201,7 +209,10 @@ def _language(segment: Segment, passages: Sequence[Passage]) -> str:
     """Of the passage that covers most of a segment, or else of the nearest."""
     if not passages:
         return "und"
-    nearest = max(passages, key=lambda p: (overlap_ms(segment, p.segment), -abs(segment.start_ms - p.segment.start_ms)))
+    nearest = max(
+        passages,
+        key=lambda p: (overlap_ms(segment, p.segment), -abs(segment.start_ms - p.segment.start_ms)),
+    )
     return nearest.language
 
 
@@ -212,7 +223,9 @@ def _keep_apart(utterances: Sequence[Utterance]) -> list[Utterance]:
         if not utterance.words and utterance.utterance_id in unique:
             continue
         while utterance.utterance_id in unique:
-            later = Segment(start_ms=utterance.segment.start_ms, end_ms=utterance.segment.end_ms + 1)
+            later = Segment(
+                start_ms=utterance.segment.start_ms, end_ms=utterance.segment.end_ms + 1
+            )
             utterance = replace(utterance, segment=later)
         unique[utterance.utterance_id] = utterance
     return list(unique.values())
@@ -222,21 +235,30 @@ def _span_ms(group: Sequence[Word]) -> int:
     return group[-1].segment.end_ms - group[0].segment.start_ms
 
 
-def _group_words(words: Sequence[Word], *, pause_ms: int, sentence_pause_ms: int, min_ms: int, max_ms: int) -> list[list[Word]]:
+def _group_words(
+    words: Sequence[Word], *, pause_ms: int, sentence_pause_ms: int, min_ms: int, max_ms: int
+) -> list[list[Word]]:
     groups: list[list[Word]] = []
     for word in words:
         if groups:
             last = groups[-1][-1]
             gap = word.segment.start_ms - last.segment.end_ms
             ends = last.text.rstrip().endswith(SENTENCE_END)
-            if gap < pause_ms and not (ends and (gap >= sentence_pause_ms or _span_ms(groups[-1]) >= min_ms)):
+            if gap < pause_ms and not (
+                ends and (gap >= sentence_pause_ms or _span_ms(groups[-1]) >= min_ms)
+            ):
                 groups[-1].append(word)
                 continue
         groups.append([word])
     joined: list[list[Word]] = []
     for group in groups:
         near = bool(joined) and group[0].segment.start_ms - joined[-1][-1].segment.end_ms < pause_ms
-        if joined and near and (_span_ms(group) < min_ms or _span_ms(joined[-1]) < min_ms) and _span_ms(joined[-1] + group) <= max_ms:
+        if (
+            joined
+            and near
+            and (_span_ms(group) < min_ms or _span_ms(joined[-1]) < min_ms)
+            and _span_ms(joined[-1] + group) <= max_ms
+        ):
             joined[-1].extend(group)
         else:
             joined.append(list(group))
@@ -252,7 +274,9 @@ def _split_long(group: list[Word], *, max_ms: int) -> list[list[Word]]:
     return _split_long(group[:at], max_ms=max_ms) + _split_long(group[at:], max_ms=max_ms)
 
 
-def _bounds(turn: Segment, groups: list[list[Word]], *, pad_ms: int) -> list[tuple[Segment, list[Word]]]:
+def _bounds(
+    turn: Segment, groups: list[list[Word]], *, pad_ms: int
+) -> list[tuple[Segment, list[Word]]]:
     """Bounds for each group: its words plus padding, meeting half-way where two groups are close."""
     if not groups:
         return [(turn, [])]

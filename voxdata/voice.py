@@ -109,7 +109,11 @@ def link_speakers(
             kind, voice_id = "new", voice_id_of(arrival.speaker, taken=used)
         used.add(voice_id)
         known.add(voice_id, arrival)
-        links.append(VoiceLink(kind=kind, voice_id=voice_id, speaker=arrival.speaker, score=score, key=arrival.key))
+        links.append(
+            VoiceLink(
+                kind=kind, voice_id=voice_id, speaker=arrival.speaker, score=score, key=arrival.key
+            )
+        )
     return links
 
 
@@ -130,7 +134,9 @@ class _Centres:
             return
         row = self._rows.setdefault(voice_id, len(self._rows))
         self._reserve(len(member.vector))
-        self._sums[row] += min(member.speech_ms, FULL_WEIGHT_MS) * np.asarray(member.vector, dtype=np.float64)
+        self._sums[row] += min(member.speech_ms, FULL_WEIGHT_MS) * np.asarray(
+            member.vector, dtype=np.float64
+        )
         length = float(np.linalg.norm(self._sums[row]))
         self._centres[row] = self._sums[row] / length if length > 0 else 0.0
 
@@ -139,8 +145,14 @@ class _Centres:
         if not self._rows or self._centres.shape[1] != len(arrival.vector):
             return None, None
         # Rounded, so that equals are equal however many voices there are.
-        scores = np.round(self._centres[: len(self._rows)] @ np.asarray(arrival.vector, dtype=np.float64), 6)
-        allowed = [(-float(scores[row]), voice) for voice, row in self._rows.items() if voice not in self._present[arrival.speaker[0]]]
+        scores = np.round(
+            self._centres[: len(self._rows)] @ np.asarray(arrival.vector, dtype=np.float64), 6
+        )
+        allowed = [
+            (-float(scores[row]), voice)
+            for voice, row in self._rows.items()
+            if voice not in self._present[arrival.speaker[0]]
+        ]
         if not allowed:
             return None, None
         negative, voice = min(allowed)
@@ -154,9 +166,15 @@ class _Centres:
             self._centres = np.concatenate([self._centres.reshape(-1, dimension), more])
 
 
-def nearest_voices(voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_ms: int = MIN_SPEECH_MS) -> dict[str, tuple[str, float]]:
+def nearest_voices(
+    voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_ms: int = MIN_SPEECH_MS
+) -> dict[str, tuple[str, float]]:
     """Voice -> (the other voice most like it, cosine), for voices with enough speech; empty below two of them."""
-    centres = {voice: centre for voice in sorted(voices) if (centre := centre_of(voices[voice], min_speech_ms=min_speech_ms)) is not None}
+    centres = {
+        voice: centre
+        for voice in sorted(voices)
+        if (centre := centre_of(voices[voice], min_speech_ms=min_speech_ms)) is not None
+    }
     if len(centres) < 2:
         return {}
     names = list(centres)
@@ -170,7 +188,9 @@ def nearest_voices(voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_m
     return found
 
 
-def centre_of(speakers: Sequence[HeardSpeaker], *, min_speech_ms: int = MIN_SPEECH_MS) -> Vectors | None:
+def centre_of(
+    speakers: Sequence[HeardSpeaker], *, min_speech_ms: int = MIN_SPEECH_MS
+) -> Vectors | None:
     """The mean direction of a voice's speakers, as `link_speakers` takes it; None when none has enough speech."""
     rich = sorted((s for s in speakers if s.speech_ms >= min_speech_ms), key=lambda s: s.speaker)
     if not rich:

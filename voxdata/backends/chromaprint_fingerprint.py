@@ -38,7 +38,11 @@ class ChromaprintFingerprinter:
     def model(self) -> ModelRef:
         """What is running."""
         revision = self._library._libchromaprint.chromaprint_get_version().decode()
-        return ModelRef(name="chromaprint", revision=revision, params={"algorithm": ALGORITHM, "max_s": MAX_SAMPLES // MODEL_RATE_HZ})
+        return ModelRef(
+            name="chromaprint",
+            revision=revision,
+            params={"algorithm": ALGORITHM, "max_s": MAX_SAMPLES // MODEL_RATE_HZ},
+        )
 
     def fingerprint(self, sound: Sound) -> Codes:
         """See `Fingerprinter.fingerprint`; the first ten minutes count."""

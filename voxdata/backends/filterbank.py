@@ -33,7 +33,9 @@ def filterbank(samples: Samples) -> Features:
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)[::HOP_SAMPLES]
     frames = frames - frames.mean(axis=1, keepdims=True)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectrum = np.fft.rfft((frames - PREEMPHASIS * before) * _window(), n=NUM_POINTS, axis=1)[:, :-1]
+    spectrum = np.fft.rfft((frames - PREEMPHASIS * before) * _window(), n=NUM_POINTS, axis=1)[
+        :, :-1
+    ]
     power = spectrum.real**2 + spectrum.imag**2
     features: Features = np.log(np.maximum(power.astype(np.float32, copy=False) @ _bands(), FLOOR))
     return features

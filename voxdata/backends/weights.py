@@ -143,7 +143,9 @@ def find_weights(name: str) -> Weights:
     for weights in TABLE:
         if weights.name == name:
             return weights
-    raise BackendError(f"no packaged weights are called {name!r}; there are {', '.join(w.name for w in TABLE)}")
+    raise BackendError(
+        f"no packaged weights are called {name!r}; there are {', '.join(w.name for w in TABLE)}"
+    )
 
 
 @cache
@@ -160,20 +162,28 @@ def locate(name: str) -> Path:
         spec = None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise BackendError(f"weights {name!r}: package {weights.package} is not installed; install from requirements.lock")
+        raise BackendError(
+            f"weights {name!r}: package {weights.package} is not installed; install from requirements.lock"
+        )
     path = Path(folders[0]) / weights.file
     if not path.is_file():
-        raise BackendError(f"weights {name!r}: {path} is missing; reinstall {weights.package} at the version of requirements.lock")
+        raise BackendError(
+            f"weights {name!r}: {path} is missing; reinstall {weights.package} at the version of requirements.lock"
+        )
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != weights.sha256:
-        raise BackendError(f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., not {weights.sha256[:12]}...; reinstall the package")
+        raise BackendError(
+            f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., not {weights.sha256[:12]}...; reinstall the package"
+        )
     return path
 
 
 def revision(*names: str) -> str:
     """Revision of a model made of these files: 16 hex characters that change whenever one of them does."""
-    return hashlib.sha256("".join(find_weights(name).sha256 for name in names).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        "".join(find_weights(name).sha256 for name in names).encode()
+    ).hexdigest()[:16]
 
 
 def weights_status() -> list[WeightsStatus]:

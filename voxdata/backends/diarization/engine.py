@@ -83,7 +83,10 @@ def diarize_sounds(
     Raises:
         AudioError: A sound cannot be read.
     """
-    jobs = [_Job(grid=WindowGrid(num_samples=sound.num_samples, step_samples=step_samples)) for sound in sounds]
+    jobs = [
+        _Job(grid=WindowGrid(num_samples=sound.num_samples, step_samples=step_samples))
+        for sound in sounds
+    ]
     _hear(jobs, sounds, nets, voices=max_speakers != 1)
     found = []
     for job, sound in zip(jobs, sounds, strict=True):
@@ -93,10 +96,17 @@ def diarize_sounds(
             found.append(Diarization(segments=(), embeddings={}, doubtful_ms=doubtful_ms))
             continue
         if max_speakers == 1:
-            clustering = Clustering(voices=np.where(job.masks.any(axis=1), 0, -2), centroids=_hear_voice(job, sound, nets))
+            clustering = Clustering(
+                voices=np.where(job.masks.any(axis=1), 0, -2),
+                centroids=_hear_voice(job, sound, nets),
+            )
         else:
             clustering = cluster_voices(
-                job.embeddings, job.masks, threshold=threshold, min_cluster_size=min_cluster_size, max_speakers=max_speakers
+                job.embeddings,
+                job.masks,
+                threshold=threshold,
+                min_cluster_size=min_cluster_size,
+                max_speakers=max_speakers,
             )
         capped = np.minimum(counts, max_speakers or counts.max()).astype(np.uint8)
         runs = find_runs(job.masks, clustering.voices, capped, job.grid)
@@ -111,7 +121,9 @@ def _doubtful_ms(job: _Job, *, end_ms: int) -> int:
     return min(frames * FRAME_SAMPLES * 1000 // MODEL_RATE_HZ, end_ms)
 
 
-def _hear(jobs: Sequence[_Job], sounds: Sequence[Sound], nets: DiarizationNets, *, voices: bool) -> None:
+def _hear(
+    jobs: Sequence[_Job], sounds: Sequence[Sound], nets: DiarizationNets, *, voices: bool
+) -> None:
     """Fill the masks, and the embeddings when `voices`."""
     spoken: list[_Window] = []
     for batch in _batches(jobs, sounds, nets.speech_batch, voices=voices):
@@ -128,19 +140,30 @@ def _hear(jobs: Sequence[_Job], sounds: Sequence[Sound], nets: DiarizationNets, 
         _embed(spoken, nets)
 
 
-def _batches(jobs: Sequence[_Job], sounds: Sequence[Sound], size: int, *, voices: bool) -> Iterator[list[_Window]]:
+def _batches(
+    jobs: Sequence[_Job], sounds: Sequence[Sound], size: int, *, voices: bool
+) -> Iterator[list[_Window]]:
     """The windows of all sounds in order, `size` at a time."""
     batch: list[_Window] = []
     for job, sound in zip(jobs, sounds, strict=True):
         for first, block in job.grid.read(sound):
             features = filterbank(block) if voices else np.zeros((0, 0), np.float32)
-            for number in range(first, first + 1 + (len(block) - WINDOW_SAMPLES) // job.grid.step_samples):
+            for number in range(
+                first, first + 1 + (len(block) - WINDOW_SAMPLES) // job.grid.step_samples
+            ):
                 start = (number - first) * job.grid.step_samples
                 # Silence stays out of the batch: it fills most of many recordings, and nobody speaks in it.
                 samples = block[start : start + WINDOW_SAMPLES]
                 if samples.any():
                     at = start // HOP_SAMPLES
-                    batch.append(_Window(job=job, number=number, samples=samples, features=features[at : at + NUM_FEATURES]))
+                    batch.append(
+                        _Window(
+                            job=job,
+                            number=number,
+                            samples=samples,
+                            features=features[at : at + NUM_FEATURES],
+                        )
+                    )
                 if len(batch) == size:
                     yield batch
                     batch = []
@@ -184,17 +207,31 @@ def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[n
     return np.asarray(np.mean(rows, axis=0, keepdims=True, dtype=np.float64))
 
 
-def _name_speakers(runs: Sequence[FrameRun], clustering: Clustering, grid: WindowGrid, *, end_ms: int) -> Diarization:
+def _name_speakers(
+    runs: Sequence[FrameRun], clustering: Clustering, grid: WindowGrid, *, end_ms: int
+) -> Diarization:
     """Turn runs into segments, speakers in order of first appearance."""
     spans: dict[int, list[Segment]] = {}
     for run in runs:
-        start, stop = (int(frame_ms(min(frame, grid.num_frames - 1))) for frame in (run.start, run.stop))
+        start, stop = (
+            int(frame_ms(min(frame, grid.num_frames - 1))) for frame in (run.start, run.stop)
+        )
         if start < min(stop, end_ms):
-            spans.setdefault(run.voice, []).append(Segment(start_ms=start, end_ms=min(stop, end_ms)))
+            spans.setdefault(run.voice, []).append(
+                Segment(start_ms=start, end_ms=min(stop, end_ms))
+            )
     joined = {voice: union(segments) for voice, segments in spans.items()}
     order = sorted(joined, key=lambda voice: (joined[voice][0], voice))
-    found = [SpeakerSegment(speaker=f"S{i}", segment=segment) for i, voice in enumerate(order) for segment in joined[voice]]
-    vectors = {f"S{i}": unit_vector(clustering.centroids[v]) for i, v in enumerate(order) if v < len(clustering.centroids)}
+    found = [
+        SpeakerSegment(speaker=f"S{i}", segment=segment)
+        for i, voice in enumerate(order)
+        for segment in joined[voice]
+    ]
+    vectors = {
+        f"S{i}": unit_vector(clustering.centroids[v])
+        for i, v in enumerate(order)
+        if v < len(clustering.centroids)
+    }
     return Diarization(
         segments=tuple(sorted(found, key=lambda s: (s.segment, s.speaker))),
         embeddings={speaker: vector for speaker, vector in vectors.items() if vector},

@@ -26,7 +26,9 @@ Floats = npt.NDArray[np.float32]
 
 NUM_SLOTS = 3
 NUM_FEATURES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
-POWERSET = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8)
+POWERSET = np.array(
+    [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8
+)
 """Class of segmentation-3.0 -> which of three slots speak."""
 
 DOUBT_FROM = 0.3
@@ -78,7 +80,10 @@ class OnnxNets:
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
-        fed = {"features": _fill(features, self.voice_batch), "masks": _fill(masks.astype(np.float32), self.voice_batch)}
+        fed = {
+            "features": _fill(features, self.voice_batch),
+            "masks": _fill(masks.astype(np.float32), self.voice_batch),
+        }
         (embedded,) = self._voices.run(None, fed)
         found: Floats = embedded[: len(features)]
         return found
@@ -112,7 +117,9 @@ class TorchNets:
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
-        return self._run(self._voices, _fill(features, self.voice_batch), _fill(masks, self.voice_batch))[: len(features)]
+        return self._run(
+            self._voices, _fill(features, self.voice_batch), _fill(masks, self.voice_batch)
+        )[: len(features)]
 
     def _run(self, module: Any, *inputs: npt.NDArray[Any]) -> Floats:
         import torch
@@ -120,11 +127,16 @@ class TorchNets:
         tensors = [torch.from_numpy(x).to(self._device) for x in inputs]
         half = self._device.type == "cuda"
         try:
-            with torch.inference_mode(), torch.autocast(self._device.type, torch.float16, enabled=half):
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.float16, enabled=half),
+            ):
                 found: Floats = module(*tensors).float().cpu().numpy()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise BackendError(f'diarization failed on {self._device} ({reason}); free its memory, or set device = "cpu"') from error
+            raise BackendError(
+                f'diarization failed on {self._device} ({reason}); free its memory, or set device = "cpu"'
+            ) from error
         return found
 
 
@@ -199,7 +211,9 @@ def _open_session(graph: bytes, name: str) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BackendError(f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it") from error
+        raise BackendError(
+            f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it"
+        ) from error
 
 
 def _export(name: str) -> bytes:
@@ -210,13 +224,24 @@ def _export(name: str) -> bytes:
     names: Sequence[str]
     if name == "cam++":
         count = OnnxNets.voice_batch
-        examples, names = (torch.randn(count, NUM_FEATURES, NUM_BANDS), torch.ones(count, NUM_SLOTS, NUM_FRAMES)), ["features", "masks"]
+        examples, names = (
+            (torch.randn(count, NUM_FEATURES, NUM_BANDS), torch.ones(count, NUM_SLOTS, NUM_FRAMES)),
+            ["features", "masks"],
+        )
     else:
         examples, names = (torch.randn(OnnxNets.speech_batch, 1, WINDOW_SAMPLES),), ["windows"]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
-        torch.onnx.export(module, examples, path, input_names=names, output_names=["found"], opset_version=17, dynamo=False)
+        torch.onnx.export(
+            module,
+            examples,
+            path,
+            input_names=names,
+            output_names=["found"],
+            opset_version=17,
+            dynamo=False,
+        )
         return path.read_bytes()
 
 

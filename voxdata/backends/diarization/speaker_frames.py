@@ -39,11 +39,15 @@ def count_speakers(masks: Masks, grid: WindowGrid) -> npt.NDArray[np.uint8]:
         first = grid.first_frame(window)
         spoken[first : first + NUM_FRAMES] += mask.sum(axis=1, dtype=np.float32)
         heard[first : first + NUM_FRAMES] += 1
-    counts: npt.NDArray[np.uint8] = np.rint(spoken / np.maximum(heard, np.float32(1e-12))).astype(np.uint8)
+    counts: npt.NDArray[np.uint8] = np.rint(spoken / np.maximum(heard, np.float32(1e-12))).astype(
+        np.uint8
+    )
     return counts
 
 
-def find_runs(masks: Masks, voices: Ints, counts: npt.NDArray[np.uint8], grid: WindowGrid) -> list[FrameRun]:
+def find_runs(
+    masks: Masks, voices: Ints, counts: npt.NDArray[np.uint8], grid: WindowGrid
+) -> list[FrameRun]:
     """Who speaks when.
 
     Args:
@@ -74,13 +78,18 @@ def _edges(spoken: npt.NDArray[np.int8]) -> Iterator[tuple[npt.NDArray[np.intp],
         yield from ((pair, voice) for pair in changes.reshape(-1, 2))
 
 
-def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+def _blocks(
+    masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """(first frame, (frames, num_voices) number of windows in which a voice speaks), block by block."""
     firsts = np.array([grid.first_frame(window) for window in range(len(masks))])
     for at in range(0, grid.num_frames, BLOCK_FRAMES):
         size = min(BLOCK_FRAMES, grid.num_frames - at)
         activity = np.zeros((size, num_voices), np.float32)
-        for window in range(int(np.searchsorted(firsts, at - NUM_FRAMES, side="right")), int(np.searchsorted(firsts, at + size))):
+        for window in range(
+            int(np.searchsorted(firsts, at - NUM_FRAMES, side="right")),
+            int(np.searchsorted(firsts, at + size)),
+        ):
             first = int(firsts[window]) - at
             inside = slice(max(0, first), min(size, first + NUM_FRAMES))
             part = masks[window, inside.start - first : inside.stop - first]
@@ -90,7 +99,9 @@ def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> It
         yield at, activity
 
 
-def _choose(activity: npt.NDArray[np.float32], counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _choose(
+    activity: npt.NDArray[np.float32], counts: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
     """(frames, voices): in each frame the `counts` most active voices."""
     order = np.argsort(-activity, axis=-1)
     rank_taken = np.arange(activity.shape[1]) < counts[:, None]

@@ -44,14 +44,18 @@ class AffectLabeler:
     """
 
     def __init__(self, *, scheme: Scheme, sharpness: float = 2.0) -> None:
-        unplaced = [label.name for label in scheme.labels if label.valence is None or label.arousal is None]
+        unplaced = [
+            label.name for label in scheme.labels if label.valence is None or label.arousal is None
+        ]
         if unplaced:
             raise BackendError(
                 f"scheme {scheme.name!r}: `affect` needs valence and arousal for {', '.join(unplaced)}; add them in voxdata.toml"
             )
         self._scheme = scheme
         self._sharpness = sharpness
-        self._places = np.array([[label.valence, label.arousal] for label in scheme.labels], dtype=np.float64)
+        self._places = np.array(
+            [[label.valence, label.arousal] for label in scheme.labels], dtype=np.float64
+        )
 
     @property
     def model(self) -> ModelRef:
@@ -68,7 +72,11 @@ class AffectLabeler:
         """See `Labeler.label`."""
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
-        analyzer = SentimentIntensityAnalyzer() if any(c.language == "en" and c.text for c in clips) else None
+        analyzer = (
+            SentimentIntensityAnalyzer()
+            if any(c.language == "en" and c.text for c in clips)
+            else None
+        )
         arousal = estimate_arousal(clips)
         out: list[Distribution] = []
         for clip, excited in zip(clips, arousal, strict=True):
@@ -78,7 +86,11 @@ class AffectLabeler:
             # What is unknown moves a clip towards no label.
             distance = np.nansum((self._places - [valence, excited]) ** 2, axis=1)
             weights = np.exp(-self._sharpness * (distance - distance.min()))
-            out.append(dict(zip(self._scheme.label_names, map(float, weights / weights.sum()), strict=True)))
+            out.append(
+                dict(
+                    zip(self._scheme.label_names, map(float, weights / weights.sum()), strict=True)
+                )
+            )
         return out
 
 
@@ -141,13 +153,18 @@ def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
     count = (len(samples) - _FRAME) // _HOP + 1
     if count < 1:
         return 0.0
-    blocks = [_track_pitch(samples, first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK)]
+    blocks = [
+        _track_pitch(samples, first, min(first + _BLOCK, count))
+        for first in range(0, count, _BLOCK)
+    ]
     hertz, strength, energy = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     voiced = (strength > 0.4 * energy) & (energy > 1e-4 * energy.max()) & (energy > 1e-9)
     return float(np.median(hertz[voiced])) if voiced.any() else 0.0
 
 
-def _track_pitch(samples: npt.NDArray[np.floating], first: int, stop: int) -> tuple[npt.NDArray[np.float64], ...]:
+def _track_pitch(
+    samples: npt.NDArray[np.floating], first: int, stop: int
+) -> tuple[npt.NDArray[np.float64], ...]:
     """Frequency, height of its autocorrelation peak (0 without one) and energy of frames `first` to `stop`."""
     index = np.arange(first, stop)[:, None] * _HOP + np.arange(_FRAME)
     frames: npt.NDArray[np.float64] = samples[index].astype(np.float64)
