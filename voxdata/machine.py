@@ -1,4 +1,6 @@
-"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be done about each."""
+"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be
+done about each.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ REMEDIES: Mapping[int, str] = {
     errno.EISDIR: _NAME_A_FOLDER,
     errno.ENAMETOOLONG: _NAME_A_FOLDER,
 }
-"""What helps when something of ours cannot be written or read; for any other error the disk is to be looked at."""
+"""What helps when something of ours cannot be written or read.
+
+For any other error the disk is to be looked at.
+"""
 
 EVERYWHERE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -42,7 +47,10 @@ EVERYWHERE = frozenset(
 """These speak of the machine, whatever was being read or written."""
 
 EXIT_CODE = 75
-"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
+"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL).
+
+Its last line says why.
+"""
 
 OWN_ENDS = frozenset(
     {
@@ -122,7 +130,8 @@ def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None
 def memory_is_short() -> bool:
     """Whether the machine refuses memory that this process may have by its own limit, RLIMIT_DATA.
 
-    Asked after an allocation failed: when only what was being worked on wanted too much, it says no.
+    Asked after an allocation failed: when only what was being worked on wanted too much, it says
+    no.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     left = ENOUGH_BYTES if limit == resource.RLIM_INFINITY else (limit - _data_bytes()) * 9 // 10
@@ -136,7 +145,9 @@ def memory_is_short() -> bool:
 
 
 def ended_from_outside(code: int) -> bool:
-    """Whether a process with this exit code, negative for a signal, was ended by the system or by somebody."""
+    """Whether a process with this exit code, negative for a signal, was ended by the system or by
+    somebody.
+    """
     return code < 0 and -code not in OWN_ENDS
 
 
@@ -146,13 +157,18 @@ def out_of_cpu(code: int) -> bool:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may come to have: the machine's, or less where its group may have less."""
+    """Memory that this process may come to have: the machine's, or less where its group may have
+    less.
+    """
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([found, *_group_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
 
 
 def _group_limits(membership: Path, root: Path) -> list[int]:
-    """What control groups allow, this process's own and all above it; empty where there are none."""
+    """What control groups allow, this process's own and all above it.
+
+    Empty where there are none.
+    """
     try:
         lines = membership.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,7 +1,8 @@
 """The hand-off file: a dataset version as JSON lines, for machines without the warehouse.
 
-The first line is a header, each further line one example. Audio stays where it is: `audio_root` joined with an
-example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel` is the clip.
+The first line is a header, each further line one example. Audio stays where it is: `audio_root`
+joined with an example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel` is
+the clip.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ class Manifest:
 
     Attributes:
         version_id: What the version is called for ever.
-        root: The Merkle root of its rows when that is not the version_id, since the version is older than roots; else "".
+        root: The Merkle root of its rows when that is not the version_id, since the version is
+            older than roots; else "".
         name: What people call the version.
         audio_root: Folder that `Example.audio_file` is relative to.
         schemes: Scheme name -> label names, in the order of the scheme.
         examples: Sorted by utterance id.
-        erased: Leaves of rows that were erased, sorted; without them the root could not be computed.
+        erased: Leaves of rows that were erased, sorted; without them the root could not be
+            computed.
         audio: Recording id -> what its canonical file has to be, where that is on record.
     """
 
@@ -116,7 +119,8 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest and check its rows against its root.
 
     Raises:
-        ManifestError: Missing, of another format, malformed in the line named, or its rows do not give the root.
+        ManifestError: Missing, of another format, malformed in the line named, or its rows do not
+            give the root.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -196,7 +200,10 @@ def encode_example(example: Example) -> dict[str, object]:
 
 
 def decode_example(row: Mapping[str, object]) -> Example:
-    """The inverse of `encode_example`; raises KeyError, TypeError or ValueError on malformed rows."""
+    """The inverse of `encode_example`.
+
+    Raises KeyError, TypeError or ValueError on malformed rows.
+    """
     gold = row["gold"]
     if not isinstance(gold, Mapping):
         raise TypeError("gold is not an object")

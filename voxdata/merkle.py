@@ -1,8 +1,9 @@
 """Proofs against the root of a dataset version: these leaves are in it, or are not.
 
-The leaves of a version lie sorted in 4,096 buckets, and the root is made of a digest of each. So whoever is shown one bucket whole, and the
-digests of all others, can compute the root, and sees between which neighbours a leaf stands or would have to stand. A bucket holds a
-4,096th of the version; what is shown says nothing about the rows, since leaves are salted.
+The leaves of a version lie sorted in 4,096 buckets, and the root is made of a digest of each. So
+whoever is shown one bucket whole, and the digests of all others, can compute the root, and sees
+between which neighbours a leaf stands or would have to stand. A bucket holds a 4,096th of the
+version; what is shown says nothing about the rows, since leaves are salted.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ class RootProof:
     """What computes a root, with the buckets open in which some leaves are or would be.
 
     Attributes:
-        buckets: First three hex characters of its leaves -> digest of a bucket that stays closed; an empty one is absent.
-        opened: The same -> all leaves of a bucket, sorted, 32 hex characters each; an empty one is absent.
+        buckets: First three hex characters of its leaves -> digest of a bucket that stays closed;
+            an empty one is absent.
+        opened: The same -> all leaves of a bucket, sorted, 32 hex characters each; an empty one is
+            absent.
     """
 
     buckets: Mapping[str, str]

@@ -1,4 +1,7 @@
-"""What two names have in common when they look the same, or nearly so. Names are kept as written and compared by these keys."""
+"""What two names have in common when they look the same, or nearly so.
+
+Names are kept as written and compared by these keys.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ from collections.abc import Iterable, Mapping
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
 )
-"""Characters that take no room: joiners, marks of direction, variation selectors, fillers, soft hyphens."""
+"""Characters that take no room: joiners, marks of direction, variation selectors, fillers, soft
+hyphens.
+"""
 
 _BLANK = re.compile(r"\s+")
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
 def name_key(name: str) -> str:
-    r"""Equal for names that look the same: in NFC, without characters of no width, with plain single spaces.
+    r"""Equal for names that look the same: in NFC, without characters of no width, with plain
+    single spaces.
 
     >>> name_key("Jose\u0301") == name_key("Jos\u200b\u00e9")
     True
@@ -30,7 +36,8 @@ def name_key(name: str) -> str:
 
 
 def loose_key(name: str) -> str:
-    """Equal for names that may well be meant for one: case, width, leading zeros, spaces, "_" and "-" are passed over.
+    """Equal for names that may well be meant for one: case, width, leading zeros, spaces, "_" and
+    "-" are passed over.
 
     >>> loose_key("Agent 007") == loose_key("agent_7")
     True

@@ -12,10 +12,13 @@ LONG = 8
 
 
 def find_meant_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that somebody may have meant, the nearest first; None when the name is known, or like none.
+    """The known name that somebody may have meant, the nearest first.
 
-    A slip is one letter (two in a long name) that is wrong, missing, too much or has changed places with its neighbour; case, spaces,
-    "-" and "_" count for nothing. Names that differ in their numbers alone are numbered on purpose.
+    None when the name is known, or like none.
+
+    A slip is one letter (two in a long name) that is wrong, missing, too much or has changed places
+    with its neighbour; case, spaces, "-" and "_" count for nothing. Names that differ in their
+    numbers alone are numbered on purpose.
 
     >>> find_meant_name("cals", ["calls", "demo"]), find_meant_name("calls-2", ["calls-1"]), find_meant_name("calls", ["calls"])
     ('calls', None, None)

@@ -1,6 +1,8 @@
-"""Pre-labelling: from canonical audio to turns, transcripts, utterances, measures, personal data and proposals.
+"""Pre-labelling: from canonical audio to turns, transcripts, utterances, measures, personal data
+and proposals.
 
-Several recordings go through each stage together, so that batches fill up; no answer depends on the neighbours.
+Several recordings go through each stage together, so that batches fill up; no answer depends on the
+neighbours.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ from voxdata.turn import Turn, merge_turns, sort_turns
 from voxdata.utterance import MIN_MS, Transcript, Utterance, cut_utterances
 
 Agreement = Callable[[str, str, str], float | None]
-"""(text, second text, language) -> error rate of the second against the first; None where there is nothing to compare."""
+"""(text, second text, language) -> error rate of the second against the first.
+
+None where there is nothing to compare.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +56,14 @@ class Models:
     """What pre-labelling runs.
 
     Attributes:
-        second_transcriber: Hears everything once more; how far the two agree is a measure of quality.
+        second_transcriber: Hears everything once more; how far the two agree is a measure of
+            quality.
         agreement: Needed with `second_transcriber`.
         mos: Predicts how good the audio sounds to people.
         labelers: Scheme name -> labeler.
         cutting: Keyword arguments of `cut_utterances`.
-        chinese: The script in which Chinese is written, whichever a transcriber chose; None leaves it as heard.
+        chinese: The script in which Chinese is written, whichever a transcriber chose; None leaves
+            it as heard.
     """
 
     diarizer: Diarizer
@@ -83,7 +90,8 @@ class Models:
             stages.append(
                 StageSpec(name=SECOND_OPINION, model=second.model, params={}, reads=(DIARIZE,))
             )
-        # Cuts from before `min_ms` could be set were made with its default; their keys do not name it, so they hold.
+        # Cuts from before `min_ms` could be set were made with its default; their keys do not name
+        # it, so they hold.
         cutting: dict[str, object] = {
             name: value
             for name, value in self.cutting.items()
@@ -111,11 +119,12 @@ class Models:
 
 @dataclass(slots=True, kw_only=True)
 class RecordingWork:
-    """One recording on its way through the stages: results it has are given, those in `wanted` are filled in.
+    """One recording on its way through the stages: results it has are given, those in `wanted` are
+    filled in.
 
     Attributes:
-        sounds: One a canonical channel. A lone channel is diarized; of several, each is one party, so its speaker is the channel
-            ("C0", "C1", ...) and overlap survives.
+        sounds: One a canonical channel. A lone channel is diarized; of several, each is one party,
+            so its speaker is the channel ("C0", "C1", ...) and overlap survives.
         source_rate_hz: Of the original, which bounds its true bandwidth.
         wanted: Stages to run.
         diarizations: One a channel, as the diarizer gave them.
@@ -150,7 +159,8 @@ def run_stages(
 
     Raises:
         AudioError: A recording cannot be read.
-        BackendError: A model cannot be loaded or failed. Which recording is to blame is not known: run them one by one to find out.
+        BackendError: A model cannot be loaded or failed. Which recording is to blame is not known:
+            run them one by one to find out.
     """
     tell = progress or (lambda stage: None)
     tell(DIARIZE)
@@ -233,7 +243,9 @@ def _transcribe(
 def cut_recording(
     work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None
 ) -> tuple[Utterance, ...]:
-    """Utterances of all channels, none reaching past the end of the audio, each marked where its text is doubtful."""
+    """Utterances of all channels, none reaching past the end of the audio, each marked where its
+    text is doubtful.
+    """
     utterances: list[Utterance] = []
     for channel in range(len(work.sounds)):
         transcript = _written(work.transcripts[channel], chinese)
@@ -288,7 +300,9 @@ def _measure(work: RecordingWork, models: Models) -> None:
 def cut_second_opinion(
     utterances: Sequence[Utterance], transcript: Transcript, *, channel: int
 ) -> list[Utterance]:
-    """What a second transcript says in the utterances of one channel: each word goes where its middle lies."""
+    """What a second transcript says in the utterances of one channel: each word goes where its
+    middle lies.
+    """
     found = []
     for u in utterances:
         if u.channel == channel:

@@ -1,4 +1,7 @@
-"""Measures of how good the audio of an utterance is. They are stored, never silently used to drop."""
+"""Measures of how good the audio of an utterance is.
+
+They are stored, never silently used to drop.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,13 @@ def measure_quality(samples: Samples, *, source_rate_hz: int) -> Quality:
 
     Args:
         samples: (num_samples,) float32 at MODEL_RATE_HZ.
-        source_rate_hz: Rate of the original file; bounds the bandwidth, since nothing lies above half of it.
+        source_rate_hz: Rate of the original file; bounds the bandwidth, since nothing lies above
+            half of it.
 
     Returns:
-        Level at least FLOOR_DB; clipping counts runs of three or more samples within 1.5 % of a peak that is above -20 dBFS;
-        the bandwidth is where the average power spectrum last comes within 50 dB of its maximum.
+        Level at least FLOOR_DB; clipping counts runs of three or more samples within 1.5 % of a
+        peak that is above -20 dBFS; the bandwidth is where the average power spectrum last comes
+        within 50 dB of its maximum.
     """
     if samples.size == 0:
         return Quality(level_db=FLOOR_DB, snr_db=0.0, clipping_ratio=0.0, bandwidth_hz=0)

@@ -1,7 +1,9 @@
-"""How far annotators agree beyond chance: Krippendorff's alpha, Fleiss' and Cohen's kappa, with intervals over whole calls.
+"""How far annotators agree beyond chance: Krippendorff's alpha, Fleiss' and Cohen's kappa, with
+intervals over whole calls.
 
-Alpha is a ratio of two sums over utterances, so everything here works on counts: a matrix (num_units, num_values) of how often each
-value was given to each utterance. A bootstrap draw is then a product with the number of times each call was drawn.
+Alpha is a ratio of two sums over utterances, so everything here works on counts: a matrix
+(num_units, num_values) of how often each value was given to each utterance. A bootstrap draw is
+then a product with the number of times each call was drawn.
 """
 
 from __future__ import annotations
@@ -41,14 +43,16 @@ def krippendorff_alpha(
     """Krippendorff's alpha.
 
     Args:
-        distance: "nominal" compares the main labels; "masi" the sets of all labels that a vote names; "ordinal" the main labels by
-            their place in `order`.
+        distance: "nominal" compares the main labels; "masi" the sets of all labels that a vote
+            names; "ordinal" the main labels by their place in `order`.
         order: Every label, from the lowest to the highest; for "ordinal" only.
 
     Returns:
-        1 for full agreement, 0 for chance; None when no utterance has two votes or only one value was ever given.
+        1 for full agreement, 0 for chance; None when no utterance has two votes or only one value
+        was ever given.
 
-    Source: K. Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), sections C and E; MASI: R. Passonneau (2006).
+    Source: K. Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), sections C and E;
+    MASI: R. Passonneau (2006).
     """
     tally = _tally(votes, distance=distance, order=order)
     return _alpha(tally, np.ones(len(tally.counts)))
@@ -64,7 +68,8 @@ def alpha_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval | None:
-    """Krippendorff's alpha with a bootstrap interval over whole calls, since utterances of one call are alike.
+    """Krippendorff's alpha with a bootstrap interval over whole calls, since utterances of one call
+    are alike.
 
     Args:
         calls: Utterance id -> its call; an utterance that is not named is a call by itself.
@@ -108,7 +113,9 @@ def alpha_by_label(votes: Sequence[Vote]) -> dict[str, float | None]:
 
 
 def alpha_without(votes: Sequence[Vote]) -> dict[str, float | None]:
-    """Annotator -> alpha of everybody else: somebody without whom it rises agrees less than the others do."""
+    """Annotator -> alpha of everybody else: somebody without whom it rises agrees less than the
+    others do.
+    """
     return {
         name: krippendorff_alpha([v for v in votes if v.annotator != name])
         for name in sorted({v.annotator for v in votes})
@@ -118,12 +125,14 @@ def alpha_without(votes: Sequence[Vote]) -> dict[str, float | None]:
 def fleiss_kappa(votes: Sequence[Vote]) -> float | None:
     """Fleiss' kappa on the main labels; the number of votes may differ between utterances.
 
-    Observed agreement is the mean over utterances, chance comes from the shares of all votes; utterances with one vote are left out.
+    Observed agreement is the mean over utterances, chance comes from the shares of all votes;
+    utterances with one vote are left out.
 
     Returns:
         None when no utterance has two votes or only one label was ever given.
 
-    Source: J. Fleiss (1971); the generalisation to varying numbers of raters is J. Fleiss, Statistical Methods (1981), section 13.2.
+    Source: J. Fleiss (1971); the generalisation to varying numbers of raters is J. Fleiss,
+    Statistical Methods (1981), section 13.2.
     """
     counts = _tally(votes, distance="nominal", order=()).counts
     if counts.shape[1] < 2:
@@ -158,7 +167,9 @@ def cohen_kappa(votes: Sequence[Vote], first: str, second: str) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tally:
-    """Counts (num_units, num_values) of utterances with two votes or more, and the distance (num_values, num_values) of values."""
+    """Counts (num_units, num_values) of utterances with two votes or more, and the distance
+    (num_values, num_values) of values.
+    """
 
     units: list[str]
     counts: Floats
@@ -197,7 +208,9 @@ def _sorted_text(value: Hashable) -> str:
 
 
 def _masi(first: Hashable, second: Hashable) -> float:
-    """Distance of two sets of labels: 1 - Jaccard times 1 when equal, 2/3 when one holds the other, 1/3 when they overlap, else 0."""
+    """Distance of two sets of labels: 1 - Jaccard times 1 when equal, 2/3 when one holds the other,
+    1/3 when they overlap, else 0.
+    """
     if not isinstance(first, frozenset) or not isinstance(second, frozenset):
         raise TypeError("MASI compares sets of labels")
     shared = len(first & second)

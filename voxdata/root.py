@@ -1,8 +1,9 @@
 """The Merkle root that identifies a dataset version.
 
-Every example is a leaf: 128 bits of the salted SHA-256 over its fields. The leaves, sorted, fall into 4,096 buckets by their first 12
-bits; the root is the SHA-256 over the buckets' SHA-256. It depends on what is in a version and on nothing else, and it can be computed
-again when the content of some rows was erased, from the leaves they left behind.
+Every example is a leaf: 128 bits of the salted SHA-256 over its fields. The leaves, sorted, fall
+into 4,096 buckets by their first 12 bits; the root is the SHA-256 over the buckets' SHA-256. It
+depends on what is in a version and on nothing else, and it can be computed again when the content
+of some rows was erased, from the leaves they left behind.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ LEAF_BYTES = 16
 
 
 def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> str:
-    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex characters.
+    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex
+    characters.
 
     Args:
         erased: Leaves of rows that belong to the version but were erased, 32 hex characters each.
@@ -55,7 +57,9 @@ def merkle_root(high: Halves, low: Halves) -> str:
 
 
 def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
-    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf, sorted."""
+    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf,
+    sorted.
+    """
     import numpy as np
 
     order = np.argsort(high)

@@ -11,7 +11,9 @@ from typing import Literal, get_args
 from voxdata.errors import SchemeError
 
 Choice = Literal["one", "many", "ranked"]
-"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a second choice."""
+"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a
+second choice.
+"""
 
 RATING_STEPS = 5
 """A scale is rated 1..RATING_STEPS."""
@@ -55,14 +57,16 @@ class Scheme:
         name: Such as "intent"; names the column in a dataset version.
         version: Raised by hand whenever a label is added, renamed or removed.
         title: Shown to annotators.
-        shown: Language -> the title that annotators of that language see instead, such as {"zh": "说话人想要什么？"}.
+        shown: Language -> the title that annotators of that language see instead, such as {"zh":
+            "说话人想要什么？"}.
         labels: In the order shown, except that labels of one group stand together.
         choice: How many labels a person may choose.
-        scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and "arousal".
+        scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and
+            "arousal".
 
     Raises:
-        SchemeError: Fewer than two labels, a blank name, the same name twice (also as shown in one language), an unknown choice,
-            or a scale that is not a name or stands there twice.
+        SchemeError: Fewer than two labels, a blank name, the same name twice (also as shown in one
+            language), an unknown choice, or a scale that is not a name or stands there twice.
     """
 
     name: str
@@ -132,7 +136,8 @@ class Scheme:
         return {group: tuple(labels) for group, labels in found.items()}
 
     def arrange(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """Labels that one person chose, in the form they are stored: checked, none twice, and for a "many" scheme in its order.
+        """Labels that one person chose, in the form they are stored: checked, none twice, and for a
+        "many" scheme in its order.
 
         >>> emotion = Scheme(name="emotion", version=1, labels=(SchemeLabel(name="calm"), SchemeLabel(name="sad")), choice="many")
         >>> emotion.arrange(["sad", "calm", "sad"])

@@ -1,6 +1,8 @@
-"""How the labels of a scheme changed from version to version, and what an old annotation says in today's labels.
+"""How the labels of a scheme changed from version to version, and what an old annotation says in
+today's labels.
 
-Nothing is rewritten: annotations keep the labels that people chose, and are read through the changes made since.
+Nothing is rewritten: annotations keep the labels that people chose, and are read through the
+changes made since.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from voxdata.scheme import Scheme
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemeChange:
-    """What happened to labels when a version of a scheme was made; labels that are not named stayed.
+    """What happened to labels when a version of a scheme was made.
+
+    Labels that are not named stayed.
 
     Attributes:
         to_version: The version that it made.
@@ -61,7 +65,8 @@ class SchemeHistory:
         changes: One for each version after the first that changed labels, oldest first.
 
     Raises:
-        SchemeError: A change is out of order, leads to a label that the scheme does not have, or gives a name a second meaning.
+        SchemeError: A change is out of order, leads to a label that the scheme does not have, or
+            gives a name a second meaning.
     """
 
     scheme: Scheme
@@ -96,7 +101,10 @@ class SchemeHistory:
                     )
 
     def translate(self, label: str, *, version: int) -> tuple[str, ...]:
-        """What a label of an earlier version may mean now: one label; several after a split; none when it was removed."""
+        """What a label of an earlier version may mean now: one label; several after a split.
+
+        None when it was removed.
+        """
         found: tuple[str, ...] = (label,)
         for change in self.changes:
             if change.to_version > version:
@@ -182,7 +190,9 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
 def find_orphans(
     annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]
 ) -> dict[tuple[str, str], int]:
-    """Labels in use that no change accounts for: (scheme, label) -> how many annotations would silently lose it."""
+    """Labels in use that no change accounts for: (scheme, label) -> how many annotations would
+    silently lose it.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     for annotation in annotations:
         for scheme, chosen in annotation.labels.items():

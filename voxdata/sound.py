@@ -1,4 +1,6 @@
-"""Sound: one channel of audio that is read in stretches, so that a ten-hour recording never lies in memory whole."""
+"""Sound: one channel of audio that is read in stretches, so that a ten-hour recording never lies in
+memory whole.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,10 @@ class Stretch:
 
 
 def cut_sound(sound: Sound, segment: Segment) -> Stretch:
-    """The stretch of a segment, rounded outwards to whole samples; what lies after the end is left out."""
+    """The stretch of a segment, rounded outwards to whole samples.
+
+    What lies after the end is left out.
+    """
     stop = min(-(-segment.end_ms * MODEL_RATE_HZ // 1000), sound.num_samples)
     return Stretch(
         sound=sound, start=min(segment.start_ms * MODEL_RATE_HZ // 1000, stop), stop=stop

@@ -1,13 +1,16 @@
-"""Splits that share no voice and no recording, keep every label's share, and never move an old example.
+"""Splits that share no voice and no recording, keep every label's share, and never move an old
+example.
 
-A group is what a split may not divide: a connected component of voices, recordings, calls and near-duplicates. Groups that
-were placed before stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
-chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio, labels seen less than ten times weighing less. A
-language is counted like a label, so that splits are stratified by it too.
+A group is what a split may not divide: a connected component of voices, recordings, calls and
+near-duplicates. Groups that were placed before stay; new ones go where the shares of all examples
+and of every label come closest to the wanted ratios. The measure is chi-square-like: for each
+label, the sum over splits of (share - ratio)² / ratio, labels seen less than ten times weighing
+less. A language is counted like a label, so that splits are stratified by it too.
 
-Two voices once in different splits may turn out to share a recording, or to be one person. Their group then touches two
-splits and no assignment can be right for both pasts: `find_conflicts` reports it, and `fix_groups` places it where a
-model already trained cannot be tested on what it has seen (train before validation before test).
+Two voices once in different splits may turn out to share a recording, or to be one person. Their
+group then touches two splits and no assignment can be right for both pasts: `find_conflicts`
+reports it, and `fix_groups` places it where a model already trained cannot be tested on what it has
+seen (train before validation before test).
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Join voices that share something, directly or through others.
 
     Args:
-        pairs: (what may not be divided, such as a recording, a call or a set of copies; voice), in any order, repeats allowed.
+        pairs: (what may not be divided, such as a recording, a call or a set of copies; voice), in
+            any order, repeats allowed.
 
     Returns:
         Voice -> group id, a digest of the group's first voice in alphabetical order.
@@ -95,7 +99,8 @@ def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict
         assigned: Voice -> the split it was put into first.
 
     Returns:
-        Group -> split, for groups with a voice placed before. One in conflict goes to the first of train, validation, test it touches.
+        Group -> split, for groups with a voice placed before. One in conflict goes to the first of
+        train, validation, test it touches.
     """
     order = list(Split)
     fixed: dict[str, Split] = {}
@@ -117,12 +122,13 @@ def assign_splits(
     Args:
         groups: Group -> how often each label occurs in it, such as {"intent=question": 3}.
         fixed: Group -> the split it stays in; groups that are not in `groups` are ignored.
-        ratios: Wanted share of each split; they need not add up to 1. A split left out or at 0 gets no new group.
+        ratios: Wanted share of each split; they need not add up to 1. A split left out or at 0 gets
+            no new group.
         seed: Decides among equals.
 
     Returns:
-        Group -> split for all of `groups`, whatever their order. With at least as many groups as wanted splits none is empty,
-        unless fixed groups leave too few free.
+        Group -> split for all of `groups`, whatever their order. With at least as many groups as
+        wanted splits none is empty, unless fixed groups leave too few free.
 
     Raises:
         ValueError: A ratio is negative, or none is positive.
@@ -156,7 +162,10 @@ def _vector(counts: Counter[str], labels: list[str]) -> Floats:
 
 
 def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
-    """Greedy in the order given, then local search; for small corpora also from several other orders, keeping the best."""
+    """Greedy in the order given, then local search.
+
+    For small corpora also from several other orders, keeping the best.
+    """
     measure = _Measure(vectors, start, wanted)
     best = measure.search(measure.greedy(range(len(vectors))))
     for restart in range(RESTARTS if len(vectors) <= MAX_RESTARTED else 1):
@@ -189,7 +198,8 @@ class _Measure:
         self.wanted = wanted[:, None]
         groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
         columns = vectors.shape[1]
-        # A rare label cannot be divided well and weighs less; the size weighs as much as all labels together.
+        # A rare label cannot be divided well and weighs less; the size weighs as much as all labels
+        # together.
         self.weight = np.minimum(self.totals / RELIABLE_COUNT, 1.0)
         self.weight[-1] = max(float(self.weight[:-1].sum()), 1.0) if columns > 1 else 1.0
         self.missing = np.where(groups_with >= len(wanted), MISSING_PENALTY, 0.0)
@@ -228,8 +238,9 @@ class _Measure:
     def search(self, assigned: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Move a group, or swap two, as long as that lowers the cost.
 
-        What a step changes is known without trying it: the cost is a sum of squares, so a move costs a product with the present error. The
-        likeliest steps are then tried, since labels that go missing are not in that sum.
+        What a step changes is known without trying it: the cost is a sum of squares, so a move
+        costs a product with the present error. The likeliest steps are then tried, since labels
+        that go missing are not in that sum.
         """
         assigned = assigned.copy()
         held = self.held(assigned)
@@ -247,7 +258,10 @@ class _Measure:
         return assigned
 
     def _changes(self, assigned: npt.NDArray[np.intp], held: Floats) -> Floats:
-        """(num_new, num_splits): by how much moving each group to each split changes the cost; where it is, nothing."""
+        """(num_new, num_splits): by how much moving each group to each split changes the cost.
+
+        Where it is, nothing.
+        """
         ratios = self.wanted[:, 0]
         products = self.weighted @ (held / self.scale - self.wanted).T
         arriving = (2 * products + self.squares[:, None]) / ratios - self._gains(held)

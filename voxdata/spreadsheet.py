@@ -14,7 +14,9 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def write_spreadsheet(frame: pl.DataFrame) -> str:
-    """A table as CSV for a spreadsheet: with a byte order mark, and an apostrophe before each text that would be a formula."""
+    """A table as CSV for a spreadsheet: with a byte order mark, and an apostrophe before each text
+    that would be a formula.
+    """
     inert = frame.with_columns(
         pl.col(name).cast(pl.String).str.replace(f"({STARTS_FORMULA})", "'${1}")
         for name, kind in frame.schema.items()

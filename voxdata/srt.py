@@ -8,7 +8,9 @@ from voxdata.utterance import Utterance
 
 
 def encode_srt(utterances: Sequence[Utterance]) -> str:
-    """One numbered cue for each utterance with words, in order of time, the speaker before the text."""
+    """One numbered cue for each utterance with words, in order of time, the speaker before the
+    text.
+    """
     spoken = sorted(
         (u for u in utterances if u.text.strip()), key=lambda u: (u.segment, u.channel, u.speaker)
     )

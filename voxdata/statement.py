@@ -1,7 +1,8 @@
 """Signed statements: in-toto Statement v1 in a DSSE envelope.
 
-A statement says something (the predicate) about things known by their digests (the subject). The envelope keeps its exact bytes and the
-signatures over them, so that nobody need agree on how JSON is spelled. What is signed: the "pre-authentication encoding" of type and bytes.
+A statement says something (the predicate) about things known by their digests (the subject). The
+envelope keeps its exact bytes and the signatures over them, so that nobody need agree on how JSON
+is spelled. What is signed: the "pre-authentication encoding" of type and bytes.
 
 Source: github.com/in-toto/attestation, spec/v1; github.com/secure-systems-lab/dsse, protocol.md.
 """
@@ -203,7 +204,8 @@ def follow_rotations(first: str, rotations: Iterable[Envelope]) -> tuple[str, ..
 def trusted_keys(known: str, rotations: Sequence[Envelope]) -> frozenset[str]:
     """A public key that somebody knows, those before it, and those after it.
 
-    Not those after one before it: whoever steals a key that is no longer in use could name any of them.
+    Not those after one before it: whoever steals a key that is no longer in use could name any of
+    them.
     """
     steps = [found for found in map(read_rotation, rotations) if found is not None]
     after, before = {known}, {known}

@@ -9,7 +9,9 @@ _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
 
 
 def explain_store(uri: str, error: Exception) -> VoxdataError:
-    """A store's exception in our words: ours to retry, the operator's to mend, or this machine's fault."""
+    """A store's exception in our words: ours to retry, the operator's to mend, or this machine's
+    fault.
+    """
     fault = find_fault(error, place=uri) if isinstance(error, OSError | MachineError) else None
     if fault is not None:
         return fault

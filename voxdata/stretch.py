@@ -16,7 +16,8 @@ class Stretch:
     Attributes:
         start_s: None when the row does not say where it begins.
         end_s: None when it goes to the end of the recording.
-        by_duration: Whether the row has nothing but a duration: the length of the recording, or of a stretch at its beginning.
+        by_duration: Whether the row has nothing but a duration: the length of the recording, or of
+            a stretch at its beginning.
         used: The columns this was taken from.
         problem: What is wrong with the times; "" for nothing.
     """
@@ -29,7 +30,8 @@ class Stretch:
 
 
 def read_stretch(row: Mapping[str, str], columns: Columns) -> Stretch:
-    """The times of a row: start and end, or start and duration, in seconds or (names ending in "_ms") milliseconds.
+    """The times of a row: start and end, or start and duration, in seconds or (names ending in
+    "_ms") milliseconds.
 
     Args:
         row: Column -> text; columns without a value are absent.

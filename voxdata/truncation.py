@@ -1,7 +1,9 @@
-"""Does a file hold the bytes its own header promises, and does it hold more? Decoders read half a WAV without a word; these walks tell.
+"""Does a file hold the bytes its own header promises, and does it hold more? Decoders read half a
+WAV without a word; these walks tell.
 
-Each walk looks at chunk sizes only, so it is exact. Sizes that streaming writers leave open (0, 0xFFFFFFFF, 0x7FFFF000
-and the like) promise nothing. Formats without a byte count (MP3, Ogg, ADTS) cannot be judged and never are.
+Each walk looks at chunk sizes only, so it is exact. Sizes that streaming writers leave open (0,
+0xFFFFFFFF, 0x7FFFF000 and the like) promise nothing. Formats without a byte count (MP3, Ogg, ADTS)
+cannot be judged and never are.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import BinaryIO
 from voxdata.mp4_boxes import read_mp4_boxes
 
 STREAMED_FROM = 0x7FFF0000
-"""A 32-bit size from here up in a smaller file was written before the length was known (SoX, ffmpeg and GStreamer do)."""
+"""A 32-bit size from here up in a smaller file was written before the length was known (SoX, ffmpeg
+and GStreamer do).
+"""
 
 _OPEN_32 = ((0x7FFF0000, 0x80000000), (0xFFFF0000, 0xFFFFFFFF))
 """Sizes that mean "not known" in a file of any size: near the end of what 31 or 32 bits hold."""
@@ -72,8 +76,9 @@ class Extent:
 def missing_bytes(path: Path) -> int:
     """How many bytes of audio the header promises beyond the end of the file.
 
-    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family, but for fragmented
-    files, whose fragments stand for themselves; 0 for everything else, and when nothing is missing.
+    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family, but for
+    fragmented files, whose fragments stand for themselves; 0 for everything else, and when nothing
+    is missing.
 
     Raises:
         OSError: The file cannot be read.
@@ -189,7 +194,8 @@ def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
 
 
 def _counts_header(missing: int, sound: _Sound, size: int) -> bool:
-    """Whether the size is too large only by parts of the header, or a byte of padding, counted with it.
+    """Whether the size is too large only by parts of the header, or a byte of padding, counted with
+    it.
 
     The sound itself is whole then, so it ends with a whole sample.
     """

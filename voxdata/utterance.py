@@ -103,7 +103,8 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
         turns: The same channel, in any order.
 
     Returns:
-        Every turn with its words in order of time, sorted by turn start. Words are lost only when there is no turn.
+        Every turn with its words in order of time, sorted by turn start. Words are lost only when
+        there is no turn.
 
     Raises:
         MixedRecordingsError: `turns` come from several recordings.
@@ -124,7 +125,8 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
 def _near_turns(
     word: Segment, ordered: Sequence[Turn], starts: Sequence[int], reach: Sequence[int]
 ) -> list[int]:
-    """Positions, ascending, of the turns that overlap a word, or else of those nearest before and after it.
+    """Positions, ascending, of the turns that overlap a word, or else of those nearest before and
+    after it.
 
     Args:
         starts: Of the turns.
@@ -148,7 +150,9 @@ def _near_turns(
 
 
 def _closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
-    """Overlap first; among equals the nearest, then the shortest turn (an interjection owns its word)."""
+    """Overlap first; among equals the nearest, then the shortest turn (an interjection owns its
+    word).
+    """
     gap = max(turn.start_ms - word.end_ms, word.start_ms - turn.end_ms, 0)
     return overlap_ms(word, turn), -gap, -turn.duration_ms
 
@@ -179,7 +183,8 @@ def cut_utterances(
         pad_ms: Kept around the words, as far as the turn and the neighbours allow.
 
     Returns:
-        Utterances sorted by start. A turn in which no word was recognised becomes one utterance with empty text.
+        Utterances sorted by start. A turn in which no word was recognised becomes one utterance
+        with empty text.
     """
     out: list[Utterance] = []
     for turn, words in assign_words(transcript.words, turns):
@@ -217,7 +222,9 @@ def _language(segment: Segment, passages: Sequence[Passage]) -> str:
 
 
 def _keep_apart(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """One id, one utterance: of those with equal bounds a wordless one goes, and one with words ends 1 ms later."""
+    """One id, one utterance: of those with equal bounds a wordless one goes, and one with words
+    ends 1 ms later.
+    """
     unique: dict[str, Utterance] = {}
     for utterance in sorted(utterances, key=lambda u: not u.words):
         if not utterance.words and utterance.utterance_id in unique:

@@ -1,6 +1,7 @@
 """Voices: speakers recognised across recordings, by how alike their embeddings are.
 
-Linking is incremental and append-only: a speaker that was linked stays linked, until a person merges or splits.
+Linking is incremental and append-only: a speaker that was linked stays linked, until a person
+merges or splits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from voxdata.identity import digest
 from voxdata.measure import SAME_VOICE
 
 MIN_SPEECH_MS = 5_000
-"""With less speech an embedding says too little: the speaker gets a voice of its own, which nobody joins."""
+"""With less speech an embedding says too little: the speaker gets a voice of its own, which nobody
+joins.
+"""
 
 Speaker = tuple[str, int, str]
 """(recording_id, channel, speaker)."""
@@ -84,16 +87,18 @@ def link_speakers(
     """Give each new speaker a voice.
 
     Args:
-        arrivals: Speakers without a voice, in any order. They are taken by id, so the answer does not depend on the order; it does
-            depend on which speakers were linked in an earlier call.
+        arrivals: Speakers without a voice, in any order. They are taken by id, so the answer does
+            not depend on the order; it does depend on which speakers were linked in an earlier
+            call.
         voices: Voice id -> the speakers it has.
         threshold: A speaker joins the closest voice whose centre is at least this alike.
         min_speech_ms: See MIN_SPEECH_MS.
         taken: Voice ids used before, beside those of `voices`.
 
     Returns:
-        One link for each arrival, by id. Two speakers of one recording never get one voice: the diarizer has told them apart, and over
-        one line any two people sound alike (different people in one recording reach a cosine of 0.76).
+        One link for each arrival, by id. Two speakers of one recording never get one voice: the
+        diarizer has told them apart, and over one line any two people sound alike (different people
+        in one recording reach a cosine of 0.76).
     """
     known = _Centres(min_speech_ms)
     for voice_id in sorted(voices):
@@ -118,7 +123,10 @@ def link_speakers(
 
 
 class _Centres:
-    """The mean direction of each voice's speakers, weighted by their speech; a voice whose speakers all said too little has none."""
+    """The mean direction of each voice's speakers, weighted by their speech.
+
+    A voice whose speakers all said too little has none.
+    """
 
     def __init__(self, min_speech_ms: int) -> None:
         self._min_speech_ms = min_speech_ms
@@ -141,7 +149,9 @@ class _Centres:
         self._centres[row] = self._sums[row] / length if length > 0 else 0.0
 
     def closest(self, arrival: HeardSpeaker) -> tuple[str | None, float | None]:
-        """(voice, cosine) of the voice that is most alike and may be the arrival's, of equals the first by id."""
+        """(voice, cosine) of the voice that is most alike and may be the arrival's, of equals the
+        first by id.
+        """
         if not self._rows or self._centres.shape[1] != len(arrival.vector):
             return None, None
         # Rounded, so that equals are equal however many voices there are.
@@ -169,7 +179,10 @@ class _Centres:
 def nearest_voices(
     voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_ms: int = MIN_SPEECH_MS
 ) -> dict[str, tuple[str, float]]:
-    """Voice -> (the other voice most like it, cosine), for voices with enough speech; empty below two of them."""
+    """Voice -> (the other voice most like it, cosine), for voices with enough speech.
+
+    Empty below two of them.
+    """
     centres = {
         voice: centre
         for voice in sorted(voices)
@@ -191,7 +204,10 @@ def nearest_voices(
 def centre_of(
     speakers: Sequence[HeardSpeaker], *, min_speech_ms: int = MIN_SPEECH_MS
 ) -> Vectors | None:
-    """The mean direction of a voice's speakers, as `link_speakers` takes it; None when none has enough speech."""
+    """The mean direction of a voice's speakers, as `link_speakers` takes it.
+
+    None when none has enough speech.
+    """
     rich = sorted((s for s in speakers if s.speech_ms >= min_speech_ms), key=lambda s: s.speaker)
     if not rich:
         return None

@@ -33,14 +33,15 @@ def load_backend(
 
     Args:
         port: "diarizer", "transcriber", "labeler", "privacy_scanner" or "mos_predictor".
-        name: A built-in, an entry point of group "voxdata.<port>", or "their_module:TheirClass" from the operator's
-            own settings. Never take it from a downloaded file.
-        offers: What there is for whoever wants it, such as a cache folder or a key: an argument of the
-            class that is called so gets it, unless an option says otherwise.
+        name: A built-in, an entry point of group "voxdata.<port>", or "their_module:TheirClass"
+            from the operator's own settings. Never take it from a downloaded file.
+        offers: What there is for whoever wants it, such as a cache folder or a key: an argument of
+            the class that is called so gets it, unless an option says otherwise.
         options: Passed to the class.
 
     Raises:
-        BackendError: Unknown name, import failure or unknown option; the message says which and what there is.
+        BackendError: Unknown name, import failure or unknown option; the message says which and
+            what there is.
     """
     target = BUILT_IN.get((port, name)) or next(
         (e.value for e in entry_points(group=f"voxdata.{port}") if e.name == name), None

@@ -1,7 +1,9 @@
-"""Predicted opinion scores by DNSMOS P.835 (its overall score), from the ONNX file that the speechmos package ships.
+"""Predicted opinion scores by DNSMOS P.835 (its overall score), from the ONNX file that the
+speechmos package ships.
 
-Source: C. Reddy et al., DNSMOS P.835, ICASSP 2022. It knows wide-band speech: telephone audio scores lower for its bandwidth alone, and
-clipping it hardly hears. So it is one measure beside level, SNR, clipping and true bandwidth, and no threshold of its own.
+Source: C. Reddy et al., DNSMOS P.835, ICASSP 2022. It knows wide-band speech: telephone audio
+scores lower for its bandwidth alone, and clipping it hardly hears. So it is one measure beside
+level, SNR, clipping and true bandwidth, and no threshold of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ class DnsMos:
         )
 
     def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
-        """See `MosPredictor.predict`; one window in each EVERY_MS that holds speech, from the first speech in it."""
+        """See `MosPredictor.predict`.
+
+        One window in each EVERY_MS that holds speech, from the first speech in it.
+        """
         found: list[tuple[Segment, float]] = []
         end_ms = sound.num_samples * 1000 // MODEL_RATE_HZ
         for start_ms in range(0, end_ms, EVERY_MS):

@@ -1,6 +1,8 @@
-"""Log-mel features as Kaldi computes them, in numpy: 80 bands, 25 ms frames every 10 ms, Povey window, no dither.
+"""Log-mel features as Kaldi computes them, in numpy: 80 bands, 25 ms frames every 10 ms, Povey
+window, no dither.
 
-Source: `compute-fbank-feats` of Kaldi, through torchaudio.compliance.kaldi.fbank (equal to 1e-3; a test compares them).
+Source: `compute-fbank-feats` of Kaldi, through torchaudio.compliance.kaldi.fbank (equal to 1e-3; a
+test compares them).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Weights that Python packages ship: found through importlib without importing the package, checked by SHA-256 before use."""
+"""Weights that Python packages ship: found through importlib without importing the package, checked
+by SHA-256 before use.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,8 @@ def locate(name: str) -> Path:
     """Where a packaged file lies, its content checked; the check is done once a process.
 
     Raises:
-        BackendError: The package is not installed, lacks the file, or has other content than expected.
+        BackendError: The package is not installed, lacks the file, or has other content than
+            expected.
     """
     weights = find_weights(name)
     try:
@@ -180,7 +183,9 @@ def locate(name: str) -> Path:
 
 
 def revision(*names: str) -> str:
-    """Revision of a model made of these files: 16 hex characters that change whenever one of them does."""
+    """Revision of a model made of these files: 16 hex characters that change whenever one of them
+    does.
+    """
     return hashlib.sha256(
         "".join(find_weights(name).sha256 for name in names).encode()
     ).hexdigest()[:16]

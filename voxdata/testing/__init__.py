@@ -1,4 +1,6 @@
-"""Factories for tests, shipped with the package: synthetic sound, values with sensible defaults, and composed calls."""
+"""Factories for tests, shipped with the package: synthetic sound, values with sensible defaults,
+and composed calls.
+"""
 
 from voxdata.testing.calls import ComposedCall, compose_call
 from voxdata.testing.factories import (

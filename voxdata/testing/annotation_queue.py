@@ -49,7 +49,9 @@ QUEUE_SCHEMES = (
         ),
     ),
 )
-"""Schemes of several choices and of ranked ones, whose titles, groups and labels hold quotes, angle brackets, ampersands and Chinese."""
+"""Schemes of several choices and of ranked ones, whose titles, groups and labels hold quotes, angle
+brackets, ampersands and Chinese.
+"""
 
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,7 +83,8 @@ class People(Protocol):
 
 
 class FakeQueue:
-    """A queue in memory. It refuses what the real one refuses, and is at once the `People` who answer it.
+    """A queue in memory. It refuses what the real one refuses, and is at once the `People` who
+    answer it.
 
     Args:
         schemes: Labels that are allowed.
@@ -292,7 +295,10 @@ class FakeQueue:
 def make_prediction(
     utterance_id: str, scheme: str = "emotion", label: str = "angry", *, revision: str = "r1"
 ) -> Prediction:
-    """A proposal under one of `QUEUE_SCHEMES`, with probability 0.7; `revision` decides the model."""
+    """A proposal under one of `QUEUE_SCHEMES`, with probability 0.7.
+
+    `revision` decides the model.
+    """
     others = [name for name in find_scheme(QUEUE_SCHEMES, scheme).label_names if name != label]
     return Prediction(
         utterance_id=utterance_id,
@@ -319,7 +325,9 @@ def make_entry(
 
 
 class QueueContract:
-    """Subclass as Test...; give the fixtures `queue` (empty, QUEUE_SCHEMES), `people` (of it) and `audio_file` (a clip it may serve)."""
+    """Subclass as Test...; give the fixtures `queue` (empty, QUEUE_SCHEMES), `people` (of it) and
+    `audio_file` (a clip it may serve).
+    """
 
     def test_push_adds_nothing_the_second_time(
         self, queue: AnnotationQueue, audio_file: str
@@ -390,7 +398,9 @@ class QueueContract:
     def test_push_shows_another_text_in_place_of_the_old(
         self, queue: AnnotationQueue, people: People, audio_file: str
     ) -> None:
-        """A text that is masked later is no longer there, and a person who leaves the new one alone has changed nothing."""
+        """A text that is masked later is no longer there, and a person who leaves the new one alone
+        has changed nothing.
+        """
         old = make_entry("u0", audio_file=audio_file, text="call 555 0132")
         new = replace(old, text="call [phone]")
         queue.push([old])
@@ -536,7 +546,10 @@ class QueueContract:
     def test_pull_since_gives_changed_annotations(
         self, queue: AnnotationQueue, people: People, audio_file: str
     ) -> None:
-        """The cursor finds a correction, with a later time stamp; overlap may only repeat what was known."""
+        """The cursor finds a correction, with a later time stamp.
+
+        Overlap may only repeat what was known.
+        """
         queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
         numbers = [
             people.answer(
@@ -622,7 +635,10 @@ class QueueContract:
     def test_counts_and_keys_tell_when_a_clip_is_gone(
         self, queue: AnnotationQueue, people: People, audio_file: str
     ) -> None:
-        """What the cursor cannot see: a clip that was deleted with its annotations; answers and skips count alike."""
+        """What the cursor cannot see: a clip that was deleted with its annotations.
+
+        Answers and skips count alike.
+        """
         queue.push([make_entry(f"u{i}", audio_file=audio_file) for i in range(3)])
         said = [
             people.answer(
@@ -653,7 +669,10 @@ class QueueContract:
     def test_push_that_is_told_what_is_there_doubles_nothing(
         self, queue: AnnotationQueue, audio_file: str
     ) -> None:
-        """A record that is right saves the look-up; one that does not fit the queue is not believed."""
+        """A record that is right saves the look-up.
+
+        One that does not fit the queue is not believed.
+        """
         entries = [make_entry(f"u{i}", audio_file=audio_file) for i in range(4)]
         assert len(queue.push(entries[:2], recorded=[]).pushed) == 2  # noqa: S101
         assert queue.push(entries[2:3], recorded=["u0", "u1"]).pushed == ("u2",)  # noqa: S101

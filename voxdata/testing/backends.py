@@ -32,7 +32,10 @@ SLACK_MS = 500
 
 
 class FakeDiarizer:
-    """Hears a speaker wherever the level of a 100 ms frame is above `floor`; all speech is one speaker's."""
+    """Hears a speaker wherever the level of a 100 ms frame is above `floor`.
+
+    All speech is one speaker's.
+    """
 
     def __init__(self, *, floor: float = 0.01) -> None:
         self._floor = floor
@@ -185,7 +188,9 @@ def check_diarizer(diarizer: Diarizer, samples: Samples) -> None:
 
 
 def check_transcriber(transcriber: Transcriber, samples: Samples, *, speech: Segment) -> None:
-    """Hold a transcriber to its contract; `speech` is a stretch of `samples` in which somebody speaks.
+    """Hold a transcriber to its contract.
+
+    `speech` is a stretch of `samples` in which somebody speaks.
 
     Raises:
         AssertionError: Names the clause that is broken.

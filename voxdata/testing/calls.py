@@ -19,7 +19,8 @@ class ComposedCall:
 
     Attributes:
         samples: (num_samples, num_channels) float32 in [-1, 1] at MODEL_RATE_HZ.
-        turns: One for each clip, sorted by start; party i is speaker "S<i>", on channel i when stereo, else on channel 0.
+        turns: One for each clip, sorted by start; party i is speaker "S<i>", on channel i when
+            stereo, else on channel 0.
         clips: For each turn, (party, index of the clip within the party).
     """
 
@@ -37,14 +38,18 @@ def compose_call(
     lead_ms: int = 200,
     recording_id: str = "composed",
 ) -> ComposedCall:
-    """Let parties speak in turn: the first clip of each, then the second of each, until all clips are spoken.
+    """Let parties speak in turn: the first clip of each, then the second of each, until all clips
+    are spoken.
 
     Args:
-        parties: For each party its clips, (num_samples,) float32 at MODEL_RATE_HZ; a party may have fewer clips than others.
+        parties: For each party its clips, (num_samples,) float32 at MODEL_RATE_HZ; a party may have
+            fewer clips than others.
         pause_ms: Silence between one turn and the next.
-        overlap_ms: When positive, a change of party comes this much before the last turn ends instead of after a pause
-            (at most half of either clip, and no turn starts before its party's own last one ended).
-        stereo: One channel a party; otherwise all are mixed into one channel, scaled down only when the sum exceeds full scale.
+        overlap_ms: When positive, a change of party comes this much before the last turn ends
+            instead of after a pause (at most half of either clip, and no turn starts before its
+            party's own last one ended).
+        stereo: One channel a party; otherwise all are mixed into one channel, scaled down only when
+            the sum exceeds full scale.
         lead_ms: Silence before the first turn and after the last.
         recording_id: Given to the turns.
 

@@ -64,7 +64,10 @@ def make_utterance(start_ms: int = 0, end_ms: int = 1_000, **fields: Any) -> Utt
 def make_example(
     number: int = 0, *, intent: str | None = "greet", emotion: str | None = "neutral", **fields: Any
 ) -> Example:
-    """A training example; `number` decides its recording, voice and group. None leaves a label out."""
+    """A training example; `number` decides its recording, voice and group.
+
+    None leaves a label out.
+    """
     recording = make_recording(number)
     segment = Segment(start_ms=0, end_ms=1_000)
     labels = {"intent": intent, "emotion": emotion}

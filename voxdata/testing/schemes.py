@@ -18,12 +18,16 @@ NAMES = (
     .map(str.strip)
     .filter(lambda name: name and not name.startswith("$"))
 )
-"""Names of labels: Chinese, markup, quotes, anything that a line may hold but a leading $ (a field's name for Label Studio)."""
+"""Names of labels: Chinese, markup, quotes, anything that a line may hold but a leading $ (a
+field's name for Label Studio).
+"""
 
 
 @st.composite
 def schemes_of_every_kind(draw: st.DrawFn) -> tuple[Scheme, ...]:
-    """One to three schemes that fit on one labelling screen: of one, several and ranked choices, with scales, groups, shown names."""
+    """One to three schemes that fit on one labelling screen: of one, several and ranked choices,
+    with scales, groups, shown names.
+    """
     schemes = []
     for i in range(draw(st.integers(1, 3))):
         names = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))

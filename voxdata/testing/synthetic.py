@@ -35,7 +35,10 @@ def noise(
 def speech_like(
     duration_ms: int, *, level: float = 0.3, seed: int = 0, rate_hz: int = MODEL_RATE_HZ
 ) -> Samples:
-    """Noise in bursts of syllable length with pauses, peaks at `level`; loudness moves as speech does, (num_samples,) float32."""
+    """Noise in bursts of syllable length with pauses, peaks at `level`.
+
+    Loudness moves as speech does, (num_samples,) float32.
+    """
     num_samples = duration_ms * rate_hz // 1000
     rng = np.random.default_rng(seed)
     carrier = rng.standard_normal(num_samples)

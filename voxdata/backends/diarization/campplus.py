@@ -1,7 +1,8 @@
-"""CAM++ speaker embeddings (192 numbers) of several voices in one window: the trunk runs once, each voice pools its own frames.
+"""CAM++ speaker embeddings (192 numbers) of several voices in one window: the trunk runs once, each
+voice pools its own frames.
 
-Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH 2023; statistics pooling weighted by a
-mask as in pyannote.audio 4.0.7 (`StatsPool`).
+Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH
+2023; statistics pooling weighted by a mask as in pyannote.audio 4.0.7 (`StatsPool`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ DIMENSION = 192
 
 
 def load_network() -> torch.nn.Module:
-    """The packaged network in evaluation mode: (batch, num_frames, 80) float32 -> (batch, 192) float32.
+    """The packaged network in evaluation mode: (batch, num_frames, 80) float32 -> (batch, 192)
+    float32.
 
     Raises:
         BackendError: The package that ships it is missing or was changed.

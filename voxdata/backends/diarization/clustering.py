@@ -1,10 +1,14 @@
-"""Clustering of voice embeddings: pyannote's agglomerative clustering, with memory that grows with the embeddings, not their square.
+"""Clustering of voice embeddings: pyannote's agglomerative clustering, with memory that grows with
+the embeddings, not their square.
 
-Up to MAX_PAIRWISE embeddings (one to two hours of talk) scipy does the linkage on all pairwise distances, exactly as pyannote does. Beyond,
-`link_means` does the same average linkage from means: the average cosine distance between two clusters is one minus the product of their
-mean unit vectors, so no distance matrix is needed. Both give the same tree up to rounding; the second costs more time a merge.
+Up to MAX_PAIRWISE embeddings (one to two hours of talk) scipy does the linkage on all pairwise
+distances, exactly as pyannote does. Beyond, `link_means` does the same average linkage from means:
+the average cosine distance between two clusters is one minus the product of their mean unit
+vectors, so no distance matrix is needed. Both give the same tree up to rounding; the second costs
+more time a merge.
 
-Source: `AgglomerativeClustering` of pyannote.audio 4.0.7; D. Müllner, Modern hierarchical, agglomerative clustering algorithms, 2011.
+Source: `AgglomerativeClustering` of pyannote.audio 4.0.7; D. Müllner, Modern hierarchical,
+agglomerative clustering algorithms, 2011.
 """
 
 from __future__ import annotations
@@ -19,10 +23,14 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 MIN_ACTIVE_SHARE = 0.2
-"""Of its window that a voice must speak alone to take part in the clustering; the others are assigned afterwards."""
+"""Of its window that a voice must speak alone to take part in the clustering.
+
+The others are assigned afterwards.
+"""
 
 MAX_PAIRWISE = 6000
-"""Embeddings above which no matrix of distances is made: 6000 need 144 MB of it, and scipy a copy."""
+"""Embeddings above which no matrix of distances is made: 6000 need 144 MB of it, and scipy a copy.
+"""
 
 ASSIGN_ROWS = 4096
 
@@ -54,7 +62,8 @@ def cluster_voices(
         embeddings: (num_windows, 3, dimension), NaN where there is none.
         masks: (num_windows, num_frames, 3) of 0 and 1: who speaks when in each window.
         threshold: Average cosine distance at which two clusters are no longer joined.
-        min_cluster_size: Embeddings that a cluster needs to count as a voice; smaller ones join the nearest.
+        min_cluster_size: Embeddings that a cluster needs to count as a voice; smaller ones join the
+            nearest.
         max_speakers: Upper bound.
     """
     spoken = masks.sum(axis=1, dtype=np.int32) > 0
@@ -115,7 +124,9 @@ def _cut_tree(
 
 
 def _cut_nearest(tree: Floats, threshold: float, smallest: int, wanted: int) -> Ints:
-    """The cut nearest to `threshold` that gives `wanted` large clusters, or else the number nearest to it."""
+    """The cut nearest to `threshold` that gives `wanted` large clusters, or else the number nearest
+    to it.
+    """
     steps = tree.copy()
     steps[:, 2] = np.arange(len(tree))
     best, best_number = len(tree), 1
@@ -193,7 +204,10 @@ def link_means(embeddings: Floats) -> Floats:
 
 
 def _sort_tree(merges: list[tuple[int, int, float]], count: int) -> Floats:
-    """Number clusters in order of height, as scipy does; a cluster is known by the embedding in it that lived longest."""
+    """Number clusters in order of height, as scipy does.
+
+    A cluster is known by the embedding in it that lived longest.
+    """
     parent = np.arange(2 * count - 1)
     sizes = np.ones(2 * count - 1)
 

@@ -1,8 +1,10 @@
-"""pyannote's diarization of several sounds at once, in a stream: the same turns, a fraction of the work, memory flat in length.
+"""pyannote's diarization of several sounds at once, in a stream: the same turns, a fraction of the
+work, memory flat in length.
 
-What it does otherwise than `SpeakerDiarization` of pyannote.audio: the embedding trunk runs once a window instead of once a window and
-voice, and not at all where nobody speaks; features are computed once; windows of all sounds share batches of one fixed shape; frames are
-reconstructed in blocks. Kept of a window are who speaks when (1.8 kB) and its embeddings (2.3 kB).
+What it does otherwise than `SpeakerDiarization` of pyannote.audio: the embedding trunk runs once a
+window instead of once a window and voice, and not at all where nobody speaks; features are computed
+once; windows of all sounds share batches of one fixed shape; frames are reconstructed in blocks.
+Kept of a window are who speaks when (1.8 kB) and its embeddings (2.3 kB).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from voxdata.segment import Segment, union
 from voxdata.sound import MODEL_RATE_HZ, Samples, Sound, duration_ms
 
 MIN_CLEAN_FRAMES = 3
-"""Frames without overlap that suffice to leave the overlapped ones out: what pyannote works out for an embedding of 25 ms frames."""
+"""Frames without overlap that suffice to leave the overlapped ones out: what pyannote works out for
+an embedding of 25 ms frames.
+"""
 
 DIMENSION = 192
 VOICE_WINDOWS = 6
@@ -75,7 +79,8 @@ def diarize_sounds(
     Args:
         threshold, min_cluster_size: See `cluster_voices`.
         step_samples: From one window to the next; a multiple of HOP_SAMPLES.
-        max_speakers: Upper bound for each; with 1 only speech is detected, and one voice taken from it.
+        max_speakers: Upper bound for each; with 1 only speech is detected, and one voice taken from
+            it.
 
     Returns:
         One for each sound, `voice_model` unset.
@@ -152,7 +157,8 @@ def _batches(
                 first, first + 1 + (len(block) - WINDOW_SAMPLES) // job.grid.step_samples
             ):
                 start = (number - first) * job.grid.step_samples
-                # Silence stays out of the batch: it fills most of many recordings, and nobody speaks in it.
+                # Silence stays out of the batch: it fills most of many recordings, and nobody
+                # speaks in it.
                 samples = block[start : start + WINDOW_SAMPLES]
                 if samples.any():
                     at = start // HOP_SAMPLES
@@ -180,14 +186,18 @@ def _embed(windows: Sequence[_Window], nets: DiarizationNets) -> None:
 
 
 def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(3, NUM_FRAMES): where each voice is heard alone, or where it is heard at all if that is too little."""
+    """(3, NUM_FRAMES): where each voice is heard alone, or where it is heard at all if that is too
+    little.
+    """
     clean = mask * (mask.sum(axis=1, keepdims=True) < 2)
     chosen: npt.NDArray[np.uint8] = np.where(clean.sum(axis=0) >= MIN_CLEAN_FRAMES, clean, mask).T
     return chosen
 
 
 def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[np.float64]:
-    """(1, DIMENSION): the one voice of a sound, from the windows with most speech, none overlapping another."""
+    """(1, DIMENSION): the one voice of a sound, from the windows with most speech, none overlapping
+    another.
+    """
     stride = max(1, WINDOW_SAMPLES // job.grid.step_samples)
     spoken = job.masks[::stride].max(axis=2)
     amount = spoken.sum(axis=1, dtype=np.int64)

@@ -1,7 +1,9 @@
-"""The two networks of diarization, speech activity and voices, each as a function on a batch of windows.
+"""The two networks of diarization, speech activity and voices, each as a function on a batch of
+windows.
 
-On a CPU they run in ONNX Runtime on one thread, exported from the packaged weights at first use; on a GPU in torch, at half precision.
-Batches always have the same shape: a window's answer depends neither on its neighbours nor on how many there are.
+On a CPU they run in ONNX Runtime on one thread, exported from the packaged weights at first use; on
+a GPU in torch, at half precision. Batches always have the same shape: a window's answer depends
+neither on its neighbours nor on how many there are.
 """
 
 from __future__ import annotations
@@ -45,23 +47,29 @@ class DiarizationNets(Protocol):
     voice_batch: int
 
     def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
-        """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most `speech_batch`."""
+        """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most
+        `speech_batch`.
+        """
 
     def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """As `speech`, and (n, NUM_FRAMES): where somebody may speak."""
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
-        """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most `voice_batch`."""
+        """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most
+        `voice_batch`.
+        """
 
 
 class OnnxNets:
     """`DiarizationNets` on one CPU thread.
 
     Args:
-        cache_dir: Where the exported graphs are kept; None exports them anew in every process (4 s).
+        cache_dir: Where the exported graphs are kept; None exports them anew in every process (4
+            s).
     """
 
-    # On one core: speech costs 35, 31, 56 ms a window in batches of 1, 8, 32; the trunk is fastest while one window fits the cache.
+    # On one core: speech costs 35, 31, 56 ms a window in batches of 1, 8, 32; the trunk is fastest
+    # while one window fits the cache.
     speech_batch = 8
     voice_batch = 1
 
@@ -141,7 +149,10 @@ class TorchNets:
 
 
 def has_cuda() -> bool:
-    """Whether torch can use a GPU here. Asks the driver first: importing torch costs seconds and 200 MB that a CPU run does not need."""
+    """Whether torch can use a GPU here.
+
+    Asks the driver first: importing torch costs seconds and 200 MB that a CPU run does not need.
+    """
     if not any(Path(f"/dev/{name}").exists() for name in ("nvidiactl", "dxg", "kfd")):
         return False
     import torch
@@ -246,6 +257,9 @@ def _export(name: str) -> bytes:
 
 
 def _write_cache(path: Path, content: bytes) -> None:
-    """Several workers may write at once; each file is whole. A cache that cannot be written is no error."""
+    """Several workers may write at once; each file is whole.
+
+    A cache that cannot be written is no error.
+    """
     with suppress(MachineError):
         write_file(path, content)

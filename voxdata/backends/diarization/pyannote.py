@@ -1,6 +1,8 @@
-"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns, or any hub pipeline by name.
+"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns,
+or any hub pipeline by name.
 
-Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation by powerset classes.
+Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation
+by powerset classes.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ class PyannoteDiarizer:
     """The Diarizer port on pyannote.audio.
 
     Args:
-        pipeline: "packaged" for the weights that Python packages ship, or a hub id or folder such as
-            "pyannote/speaker-diarization-community-1", which runs in pyannote's own pipeline, one sound after another, each read whole.
+        pipeline: "packaged" for the weights that Python packages ship, or a hub id or folder such
+            as "pyannote/speaker-diarization-community-1", which runs in pyannote's own pipeline,
+            one sound after another, each read whole.
         threshold: Cosine distance at which two voices are taken for one (packaged pipeline).
-        segmentation_step: Hop between 10 s windows, as a share of the window, in whole thousandths (packaged pipeline).
+        segmentation_step: Hop between 10 s windows, as a share of the window, in whole thousandths
+            (packaged pipeline).
         min_cluster_size: Windows a voice needs to count as one (packaged pipeline).
         device: A torch device; "auto" takes CUDA when there is one.
         hf_token: For gated hub pipelines.

@@ -1,8 +1,11 @@
-"""From who speaks in each window to who speaks in the recording: counting speakers frame by frame, then naming the likeliest.
+"""From who speaks in each window to who speaks in the recording: counting speakers frame by frame,
+then naming the likeliest.
 
-Works through the recording in blocks; pyannote's own code makes one (windows x frames x voices) array of float64 for the whole of it.
+Works through the recording in blocks; pyannote's own code makes one (windows x frames x voices)
+array of float64 for the whole of it.
 
-Source: `speaker_count`, `reconstruct` and `to_diarization` of pyannote.audio 4.0.7; same results, ties included.
+Source: `speaker_count`, `reconstruct` and `to_diarization` of pyannote.audio 4.0.7; same results,
+ties included.
 """
 
 from __future__ import annotations
@@ -55,7 +58,8 @@ def find_runs(
         counts: Of `count_speakers`, perhaps capped.
 
     Returns:
-        By voice, then by start; runs of one voice do not touch. Where more speak at once than there are voices, voices are added.
+        By voice, then by start; runs of one voice do not touch. Where more speak at once than there
+        are voices, voices are added.
     """
     num_voices = max(int(voices.max(initial=-1)) + 1, int(counts.max(initial=0)))
     found: dict[int, list[FrameRun]] = {voice: [] for voice in range(num_voices)}
@@ -81,7 +85,9 @@ def _edges(spoken: npt.NDArray[np.int8]) -> Iterator[tuple[npt.NDArray[np.intp],
 def _blocks(
     masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """(first frame, (frames, num_voices) number of windows in which a voice speaks), block by block."""
+    """(first frame, (frames, num_voices) number of windows in which a voice speaks), block by
+    block.
+    """
     firsts = np.array([grid.first_frame(window) for window in range(len(masks))])
     for at in range(0, grid.num_frames, BLOCK_FRAMES):
         size = min(BLOCK_FRAMES, grid.num_frames - at)

@@ -14,7 +14,10 @@ MAX_EMBEDDED_S = 10
 
 
 def load_embedder() -> Callable[[Samples], Any]:
-    """A function from samples at 16 kHz to a voice of unit length; None for less than half a second of sound."""
+    """A function from samples at 16 kHz to a voice of unit length.
+
+    None for less than half a second of sound.
+    """
     import torch
 
     from voxdata.backends.diarization.campplus import load_network

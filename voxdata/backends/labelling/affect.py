@@ -1,6 +1,8 @@
-"""Cold-start emotion: the valence of the words and the arousal of the voice, placed among the labels of a scheme.
+"""Cold-start emotion: the valence of the words and the arousal of the voice, placed among the
+labels of a scheme.
 
-Source: C. Hutto and E. Gilbert, VADER, ICWSM 2014, for valence; level, pitch and rate as correlates of arousal.
+Source: C. Hutto and E. Gilbert, VADER, ICWSM 2014, for valence; level, pitch and rate as correlates
+of arousal.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ _MIN_HZ, _MAX_HZ = 70, 400
 class AffectLabeler:
     """The Labeler port by rules: nobody trained it, and it is often wrong, so it is weak.
 
-    Valence is read from English words only, and is unknown otherwise. Arousal compares a clip with the same speaker's other clips
-    in the batch, so the batch is one whole recording; that of a speaker with fewer than MIN_CLIPS clips is unknown. A measure that a
-    clip does not give (no voiced frame, no text, no sound) says nothing about it. Labels are placed by what is known; when that is
-    nothing, it abstains: all labels get the same probability.
+    Valence is read from English words only, and is unknown otherwise. Arousal compares a clip with
+    the same speaker's other clips in the batch, so the batch is one whole recording; that of a
+    speaker with fewer than MIN_CLIPS clips is unknown. A measure that a clip does not give (no
+    voiced frame, no text, no sound) says nothing about it. Labels are placed by what is known; when
+    that is nothing, it abstains: all labels get the same probability.
 
     Args:
         scheme: Every label needs valence and arousal.
@@ -95,7 +98,8 @@ class AffectLabeler:
 
 
 def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
-    """Arousal of each clip against the same speaker's others, in (-1, 1): the mean z-score of level, pitch and rate, squashed.
+    """Arousal of each clip against the same speaker's others, in (-1, 1): the mean z-score of
+    level, pitch and rate, squashed.
 
     NaN where it is unknown: the speaker is heard too seldom, or the clip gives no measure.
     """
@@ -116,7 +120,9 @@ def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
 
 
 def _standardise(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """z-scores; NaN where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are known."""
+    """z-scores; NaN where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are
+    known.
+    """
     # Sorting makes the sums independent of the order of the clips, down to the last bit.
     known = np.sort(column[~np.isnan(column)])
     if len(known) < MIN_CLIPS:
@@ -149,7 +155,10 @@ def _remove_rumble(samples: Samples) -> npt.NDArray[np.float64]:
 
 
 def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
-    """Median fundamental frequency of the voiced frames by autocorrelation, 70 to 400 Hz; 0 when there is none."""
+    """Median fundamental frequency of the voiced frames by autocorrelation, 70 to 400 Hz.
+
+    0 when there is none.
+    """
     count = (len(samples) - _FRAME) // _HOP + 1
     if count < 1:
         return 0.0
@@ -165,7 +174,9 @@ def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
 def _track_pitch(
     samples: npt.NDArray[np.floating], first: int, stop: int
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    """Frequency, height of its autocorrelation peak (0 without one) and energy of frames `first` to `stop`."""
+    """Frequency, height of its autocorrelation peak (0 without one) and energy of frames `first` to
+    `stop`.
+    """
     index = np.arange(first, stop)[:, None] * _HOP + np.arange(_FRAME)
     frames: npt.NDArray[np.float64] = samples[index].astype(np.float64)
     frames -= frames.mean(axis=1, keepdims=True)

@@ -24,9 +24,12 @@ NEAREST = 2
 
 
 class SimilarityLabeler:
-    """The Labeler port by comparison with example phrases; nobody trained it for the scheme, so it is weak.
+    """The Labeler port by comparison with example phrases.
 
-    It reads English. For any other language and for text without a letter or digit it abstains: all labels get the same probability.
+    Nobody trained it for the scheme, so it is weak.
+
+    It reads English. For any other language and for text without a letter or digit it abstains: all
+    labels get the same probability.
 
     Args:
         scheme: Every label needs example phrases.

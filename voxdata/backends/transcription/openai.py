@@ -1,4 +1,5 @@
-"""Transcription by any server that speaks OpenAI's audio API (vLLM, Speaches, whisper.cpp server, OpenAI itself).
+"""Transcription by any server that speaks OpenAI's audio API (vLLM, Speaches, whisper.cpp server,
+OpenAI itself).
 
 The audio leaves this machine: configure a server that may have it.
 """
@@ -29,7 +30,8 @@ class OpenAITranscriber:
         base_url: Up to and including the version, such as "http://127.0.0.1:8000/v1".
         model: As the server calls it.
         language: BCP 47 primary subtag; None lets the server detect it.
-        api_key: Sent as a bearer token; from the environment variable VOXDATA_TRANSCRIBER_KEY, never from a file.
+        api_key: Sent as a bearer token; from the environment variable VOXDATA_TRANSCRIBER_KEY,
+            never from a file.
         timeout_s: For one window of at most 28 s.
         retries: Further attempts after 429, a 5xx answer or a lost connection.
 
@@ -53,7 +55,9 @@ class OpenAITranscriber:
 
     @property
     def model(self) -> ModelRef:
-        """What is asked for. A server may change its weights under one name: give it a name that tells."""
+        """What is asked for. A server may change its weights under one name: give it a name that
+        tells.
+        """
         return ModelRef(
             name=f"openai/{self._name}", revision=self._url, params={"language": self._language}
         )
@@ -191,7 +195,10 @@ def _passage(answer: Mapping[str, Any], window: Segment, language: str | None) -
 
 
 def _language_code(named: str) -> str:
-    """The code of a language that a server may give by its English name; "und" when it is none that Whisper knows."""
+    """The code of a language that a server may give by its English name.
+
+    "und" when it is none that Whisper knows.
+    """
     from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
     return named if named in LANGUAGES else TO_LANGUAGE_CODE.get(named, "und")

@@ -1,7 +1,7 @@
 """Transcription with word times by Whisper models on CTranslate2 (faster-whisper).
 
-Source: A. Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision, 2022; the cutting into windows follows
-M. Bain et al., WhisperX, INTERSPEECH 2023.
+Source: A. Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision, 2022; the
+cutting into windows follows M. Bain et al., WhisperX, INTERSPEECH 2023.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class WhisperTranscriber:
     """The Transcriber port on faster-whisper.
 
     Args:
-        model: "packaged-base" (multilingual), "packaged-tiny.en" (English), or a faster-whisper size, hub id or folder.
+        model: "packaged-base" (multilingual), "packaged-tiny.en" (English), or a faster-whisper
+            size, hub id or folder.
         language: BCP 47 primary subtag; None detects it from the speech.
         beam_size: 1 is greedy.
         threads: CPU threads; one a process is cheapest, and several processes use several cores.
@@ -102,7 +103,8 @@ class WhisperTranscriber:
     def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
         """See `Transcriber.transcribe`.
 
-        The language is detected in each window of at most 28 s, unless one is given; an unsure window takes that of most others.
+        The language is detected in each window of at most 28 s, unless one is given; an unsure
+        window takes that of most others.
         """
         return [self._transcribe(request) for request in requests]
 
@@ -140,7 +142,10 @@ class WhisperTranscriber:
         )
 
     def loaded_model(self) -> Any:
-        """The `faster_whisper.WhisperModel` underneath, loaded; for comparisons with the library itself."""
+        """The `faster_whisper.WhisperModel` underneath, loaded.
+
+        For comparisons with the library itself.
+        """
         return self._load().whisper
 
     def _load(self) -> WindowDecoder:
@@ -155,7 +160,8 @@ class WhisperTranscriber:
             packaged = PACKAGED.get(self._name)
             try:
                 if packaged is not None:
-                    # Assembled in memory: the packaged model comes in parts, and nothing is to be written.
+                    # Assembled in memory: the packaged model comes in parts, and nothing is to be
+                    # written.
                     files = {
                         file: b"".join(locate(part).read_bytes() for part in parts)
                         for file, parts in packaged.items()

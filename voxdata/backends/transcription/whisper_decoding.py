@@ -1,10 +1,12 @@
 """Whisper on CTranslate2, one window at a time and no longer than it has to be.
 
-The stock pipeline pads every window to 30 s, so a clip of 4 s costs as much as one of 30. The encoder takes shorter input: cut to the
-window and a margin of silence it gives the same words for a fraction of the work. Below about 10 s of input the decoder derails, which
-sets SHORTEST_MS (figures: docs/benchmarks.md, transcription).
+The stock pipeline pads every window to 30 s, so a clip of 4 s costs as much as one of 30. The
+encoder takes shorter input: cut to the window and a margin of silence it gives the same words for a
+fraction of the work. Below about 10 s of input the decoder derails, which sets SHORTEST_MS
+(figures: docs/benchmarks.md, transcription).
 
-On the CPU a batch of windows costs as much as the windows one by one, so each is decoded by itself and nothing depends on neighbours.
+On the CPU a batch of windows costs as much as the windows one by one, so each is decoded by itself
+and nothing depends on neighbours.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ TOKENS_PER_S = 14
 """More than anybody says; bounds a decoder that runs in circles."""
 
 SURE = 0.5
-"""A language detected with less probability than this gives way to that of the rest of the channel."""
+"""A language detected with less probability than this gives way to that of the rest of the channel.
+"""
 
 _FRAMES_PER_S = 100
 _PREPENDED = "\"'“¿([{-"
@@ -69,7 +72,10 @@ class WindowDecoder:
         self._tokenizers: dict[str, Any] = {}
 
     def listen(self, samples: Samples) -> Listened:
-        """Encode a window, (num_samples,) of at most 30 s, and tell its language; `decode` goes on from there."""
+        """Encode a window, (num_samples,) of at most 30 s, and tell its language.
+
+        `decode` goes on from there.
+        """
         encoded = self._encode(samples)
         if not self.whisper.model.is_multilingual:
             return Listened(samples=samples, encoded=encoded, language="en", probability=1.0)
@@ -107,7 +113,8 @@ class WindowDecoder:
             no_speech = answer.no_speech_probability if start == 0 else no_speech
             log_probability += answer.log_probability
             tokens += answer.num_tokens
-            # The model may stop at a time stamp before the end; what follows is heard again from there.
+            # The model may stop at a time stamp before the end; what follows is heard again from
+            # there.
             if not 0 < answer.seek < len(part) // (MODEL_RATE_HZ // _FRAMES_PER_S):
                 break
             start += answer.seek * (MODEL_RATE_HZ // _FRAMES_PER_S)
