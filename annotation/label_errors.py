@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.coverage import MAX_DIMENSIONS, compact_embeddings
+from voxdata.counted import counted
 from voxdata.errors import ConfigError, SchemeError
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -79,7 +80,9 @@ def out_of_fold(
     counts = np.bincount(given)
     num_splits = min(num_folds, len(np.unique(voices)), int(counts.max()))
     if num_splits < 2:
-        raise ConfigError(f"{len(given)} clips with {len(names)} labels cannot be divided into folds; label more clips")
+        raise ConfigError(
+            f"{counted(len(given), 'clip')} with {counted(len(names), 'label')} cannot be divided into folds; label more clips"
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)  # `judged` says what follows
         splitter = StratifiedGroupKFold(num_splits, shuffle=True, random_state=seed)

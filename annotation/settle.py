@@ -8,6 +8,7 @@ from typing import get_args
 
 from annotation.consensus import Consensus, Contest, Method, infer_consensus, judge_contests
 from voxdata.agreement import Vote, collect_votes, resolve
+from voxdata.counted import counted
 from voxdata.errors import AnnotationError, ConfigError
 from voxdata.label import Annotation, Gold, top_label
 from voxdata.scheme import Scheme
@@ -72,8 +73,8 @@ def require_no_orphans(answers: Answers) -> None:
     """
     for (scheme, label), count in sorted(answers.orphans.items()):
         raise AnnotationError(
-            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; say what became of it: raise its version and add "
-            f"[[schemes.changes]] with to_version and rename, merge, split or remove"
+            f"{counted(count, 'annotation names', 'annotations name')} {label!r}, which scheme {scheme!r} no longer has; "
+            f"say what became of it: raise its version and add [[schemes.changes]] with to_version and rename, merge, split or remove"
         )
 
 

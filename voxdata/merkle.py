@@ -13,10 +13,14 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from voxdata.errors import StatementError
 from voxdata.identity import is_digest
-from voxdata.root import BUCKET_BITS, LEAF_BYTES, ROOT_FORMAT, Halves, cut_buckets
+from voxdata.root import BUCKET_BITS, LEAF_BYTES, ROOT_FORMAT, cut_buckets
+
+if TYPE_CHECKING:
+    from voxdata.root import Halves
 
 NUM_BUCKETS = 1 << BUCKET_BITS
 _EMPTY = hashlib.sha256(b"").hexdigest()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from voxdata.errors import ConfigError, MachineError, TransientError, VoxdataError
+from voxdata.errors import ConfigError, MachineError, StalledError, TransientError, VoxdataError
 from voxdata.machine import find_fault
+
+_STALLS = ("TimeoutError", "ReadTimeoutError", "ConnectTimeoutError")
+"""What stores raise when nothing comes; botocore's are no `TimeoutError`."""
 
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL")
 
@@ -18,6 +21,11 @@ def explain_store(uri: str, error: Exception) -> VoxdataError:
         if fault is not None:
             return fault
 
+    if _is_named(error, _STALLS):
+        return StalledError(
+            f"{uri}: nothing came of it for as long as [sources] fetch_stall_seconds allows; "
+            "it waits for another run"
+        )
     if _is_refused(error):
         return ConfigError(f"{uri}: access is refused ({error}); check the credentials")
     if isinstance(error, ImportError | ValueError) and not isinstance(error, OSError):
@@ -31,5 +39,9 @@ def _is_refused(error: Exception) -> bool:
         return True
     if getattr(error, "status", None) in (401, 403):
         return True
-    # By name: the store's library need not be installed.
-    return any(kind.__name__ in _REFUSED for kind in type(error).__mro__)
+    return _is_named(error, _REFUSED)
+
+
+def _is_named(error: Exception, names: tuple[str, ...]) -> bool:
+    """Whether an error is of a class with one of these names: its library need not be installed."""
+    return any(kind.__name__ in names for kind in type(error).__mro__)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.counted import counted
 from voxdata.durable import sync, write_file, writing
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.lines import split_lines
@@ -166,9 +167,11 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
         [listed["seal"]],
     )[0]["n"]
     if held != listed[BANS]:
+        kept_out = int(str(listed[BANS]))
         raise WarehouseError(
-            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse "
-            f"has {held} of them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+            f"{path}: {sidecar_path(path).name} says that "
+            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the warehouse has {held} of them. "
+            "Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
         )
 
 

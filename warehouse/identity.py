@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from voxdata.counted import counted
 from voxdata.errors import WarehouseError
 from warehouse.commits import commits_path
 from warehouse.guards import sidecar_path
@@ -119,7 +120,7 @@ def check_identity(path: Path, known: KnownWarehouse, *, found: str, held: int) 
         )
     if held < known.commits or not found:
         raise WarehouseError(
-            f"{path}: an older copy of the warehouse: it has {held} transactions, and this "
+            f"{path}: an older copy of the warehouse: it has {counted(held, 'transaction')}, and this "
             f"workspace has seen {known.commits}; whoever was forgotten since is in it again. Put "
             f"the newer one back, or let `voxdata repair` make the best of it, the snapshots and "
             f"the batches; or, if an older one was put back on purpose, {ACCEPT}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
+from voxdata.counted import counted
 
 annotation_app = typer.Typer(rich_markup_mode=None, help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
         if proof.oddities:
             show_rows("to look at", list(proof.oddities))
         show_line(
-            f"{proof.clips} clips, {proof.annotations} annotations, {proof.unexplained} unexplained"
+            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, {proof.unexplained} unexplained"
             + (f", {len(proof.oddities)} to look at" if proof.oddities else "")
         )
     if proof.unexplained:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.cli.console import Anywhere, AudioRoot, ForExcel, Json, Rename, open_here, show_json, show_line, tell
+from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import AudioError, ConfigError
 
@@ -46,9 +47,9 @@ def export(
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
     if for_excel and output != "csv":
         raise ConfigError("--for-excel is about CSV; give --format csv, too")
-    from flows.care.stored_audio import note_bad
     from flows.exchange.export import open_bundle
     from flows.locks import copying
+    from flows.stored_audio import note_bad
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
@@ -164,7 +165,7 @@ def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: 
         raise ConfigError(NAMELESS)
     export = read_export(path, origin=origin)
     if check:
-        tell(f"import: {origin} holds {export.ref}, {len(export.examples)} examples; root {export.root} verified")
+        tell(f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; root {export.root} verified")
         return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
     workspace = open_here(ctx)
     version, new = import_export(workspace, export, name=name, say=tell)
@@ -203,6 +204,6 @@ def _said(workspace: Workspace, version: DatasetVersion, new: bool, dropped: lis
     if new:
         try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
     what = "new version" if new else "nothing changed since"
-    tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples")
+    tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}")
     known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}
     return {**known, "new": new, "dropped": dropped}

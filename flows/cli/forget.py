@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_result, show_rows, tell
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def forget(
 
         with workspace.warehouse() as con:
             count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
-        tell(f"forget: {count} recordings of receipt {renew} may come in again")
+        tell(f"forget: {counted(count, 'recording')} of receipt {renew} may come in again")
         return
     from flows.cli.receipts import tell_receipt
     from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
@@ -88,7 +89,9 @@ def forget(
         if dry_run:
             return
         if not yes and not typer.confirm("Erase all of this for ever?", err=True):
-            raise ConfigError("nothing was erased")
+            # As with every question that is answered by no: nothing was used wrongly, so this is not 2.
+            tell("forget: nothing was forgotten")
+            raise typer.Exit(1)
         done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
     if as_json:
         rows = [_result_row(found) for found in done]
@@ -131,8 +134,8 @@ def _show_result(found: Forgotten) -> None:
     show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
     show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
     show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
-    outcome = "proven" if found.proven else f"{len(found.hits)} found, {len(found.unread)} files not searched"
-    tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file: {outcome}")
+    outcome = "proven" if found.proven else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
+    tell(f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}")
 
 
 def _preview_row(preview: Preview) -> dict[str, object]:

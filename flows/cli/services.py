@@ -10,6 +10,7 @@ import typer
 from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
 from flows.folders.private_files import make_private_folder
 from flows.place import DEMO_DIR, FILE_NAME
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 
@@ -55,7 +56,7 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
 
         announced = announce_versions(workspace)
         if announced:
-            tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
+            tell(f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself")
     rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
     if as_json:
         show_json(rows)

@@ -171,7 +171,6 @@ def verify(
 
     Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
     """
-    from flows.care.stored_audio import parse_part, recordings_of, verify_audio
     from flows.pages.version_view import leak_row, model_rows, verification_row
     from flows.retrain.model_check import check_model, find_checkpoint
     from flows.signing.sign import version_standing
@@ -183,7 +182,10 @@ def verify(
 
     if part and not audio:
         raise ConfigError("--part says which part of the audio is read; give --audio, too")
-    chosen = parse_part(part) if part else (1, 1)
+    if audio:
+        from flows.stored_audio import parse_part, recordings_of, verify_audio
+
+        chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
     folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
     refs = [ref for ref in versions or () if ref not in folders]
@@ -204,6 +206,8 @@ def verify(
     else:
         if rows:
             show_rows("versions", rows)
+        elif not versions:
+            tell("verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are")
         for model in models:
             show_rows(str(model.folder), model_rows(model))
         for line in chain:

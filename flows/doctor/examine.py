@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.care.stored_audio import sample_audio
 from flows.doctor.service_checks import RESTART, UP, Check, service_checks
 from flows.folders.private_files import is_open
 from flows.folders.storage_folders import require_separate
@@ -25,8 +24,10 @@ from flows.services.schedules import read_schedules
 from flows.services.server_log import find_scheduler_errors, read_server_log
 from flows.services.supervisor import read_services
 from flows.settings import Secrets, parse_settings, read_environment
+from flows.stored_audio import sample_audio
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
+from voxdata.counted import counted
 from voxdata.errors import BackendError, LockedError, VoxdataError
 from voxdata.visible import visible
 from warehouse.chain import check_chain
@@ -282,7 +283,8 @@ def check_audio(root: Path | None) -> list[Check]:
     if found.bad:
         detail = "; ".join(str(error) for error in found.bad.values())
         return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
-    remedy = f"{found.undigested} recordings have no digest yet: `voxdata verify --audio` gives them theirs" if found.undigested else ""
+    lacking = counted(found.undigested, "recording has", "recordings have")
+    remedy = f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing" if found.undigested else ""
     ok = None if found.undigested else True
     return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
 

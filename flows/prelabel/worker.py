@@ -14,6 +14,7 @@ import psutil
 from flows.models import LabelerSpec, build_models
 from flows.workers.pool import count_cores
 from flows.workspace import Workspace, open_workspace
+from voxdata.counted import counted
 from voxdata.errors import AudioError, BackendError, DropReason, ShortageError, WorkerError
 from voxdata.increment import CUT, DIARIZE, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE
 from voxdata.machine import find_fault, memory_bytes, memory_is_short
@@ -90,7 +91,7 @@ def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> O
 
 def given_up(outcome: Outcome, *, days: int) -> Outcome:
     """An outcome that lacked memory on so many days that the recording rests."""
-    detail = f"{outcome.shortage}; this was so on {days} days, and it rests until its stage changes"
+    detail = f"{outcome.shortage}; this was so on {counted(days, 'day')}, and it rests until its stage changes"
     stage = first_stage(outcome.work.wanted)
     failure = Failure(stage=stage, reason=outcome.shortage_reason, detail=detail)
     return replace(outcome, shortage="", failure=failure)

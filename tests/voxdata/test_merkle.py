@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 
 from voxdata.errors import StatementError
 from voxdata.merkle import RootProof, holds_leaf, prove_leaves, proven_root
-from voxdata.root import Halves, merkle_root
+from voxdata.root import merkle_root
+
+if TYPE_CHECKING:
+    from voxdata.root import Halves
 
 Leaves = st.sets(st.binary(min_size=16, max_size=16).map(bytes.hex), max_size=60)
 # Of few buckets, so that leaves have neighbours.

@@ -11,6 +11,7 @@ import polars as pl
 
 from voxdata.audit.findings import SCHEMA, SPLIT_NAMES, name_split
 from voxdata.columns import unused_times
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError
 from voxdata.label_names import map_labels
@@ -95,7 +96,7 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
     if outside:
         row, why = outside[0]
         raise ConfigError(
-            f"{path}: {len(outside)} rows cannot be listened to, the first is row {row}: {why}, or listen to none (--no-audio)"
+            f"{path}: {counted(len(outside), 'row')} cannot be listened to, the first is row {row}: {why}, or listen to none (--no-audio)"
         )
 
 
@@ -127,7 +128,8 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     remarks = [*table.remarks, *_describe(table, kept, chosen, used)]
     remarks += [f"{old!r} is taken for {new!r}" for old, new in _merged(labels, *people.values())]
     if left_out:
-        remarks.append(f"{len(left_out)} rows were left out: " + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED]))
+        named = ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED])
+        remarks.append(f"{counted(len(left_out), 'row was', 'rows were')} left out: {named}")
     _check_usable(origin, frame, chosen, num_labels=len(set(labels)))
     return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
 
@@ -161,7 +163,7 @@ def _check_splits(table: Table, rows: Sequence[TableRow], chosen: Mapping[str, s
     said = [_said(table, row, "split") for row in rows]
     unknown = Counter(split for split in said if name_split(split) is None)
     if unknown:
-        named = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED))
+        named = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in unknown.most_common(MAX_LISTED))
         raise ConfigError(
             f"{table.origin}: column {chosen['split']!r} has {named}, which is no split; "
             "write train, validation (or dev, val) or test (or eval)"

@@ -15,6 +15,7 @@ import polars as pl
 from voxdata.audio import AudioBlock, Channels, decode_audio
 from voxdata.audit.copies import ClipSound, prepare_clip
 from voxdata.backends.diarization.voice_embedder import load_embedder
+from voxdata.counted import counted
 from voxdata.errors import AudioError, DropReason
 from voxdata.measure import Quality
 from voxdata.quality import measure_quality
@@ -129,7 +130,7 @@ def _read_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path)
         first = round((start or 0.0) * rate_hz)
         whole = samples[first : None if end is None else round(end * rate_hz)]
         if channel is not None and channel >= whole.shape[1]:
-            yield at, f"{audio}: has {whole.shape[1]} channels, none is number {channel} (from 0)"
+            yield at, f"{audio}: has {counted(whole.shape[1], 'channel')}, none is number {channel} (from 0)"
             continue
         part = whole.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(whole[:, channel])
         if part.size:

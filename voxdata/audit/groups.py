@@ -10,6 +10,7 @@ import polars as pl
 
 from voxdata.audit.findings import Finding, Severity, Statistic, limit_evidence
 from voxdata.audit.predictors import encode_codes, group_purity, predict_across, predict_within
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.phrases import phrase_of
 
@@ -191,7 +192,7 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
     return Finding(
         check="same_audio",
         severity=Severity.LEAK,
-        title=f"{count} rows name the same stretch of the same file as a row of another split",
+        title=f"{counted(count, 'row names', 'rows name')} the same stretch of the same file as a row of another split",
         remedy="remove one of the two rows, or move both into the same split",
         evidence=limit_evidence(evidence),
         count=count,
