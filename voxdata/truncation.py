@@ -304,7 +304,7 @@ def _extended(number: bytes) -> float:
     shift = (exponent & 0x7FFF) - 16383 - 63
     if not -128 < shift < 64:
         return 0.0
-    return float(mantissa) * 2.0**shift
+    return float(mantissa * 2.0**shift)
 
 
 def _aiff_patch(sound: _Sound, size: int) -> dict[int, bytes]:

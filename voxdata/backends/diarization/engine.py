@@ -105,7 +105,7 @@ def diarize_sounds(
     diarizations: list[Diarization] = []
     for job, sound in zip(jobs, sounds, strict=True):
         end_ms = duration_ms(sound)
-        counts = np.zeros(0, np.uint8)
+        counts: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         if job.masks.any():
             counts = count_speakers(job.masks, job.grid)
         if not counts.any():
@@ -209,7 +209,7 @@ def _embed(windows: Sequence[_Window], nets: DiarizationNets) -> None:
 
 
 def _centred(features: Features) -> Features:
-    return features - features.mean(axis=0)
+    return np.asarray(features - features.mean(axis=0))
 
 
 def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
