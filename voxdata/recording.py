@@ -51,7 +51,8 @@ class Recording:
 
 
 def canonical_file(recording_id: str) -> str:
-    """Where the canonical audio of a recording lies, relative to the audio folder: made of the id, never taken from elsewhere.
+    """Where the canonical audio of a recording lies, relative to the audio folder: made of the id,
+    never taken from elsewhere.
 
     >>> canonical_file("3fa85f64" * 4)
     '3f/3fa85f643fa85f643fa85f643fa85f64.flac'

@@ -1,4 +1,6 @@
-"""The script of Chinese: one for a whole transcript, since a transcriber may mix simplified and traditional characters."""
+"""The script of Chinese: one for a whole transcript, since a transcriber may mix simplified and
+traditional characters.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Script:
 
 
 def write_in_script(transcript: Transcript, script: Script) -> Transcript:
-    """Write the Chinese of a transcript in one script; other languages, also Japanese, stay as they are.
+    """Write the Chinese of a transcript in one script.
+
+    Other languages, also Japanese, stay as they are.
 
     Words keep their times. Each run of Chinese words is converted as one text, since the right
     character may depend on its neighbours, and is cut at the old places.

@@ -42,7 +42,9 @@ def read_private(pem: str, *, origin: str) -> Ed25519PrivateKey:
         found = None
     if not isinstance(found, Ed25519PrivateKey):
         # Without the cause, which may quote the key.
-        raise StatementError(f"{origin}: no Ed25519 private key in PEM; `voxdata receipts new-key FILE` makes one") from None
+        raise StatementError(
+            f"{origin}: no Ed25519 private key in PEM; `voxdata receipts new-key FILE` makes one"
+        ) from None
     return found
 
 

@@ -103,14 +103,18 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
 def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     origin = table.origin
     for trouble in table.bad:
-        raise ConfigError(f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out")
+        raise ConfigError(
+            f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out"
+        )
     if not table.rows:
         raise ConfigError(f"{origin}: has no rows; there is nothing to audit")
     chosen = _check_columns(table)
     kept, left_out = _complete_rows(table, chosen)
     _check_splits(table, kept, chosen)
     labels = map_labels([_said(table, row, "label") for row in kept], rename)
-    people = {key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")}
+    people = {
+        key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")
+    }
     values: dict[str, list[object]] = {name: [] for name in SCHEMA}
     used: set[str] = set()
     for row in kept:
@@ -131,11 +135,19 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
         named = ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED])
         remarks.append(f"{counted(len(left_out), 'row was', 'rows were')} left out: {named}")
     _check_usable(origin, frame, chosen, num_labels=len(set(labels)))
-    return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
+    return AuditTable(
+        name=Path(origin).name,
+        folder=table.folder.absolute(),
+        frame=frame,
+        columns=chosen,
+        remarks=remarks,
+    )
 
 
 def _check_columns(table: Table) -> dict[str, str]:
-    chosen = {key: name for key in table.columns.of if (name := table.columns.first(key)) is not None}
+    chosen = {
+        key: name for key in table.columns.of if (name := table.columns.first(key)) is not None
+    }
     missing = [key for key in REQUIRED if key not in chosen]
     if missing:
         raise ConfigError(
@@ -146,7 +158,9 @@ def _check_columns(table: Table) -> dict[str, str]:
     return chosen
 
 
-def _complete_rows(table: Table, chosen: Mapping[str, str]) -> tuple[list[TableRow], list[tuple[int, str]]]:
+def _complete_rows(
+    table: Table, chosen: Mapping[str, str]
+) -> tuple[list[TableRow], list[tuple[int, str]]]:
     """Rows with audio, label and split, and what the others lack."""
     kept: list[TableRow] = []
     left_out: list[tuple[int, str]] = []
@@ -163,7 +177,9 @@ def _check_splits(table: Table, rows: Sequence[TableRow], chosen: Mapping[str, s
     said = [_said(table, row, "split") for row in rows]
     unknown = Counter(split for split in said if name_split(split) is None)
     if unknown:
-        named = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in unknown.most_common(MAX_LISTED))
+        named = ", ".join(
+            f"{name!r} ({counted(count, 'row')})" for name, count in unknown.most_common(MAX_LISTED)
+        )
         raise ConfigError(
             f"{table.origin}: column {chosen['split']!r} has {named}, which is no split; "
             "write train, validation (or dev, val) or test (or eval)"
@@ -190,10 +206,16 @@ def _describe(
     ]
     splits = {_said(table, row, "split") for row in rows}
     known = {*SPLIT_NAMES, *(name.capitalize() for name in SPLIT_NAMES)}
-    remarks += [f"split {name!r} is read as {name_split(name)}" for name in sorted(splits & known) if name_split(name) != name]
+    remarks += [
+        f"split {name!r} is read as {name_split(name)}"
+        for name in sorted(splits & known)
+        if name_split(name) != name
+    ]
     unused = unused_times(table.columns, used)
     if unused:
-        remarks.append(f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration")
+        remarks.append(
+            f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"
+        )
     return remarks
 
 
@@ -201,10 +223,14 @@ def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted({(old, new) for mapping in names for old, new in mapping.items() if old != new})
 
 
-def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int) -> None:
+def _check_usable(
+    origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
+) -> None:
     # Labels that only look the same were one when this was read; what else is wrong is still worth saying.
     if frame.is_empty():
-        raise ConfigError(f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in")
+        raise ConfigError(
+            f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in"
+        )
     present = set(frame["split"].unique().to_list())
     for split in (Split.TRAIN, Split.TEST):
         if split.value not in present:
@@ -213,7 +239,9 @@ def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], 
                 "a split is audited between train and test"
             )
     if num_labels < 2:
-        raise ConfigError(f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label")
+        raise ConfigError(
+            f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label"
+        )
 
 
 def _channel(table: Table, row: TableRow) -> int | None:
@@ -221,7 +249,9 @@ def _channel(table: Table, row: TableRow) -> int | None:
     if not text:
         return None
     if not text.isdecimal():
-        raise ConfigError(f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0")
+        raise ConfigError(
+            f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0"
+        )
     return int(text)
 
 

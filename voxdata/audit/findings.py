@@ -127,7 +127,9 @@ class Audit:
     @property
     def outcome(self) -> str:
         """The verdict without its limit: whether there is a leak, and how many findings of each kind."""
-        counts = {severity: sum(f.severity is severity for f in self.findings) for severity in Severity}
+        counts = {
+            severity: sum(f.severity is severity for f in self.findings) for severity in Severity
+        }
         rest = ", ".join(
             f"{count} {severity.value}{'s' if count != 1 else ''}"
             for severity, count in counts.items()

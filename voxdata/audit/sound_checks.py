@@ -78,7 +78,11 @@ def find_near_copies(frame: pl.DataFrame, pairs: Sequence[tuple[int, int, float]
             }
             for a, b, value in sorted(chosen, key=lambda pair: -pair[2])
         ]  # fmt: skip
-        where = "in different splits are copies of each other" if across else "within a split are copies of each other"
+        where = (
+            "in different splits are copies of each other"
+            if across
+            else "within a split are copies of each other"
+        )
         findings.append(
             Finding(
                 check="near_copies" if across else "near_copies_within", severity=Severity.LEAK if across else Severity.NOTE,
@@ -89,7 +93,9 @@ def find_near_copies(frame: pl.DataFrame, pairs: Sequence[tuple[int, int, float]
     return findings
 
 
-def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors) -> tuple[str, list[Finding]]:
+def find_shared_voices(
+    frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors
+) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
     A clip outside training counts when the clip most like it of all, in whatever split, is in training and as like as clips of one voice
@@ -138,7 +144,10 @@ def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vector
 
 
 def find_bad_sound(
-    frame: pl.DataFrame, levels: Mapping[int, float], clipping: Mapping[int, float], durations: Mapping[int, float]
+    frame: pl.DataFrame,
+    levels: Mapping[int, float],
+    clipping: Mapping[int, float],
+    durations: Mapping[int, float],
 ) -> list[Finding]:
     """Silent, clipped, very short and very long clips.
 
@@ -162,12 +171,24 @@ def find_bad_sound(
         if not values:
             continue
         evidence = [
-            {"row": frame["row"][at], "audio": frame["audio"][at], "label": frame["label"][at], unit: round(value, 3)}
+            {
+                "row": frame["row"][at],
+                "audio": frame["audio"][at],
+                "label": frame["label"][at],
+                unit: round(value, 3),
+            }
             for at, value in sorted(values.items())
         ]
         title = f"{len(values)} of {len(levels)} clips heard are {says}"
         findings.append(
-            Finding(check=check, severity=severity, title=title, remedy=remedy, evidence=limit_evidence(evidence), count=len(values))
+            Finding(
+                check=check,
+                severity=severity,
+                title=title,
+                remedy=remedy,
+                evidence=limit_evidence(evidence),
+                count=len(values),
+            )
         )
     return findings
 
@@ -192,7 +213,9 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     return {at: str(root) for at, root in sorted(_join(pairs).items())}
 
 
-def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]) -> list[str | None]:
+def name_copies(
+    num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]
+) -> list[str | None]:
     """(num_rows,) what rows of the same sound have in common, near copies included; None for rows of which nothing is known.
 
     Args:
@@ -204,7 +227,10 @@ def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[i
         numbers.setdefault(name, at)
     roots = _join([(numbers[sounds[a]], numbers[sounds[b]]) for a, b, _ in near])
     firsts = {at: numbers[name] for at, name in sounds.items()}
-    return [sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None for at in range(num_rows)]
+    return [
+        sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None
+        for at in range(num_rows)
+    ]
 
 
 def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
@@ -223,7 +249,9 @@ def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
     return {number: root(number) for number in sorted(parents)}
 
 
-def leave_out_equal(rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]) -> list[tuple[int, int, float]]:
+def leave_out_equal(
+    rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]
+) -> list[tuple[int, int, float]]:
     """Pairs as (row, row, correlation) without those that are the same sound exactly."""
     found = [(rows[copy.first], rows[copy.second], copy.correlation) for copy in copies]
     return [(a, b, value) for a, b, value in found if digests[a] != digests[b]]

@@ -104,7 +104,12 @@ def build_table(
     rows = list(raw)
     spelled = _spellings(rows, columns)
     names = list(dict.fromkeys(spelled.values()))
-    filled = {spelled[name] for row in rows for name, value in row.values.items() if cell_text(value) is not None}
+    filled = {
+        spelled[name]
+        for row in rows
+        for name, value in row.values.items()
+        if cell_text(value) is not None
+    }
     found = choose_columns(names, origin=origin, chosen=chosen, filled=filled)
     kinds = {name: _kind_of(spelled[name], found) for name in spelled}
     good: list[TableRow] = []
@@ -140,7 +145,9 @@ def _kind_of(name: str, columns: Columns) -> Kind:
     return "name" if column_key(name) == "id" or column_key(name).endswith("_id") else "other"
 
 
-def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns) -> TableRow | BadRow:
+def _build_row(
+    row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns
+) -> TableRow | BadRow:
     if row.problem:
         return BadRow(number=row.number, problem=row.problem)
     values: dict[str, str] = {}
@@ -156,8 +163,14 @@ def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind
             missing[column] = value.why
             continue
         plain = _unpack(value, columns.meaning(column))
-        if column in audio and not isinstance(plain, str | None) and not (isinstance(plain, float) and plain != plain):
-            return BadRow(number=row.number, problem=f"its {column} is {plain!r}, not a path or URL")
+        if (
+            column in audio
+            and not isinstance(plain, str | None)
+            and not (isinstance(plain, float) and plain != plain)
+        ):
+            return BadRow(
+                number=row.number, problem=f"its {column} is {plain!r}, not a path or URL"
+            )
         text = cell_text(plain, kinds[name])
         if text is None:
             continue
@@ -165,7 +178,9 @@ def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind
         if problem:
             return BadRow(number=row.number, problem=problem)
         values[column] = text
-    return TableRow(number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut)
+    return TableRow(
+        number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut
+    )
 
 
 def _unpack(value: object, meaning: str) -> object:
