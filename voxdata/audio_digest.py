@@ -60,7 +60,9 @@ def read_digest(path: Path, recording_id: str) -> AudioDigest:
             raise machine_error(path, error) from error
     if md5 is None:
         raise _altered(path, recording_id, "is no FLAC")
-    return AudioDigest(recording_id=recording_id, size_bytes=size_bytes, sha256=sha256, samples_md5=md5)
+    return AudioDigest(
+        recording_id=recording_id, size_bytes=size_bytes, sha256=sha256, samples_md5=md5
+    )
 
 
 def open_audio(path: Path) -> BufferedReader:
@@ -91,13 +93,19 @@ def check_head(file: BufferedReader, path: Path, expected: AudioDigest) -> None:
     except OSError as error:
         raise machine_error(path, error) from error
     if size_bytes < expected.size_bytes:
-        raise _altered(path, expected.recording_id, f"is cut short, to {size_bytes} of {expected.size_bytes} bytes")
+        raise _altered(
+            path,
+            expected.recording_id,
+            f"is cut short, to {size_bytes} of {expected.size_bytes} bytes",
+        )
     if md5 is None:
         raise _altered(path, expected.recording_id, "is no FLAC any more")
     if md5 != expected.samples_md5:
         raise _altered(path, expected.recording_id, "holds other sound than was stored")
     if size_bytes != expected.size_bytes:
-        raise _altered(path, expected.recording_id, f"has {size_bytes} bytes instead of {expected.size_bytes}")
+        raise _altered(
+            path, expected.recording_id, f"has {size_bytes} bytes instead of {expected.size_bytes}"
+        )
 
 
 def check_whole(path: Path, expected: AudioDigest) -> None:
@@ -114,7 +122,9 @@ def check_whole(path: Path, expected: AudioDigest) -> None:
         except OSError as error:
             raise machine_error(path, error) from error
     if found != expected.sha256:
-        raise _altered(path, expected.recording_id, "was changed since it was stored (its SHA-256 is another)")
+        raise _altered(
+            path, expected.recording_id, "was changed since it was stored (its SHA-256 is another)"
+        )
 
 
 class AudioGuard:
@@ -164,14 +174,21 @@ def blaming(expected: AudioDigest | None) -> Iterator[None]:
     except AudioError as error:
         if expected is not None and not error.recording_id:
             message = f"recording {expected.recording_id}: {error}"
-            raise AudioError(message, reason=error.reason, recording_id=expected.recording_id) from error
+            raise AudioError(
+                message, reason=error.reason, recording_id=expected.recording_id
+            ) from error
         raise
 
 
 def _samples_md5(file: BufferedReader) -> str | None:
     # Without moving the place: libsndfile goes on from there, behind the back of the buffer.
     head = os.pread(file.fileno(), HEAD_BYTES, 0)
-    is_flac = len(head) == HEAD_BYTES and head[:4] == _MARK and head[4] & 0x7F == 0 and head[5:8] == _BLOCK_BYTES
+    is_flac = (
+        len(head) == HEAD_BYTES
+        and head[:4] == _MARK
+        and head[4] & 0x7F == 0
+        and head[5:8] == _BLOCK_BYTES
+    )
     return head[_MD5].hex() if is_flac else None
 
 

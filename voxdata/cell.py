@@ -11,9 +11,25 @@ Kind = Literal["words", "label", "name", "other"]
 """What a column holds: words that somebody said (or a language); a label; a name, number or time; anything."""
 
 NOT_A_NUMBER = frozenset(
-    {"nan", "NaN", "NAN", "-nan", "-NaN", "+nan", "+NaN", "<NA>", "NaT", "#N/A", "#NA", "#N/A N/A", "1.#QNAN", "-1.#QNAN", "1.#IND",
-     "-1.#IND"}
-)  # fmt: skip
+    {
+        "nan",
+        "NaN",
+        "NAN",
+        "-nan",
+        "-NaN",
+        "+nan",
+        "+NaN",
+        "<NA>",
+        "NaT",
+        "#N/A",
+        "#NA",
+        "#N/A N/A",
+        "1.#QNAN",
+        "-1.#QNAN",
+        "1.#IND",
+        "-1.#IND",
+    }
+)
 """How programs spell a missing number in text. "Nan", a name, is none of them."""
 
 NOBODY = NOT_A_NUMBER | {"None", "NULL", "null", "Null", "N/A", "n/a", "\\N"}

@@ -126,4 +126,6 @@ def scratch_place() -> Path:
         with writing(Path("/")):
             os.close(os.open("/", os.O_RDONLY))  # with too many open files no folder seems usable
         words = f"the temporary folder: {error.strerror or error}"
-        raise MachineError(f"{words}; make room in one of them, or name another in TMPDIR, then run the command again") from error
+        raise MachineError(
+            f"{words}; make room in one of them, or name another in TMPDIR, then run the command again"
+        ) from error

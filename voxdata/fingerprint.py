@@ -104,14 +104,21 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
         length = min(len(a) - first, len(b) - first - shift)
         if length <= 0:
             continue
-        errors = np.bitwise_count(a[first : first + length] ^ b[first + shift : first + shift + length]).astype(np.float64) / 32
+        errors = (
+            np.bitwise_count(
+                a[first : first + length] ^ b[first + shift : first + shift + length]
+            ).astype(np.float64)
+            / 32
+        )
         stretch = longest_match(errors)
         if stretch is None or stretch[1] < MIN_CODES:
             continue
         start, size = stretch
         if len(np.unique(a[first + start : first + start + size])) >= MIN_DISTINCT * size:
             score = round(1 - float(errors[start : start + size].mean()), 4)
-            return SharedCodes(first=first + start, second=first + start + shift, size=size, score=score)
+            return SharedCodes(
+                first=first + start, second=first + start + shift, size=size, score=score
+            )
     return None
 
 
@@ -129,11 +136,17 @@ def is_heard(first: Samples, second: Samples) -> bool:
     Args:
         first, second: (num_samples,) float32 at MODEL_RATE_HZ, the shared stretch in either.
     """
-    heard_s = [measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ) for part in (first, second) if part.size]
+    heard_s = [
+        measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ)
+        for part in (first, second)
+        if part.size
+    ]
     return len(heard_s) == 2 and min(heard_s) >= MIN_HEARD_S
 
 
-def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR) -> tuple[int, int] | None:
+def longest_match(
+    errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR
+) -> tuple[int, int] | None:
     """The stretch in which errors stay below `max_error` on average, chosen so that every step away from it makes that worse.
 
     Args:

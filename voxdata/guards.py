@@ -48,7 +48,11 @@ def mark_utterance(
     if compression(utterance.text) > max_compression or repeats(utterance.text) > max_repeats:
         marks.add(REPETITION)
     heard = max(passages, key=lambda p: overlap_ms(p.segment, utterance.segment), default=None)
-    if heard is not None and heard.no_speech_probability > no_speech_probability and heard.mean_log_probability < log_probability:
+    if (
+        heard is not None
+        and heard.no_speech_probability > no_speech_probability
+        and heard.mean_log_probability < log_probability
+    ):
         marks.add(NO_SPEECH)
     rate = speaking_rate(utterance)
     if rate is not None and len(utterance.words) > 2 and rate > max_rate:

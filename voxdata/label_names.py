@@ -72,7 +72,9 @@ def describe_near_labels(found: Sequence[NearLabels]) -> str:
     "'on' and 'ON' (case)"
     """
     names = {"case": "case", "space": "space", "letter": "one letter"}
-    return "; ".join(f"{' and '.join(map(repr, near.labels))} ({names[near.difference]})" for near in found)
+    return "; ".join(
+        f"{' and '.join(map(repr, near.labels))} ({names[near.difference]})" for near in found
+    )
 
 
 def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
@@ -90,11 +92,15 @@ def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
         if not divider or not old or not new:
             raise ConfigError(f"--rename {pair!r}: write OLD=NEW, such as ON=on")
         if mapped.setdefault(old, new) != new:
-            raise ConfigError(f"--rename {pair!r}: {old!r} is mapped to {mapped[old]!r} already; keep one")
+            raise ConfigError(
+                f"--rename {pair!r}: {old!r} is mapped to {mapped[old]!r} already; keep one"
+            )
     return mapped
 
 
-def map_labels(labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequence[str] = ()) -> dict[str, str]:
+def map_labels(
+    labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequence[str] = ()
+) -> dict[str, str]:
     """Label -> what is taken for it: as mapped, and one spelling for those that look the same.
 
     Args:
@@ -110,7 +116,9 @@ def map_labels(labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequ
     missing = [old for old in mapping if name_key(old) not in there]
     if missing:
         known = ", ".join(map(repr, sorted(set(labels))[:20]))
-        raise ConfigError(f"--rename {missing[0]!r}: no row has that label; there are {known or 'none'}")
+        raise ConfigError(
+            f"--rename {missing[0]!r}: no row has that label; there are {known or 'none'}"
+        )
     targets = {label: wanted.get(name_key(label), label) for label in dict.fromkeys(labels)}
     spelling = unify_names([*first, *targets.values()])
     return {label: spelling[target] for label, target in targets.items()}
@@ -143,7 +151,9 @@ def _one_letter_apart(keys: Sequence[str]) -> list[tuple[str, str]]:
     for together in by_hole.values():
         for one in together:
             pairs.update((one, other) for other in together if one < other)
-    return sorted(pair for pair in pairs if max(map(len, pair)) >= MIN_LETTERS and _by_a_letter(*pair))
+    return sorted(
+        pair for pair in pairs if max(map(len, pair)) >= MIN_LETTERS and _by_a_letter(*pair)
+    )
 
 
 def _by_a_letter(one: str, other: str) -> bool:

@@ -85,12 +85,20 @@ def detect_layout(read: ReadBlocks, rate_hz: int) -> Layout:
     if len(distinct) == 1:
         if len(live) == 1:
             return Layout(layout=ChannelLayout.ONE_LIVE, kept=(live[0],))
-        return Layout(layout=ChannelLayout.ANTIPHASE if inverted else ChannelLayout.DUAL_MONO, kept=(distinct[0],))
+        return Layout(
+            layout=ChannelLayout.ANTIPHASE if inverted else ChannelLayout.DUAL_MONO,
+            kept=(distinct[0],),
+        )
     between = correlation[np.ix_(distinct, distinct)]
     signs = tuple(-1 if value < 0 else 1 for value in between[0])
-    if envelopes.shape[0] < _MIN_FRAMES or _median_similarity(envelopes[:, distinct], between) >= ROOM_CORRELATION:
+    if (
+        envelopes.shape[0] < _MIN_FRAMES
+        or _median_similarity(envelopes[:, distinct], between) >= ROOM_CORRELATION
+    ):
         return Layout(layout=ChannelLayout.ROOM, kept=tuple(distinct), signs=signs)
-    return Layout(layout=ChannelLayout.PER_CHANNEL, kept=tuple(distinct), signs=(1,) * len(distinct))
+    return Layout(
+        layout=ChannelLayout.PER_CHANNEL, kept=tuple(distinct), signs=(1,) * len(distinct)
+    )
 
 
 def mix_down(samples: Channels, layout: Layout) -> Channels:
@@ -115,7 +123,13 @@ class _Levels:
     lowest: npt.NDArray[np.float64]
 
     def is_flat(self, channel: int) -> bool:
-        return bool(max(self.highest[channel] - self.mean[channel], self.mean[channel] - self.lowest[channel]) < SILENCE_PEAK)
+        return bool(
+            max(
+                self.highest[channel] - self.mean[channel],
+                self.mean[channel] - self.lowest[channel],
+            )
+            < SILENCE_PEAK
+        )
 
 
 def _measure_levels(read: ReadBlocks, size: int) -> _Levels:
@@ -127,20 +141,33 @@ def _measure_levels(read: ReadBlocks, size: int) -> _Levels:
             total = np.zeros(block.shape[1])
             highest, lowest = np.full(block.shape[1], -np.inf), np.full(block.shape[1], np.inf)
         total += block.sum(axis=0, dtype=np.float64)
-        highest, lowest = np.maximum(highest, block.max(axis=0)), np.minimum(lowest, block.min(axis=0))
+        highest, lowest = (
+            np.maximum(highest, block.max(axis=0)),
+            np.minimum(lowest, block.min(axis=0)),
+        )
         num_samples += len(block)
     if total is None:
         raise ValueError("a recording without samples has no layout")
     return _Levels(mean=total / num_samples, highest=highest, lowest=lowest)
 
 
-def _envelopes(read: ReadBlocks, size: int, frame: int, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _envelopes(
+    read: ReadBlocks, size: int, frame: int, mean: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """(num_frames, num_channels): RMS of each frame without the channel's mean, the last one possibly short."""
     rows: list[npt.NDArray[np.float64]] = []
     for block in read(size):
         moved = block - mean.astype(np.float32)
         whole = len(moved) // frame * frame
-        rows.append(np.sqrt(np.mean(np.square(moved[:whole]).reshape(-1, frame, moved.shape[1]), axis=1, dtype=np.float64)))
+        rows.append(
+            np.sqrt(
+                np.mean(
+                    np.square(moved[:whole]).reshape(-1, frame, moved.shape[1]),
+                    axis=1,
+                    dtype=np.float64,
+                )
+            )
+        )
         if whole < len(moved):
             rows.append(np.sqrt(np.mean(np.square(moved[whole:]), axis=0, dtype=np.float64))[None])
     return np.concatenate(rows)
@@ -151,11 +178,14 @@ def _live_channels(levels: _Levels, envelopes: npt.NDArray[np.float64]) -> list[
     return [
         channel
         for channel in range(envelopes.shape[1])
-        if not levels.is_flat(channel) and not (top_db[channel] < DEAD_LEVEL_DB and top_db[channel] < top_db.max() - DEAD_BELOW_DB)
+        if not levels.is_flat(channel)
+        and not (top_db[channel] < DEAD_LEVEL_DB and top_db[channel] < top_db.max() - DEAD_BELOW_DB)
     ]
 
 
-def _correlations(read: ReadBlocks, size: int, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _correlations(
+    read: ReadBlocks, size: int, mean: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """(num_channels, num_channels) Pearson correlation; 0 where a channel is constant."""
     products = np.zeros((len(mean), len(mean)))
     for block in read(size):
@@ -170,7 +200,9 @@ def _normalise(products: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
 
 
-def _median_similarity(envelopes: npt.NDArray[np.float64], correlation: npt.NDArray[np.float64]) -> float:
+def _median_similarity(
+    envelopes: npt.NDArray[np.float64], correlation: npt.NDArray[np.float64]
+) -> float:
     """Median over all pairs of channels of how alike their loudness curves are.
 
     A curve that hardly moves says nothing; for its pairs the correlation of the waveforms counts instead.

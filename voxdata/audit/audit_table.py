@@ -45,7 +45,7 @@ class AuditTable:
 
 def read_table(
     path: Path, *, names: Mapping[str, str] | None = None, rename: Mapping[str, str] | None = None
-) -> AuditTable:  # fmt: skip
+) -> AuditTable:
     """Read a manifest.
 
     Args:
@@ -63,7 +63,7 @@ def read_table(
 
 def check_rows(
     rows: Sequence[Mapping[str, object]], *, origin: str, names: Mapping[str, str] | None = None
-) -> AuditTable:  # fmt: skip
+) -> AuditTable:
     """Rows from anywhere, such as the export of a version, as a table to audit.
 
     Args:
@@ -102,38 +102,58 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
 def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     origin = table.origin
     for trouble in table.bad:
-        raise ConfigError(f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out")
+        raise ConfigError(
+            f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out"
+        )
     if not table.rows:
         raise ConfigError(f"{origin}: has no rows; there is nothing to audit")
     chosen = _check_columns(table)
     kept, left_out = _complete_rows(table, chosen)
     _check_splits(table, kept, chosen)
     labels = map_labels([_said(table, row, "label") for row in kept], rename)
-    people = {key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")}
+    people = {
+        key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")
+    }
     values: dict[str, list[object]] = {name: [] for name in SCHEMA}
     used: set[str] = set()
     for row in kept:
         stretch = Stretch() if row.cut else _stretch(table, row)
         used.update(stretch.used)
         found = {
-            "row": row.number, "audio": _audio(table, row), "label": labels[_said(table, row, "label")],
-            "split": name_split(_said(table, row, "split")), "text": _said(table, row, "text") or None,
-            "start_s": stretch.start_s, "end_s": stretch.end_s, "channel": _channel(table, row),
+            "row": row.number,
+            "audio": _audio(table, row),
+            "label": labels[_said(table, row, "label")],
+            "split": name_split(_said(table, row, "split")),
+            "text": _said(table, row, "text") or None,
+            "start_s": stretch.start_s,
+            "end_s": stretch.end_s,
+            "channel": _channel(table, row),
             **{key: people[key][_said(table, row, key)] or None for key in people},
-        }  # fmt: skip
+        }
         for name in SCHEMA:
             values[name].append(found[name])
     frame = pl.DataFrame(values, schema=dict(SCHEMA), strict=False)
     remarks = [*table.remarks, *_describe(table, kept, chosen, used)]
     remarks += [f"{old!r} is taken for {new!r}" for old, new in _merged(labels, *people.values())]
     if left_out:
-        remarks.append(f"{len(left_out)} rows were left out: " + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED]))
+        remarks.append(
+            f"{len(left_out)} rows were left out: "
+            + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED])
+        )
     _check_usable(origin, frame, chosen, num_labels=len(set(labels)))
-    return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
+    return AuditTable(
+        name=Path(origin).name,
+        folder=table.folder.absolute(),
+        frame=frame,
+        columns=chosen,
+        remarks=remarks,
+    )
 
 
 def _check_columns(table: Table) -> dict[str, str]:
-    chosen = {key: name for key in table.columns.of if (name := table.columns.first(key)) is not None}
+    chosen = {
+        key: name for key in table.columns.of if (name := table.columns.first(key)) is not None
+    }
     missing = [key for key in REQUIRED if key not in chosen]
     if missing:
         raise ConfigError(
@@ -144,7 +164,9 @@ def _check_columns(table: Table) -> dict[str, str]:
     return chosen
 
 
-def _complete_rows(table: Table, chosen: Mapping[str, str]) -> tuple[list[TableRow], list[tuple[int, str]]]:
+def _complete_rows(
+    table: Table, chosen: Mapping[str, str]
+) -> tuple[list[TableRow], list[tuple[int, str]]]:
     """Rows with audio, label and split, and what the others lack."""
     kept: list[TableRow] = []
     left_out: list[tuple[int, str]] = []
@@ -161,7 +183,9 @@ def _check_splits(table: Table, rows: Sequence[TableRow], chosen: Mapping[str, s
     said = [_said(table, row, "split") for row in rows]
     unknown = Counter(split for split in said if name_split(split) is None)
     if unknown:
-        named = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED))
+        named = ", ".join(
+            f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED)
+        )
         raise ConfigError(
             f"{table.origin}: column {chosen['split']!r} has {named}, which is no split; "
             "write train, validation (or dev, val) or test (or eval)"
@@ -180,7 +204,7 @@ def _audio(table: Table, row: TableRow) -> str:
 
 def _describe(
     table: Table, rows: Sequence[TableRow], chosen: Mapping[str, str], used: set[str]
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     remarks = [
         f"column {column!r} is read as {key}"
         for key, column in chosen.items()
@@ -188,10 +212,16 @@ def _describe(
     ]
     splits = {_said(table, row, "split") for row in rows}
     known = {*SPLIT_NAMES, *(name.capitalize() for name in SPLIT_NAMES)}
-    remarks += [f"split {name!r} is read as {name_split(name)}" for name in sorted(splits & known) if name_split(name) != name]
+    remarks += [
+        f"split {name!r} is read as {name_split(name)}"
+        for name in sorted(splits & known)
+        if name_split(name) != name
+    ]
     unused = unused_times(table.columns, used)
     if unused:
-        remarks.append(f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration")
+        remarks.append(
+            f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"
+        )
     return remarks
 
 
@@ -199,10 +229,14 @@ def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted({(old, new) for mapping in names for old, new in mapping.items() if old != new})
 
 
-def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int) -> None:
+def _check_usable(
+    origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
+) -> None:
     # Labels that only look the same were one when this was read; what else is wrong is still worth saying.
     if frame.is_empty():
-        raise ConfigError(f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in")
+        raise ConfigError(
+            f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in"
+        )
     present = set(frame["split"].unique().to_list())
     for split in (Split.TRAIN, Split.TEST):
         if split.value not in present:
@@ -211,7 +245,9 @@ def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], 
                 "a split is audited between train and test"
             )
     if num_labels < 2:
-        raise ConfigError(f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label")
+        raise ConfigError(
+            f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label"
+        )
 
 
 def _channel(table: Table, row: TableRow) -> int | None:
@@ -219,7 +255,9 @@ def _channel(table: Table, row: TableRow) -> int | None:
     if not text:
         return None
     if not text.isdecimal():
-        raise ConfigError(f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0")
+        raise ConfigError(
+            f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0"
+        )
     return int(text)
 
 

@@ -61,7 +61,12 @@ class BadClip:
 
 
 def listen(
-    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path, with_voices: bool, say: Callable[[str], None]
+    frame: pl.DataFrame,
+    chosen: Sequence[int],
+    *,
+    audio_root: Path,
+    with_voices: bool,
+    say: Callable[[str], None],
 ) -> tuple[list[HeardClip], list[BadClip]]:
     """Decode the chosen rows, a file once however many of its stretches are among them.
 
@@ -90,7 +95,9 @@ def listen(
     return sorted(heard, key=lambda clip: clip.at), sorted(bad, key=lambda clip: clip.at)
 
 
-def hash_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path) -> tuple[dict[int, str], list[BadClip]]:
+def hash_clips(
+    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+) -> tuple[dict[int, str], list[BadClip]]:
     """Decode rows only to hash their samples.
 
     Args:
@@ -109,7 +116,9 @@ def hash_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path) 
     return digests, bad
 
 
-def _read_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path) -> Iterator[tuple[int, tuple[Samples, int, str] | str]]:
+def _read_clips(
+    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+) -> Iterator[tuple[int, tuple[Samples, int, str] | str]]:
     """Each row with its samples, rate and codec, or with why it cannot be read; a file is decoded once, whatever the order of rows."""
     rows = sorted(((str(frame["audio"][at]), at) for at in chosen), key=lambda pair: pair)
     last, trouble = "", ""
@@ -131,11 +140,18 @@ def _read_clips(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path)
         if channel is not None and channel >= whole.shape[1]:
             yield at, f"{audio}: has {whole.shape[1]} channels, none is number {channel} (from 0)"
             continue
-        part = whole.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(whole[:, channel])
+        part = (
+            whole.mean(axis=1, dtype=np.float32)
+            if channel is None
+            else np.ascontiguousarray(whole[:, channel])
+        )
         if part.size:
             yield at, (part, rate_hz, codec)
         else:
-            yield at, f"{audio}: starts at {start} s, after its end at {len(samples) / rate_hz:.2f} s"
+            yield (
+                at,
+                f"{audio}: starts at {start} s, after its end at {len(samples) / rate_hz:.2f} s",
+            )
 
 
 def _digest(samples: Samples, rate_hz: int) -> str:
@@ -158,20 +174,31 @@ def _decode(path: Path) -> tuple[Channels, int, str]:
     return decode_audio(path, gather, max_duration_ms=MAX_FILE_MS)
 
 
-def _hear(at: int, samples: Samples, rate_hz: int, codec: str, embed: Callable[[Samples], Any] | None) -> HeardClip:
+def _hear(
+    at: int, samples: Samples, rate_hz: int, codec: str, embed: Callable[[Samples], Any] | None
+) -> HeardClip:
     import soxr  # type: ignore[import-untyped]
 
     from voxdata.backends.filterbank import FRAME_SAMPLES, filterbank
 
-    speech: Samples = samples if rate_hz == MODEL_RATE_HZ else soxr.resample(samples, rate_hz, MODEL_RATE_HZ)
-    padded = speech if speech.size >= FRAME_SAMPLES else np.pad(speech, (0, FRAME_SAMPLES - speech.size))
+    speech: Samples = (
+        samples if rate_hz == MODEL_RATE_HZ else soxr.resample(samples, rate_hz, MODEL_RATE_HZ)
+    )
+    padded = (
+        speech if speech.size >= FRAME_SAMPLES else np.pad(speech, (0, FRAME_SAMPLES - speech.size))
+    )
     bands = filterbank(padded)
     frames = padded[: padded.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
     levels = 10 * np.log10(np.maximum(np.mean(np.square(frames, dtype=np.float64), axis=1), 1e-12))
     return HeardClip(
-        at=at, digest=_digest(samples, rate_hz),
-        duration_s=samples.size / rate_hz, rate_hz=rate_hz, codec=codec, noise_db=round(float(np.percentile(levels, 10)), 2),
-        quality=measure_quality(speech, source_rate_hz=rate_hz), sound=prepare_clip(speech),
+        at=at,
+        digest=_digest(samples, rate_hz),
+        duration_s=samples.size / rate_hz,
+        rate_hz=rate_hz,
+        codec=codec,
+        noise_db=round(float(np.percentile(levels, 10)), 2),
+        quality=measure_quality(speech, source_rate_hz=rate_hz),
+        sound=prepare_clip(speech),
         features=np.concatenate([bands.mean(axis=0), bands.std(axis=0)]).astype(np.float32),
         voice=embed(speech) if embed is not None else None,
-    )  # fmt: skip
+    )

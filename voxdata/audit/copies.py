@@ -112,7 +112,9 @@ def prepare_clip(samples: Samples) -> ClipSound:
         samples: (num_samples,) float32 at MODEL_RATE_HZ; the first MAX_S count.
     """
     part = samples[: MAX_S * MODEL_RATE_HZ].astype(np.float32)
-    empty = ClipSound(wave=np.zeros(0, np.float32), shape=np.zeros(NUM_BANDS * NUM_RATES, np.float32))
+    empty = ClipSound(
+        wave=np.zeros(0, np.float32), shape=np.zeros(NUM_BANDS * NUM_RATES, np.float32)
+    )
     if part.size < MIN_S * MODEL_RATE_HZ:
         return empty
     spectrum = np.fft.rfft(part)
@@ -143,7 +145,9 @@ def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS)
         count = min(num_partners, len(heard) - 1)
         nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
         for at, others in enumerate(nearest):
-            pairs.update((min(heard[start + at], heard[o]), max(heard[start + at], heard[o])) for o in others)
+            pairs.update(
+                (min(heard[start + at], heard[o]), max(heard[start + at], heard[o])) for o in others
+            )
     found = []
     for a, b in sorted(pairs):
         one, other = clips[a].wave, clips[b].wave
@@ -186,7 +190,9 @@ def count_spectra(wave: Floats) -> float:
     """
     size = 4 * FINE
     padded = wave if wave.size >= size else np.pad(wave, (0, size - wave.size))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: 2 * FINE] * np.hanning(size).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: 2 * FINE] * np.hanning(
+        size
+    ).astype(np.float32)
     powers = np.square(np.linalg.svd(np.abs(np.fft.rfft(frames, axis=1)), compute_uv=False))
     return float(powers.sum() ** 2 / max(float(np.square(powers).sum()), 1e-30))
 
@@ -256,7 +262,9 @@ def _even(wave: Floats) -> npt.NDArray[np.float64]:
 def _shape(wave: Floats) -> Floats:
     """How fast each band of the sound rises and falls: magnitudes of the spectrum of its level over time."""
     padded = wave if wave.size >= FRAME else np.pad(wave, (0, FRAME - wave.size))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP] * np.hanning(FRAME).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP] * np.hanning(
+        FRAME
+    ).astype(np.float32)
     power = np.abs(np.fft.rfft(frames, 512, axis=1)) ** 2
     low, high = LOW_HZ * 512 // RATE_HZ, HIGH_HZ * 512 // RATE_HZ
     edges = np.linspace(low, high, NUM_BANDS + 1).astype(int)

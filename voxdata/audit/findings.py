@@ -15,22 +15,47 @@ import polars as pl
 from voxdata.dataset import Split
 
 SPLIT_NAMES: Mapping[str, Split] = {
-    "train": Split.TRAIN, "training": Split.TRAIN, "trn": Split.TRAIN, "tr": Split.TRAIN,
-    "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION, "dev": Split.VALIDATION,
-    "devel": Split.VALIDATION, "development": Split.VALIDATION, "cv": Split.VALIDATION,
-    "test": Split.TEST, "testing": Split.TEST, "tst": Split.TEST, "eval": Split.TEST, "evaluation": Split.TEST, "heldout": Split.TEST,
-    "训练": Split.TRAIN, "训练集": Split.TRAIN, "验证": Split.VALIDATION, "验证集": Split.VALIDATION,
-    "测试": Split.TEST, "测试集": Split.TEST,
-}  # fmt: skip
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "trn": Split.TRAIN,
+    "tr": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "devel": Split.VALIDATION,
+    "development": Split.VALIDATION,
+    "cv": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
+    "tst": Split.TEST,
+    "eval": Split.TEST,
+    "evaluation": Split.TEST,
+    "heldout": Split.TEST,
+    "训练": Split.TRAIN,
+    "训练集": Split.TRAIN,
+    "验证": Split.VALIDATION,
+    "验证集": Split.VALIDATION,
+    "测试": Split.TEST,
+    "测试集": Split.TEST,
+}
 """What people call the three splits, in small letters."""
 
 MAX_EVIDENCE = 25
 """Evidence rows kept of a finding; the finding says how many there are."""
 
 SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "row": pl.Int64, "audio": pl.String, "label": pl.String, "speaker": pl.String, "split": pl.String, "text": pl.String,
-    "session": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "channel": pl.Int64,
-}  # fmt: skip
+    "row": pl.Int64,
+    "audio": pl.String,
+    "label": pl.String,
+    "speaker": pl.String,
+    "split": pl.String,
+    "text": pl.String,
+    "session": pl.String,
+    "start_s": pl.Float64,
+    "end_s": pl.Float64,
+    "channel": pl.Int64,
+}
 """Columns of the table that the checks read. `row` is where it stood in the manifest; what is not known is null."""
 
 
@@ -127,7 +152,9 @@ class Audit:
     @property
     def outcome(self) -> str:
         """The verdict without its limit: whether there is a leak, and how many findings of each kind."""
-        counts = {severity: sum(f.severity is severity for f in self.findings) for severity in Severity}
+        counts = {
+            severity: sum(f.severity is severity for f in self.findings) for severity in Severity
+        }
         rest = ", ".join(
             f"{count} {severity.value}{'s' if count != 1 else ''}"
             for severity, count in counts.items()

@@ -43,7 +43,9 @@ def find_alike_people(frame: pl.DataFrame, column: str, *, what: str) -> Finding
         what: What the values are called, such as "speakers".
     """
     known = frame.filter(pl.col(column).is_not_null())
-    splits = {str(name): set(found) for name, found in known.group_by(column).agg("split").iter_rows()}
+    splits = {
+        str(name): set(found) for name, found in known.group_by(column).agg("split").iter_rows()
+    }
     near = find_near_names(splits)
     if not near:
         return None

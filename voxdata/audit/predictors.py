@@ -21,7 +21,9 @@ NUM_PERMUTATIONS = 200
 
 def encode_codes(values: Sequence[str | None]) -> Codes:
     """(num_values,) numbers from 0 in alphabetical order; -1 for None."""
-    numbers = {name: i for i, name in enumerate(sorted({value for value in values if value is not None}))}
+    numbers = {
+        name: i for i, name in enumerate(sorted({value for value in values if value is not None}))
+    }
     return np.array([-1 if value is None else numbers[value] for value in values], dtype=np.int64)
 
 
@@ -61,15 +63,30 @@ def predict_across(
 
     def accuracy(given: Codes, asking: Codes) -> float:
         best, size = _majorities(given, labels[learned], num_groups, num_labels)
-        guess = np.where((asking >= 0) & (size[np.maximum(asking, 0)] > 0), best[np.maximum(asking, 0)], common)
+        guess = np.where(
+            (asking >= 0) & (size[np.maximum(asking, 0)] > 0), best[np.maximum(asking, 0)], common
+        )
         return float((guess == answers).mean())
 
     draws = np.random.default_rng(seed)
-    null = np.array([accuracy(draws.permutation(groups[learned]), draws.permutation(asked)) for _ in range(num_permutations)])
-    return _statistic(name, accuracy(groups[learned], asked), null, baseline=float((answers == common).mean()), num_rows=len(answers))
+    null = np.array(
+        [
+            accuracy(draws.permutation(groups[learned]), draws.permutation(asked))
+            for _ in range(num_permutations)
+        ]
+    )
+    return _statistic(
+        name,
+        accuracy(groups[learned], asked),
+        null,
+        baseline=float((answers == common).mean()),
+        num_rows=len(answers),
+    )
 
 
-def predict_within(groups: Codes, labels: Codes, *, name: str, seed: int, num_permutations: int = NUM_PERMUTATIONS) -> Statistic | None:
+def predict_within(
+    groups: Codes, labels: Codes, *, name: str, seed: int, num_permutations: int = NUM_PERMUTATIONS
+) -> Statistic | None:
     """Guess each row by the most common label of its group's other rows: leave one out, over the whole corpus.
 
     Only groups of two rows and more are judged. Permuted are the labels.
@@ -90,7 +107,9 @@ def predict_within(groups: Codes, labels: Codes, *, name: str, seed: int, num_pe
     given, num_groups, num_labels = labels[judged], int(kept.max()) + 1, int(labels.max()) + 1
 
     def accuracy(answers: Codes) -> float:
-        counts = np.bincount(kept * num_labels + answers, minlength=num_groups * num_labels).reshape(num_groups, num_labels)
+        counts = np.bincount(
+            kept * num_labels + answers, minlength=num_groups * num_labels
+        ).reshape(num_groups, num_labels)
         first = counts.argmax(axis=1)
         top = counts[np.arange(num_groups), first]
         rest = counts.copy()
@@ -112,7 +131,9 @@ def group_purity(groups: Codes, labels: Codes) -> npt.NDArray[np.float64]:
     """(num_groups,) share of each group's rows that have its most common label; nan for a group without rows."""
     known = groups >= 0
     num_groups, num_labels = int(groups.max(initial=-1)) + 1, int(labels.max()) + 1
-    flat = np.bincount(groups[known] * num_labels + labels[known], minlength=num_groups * num_labels)
+    flat = np.bincount(
+        groups[known] * num_labels + labels[known], minlength=num_groups * num_labels
+    )
     counts = flat.reshape(num_groups, num_labels).astype(np.float64)
     sizes = counts.sum(axis=1)
     purity = np.full(num_groups, np.nan)
@@ -120,15 +141,26 @@ def group_purity(groups: Codes, labels: Codes) -> npt.NDArray[np.float64]:
     return purity
 
 
-def _majorities(groups: Codes, labels: Codes, num_groups: int, num_labels: int) -> tuple[Codes, Codes]:
+def _majorities(
+    groups: Codes, labels: Codes, num_groups: int, num_labels: int
+) -> tuple[Codes, Codes]:
     """(num_groups,) most common label of each group, and its rows."""
-    counts = np.bincount(groups * num_labels + labels, minlength=num_groups * num_labels).reshape(num_groups, num_labels)
+    counts = np.bincount(groups * num_labels + labels, minlength=num_groups * num_labels).reshape(
+        num_groups, num_labels
+    )
     return counts.argmax(axis=1), counts.sum(axis=1)
 
 
-def _statistic(name: str, value: float, null: npt.NDArray[np.float64], *, baseline: float, num_rows: int) -> Statistic:
+def _statistic(
+    name: str, value: float, null: npt.NDArray[np.float64], *, baseline: float, num_rows: int
+) -> Statistic:
     low, high = np.percentile(null, (2.5, 97.5))
     return Statistic(
-        name=name, value=round(value, 4), baseline=round(baseline, 4), null_low=round(float(low), 4), null_high=round(float(high), 4),
-        p_value=round((1 + int((null >= value - 1e-12).sum())) / (1 + len(null)), 4), num_rows=num_rows,
-    )  # fmt: skip
+        name=name,
+        value=round(value, 4),
+        baseline=round(baseline, 4),
+        null_low=round(float(low), 4),
+        null_high=round(float(high), 4),
+        p_value=round((1 + int((null >= value - 1e-12).sum())) / (1 + len(null)), 4),
+        num_rows=num_rows,
+    )

@@ -42,21 +42,26 @@ def find_exact_copies(frame: pl.DataFrame, sounds: Mapping[int, str]) -> list[Fi
     if across:
         findings.append(
             Finding(
-                check="copies", severity=Severity.LEAK,
+                check="copies",
+                severity=Severity.LEAK,
                 title=f"{len(across)} sounds are in more than one split, byte for byte or sample by sample the same",
                 remedy="remove the copies, or move all of a sound into the same split",
-                evidence=limit_evidence([_copy_row(frame, rows) for rows in across]), count=len(across),
+                evidence=limit_evidence([_copy_row(frame, rows) for rows in across]),
+                count=len(across),
             )
-        )  # fmt: skip
+        )
     within = [rows for rows in groups if len({frame["split"][at] for at in rows}) == 1]
     if within:
         findings.append(
             Finding(
-                check="copies_within", severity=Severity.NOTE, title=f"{len(within)} sounds are more than once in the same split",
+                check="copies_within",
+                severity=Severity.NOTE,
+                title=f"{len(within)} sounds are more than once in the same split",
                 remedy="remove the copies: they count double in training and in scores",
-                evidence=limit_evidence([_copy_row(frame, rows) for rows in within]), count=len(within),
+                evidence=limit_evidence([_copy_row(frame, rows) for rows in within]),
+                count=len(within),
             )
-        )  # fmt: skip
+        )
     return findings
 
 
@@ -73,23 +78,37 @@ def find_near_copies(frame: pl.DataFrame, pairs: Sequence[tuple[int, int, float]
             continue
         evidence = [
             {
-                "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "other row": frame["row"][b],
-                "other audio": frame["audio"][b], "other split": frame["split"][b], "correlation": round(value, 3),
+                "row": frame["row"][a],
+                "audio": frame["audio"][a],
+                "split": frame["split"][a],
+                "other row": frame["row"][b],
+                "other audio": frame["audio"][b],
+                "other split": frame["split"][b],
+                "correlation": round(value, 3),
             }
             for a, b, value in sorted(chosen, key=lambda pair: -pair[2])
-        ]  # fmt: skip
-        where = "in different splits are copies of each other" if across else "within a split are copies of each other"
+        ]
+        where = (
+            "in different splits are copies of each other"
+            if across
+            else "within a split are copies of each other"
+        )
         findings.append(
             Finding(
-                check="near_copies" if across else "near_copies_within", severity=Severity.LEAK if across else Severity.NOTE,
+                check="near_copies" if across else "near_copies_within",
+                severity=Severity.LEAK if across else Severity.NOTE,
                 title=f"{len(chosen)} pairs of clips {where}: re-encoded, louder, noisier or cut differently",
-                remedy="keep one of each pair, or move both into the same split", evidence=limit_evidence(evidence), count=len(chosen),
+                remedy="keep one of each pair, or move both into the same split",
+                evidence=limit_evidence(evidence),
+                count=len(chosen),
             )
-        )  # fmt: skip
+        )
     return findings
 
 
-def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors) -> tuple[str, list[Finding]]:
+def find_shared_voices(
+    frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors
+) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
     A clip outside training counts when the clip most like it of all, in whatever split, is in training and as like as clips of one voice
@@ -121,24 +140,35 @@ def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vector
         return says, []
     evidence = [
         {
-            "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "training row": frame["row"][b],
-            "training audio": frame["audio"][b], "cosine": round(cosine, 3),
+            "row": frame["row"][a],
+            "audio": frame["audio"][a],
+            "split": frame["split"][a],
+            "training row": frame["row"][b],
+            "training audio": frame["audio"][b],
+            "cosine": round(cosine, 3),
         }
         for a, b, cosine in sorted(hits, key=lambda hit: -hit[2])
-    ]  # fmt: skip
+    ]
     leak = share >= SHARED_VOICES
     return says, [
         Finding(
-            check="voices", severity=Severity.LEAK if leak else Severity.NOTE,
+            check="voices",
+            severity=Severity.LEAK if leak else Severity.NOTE,
             title=f"the same voices are probably in training and elsewhere: {says}",
-            remedy="find out who speaks, add a speaker column and split by it" if leak else "listen to the pairs; a few are mistaken",
-            evidence=limit_evidence(evidence), count=len(hits),
+            remedy="find out who speaks, add a speaker column and split by it"
+            if leak
+            else "listen to the pairs; a few are mistaken",
+            evidence=limit_evidence(evidence),
+            count=len(hits),
         )
-    ]  # fmt: skip
+    ]
 
 
 def find_bad_sound(
-    frame: pl.DataFrame, levels: Mapping[int, float], clipping: Mapping[int, float], durations: Mapping[int, float]
+    frame: pl.DataFrame,
+    levels: Mapping[int, float],
+    clipping: Mapping[int, float],
+    durations: Mapping[int, float],
 ) -> list[Finding]:
     """Silent, clipped, very short and very long clips.
 
@@ -148,26 +178,62 @@ def find_bad_sound(
         durations: -> seconds.
     """
     kinds = [
-        ("silence", Severity.WARNING, {at: v for at, v in levels.items() if v < SILENT_DB}, f"below {SILENT_DB:g} dBFS: silent", "level_db",
-         "remove them, or fetch the audio again: a label of silence teaches nothing"),
-        ("clipping", Severity.NOTE, {at: v for at, v in clipping.items() if v > CLIPPED}, f"clipped in more than {CLIPPED:.0%} of samples",
-         "clipping_ratio", "record them again with less gain; or check that clipping does not go with a label"),
-        ("too_short", Severity.NOTE, {at: v for at, v in durations.items() if v < TOO_SHORT_S}, f"shorter than {TOO_SHORT_S:g} s",
-         "seconds", "check where they were cut; hardly a word fits"),
-        ("too_long", Severity.NOTE, {at: v for at, v in durations.items() if v > TOO_LONG_S}, f"longer than {TOO_LONG_S:g} s", "seconds",
-         "cut them into utterances: one label rarely holds that long"),
-    ]  # fmt: skip
+        (
+            "silence",
+            Severity.WARNING,
+            {at: v for at, v in levels.items() if v < SILENT_DB},
+            f"below {SILENT_DB:g} dBFS: silent",
+            "level_db",
+            "remove them, or fetch the audio again: a label of silence teaches nothing",
+        ),
+        (
+            "clipping",
+            Severity.NOTE,
+            {at: v for at, v in clipping.items() if v > CLIPPED},
+            f"clipped in more than {CLIPPED:.0%} of samples",
+            "clipping_ratio",
+            "record them again with less gain; or check that clipping does not go with a label",
+        ),
+        (
+            "too_short",
+            Severity.NOTE,
+            {at: v for at, v in durations.items() if v < TOO_SHORT_S},
+            f"shorter than {TOO_SHORT_S:g} s",
+            "seconds",
+            "check where they were cut; hardly a word fits",
+        ),
+        (
+            "too_long",
+            Severity.NOTE,
+            {at: v for at, v in durations.items() if v > TOO_LONG_S},
+            f"longer than {TOO_LONG_S:g} s",
+            "seconds",
+            "cut them into utterances: one label rarely holds that long",
+        ),
+    ]
     findings = []
     for check, severity, values, says, unit, remedy in kinds:
         if not values:
             continue
         evidence = [
-            {"row": frame["row"][at], "audio": frame["audio"][at], "label": frame["label"][at], unit: round(value, 3)}
+            {
+                "row": frame["row"][at],
+                "audio": frame["audio"][at],
+                "label": frame["label"][at],
+                unit: round(value, 3),
+            }
             for at, value in sorted(values.items())
         ]
         title = f"{len(values)} of {len(levels)} clips heard are {says}"
         findings.append(
-            Finding(check=check, severity=severity, title=title, remedy=remedy, evidence=limit_evidence(evidence), count=len(values))
+            Finding(
+                check=check,
+                severity=severity,
+                title=title,
+                remedy=remedy,
+                evidence=limit_evidence(evidence),
+                count=len(values),
+            )
         )
     return findings
 
@@ -192,7 +258,9 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     return {at: str(root) for at, root in sorted(_join(pairs).items())}
 
 
-def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]) -> list[str | None]:
+def name_copies(
+    num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]
+) -> list[str | None]:
     """(num_rows,) what rows of the same sound have in common, near copies included; None for rows of which nothing is known.
 
     Args:
@@ -204,7 +272,10 @@ def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[i
         numbers.setdefault(name, at)
     roots = _join([(numbers[sounds[a]], numbers[sounds[b]]) for a, b, _ in near])
     firsts = {at: numbers[name] for at, name in sounds.items()}
-    return [sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None for at in range(num_rows)]
+    return [
+        sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None
+        for at in range(num_rows)
+    ]
 
 
 def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
@@ -223,7 +294,9 @@ def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
     return {number: root(number) for number in sorted(parents)}
 
 
-def leave_out_equal(rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]) -> list[tuple[int, int, float]]:
+def leave_out_equal(
+    rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]
+) -> list[tuple[int, int, float]]:
     """Pairs as (row, row, correlation) without those that are the same sound exactly."""
     found = [(rows[copy.first], rows[copy.second], copy.correlation) for copy in copies]
     return [(a, b, value) for a, b, value in found if digests[a] != digests[b]]
@@ -233,6 +306,11 @@ def _copy_row(frame: pl.DataFrame, rows: Sequence[int]) -> dict[str, object]:
     same = [(a, b) for a, b in combinations(rows, 2) if frame["split"][a] != frame["split"][b]]
     a, b = same[0] if same else (rows[0], rows[1])
     return {
-        "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "other row": frame["row"][b],
-        "other audio": frame["audio"][b], "other split": frame["split"][b], "copies": len(rows),
-    }  # fmt: skip
+        "row": frame["row"][a],
+        "audio": frame["audio"][a],
+        "split": frame["split"][a],
+        "other row": frame["row"][b],
+        "other audio": frame["audio"][b],
+        "other split": frame["split"][b],
+        "copies": len(rows),
+    }

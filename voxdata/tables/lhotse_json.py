@@ -17,7 +17,11 @@ def expand_lhotse(row: RawRow, *, per_recording: bool) -> Iterator[RawRow]:
     if row.problem or not isinstance(recording, Mapping) or not isinstance(sources, list):
         yield row
         return
-    if len(sources) != 1 or not isinstance(sources[0], dict) or sources[0].get("type") not in ("file", "url"):
+    if (
+        len(sources) != 1
+        or not isinstance(sources[0], dict)
+        or sources[0].get("type") not in ("file", "url")
+    ):
         problem = "is a Lhotse recording that is not one file or URL; mix its channels into one file first"
         yield RawRow(number=row.number, problem=problem)
         return
@@ -45,7 +49,9 @@ def _supervised(cut: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, obj
     channel = one.get("channel", cut.get("channel"))
     words = {name: one.get(name) for name in ("speaker", "text", "language")}
     said = {**words, "channel": channel if isinstance(channel, int) else None}
-    begin, start, duration = (_number(value) for value in (cut.get("start") or 0, one.get("start"), one.get("duration")))
+    begin, start, duration = (
+        _number(value) for value in (cut.get("start") or 0, one.get("start"), one.get("duration"))
+    )
     times = _times(cut)
     if begin is not None and start is not None and duration is not None:
         times = {"start": max(begin + start, 0.0), "duration": duration}

@@ -69,9 +69,16 @@ class Reach:
             path = Path(where).expanduser()
         except RuntimeError as error:  # "~nobody"
             raise ValueError(f"{where!r} leads nowhere ({error})") from error
-        places = [folder / path for folder in (self.root, beside or self.folder) if folder is not None]
+        places = [
+            folder / path for folder in (self.root, beside or self.folder) if folder is not None
+        ]
         absolute = [place.absolute() for place in places]
-        return str(next((found for place in absolute if (found := _as_stored(place)) is not None), absolute[0]))
+        return str(
+            next(
+                (found for place in absolute if (found := _as_stored(place)) is not None),
+                absolute[0],
+            )
+        )
 
     def why_not(self, uri: str) -> str:
         """Why a file must not be read; "" when it may."""
