@@ -41,7 +41,8 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 def cell_text(value: object, kind: Kind = "other") -> str | None:
     """A cell as text; None where there is no value: null, NaN, nothing but blanks.
 
-    A whole number is written without a decimal point, since 7.0 is what tables make of 7 when other rows have no number.
+    A whole number is written without a decimal point, since 7.0 is what tables make of 7 when other
+    rows have no number.
 
     >>> cell_text(7.0), cell_text("7.0", "name"), cell_text("007", "name")
     ('7', '7', '007')

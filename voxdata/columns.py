@@ -194,7 +194,8 @@ def choose_columns(
         names: The columns of the table.
         origin: What messages call the table.
         chosen: Meaning -> its column, where the user says so.
-        filled: Columns in which at least one row has something; a column that is always empty counts only when there is no other.
+        filled: Columns in which at least one row has something; a column that is always empty
+            counts only when there is no other.
 
     Raises:
         ConfigError: A chosen column is not there.

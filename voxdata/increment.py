@@ -1,7 +1,8 @@
 """Increments: which results are new, stale, held again or orphaned, decided by keys alone.
 
-A key is a hash over everything that decides a result: the stage's version, its model and parameters, and the keys of what it reads.
-So a changed setting changes the keys of the stages that depend on it, and of no other.
+A key is a hash over everything that decides a result: the stage's version, its model and
+parameters, and the keys of what it reads. So a changed setting changes the keys of the stages that
+depend on it, and of no other.
 """
 
 from __future__ import annotations

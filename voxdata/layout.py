@@ -40,8 +40,10 @@ class Layout:
     """How the channels of a recording relate.
 
     Attributes:
-        kept: Channels worth keeping, in ascending order: one, but for PER_CHANNEL (each distinct live channel) and ROOM (those to mix).
-        signs: For each kept channel 1 or -1: what turns it to agree with the first, so that none cancels another in a mix.
+        kept: Channels worth keeping, in ascending order: one, but for PER_CHANNEL (each distinct
+            live channel) and ROOM (those to mix).
+        signs: For each kept channel 1 or -1: what turns it to agree with the first, so that none
+            cancels another in a mix.
     """
 
     layout: ChannelLayout
@@ -57,8 +59,9 @@ def in_blocks(samples: Channels) -> ReadBlocks:
 def detect_layout(read: ReadBlocks, rate_hz: int) -> Layout:
     """Tell how the channels relate, and which of them are worth keeping.
 
-    With more than two channels, copies and dead channels go first; what is left decides. When every channel is silent the first is
-    kept; under half a second nobody takes turns, so distinct channels are a ROOM. Reads the recording three times.
+    With more than two channels, copies and dead channels go first; what is left decides. When every
+    channel is silent the first is kept; under half a second nobody takes turns, so distinct
+    channels are a ROOM. Reads the recording three times.
 
     Args:
         read: At least one sample of at least one channel.
@@ -105,7 +108,8 @@ def mix_down(samples: Channels, layout: Layout) -> Channels:
     """Average the kept channels of one scene, in phase.
 
     Args:
-        samples: (num_samples, num_channels) float32, all channels of the recording or a block of it.
+        samples: (num_samples, num_channels) float32, all channels of the recording or a block of
+            it.
 
     Returns:
         (num_samples, 1) float32.
@@ -205,7 +209,8 @@ def _median_similarity(
 ) -> float:
     """Median over all pairs of channels of how alike their loudness curves are.
 
-    A curve that hardly moves says nothing; for its pairs the correlation of the waveforms counts instead.
+    A curve that hardly moves says nothing; for its pairs the correlation of the waveforms counts
+    instead.
     """
     moved = envelopes - envelopes.mean(axis=0)
     similarity = _normalise(moved.T @ moved)

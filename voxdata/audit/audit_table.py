@@ -50,13 +50,13 @@ def read_table(
 
     Args:
         path: What `voxdata.tables.read.read_file` reads.
-        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file, where that is not one of
-            `voxdata.columns.NAMES`.
+        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file,
+            where that is not one of `voxdata.columns.NAMES`.
         rename: Label as written -> the label it is taken for.
 
     Raises:
-        ConfigError: It is not there, in another format or encoding, lacks a column, has one twice, or nothing in it can be audited; the
-            message says which row or column and what to do.
+        ConfigError: It is not there, in another format or encoding, lacks a column, has one twice,
+            or nothing in it can be audited; the message says which row or column and what to do.
     """
     return _audit_table(read_file(path, chosen=names), rename or {})
 
@@ -232,7 +232,8 @@ def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
 def _check_usable(
     origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
 ) -> None:
-    # Labels that only look the same were one when this was read; what else is wrong is still worth saying.
+    # Labels that only look the same were one when this was read; what else is wrong is still worth
+    # saying.
     if frame.is_empty():
         raise ConfigError(
             f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in"

@@ -37,7 +37,8 @@ class HeardClip:
         noise_db: Level of the quietest tenth of 25 ms frames, dBFS.
         codec: Of the file, such as "flac 16000 Hz".
         features: (160,) float32, mean and standard deviation of 80 log-mel bands.
-        voice: (192,) float32 of unit length; None when voices were not asked for, or there is too little sound.
+        voice: (192,) float32 of unit length; None when voices were not asked for, or there is too
+            little sound.
     """
 
     at: int

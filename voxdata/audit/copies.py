@@ -1,14 +1,18 @@
 """Copies among short clips: the same sound re-encoded, resampled, louder, noisier or trimmed.
 
-Acoustic fingerprints need four seconds and more. Here each clip finds its likeliest partners by the shape of its sound over time, which
-does not care where the clip starts, and each such pair is then judged by its waveform: at the best shift, two copies correlate almost
-wholly and two utterances, even of the same sentence by the same person, do not. What changes the speed or the pitch is not found.
+Acoustic fingerprints need four seconds and more. Here each clip finds its likeliest partners by the
+shape of its sound over time, which does not care where the clip starts, and each such pair is then
+judged by its waveform: at the best shift, two copies correlate almost wholly and two utterances,
+even of the same sentence by the same person, do not. What changes the speed or the pitch is not
+found.
 
-What counts is what is heard, not how long the file is. Two clips that hold the same click or tone correlate almost wholly where it is
-loud, though all else differs: a pair must agree more closely the less of it is heard, must agree in its quieter parts too, and a click
-or a steady tone alone proves nothing.
+What counts is what is heard, not how long the file is. Two clips that hold the same click or tone
+correlate almost wholly where it is loud, though all else differs: a pair must agree more closely
+the less of it is heard, must agree in its quieter parts too, and a click or a steady tone alone
+proves nothing.
 
-Source: generalised cross-correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 1976, here with the band limited and not whitened.
+Source: generalised cross-correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 1976, here with the
+band limited and not whitened.
 """
 
 from __future__ import annotations
@@ -34,8 +38,8 @@ MIN_CORRELATION_SHORT = 0.96
 SHORT_S, LONG_S = 0.4, 0.6
 """Least correlation of copies of which LONG_S and more are heard, and of those up to SHORT_S; in between on a line.
 
-Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to
-0.4 s heard), see docs/audit.md."""
+Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s
+are heard) and FSDD (0.4 s, 0.05 to 0.4 s heard), see docs/audit.md."""
 
 MIN_EVEN = 0.6
 """Least correlation of copies once loud and quiet moments are brought closer: 0.7 and more of copies with noise at 10 dB, less than 0.6 of
@@ -48,8 +52,8 @@ loudest."""
 MIN_HEARD_S, MIN_CHANGE = 0.03, 1.12
 """Least length, and least number of independent spectra, of a sound that can tell clips apart.
 
-A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges). Digits of FSDD have 1.26 and more, but
-for 5 % of them."""
+A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges).
+Digits of FSDD have 1.26 and more, but for 5 % of them."""
 
 MIN_SHARED = 0.5
 """Least share of the shorter clip's energy that the common stretch must hold."""
@@ -97,7 +101,8 @@ class ClipSound:
     """What is kept of a clip to find its copies.
 
     Attributes:
-        wave: (num_samples,) float32 at RATE_HZ, between LOW_HZ and HIGH_HZ, unit energy; empty for silence and clips below MIN_S.
+        wave: (num_samples,) float32 at RATE_HZ, between LOW_HZ and HIGH_HZ, unit energy; empty for
+            silence and clips below MIN_S.
         shape: (NUM_BANDS * NUM_RATES,) float32 of unit length: how fast each band rises and falls.
     """
 
@@ -132,7 +137,8 @@ def prepare_clip(samples: Samples) -> ClipSound:
 def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS) -> list[Copy]:
     """Pairs of clips that are the same sound, by number.
 
-    Every clip is compared with its `num_partners` likeliest partners, so a sound with many more copies is found as a chain of pairs.
+    Every clip is compared with its `num_partners` likeliest partners, so a sound with many more
+    copies is found as a chain of pairs.
     """
     heard = [i for i, clip in enumerate(clips) if clip.wave.size]
     if len(heard) < 2:

@@ -1,7 +1,8 @@
 """The split auditor's values: findings with their evidence, and the verdict over them.
 
-A leak is something that lets a model score well on the test set without having learned the task. A warning is something that makes scores
-hard to trust though the split itself is clean. A note is worth knowing.
+A leak is something that lets a model score well on the test set without having learned the task. A
+warning is something that makes scores hard to trust though the split itself is clean. A note is
+worth knowing.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ class Audit:
         name: Of the manifest.
         num_rows: Rows audited, by split and label: split -> label -> rows.
         findings: Worst first.
-        checks: Check -> what came of it in one sentence, for every check, also those that found nothing or did not run.
+        checks: Check -> what came of it in one sentence, for every check, also those that found
+            nothing or did not run.
         shared: Speaker -> split -> rows; the most spoken first, for the picture.
         statistics: All figures with their null intervals.
         limit: What was not listened to and can therefore hide; "" when everything was.

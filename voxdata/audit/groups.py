@@ -76,9 +76,10 @@ def judge_speakers(
 ) -> tuple[list[Statistic], list[Finding]]:
     """Whether who speaks (or which session it is) gives the label away.
 
-    Where a speaker is in training and elsewhere and the speaker-only predictor beats chance, that is a leak. Where no speaker is shared
-    nothing leaks, but when each speaker has one label a model can tell neither from the other: a warning, for scores then rest on how
-    many speakers there are, not how many rows.
+    Where a speaker is in training and elsewhere and the speaker-only predictor beats chance, that
+    is a leak. Where no speaker is shared nothing leaks, but when each speaker has one label a model
+    can tell neither from the other: a warning, for scores then rest on how many speakers there are,
+    not how many rows.
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
@@ -136,8 +137,9 @@ def judge_speakers(
 def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statistic], list[Finding]]:
     """Phrases of four words and more (or as many ideographs) in training and elsewhere.
 
-    A leak where they tell the label: then a model of the text, or of the sound of that sentence, knows it by heart. Where the same
-    sentence is said under every label, as in acted emotion, it is a note.
+    A leak where they tell the label: then a model of the text, or of the sound of that sentence,
+    knows it by heart. Where the same sentence is said under every label, as in acted emotion, it is
+    a note.
     """
     names = {
         text: phrase_of(text) or None for text in frame["text"].drop_nulls().unique().to_list()
@@ -203,8 +205,9 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
-        contents: Audio path -> what files of the same bytes have in common: stretches of two such files overlap too, unless they are the
-            same stretch, which makes them copies. None takes every path for a file of its own.
+        contents: Audio path -> what files of the same bytes have in common: stretches of two such
+            files overlap too, unless they are the same stretch, which makes them copies. None takes
+            every path for a file of its own.
     """
     sorted_rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
         pl.col("start_s").fill_null(0.0),

@@ -1,8 +1,8 @@
 """How well something that should not matter guesses the label: the speaker, the session, the words, the recording's channel.
 
 Two predictors, each beside the most common label and beside what random permutation gives:
-across splits, what was learned on the training rows is applied to the others; within the corpus, each row is guessed from the other rows
-of its group.
+across splits, what was learned on the training rows is applied to the others; within the corpus,
+each row is guessed from the other rows of its group.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def predict_across(
 ) -> Statistic | None:
     """Guess each row outside the training split by its group's most common training label.
 
-    Rows of a group that the training split does not have get the most common training label. Permuted are the groups, of training rows
-    and of the others each among themselves, so that how many rows a group has and how common a label is stay as they are.
+    Rows of a group that the training split does not have get the most common training label.
+    Permuted are the groups, of training rows and of the others each among themselves, so that how
+    many rows a group has and how common a label is stay as they are.
 
     Args:
         groups: (num_rows,) from 0; -1 for unknown, which is a group never seen.
@@ -49,7 +50,8 @@ def predict_across(
         seen_only: Judge rows of known groups alone.
 
     Returns:
-        None when no row outside is of a group in the training split: then there is nothing that could be guessed.
+        None when no row outside is of a group in the training split: then there is nothing that
+        could be guessed.
     """
     known = groups >= 0
     learned, judged = train & known, ~train
@@ -115,7 +117,8 @@ def predict_within(
         rest = counts.copy()
         rest[np.arange(num_groups), first] = -1
         second = rest.max(axis=1)
-        # Without itself, a row of the top label is guessed right only while that label still leads; ties count half.
+        # Without itself, a row of the top label is guessed right only while that label still leads;
+        # ties count half.
         own_top = answers == first[kept]
         left = top[kept] - 1 - second[kept]
         right = np.where(own_top, np.where(left > 0, 1.0, np.where(left == 0, 0.5, 0.0)), 0.0)

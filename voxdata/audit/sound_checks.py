@@ -30,8 +30,8 @@ def find_exact_copies(frame: pl.DataFrame, sounds: Mapping[int, str]) -> list[Fi
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
-        sounds: Row number, from 0 -> what rows of one sound have in common, such as from `join_sounds`; rows of which nothing is known are
-            absent.
+        sounds: Row number, from 0 -> what rows of one sound have in common, such as from
+            `join_sounds`; rows of which nothing is known are absent.
     """
     by_digest: dict[str, list[int]] = {}
     for at, digest in sorted(sounds.items()):
@@ -111,8 +111,9 @@ def find_shared_voices(
 ) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
-    A clip outside training counts when the clip most like it of all, in whatever split, is in training and as like as clips of one voice
-    are. A voice with other clips in its own split is mostly nearest to those.
+    A clip outside training counts when the clip most like it of all, in whatever split, is in
+    training and as like as clips of one voice are. A voice with other clips in its own split is
+    mostly nearest to those.
 
     Args:
         rows: Row numbers, from 0, one a vector.
@@ -242,7 +243,8 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     """One name for all rows that any of several ways of naming holds for the same sound.
 
     Args:
-        names: Each a way: row number, from 0 -> its name for the sound, such as a hash of the file's bytes or of the decoded samples.
+        names: Each a way: row number, from 0 -> its name for the sound, such as a hash of the
+            file's bytes or of the decoded samples.
 
     Returns:
         Row number -> name of the sound; rows of which nothing is known are absent.

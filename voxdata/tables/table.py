@@ -106,7 +106,8 @@ def build_table(
     """Rows of any format as a table.
 
     Args:
-        columns: The header; None takes what occurs in any row, and names that differ only in case are one column.
+        columns: The header; None takes what occurs in any row, and names that differ only in case
+            are one column.
         chosen: Meaning -> its column, where the user says so.
 
     Raises:
