@@ -7,6 +7,7 @@ worth knowing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,7 +58,10 @@ SCHEMA: Mapping[str, type[pl.DataType]] = {
     "end_s": pl.Float64,
     "channel": pl.Int64,
 }
-"""Columns of the table that the checks read. `row` is where it stood in the manifest; what is not known is null."""
+"""Columns of the table that the checks read.
+
+`row` is its place in the manifest; what is not known is null.
+"""
 
 
 class Severity(StrEnum):
@@ -91,9 +95,11 @@ class Statistic:
 
     @property
     def gain(self) -> float:
-        """How much of the way from the better of both baselines to certainty it goes: 0 is nothing, 1 is everything."""
+        """How much of the way from the better of both baselines to certainty it goes, 0..1."""
         base = max(self.baseline, self.null_high)
-        return (self.value - base) / (1 - base) if base < 1 else 0.0
+        if base >= 1:
+            return 0.0
+        return (self.value - base) / (1 - base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +129,7 @@ class Audit:
     """Everything that an audit found.
 
     Attributes:
-        name: Of the manifest.
+        name: The name of the manifest.
         num_rows: Rows audited, by split and label: split -> label -> rows.
         findings: Worst first.
         checks: Check -> what came of it in one sentence, for every check, also those that found
@@ -148,23 +154,27 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """In one line, with the limit of what was listened to."""
-        return self.outcome + (f"; {self.limit}" if self.limit else "")
+        """The outcome in one line, with the limit of what was listened to."""
+        if not self.limit:
+            return self.outcome
+        return f"{self.outcome}; {self.limit}"
 
     @property
     def outcome(self) -> str:
-        """The verdict without its limit: whether there is a leak, and how many findings of each kind."""
-        counts = {
-            severity: sum(f.severity is severity for f in self.findings) for severity in Severity
-        }
-        rest = ", ".join(
-            f"{count} {severity.value}{'s' if count != 1 else ''}"
-            for severity, count in counts.items()
-            if severity is not Severity.LEAK and count
-        )
-        if counts[Severity.LEAK]:
-            return f"leak found: {counts[Severity.LEAK]}" + (f", with {rest}" if rest else "")
-        return "clean" + (f", with {rest}" if rest else "")
+        """Whether there is a leak, and how many findings there are of each kind."""
+        counts = Counter(finding.severity for finding in self.findings)
+        num_leaks = counts[Severity.LEAK]
+        words = f"leak found: {num_leaks}" if num_leaks else "clean"
+
+        others = []
+        for severity in (Severity.WARNING, Severity.NOTE):
+            count = counts[severity]
+            if count:
+                plural = "" if count == 1 else "s"
+                others.append(f"{count} {severity.value}{plural}")
+        if not others:
+            return words
+        return f"{words}, with {', '.join(others)}"
 
 
 def name_split(text: str) -> Split | None:
@@ -178,9 +188,10 @@ def name_split(text: str) -> Split | None:
 
 def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
     """Leaks first, then warnings, then notes; within these in the order given."""
-    return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+    ranks = list(Severity)
+    return sorted(findings, key=lambda finding: ranks.index(finding.severity))
 
 
 def limit_evidence(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The first MAX_EVIDENCE."""
+    """The first MAX_EVIDENCE rows."""
     return list(rows[:MAX_EVIDENCE])

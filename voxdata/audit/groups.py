@@ -35,7 +35,7 @@ def find_shared(
     """Values of a column that are in two splits and more.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         column: Such as "speaker"; null is nobody.
         what: What the values are called, such as "speakers".
     """
@@ -86,7 +86,7 @@ def judge_speakers(
     not how many rows.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         what: The singular, such as "speaker".
     """
     groups = encode_codes(frame[column].to_list())
@@ -247,7 +247,7 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
     Rows without times stand for the whole file.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         contents: Audio path -> what files of the same bytes have in common: stretches of two such
             files overlap too, unless they are the same stretch, which makes them copies. None takes
             every path for a file of its own.
