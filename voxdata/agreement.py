@@ -55,7 +55,8 @@ def weigh(vote: Vote, *, ranked: bool = False) -> dict[str, float]:
     """Divide one vote among its labels.
 
     Args:
-        ranked: The first label is the main one and weighs twice as much as each other; else all weigh the same.
+        ranked: The first label is the main one and weighs twice as much as each other; else all
+            weigh the same.
 
     >>> weigh(Vote(utterance_id="u", annotator="a", labels=("refund", "complaint")))
     {'refund': 0.5, 'complaint': 0.5}

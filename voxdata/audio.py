@@ -1,7 +1,8 @@
 """Decoding whatever comes in.
 
-FFmpeg (through PyAV) reads first. When it finds no decoder or no sample, libsndfile (through soundfile) is asked as a second
-reader; `AudioBlock.container` then ends in "(libsndfile)", so it is always on record which of the two read a file.
+FFmpeg (through PyAV) reads first. When it finds no decoder or no sample, libsndfile (through
+soundfile) is asked as a second reader; `AudioBlock.container` then ends in "(libsndfile)", so it is
+always on record which of the two read a file.
 """
 
 from __future__ import annotations
@@ -68,9 +69,31 @@ WORTH_A_REMARK_MS = 20
 MIN_CUT_MS = 1_000
 
 _AUDIO_MAGIC = (
-    b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\x1aE\xdf\xa3",
-    b"DSD ", b"FRM8", b"MP+", b"MPCK", b"wvpk", b"MAC ", b"OFR ", b"0&\xb2u", b".snd", b"caff", b"NIST", b"TTA1",
-)  # fmt: skip
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"BW64",
+    b"FORM",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"\xff\xfa",
+    b"\x1aE\xdf\xa3",
+    b"DSD ",
+    b"FRM8",
+    b"MP+",
+    b"MPCK",
+    b"wvpk",
+    b"MAC ",
+    b"OFR ",
+    b"0&\xb2u",
+    b".snd",
+    b"caff",
+    b"NIST",
+    b"TTA1",
+)
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
@@ -113,10 +136,10 @@ def decode_audio(
     """Decode a file piece by piece, so that memory does not grow with its length.
 
     Sound lies where its timestamps say: packets that are missing leave silence, and so does a track
-    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's best
-    track (the one marked default, else the one with most channels and the highest rate), unless they
-    are versions of one another; then the best alone is read. A damaged packet of a lossy stream is
-    passed over, as players do, as long as there are few of them.
+    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's
+    best track (the one marked default, else the one with most channels and the highest rate),
+    unless they are versions of one another; then the best alone is read. A damaged packet of a
+    lossy stream is passed over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
@@ -130,12 +153,13 @@ def decode_audio(
         What `consume` returns.
 
     Raises:
-        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the system
-            does not let it be read: no permission, or its disk is away), EMPTY (no byte, or no sample),
-            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format),
-            NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less there than the header
-            promises, an MP4 without its index), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
-            255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
+        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the
+            system does not let it be read: no permission, or its disk is away), EMPTY (no byte, or
+            no sample), NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an
+            unknown format), NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less
+            there than the header promises, an MP4 without its index), INVALID_FORMAT (rate outside
+            1 ... 768 kHz, more than 255 channels, a format that changes midway, samples that are
+            not finite) or TOO_LONG.
         MachineError: Too many files are open, or memory is short.
     """
     extent = _check_bytes(path)

@@ -1,9 +1,9 @@
 """Digests of canonical audio: a file that is cut short, damaged or another recording's is never taken for the recording.
 
-The SHA-256 of a file's bytes tells every change and costs a tenth of decoding it. The head of a FLAC
-holds the MD5 of its samples: together with the file's size it is compared whenever a piece is read,
-which costs nothing, and tells a file that was cut or exchanged. Damage inside a piece shows in the
-checksums of the FLAC's frames, which the decoder compares.
+The SHA-256 of a file's bytes tells every change and costs a tenth of decoding it. The head of a
+FLAC holds the MD5 of its samples: together with the file's size it is compared whenever a piece is
+read, which costs nothing, and tells a file that was cut or exchanged. Damage inside a piece shows
+in the checksums of the FLAC's frames, which the decoder compares.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class AudioGuard:
     """Lets each of some recordings be read only after its file was compared whole, once.
 
     Args:
-        digests: Recording id -> what its file has to be; files of other recordings are not compared.
+        digests: Recording id -> what its file has to be; files of other recordings are not
+            compared.
 
     Attributes:
         refused: Recording id -> why its file was refused so far.

@@ -125,15 +125,16 @@ def read_clip(
     Args:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
-        segment: Which stretch; the part after the end of the recording is left out. None: all of it.
+        segment: Which stretch; the part after the end of the recording is left out. None: all of
+            it.
         expected: What its size and head are compared with; None compares nothing.
 
     Returns:
         (num_samples,) float32 at MODEL_RATE_HZ.
 
     Raises:
-        AudioError: MISSING, ALTERED, UNDECODABLE, INVALID_FORMAT (not canonical, or no such channel) or TOO_SHORT (`segment` begins
-            after the end).
+        AudioError: MISSING, ALTERED, UNDECODABLE, INVALID_FORMAT (not canonical, or no such
+            channel) or TOO_SHORT (`segment` begins after the end).
     """
     num_samples, num_channels = _probe(path, expected)
     if not 0 <= channel < num_channels:
@@ -220,7 +221,8 @@ class CanonicalSound:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
         num_samples: At MODEL_RATE_HZ.
-        expected: What the file's size and head are compared with at every read; None compares nothing.
+        expected: What the file's size and head are compared with at every read; None compares
+            nothing.
     """
 
     path: Path
@@ -245,7 +247,8 @@ def open_canonical(path: Path, *, expected: AudioDigest | None = None) -> list[C
     """The channels of a canonical recording.
 
     Args:
-        expected: What the file's size and head are compared with, now and at every read; None compares nothing.
+        expected: What the file's size and head are compared with, now and at every read; None
+            compares nothing.
 
     Raises:
         AudioError: MISSING, ALTERED, UNDECODABLE or INVALID_FORMAT.

@@ -54,16 +54,18 @@ def canonicalise(
 ) -> Canonical:
     """Decode a file once, bring it to 16 kHz and to the channels that matter, and write that as FLAC.
 
-    The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is scaled down as a whole.
+    The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is
+    scaled down as a whole.
 
     Args:
         source: A local file.
-        target: Where the FLAC of a recording goes. One that is there is replaced: it may be damaged, or another recording's.
+        target: Where the FLAC of a recording goes. One that is there is replaced: it may be
+            damaged, or another recording's.
         max_duration_ms: A longer file is refused, and one with many channels sooner.
 
     Raises:
-        AudioError: As `decode_audio`; also NOT_READABLE when a folder lies at the target, and INVALID_FORMAT when more than
-            MAX_CANONICAL_CHANNELS parties are recorded apart.
+        AudioError: As `decode_audio`; also NOT_READABLE when a folder lies at the target, and
+            INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
         MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
     with _scratch_file() as file:

@@ -15,28 +15,84 @@ Key = Literal["audio", "label", "speaker", "split", "text", "session", "language
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "audio": (
-        "path", "audio", "audio_filepath", "audio_file", "audio_path", "wav", "wav_path", "wav_filename", "file", "file_path",
-        "filepath", "filename", "file_name", "uri", "url",
+        "path",
+        "audio",
+        "audio_filepath",
+        "audio_file",
+        "audio_path",
+        "wav",
+        "wav_path",
+        "wav_filename",
+        "file",
+        "file_path",
+        "filepath",
+        "filename",
+        "file_name",
+        "uri",
+        "url",
     ),
     "label": ("label", "target", "class"),
     "speaker": ("speaker", "voice", "speaker_id", "spk", "spk_id", "client_id"),
     "split": ("split", "subset", "partition", "set", "fold"),
     "text": ("text", "transcript", "transcription", "sentence"),
-    "session": ("session", "call", "recording", "session_id", "call_id", "recording_id", "conversation", "conversation_id"),
+    "session": (
+        "session",
+        "call",
+        "recording",
+        "session_id",
+        "call_id",
+        "recording_id",
+        "conversation",
+        "conversation_id",
+    ),
     "language": ("language", "lang", "locale"),
     "channel": ("channel",),
     "start": (
-        "start", "start_s", "start_sec", "start_seconds", "start_time", "begin", "begin_s", "begin_sec", "begin_seconds",
-        "begin_time", "onset", "tbeg", "xmin", "offset", "start_ms", "begin_ms", "onset_ms", "offset_ms",
+        "start",
+        "start_s",
+        "start_sec",
+        "start_seconds",
+        "start_time",
+        "begin",
+        "begin_s",
+        "begin_sec",
+        "begin_seconds",
+        "begin_time",
+        "onset",
+        "tbeg",
+        "xmin",
+        "offset",
+        "start_ms",
+        "begin_ms",
+        "onset_ms",
+        "offset_ms",
     ),
     "end": (
-        "end", "end_s", "end_sec", "end_seconds", "end_time", "stop", "stop_s", "stop_sec", "stop_seconds", "stop_time", "xmax",
-        "end_ms", "stop_ms",
+        "end",
+        "end_s",
+        "end_sec",
+        "end_seconds",
+        "end_time",
+        "stop",
+        "stop_s",
+        "stop_sec",
+        "stop_seconds",
+        "stop_time",
+        "xmax",
+        "end_ms",
+        "stop_ms",
     ),
     "duration": (
-        "duration", "duration_s", "duration_sec", "duration_seconds", "dur", "tdur", "duration_ms", "dur_ms",
+        "duration",
+        "duration_s",
+        "duration_sec",
+        "duration_seconds",
+        "dur",
+        "tdur",
+        "duration_ms",
+        "dur_ms",
     ),
-}  # fmt: skip
+}
 """Meaning -> what a column of that meaning may be called, likeliest first; in any case. Seconds, unless a name ends in "_ms"."""
 
 TIMES = ("start", "end", "duration")
@@ -138,7 +194,8 @@ def choose_columns(
         names: The columns of the table.
         origin: What messages call the table.
         chosen: Meaning -> its column, where the user says so.
-        filled: Columns in which at least one row has something; a column that is always empty counts only when there is no other.
+        filled: Columns in which at least one row has something; a column that is always empty
+            counts only when there is no other.
 
     Raises:
         ConfigError: A chosen column is not there.

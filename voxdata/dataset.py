@@ -38,7 +38,8 @@ class GoldLabel:
 
     Attributes:
         distribution: Shares of the votes.
-        posterior: Probability of every label, when a model of the annotators' skill gave the label; else empty.
+        posterior: Probability of every label, when a model of the annotators' skill gave the label;
+            else empty.
         standing: How contested it is: see `voxdata.label.Gold`; "" when nobody asked.
     """
 
@@ -58,7 +59,8 @@ class Example:
         group: What a split may not divide: the connected component of shared voices and recordings.
         audio_file: The canonical recording, relative to the audio folder.
         gold: Scheme name -> gold label; a scheme nobody voted on is absent.
-        salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it. Destroyed with the row.
+        salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it.
+            Destroyed with the row.
 
     Raises:
         ValueError: `audio_file` leads out of the audio folder.

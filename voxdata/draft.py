@@ -52,8 +52,9 @@ class Draft:
     """What a version would hold.
 
     Attributes:
-        examples: The examples of utterances with a gold label.
-        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there whatever voice it is given later.
+        examples: Of utterances with a gold label.
+        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there
+            whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.
         barred: Recording id -> why its consent does not cover the purpose.
@@ -121,8 +122,10 @@ def build_examples(
         fixed: Voice or speaker -> the split it was given before.
         ratios: Wanted shares.
         seed: Decides among equals.
-        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice by itself.
-        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one split too.
+        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice
+            by itself.
+        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one
+            split too.
     """
     labelled = [u for u in utterances if any(u.utterance_id in found for found in gold.values())]
     speaker_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}

@@ -1,10 +1,11 @@
 """Near-duplicates: recordings that hold the same sound though not the same samples, by their acoustic fingerprints.
 
-Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint: a sequence of 32-bit codes, about
-eight a second, of which most bits stay. Two recordings are near-duplicates when, at the best shift, a long stretch of both differs in few
-bits.
+Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint:
+a sequence of 32-bit codes, about eight a second, of which most bits stay. Two recordings are
+near-duplicates when, at the best shift, a long stretch of both differs in few bits.
 
-Source: Chromaprint (L. Lalinský), after J. Haitsma and T. Kalker, A highly robust audio fingerprinting system, ISMIR 2002.
+Source: Chromaprint (L. Lalinský), after J. Haitsma and T. Kalker, A highly robust audio
+fingerprinting system, ISMIR 2002.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
     """The stretch that two recordings share.
 
     Args:
-        shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may be the same.
+        shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may
+            be the same.
 
     Returns:
         What agrees at the first shift at which at least MIN_CODES agree; None when there is none.
@@ -131,7 +133,8 @@ def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | No
 def is_heard(first: Samples, second: Samples) -> bool:
     """Whether enough is heard of what two recordings share.
 
-    A code hears more than two seconds. A click or a short tone in silence therefore makes a dozen codes and seconds of agreement.
+    A code hears more than two seconds. A click or a short tone in silence therefore makes a dozen
+    codes and seconds of agreement.
 
     Args:
         first, second: (num_samples,) float32 at MODEL_RATE_HZ, the shared stretch in either.
@@ -153,9 +156,11 @@ def longest_match(
         errors: (num_codes,) share of differing bits, 0..1.
 
     Returns:
-        (start, size) of the stretch with the largest sum of `max_error - error`; None when no code is below.
+        (start, size) of the stretch with the largest sum of `max_error - error`; None when no code
+        is below.
 
-    A code that differs more is bridged where the codes after it make up for it, and ends the stretch where they do not:
+    A code that differs more is bridged where the codes after it make up for it, and ends the
+    stretch where they do not:
 
     >>> longest_match(np.array([0.5, 0.05, 0.05, 0.2, 0.05, 0.5]))
     (1, 4)

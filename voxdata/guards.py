@@ -1,6 +1,7 @@
 """Guards: what makes a transcribed text doubtful. They mark, they never delete.
 
-Source of the rules: the failure modes of Whisper (loops, words where nobody speaks) and the filters of NeMo Curator and the Granary recipe.
+Source of the rules: the failure modes of Whisper (loops, words where nobody speaks) and the filters
+of NeMo Curator and the Granary recipe.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ def mark_utterance(
     """Tell what makes the text of an utterance doubtful.
 
     Args:
-        passages: The passages of its channel's transcript.
-        max_compression: A text that zlib shrinks more than this repeats itself (Whisper's own limit).
+        passages: Of its channel's transcript.
+        max_compression: A text that zlib shrinks more than this repeats itself (Whisper's own
+            limit).
         max_repeats: More copies of one to four words in a row are a loop, not speech.
-        no_speech_probability, log_probability: A passage with more of the one and less of the other holds no speech (Whisper's rule).
+        no_speech_probability, log_probability: A passage with more of the one and less of the other
+            holds no speech (Whisper's rule).
         word_probability: Words are doubtful when they average less.
         max_rate: Words (characters in scripts without spaces) a second; fast talkers reach eight.
 

@@ -1,7 +1,8 @@
 """Increments: which results are new, stale, held again or orphaned, decided by keys alone.
 
-A key is a hash over everything that decides a result: the stage's version, its model and parameters, and the keys of what it reads.
-So a changed setting changes the keys of the stages that depend on it, and of no other.
+A key is a hash over everything that decides a result: the stage's version, its model and
+parameters, and the keys of what it reads. So a changed setting changes the keys of the stages that
+depend on it, and of no other.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Standing(StrEnum):
     STALE = "stale"  # computed with other models, settings or inputs
     AGAIN = "again"  # computed earlier, set aside, and wanted again: nothing is to be run
     DONE = "done"
-    FAILED = "failed"  # hung, crashed or swelled under this very key; it is skipped until the key changes
+    FAILED = (
+        "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
+    )
     BLOCKED = "blocked"  # what it reads failed
 
 
@@ -94,10 +97,10 @@ def judge_stages(
 
     Args:
         specs: In order of execution.
-        keys: The keys of `stage_keys`.
+        keys: Of `stage_keys`.
         known: (stage, key) of every result the recording has.
         current: Stage -> key of the result in force.
-        failed: (stage, key) at which the recording is skipped.
+        failed: (stage, key) at which the recording rests.
     """
     standing: dict[str, Standing] = {}
     for spec in specs:

@@ -52,7 +52,8 @@ def find_losses(
 
     Args:
         before, after: Of two versions.
-        labels: Scheme -> the labels it has today; a label or scheme that is gone from it is no loss. None lets every label count.
+        labels: Scheme -> the labels it has today; a label or scheme that is gone from it is no
+            loss. None lets every label count.
 
     Returns:
         By split; a split that lost everything is named once, without its labels.

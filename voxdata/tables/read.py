@@ -29,11 +29,14 @@ def read_file(
     """Read a manifest: CSV, TSV, JSON lines (Lhotse's too), Parquet, each also as .gz, or a Kaldi folder.
 
     Args:
-        chosen: Meaning of a column ("label", "speaker", ...) -> what it is called in the file, where the user says so.
-        per_recording: Whether rows are recordings; else they are clips, and a Kaldi or Lhotse recording has one for each utterance.
+        chosen: Meaning of a column ("label", "speaker", ...) -> what it is called in the file,
+            where the user says so.
+        per_recording: Whether rows are recordings; else they are clips, and a Kaldi or Lhotse
+            recording has one for each utterance.
 
     Raises:
-        ConfigError: It is not there, is in none of these formats, in another encoding than UTF-8, or has a column twice.
+        ConfigError: It is not there, is in none of these formats, in another encoding than UTF-8,
+            or has a column twice.
     """
     if path.is_dir() or path.name == "wav.scp":
         return _kaldi(path, chosen, per_recording)
@@ -51,7 +54,8 @@ def read_file(
             f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
         )
     text = decode_text(raw, path)
-    # JSON is told by its first line, whatever the file is called; a table in which a row begins so is not valid JSON there.
+    # JSON is told by its first line, whatever the file is called; a table in which a row begins so
+    # is not valid JSON there.
     if kind in _JSON or looks_like_json(text):
         plain = [
             row
@@ -68,18 +72,25 @@ def read_file(
 
 
 def read_dataset(
-    path: Path, *, kind: Format, scratch: Path, reach: Reach, chosen: Mapping[str, str] | None = None
-) -> Table:  # fmt: skip
+    path: Path,
+    *,
+    kind: Format,
+    scratch: Path,
+    reach: Reach,
+    chosen: Mapping[str, str] | None = None,
+) -> Table:
     """Read somebody's labelled clips in the format they say.
 
     Args:
-        path: "manifest": see `read_file`. "kaldi": a folder with wav.scp, or one with such a folder a split. "lhotse": a file of cuts, a
-            Shar folder, or a folder with a Shar folder a split. "huggingface": a folder that `datasets.load_from_disk` or
-            `datasets.load_dataset` reads. "audformat": the folder of a database.
+        path: "manifest": see `read_file`. "kaldi": a folder with wav.scp, or one with such a folder
+            a split. "lhotse": a file of cuts, a Shar folder, or a folder with a Shar folder a
+            split. "huggingface": a folder that `datasets.load_from_disk` or `datasets.load_dataset`
+            reads. "audformat": the folder of a database.
         scratch: Empty folder for sound that is no file by itself; keep it until the rows were used.
 
     Raises:
-        ConfigError: The path cannot be read as what it is said to be, or the library of the format is not there.
+        ConfigError: The path cannot be read as what it is said to be, or the library of the format
+            is not there.
     """
     if kind == "manifest":
         return read_file(path, chosen=chosen)

@@ -12,9 +12,17 @@ from voxdata.columns import Columns, check_header, choose_columns, column_key
 MAX_VALUE = 10_000
 
 _KINDS: Mapping[str, Kind] = {
-    "text": "words", "language": "words", "label": "label", "speaker": "name", "session": "name", "channel": "name",
-    "start": "name", "end": "name", "duration": "name", "split": "name",
-}  # fmt: skip
+    "text": "words",
+    "language": "words",
+    "label": "label",
+    "speaker": "name",
+    "session": "name",
+    "channel": "name",
+    "start": "name",
+    "end": "name",
+    "duration": "name",
+    "split": "name",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +95,19 @@ class Table:
 
 
 def build_table(
-    raw: Iterable[RawRow], *, origin: str, folder: Path, columns: Sequence[str] | None = None,
-    chosen: Mapping[str, str] | None = None, remarks: Sequence[str] = (),
-) -> Table:  # fmt: skip
+    raw: Iterable[RawRow],
+    *,
+    origin: str,
+    folder: Path,
+    columns: Sequence[str] | None = None,
+    chosen: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
+) -> Table:
     """Rows of any format as a table.
 
     Args:
-        columns: The header; None takes what occurs in any row, and names that differ only in case are one column.
+        columns: The header; None takes what occurs in any row, and names that differ only in case
+            are one column.
         chosen: Meaning -> its column, where the user says so.
 
     Raises:
@@ -121,8 +135,13 @@ def build_table(
         else:
             good.append(built)
     return Table(
-        origin=origin, folder=folder, columns=found, rows=tuple(good), bad=tuple(bad), remarks=tuple(remarks)
-    )  # fmt: skip
+        origin=origin,
+        folder=folder,
+        columns=found,
+        rows=tuple(good),
+        bad=tuple(bad),
+        remarks=tuple(remarks),
+    )
 
 
 def _spellings(rows: Iterable[RawRow], columns: Sequence[str] | None) -> dict[str, str]:
