@@ -337,32 +337,32 @@ class QueueContract:
         first, second = queue.push(entries), queue.push(entries)
         assert first == PushResult(
             pushed=("u0", "u1", "u2"), already_there=(), predictions_added=()
-        )  # noqa: S101
+        )
         assert second == PushResult(
             pushed=(), already_there=("u0", "u1", "u2"), predictions_added=()
-        )  # noqa: S101
-        assert queue.counts().clips == 3  # noqa: S101
+        )
+        assert queue.counts().clips == 3
 
     def test_push_adds_a_clip_once_when_it_comes_twice_in_one_call(
         self, queue: AnnotationQueue, audio_file: str
     ) -> None:
         """A clip that is named twice becomes one."""
-        assert queue.push([make_entry("u0", audio_file=audio_file)] * 2).pushed == ("u0",)  # noqa: S101
-        assert queue.counts().clips == 1  # noqa: S101
+        assert queue.push([make_entry("u0", audio_file=audio_file)] * 2).pushed == ("u0",)
+        assert queue.counts().clips == 1
 
     def test_push_does_nothing_without_entries(self, queue: AnnotationQueue) -> None:
         """An empty push is a push."""
-        assert queue.push([]) == PushResult(pushed=(), already_there=(), predictions_added=())  # noqa: S101
-        assert queue.counts().clips == 0  # noqa: S101
+        assert queue.push([]) == PushResult(pushed=(), already_there=(), predictions_added=())
+        assert queue.counts().clips == 0
 
     def test_push_takes_a_clip_without_proposals(
         self, queue: AnnotationQueue, audio_file: str
     ) -> None:
         """A clip may come with no proposal, and get one later."""
         bare = replace(make_entry("u0", audio_file=audio_file), predictions=())
-        assert queue.push([bare]).pushed == ("u0",)  # noqa: S101
-        assert queue.push([bare]).predictions_added == ()  # noqa: S101
-        assert queue.push([make_entry("u0", audio_file=audio_file)]).predictions_added == ("u0",)  # noqa: S101
+        assert queue.push([bare]).pushed == ("u0",)
+        assert queue.push([bare]).predictions_added == ()
+        assert queue.push([make_entry("u0", audio_file=audio_file)]).predictions_added == ("u0",)
 
     def test_push_adds_proposals_of_a_new_model_once(
         self, queue: AnnotationQueue, audio_file: str
@@ -374,10 +374,10 @@ class QueueContract:
         queue.push([old])
         assert queue.push([new]) == PushResult(
             pushed=(), already_there=("u0",), predictions_added=("u0",)
-        )  # noqa: S101
-        assert queue.push([new]).predictions_added == ()  # noqa: S101
-        assert queue.push([old]).predictions_added == ()  # noqa: S101
-        assert queue.counts().clips == 1  # noqa: S101
+        )
+        assert queue.push([new]).predictions_added == ()
+        assert queue.push([old]).predictions_added == ()
+        assert queue.counts().clips == 1
 
     def test_push_takes_back_a_tick_that_is_not_sure_enough(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -392,8 +392,8 @@ class QueueContract:
             annotator="person-1@voxdata.local",
         )
         first, second = queue.push(bare), queue.push(bare)
-        assert (first.predictions_added, second.predictions_added) == (("u0",), ())  # noqa: S101
-        assert queue.counts().clips == 2  # noqa: S101
+        assert (first.predictions_added, second.predictions_added) == (("u0",), ())
+        assert queue.counts().clips == 2
 
     def test_push_shows_another_text_in_place_of_the_old(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -405,15 +405,15 @@ class QueueContract:
         new = replace(old, text="call [phone]")
         queue.push([old])
         first, second = queue.push([new]), queue.push([new])
-        assert (first.pushed, first.replaced, second.replaced) == ((), ("u0",), ())  # noqa: S101
-        assert queue.counts().clips == 1  # noqa: S101
+        assert (first.pushed, first.replaced, second.replaced) == ((), ("u0",), ())
+        assert queue.counts().clips == 1
         people.answer(
             "u0",
             {"intent": ("greet",), "emotion": ("neutral",)},
             annotator="person-1@voxdata.local",
             text="call [phone]",
         )
-        assert queue.pull(since=None).annotations[0].text is None  # noqa: S101
+        assert queue.pull(since=None).annotations[0].text is None
 
     def test_push_replaces_the_proposals_with_the_text_they_were_made_for(
         self, queue: AnnotationQueue, audio_file: str
@@ -422,9 +422,9 @@ class QueueContract:
         masked = "call [phone]"
         queue.push([make_entry("u0", audio_file=audio_file, text="call 555 0132")])
         second = queue.push([make_entry("u0", audio_file=audio_file, text=masked, revision="r2")])
-        assert (second.replaced, second.predictions_added) == (("u0",), ("u0",))  # noqa: S101
+        assert (second.replaced, second.predictions_added) == (("u0",), ("u0",))
         third = queue.push([make_entry("u0", audio_file=audio_file, text=masked, revision="r1")])
-        assert (third.replaced, third.predictions_added) == ((), ("u0",))  # noqa: S101
+        assert (third.replaced, third.predictions_added) == ((), ("u0",))
 
     def test_push_refuses_an_unknown_label_and_adds_nothing(
         self, queue: AnnotationQueue, audio_file: str
@@ -440,13 +440,13 @@ class QueueContract:
         bad = replace(make_entry("bad", audio_file=audio_file), predictions=(wrong,))
         with pytest.raises(AnnotationError, match="bad"):
             queue.push([good, bad])
-        assert queue.counts().clips == 0  # noqa: S101
+        assert queue.counts().clips == 0
 
     def test_push_refuses_a_clip_without_its_file(self, queue: AnnotationQueue) -> None:
         """The error names the file."""
         with pytest.raises(AnnotationError, match=r"absent\.wav"):
             queue.push([make_entry("u0", audio_file="clips/absent.wav")])
-        assert queue.counts().clips == 0  # noqa: S101
+        assert queue.counts().clips == 0
 
     def test_push_tells_what_is_there_as_it_goes(
         self, queue: AnnotationQueue, audio_file: str
@@ -460,14 +460,14 @@ class QueueContract:
             [key for part in parts for key in part.pushed]
             == list(whole.pushed)
             == ["u0", "u1", "u2"]
-        )  # noqa: S101
+        )
 
     def test_pull_gives_nothing_when_nobody_answered(
         self, queue: AnnotationQueue, audio_file: str
     ) -> None:
         """Clips and proposals are not annotations."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        assert queue.pull(since=None).annotations == ()  # noqa: S101
+        assert queue.pull(since=None).annotations == ()
 
     def test_pull_gives_labels_text_and_annotator(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -483,11 +483,11 @@ class QueueContract:
             number,
             "u0",
             "person-1@voxdata.local",
-        )  # noqa: S101
-        assert dict(found.labels) == labels  # noqa: S101
-        assert found.text == '我要 "退款" <now> & 谢谢'  # noqa: S101
-        assert (found.skipped, found.deleted) == (False, False)  # noqa: S101
-        assert found.updated_at.utcoffset() == timedelta(0)  # noqa: S101
+        )
+        assert dict(found.labels) == labels
+        assert found.text == '我要 "退款" <now> & 谢谢'
+        assert (found.skipped, found.deleted) == (False, False)
+        assert found.updated_at.utcoffset() == timedelta(0)
 
     def test_pull_gives_several_labels_in_the_order_of_their_scheme(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -502,7 +502,7 @@ class QueueContract:
         assert dict(queue.pull(since=None).annotations[0].labels) == {
             "intent": ("greet", "查询余额"),
             "emotion": ("neutral",),
-        }  # noqa: S101
+        }
 
     def test_pull_gives_no_text_when_the_transcript_was_left_alone(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -515,7 +515,7 @@ class QueueContract:
             annotator="person-1@voxdata.local",
             text="hello there",
         )
-        assert queue.pull(since=None).annotations[0].text is None  # noqa: S101
+        assert queue.pull(since=None).annotations[0].text is None
 
     def test_pull_gives_skips_without_labels(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -526,8 +526,8 @@ class QueueContract:
             "u0", {"emotion": ("neutral",)}, annotator="person-1@voxdata.local", skipped=True
         )
         (found,) = queue.pull(since=None).annotations
-        assert found.skipped  # noqa: S101
-        assert dict(found.labels) == {}  # noqa: S101
+        assert found.skipped
+        assert dict(found.labels) == {}
 
     def test_pull_gives_every_annotator_of_a_clip(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -541,7 +541,7 @@ class QueueContract:
                 annotator=f"{name}@voxdata.local",
             )
         found = {a.annotator: a.labels["emotion"][0] for a in queue.pull(since=None).annotations}
-        assert found == {"person-1@voxdata.local": "angry", "person-2@voxdata.local": "neutral"}  # noqa: S101
+        assert found == {"person-1@voxdata.local": "angry", "person-2@voxdata.local": "neutral"}
 
     def test_pull_since_gives_changed_annotations(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -564,9 +564,9 @@ class QueueContract:
         people.change(numbers[0], {"intent": ("greet",), "emotion": ("neutral",)})
         found = {a.annotation_id: a for a in queue.pull(since=cursor).annotations}
         changed = found.pop(numbers[0])
-        assert changed.labels["emotion"] == ("neutral",)  # noqa: S101
-        assert changed.updated_at > before[numbers[0]].updated_at  # noqa: S101
-        assert all(annotation == before[number] for number, annotation in found.items())  # noqa: S101
+        assert changed.labels["emotion"] == ("neutral",)
+        assert changed.updated_at > before[numbers[0]].updated_at
+        assert all(annotation == before[number] for number, annotation in found.items())
 
     def test_pull_since_gives_nothing_after_the_last_change(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -578,7 +578,7 @@ class QueueContract:
         )
         last = queue.pull(since=None).annotations[0].updated_at
         later = queue.pull(since=last.replace(microsecond=0) + timedelta(hours=1))
-        assert (later.annotations, later.clips) == ((), frozenset())  # noqa: S101
+        assert (later.annotations, later.clips) == ((), frozenset())
 
     def test_pull_shows_a_clip_whose_annotation_was_deleted(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -591,8 +591,8 @@ class QueueContract:
         made_at = queue.pull(since=None).annotations[0].updated_at
         people.remove(number)
         found = queue.pull(since=made_at)
-        assert found.annotations == ()  # noqa: S101
-        assert "u0" in found.clips  # noqa: S101
+        assert found.annotations == ()
+        assert "u0" in found.clips
 
     def test_pull_leaves_out_clips_that_have_not_changed_since_they_were_seen(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -604,17 +604,17 @@ class QueueContract:
             for i in range(2)
         ]
         first = queue.pull(since=None)
-        assert set(first.marks) == {"u0", "u1"}  # noqa: S101
-        assert queue.pull(since=None, seen=first.marks).annotations == ()  # noqa: S101
+        assert set(first.marks) == {"u0", "u1"}
+        assert queue.pull(since=None, seen=first.marks).annotations == ()
         people.change(numbers[1], {"intent": ("greet",), "emotion": ("neutral",)})
         second = queue.pull(since=None, seen=first.marks)
-        assert [a.annotation_id for a in second.annotations] == [numbers[1]]  # noqa: S101
+        assert [a.annotation_id for a in second.annotations] == [numbers[1]]
         people.remove(numbers[0])
-        assert first.read_at is not None  # noqa: S101
-        assert second.read_at is not None  # noqa: S101
-        assert second.read_at >= first.read_at  # noqa: S101
+        assert first.read_at is not None
+        assert second.read_at is not None
+        assert second.read_at >= first.read_at
         third = queue.pull(since=None, seen={**first.marks, **second.marks})
-        assert (third.annotations, set(third.clips)) == ((), {"u0"})  # noqa: S101
+        assert (third.annotations, set(third.clips)) == ((), {"u0"})
 
     def test_pull_clips_gives_what_stands_on_these_clips(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -628,9 +628,9 @@ class QueueContract:
                 annotator="person-1@voxdata.local",
             )
         found = queue.pull_clips(["u1", "absent"])
-        assert [a.utterance_id for a in found.annotations] == ["u1"]  # noqa: S101
-        assert found.clips == {"u1"}  # noqa: S101
-        assert queue.pull_clips([]).annotations == ()  # noqa: S101
+        assert [a.utterance_id for a in found.annotations] == ["u1"]
+        assert found.clips == {"u1"}
+        assert queue.pull_clips([]).annotations == ()
 
     def test_counts_and_keys_tell_when_a_clip_is_gone(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -646,11 +646,11 @@ class QueueContract:
             )
             for i in range(3)
         ]
-        assert queue.counts() == QueueCounts(clips=3, annotations=3)  # noqa: S101
-        assert queue.list_copies() == {f"u{i}": [(said[i],)] for i in range(3)}  # noqa: S101
+        assert queue.counts() == QueueCounts(clips=3, annotations=3)
+        assert queue.list_copies() == {f"u{i}": [(said[i],)] for i in range(3)}
         people.remove_clip("u1")
-        assert queue.counts() == QueueCounts(clips=2, annotations=2)  # noqa: S101
-        assert queue.list_copies() == {"u0": [(said[0],)], "u2": [(said[2],)]}  # noqa: S101
+        assert queue.counts() == QueueCounts(clips=2, annotations=2)
+        assert queue.list_copies() == {"u0": [(said[0],)], "u2": [(said[2],)]}
 
     def test_erase_takes_clips_and_their_annotations_and_no_others(
         self, queue: AnnotationQueue, people: People, audio_file: str
@@ -661,10 +661,10 @@ class QueueContract:
             people.answer(f"u{i}", {"intent": ("greet",)}, annotator="person-1@voxdata.local")
             for i in range(3)
         ]
-        assert queue.erase(["u0", "u2", "absent"]) == 2  # noqa: S101
-        assert queue.list_copies() == {"u1": [(said[1],)]}  # noqa: S101
-        assert queue.counts() == QueueCounts(clips=1, annotations=1)  # noqa: S101
-        assert queue.erase(["u0", "u2"]) == 0  # noqa: S101
+        assert queue.erase(["u0", "u2", "absent"]) == 2
+        assert queue.list_copies() == {"u1": [(said[1],)]}
+        assert queue.counts() == QueueCounts(clips=1, annotations=1)
+        assert queue.erase(["u0", "u2"]) == 0
 
     def test_push_that_is_told_what_is_there_doubles_nothing(
         self, queue: AnnotationQueue, audio_file: str
@@ -674,9 +674,9 @@ class QueueContract:
         One that does not fit the queue is not believed.
         """
         entries = [make_entry(f"u{i}", audio_file=audio_file) for i in range(4)]
-        assert len(queue.push(entries[:2], recorded=[]).pushed) == 2  # noqa: S101
-        assert queue.push(entries[2:3], recorded=["u0", "u1"]).pushed == ("u2",)  # noqa: S101
+        assert len(queue.push(entries[:2], recorded=[]).pushed) == 2
+        assert queue.push(entries[2:3], recorded=["u0", "u1"]).pushed == ("u2",)
         forgetful = queue.push(entries, recorded=["u0", "u1"])
-        assert (forgetful.pushed, len(forgetful.already_there)) == (("u3",), 3)  # noqa: S101
-        assert queue.counts().clips == 4  # noqa: S101
-        assert queue.remove_doubles([entry.utterance_id for entry in entries]) == ()  # noqa: S101
+        assert (forgetful.pushed, len(forgetful.already_there)) == (("u3",), 3)
+        assert queue.counts().clips == 4
+        assert queue.remove_doubles([entry.utterance_id for entry in entries]) == ()
