@@ -70,7 +70,7 @@ def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) ->
     found: dict[str, set[PrivateText]] = {u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances}
     for together in _in_one_breath(utterances):
         languages = sorted({u.language for u in together})
-        apart = [_only_said(u.text) + " " for u in together]
+        apart = [_only_said(u.text).rstrip() + " " for u in together]  # rules want one blank between words
         close = _close_up(together)
         for language in languages:
             _give_back(scanner.scan("".join(apart), language=language), together, apart, found)
