@@ -261,9 +261,7 @@ def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
             remedy = "put the stream's first segment before it"
         else:
             trouble = "the recording was cut off before its index was written"
-            remedy = (
-                "fetch it again, or have a tool make the index anew from the sound that is there"
-            )
+            remedy = "fetch it again, or have a tool rebuild the index from the sound that is there"
         raise AudioError(f"{path}: {trouble}; {remedy}", reason=DropReason.TRUNCATED)
     if boxes.missing and not boxes.fragmented:
         raise _truncated(path, boxes.missing)
@@ -281,7 +279,7 @@ def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
         else:
             detail = (
                 f"bytes for {seconds} of sound lie after the end that the header names and were left "
-                f"out; if they are sound, mend the header"
+                f"out; if they are sound, correct the header"
             )
         found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
     boxes = read_mp4_boxes(path)

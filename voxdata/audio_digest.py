@@ -33,9 +33,9 @@ class AudioDigest:
 
     Attributes:
         recording_id: Whose audio it is.
-        size_bytes: Of the FLAC.
-        sha256: Of the FLAC's bytes, hex.
-        samples_md5: Of the samples, as the head of the FLAC has it, hex.
+        size_bytes: The size of the FLAC.
+        sha256: The SHA-256 of the FLAC's bytes, hex.
+        samples_md5: The MD5 of the samples, as the head of the FLAC has it, hex.
     """
 
     recording_id: str

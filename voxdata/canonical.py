@@ -294,4 +294,4 @@ def check_samples(
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise _damaged(path, error, expected) from error
     if count != found[0] or hasher.hexdigest() != expected.samples_md5:
-        raise _damaged(path, "its samples are not those that its head tells of", expected)
+        raise _damaged(path, "its samples differ from the digest in its header", expected)

@@ -38,7 +38,7 @@ class Canonical:
     """A file as it was ingested.
 
     Attributes:
-        digest: Of the FLAC that was written.
+        digest: The digest of the FLAC that was written.
         silent: No channel rises above -80 dBFS around its mean.
         remarks: What was lost, filled in or left out.
     """

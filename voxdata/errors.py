@@ -19,6 +19,7 @@ VoxdataError
 ├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
 │   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
 └── TransientError         a network hiccup: exactly what flows retry
+    └── StalledError       nothing came over the network for too long: other files may get through
 """
 
 from __future__ import annotations
@@ -177,3 +178,7 @@ class ShortageError(MachineError):
 
 class TransientError(VoxdataError):
     """A network hiccup that is worth another try: exactly what flows retry."""
+
+
+class StalledError(TransientError):
+    """Nothing came over the network for too long: the file waits for another run, others may get through."""

@@ -9,17 +9,18 @@ from string import ascii_uppercase
 
 from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
 from annotation.settle import Answers, Settled
-from flows.care.stored_audio import note_bad, open_guard
 from flows.labelling.answers import read_answers
 from flows.labelling.clips import cut_clips
 from flows.labelling.outgoing import prepare
 from flows.labelling.queues import build_queue, connect_receiver, note_queue
 from flows.labelling.reconcile import mend_clips
-from flows.locks import PUSH, copying, hold_lock
+from flows.locks import copying, pushing
+from flows.stored_audio import note_bad, open_guard
 from flows.workspace import Say, Workspace
 from training.config import load_recipe
 from training.encoder import load_encoder
 from training.features import load_features
+from voxdata.counted import counted
 from voxdata.errors import NotFoundError
 from voxdata.identity import digest
 from voxdata.label import Annotation
@@ -88,7 +89,7 @@ def find_doubts(workspace: Workspace, *, scheme: str, version: str, count: int, 
         with workspace.warehouse(read_only=True) as con:
             examples = [e for e in load_examples(con, find_version(con, version).version_id) if scheme in e.gold]
         if len(examples) < 10:
-            raise NotFoundError(f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look for wrong ones")
+            raise NotFoundError(f"{version} has {counted(len(examples), 'label')} under {scheme!r}; to look for wrong ones takes 10")
         guard = open_guard(workspace, {e.recording_id for e in examples})
         encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
         features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=cache, guard=guard, progress=say)
@@ -105,7 +106,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
     """
     queue = build_queue(workspace, "adjudicate")
     project_id = note_queue(workspace, queue, "adjudicate")
-    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
+    with pushing(workspace, say=say):
         recorded = mend_clips(workspace, queue, project_id, say=say)
         with workspace.warehouse() as con:
             wanted = {case.utterance_id: place for place, case in enumerate(cases)}
@@ -120,7 +121,8 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
         others = [u for u in everything if u.utterance_id not in wanted or u.recording_id in barred]
         refused = sum(u.utterance_id in wanted and u.recording_id in barred for u in everything)
         if refused:
-            say(f"adjudicate: {refused} clips are not given out, since a release would refuse them for want of consent")
+            held_back = counted(refused, "clip is", "clips are")
+            say(f"adjudicate: {held_back} not given out, since a release refuses such clips for want of consent")
         leaving = [
             replace(going, entry=replace(going.entry, rivals=rivals, priority=wanted[going.entry.utterance_id] / len(wanted)))
             for going in prepare(heard, recordings, {}, private=private, unsent=others, context_ms=workspace.settings.annotation.context_ms)
@@ -134,7 +136,8 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
         with workspace.warehouse() as con:
             record_pushes(con, [going.pushed for going in leaving], project_id=project_id, run_id=workspace.run_id)
         connect_receiver(workspace, queue, say=say)
-    say(f"adjudicate: {len(result.pushed)} clips are new in {queue.title!r}, {len(result.already_there)} were there: {queue.page()}")
+    new, old = counted(len(result.pushed), "clip is", "clips are"), counted(len(result.already_there), "was", "were")
+    say(f"adjudicate: {new} new in {queue.title!r}, {old} there: {queue.page()}")
     return len(result.pushed)
 
 

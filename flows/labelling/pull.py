@@ -19,6 +19,7 @@ from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes
+from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PullResult
@@ -36,7 +37,7 @@ class PullSummary:
 
     Attributes:
         seen: Annotations the server showed since the cursor.
-        new_revisions: Of these, not known before.
+        new_revisions: How many of these are new here.
         vanished: Annotations found deleted.
         refused: Annotations that cannot be taken as they are; in the ledger.
         current: Annotations that stand now.
@@ -103,13 +104,14 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     current = len(answers.labels) + len(answers.checks) + len(answers.decisions)
     summary = PullSummary(**counts, current=current, alpha=alpha)
     say(
-        f"pull: {summary.new_revisions} new revisions, {current} annotations stand; agreement "
+        f"pull: {counted(summary.new_revisions, 'new revision')}, {counted(current, 'annotation stands', 'annotations stand')}; agreement "
         + ", ".join(f"{n} {_show(a)}" for n, a in alpha.items())
     )
     if summary.vanished:
-        say(f"pull: {summary.vanished} annotations have vanished from Label Studio; `voxdata annotation verify` lists them")
+        gone = counted(summary.vanished, "annotation has", "annotations have")
+        say(f"pull: {gone} vanished from Label Studio; `voxdata annotation verify` lists what is missing")
     if summary.refused:
-        say(f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` says why")
+        say(f"pull: {counted(summary.refused, 'annotation')} cannot be taken; `voxdata ledger` gives the reasons")
     show_table("pull", [{**counts, "current": current}], description="Annotations of this pull")
     return summary
 
@@ -123,8 +125,8 @@ def _show(alpha: float | None) -> str:
     flow_run_name="pull",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def pull(root: str) -> dict[str, object]:
     """Pull annotations into the workspace at `root`."""
+    quiet_child()
     return asdict(pull_changes(open_workspace(Path(root)), say=tell))

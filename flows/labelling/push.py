@@ -14,19 +14,20 @@ from prefect import flow
 from annotation.budget import parse_duration
 from annotation.checks import draw_checks
 from annotation.settle import require_no_orphans, settle_all
-from flows.care.stored_audio import note_bad, open_guard
 from flows.labelling.answers import read_answers
 from flows.labelling.choose import Budget, choose_clips, embed_utterances, learn_lead_times
 from flows.labelling.clips import cut_clips, remove_other_clips
 from flows.labelling.outgoing import Outgoing, _disguised, _private_speech, _rank, give_out, prepare
 from flows.labelling.queues import build_queue, connect_receiver, note_queue
 from flows.labelling.reconcile import mend_clips
-from flows.locks import PUSH, hold_lock
+from flows.locks import pushing
 from flows.models import build_labelers
 from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.stored_audio import note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
@@ -53,8 +54,8 @@ class PushSummary:
         already_there: Found there though the warehouse did not know (an earlier push died half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
-        blind: Of those newly there, how many withhold the proposed labels.
-        without_guess: Of those newly there, how many have proposals that tick nothing, since none is sure enough.
+        blind: How many of the new ones withhold the proposed labels.
+        without_guess: How many of the new ones have proposals that tick nothing, since none is sure enough.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_chosen: Not sent, since the budget is spent.
@@ -107,20 +108,22 @@ def _ticks_nothing(entry: QueueEntry) -> bool:
     return bool(entry.predictions) and not entry.sure and not entry.blind
 
 
-def push_pending(
-    workspace: Workspace, *, say: Say, answers: Mapping[str, Sequence[Annotation]] | None = None, budget: Budget | None = None
-) -> PushSummary:
+def push_pending(workspace: Workspace, *, say: Say, budget: Budget | None = None) -> PushSummary:
     """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time.
 
     Args:
-        answers: Key -> annotations of a lost project that come back with the clip.
         budget: Push only as many new clips as people have time for, the most useful first.
     """
-    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
-        return _push_pending(workspace, answers=answers or {}, budget=budget, say=say)
+    with pushing(workspace, say=say):
+        return push_while_alone(workspace, answers={}, budget=budget, say=say)
 
 
-def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], budget: Budget | None, say: Say) -> PushSummary:
+def push_while_alone(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], budget: Budget | None, say: Say) -> PushSummary:
+    """The same for whoever is `pushing` already.
+
+    Args:
+        answers: Key -> annotations of a lost project that come back with the clip.
+    """
     with workspace.warehouse() as con:
         # Label Studio would let a label that is in use go without a word.
         require_no_orphans(read_answers(con, workspace.histories))
@@ -213,8 +216,8 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     unknown = remove_other_clips(workspace.media_dir, entries, recordings, keep_others=private is None)
     if unknown:
         say(
-            f"push: {unknown} clips in {workspace.media_dir / 'clips'} are of recordings that this warehouse does not know; they are left "
-            "alone: delete them if nobody needs them"
+            f"push: {counted(unknown, 'clip')} in {workspace.media_dir / 'clips'} of recordings that this warehouse does not know: left "
+            "alone; delete what nobody needs"
         )
     note_bad(workspace, guard.refused, stage="push")
     for error in guard.refused.values():
@@ -223,17 +226,19 @@ def _push_pending(workspace: Workspace, *, answers: Mapping[str, Sequence[Annota
     if total.without_guess:
         say(f"push: {total.without_guess} of the new clips come with nothing ticked, since no model is sure enough of them")
     if total.not_chosen:
-        say(f"push: {total.not_chosen} clips wait, since the budget is spent")
+        say(f"push: {counted(total.not_chosen, 'clip waits', 'clips wait')}, since the budget is spent")
     if held_back:
-        say(f"push: {total.no_consent} clips are not given out, since a release would refuse them: {_count_whys(held_back, barred)}")
+        barring = counted(total.no_consent, "clip is", "clips are")
+        say(f"push: {barring} not given out, since a release refuses such clips: {_count_whys(held_back, barred)}")
     kept = [u for u in long if u.recording_id in barred]
     if kept:
         say(
-            f"push: {len(kept)} clips that a release would refuse are in Label Studio already: {_count_whys(kept, barred)}; "
+            f"push: {counted(len(kept), 'clip is', 'clips are')} in Label Studio already, though a release refuses such clips: "
+            f"{_count_whys(kept, barred)}; "
             "`voxdata forget` takes a recording away everywhere"
         )
     if total.not_scanned:
-        say(f"push: {total.not_scanned} clips wait until they are scanned for personal data: run `voxdata prelabel`")
+        say(f"push: {counted(total.not_scanned, 'clip waits', 'clips wait')} for the scan for personal data: run `voxdata prelabel`")
     show_table("push", [asdict(total)], description="Clips pushed by this run")
     return total
 
@@ -254,9 +259,9 @@ def _count_whys(utterances: Sequence[Utterance], barred: Mapping[str, str]) -> s
     flow_run_name="push",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
     """Push what is pending in the workspace at `root`; with a budget such as "45min", what that many annotators have time for."""
+    quiet_child()
     time = Budget(time_ms=parse_duration(budget), annotators=annotators) if budget else None
     return asdict(push_pending(open_workspace(Path(root)), say=tell, budget=time))

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from duckdb import DuckDBPyConnection
 
 from flows.labelling.pull import pull_changes
-from flows.labelling.push import push_pending
+from flows.labelling.push import push_while_alone
 from flows.labelling.queues import build_queue, note_queue
 from flows.labelling.reconcile import recorded_keys, standing_annotations
+from flows.locks import pushing
 from flows.services.label_studio_server import label_studio_credentials
 from flows.workspace import Say, Workspace
+from voxdata.counted import counted
 from voxdata.label import Annotation
 from warehouse.annotations import current_annotations, moved_annotations, record_moves
 from warehouse.pushes import list_projects
@@ -40,6 +42,12 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     Args:
         vanished: Also bring back annotations that somebody deleted in the project that is there.
     """
+    # From what is read to what is written: who is forgotten meanwhile would come back.
+    with pushing(workspace, say=say):
+        return _rebuild(workspace, vanished=vanished, say=say)
+
+
+def _rebuild(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummary:
     queue = build_queue(workspace)
     project_id = note_queue(workspace, queue)
     with workspace.warehouse() as con:
@@ -52,7 +60,7 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     credentials = label_studio_credentials(workspace)
     for annotator in sorted({annotation.annotator for annotation in lost}):
         queue.server.ensure_annotator(annotator, credentials.password_for(annotator))
-    pushed = push_pending(workspace, say=say, answers=answers)
+    pushed = push_while_alone(workspace, answers=answers, budget=None, say=say)
     pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
@@ -60,7 +68,7 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     # Their clips were there before, so they could not come with them.
     rest = [a for a in lost if a.utterance_id in recorded and (a.utterance_id, a.annotator) not in there]
     if rest:
-        say(f"rebuild: writing {len(rest)} annotations one by one")
+        say(f"rebuild: writing {counted(len(rest), 'annotation')} one by one")
         queue.restore(rest)
         pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
@@ -68,9 +76,10 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
         moves = [(old, there[old.utterance_id, old.annotator]) for old in lost if (old.utterance_id, old.annotator) in there]
         record_moves(con, moves, run_id=workspace.run_id)
     left = len(lost) - len(moves)
-    say(f"rebuild: {pushed.pushed} clips and {len(moves)} annotations are back")
+    say(f"rebuild: {counted(pushed.pushed, 'clip')} and {counted(len(moves), 'annotation')} are back")
     if left:
-        say(f"rebuild: {left} annotations are of clips that are no longer cut; they stay on record")
+        of_old_clips = counted(left, "annotation is of a clip that is no longer cut", "annotations are of clips that are no longer cut")
+        say(f"rebuild: {of_old_clips}; kept on record")
     return RebuildSummary(clips=pushed.pushed, annotations=len(moves), left=left)
 
 

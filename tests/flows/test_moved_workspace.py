@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.flows.test_machine_faults import make_workspace, quiet
 
 from flows.forget.flow import find_recordings
 from flows.ingest.flow import ingest_sources
 from flows.pages.views import recording_rows
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.ingest.test_machine_faults import make_workspace, quiet
 from voxdata.errors import NotFoundError
 from warehouse.ledger import list_drops
 from warehouse.lineage import explain

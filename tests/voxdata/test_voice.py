@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxdata.measure import SAME_VOICE
 from voxdata.voice import (
     FULL_WEIGHT_MS,
     MIN_SPEECH_MS,
-    THRESHOLD,
     HeardSpeaker,
     VoiceLink,
     centre_of,
@@ -39,7 +39,7 @@ def partition(links: list[VoiceLink]) -> set[frozenset[str]]:
     return {frozenset(found) for found in voices.values()}
 
 
-@pytest.mark.parametrize(("cosine", "kind"), [(THRESHOLD + 0.001, "join"), (THRESHOLD - 0.001, "new")])
+@pytest.mark.parametrize(("cosine", "kind"), [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")])
 def test_link_speakers_joins_from_the_threshold_on(cosine: float, kind: str) -> None:
     first, second = link_speakers([at_cosine("a", 1.0), at_cosine("b", cosine)], {})
     assert (first.kind, first.score) == ("new", None)

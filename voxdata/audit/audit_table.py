@@ -11,6 +11,7 @@ import polars as pl
 
 from voxdata.audit.findings import SCHEMA, SPLIT_NAMES, name_split
 from voxdata.columns import TIMES, unused_times
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError
 from voxdata.label_names import map_labels
@@ -104,7 +105,7 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
     if outside:
         row, why = outside[0]
         raise ConfigError(
-            f"{path}: {len(outside)} rows cannot be listened to, the first is row {row}: "
+            f"{path}: {counted(len(outside), 'row')} cannot be listened to, the first is row {row}: "
             f"{why}, or listen to none (--no-audio)"
         )
 
@@ -127,7 +128,7 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
         remarks.append(f"{old!r} is taken for {new!r}")
     if left_out:
         listed = ", ".join(f"row {number} {why}" for number, why in left_out[:MAX_LISTED])
-        remarks.append(f"{len(left_out)} rows were left out: {listed}")
+        remarks.append(f"{counted(len(left_out), 'row was', 'rows were')} left out: {listed}")
     _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
     return AuditTable(
         name=Path(table.origin).name,
@@ -189,7 +190,7 @@ def _check_columns(table: Table) -> dict[str, str]:
         if meaning in columns:
             continue
         present = ", ".join(table.columns.names) or "none"
-        option = f", or say which with --{meaning} NAME"
+        option = f", or name it with --{meaning} NAME"
         if meaning == "split":
             option = ""
         raise ConfigError(
@@ -220,7 +221,7 @@ def _check_splits(table: Table, rows: Sequence[TableRow], columns: Mapping[str, 
     if not unknown:
         return
     most_common = unknown.most_common(MAX_LISTED)
-    named = ", ".join(f"{name!r} ({count} rows)" for name, count in most_common)
+    named = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in most_common)
     raise ConfigError(
         f"{table.origin}: column {columns['split']!r} has {named}, which is no split; "
         "write train, validation (or dev, val) or test (or eval)"

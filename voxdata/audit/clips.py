@@ -15,6 +15,7 @@ import polars as pl
 from voxdata.audio import AudioBlock, Channels, decode_audio
 from voxdata.audit.copies import ClipSound, prepare_clip
 from voxdata.backends.diarization.voice_embedder import load_embedder
+from voxdata.counted import counted
 from voxdata.errors import AudioError, DropReason
 from voxdata.measure import Quality
 from voxdata.quality import measure_quality
@@ -186,7 +187,9 @@ def _cut(frame: pl.DataFrame, at: int, file: _File) -> _Clip | BadClip:
     stretch = file.samples[first:last]
     num_channels = stretch.shape[1]
     if channel is not None and channel >= num_channels:
-        problem = f"{audio}: has {num_channels} channels, none is number {channel} (from 0)"
+        problem = (
+            f"{audio}: has {counted(num_channels, 'channel')}, none is number {channel} (from 0)"
+        )
         return BadClip(at=at, problem=problem)
 
     samples: Samples

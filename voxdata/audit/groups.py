@@ -13,6 +13,7 @@ import polars as pl
 
 from voxdata.audit.findings import Finding, Severity, Statistic, limit_evidence
 from voxdata.audit.predictors import encode_codes, group_purity, predict_across, predict_within
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.phrases import phrase_of
 
@@ -152,7 +153,7 @@ def _label_within(
     severity = Severity.NOTE
     if statistic.gain >= TELLING_GAIN:
         severity = Severity.WARNING
-        title += f"; label and {what} can hardly be told apart"
+        title += f"; label and {what} can hardly be distinguished"
     return Finding(
         check=f"{what}_gives_label",
         severity=severity,
@@ -206,7 +207,7 @@ def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statist
 
 
 def _silent_phrases(shared: Finding, statistic: Statistic | None = None) -> Finding:
-    """The finding that shared phrases do not tell the label."""
+    """The finding that shared phrases do not give the label away."""
     title = shared.title
     statistics = []
     if statistic is not None:
@@ -216,7 +217,7 @@ def _silent_phrases(shared: Finding, statistic: Statistic | None = None) -> Find
     return Finding(
         check="phrases",
         severity=Severity.NOTE,
-        title=f"{title}: the words do not tell the label",
+        title=f"{title}: the words do not give the label away",
         remedy="nothing to do, unless the task is to understand the words",
         evidence=shared.evidence,
         count=shared.count,
@@ -272,7 +273,7 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
     return Finding(
         check="same_audio",
         severity=Severity.LEAK,
-        title=f"{count} rows name the same stretch of the same file as a row of another split",
+        title=f"{counted(count, 'row names', 'rows name')} the same stretch of the same file as a row of another split",
         remedy="remove one of the two rows, or move both into the same split",
         evidence=limit_evidence(evidence),
         count=count,
@@ -385,7 +386,7 @@ def find_labels_in_names(frame: pl.DataFrame, *, share: float = 0.9) -> Finding 
     return Finding(
         check="names",
         severity=Severity.NOTE,
-        title=f"{count} of {frame.height} paths say their label",
+        title=f"{count} of {frame.height} paths give their label away",
         remedy=(
             "harmless as long as no model reads file names; "
             "rename the files before people label or listen blindly"

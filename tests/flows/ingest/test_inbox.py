@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from tests.flows.test_ingest import workspace_at
 
 from flows.ingest.flow import ingest_sources
 from flows.ingest.inbox import watch_inbox
 from flows.ingest.sources import STILL_S
 from flows.workspace import Workspace
+from tests.flows.ingest.test_ingest import workspace_at
 from voxdata.errors import ConfigError
 from voxdata.testing import speech_like
 from warehouse.ledger import list_drops

@@ -16,6 +16,7 @@ from flows.labelling.pull import pull_annotations
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts
 from voxdata.label import Prediction
@@ -35,23 +36,15 @@ from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [privacy]
 mask = true
-[quality]
-mos = ""
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+)
 RECORDING = make_recording()
 SECRET = PrivateSpan(kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9)
 LOUD = 0.5

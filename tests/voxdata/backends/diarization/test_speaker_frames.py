@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxdata.backends import speaker_frames
+from voxdata.backends.diarization import speaker_frames
 from voxdata.backends.diarization.speaker_frames import FrameRun, count_speakers, find_runs
 from voxdata.backends.diarization.speech_windows import NUM_FRAMES, WindowGrid
 

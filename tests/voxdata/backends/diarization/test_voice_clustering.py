@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from voxdata.backends import voice_clustering
+from voxdata.backends.diarization import clustering
 from voxdata.backends.diarization.clustering import cluster_voices, link_means
 
 FRAMES = 20
@@ -50,7 +50,7 @@ def test_cluster_voices_tells_voices_apart() -> None:
 def test_cluster_voices_is_the_same_above_the_pairwise_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, masks = voices(60, 4, spread=0.3), speaking(60, 0)
     below = cluster_voices(embeddings, masks, threshold=0.5, min_cluster_size=4)
-    monkeypatch.setattr(voice_clustering, "MAX_PAIRWISE", 10)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", 10)
     above = cluster_voices(embeddings, masks, threshold=0.5, min_cluster_size=4)
     assert np.array_equal(below.voices, above.voices)
 
