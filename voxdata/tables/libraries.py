@@ -1,4 +1,4 @@
-"""Datasets that only a library of their own reads: Lhotse cuts and Shar, Hugging Face, audformat."""
+"""Datasets that only their own library reads: Lhotse cuts and Shar, Hugging Face, audformat."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def _cut_sets(path: Path) -> dict[str, Any]:
     lhotse = _library("lhotse")
     if path.is_file():
         return {"": lhotse.CutSet.from_file(path)}
-    if any(path.glob("cuts.*")):
-        folders = [path]
-    else:
+    folders = [path]
+    if not any(path.glob("cuts.*")):
         folders = sorted({file.parent for file in path.glob("*/cuts.*")})
     if not folders:
         raise ConfigError(
@@ -158,15 +157,18 @@ def read_huggingface(path: Path, scratch: Path) -> Iterator[RawRow]:
 
 def _load_splits(datasets: Any, path: Path, scratch: Path) -> dict[str, Any]:
     """Split -> its table."""
-    is_saved = (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
-    if is_saved:
-        loaded = datasets.load_from_disk(str(path))
-    else:
-        loaded = datasets.load_dataset(str(path), cache_dir=str(scratch / "cache"))
+    loaded = _load(datasets, path, scratch)
     if isinstance(loaded, dict):
         return loaded
     split = str(loaded.split or "")
     return {split: loaded}
+
+
+def _load(datasets: Any, path: Path, scratch: Path) -> Any:
+    saved = ("state.json", "dataset_dict.json")
+    if any((path / name).is_file() for name in saved):
+        return datasets.load_from_disk(str(path))
+    return datasets.load_dataset(str(path), cache_dir=str(scratch / "cache"))
 
 
 def _features_of(table: Any, kind: type) -> dict[str, Any]:
