@@ -203,7 +203,8 @@ def _cut(frame: pl.DataFrame, at: int, file: _File) -> _Clip | BadClip:
 def _one_channel(samples: Channels, channel: int | None) -> Samples:
     """(num_samples,) of a channel, or the mean of all."""
     if channel is None:
-        return samples.mean(axis=1, dtype=np.float32)
+        mean: Samples = samples.mean(axis=1, dtype=np.float32)
+        return mean
     return np.ascontiguousarray(samples[:, channel])
 
 

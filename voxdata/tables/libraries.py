@@ -85,8 +85,9 @@ def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> Ra
 
 def _sample_at(cut: Any, time_s: float) -> int:
     # A supervision counts from the start of its cut, and may reach out of it.
-    within_s = min(max(time_s, 0.0), cut.duration)
-    return round(within_s * cut.sampling_rate)
+    within_s: float = min(max(time_s, 0.0), cut.duration)
+    rate_hz: int = cut.sampling_rate
+    return round(within_s * rate_hz)
 
 
 def _recordings(cut: Any) -> list[Any]:
