@@ -12,7 +12,6 @@ from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.segment import Segment
 from voxdata.turn import Turn, sort_turns
 
-
 _SAMPLES_PER_MS = MODEL_RATE_HZ // 1000
 
 
