@@ -28,8 +28,11 @@ from voxdata.segment import Segment
 from voxdata.sound import MODEL_RATE_HZ, ArraySound, Samples
 from voxdata.testing import make_utterance
 
-NUM_PAIRS = 100
+NUM_PAIRS = 50
 """Of each of the two kinds of speech."""
+
+NUM_CLIPS = 40
+"""Of each speaker of digits; and so many acted sentences from all."""
 
 LEVELS_DB = (-10, -20, -30)
 LAGS_MS = (0, 40, 250)
@@ -63,21 +66,22 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
         orders, digits, moods: The folders of barista, FSDD and RAVDESS.
     """
     rng = np.random.default_rng(4)
-    orders_of = [read_spoken(orders / row["path"]) for row in _rows(orders)]
-    order = rng.permutation(len(orders_of))
+    ordered = [read_spoken(orders / row["path"]) for row in _rows(orders)]
+    order = rng.permutation(len(ordered))
     half = len(order) // 2
     by_speaker: dict[str, list[Path]] = {}
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
-    speakers = sorted(by_speaker)
-    acted = [moods / row["path"] for row in _rows(moods)]
+    counted = {speaker: [read_spoken(path) for path in rng.choice(paths, NUM_CLIPS)] for speaker, paths in sorted(by_speaker.items())}
+    acted = [read_spoken(moods / row["path"]) for row in rng.choice(_rows(moods), NUM_CLIPS)]
+    speakers = list(counted)
     for number in range(NUM_PAIRS):
         sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]
-        said, other = (_fill([orders_of[index] for index in side]) for side in sides)
+        said, other = (_fill([ordered[index] for index in side]) for side in sides)
         yield _pair(said, other, rng)
-        spoken = by_speaker[speakers[number % len(speakers)]]
-        said = _fill([read_spoken(spoken[index]) for index in rng.choice(len(spoken), size=20)])
-        other = _fill([read_spoken(acted[index]) for index in rng.choice(len(acted), size=5)])
+        spoken = counted[speakers[number % len(speakers)]]
+        said = _fill([spoken[index] for index in rng.choice(NUM_CLIPS, 20)])
+        other = _fill([acted[index] for index in rng.choice(NUM_CLIPS, 5)])
         yield _pair(said, other, rng)
 
 

@@ -343,18 +343,6 @@ def _inside(span: Segment, segment: Segment) -> slice:
     return slice(begin, end)
 
 
-def muted_in_vain_ms(call: Call, sent: Sent) -> tuple[int, int]:
-    """(ms of speech of both channels that are muted though nothing private is said there, ms of all clips)."""
-    in_vain = whole = 0
-    for going in sent.clips:
-        private = union([part.segment for part in call.parts if part.channel == going.utterance.channel])
-        whole += going.window.duration_ms
-        for muted in union(going.muted):
-            inside = overlap_ms(muted, going.window)
-            in_vain += inside - sum(overlap_ms(muted, part) for part in private if overlap_ms(part, going.window))
-    return in_vain, whole
-
-
 def show_group(group: str, fates: Sequence[Fate]) -> None:
     """Print a line of the table and, below it, whatever was not found or is heard."""
     found = [fate for fate in fates if fate.found]
@@ -385,15 +373,11 @@ def main() -> int:
         sent, utterances = send_calls(Path(folder) / "w", calls)
     print(f"{len(calls)} recordings, {len(utterances)} utterances, {sum(len(each.clips) for each in sent.values())} clips")
     groups: defaultdict[str, list[Fate]] = defaultdict(list)
-    vain: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for call in calls:
         leaks = call.group.endswith("dB")
         groups[call.group] += [find_fate(part, sent[call.name], leaks=leaks) for part in call.parts]
-        vain[call.group].append(muted_in_vain_ms(call, sent[call.name]))
     for group, fates in groups.items():
         show_group(group, fates)
-        in_vain, whole = (sum(column) for column in zip(*vain[group], strict=True))
-        print(f"    muted where nothing private is said: {in_vain / 1000:.1f} of {whole / 1000:.1f} s")
     return 0
 
 

@@ -96,7 +96,7 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
         raise WarehouseError(f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is")
     if folders and known is not None:
         write_known(workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders))
-        say(f"repair: {', '.join(folders)} taken as they are; `voxdata ingest` and `voxdata push` make anew what they lack")
+        say(f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack")
     return broken
 
 

@@ -31,7 +31,7 @@ class AudioReport:
 
     Attributes:
         files: How many were read.
-        size_bytes: Of these.
+        size_bytes: The size of these.
         adopted: Recordings from before digests, which have theirs now.
         bad: Recording id -> what is wrong with its file.
     """
@@ -48,7 +48,7 @@ class AudioReport:
         if self.adopted:
             said += f"; {counted(len(self.adopted), 'had no digest yet and has one', 'had no digest yet and have one')} now"
         if self.bad:
-            said += "; `voxdata ingest` makes the audio of a recording anew from its source"
+            said += "; `voxdata ingest` makes the audio of a recording again from its source"
         return said
 
     def as_row(self) -> dict[str, object]:

@@ -215,7 +215,7 @@ def _check_labels(
     found = sorted({e.gold[config.scheme].label for e in train})
     if len(found) < 2:
         raise TrainingError(
-            f"all {len(train)} training examples are labelled {found[0]!r}; a model needs at least two labels to tell apart"
+            f"all {len(train)} training examples are labelled {found[0]!r}; a model needs at least two labels to distinguish"
         )
     missing = [e.utterance_id for e in parts[Split.TEST] if e.utterance_id not in incumbent]
     if missing:

@@ -169,7 +169,9 @@ class ShortageError(MachineError):
         reason: OUT_OF_MEMORY or KILLED: what is noted about a file that does this on several days.
     """
 
-    def __init__(self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY) -> None:
+    def __init__(
+        self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY
+    ) -> None:
         super().__init__(message, number=number)
         self.reason = reason
 

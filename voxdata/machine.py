@@ -76,7 +76,7 @@ _OUT_OF_MEMORY = (
 )
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
-AGAIN = "run the command again; nothing was noted about what it did not get to"
+AGAIN = "run the command again; nothing was recorded about what it did not get to"
 
 
 def machine_error(place: Path | str, error: BaseException) -> MachineError:

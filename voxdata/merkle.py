@@ -98,9 +98,7 @@ def holds_leaf(proof: RootProof, leaf: str) -> bool:
     """
     name = leaf[:_BUCKET_CHARS]
     if name in proof.buckets:
-        raise StatementError(
-            f"the proof says nothing about leaf {leaf}: its bucket {name} is closed"
-        )
+        raise StatementError(f"the proof does not cover leaf {leaf}: its bucket {name} is closed")
     leaves = proof.opened.get(name, ())
     place = bisect_left(leaves, leaf)
     return place < len(leaves) and leaves[place] == leaf

@@ -117,7 +117,7 @@ class Scheme:
                 raise SchemeError(
                     f"scheme {self.name!r}: {first_name!r} and {label.name!r} "
                     f"are both shown as {shown!r} in {language!r}; "
-                    "people could not tell them apart"
+                    "people could not distinguish them"
                 )
 
     def _check_scales(self) -> None:

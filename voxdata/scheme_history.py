@@ -61,7 +61,7 @@ class SchemeChange:
             note(old)
         if twice:
             raise SchemeError(
-                f"the change to version {self.to_version} says two things about "
+                f"the change to version {self.to_version} has two entries about "
                 f"{', '.join(sorted(twice))}; name each label once"
             )
         return successors
@@ -103,7 +103,7 @@ class SchemeHistory:
             raise SchemeError(
                 f"scheme {name!r}: {', '.join(kept)} changed in version {change.to_version} "
                 "and is still a label; give the new meaning a new name, "
-                "or old answers cannot be told from new ones"
+                "or old answers cannot be distinguished from new ones"
             )
         for old in change.successors():
             meanings = self.translate(old, version=change.to_version - 1)

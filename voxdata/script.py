@@ -20,7 +20,7 @@ class Script:
 
     Attributes:
         name: "simplified" or "traditional".
-        revision: Of what converts; part of the key of what is cut.
+        revision: The revision of what converts; part of the key of what is cut.
         convert: Text in any script -> text in this one.
     """
 

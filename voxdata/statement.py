@@ -51,7 +51,7 @@ class Signature:
     """One signature of an envelope.
 
     Attributes:
-        key_id: The key that is said to have made it; a hint, and no proof.
+        key_id: The id of the key that is said to have made it; a hint, and no proof.
     """
 
     key_id: str

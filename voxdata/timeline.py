@@ -96,12 +96,12 @@ class Timeline:
         if late:
             late_samples = late[0].length
             after = f"{self._seconds(late_samples)} s after the recording"
-            detail = f"{of}its sound begins {after}; silence stands before it"
+            detail = f"{of}its sound begins {after}; silence comes before it"
             remarks.append(self._remark(RemarkKind.LATE_START, detail, late_samples))
         if inside:
             total = sum(gap.length for gap in inside)
             lacks = f"{of}{self._seconds(total)} s of sound are missing inside"
-            detail = f"{lacks}, silence stands for them: {self._list_places(inside)}"
+            detail = f"{lacks}, silence replaces them: {self._list_places(inside)}"
             remarks.append(self._remark(RemarkKind.GAP, detail, total))
         if self._jumps:
             places = ", ".join(f"{self._seconds(at)} s" for at in self._jumps[:_SHOWN])

@@ -191,12 +191,12 @@ class Lane:
 
     @property
     def rate_hz(self) -> int:
-        """Of the samples that are taken."""
+        """The rate of the samples that are taken."""
         return self.rate_of_track if self._target_hz is None else self._target_hz
 
     @property
     def rate_of_track(self) -> int:
-        """Of its frames."""
+        """The rate of its frames."""
         return self.track.rate if self.timeline is None else self.timeline.rate_hz
 
     def begin(self, rate_hz: int, num_channels: int) -> None:

@@ -30,7 +30,7 @@ _LINES = ({"name", "number", "version_id"}, {BANS, "seal"})
 LARGEST = 256 << 20
 """A list of a million versions is smaller, in bytes."""
 
-_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it anew"
+_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it again"
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
@@ -101,8 +101,8 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     listed = read_sidecar(sidecar)
     if there and listed is None:
         raise WarehouseError(
-            f"{path}: its list of versions {sidecar.name} is missing, so nobody can tell whether commits were lost. "
-            f"Put it back from a backup; or let `voxdata repair` verify every version and write it anew"
+            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether commits were lost. "
+            f"Put it back from a backup; or let `voxdata repair` verify every version and write it again"
         )
     if there and not listed:
         note_later(con, f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again")
@@ -171,7 +171,7 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
         raise WarehouseError(
             f"{path}: {sidecar_path(path).name} says that "
             f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the warehouse has {held} of them. "
-            "Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+            "Restore the warehouse file from a backup; or let `voxdata repair` rebuild it from what has most"
         )
 
 

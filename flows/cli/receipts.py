@@ -152,7 +152,7 @@ def tell_receipt(issued: IssuedReceipt) -> None:
         since = model["retrained"]
         tell(
             f"receipt: model {model['training_id'][:12]} ({model['scheme']}{', in use' if model['in_use'] else ''}): "
-            + (f"trained anew on {since['version']}" if since else "not trained anew yet")
+            + (f"trained again on {since['version']}" if since else "not trained again yet")
         )
 
 

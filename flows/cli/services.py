@@ -14,8 +14,8 @@ from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 
-def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
-    """Write a commented voxdata.toml and make an empty warehouse, which this workspace knows from then on."""
+def init(directory: Annotated[Path, typer.Argument(help="The folder of the workspace; created when absent.")] = Path()) -> None:
+    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises from then on."""
     from flows.settings import template
 
     path = directory / FILE_NAME
@@ -28,7 +28,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent
 
     with open_workspace(directory).warehouse():
         pass
-    tell(f"wrote {path} and made the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+    tell(f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
 
 
 def demo(
@@ -103,7 +103,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Say what works here, and how to mend what does not."""
+    """Report what works here, and how to fix what does not."""
     from flows.doctor.examine import render_checks, run_workspace_checks
 
     checks = run_workspace_checks(ctx.obj or Path.cwd(), explicit=ctx.obj is not None)

@@ -31,7 +31,7 @@ def release(
         bool,
         typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
     ] = False,
-    new: Annotated[bool, typer.Option("--new", help="Begin a dataset though there is one with nearly the same name.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Start a dataset although its name is nearly that of an existing one.")] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -126,7 +126,7 @@ def diff(
 def tag(
     ctx: typer.Context,
     version: Version,
-    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and for ever.")],
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and permanently.")],
 ) -> None:
     """Give a version a second name."""
     from warehouse.tags import add_tag
@@ -136,7 +136,7 @@ def tag(
     with workspace.warehouse() as con:
         found = find_version(con, version)
         new = add_tag(con, name, found, run_id=workspace.run_id)
-    tell(f"tag: {name} {'now says' if new else 'says already'} {found.ref} ({found.version_id[:12]})")
+    tell(f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})")
 
 
 def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
@@ -152,7 +152,7 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
         found, new = roll_back(con, target, run_id=workspace.run_id)
     if new:
         try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
-    tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
+    tell(f"rollback: {found.ref} {'holds what' if new else 'already holds what'} {target.ref} held")
     show_result("rollback", version_row(found), as_json=as_json)
 
 
@@ -167,7 +167,7 @@ def verify(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
+    """Compute every leaf and root again, check signatures and the annotations' chain, and report leaks across versions.
 
     Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
     """
@@ -181,7 +181,7 @@ def verify(
     from warehouse.versions import find_version
 
     if part and not audio:
-        raise ConfigError("--part says which part of the audio is read; give --audio, too")
+        raise ConfigError("--part names the part of the audio to read; give --audio, too")
     if audio:
         from flows.stored_audio import parse_part, recordings_of, verify_audio
 
@@ -229,7 +229,7 @@ def why(
     ref: Annotated[str, typer.Argument(metavar="ID", help="An utterance, a recording or a training run; the start of its id is enough.")],
     as_json: Json = False,
 ) -> None:
-    """Show where a label comes from and what came of it: audio, models, every annotation, versions, training runs, promotions."""
+    """Show where a label comes from and what became of it: audio, models, every annotation, versions, training runs, promotions."""
     from warehouse.lineage import explain
 
     with open_here(ctx).warehouse(read_only=True) as con:

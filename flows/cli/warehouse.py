@@ -1,4 +1,4 @@
-"""Commands about the warehouse file itself: ask it, copy it, mend it."""
+"""Commands about the warehouse file itself: ask it, copy it, repair it."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def repair(
         typer.Option(
             "--accept",
             metavar="WHAT",
-            help="Make nothing anew: take the warehouse, or a storage folder such as media, as it is; may be repeated.",
+            help="Rebuild nothing: accept the warehouse, or a storage folder such as media, as it is; may be repeated.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
+    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged files are kept aside."""
     from flows.keep import accept, repair_workspace
     from flows.locks import copying
 

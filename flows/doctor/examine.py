@@ -1,4 +1,4 @@
-"""The doctor: what works on this machine, and how to mend what does not."""
+"""The doctor: what works on this machine, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = Fal
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        secrets: Of the environment.
+        secrets: Secrets from the environment.
         expected: A missing workspace is a failure, since the user named it.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -93,7 +93,7 @@ def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
 
 
 def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
-    """Print the checks as a table, and each remedy below what it mends."""
+    """Print the checks as a table, and each remedy below what it fixes."""
     table = Table(title="voxdata doctor", title_justify="left", show_edge=False)
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
@@ -224,7 +224,7 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
         require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
-            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
+            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"correct {path}; docs/settings.md lists every key"
         )
     return Check(name="workspace", ok=True, detail=str(path))
 
@@ -252,7 +252,7 @@ def check_books(root: Path | None) -> Check:
     name = "sealed books"
     if root is None or not (root / FILE_NAME).is_file():
         return Check(name=name, ok=None, detail="no workspace here")
-    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` says what a snapshot has"
+    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` reports what a snapshot has"
     try:
         path = open_workspace(root).warehouse_path
         if not path.exists():

@@ -57,8 +57,8 @@ class Draft:
     """A row with its recording: what its example is made of.
 
     Attributes:
-        number: Of the row.
-        digest: Of its canonical audio.
+        number: The number of the row.
+        digest: The digest of its canonical audio.
     """
 
     number: int

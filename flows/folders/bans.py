@@ -20,7 +20,7 @@ from warehouse.gate import Ban, add_bans, count_bans, list_bans
 
 FILE = "forgotten.jsonl"
 _LARGEST = 1 << 30
-_REMEDY = "restore it from a backup; or move it away, and any writing command writes it anew from the warehouse that is there"
+_REMEDY = "restore it from a backup; or move it away, and any writing command writes it again from the warehouse that is there"
 
 
 def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:

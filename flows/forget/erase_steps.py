@@ -92,7 +92,7 @@ def _rows(ground: Ground) -> Counts:
         write_plan(work, there)
         plan = replace(ground.plan, counts=there.counts, versions=there.versions, models=there.models)
         erase_rows(con, plan, receipt_id=ground.receipt_id, kind=work.kind, subject=work.ref, reason=work.reason, run_id=work.run_id)
-    ground.say(f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file anew")
+    ground.say(f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again")
     return there.counts
 
 

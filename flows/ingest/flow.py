@@ -207,7 +207,7 @@ def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Re
 
 
 def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
-    """Write down what became of one file, in one transaction.
+    """Store the outcome of one file, in one transaction.
 
     Returns:
         The field of `IngestSummary` it counts for.

@@ -39,7 +39,7 @@ class _Named:
     """What a manifest names.
 
     Attributes:
-        rows: Of recordings, in order.
+        rows: Rows of recordings, in order.
         sources: URI as the row has it -> the file.
         bad: Rows that name nothing that may be read.
         unreachable: What is wrong with the stores of other rows, for now.

@@ -29,7 +29,7 @@ def revision_rows(workspace: Workspace, utterance_id: str) -> list[dict[str, obj
             if (clip := list_pushed(con, project_id=project.project_id).get(utterance_id)) is not None and clip.blind
         }
     if not revisions:
-        raise NotFoundError(f"nobody has said anything about utterance {utterance_id} yet; `voxdata pull` brings what there is")
+        raise NotFoundError(f"nobody has answered about utterance {utterance_id} yet; `voxdata pull` brings what there is")
     before: dict[tuple[int, int], Annotation] = {}
     rows: list[dict[str, object]] = []
     for now in revisions:

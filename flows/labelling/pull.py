@@ -37,7 +37,7 @@ class PullSummary:
 
     Attributes:
         seen: Annotations the server showed since the cursor.
-        new_revisions: Of these, not known before.
+        new_revisions: How many of these are new here.
         vanished: Annotations found deleted.
         refused: Annotations that cannot be taken as they are; in the ledger.
         current: Annotations that stand now.
@@ -111,7 +111,7 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
         gone = counted(summary.vanished, "annotation has", "annotations have")
         say(f"pull: {gone} vanished from Label Studio; `voxdata annotation verify` lists what is missing")
     if summary.refused:
-        say(f"pull: {counted(summary.refused, 'annotation')} cannot be taken; `voxdata ledger` says why")
+        say(f"pull: {counted(summary.refused, 'annotation')} cannot be taken; `voxdata ledger` gives the reasons")
     show_table("pull", [{**counts, "current": current}], description="Annotations of this pull")
     return summary
 

@@ -54,8 +54,8 @@ class PushSummary:
         already_there: Found there though the warehouse did not know (an earlier push died half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
-        blind: Of those newly there, how many withhold the proposed labels.
-        without_guess: Of those newly there, how many have proposals that tick nothing, since none is sure enough.
+        blind: How many of the new ones withhold the proposed labels.
+        without_guess: How many of the new ones have proposals that tick nothing, since none is sure enough.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_chosen: Not sent, since the budget is spent.

@@ -53,7 +53,7 @@ def connect_receiver(workspace: Workspace, queue: LabelStudioQueue, *, say: Say)
     try:
         ensure_webhook(queue.server, queue.project_id, url=f"{service.url}{WEBHOOK_PATH}", secret=secret)
     except (AnnotationError, TransientError) as error:
-        say(f"Label Studio will not tell when somebody answers, so the schedule finds out: {error}")
+        say(f"Label Studio will send no notice when somebody answers, so only the schedule finds it: {error}")
         return False
     return True
 

@@ -34,7 +34,7 @@ class AnnotationContent:
 
     Attributes:
         names: Login name -> how the page calls that person.
-        num_simulated: Of them, how many are scripts.
+        num_simulated: How many of them are scripts.
         pushed: Key -> clip as given out, check clips included.
         given_out_at: When each clip was first given out, UTC.
         proposals: (scheme, first 8 characters of the model's key) -> utterance id -> proposal.

@@ -172,7 +172,7 @@ def model_rows(found: ModelCheck) -> list[Row]:
         "trained on": found.version,
         "whose root is": found.root,
         "heard, and forgotten since": "; ".join(heard) or "nothing",
-        "trained anew without it": found.retrained[:12] or ("no" if heard else ""),
+        "trained again without it": found.retrained[:12] or ("no" if heard else ""),
         "verdict": "; ".join(found.problems[:5]) or "as it was made",
     }
     return [{"what": name, "value": value} for name, value in told.items()]

@@ -66,7 +66,7 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
-        abstentions: Of those, how many say nothing, since the model cannot tell; they tick nothing on the screen.
+        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -121,12 +121,12 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     done, proposals = counted(summary.recordings, "recording"), counted(summary.predictions, "proposal")
     say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
     if summary.abstentions:
-        say(f"prelabel: {summary.abstentions} of these proposals say nothing, since the model cannot tell: they tick nothing on the screen")
+        say(f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}")
     if trouble:
-        raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
+        raise BackendError(f"a model failed, the rest was done; run again once it is fixed: {trouble}")
     return summary
 
 
@@ -167,7 +167,7 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut anew, since [utterance] "
+            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, since [utterance] "
             f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, max_ms {cutting.max_ms}) or what the cut reads has changed; "
             f"answers to utterances whose bounds change stay with the old ones"
         )

@@ -75,7 +75,7 @@ def draft_version(
     """What a recipe makes of the votes there are; writes nothing.
 
     Args:
-        name: Of the dataset whose newest version it is held against.
+        name: The dataset whose newest version it is compared with.
         today: Consent may have ended.
 
     Returns:

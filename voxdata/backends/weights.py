@@ -21,8 +21,8 @@ class Weights:
         name: How backends ask for it.
         package: Import name of the package that ships it.
         file: Path inside the package.
-        sha256: Of the content; anything else is refused.
-        licence: Of the weights.
+        sha256: The SHA-256 of the content; anything else is refused.
+        licence: The licence of the weights.
         purpose: What they do.
     """
 

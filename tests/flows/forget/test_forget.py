@@ -229,9 +229,9 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
 
     recording_id, _ = first(workspace)
-    assert "say one thing" in str(run().exception)
-    assert "say one thing" in str(run("--recording", "a", "--finish").exception)
-    assert "say one thing" in str(run("--recording", "a", "--voice", "b").exception)
+    assert "give one of" in str(run().exception)
+    assert "give one of" in str(run("--recording", "a", "--finish").exception)
+    assert "give one of" in str(run("--recording", "a", "--voice", "b").exception)
     assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)["versions"] == {"calls@1": 1}
     declined = run("--recording", recording_id, answer="n\n")
     assert (declined.exit_code, "nothing was forgotten" in declined.stderr) == (1, True)

@@ -419,7 +419,7 @@ def test_receipts_says_which_models_heard_and_were_trained_anew(workspace: Works
     assert model["in_use"] is False
     assert model["retrained"] == {"training_id": "c", "version": "calls@3", "promoted": True}
     path, key = issue(workspace, receipt, tmp_path)
-    assert "SAID: model a heard them, not in use; trained anew on calls@3" in verify(tmp_path, path, "--key", key).stdout
+    assert "SAID: model a heard them, not in use; trained again on calls@3" in verify(tmp_path, path, "--key", key).stdout
 
 
 def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool) -> None:

@@ -32,7 +32,7 @@ class WindowGrid:
     """The windows over one sound; the last is padded with silence.
 
     Attributes:
-        num_samples: Of the sound.
+        num_samples: The number of samples of the sound.
         step_samples: From one window to the next.
     """
 

@@ -33,7 +33,7 @@ class SimilarityLabeler:
 
     Args:
         scheme: Every label needs example phrases.
-        temperature: Of the softmax over cosine similarities; lower is more decided.
+        temperature: The temperature of the softmax over cosine similarities; lower is more decided.
 
     Raises:
         BackendError: A label has no example.

@@ -56,7 +56,7 @@ class WhisperTranscriber:
         language: BCP 47 primary subtag; None detects it from the speech.
         beam_size: 1 is greedy.
         threads: CPU threads; one a process is cheapest, and several processes use several cores.
-        compute_type: Of CTranslate2, such as "int8" or "float16".
+        compute_type: The compute type of CTranslate2, such as "int8" or "float16".
         device: "auto", "cpu" or "cuda".
         cache_dir: Where hub downloads go.
 
@@ -187,7 +187,7 @@ def cut_windows(
 
     Args:
         spoken: Sorted and disjoint.
-        end_ms: Of the audio.
+        end_ms: The end of the audio.
         window_ms: Longest window; a longer segment is cut.
         gap_ms: A longer silence always ends a window.
 

@@ -47,7 +47,7 @@ class Listened:
         samples: (num_samples,), at most 30 s.
         encoded: The encoder's output.
         language: The likeliest.
-        probability: Of that language.
+        probability: The probability of that language.
     """
 
     samples: Samples
