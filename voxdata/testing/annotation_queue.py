@@ -248,6 +248,7 @@ class FakeQueue:
                 annotation_id=self._numbers,
                 project_id=self.project_id,
                 updated_at=self._now(annotation.utterance_id),
+                deleted=False,
             )
 
     def counts(self) -> QueueCounts:
