@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -273,6 +273,7 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=3, max_size=12),
     st.sampled_from(["utf-8", "utf-16-le", "json"]),

@@ -187,7 +187,8 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
     assert plan_ingest(workspace, [str(calls)], say=quiet) == []
-    monkeypatch.setattr("flows.ingest.flow.decoder_version", lambda: "a newer one")
+    for module in ("flow", "plan", "standing"):
+        monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
     assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
     assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
