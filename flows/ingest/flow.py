@@ -184,11 +184,11 @@ def ingest_batch(
 
 @contextmanager
 def _staging(audio_dir: Path) -> Iterator[Path]:
-    """A folder for audio that is decoded before anybody knows whose it is: what a killed process leaves in it is swept."""
+    """A folder for audio of which nobody knows yet whose it is; what a killed process leaves is swept."""
     with writing(audio_dir):
         audio_dir.mkdir(parents=True, exist_ok=True)
-        with workshop(audio_dir) as folder:
-            yield folder
+    with workshop(audio_dir) as folder:
+        yield folder
 
 
 def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
@@ -231,8 +231,8 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
     """Store the outcome of one file, in one transaction.
 
     Args:
-        staged: Folder in which its canonical audio lies. It goes to its place only once nobody is known to have been forgotten, so
-            that a process which is killed on the way leaves nothing of them.
+        staged: Folder in which its canonical audio lies, which goes to its place once it is known
+            that nobody in it was forgotten: a process that is killed before leaves nothing of them.
 
     Returns:
         The field of `IngestSummary` it counts for.

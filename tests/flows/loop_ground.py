@@ -1,4 +1,4 @@
-"""Where the machine of `test_loop_machine` runs: its calls, its fakes, and processes that are killed for real."""
+"""Where `test_loop_machine` runs: its calls, its fakes, and processes that are killed for real."""
 
 from __future__ import annotations
 
@@ -214,7 +214,11 @@ def prelabel_beside_a_writer(workspace: Workspace, *, away: Path | None) -> obje
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flows.prelabel.flow, "_store", store)
         if away is not None:
-            patch.setattr(flows.prelabel.flow, "staged_rows", lambda _folder, **options: staged_rows(away, **options))
+            patch.setattr(
+                flows.prelabel.flow,
+                "staged_rows",
+                lambda _folder, **options: staged_rows(away, **options),
+            )
         return flows.prelabel.flow.prelabel_pending(workspace, say=quiet)
 
 
@@ -283,9 +287,9 @@ def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
 
 
 class KeptOpen:
-    """Keeps the database behind a warehouse loaded between openings, which saves most of what one costs.
+    """Keeps a database loaded between openings of its file, which saves most of what one costs.
 
-    What each opening checks it checks as ever. Whenever a process would have ended, `let_go` closes the file.
+    What each opening checks it checks as ever. Where a process would have ended, `let_go` closes it.
     """
 
     def __init__(self) -> None:
@@ -293,7 +297,7 @@ class KeptOpen:
         self._connect = warehouse.connection.connect
 
     def set_up(self, patch: pytest.MonkeyPatch) -> None:
-        """Take the place of what opens the file, of what reads it for what is left in it, and of what makes it anew."""
+        """Take the place of what opens the file, of what searches it, and of what makes it anew."""
         patch.setattr(warehouse.connection, "connect", self._open)
         patch.setattr(flows.forget.tables, "connect", self._look)
         patch.setattr(warehouse.compact, "_run", self._compact)
@@ -353,10 +357,14 @@ class QueueElsewhere:
 
 
 def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> Any:
-    """Have another process do something, and end it by SIGKILL at a durable step, unless it is done before.
+    """Have another process do something, and end it by SIGKILL at a durable step.
+
+    Args:
+        dies_in: After so many durable steps, unless it is done before.
 
     Raises:
         Killed: It was.
+        VoxdataError: It refused.
     """
     ours, theirs = PROCESSES.Pipe()
     known = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}

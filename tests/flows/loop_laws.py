@@ -49,9 +49,10 @@ SOUND = "num_samples * 1000 // sample_rate_hz * canonical_channels"
 
 
 def balance_files(con: DuckDBPyConnection) -> None:
-    """Sound that came in = sound of recordings + sound of recordings dropped as silent; what gave no recording is in the ledger.
+    """Sound that came in = sound of recordings + sound of recordings dropped as silent.
 
-    How much came in the calls themselves say, how much there is the length and channels of the recordings.
+    How much came in the calls themselves say, how much there is the length and the channels of
+    the recordings. A file that gave no recording, whose length nobody knows, is in the ledger.
     """
     newest = con.execute("select placed(uri), arg_max_null(recording_id, seq) from source group by all").fetchall()
     numbers = {key: number_of(uri) for uri, key in newest if key is not None}
@@ -114,14 +115,24 @@ def balance_speech(con: DuckDBPyConnection) -> Balance:
 
 
 def balance_clips(con: DuckDBPyConnection) -> Balance:
-    """Sound of utterances = clips that were given out + utterances dropped as too short, as the ledger measured them, + what waits."""
+    """Sound of utterances = clips given out + utterances dropped as too short + what waits.
+
+    What was dropped is what the ledger measured.
+
+    Returns:
+        Where it went.
+    """
     went: Balance = Counter()
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select utterance_id, end_ms - start_ms as ms, short.value::bigint as short, push.utterance_id is not null as pushed
-        from current_utterance u
-        left join (from ledger where (stage, reason) = ('push', 'too_short')) short on short.subject = u.utterance_id
-        left join (select distinct utterance_id from current_push where predictions_key <> '') push using (utterance_id)""",
+        """with
+        short as (select subject as utterance_id, value::bigint as short
+          from ledger where (stage, reason) = ('push', 'too_short')),
+        pushed as (select distinct utterance_id, true as pushed
+          from current_push where predictions_key <> '')
+        select utterance_id, end_ms - start_ms as ms, short, coalesce(pushed, false) as pushed
+        from current_utterance left join short using (utterance_id)
+          left join pushed using (utterance_id)""",
     )
     for row in rows:
         assert row["short"] in (None, row["ms"]), row
@@ -137,17 +148,20 @@ def labelled_ms(con: DuckDBPyConnection) -> dict[str, int]:
     return read_pairs(
         con,
         """select utterance_id, end_ms - start_ms from current_utterance semi join (
-          from current_annotation where not deleted and not skipped and json_array_length(labels, '$.intent') > 0) using (utterance_id)""",
+          from current_annotation where not deleted and not skipped
+          and json_array_length(labels, '$.intent') > 0) using (utterance_id)""",
     )
 
 
 def example_ms(con: DuckDBPyConnection, name: str, number: str = "") -> dict[str, int]:
-    """Utterance -> its length, of what is there of a version of a dataset, the newest if not told."""
+    """Utterance -> its length, of what is there of a version, the newest if not told."""
     only = f"and number = {number}" if number else ""
     return read_pairs(
         con,
-        f"""select utterance_id, end_ms - start_ms from example semi join (from manifest where manifest_key = (
-          select arg_max(manifest_key, number) from dataset_version where name = '{name}' {only})) using (row_id)""",
+        f"""select utterance_id, end_ms - start_ms from example semi join (
+          from manifest where manifest_key = (
+            select arg_max(manifest_key, number) from dataset_version
+            where name = '{name}' {only})) using (row_id)""",
     )
 
 
@@ -173,7 +187,8 @@ def nothing_is_doubled(con: DuckDBPyConnection, queue: FakeQueue) -> None:
         "dataset_version": "name, number",
     }
     parts = [
-        f"select '{table}' as name, count(*) as n from (select 1 from \"{table}\" group by {key} having count(*) > 1)"
+        f"""select '{table}' as name, count(*) as n from (
+          select 1 from "{table}" group by {key} having count(*) > 1)"""
         for table, key in keys.items()
     ]
     assert [row for row in read_rows(con, " union all ".join(parts)) if row["n"]] == []
@@ -182,14 +197,27 @@ def nothing_is_doubled(con: DuckDBPyConnection, queue: FakeQueue) -> None:
 
 def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
     """Rows about an utterance have the utterance, and those about a recording the recording."""
-    whole = {"utterance_id": "select utterance_id from utterance union all select utterance_id from example"}
-    whole["recording_id"] = "select recording_id from recording union all select recording_id from example"
+    whole = {
+        column: f"select {column} from {table} union all select {column} from example"
+        for column, table in (("utterance_id", "utterance"), ("recording_id", "recording"))
+    }
     named = {
-        "recording_id": ("utterance", "turn", "transcript", "stage_result", "measure", "speaker_embedding", "source", "ledger", "attempt"),
+        "recording_id": (
+            "utterance",
+            "turn",
+            "transcript",
+            "stage_result",
+            "measure",
+            "speaker_embedding",
+            "source",
+            "ledger",
+            "attempt",
+        ),
         "utterance_id": ("prediction", "push", "annotation"),
     }
     parts = [
-        f"select '{table}' as name, count(*) as n from \"{table}\" anti join ({whole[column]}) using ({column}) where {column} is not null"
+        f"""select '{table}' as name, count(*) as n
+        from "{table}" anti join ({whole[column]}) using ({column}) where {column} is not null"""
         for column, tables in named.items()
         for table in tables
     ]
@@ -215,7 +243,7 @@ class Files:
         self._words: frozenset[str] = frozenset()
 
     def none_names(self, folders: Iterable[Path], words: Collection[str]) -> None:
-        """No file has one of these words in its name or in it; what a database holds its tables say."""
+        """No file has one of these words in its name or in it; of a database see the tables."""
         pattern = re.compile("|".join(map(re.escape, words)).encode())
         if words != self._words:
             self._seen, self._words = {}, frozenset(words)
