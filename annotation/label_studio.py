@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain, count
@@ -35,6 +35,7 @@ from voxdata.label import Annotation
 from voxdata.ports import PullResult, PushResult, QueueCounts, QueueEntry, Refusal
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.scheme_history import SchemeHistory
+from voxdata.tally import add_up
 
 T = TypeVar("T")
 
@@ -210,7 +211,7 @@ class LabelStudioQueue:
             for chunk, encoded in zip(chunks, prepared, strict=True):
                 looked_for = [key for key in chunk if not known or key in (recorded or ())]
                 part = self._push_chunk(chunk, encoded, self.find_clips(looked_for))
-                total = PushResult(**{f.name: getattr(total, f.name) + getattr(part, f.name) for f in fields(PushResult)})
+                total = add_up(total, part)
                 if done is not None:
                     notes.append(beside.submit(done, part))
             self._show_newest(entries)

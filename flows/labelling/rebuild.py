@@ -10,7 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
-from flows.labelling.queues import build_queue, note_queue
+from flows.labelling.queues import build_queue, open_project
 from flows.labelling.reconcile import recorded_keys, standing_annotations
 from flows.services.label_studio_server import label_studio_credentials
 from flows.workspace import Say, Workspace
@@ -35,13 +35,15 @@ class RebuildSummary:
 
 
 def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummary:
-    """Bring back what is on record and no longer in Label Studio. Safe to repeat, also after being killed.
+    """Bring back what is on record and no longer in Label Studio.
+
+    Safe to repeat, also after being killed.
 
     Args:
         vanished: Also bring back annotations that somebody deleted in the project that is there.
     """
     queue = build_queue(workspace)
-    project_id = note_queue(workspace, queue)
+    project_id = open_project(workspace, queue).project_id
     with workspace.warehouse() as con:
         lost = find_lost(con, project_id, vanished=vanished)
     if not lost:
@@ -56,16 +58,21 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
-        there = _by_person(standing_annotations(con, project_id).values())
+        present = _by_person(standing_annotations(con, project_id).values())
     # Their clips were there before, so they could not come with them.
-    rest = [a for a in lost if a.utterance_id in recorded and (a.utterance_id, a.annotator) not in there]
+    absent = [a for a in lost if (a.utterance_id, a.annotator) not in present]
+    rest = [a for a in absent if a.utterance_id in recorded]
     if rest:
         say(f"rebuild: writing {len(rest)} annotations one by one")
         queue.restore(rest)
         pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
-        there = _by_person(standing_annotations(con, project_id).values())
-        moves = [(old, there[old.utterance_id, old.annotator]) for old in lost if (old.utterance_id, old.annotator) in there]
+        present = _by_person(standing_annotations(con, project_id).values())
+        moves = []
+        for old in lost:
+            new = present.get((old.utterance_id, old.annotator))
+            if new is not None:
+                moves.append((old, new))
         record_moves(con, moves, run_id=workspace.run_id)
     left = len(lost) - len(moves)
     say(f"rebuild: {pushed.pushed} clips and {len(moves)} annotations are back")
@@ -75,19 +82,24 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
 
 
 def find_lost(con: DuckDBPyConnection, project_id: int, *, vanished: bool) -> list[Annotation]:
-    """Annotations that stand on record in a project that is gone, the newest of each person for each clip.
+    """Annotations that stand on record in a project that is gone, the newest of each person for
+    each clip.
 
     Args:
         vanished: Also those that were deleted in the project `project_id`.
     """
     moved = moved_annotations(con)
-    gone = {p.project_id for p in list_projects(con) if p.purpose == "label" and p.project_id != project_id}
-    candidates = [
-        a
-        for a in current_annotations(con)
-        if (a.project_id, a.annotation_id) not in moved
-        and ((a.project_id in gone and not a.deleted) or (vanished and a.project_id == project_id and a.deleted))
-    ]
+    labelling = {p.project_id for p in list_projects(con) if p.purpose == "label"}
+    candidates = []
+    for annotation in current_annotations(con):
+        if (annotation.project_id, annotation.annotation_id) in moved:
+            continue
+        if annotation.project_id == project_id:
+            is_lost = vanished and annotation.deleted
+        else:
+            is_lost = annotation.project_id in labelling and not annotation.deleted
+        if is_lost:
+            candidates.append(annotation)
     return sorted(_by_person(candidates).values(), key=lambda a: (a.utterance_id, a.annotator))
 
 

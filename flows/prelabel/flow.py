@@ -41,6 +41,7 @@ from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
+from voxdata.tally import add_up
 from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
 from warehouse.erase import is_forgotten
@@ -109,10 +110,10 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
             raise BackendError(f"nothing can be pre-labelled: {trouble}")
         part = call(store_unit, workspace, plan, models, [*held, *outcomes])
         held = []
-        summary = _sum(summary, part)
+        summary = add_up(summary, part)
         progress.advance(unit, summary)
     if unreadable:
-        summary = _sum(summary, call(store_unit, workspace, plan, models, unreadable))
+        summary = add_up(summary, call(store_unit, workspace, plan, models, unreadable))
         say(f"prelabel: {len(unreadable)} recordings have lost their canonical audio; `voxdata ingest` decodes their sources again")
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
@@ -167,10 +168,6 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
             f"prelabel: {len(again)} recordings are cut anew, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
             f"max_ms {cutting.max_ms}) or what the cut reads has changed; answers to utterances whose bounds change stay with the old ones"
         )
-
-
-def _sum(a: PrelabelSummary, b: PrelabelSummary) -> PrelabelSummary:
-    return PrelabelSummary(**{name: getattr(a, name) + getattr(b, name) for name in PrelabelSummary.__slots__})
 
 
 def make_units(

@@ -28,7 +28,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import flows.forget.erase_steps
 import flows.ingest.flow
 import flows.labelling.pull
-import flows.labelling.push
 import flows.prelabel.flow
 import voxdata.durable
 from flows.exchange.export import open_bundle
@@ -37,7 +36,7 @@ from flows.forget.flow import forget, require_gone
 from flows.ingest.flow import ingest_sources
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
-from flows.labelling.queues import note_queue
+from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release_version
@@ -158,9 +157,8 @@ class LoopMachine(RuleBasedStateMachine):
         self.patch.setattr(flows.ingest.flow, "WorkerPool", PoolHere)
         self.patch.setattr(flows.prelabel.flow, "WorkerPool", PoolHere)
         self.queue: Any = FakeQueue(schemes=self.workspace.schemes, media_dir=self.workspace.media_dir)
-        self.patch.setattr(flows.labelling.push, "build_queue", lambda _workspace: self.queue)
         for module in (flows.labelling.pull, flows.forget.erase_steps):
-            self.patch.setattr(module, "build_queues", lambda w: [(self.queue, note_queue(w, self.queue))])
+            self.patch.setattr(module, "open_projects", lambda w: [open_project(w, self.queue)])
         self.names: dict[int, str] = {}
         self.forgotten: dict[str, str] = {}
         self.roots: dict[str, str] = {}
@@ -272,7 +270,7 @@ class LoopMachine(RuleBasedStateMachine):
 
     @rule()
     def push(self) -> None:
-        self.run(lambda: push_pending(self.workspace, say=quiet))
+        self.run(lambda: push_pending(self.workspace, queue=self.queue, say=quiet))
 
     @precondition(lambda self: self.queue.entries)
     @rule(data=st.data(), label=st.sampled_from(["ask", "tell"]), person=st.sampled_from("ab"))

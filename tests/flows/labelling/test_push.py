@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import flows.labelling.push
 from flows.labelling.answers import read_answers
 from flows.labelling.pull import pull_annotations
 from flows.labelling.push import push_pending
+from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
@@ -74,10 +74,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def queue(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    monkeypatch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
-    return queue
+def queue(workspace: Workspace) -> FakeQueue:
+    return FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
 
 
 def said(start_ms: int, end_ms: int, text: str) -> Utterance:
@@ -110,15 +108,16 @@ def _record(con, recording: Recording, stage: str, key: str, rows: int) -> None:
 def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_set_back(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [], THANKS.utterance_id: []})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
+    project = open_project(workspace, queue)
     queue._ticks = 7_200
     number = queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local")
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     queue._ticks = 3_600
     queue.answer(THANKS.utterance_id, {"intent": ("tell",)}, annotator="person-1@voxdata.local")
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     queue.change(number, {"intent": ("tell",)})
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     with workspace.warehouse() as con:
         standing = {a.annotation_id: a.labels["intent"] for a in current_annotations(con)}
     assert standing[number] == ("tell",)
@@ -133,7 +132,7 @@ def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) ->
 def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
     assert queue.entries[THANKS.utterance_id].text == "thank you"
     assert "02079460000" not in queue.entries[CALL.utterance_id].note
@@ -142,7 +141,7 @@ def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: Fake
 def test_push_mutes_the_clip_that_is_written_and_nothing_else(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, CALL)
     assert len(served) == 2_000 * 16
     assert np.abs(served[400 * 16 : 1_600 * 16]).max() < 0.05
@@ -155,7 +154,7 @@ def test_push_mutes_the_clip_that_is_written_and_nothing_else(workspace: Workspa
 def test_push_mutes_a_neighbour_who_is_heard_in_the_clip(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, OVERLAPPING])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, OVERLAPPING)
     assert np.abs(served[: 600 * 16]).max() < 0.05
     assert served[600 * 16 :] == pytest.approx(LOUD, abs=1e-3)
@@ -167,7 +166,7 @@ def test_push_mutes_a_neighbour_who_is_too_short_to_leave(workspace: Workspace, 
     name = PrivateSpan(kind="name", start=0, end=4, segment=brief.segment, score=0.9)
     cut(workspace, [CALL, brief])
     scan(workspace, {brief.utterance_id: [name]})
-    assert push_pending(workspace, say=quiet).too_short == 1
+    assert push_pending(workspace, queue=queue, say=quiet).too_short == 1
     served = read_served(workspace, queue, CALL)
     assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
     assert queue.counts().clips == 1
@@ -175,36 +174,36 @@ def test_push_mutes_a_neighbour_who_is_too_short_to_leave(workspace: Workspace, 
 
 def test_push_keeps_back_what_was_not_scanned(workspace: Workspace, queue: FakeQueue, said: list[str]) -> None:
     cut(workspace, [CALL, THANKS])
-    summary = push_pending(workspace, say=said.append)
+    summary = push_pending(workspace, queue=queue, say=said.append)
     assert (summary.pushed, summary.not_scanned, queue.counts().clips) == (0, 2, 0)
     assert not list(workspace.media_dir.rglob("*.wav"))
     assert any("voxdata prelabel" in line for line in said)
     scan(workspace, {})
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
 
 
 def test_push_replaces_clip_and_text_when_other_spans_are_found(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {}, key="before")
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     open_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
     assert open_clip.exists()
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="after")
-    summary = push_pending(workspace, say=quiet)
+    summary = push_pending(workspace, queue=queue, say=quiet)
     assert (summary.pushed, summary.replaced, summary.unchanged) == (0, 1, 1)
     masked_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
     assert masked_clip != open_clip
     assert masked_clip.exists()
     assert not open_clip.exists()
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
-    again = push_pending(workspace, say=quiet)
+    again = push_pending(workspace, queue=queue, say=quiet)
     assert (again.pushed, again.replaced, again.unchanged) == (0, 0, 2)
 
 
 def test_push_masks_nothing_when_the_operator_says_so(workspace: Workspace, queue: FakeQueue) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS.replace("mask = true", "mask = false"))
     cut(workspace, [CALL])
-    push_pending(open_workspace(workspace.root), say=quiet)
+    push_pending(open_workspace(workspace.root), queue=queue, say=quiet)
     assert queue.entries[CALL.utterance_id].text == CALL.text
     assert read_served(workspace, queue, CALL) == pytest.approx(LOUD, abs=1e-3)
 
@@ -223,7 +222,7 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
 ) -> None:
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="a@b.c", text=edited)
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
@@ -236,14 +235,14 @@ def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(workspace
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     samples, _ = soundfile.read(workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file, dtype="float32")
     assert len(samples) == 4_000 * 16  # 2.5 s to 6.5 s; what was said until 2.6 s is private
     assert np.abs(samples[: 100 * 16]).max() < 0.05
     assert samples[100 * 16 :] == pytest.approx(LOUD, abs=1e-3)
     first, _ = soundfile.read(workspace.media_dir / queue.entries[CALL.utterance_id].audio_file, dtype="float32")
     assert len(first) == 4_500 * 16  # 0 s to 4.5 s: a recording has no time before it begins
-    assert push_pending(workspace, say=quiet).unchanged == 2
+    assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
 
 
 def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queue: FakeQueue) -> None:
@@ -251,21 +250,21 @@ def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queu
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, say=quiet).pushed == 1
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1
     for person in "abc":
         queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
     (key,) = set(queue.entries) - {CALL.utterance_id, THANKS.utterance_id}
     twin, original = queue.entries[key], queue.entries[CALL.utterance_id]
     assert (twin.text, [p.label for p in twin.predictions]) == (original.text, [p.label for p in original.predictions])
     assert twin.note != original.note
     samples, _ = soundfile.read(workspace.media_dir / twin.audio_file, dtype="float32")
     assert np.count_nonzero(np.abs(samples) < 0.05) >= 1_200 * 16 - 1
-    again = push_pending(workspace, say=quiet)
+    again = push_pending(workspace, queue=queue, say=quiet)
     assert (again.pushed, again.unchanged) == (0, 3)
     assert (workspace.media_dir / twin.audio_file).exists()
     queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
@@ -289,7 +288,7 @@ def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(workspace: Wo
     propose(workspace, CALL, ask=0.5, tell=0.5)
     propose(workspace, THANKS, ask=0.6, tell=0.4)
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.pushed, summary.without_guess) == (2, 1)
     assert [line for line in told if "nothing ticked" in line]
     assert queue.entries[CALL.utterance_id].ticked == ()
@@ -303,13 +302,13 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(workspace: Work
     cut(workspace, [CALL])
     scan(workspace, {})
     propose(workspace, CALL, ask=0.6, tell=0.4)
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     assert len(queue.entries[CALL.utterance_id].ticked) == 1
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
     stricter = open_workspace(workspace.root)
-    assert push_pending(stricter, say=quiet).predictions_added == 1
+    assert push_pending(stricter, queue=queue, say=quiet).predictions_added == 1
     assert queue.entries[CALL.utterance_id].ticked == ()
-    assert push_pending(stricter, say=quiet).unchanged == 1
+    assert push_pending(stricter, queue=queue, say=quiet).unchanged == 1
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,7 @@ def test_push_holds_back_what_a_release_would_refuse_and_says_why(
     with workspace.warehouse() as con:
         store_metadata(con, RECORDING.recording_id, metadata, manifest="m", run_id="t")
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.pushed, summary.no_consent, queue.entries) == (0, 2, {})
     assert [line for line in told if f"{why} 2" in line]
     assert not list(workspace.media_dir.glob("clips/*/*.wav"))
@@ -345,18 +344,18 @@ def test_push_gives_out_what_the_purpose_of_the_release_covers(workspace: Worksp
     scan(workspace, {})
     with workspace.warehouse() as con:
         store_metadata(con, RECORDING.recording_id, {"consent": "yes", "purposes": "evaluation"}, manifest="m", run_id="t")
-    summary = push_pending(workspace, say=quiet)
+    summary = push_pending(workspace, queue=queue, say=quiet)
     assert (summary.pushed, summary.no_consent) == (1, 0)
 
 
 def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL])
     scan(workspace, {})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     with workspace.warehouse() as con:
         store_metadata(con, RECORDING.recording_id, {"consent": "withdrawn"}, manifest="m", run_id="t")
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.unchanged, summary.no_consent) == (1, 0)
     assert [line for line in told if "in Label Studio already: consent was refused 1" in line]
 
@@ -377,7 +376,7 @@ def test_push_mutes_another_channel_only_where_it_is_heard_there(
     other = make_utterance(1_000, 3_500, channel=1, speaker="C1", text="yes?")
     cut(workspace, [CALL, other])
     scan(workspace, {CALL.utterance_id: [replace(SECRET, leaks=leaks)]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, other)
     quiet_ms = np.flatnonzero(np.abs(served) < 0.1) / 16 + 1_000
     found = (round(quiet_ms.min()), round(quiet_ms.max())) if len(quiet_ms) else None
