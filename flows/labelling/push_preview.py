@@ -175,7 +175,8 @@ def _current_project(con: DuckDBPyConnection) -> int | None:
 
 
 def _recall(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: Say) -> PushState:
-    """The state with what the encoder heard before; where that is not all, doubt alone orders."""
+    """The state with what the encoder heard before; where that is not all, the order does without
+    it."""
     barriers = find_barriers(state)
     embeddings = read_embeddings(
         workspace,
@@ -188,7 +189,7 @@ def _recall(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: S
         return replace(state, embeddings=embeddings)
     say(
         "push: the speech encoder has not heard every clip yet; a push lets it listen first, and "
-        "its order may then differ from this one, which follows the models' doubt alone"
+        "its order may then differ from this one, which does without"
     )
     settings = state.settings.model_copy(update={"strategy": "hybrid"})
     return replace(state, settings=settings)
