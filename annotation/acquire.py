@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,10 +34,15 @@ class Quota:
 
     def __str__(self) -> str:
         """As it stands in a reason: "language zh", "emotion angry"."""
-        return f"language {self.language}" if self.language else f"{self.scheme} {self.label}"
+        if self.language:
+            return f"language {self.language}"
+        return f"{self.scheme} {self.label}"
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether the candidate counts towards it; one about which the model abstains counts towards no label."""
+        """Whether the candidate counts towards it.
+
+        One about which the model abstains counts towards no label.
+        """
         if self.language:
             return candidate.language == self.language
         distribution = candidate.distributions.get(self.scheme)
@@ -61,7 +66,7 @@ class Choice:
 
     @property
     def utterance_id(self) -> str:
-        """Of the candidate."""
+        """The candidate's."""
         return self.candidate.utterance_id
 
 
@@ -77,93 +82,183 @@ def choose_next(
 ) -> list[Choice]:
     """Choose a batch: the control arm first, then quotas, then the strategy's order.
 
-    The control arm walks all utterances, heard or not, in the order of a hash of seed and id, and takes the next unheard ones. So what
-    `fair_sample` returns is a random sample of everything, which active choices cannot bias.
+    The control arm walks all utterances, heard or not, in the order of a hash of seed and id, and
+    takes the next unheard ones. So what `fair_sample` returns is a random sample of everything,
+    which active choices cannot bias.
 
     Args:
         candidates: What may be chosen; the order does not matter.
         count: Clips wanted; fewer come back when there are fewer candidates.
         strategy: One of STRATEGIES.
-        heard: What was labelled before or is in the queue already: the strategies that spread keep away from it.
+        heard: What was labelled before or is in the queue already: the strategies that spread keep
+            away from it.
         random_share: Of the batch, for the control arm; at least MIN_RANDOM_SHARE.
-        quotas: Earlier ones win where there is no room for all. One that too few candidates admit is filled as far as it goes.
-        seed: Keep it for the life of a project, or the control arm starts anew.
+        quotas: Earlier ones win where there is no room for all. One that too few candidates admit
+            is filled as far as it goes.
+        seed: Keep it for the life of a project, or the control arm starts again.
 
     Returns:
         First to hear first, the two arms mixed.
 
     Raises:
-        ConfigError: An unknown strategy, a share out of range, a repeated id, or a strategy that lacks what it needs.
+        ConfigError: An unknown strategy, a share out of range, a repeated id, or a strategy that
+            lacks what it needs.
     """
-    _check(candidates, count=count, random_share=random_share, quotas=quotas)
-    waiting = sorted(candidates, key=lambda c: draw(c.utterance_id, seed=seed))
+    _check(
+        candidates,
+        count=count,
+        random_share=random_share,
+        quotas=quotas,
+    )
+    waiting = sorted(candidates, key=lambda candidate: draw(candidate.utterance_id, seed=seed))
     size = min(count, len(waiting))
-    num_random = min(size, math.ceil(random_share * size - 1e-9))
-    control, rest = waiting[:num_random], waiting[num_random:]
-    ranked = rank(rest, strategy=strategy, count=size - num_random, heard=[*heard, *control], seed=seed)
-    active = _fill_quotas(ranked, control, quotas, size=size - num_random, batch=size)
+    num_random = min(size, _round_up(random_share * size))
+    control = waiting[:num_random]
+    ranked = rank(
+        waiting[num_random:],
+        strategy=strategy,
+        count=size - num_random,
+        heard=[*heard, *control],
+        seed=seed,
+    )
+    active = _fill_quotas(
+        ranked,
+        control,
+        quotas,
+        size=size - num_random,
+        batch=size,
+    )
     return _mix(active, control, seed=seed)
 
 
-def fair_sample(heard_ids: Sequence[str], waiting_ids: Sequence[str], *, seed: int) -> list[str]:
-    """The labelled utterances that are a random sample of all: those before the first unheard one in the control arm's order.
+def fair_sample(
+    heard_ids: Sequence[str],
+    waiting_ids: Sequence[str],
+    *,
+    seed: int,
+) -> list[str]:
+    """The labelled utterances that are a random sample of all.
 
-    Clips the strategy chose are among them where their turn had come anyway: their labels serve both arms.
+    They are those before the first unheard one in the control arm's order. Clips the strategy chose
+    are among them where their turn had come anyway: their labels serve both arms.
 
     Args:
         seed: The one `choose_next` was given.
     """
-    unheard = min((draw(utterance_id, seed=seed) for utterance_id in waiting_ids), default="~")
-    return sorted((i for i in heard_ids if draw(i, seed=seed) < unheard), key=lambda i: draw(i, seed=seed))
+    places = {utterance_id: draw(utterance_id, seed=seed) for utterance_id in heard_ids}
+    unheard_places = (draw(utterance_id, seed=seed) for utterance_id in waiting_ids)
+    first_unheard = min(unheard_places, default="~")
+    sample = [utterance_id for utterance_id in heard_ids if places[utterance_id] < first_unheard]
+    return sorted(sample, key=places.__getitem__)
 
 
-def _fill_quotas(ranked: list[Ranked], control: Sequence[Candidate], quotas: Sequence[Quota], *, size: int, batch: int) -> list[Ranked]:
+def _round_up(clips: float) -> int:
+    """To a whole clip; the errors of floating point make none."""
+    return math.ceil(clips - 1e-9)
+
+
+def _fill_quotas(
+    ranked: Sequence[Ranked],
+    control: Sequence[Candidate],
+    quotas: Sequence[Quota],
+    *,
+    size: int,
+    batch: int,
+) -> list[Ranked]:
     """The first `size` of the order, with the last ones given up for clips a quota still wants."""
-    reserved: dict[str, str] = {}
+    reserved: dict[str, Quota] = {}
     for quota in quotas:
-        met = [*control, *(r.candidate for r in ranked if r.candidate.utterance_id in reserved)]
-        wanted = max(0, math.ceil(quota.share * batch - 1e-9) - sum(map(quota.admits, met)))
-        admitted = [r.candidate.utterance_id for r in ranked if quota.admits(r.candidate)]
-        admitted = [utterance_id for utterance_id in admitted if utterance_id not in reserved]
-        reserved |= dict.fromkeys(admitted[: min(wanted, size - len(reserved))], str(quota))
-    free = size - len(reserved)
-    plain = {r.candidate.utterance_id for r in [r for r in ranked if r.candidate.utterance_id not in reserved][:free]}
-    would = {r.candidate.utterance_id for r in ranked[:size]}
-    return [
-        Ranked(candidate=r.candidate, reason=r.reason if i in would else f"{r.reason}; quota {reserved[i]}")
-        for r in ranked
-        if (i := r.candidate.utterance_id) in plain or i in reserved
-    ]
+        reserved_clips = [r.candidate for r in ranked if r.utterance_id in reserved]
+        num_admitted = sum(map(quota.admits, [*control, *reserved_clips]))
+        num_missing = max(0, _round_up(quota.share * batch) - num_admitted)
+        room = size - len(reserved)
+
+        admitted = [r.utterance_id for r in ranked if quota.admits(r.candidate)]
+        new_ids = [utterance_id for utterance_id in admitted if utterance_id not in reserved]
+        for utterance_id in new_ids[: min(num_missing, room)]:
+            reserved[utterance_id] = quota
+
+    unreserved = [r.utterance_id for r in ranked if r.utterance_id not in reserved]
+    chosen_ids = {*reserved, *unreserved[: size - len(reserved)]}
+    chosen_anyway = {r.utterance_id for r in ranked[:size]}
+    filled = []
+    for clip in ranked:
+        if clip.utterance_id not in chosen_ids:
+            continue
+        if clip.utterance_id not in chosen_anyway:
+            reason = f"{clip.reason}; quota {reserved[clip.utterance_id]}"
+            clip = replace(clip, reason=reason)
+        filled.append(clip)
+    return filled
 
 
-def _mix(active: Sequence[Ranked], control: Sequence[Candidate], *, seed: int) -> list[Choice]:
-    """Both arms in one order: the control clips at random places, so that tiredness and practice fall on both alike."""
+def _mix(
+    active: Sequence[Ranked],
+    control: Sequence[Candidate],
+    *,
+    seed: int,
+) -> list[Choice]:
+    """Both arms in one order.
+
+    The control clips lie at random places, so that tiredness and practice fall on both alike.
+    """
     size = len(active) + len(control)
-    start = int(digest("mix", seed, *(c.utterance_id for c in control))[:8], 16)
-    places = set(np.random.default_rng(start).permutation(size)[: len(control)].tolist())
-    chosen, drawn = iter(active), iter(control)
-    out = []
+    control_ids = [candidate.utterance_id for candidate in control]
+    rng = np.random.default_rng(int(digest("mix", seed, *control_ids)[:8], 16))
+    control_places = set(rng.permutation(size)[: len(control)].tolist())
+
+    next_active = iter(active)
+    next_control = iter(control)
+    choices = []
     for place in range(size):
         score = round((size - place) / size, 6)
-        if place in places:
-            out.append(Choice(candidate=next(drawn), arm="random", score=score, reason="random control arm"))
+        if place in control_places:
+            choice = Choice(
+                candidate=next(next_control),
+                arm="random",
+                score=score,
+                reason="random control arm",
+            )
         else:
-            best = next(chosen)
-            out.append(Choice(candidate=best.candidate, arm="active", score=score, reason=best.reason))
-    return out
+            best = next(next_active)
+            choice = Choice(
+                candidate=best.candidate,
+                arm="active",
+                score=score,
+                reason=best.reason,
+            )
+        choices.append(choice)
+    return choices
 
 
-def _check(candidates: Sequence[Candidate], *, count: int, random_share: float, quotas: Sequence[Quota]) -> None:
+def _check(
+    candidates: Sequence[Candidate],
+    *,
+    count: int,
+    random_share: float,
+    quotas: Sequence[Quota],
+) -> None:
     if count < 1:
         raise ConfigError(f"{count} clips cannot be chosen; ask for 1 or more")
     if not MIN_RANDOM_SHARE <= random_share <= 1:
-        raise ConfigError(f"the random control arm's share is {random_share}; it must be {MIN_RANDOM_SHARE} to 1 and is never turned off")
+        raise ConfigError(
+            f"the random control arm's share is {random_share}; "
+            f"it must be {MIN_RANDOM_SHARE} to 1 and is never turned off"
+        )
     for quota in quotas:
-        if not 0 < quota.share <= 1:
-            raise ConfigError(f"the quota for {quota} is {quota.share}; a share is more than 0 and at most 1")
-        if bool(quota.language) == bool(quota.scheme) or bool(quota.scheme) != bool(quota.label):
-            raise ConfigError(f"a quota names a language, or a scheme and a label; got {quota!r}")
-    ids = [c.utterance_id for c in candidates]
+        _check_quota(quota)
+    ids = [candidate.utterance_id for candidate in candidates]
     if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
+        twice = next(utterance_id for utterance_id in ids if ids.count(utterance_id) > 1)
         raise ConfigError(f"utterance {twice} is a candidate twice; list it once")
+
+
+def _check_quota(quota: Quota) -> None:
+    if not 0 < quota.share <= 1:
+        raise ConfigError(
+            f"the quota for {quota} is {quota.share}; a share is more than 0 and at most 1"
+        )
+    about_language = bool(quota.language)
+    about_label = bool(quota.scheme)
+    if about_language == about_label or about_label != bool(quota.label):
+        raise ConfigError(f"a quota names a language, or a scheme and a label; got {quota!r}")

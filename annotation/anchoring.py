@@ -1,10 +1,11 @@
-"""Anchoring: how much being shown a proposal sways people, measured on clips from which it was withheld at random."""
+"""Anchoring: how much being shown a proposal sways people, measured on clips from which it was
+withheld at random."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -40,7 +41,8 @@ class Effect:
     Attributes:
         shown, blind: The figure in each arm.
         difference: shown - blind.
-        low, high: 95 % bootstrap interval of the difference, over whole calls; it holds 0 when nothing is shown to be swayed.
+        low, high: 95 % bootstrap interval of the difference, over whole calls; it holds 0 when
+            nothing is shown to be swayed.
     """
 
     shown: float
@@ -50,60 +52,123 @@ class Effect:
     high: float
 
 
-def measure_anchoring(heard: Sequence[Heard], *, draws: int = 1_000, seed: int = 0) -> dict[str, Effect]:
+def measure_anchoring(
+    heard: Sequence[Heard],
+    *,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> dict[str, Effect]:
     """Effect of being shown the proposal.
 
     Returns:
-        "agrees with the proposal" (share of answers), "seconds a clip" (median), "alpha between annotators"; a figure that one of the
-        arms does not have is left out.
+        "agrees with the proposal" (share of answers), "seconds a clip" (median), "alpha between
+        annotators"; a figure that one of the arms does not have is left out.
     """
-    measures: dict[str, Callable[[Sequence[Heard]], float | None]] = {
-        "agrees with the proposal": _agreement,
-        "seconds a clip": _seconds,
-        "alpha between annotators": _alpha,
-    }
+    figures: dict[str, _Arms] = {}
+    for name, measure in MEASURES.items():
+        arms = _measure_arms(heard, measure)
+        if arms is not None:
+            figures[name] = arms
+
+    differences: defaultdict[str, list[float]] = defaultdict(list)
+    for answers in _resample_calls(heard, draws=draws, seed=seed):
+        for name in figures:
+            arms = _measure_arms(answers, MEASURES[name])
+            if arms is not None:
+                differences[name].append(arms.difference)
+    return {name: _effect(arms, differences[name]) for name, arms in figures.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arms:
+    """One figure in both arms."""
+
+    shown: float
+    blind: float
+
+    @property
+    def difference(self) -> float:
+        return self.shown - self.blind
+
+
+def _effect(arms: _Arms, differences: Sequence[float]) -> Effect:
+    low = high = arms.difference
+    if differences:
+        low, high = np.quantile(differences, [0.025, 0.975])
+    return Effect(
+        shown=arms.shown,
+        blind=arms.blind,
+        difference=arms.difference,
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _resample_calls(
+    heard: Sequence[Heard],
+    *,
+    draws: int,
+    seed: int,
+) -> Iterator[list[Heard]]:
+    """Bootstrap samples of whole calls; a call drawn twice counts as two."""
     by_call: defaultdict[str, list[Heard]] = defaultdict(list)
     for answer in heard:
         by_call[answer.call].append(answer)
     calls = [by_call[call] for call in sorted(by_call)]
+    if not calls:
+        return
+
     rng = np.random.default_rng(seed)
-    samples = [rng.integers(len(calls), size=len(calls)) for _ in range(draws)] if calls else []
-    found = {}
-    for name, measure in measures.items():
-        whole = _both(heard, measure)
-        if whole is None:
-            continue
-        drawn = []
-        for sample in samples:
-            again = [
-                Heard(
-                    utterance_id=f"{place}/{a.utterance_id}", call=a.call, annotator=a.annotator, label=a.label, proposed=a.proposed,
-                    blind=a.blind, lead_time_ms=a.lead_time_ms,
-                )
-                for place, number in enumerate(sample)
-                for a in calls[int(number)]
-            ]  # fmt: skip
-            pair = _both(again, measure)
-            if pair is not None:
-                drawn.append(pair[0] - pair[1])
-        low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (whole[0] - whole[1],) * 2
-        found[name] = Effect(shown=whole[0], blind=whole[1], difference=whole[0] - whole[1], low=float(low), high=float(high))
-    return found
+    for _ in range(draws):
+        numbers = rng.integers(len(calls), size=len(calls)).tolist()
+        answers: list[Heard] = []
+        for place, number in enumerate(numbers):
+            answers += [_as_another_clip(answer, place) for answer in calls[number]]
+        yield answers
 
 
-def _both(heard: Sequence[Heard], measure: Callable[[Sequence[Heard]], float | None]) -> tuple[float, float] | None:
-    shown, blind = (measure([a for a in heard if a.blind is arm]) for arm in (False, True))
-    return None if shown is None or blind is None else (shown, blind)
+def _as_another_clip(answer: Heard, place: int) -> Heard:
+    return replace(answer, utterance_id=f"{place}/{answer.utterance_id}")
+
+
+Measure = Callable[[Sequence[Heard]], float | None]
+"""A figure of some answers; None when they do not have it."""
+
+
+def _measure_arms(heard: Sequence[Heard], measure: Measure) -> _Arms | None:
+    shown = measure([answer for answer in heard if not answer.blind])
+    blind = measure([answer for answer in heard if answer.blind])
+    if shown is None or blind is None:
+        return None
+    return _Arms(shown=shown, blind=blind)
 
 
 def _agreement(heard: Sequence[Heard]) -> float | None:
-    return sum(a.label == a.proposed for a in heard) / len(heard) if heard else None
+    if not heard:
+        return None
+    return sum(answer.label == answer.proposed for answer in heard) / len(heard)
 
 
 def _seconds(heard: Sequence[Heard]) -> float | None:
-    times = [a.lead_time_ms / 1000 for a in heard if a.lead_time_ms is not None]
-    return median(times) if times else None
+    times_ms = [answer.lead_time_ms for answer in heard]
+    seconds = [time_ms / 1000 for time_ms in times_ms if time_ms is not None]
+    return median(seconds) if seconds else None
 
 
 def _alpha(heard: Sequence[Heard]) -> float | None:
-    return krippendorff_alpha([Vote(utterance_id=a.utterance_id, annotator=a.annotator, labels=(a.label,)) for a in heard])
+    votes = []
+    for answer in heard:
+        vote = Vote(
+            utterance_id=answer.utterance_id,
+            annotator=answer.annotator,
+            labels=(answer.label,),
+        )
+        votes.append(vote)
+    return krippendorff_alpha(votes)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "agrees with the proposal": _agreement,
+    "seconds a clip": _seconds,
+    "alpha between annotators": _alpha,
+}

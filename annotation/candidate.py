@@ -22,17 +22,22 @@ class Candidate:
     """An utterance nobody has labelled yet (or, as `heard`, one that somebody has).
 
     Attributes:
-        distributions: Scheme -> the model's probabilities; a scheme may be missing, and all are before there is a model.
+        distributions: Scheme -> the model's probabilities; a scheme may be missing, and all are
+            before there is a model.
         embedding: (dim,) float32, such as the pooled states of an encoder; None when there is none.
         language: BCP 47 code; "" when unknown.
-        num_words: Of the transcript; 0 when there is none.
+        num_words: The number of words of the transcript; 0 when there is none.
         overlap_ratio: Part of the duration in which somebody else speaks too, 0..1.
     """
 
     utterance_id: str
     duration_ms: int
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
-    embedding: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    embedding: npt.NDArray[np.float32] | None = field(
+        default=None,
+        compare=False,
+        repr=False,
+    )
     language: str = ""
     num_words: int = 0
     overlap_ratio: float = 0.0
@@ -49,16 +54,22 @@ class Candidate:
 
 
 def doubt(candidate: Candidate) -> float:
-    """How close the two likeliest labels are, 0..1, mean over the schemes; 1 when no model has said anything, and where it abstains.
+    """How close the two likeliest labels are, 0..1, mean over the schemes.
 
-    >>> doubt(Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": {"sad": 0.5, "calm": 0.25, "angry": 0.25}}))
+    It is 1 when no model has said anything, and where it abstains.
+
+    >>> guess = {"sad": 0.5, "calm": 0.25, "angry": 0.25}
+    >>> doubt(Candidate(utterance_id="u", duration_ms=900, distributions={"emotion": guess}))
     0.75
     """
     return _mean(candidate, _closeness)
 
 
 def entropy(candidate: Candidate) -> float:
-    """Entropy of the predicted labels over its largest value, 0..1, mean over the schemes; 1 when no model has said anything."""
+    """Entropy of the predicted labels over its largest value, 0..1, mean over the schemes.
+
+    It is 1 when no model has said anything.
+    """
     return _mean(candidate, _spread)
 
 
@@ -68,16 +79,19 @@ def draw(utterance_id: str, *, seed: int) -> str:
 
 
 def _closeness(distribution: Distribution) -> float:
-    first, second = sorted([*distribution.values(), 0.0, 0.0], reverse=True)[:2]
-    return 1 - (first - second)
+    largest_first = sorted([*distribution.values(), 0.0, 0.0], reverse=True)
+    return 1 - (largest_first[0] - largest_first[1])
 
 
 def _spread(distribution: Distribution) -> float:
     if len(distribution) < 2:
         return 0.0
-    return -sum(p * math.log(p) for p in distribution.values() if p > 0) / math.log(len(distribution))
+    terms = [p * math.log(p) for p in distribution.values() if p > 0]
+    return -sum(terms) / math.log(len(distribution))
 
 
 def _mean(candidate: Candidate, measure: Callable[[Distribution], float]) -> float:
-    values = [measure(distribution) for distribution in candidate.distributions.values() if distribution]
+    """Mean of a measure over the schemes with a prediction; 1 without any."""
+    predictions = filter(None, candidate.distributions.values())
+    values = [measure(distribution) for distribution in predictions]
     return sum(values) / len(values) if values else 1.0

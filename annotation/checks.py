@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -15,10 +16,12 @@ from voxdata.segment import Segment
 from voxdata.utterance import Utterance
 
 SHIFT_MS = (60, 150)
-"""The edges of a check clip lie so much later or earlier that its waveform does not look like the one heard before."""
+"""The edges of a check clip lie so much later or earlier that its waveform does not look like the
+one heard before."""
 
 KNOWN_VOTES = 3
-"""So many people must have agreed, without any against, for a clip to count as known though no expert decided."""
+"""So many people must have agreed, without any against, for a clip to count as known though no
+expert decided."""
 
 
 def draw_checks(
@@ -41,32 +44,39 @@ def draw_checks(
         share: Check clips for each new clip.
 
     Returns:
-        "gold" clips where the answer is known under every scheme; else "retest" clips of those that somebody heard.
+        "gold" clips where the answer is known under every scheme; else "retest" clips of those that
+        somebody heard.
     """
-    wanted = ceil(share * new)
-    used: dict[str, int] = {}
-    for check in known.values():
-        used[check.utterance_id] = used.get(check.utterance_id, 0) + 1
-    sure = {u.utterance_id for u in utterances if all(_is_known(state, u.utterance_id) for state in settled.values())}
-    heard = {u.utterance_id for u in utterances if any(u.utterance_id in state.gold for state in settled.values())}
-    ordered = sorted(heard, key=lambda key: (key not in sure, used.get(key, 0), draw(key, "check")))
-    by_id = {u.utterance_id: u for u in utterances}
-    drawn: dict[str, CheckClip] = {}
-    for key in ordered[:wanted]:
-        shift_ms = _shift(key, used.get(key, 0))
-        twin = disguise(by_id[key], shift_ms=shift_ms, num_ms=durations_ms[by_id[key].recording_id])
-        if twin.utterance_id not in known and twin.utterance_id not in by_id:
-            drawn[twin.utterance_id] = CheckClip(
-                key=twin.utterance_id, utterance_id=key, purpose="gold" if key in sure else "retest", shift_ms=shift_ms
-            )
-    return list(drawn.values())
+    by_id = {utterance.utterance_id: utterance for utterance in utterances}
+    heard = [utterance_id for utterance_id in by_id if _is_heard(settled, utterance_id)]
+    sure = {utterance_id for utterance_id in by_id if _is_sure(settled, utterance_id)}
+    used = Counter(check.utterance_id for check in known.values())
+
+    def precedence(utterance_id: str) -> tuple[bool, int, float]:
+        return utterance_id not in sure, used[utterance_id], draw(utterance_id, "check")
+
+    checks: dict[str, CheckClip] = {}
+    for utterance_id in sorted(heard, key=precedence)[: ceil(share * new)]:
+        utterance = by_id[utterance_id]
+        shift_ms = _shift(utterance_id, used[utterance_id])
+        num_ms = durations_ms[utterance.recording_id]
+        key = disguise(utterance, shift_ms=shift_ms, num_ms=num_ms).utterance_id
+        if key in known or key in by_id:
+            continue
+        checks[key] = CheckClip(
+            key=key,
+            utterance_id=utterance_id,
+            purpose="gold" if utterance_id in sure else "retest",
+            shift_ms=shift_ms,
+        )
+    return list(checks.values())
 
 
 def disguise(utterance: Utterance, *, shift_ms: int, num_ms: int) -> Utterance:
-    """The utterance with its edges moved, inside a recording of `num_ms`; so it has another id too."""
-    start = max(0, utterance.segment.start_ms + shift_ms)
-    end = min(num_ms, utterance.segment.end_ms + shift_ms)
-    return replace(utterance, segment=Segment(start_ms=start, end_ms=end))
+    """The utterance with its edges moved, inside a recording of `num_ms`; its id is another too."""
+    start_ms = max(0, utterance.segment.start_ms + shift_ms)
+    end_ms = min(num_ms, utterance.segment.end_ms + shift_ms)
+    return replace(utterance, segment=Segment(start_ms=start_ms, end_ms=end_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,38 +97,72 @@ class CheckScore:
     high: float
 
 
-def score_checks(answers: Answers, settled: Mapping[str, Settled], checks: Mapping[str, CheckClip]) -> list[CheckScore]:
-    """Each person's score on gold clips never heard before, and how often each says the same again on clips that were."""
-    counts: dict[tuple[str, str, str], list[bool]] = {}
+def score_checks(
+    answers: Answers,
+    settled: Mapping[str, Settled],
+    checks: Mapping[str, CheckClip],
+) -> list[CheckScore]:
+    """Each person's score on gold clips never heard before, and on clips heard twice.
+
+    Of the latter it is how often the person gives the same answer again.
+    """
+    hits: defaultdict[tuple[str, str, str], list[bool]] = defaultdict(list)
     for scheme, state in settled.items():
-        own = {(vote.utterance_id, vote.annotator): vote.label for vote in state.votes}
+        earlier = {(vote.utterance_id, vote.annotator): vote.label for vote in state.votes}
         for vote in collect_votes(answers.checks, scheme=scheme):
             check = checks[vote.utterance_id]
-            for purpose, expected in (
-                ("gold", _gold(check, state) if (check.utterance_id, vote.annotator) not in own else None),
-                ("retest", own.get((check.utterance_id, vote.annotator))),
-            ):
-                if expected is not None:
-                    counts.setdefault((vote.annotator, scheme, purpose), []).append(vote.label == expected)
+            purpose = "retest"
+            expected = earlier.get((check.utterance_id, vote.annotator))
+            if expected is None:
+                purpose = "gold"
+                expected = _gold(check, state)
+            if expected is not None:
+                hits[vote.annotator, scheme, purpose].append(vote.label == expected)
+
     scores = []
-    for (annotator, scheme, purpose), hits in sorted(counts.items()):
-        low, high = wilson_interval(sum(hits), len(hits))
-        scores.append(CheckScore(annotator=annotator, scheme=scheme, purpose=purpose, clips=len(hits), right=sum(hits), low=low, high=high))
+    for (annotator, scheme, purpose), are_right in sorted(hits.items()):
+        clips = len(are_right)
+        right = sum(are_right)
+        low, high = wilson_interval(right, clips)
+        score = CheckScore(
+            annotator=annotator,
+            scheme=scheme,
+            purpose=purpose,
+            clips=clips,
+            right=right,
+            low=low,
+            high=high,
+        )
+        scores.append(score)
     return scores
 
 
 def _gold(check: CheckClip, state: Settled) -> str | None:
-    return state.gold[check.utterance_id].label if check.purpose == "gold" and check.utterance_id in state.gold else None
+    if check.purpose != "gold" or check.utterance_id not in state.gold:
+        return None
+    return state.gold[check.utterance_id].label
 
 
-def _is_known(state: Settled, key: str) -> bool:
-    gold = state.gold.get(key)
+def _is_heard(settled: Mapping[str, Settled], utterance_id: str) -> bool:
+    return any(utterance_id in state.gold for state in settled.values())
+
+
+def _is_sure(settled: Mapping[str, Settled], utterance_id: str) -> bool:
+    """Whether the answer is known under every scheme."""
+    return all(_is_known(state, utterance_id) for state in settled.values())
+
+
+def _is_known(state: Settled, utterance_id: str) -> bool:
+    gold = state.gold.get(utterance_id)
     if gold is None:
         return False
-    return gold.standing == "decided" or (gold.num_votes >= KNOWN_VOTES and len(gold.distribution) == 1)
+    unanimous = gold.num_votes >= KNOWN_VOTES and len(gold.distribution) == 1
+    return gold.standing == "decided" or unanimous
 
 
-def _shift(key: str, number: int) -> int:
-    drawn = draw(f"{key}/{number}", "shift")
-    size = round(SHIFT_MS[0] + abs(2 * drawn - 1) * (SHIFT_MS[1] - SHIFT_MS[0]))
+def _shift(utterance_id: str, number: int) -> int:
+    """By how many ms the edges move when the clip is given out for the `number`-th time."""
+    drawn = draw(f"{utterance_id}/{number}", "shift")
+    least, most = SHIFT_MS
+    size = round(least + abs(2 * drawn - 1) * (most - least))
     return size if drawn >= 0.5 else -size

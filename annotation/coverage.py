@@ -1,6 +1,7 @@
-"""Spread a choice over what the clips sound like: selections by embedding, each returning row numbers, best first.
+"""Spread a choice over what the clips sound like: selections by embedding.
 
-All are deterministic for a seed, never return a row twice, and return at most one row a candidate.
+Each returns row numbers, best first. All are deterministic for a seed, never return a row twice,
+and return at most one row per candidate.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 
 MAX_DIMENSIONS = 128
-"""Wider embeddings are compacted first: on cached speech features 128 components choose as well as all 7,168."""
+"""Wider embeddings are compacted first: on cached speech features 128 components choose as well as
+all 7,168."""
 
 CLUSTER_POOL = 5
 """`select_diverse` clusters this many times more clips than it chooses."""
 
 
-def compact_embeddings(features: Floats, *, num_dimensions: int = MAX_DIMENSIONS, seed: int = 0) -> npt.NDArray[np.float32]:
+def compact_embeddings(
+    features: Floats, *, num_dimensions: int = MAX_DIMENSIONS, seed: int = 0
+) -> npt.NDArray[np.float32]:
     """Standardise every feature, then keep the leading principal components.
 
-    Pooled encoder states need it: a few of their dimensions are orders of magnitude larger than the rest and would decide every distance.
+    Pooled encoder states need it: a few of their dimensions are orders of magnitude larger than the
+    rest and would decide every distance.
 
     Args:
         features: (num_clips, num_features), at least one clip.
@@ -34,10 +39,14 @@ def compact_embeddings(features: Floats, *, num_dimensions: int = MAX_DIMENSIONS
     from sklearn.decomposition import PCA  # type: ignore[import-untyped]
 
     values = np.asarray(features, dtype=np.float32)
-    scale = values.std(axis=0)
-    standardised = (values - values.mean(axis=0)) / np.where(scale > 1e-6, scale, 1)
+    spread = values.std(axis=0)
+    divisor = np.where(spread > 1e-6, spread, 1)
+    standardised = (values - values.mean(axis=0)) / divisor
+
     num_components = min(num_dimensions, *values.shape)
-    return np.asarray(PCA(num_components, random_state=seed).fit_transform(standardised), dtype=np.float32)
+    analysis = PCA(num_components, random_state=seed)
+    components = analysis.fit_transform(standardised)
+    return np.asarray(components, dtype=np.float32)
 
 
 def select_typical(embeddings: Floats, heard: Floats, *, count: int, seed: int) -> list[int]:
@@ -47,7 +56,8 @@ def select_typical(embeddings: Floats, heard: Floats, *, count: int, seed: int) 
         embeddings: (num_clips, dim), what may be chosen.
         heard: (num_heard, dim), what was labelled before.
 
-    Source: G. Hacohen, A. Dekel, D. Weinshall, Active Learning on a Budget (ICML 2022), as in scikit-activeml.
+    Source: G. Hacohen, A. Dekel, D. Weinshall, Active Learning on a Budget (ICML 2022), as in
+    scikit-activeml.
     """
     from skactiveml.pool import TypiClust  # type: ignore[import-untyped]
 
@@ -61,8 +71,8 @@ def select_core_set(embeddings: Floats, heard: Floats, *, count: int, seed: int)
         embeddings: (num_clips, dim), what may be chosen.
         heard: (num_heard, dim), what was labelled before.
 
-    Source: O. Sener, S. Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach (ICLR 2018), as in
-    scikit-activeml.
+    Source: O. Sener, S. Savarese, Active Learning for Convolutional Neural Networks: A Core-Set
+    Approach (ICLR 2018), as in scikit-activeml.
     """
     from skactiveml.pool import CoreSet
 
@@ -70,13 +80,15 @@ def select_core_set(embeddings: Floats, heard: Floats, *, count: int, seed: int)
 
 
 def select_badge(embeddings: Floats, probabilities: Floats, *, count: int, seed: int) -> list[int]:
-    """BADGE: k-means++ on the gradients a linear head would have, so that both doubt and variety count.
+    """BADGE: k-means++ on the gradients a linear head would have, so that both doubt and variety
+    count.
 
     Args:
         embeddings: (num_clips, dim).
         probabilities: (num_clips, num_labels).
 
-    Source: J. Ash et al., Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds (ICLR 2020), as in scikit-activeml.
+    Source: J. Ash et al., Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds
+    (ICLR 2020), as in scikit-activeml.
     """
     from skactiveml.base import SkactivemlClassifier  # type: ignore[import-untyped]
     from skactiveml.pool import Badge
@@ -93,9 +105,18 @@ def select_badge(embeddings: Floats, probabilities: Floats, *, count: int, seed:
     size = min(count, len(embeddings))
     if size == 0:
         return []
-    values, unknown = np.asarray(embeddings, dtype=np.float64), np.full(len(embeddings), np.nan)
-    model = Given(classes=list(range(probabilities.shape[1])))
-    chosen = Badge(random_state=seed).query(values, unknown, model, fit_clf=False, batch_size=size)
+    values = np.asarray(embeddings, dtype=np.float64)
+    unlabelled = np.full(len(embeddings), np.nan)
+    num_labels = probabilities.shape[1]
+    model = Given(classes=list(range(num_labels)))
+    strategy = Badge(random_state=seed)
+    chosen = strategy.query(
+        values,
+        unlabelled,
+        model,
+        fit_clf=False,
+        batch_size=size,
+    )
     return _without_repeats(chosen)
 
 
@@ -106,8 +127,8 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
         embeddings: (num_clips, dim); only their directions count.
         doubt: (num_clips,), 0 for a clip whose label is certain.
 
-    Source: after G. Citovsky et al., Batch Active Learning at Scale (NeurIPS 2021): margin first, clusters second; here by k-means
-    weighted with the doubt, which needs no threshold on distances.
+    Source: after G. Citovsky et al., Batch Active Learning at Scale (NeurIPS 2021): margin first,
+    clusters second; here by k-means weighted with the doubt, which needs no threshold on distances.
     """
     from sklearn.cluster import KMeans  # type: ignore[import-untyped]
 
@@ -115,10 +136,15 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
     pool = order[: CLUSTER_POOL * count]
     if len(pool) <= count or count < 2:
         return [int(row) for row in order[:count]]
+
     directions = _directions(embeddings[pool])
-    num_clusters = min(count, len(np.unique(directions, axis=0)))
-    clusters = KMeans(num_clusters, n_init=1, random_state=seed).fit(directions, sample_weight=doubt[pool] + 1e-6).labels_
-    chosen = [int(row) for row in pool[np.unique(clusters, return_index=True)[1]]]  # `pool` is sorted: the first of a cluster
+    num_distinct = len(np.unique(directions, axis=0))
+    model = KMeans(min(count, num_distinct), n_init=1, random_state=seed)
+    model.fit(directions, sample_weight=doubt[pool] + 1e-6)
+
+    # The pool is sorted by doubt, so the first of a cluster is its most doubtful.
+    _, first_of_cluster = np.unique(model.labels_, return_index=True)
+    chosen = [int(row) for row in pool[first_of_cluster]]
     chosen.sort(key=lambda row: -doubt[row])
     return _without_repeats([*chosen, *order[:count]])[:count]
 
@@ -130,23 +156,35 @@ def _query_library(strategy: Any, embeddings: Floats, heard: Floats, *, count: i
     """
     if len(embeddings) == 0 or count < 1:
         return []
-    directions = _directions(np.concatenate([np.asarray(heard).reshape(len(heard), embeddings.shape[1]), embeddings]))
-    _, first = np.unique(directions.round(6), axis=0, return_index=True)
-    rows = np.sort(first)
-    waiting = np.flatnonzero(rows >= len(heard))
+    num_heard = len(heard)
+    heard_rows = np.asarray(heard).reshape(num_heard, embeddings.shape[1])
+    directions = _directions(np.concatenate([heard_rows, embeddings]))
+
+    _, first_rows = np.unique(directions.round(6), axis=0, return_index=True)
+    rows = np.sort(first_rows)
+    waiting = np.flatnonzero(rows >= num_heard)
     size = min(count, len(waiting))
     if size == 0:
         return []
-    labels = np.where(rows < len(heard), 0.0, np.nan)
-    chosen = strategy.query(directions[rows], labels, candidates=waiting, batch_size=size)
-    return _without_repeats(int(rows[row]) - len(heard) for row in chosen)
+
+    labels = np.where(rows < num_heard, 0.0, np.nan)
+    chosen = strategy.query(
+        directions[rows],
+        labels,
+        candidates=waiting,
+        batch_size=size,
+    )
+    return _without_repeats(rows[chosen] - num_heard)
 
 
 def _directions(embeddings: Floats) -> npt.NDArray[np.float64]:
+    """The rows scaled to length 1; a row of zeros stays as it is."""
     values = np.asarray(embeddings, dtype=np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(values / np.where(lengths > 0, lengths, 1))
+    divisors = np.where(lengths > 0, lengths, 1)
+    return np.asarray(values / divisors)
 
 
 def _without_repeats(rows: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(int(row) for row in rows))
+    distinct = dict.fromkeys(map(int, rows))
+    return list(distinct)

@@ -37,37 +37,54 @@ def decode_annotation(
         model_versions: The server's id of a prediction -> the models that made it.
 
     Raises:
-        AnnotationError: A label, rating or flag that the screen does not have, or a result without the expected parts; names the
-            annotation.
+        AnnotationError: A label, rating or flag that the screen does not have, or a result without
+            the expected parts; names the annotation.
     """
     try:
-        values = {str(result["from_name"]): result["value"] for result in raw["result"] or []}
+        results = raw["result"] or []
+        values = {str(result["from_name"]): result["value"] for result in results}
         skipped = bool(raw.get("was_cancelled"))
         text = _text(values)
+        answer = {} if skipped else values
         return Annotation(
             annotation_id=int(raw["id"]),
             project_id=project_id,
             utterance_id=utterance_id,
             annotator=annotator,
-            labels={} if skipped else _labels(values, schemes),
-            ratings={} if skipped else _ratings(values, schemes),
-            flags=() if skipped else _flags(values),
-            text=None if text is None or text == proposed_text.strip() or skipped else text,
+            labels=_labels(answer, schemes),
+            ratings=_ratings(answer, schemes),
+            flags=_flags(answer),
+            text=None if skipped or text == proposed_text.strip() else text,
             skipped=skipped,
-            lead_time_ms=None if raw.get("lead_time") is None else round(float(raw["lead_time"]) * 1000),
+            lead_time_ms=_milliseconds(raw.get("lead_time")),
             updated_at=decode_time(raw["updated_at"]),
             author="" if author == annotator else author,
             proposal=(model_versions or {}).get(raw.get("parent_prediction") or 0, ""),
-            simulated=_simulated(raw["result"] or [], annotator),
+            simulated=_simulated(results, annotator),
         )
     except SchemeError as error:
-        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id}: {error}; correct it in Label Studio") from error
+        raise AnnotationError(
+            f"annotation {raw.get('id')} of clip {utterance_id}: {error}; "
+            "correct it in Label Studio"
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise AnnotationError(f"annotation {raw.get('id')} of clip {utterance_id} is malformed: {in_words(error)}") from error
+        raise AnnotationError(
+            f"annotation {raw.get('id')} of clip {utterance_id} is malformed: {in_words(error)}"
+        ) from error
 
 
-def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | None:
-    """The error rate of the script that answered as this annotator; a mark that somebody else's answer was copied with counts for none."""
+def _milliseconds(seconds: Any) -> int | None:
+    return None if seconds is None else round(float(seconds) * 1000)
+
+
+def _simulated(
+    results: Sequence[Mapping[str, Any]],
+    annotator: str,
+) -> float | None:
+    """The error rate of the script that answered as this annotator.
+
+    A mark that somebody else's answer was copied with counts for none.
+    """
     for result in results:
         mark = (result.get("meta") or {}).get(SIMULATED)
         if mark and mark["annotator"] == annotator:
@@ -75,21 +92,42 @@ def _simulated(results: Sequence[Mapping[str, Any]], annotator: str) -> float | 
     return None
 
 
-def _labels(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, tuple[str, ...]]:
-    found = {}
+def _labels(
+    values: Mapping[str, Any],
+    schemes: Sequence[Scheme],
+) -> dict[str, tuple[str, ...]]:
+    labels = {}
     for scheme in schemes:
         chosen = _chosen(values, scheme.name)
-        second = _chosen(values, second_choice(scheme)) if scheme.choice == "ranked" else ()
-        if second and not chosen:
-            raise SchemeError(f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one")
-        if scheme.choice == "ranked" and max(len(chosen), len(second)) > 1:
-            raise SchemeError(f"scheme {scheme.name!r} takes one first and one second choice, not {', '.join((*chosen, *second))}")
+        if scheme.choice == "ranked":
+            second = _chosen(values, second_choice(scheme))
+            _check_ranking(scheme, chosen, second)
+            chosen += second
         if chosen:
-            found[scheme.name] = scheme.arrange((*chosen, *second))
-    return found
+            labels[scheme.name] = scheme.arrange(chosen)
+    return labels
 
 
-def _chosen(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _check_ranking(
+    scheme: Scheme,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+) -> None:
+    if second and not first:
+        raise SchemeError(
+            f"scheme {scheme.name!r} has a second choice ({second[0]}) and no first one"
+        )
+    if max(len(first), len(second)) > 1:
+        raise SchemeError(
+            f"scheme {scheme.name!r} takes one first and one second choice, "
+            f"not {', '.join((*first, *second))}"
+        )
+
+
+def _chosen(
+    values: Mapping[str, Any],
+    name: str,
+) -> tuple[str, ...]:
     if name not in values:
         return ()
     chosen = values[name]["choices"]
@@ -98,21 +136,31 @@ def _chosen(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _ratings(values: Mapping[str, Any], schemes: Sequence[Scheme]) -> dict[str, int]:
-    found = {}
-    for name in (rating(scheme, scale) for scheme in schemes for scale in scheme.scales):
-        if name in values:
-            found[name] = int(values[name]["rating"])
-            if not 1 <= found[name] <= RATING_STEPS:
-                raise SchemeError(f"{name} is rated {found[name]}, which is not between 1 and {RATING_STEPS}")
-    return found
+def _ratings(
+    values: Mapping[str, Any],
+    schemes: Sequence[Scheme],
+) -> dict[str, int]:
+    ratings = {}
+    for scheme in schemes:
+        for name in (rating(scheme, scale) for scale in scheme.scales):
+            if name not in values:
+                continue
+            steps = int(values[name]["rating"])
+            if not 1 <= steps <= RATING_STEPS:
+                raise SchemeError(
+                    f"{name} is rated {steps}, which is not between 1 and {RATING_STEPS}"
+                )
+            ratings[name] = steps
+    return ratings
 
 
 def _flags(values: Mapping[str, Any]) -> tuple[str, ...]:
     ticked = _chosen(values, REMARKS)
     unknown = sorted(set(ticked) - set(FLAGS))
     if unknown:
-        raise SchemeError(f"{', '.join(unknown)} is no flag of the labelling screen; it has: {', '.join(FLAGS)}")
+        raise SchemeError(
+            f"{', '.join(unknown)} is no flag of the labelling screen; it has: {', '.join(FLAGS)}"
+        )
     return tuple(flag for flag in FLAGS if flag in ticked)
 
 
@@ -121,7 +169,8 @@ def _text(values: Mapping[str, Any]) -> str | None:
         return None
     # The server shows a list, but stores whatever a client sent.
     written = values[TRANSCRIPT]["text"]
-    return (written if isinstance(written, str) else " ".join(written)).strip()
+    text = written if isinstance(written, str) else " ".join(written)
+    return text.strip()
 
 
 def decode_time(value: str | datetime) -> datetime:

@@ -7,19 +7,24 @@ from typing import Any
 from urllib.parse import quote
 
 from annotation.config import AUDIO, PROPOSAL, REMARKS, TRANSCRIPT, second_choice
-from annotation.wording import find_wording
+from annotation.wording import Wording, find_wording
 from voxdata.label import Prediction
 from voxdata.ports import QueueEntry, Rival
 from voxdata.scheme import Scheme
+
+Json = dict[str, Any]
+"""An object as the server takes and gives it."""
 
 KEY = "vox_id"
 """The field of a Label Studio task that holds our utterance id: what makes a push repeatable."""
 
 SIMULATED = "simulated"
-"""The field of a result's `meta` that says which script made an annotation; `decode_annotation` reads it."""
+"""The field of a result's `meta` that says which script made an annotation; `decode_annotation`
+reads it."""
 
 RIVALS = "rivals"
-"""The model version of the prediction that lists rival answers: what a project for adjudication shows."""
+"""The model version of the prediction that lists rival answers: what a project for adjudication
+shows."""
 
 SHOWN_AT_MOST = 2
 """So many labels of a proposal are shown with their probability: the proposed one and the next."""
@@ -28,7 +33,9 @@ NEGLIGIBLE = 0.01
 """A next label below this probability is not worth reading."""
 
 
-def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
+def encode_entry(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> Json:
     """A clip as a Label Studio task, with its proposals or with the rival answers to it.
 
     Args:
@@ -37,8 +44,10 @@ def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language:
     """
     if entry.rivals:
         predictions = encode_rivals(entry, schemes=schemes, language=language)
+    elif entry.predictions:
+        predictions = [encode_predictions(entry, schemes=schemes, language=language)]
     else:
-        predictions = [encode_predictions(entry, schemes=schemes, language=language)] if entry.predictions else []
+        predictions = []
     return {
         "data": {
             KEY: entry.utterance_id,
@@ -50,11 +59,15 @@ def encode_entry(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language:
     }
 
 
-def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> dict[str, Any]:
-    """All proposals for a clip as one Label Studio prediction, which carries a single model version.
+def encode_predictions(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> Json:
+    """All proposals for a clip as one Label Studio prediction, which carries a single model
+    version.
 
-    The transcript is no part of it: the screen takes that from the clip itself. The prediction of a blind clip is empty; its
-    score keeps the clip in the order of work. A proposal that abstains, or is not sure enough, ticks nothing.
+    The transcript is no part of it: the screen takes that from the clip itself. The prediction of a
+    blind clip is empty; its score keeps the clip in the order of work. A proposal that abstains, or
+    is not sure enough, ticks nothing.
     """
     results = []
     if not entry.blind:
@@ -64,7 +77,8 @@ def encode_predictions(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), lan
             language=language,
             min_confidence=entry.min_confidence,
         )
-        results = encode_labels({p.scheme: (p.label,) for p in entry.ticked}, schemes=schemes)
+        labels = {prediction.scheme: (prediction.label,) for prediction in entry.ticked}
+        results = encode_labels(labels, schemes=schemes)
         results.append(_text(PROPOSAL, [line], lead="r"))
     return {
         "model_version": model_version(entry.predictions),
@@ -80,17 +94,20 @@ def describe_proposal(
     language: str = "en",
     min_confidence: float = 0.0,
 ) -> str:
-    """A line for annotators that says what is proposed, how sure the model is, and what it would say next.
+    """A line for annotators that says what is proposed, how sure the model is, and what it would
+    say next.
 
     Args:
         predictions: At most one for each scheme.
         schemes: Of the labelling screen.
         language: Of the annotators.
-        min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that is so.
+        min_confidence: See `QueueEntry`; the line says of each proposal that ticks nothing why that
+            is so.
 
     >>> from voxdata.identity import ModelRef
     >>> model = ModelRef(name="m", revision="1")
-    >>> guess = Prediction(utterance_id="u", scheme="emotion", distribution={"angry": 0.62, "sad": 0.3, "calm": 0.08}, model=model)
+    >>> shares = {"angry": 0.62, "sad": 0.3, "calm": 0.08}
+    >>> guess = Prediction(utterance_id="u", scheme="emotion", distribution=shares, model=model)
     >>> describe_proposal([guess])
     "Model's guess: angry 62%, or sad 30%"
     """
@@ -99,41 +116,67 @@ def describe_proposal(
         return words.no_guess_at_all
     parts = []
     for prediction in predictions:
-        title = _title(prediction.scheme, schemes, language)
         if prediction.abstains:
+            title = _title(prediction.scheme, schemes, language)
             parts.append(words.no_guess.format(title=title))
             continue
-        shown = _shown_names(prediction.scheme, schemes, language)
-        ranking = sorted(prediction.distribution.items(), key=lambda pair: (-pair[1], pair[0]))
-        likely = [ranking[0], *(pair for pair in ranking[1:SHOWN_AT_MOST] if pair[1] >= NEGLIGIBLE)]
-        guess = words.or_else.join(f"{shown.get(name, name)} {round(100 * share)}%" for name, share in likely)
-        sure = prediction.guess(min_confidence=min_confidence) is not None
-        parts.append(guess if sure else f"{guess}{words.unsure}")
+        shown_names = _shown_names(prediction.scheme, schemes, language)
+        part = _describe_guess(prediction, shown_names, words)
+        if prediction.guess(min_confidence=min_confidence) is None:
+            part += words.unsure
+        parts.append(part)
     return f"{words.proposal}{words.between.join(parts)}"
 
 
-def encode_rivals(entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en") -> list[dict[str, Any]]:
+def _describe_guess(
+    prediction: Prediction,
+    shown_names: Mapping[str, str],
+    words: Wording,
+) -> str:
+    """The likeliest label, and the next one when it is worth reading."""
+    ranking = sorted(prediction.distribution.items(), key=lambda pair: (-pair[1], pair[0]))
+    options = []
+    for place, (name, share) in enumerate(ranking[:SHOWN_AT_MOST]):
+        if place == 0 or share >= NEGLIGIBLE:
+            options.append(f"{shown_names.get(name, name)} {round(100 * share)}%")
+    return words.or_else.join(options)
+
+
+def encode_rivals(
+    entry: QueueEntry, *, schemes: Sequence[Scheme] = (), language: str = "en"
+) -> list[Json]:
     """The answers between which an expert decides.
 
-    Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens one clip. The label stream
-    shows a single model version, so the last prediction, `RIVALS`, lists all answers and chooses none.
+    Each is a prediction of its own whose model version is a pseudonym: a tab of the page that opens
+    one clip. The label stream shows a single model version, so the last prediction, `RIVALS`, lists
+    all answers and chooses none.
     """
-    tabs = [
-        {
-            "model_version": rival.pseudonym,
-            "score": round(entry.priority, 6),
-            "result": encode_labels(rival.labels, schemes=schemes, ratings=rival.ratings, text=rival.text, lead=f"r{number}"),
-        }
-        for number, rival in enumerate(entry.rivals)
-    ]
-    lines = [describe_rival(rival, schemes=schemes, language=language) for rival in entry.rivals]
-    return [*tabs, {"model_version": RIVALS, "score": round(entry.priority, 6), "result": [_text(PROPOSAL, lines, lead="r")]}]
+    score = round(entry.priority, 6)
+    predictions = []
+    lines = []
+    for number, rival in enumerate(entry.rivals):
+        answer = encode_labels(
+            rival.labels,
+            schemes=schemes,
+            ratings=rival.ratings,
+            text=rival.text,
+            lead=f"r{number}",
+        )
+        tab = {"model_version": rival.pseudonym, "score": score, "result": answer}
+        predictions.append(tab)
+        lines.append(describe_rival(rival, schemes=schemes, language=language))
+
+    overview = [_text(PROPOSAL, lines, lead="r")]
+    predictions.append({"model_version": RIVALS, "score": score, "result": overview})
+    return predictions
 
 
 def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: str = "en") -> str:
     """A line that says what one of several people answered.
 
-    >>> describe_rival(Rival(pseudonym="Listener A", labels={"emotion": ("sad", "calm")}, ratings={"emotion.intensity": 4}, text="no"))
+    >>> labels = {"emotion": ("sad", "calm")}
+    >>> ratings = {"emotion.intensity": 4}
+    >>> describe_rival(Rival(pseudonym="Listener A", labels=labels, ratings=ratings, text="no"))
     'Listener A: sad, calm · intensity 4 · “no”'
     """
     scales = find_wording(language).scales
@@ -143,16 +186,33 @@ def describe_rival(rival: Rival, *, schemes: Sequence[Scheme] = (), language: st
         parts.append(", ".join(shown.get(label, label) for label in chosen))
     for name, value in rival.ratings.items():
         scale = name.rpartition(".")[2]
-        parts.append(f"{scales[scale][0] if scale in scales else scale} {value}")
-    return f"{rival.pseudonym}: " + " · ".join([*parts, *([f"“{rival.text}”"] if rival.text else [])])
+        title, _ = scales.get(scale, (scale, ""))
+        parts.append(f"{title} {value}")
+    if rival.text:
+        parts.append(f"“{rival.text}”")
+    return f"{rival.pseudonym}: {' · '.join(parts)}"
 
 
 def _title(name: str, schemes: Sequence[Scheme], language: str) -> str:
-    return next((scheme.shown_title(language) for scheme in schemes if scheme.name == name), name)
+    """What the screen calls a scheme; its name when the screen does not ask it."""
+    for scheme in schemes:
+        if scheme.name == name:
+            return scheme.shown_title(language)
+    return name
 
 
-def _shown_names(name: str, schemes: Sequence[Scheme], language: str) -> dict[str, str]:
-    return {label.name: label.shown_name(language) for scheme in schemes if scheme.name == name for label in scheme.labels}
+def _shown_names(
+    name: str,
+    schemes: Sequence[Scheme],
+    language: str,
+) -> dict[str, str]:
+    """Label of a scheme -> what the screen calls it."""
+    shown_names = {}
+    for scheme in schemes:
+        if scheme.name == name:
+            for label in scheme.labels:
+                shown_names[label.name] = label.shown_name(language)
+    return shown_names
 
 
 def encode_labels(
@@ -163,8 +223,9 @@ def encode_labels(
     flags: Sequence[str] = (),
     text: str | None = None,
     lead: str = "r",
-) -> list[dict[str, Any]]:
-    """What one person or model says about a clip, as Label Studio results; the inverse of `decode_annotation`.
+) -> list[Json]:
+    """What one person or model says about a clip, as Label Studio results; the inverse of
+    `decode_annotation`.
 
     Args:
         labels: Scheme -> labels, the main one first.
@@ -174,17 +235,16 @@ def encode_labels(
         text: Transcript; left out when empty.
         lead: Begins the ids of the results, which must differ between predictions of one clip.
     """
-    ranked = {scheme.name: second_choice(scheme) for scheme in schemes if scheme.choice == "ranked"}
-    results: list[dict[str, Any]] = []
+    ranked = {scheme.name: scheme for scheme in schemes if scheme.choice == "ranked"}
+    results: list[Json] = []
     for name, chosen in labels.items():
         if name in ranked and len(chosen) > 1:
-            results += [_choices(name, chosen[:1], lead=lead), _choices(ranked[name], chosen[1:], lead=lead)]
+            results.append(_choices(name, chosen[:1], lead=lead))
+            results.append(_choices(second_choice(ranked[name]), chosen[1:], lead=lead))
         elif chosen:
             results.append(_choices(name, chosen, lead=lead))
-    results += [
-        {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "rating", "value": {"rating": value}}
-        for name, value in (ratings or {}).items()
-    ]
+    for name, value in (ratings or {}).items():
+        results.append(_result(name, "rating", {"rating": value}, lead=lead))
     if flags:
         results.append(_choices(REMARKS, flags, lead=lead))
     if text:
@@ -192,27 +252,47 @@ def encode_labels(
     return results
 
 
-def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> dict[str, Any]:
-    """The mark by which an annotation carries that a script made it: a line that people see, and the facts beside it.
+def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> Json:
+    """The mark by which an annotation carries that a script made it: a line that people see, and
+    the facts beside it.
 
     A skip has it too, and the server keeps it like every result.
     """
-    mark = _text(PROPOSAL, [f"Simulated: a script answered, with {error_rate:.0%} errors"], lead=lead)
-    return {**mark, "meta": {SIMULATED: {"annotator": annotator, "error_rate": error_rate}}}
+    line = f"Simulated: a script answered, with {error_rate:.0%} errors"
+    facts = {"annotator": annotator, "error_rate": error_rate}
+    return {**_text(PROPOSAL, [line], lead=lead), "meta": {SIMULATED: facts}}
 
 
-def _choices(name: str, chosen: Sequence[str], *, lead: str) -> dict[str, Any]:
-    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "choices", "value": {"choices": list(chosen)}}
+def _choices(name: str, chosen: Sequence[str], *, lead: str) -> Json:
+    return _result(name, "choices", {"choices": list(chosen)}, lead=lead)
 
 
-def _text(name: str, lines: Sequence[str], *, lead: str) -> dict[str, Any]:
-    return {"id": f"{lead}-{name}", "from_name": name, "to_name": AUDIO, "type": "textarea", "value": {"text": list(lines)}}
+def _text(name: str, lines: Sequence[str], *, lead: str) -> Json:
+    return _result(name, "textarea", {"text": list(lines)}, lead=lead)
+
+
+def _result(name: str, kind: str, value: Mapping[str, Any], *, lead: str) -> Json:
+    """What one row of the screen holds."""
+    return {
+        "id": f"{lead}-{name}",
+        "from_name": name,
+        "to_name": AUDIO,
+        "type": kind,
+        "value": value,
+    }
 
 
 def model_version(predictions: Sequence[Prediction]) -> str:
-    """Which models made a set of proposals: readable, and different whenever one of them is another model."""
-    parts = sorted(predictions, key=lambda p: p.scheme)
-    return " ".join(f"{p.scheme}:{p.model.name}{'~weak' if p.model.weak else ''}@{p.model.key[:8]}" for p in parts)
+    """Which models made a set of proposals.
+
+    The text is readable, and different whenever one of them is another model.
+    """
+    parts = []
+    for prediction in sorted(predictions, key=lambda prediction: prediction.scheme):
+        model = prediction.model
+        weak = "~weak" if model.weak else ""
+        parts.append(f"{prediction.scheme}:{model.name}{weak}@{model.key[:8]}")
+    return " ".join(parts)
 
 
 def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
@@ -229,9 +309,15 @@ def ticked_models(version: str, results: Sequence[Mapping[str, Any]]) -> str:
     'intent:n@2'
     """
     ticked = ticked_rows(results)
-    return " ".join(part for part in version.split(" ") if ":" not in part or part.partition(":")[0] in ticked)
+    kept = []
+    for part in version.split(" "):
+        scheme, colon, _ = part.partition(":")
+        if not colon or scheme in ticked:
+            kept.append(part)
+    return " ".join(kept)
 
 
 def ticked_rows(results: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Rows of the screen in which a prediction ticks a label."""
-    return frozenset(str(result["from_name"]) for result in results if result.get("type") == "choices")
+    ticks = [result for result in results if result.get("type") == "choices"]
+    return frozenset(str(tick["from_name"]) for tick in ticks)

@@ -1,4 +1,7 @@
-"""How well each annotator does, label by label: judged by the others, never by the annotator's own votes."""
+"""How well each annotator does, label by label.
+
+People are judged by the others, never by their own votes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Skill:
     Attributes:
         label: What most of the others said; "" over all labels.
         clips: On which most of two others or more agreed.
-        right: Of these, how many the person named alike.
+        right: How many of these the person named alike.
         low, high: Wilson interval of the share, 95 %.
         weak: The interval lies below what the other people reach together.
     """
@@ -43,23 +46,56 @@ def judge_people(votes: Sequence[Vote]) -> list[Skill]:
     Returns:
         By annotator; the row over all labels first, then the labels in alphabetical order.
     """
+    hits = _collect_hits(votes)
+    hits_of_all: defaultdict[str, list[bool]] = defaultdict(list)
+    for (_, label), own in hits.items():
+        hits_of_all[label] += own
+
+    skills = []
+    for (annotator, label), own in sorted(hits.items()):
+        low, high = wilson_interval(sum(own), len(own))
+        other_clips = len(hits_of_all[label]) - len(own)
+        other_right = sum(hits_of_all[label]) - sum(own)
+        enough = min(len(own), other_clips) >= MIN_CLIPS
+        skill = Skill(
+            annotator=annotator,
+            label=label,
+            clips=len(own),
+            right=sum(own),
+            low=low,
+            high=high,
+            weak=enough and high < other_right / other_clips,
+        )
+        skills.append(skill)
+    return skills
+
+
+def _collect_hits(votes: Sequence[Vote]) -> dict[tuple[str, str], list[bool]]:
+    """Whether people said what most of the others did, clip by clip.
+
+    Returns:
+        (annotator, what the others said) -> hits; the label "" stands for all of them together.
+    """
     hits: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
-    for cast in group_votes(votes).values():
-        for vote in cast:
-            others = Counter(v.label for v in cast if v.annotator != vote.annotator).most_common(2)
-            if sum(n for _, n in others) >= 2 and (len(others) == 1 or others[0][1] > others[1][1]):
-                for label in ("", others[0][0]):
-                    hits[vote.annotator, label].append(vote.label == others[0][0])
-    totals: defaultdict[str, list[bool]] = defaultdict(list)
-    for (_, label), right in hits.items():
-        totals[label] += right
-    rows = []
-    for (annotator, label), right in sorted(hits.items()):
-        low, high = wilson_interval(sum(right), len(right))
-        rest_clips, rest_right = len(totals[label]) - len(right), sum(totals[label]) - sum(right)
-        weak = len(right) >= MIN_CLIPS and rest_clips >= MIN_CLIPS and high < rest_right / rest_clips
-        rows.append(Skill(annotator=annotator, label=label, clips=len(right), right=sum(right), low=low, high=high, weak=weak))
-    return rows
+    for clip_votes in group_votes(votes).values():
+        for vote in clip_votes:
+            expected = _majority_without(vote.annotator, clip_votes)
+            if expected is None:
+                continue
+            is_hit = vote.label == expected
+            hits[vote.annotator, ""].append(is_hit)
+            hits[vote.annotator, expected].append(is_hit)
+    return hits
+
+
+def _majority_without(annotator: str, votes: Sequence[Vote]) -> str | None:
+    """The label of most of the others; None on a tie, or when there are fewer than two others."""
+    others = Counter(vote.label for vote in votes if vote.annotator != annotator)
+    if others.total() < 2:
+        return None
+    (label, count), *runners_up = others.most_common(2)
+    is_tie = any(count == other_count for _, other_count in runners_up)
+    return None if is_tie else label
 
 
 def wilson_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -70,7 +106,11 @@ def wilson_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[floa
     if total == 0:
         return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + level) / 2)
-    share, scale = hits / total, 1 + z * z / total
+    share = hits / total
+    scale = 1 + z * z / total
     middle = share + z * z / (2 * total)
-    half = z * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    variance = share * (1 - share) / total + z * z / (4 * total * total)
+    half = z * variance**0.5
+    low = max(0.0, (middle - half) / scale)
+    high = min(1.0, (middle + half) / scale)
+    return low, high

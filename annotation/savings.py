@@ -1,4 +1,5 @@
-"""How many labels choosing saves: the strategy's learning curve against the random control arm's."""
+"""How many labels choosing saves: the strategy's learning curve against the random control
+arm's."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class ArmScore:
     Attributes:
         num_labels: What it learned from.
         score: Higher is better, such as UAR.
-        unit: What is independent and repeated, the same names in both arms: a held-out voice, or a split and a seed.
+        unit: What is independent and repeated, the same names in both arms: a held-out voice, or a
+            split and a seed.
     """
 
     arm: Arm
@@ -51,33 +53,62 @@ class LabelsSaved:
     num_units: int
 
 
-def labels_saved(history: Sequence[ArmScore], *, num_draws: int = 2000, seed: int = 0) -> LabelsSaved:
+def labels_saved(
+    history: Sequence[ArmScore], *, num_draws: int = 2000, seed: int = 0
+) -> LabelsSaved:
     """Compare both arms at the same score.
 
-    The curves are averaged over units and made monotone, so that one lucky round does not count as having arrived.
+    The curves are averaged over units and made monotone, so that one lucky round does not count as
+    having arrived.
 
     Args:
-        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may differ in theirs. Several scores of a
-            unit at one number are averaged: score several random subsets of a small control arm, or the luck of one draw decides.
+        history: Both arms. Within an arm every unit has the same numbers of labels; the arms may
+            differ in theirs. Several scores of a unit at one number are averaged: score several
+            random subsets of a small control arm, or the luck of one draw decides.
         num_draws: Bootstrap resamples of the units, the same for both arms.
 
     Raises:
         ConfigError: An arm is missing or has one round only, or units or rounds do not match.
     """
-    active, random = (_table(history, arm) for arm in ("active", "random"))
+    active = _tabulate(history, "active")
+    random = _tabulate(history, "random")
     if active.units != random.units:
-        raise ConfigError(f"both arms need the same units; only one has {', '.join(sorted(set(active.units) ^ set(random.units)))}")
-    score, needed, usual = _compare(active, random, np.ones(len(active.units)))
+        in_one_arm = set(active.units) ^ set(random.units)
+        raise ConfigError(
+            f"both arms need the same units; only one has {', '.join(sorted(in_one_arm))}"
+        )
+    num_units = len(active.units)
+    whole = _compare(active, random, np.ones(num_units))
+
     interval = None
-    if len(active.units) > 1:
-        num = len(active.units)
-        draws = np.random.default_rng(seed).multinomial(num, np.full(num, 1 / num), size=num_draws)
-        shares = [1 - a / r for _, a, r in (_compare(active, random, weights.astype(float)) for weights in draws)]
+    if num_units > 1:
+        even = np.full(num_units, 1 / num_units)
+        rng = np.random.default_rng(seed)
+        draws = rng.multinomial(num_units, even, size=num_draws).astype(float)
+        shares = [_compare(active, random, weights).share_saved for weights in draws]
         low, high = np.percentile(shares, [2.5, 97.5])
         interval = (float(low), float(high))
     return LabelsSaved(
-        score=score, active_labels=needed, random_labels=usual, share=1 - needed / usual, interval=interval, num_units=len(active.units)
+        score=whole.score,
+        active_labels=whole.active_labels,
+        random_labels=whole.random_labels,
+        share=whole.share_saved,
+        interval=interval,
+        num_units=num_units,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """Both arms at the best score that both reach."""
+
+    score: float
+    active_labels: float
+    random_labels: float
+
+    @property
+    def share_saved(self) -> float:
+        return 1 - self.active_labels / self.random_labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,40 +120,66 @@ class _Table:
     scores: Floats
 
 
-def _table(history: Sequence[ArmScore], arm: str) -> _Table:
-    cells: defaultdict[str, dict[int, list[float]]] = defaultdict(dict)
+def _tabulate(history: Sequence[ArmScore], arm: Arm) -> _Table:
+    scores: defaultdict[str, dict[int, list[float]]] = defaultdict(dict)
+    rounds: set[int] = set()
     for row in history:
         if row.arm == arm:
-            cells[row.unit].setdefault(row.num_labels, []).append(row.score)
-    units = tuple(sorted(cells))
-    rounds = sorted({n for unit in cells.values() for n in unit})
+            rounds.add(row.num_labels)
+            scores[row.unit].setdefault(row.num_labels, []).append(row.score)
     if len(rounds) < 2:
-        raise ConfigError(f"the {arm} arm has {len(rounds)} round(s) of scores; labels saved need two or more of both arms")
-    gaps = [(unit, n) for unit in units for n in rounds if n not in cells[unit]]
-    if gaps:
-        raise ConfigError(f"unit {gaps[0][0]} has no score of the {arm} arm at {gaps[0][1]} labels; score every unit in every round")
-    scores = np.array([[np.mean(cells[unit][n]) for n in rounds] for unit in units])
-    return _Table(units=units, num_labels=np.array(rounds, dtype=float), scores=scores)
+        raise ConfigError(
+            f"the {arm} arm has {len(rounds)} round(s) of scores; "
+            "labels saved need two or more of both arms"
+        )
+
+    means = []
+    for unit, scores_of_unit in sorted(scores.items()):
+        gaps = sorted(rounds - set(scores_of_unit))
+        if gaps:
+            raise ConfigError(
+                f"unit {unit} has no score of the {arm} arm at {gaps[0]} labels; "
+                "score every unit in every round"
+            )
+        means.append([np.mean(scores_of_unit[num_labels]) for num_labels in sorted(rounds)])
+    return _Table(
+        units=tuple(sorted(scores)),
+        num_labels=np.array(sorted(rounds), dtype=float),
+        scores=np.array(means),
+    )
 
 
-def _compare(active: _Table, random: _Table, weights: Floats) -> tuple[float, float, float]:
-    """The score both reach, and the labels each needs for it."""
-    chosen, drawn = (_rise(np.average(table.scores, axis=0, weights=weights)) for table in (active, random))
-    score = min(chosen[-1], drawn[-1])
-    return float(score), _first_at(score, active.num_labels, chosen), _first_at(score, random.num_labels, drawn)
+def _compare(active: _Table, random: _Table, weights: Floats) -> _Comparison:
+    """Compare the arms' mean curves.
+
+    Args:
+        weights: (num_units,), how often each unit counts.
+    """
+    active_curve = _mean_curve(active, weights)
+    random_curve = _mean_curve(random, weights)
+    score = min(active_curve[-1], random_curve[-1])
+    return _Comparison(
+        score=float(score),
+        active_labels=_first_at(score, active.num_labels, active_curve),
+        random_labels=_first_at(score, random.num_labels, random_curve),
+    )
 
 
-def _rise(scores: Floats) -> Floats:
+def _mean_curve(table: _Table, weights: Floats) -> Floats:
+    """Mean score of each round over the units, made to rise: (num_rounds,)."""
     from sklearn.isotonic import isotonic_regression  # type: ignore[import-untyped]
 
-    return np.asarray(isotonic_regression(scores), dtype=np.float64)
+    means = np.average(table.scores, axis=0, weights=weights)
+    return np.asarray(isotonic_regression(means), dtype=np.float64)
 
 
 def _first_at(score: float, num_labels: Floats, scores: Floats) -> float:
-    """The fewest labels at which a rising curve has the score, on straight lines between its points."""
-    after = int(np.argmax(scores >= score - 1e-12))
+    """The fewest labels at which a rising curve has the score, by straight lines between points."""
+    reached = scores >= score - 1e-12
+    after = int(np.argmax(reached))
     if after == 0:
         return float(num_labels[0])
     before = after - 1
     part = (score - scores[before]) / (scores[after] - scores[before])
-    return float(num_labels[before] + part * (num_labels[after] - num_labels[before]))
+    step = num_labels[after] - num_labels[before]
+    return float(num_labels[before] + part * step)

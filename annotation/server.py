@@ -1,7 +1,9 @@
-"""A Label Studio server of one's own: its environment and an empty migrated database, both kept in a cache.
+"""A Label Studio server of one's own: its environment and an empty migrated database, both kept in
+a cache.
 
-The server's pins exclude Prefect's, so it lives in a virtual environment of its own. Migrating a database takes half a minute,
-so one is migrated once, without any user or key in it, and copied for each workspace.
+The server's pins exclude Prefect's, so it lives in a virtual environment of its own. Migrating a
+database takes half a minute, so one is migrated once, without any user or key in it, and copied for
+each workspace.
 """
 
 from __future__ import annotations
@@ -42,27 +44,42 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
     """
     home = _home(cache_dir)
     venv = home / "venv"
-    program, stamp = venv / "bin" / "label-studio", venv / ".complete"
+    program = venv / "bin" / "label-studio"
+    stamp = venv / ".complete"
     wanted = locked_versions(LOCK.read_text(encoding="utf-8"))
     with _locked(home):
-        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and program.is_file():
+        installed = stamp.read_text(encoding="utf-8") if stamp.is_file() else None
+        if installed == wanted and program.is_file():
             return program
         say("label-studio: installing the server into the cache (about 1 GB, once)")
         shutil.rmtree(venv, ignore_errors=True)
-        uv = _find_uv()
-        _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], what="make the server's environment")
-        _run(
-            [uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", str(venv / "bin" / "python"), "-r", str(LOCK)],
-            what="install the Label Studio server",
-        )
+        _install(venv)
         stamp.write_text(wanted, encoding="utf-8")
     return program
 
 
+def _install(venv: Path) -> None:
+    uv = _find_uv()
+    _run(
+        [uv, "venv", "--quiet", "--python", sys.executable, str(venv)],
+        what="make the server's environment",
+    )
+    python = str(venv / "bin" / "python")
+    from_lock = ["--require-hashes", "--no-deps", "--python", python, "-r", str(LOCK)]
+    _run(
+        [uv, "pip", "install", "--quiet", *from_lock],
+        what="install the Label Studio server",
+    )
+
+
 def locked_versions(lock: str) -> str:
-    """The name==version lines of a lock, without hashes: an environment stays as long as none of them changes."""
-    lines = [line.removesuffix("\\").strip() for line in lock.splitlines() if line[:1].strip()]
-    return "".join(f"{line}\n" for line in lines)
+    """The name==version lines of a lock, without hashes.
+
+    An environment stays as long as none of them changes.
+    """
+    unindented = [line for line in lock.splitlines() if line[:1].strip()]
+    versions = [line.removesuffix("\\").strip() for line in unindented]
+    return "".join(f"{version}\n" for version in versions)
 
 
 def start_command(program: Path) -> tuple[str, ...]:
@@ -72,22 +89,37 @@ def start_command(program: Path) -> tuple[str, ...]:
         program: As `ensure_installed` gives it.
     """
     python = str(program.with_name("python"))
-    return (python, str(GUARD), "start", "--no-browser", "--internal-host", "127.0.0.1", "-p", "{port}")
+    return (
+        python,
+        str(GUARD),
+        "start",
+        "--no-browser",
+        "--internal-host",
+        "127.0.0.1",
+        "-p",
+        "{port}",
+    )
 
 
 def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
-    """Give a workspace a database of the right schema when it has none; one that is there is left alone.
+    """Give a workspace a database of the right schema when it has none; one that is there is left
+    alone.
 
     Args:
         cache_dir: Holds the migrated, empty database.
-        data_dir: Of the workspace's server.
+        data_dir: The data folder of the workspace's server.
         say: Told when this is going to take a while.
 
     Raises:
         AnnotationError: Migrating failed.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (data_dir / DATABASE).exists():
+    data_dir.mkdir(
+        parents=True,
+        exist_ok=True,
+        mode=0o700,
+    )
+    database = data_dir / DATABASE
+    if database.exists():
         return
     program = ensure_installed(cache_dir=cache_dir, say=say)
     home = _home(cache_dir)
@@ -95,24 +127,31 @@ def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
     with _locked(home):
         if not template.is_file():
             say("label-studio: preparing an empty database in the cache (half a minute, once)")
-            fresh = home / "migrating"
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir()
-            _migrate(program, fresh)
-            (fresh / DATABASE).replace(template)
-            shutil.rmtree(fresh)
+            _make_template(program, template)
     partial = data_dir / f"{DATABASE}.partial"
     shutil.copyfile(template, partial)
     partial.chmod(0o600)
-    partial.replace(data_dir / DATABASE)
+    partial.replace(database)
+
+
+def _make_template(program: Path, template: Path) -> None:
+    """Migrate an empty database beside its place, and move it there when it is whole."""
+    fresh = template.with_name("migrating")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    _migrate(program, fresh)
+    (fresh / DATABASE).replace(template)
+    shutil.rmtree(fresh)
 
 
 def _migrate(program: Path, data_dir: Path) -> None:
-    python = program.with_name("python")
-    found = _run([str(python), "-c", "import label_studio; print(label_studio.__path__[0])"], what="find the server")
-    package = Path(found.strip().splitlines()[-1])
+    python = str(program.with_name("python"))
+    script = "import label_studio; print(label_studio.__path__[0])"
+    output = _run([python, "-c", script], what="find the server")
+    package = Path(output.strip().splitlines()[-1])
+    manage = str(package / "manage.py")
     _run(
-        [str(python), str(package / "manage.py"), "migrate", "--no-input", "-v", "0"],
+        [python, manage, "migrate", "--no-input", "-v", "0"],
         what="migrate an empty Label Studio database",
         env={
             "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
@@ -145,11 +184,26 @@ def _find_uv() -> str:
     return str(find_uv_bin())
 
 
-def _run(command: list[str], *, what: str, env: Mapping[str, str] | None = None) -> str:
+def _run(
+    command: list[str],
+    *,
+    what: str,
+    env: Mapping[str, str] | None = None,
+) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
     )
     if done.returncode:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-        raise AnnotationError(f"could not {what}: `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{last}")
+        output = done.stderr or done.stdout
+        last_lines = "\n".join(output.strip().splitlines()[-12:])
+        beginning = " ".join(command[:4])
+        raise AnnotationError(
+            f"could not {what}: `{beginning} ...` ended with {done.returncode}:\n{last_lines}"
+        )
     return done.stdout

@@ -1,6 +1,8 @@
-"""Plain calls to a Label Studio server, with its failures told apart: a hiccup to retry, or a refusal.
+"""Plain calls to a Label Studio server, with its failures told apart: a hiccup to retry, or a
+refusal.
 
-The hot paths (look-ups, imports, pulls) go over HTTP directly: the SDK takes two seconds and 170 MB to import, and models every row.
+The hot paths (look-ups, imports, pulls) go over HTTP directly: the SDK takes two seconds and 170 MB
+to import, and models every row.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from itertools import count
 from typing import Any, TypeVar
 
 import httpx
@@ -27,8 +30,9 @@ class LabelStudioServer:
     """One server, as seen by the holder of a token.
 
     Args:
-        url: Of the server.
-        token: Of an administrator or owner of the organisation; of either kind, see `server_auth`.
+        url: The address of the server.
+        token: A token of either kind of an administrator or owner of the organisation; see
+            `server_auth`.
         timeout_s: How long one request may take.
     """
 
@@ -40,7 +44,9 @@ class LabelStudioServer:
     @cached_property
     def _session(self) -> httpx.Client:
         auth = TokenAuth(url=self.url, token=self._token)
-        session = httpx.Client(base_url=self.url, auth=auth, timeout=self._timeout_s, trust_env=False)
+        session = httpx.Client(
+            base_url=self.url, auth=auth, timeout=self._timeout_s, trust_env=False
+        )
         weakref.finalize(self, session.close)
         return session
 
@@ -50,8 +56,13 @@ class LabelStudioServer:
         import label_studio_sdk
 
         module: Any = label_studio_sdk
-        # The session brings the token and renews it; the client's own exchange looks at dates alone.
-        return module.LabelStudio(base_url=self.url, api_key="by session", httpx_client=self._session, timeout=120)
+        # The session brings the token and renews it; the client's own exchange looks only at dates.
+        return module.LabelStudio(
+            base_url=self.url,
+            api_key="by session",
+            httpx_client=self._session,
+            timeout=120,
+        )
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """One request, never repeated here: a repeated import doubles clips.
@@ -75,14 +86,16 @@ class LabelStudioServer:
         Raises:
             AnnotationError: The address answers in JSON, but not as Label Studio does.
         """
+        plain_path = path.partition("?")[0]
         try:
             answer = self.request("GET", path).json()
         except httpx.HTTPStatusError as error:
             if error.response.status_code in {404, 405, 410}:
-                raise not_label_studio(self.url, f"it knows no {path.partition('?')[0]}") from error
+                raise not_label_studio(self.url, f"it knows no {plain_path}") from error
             raise
-        if not isinstance(answer, kind) or (isinstance(answer, dict) and not isinstance(answer.get("results"), list)):
-            raise not_label_studio(self.url, f"{path.partition('?')[0]} gives other values there")
+        is_page = not isinstance(answer, dict) or isinstance(answer.get("results"), list)
+        if not isinstance(answer, kind) or not is_page:
+            raise not_label_studio(self.url, f"{plain_path} gives other values there")
         return answer
 
     def now(self) -> datetime:
@@ -91,7 +104,8 @@ class LabelStudioServer:
 
     def emails(self) -> dict[int, str]:
         """The server's id of each account -> its login name."""
-        return {int(user["id"]): str(user["email"]) for user in self.read_page("/api/users/", kind=list)}
+        users = self.read_page("/api/users/", kind=list)
+        return {int(user["id"]): str(user["email"]) for user in users}
 
     def list_tasks(
         self,
@@ -113,18 +127,25 @@ class LabelStudioServer:
         query: dict[str, object] = {"filters": {"conjunction": "and", "items": list(filters)}}
         if ordering is not None:
             query["ordering"] = [ordering]
-        asked: dict[str, object] = {
-            "project": project_id, "query": json.dumps(query), "fields": fields, "page_size": page_size, "resolve_uri": "false",
-            **({} if include is None else {"include": include}),
-        }  # fmt: skip
-        seen, page = 0, 1
-        while True:
-            found = self.request("GET", "/api/tasks/", params={**asked, "page": page}).json()
-            yield from found["tasks"]
-            seen += len(found["tasks"])
-            if not found["tasks"] or seen >= found["total"]:
+        options: dict[str, object] = {
+            "project": project_id,
+            "query": json.dumps(query),
+            "fields": fields,
+            "page_size": page_size,
+            "resolve_uri": "false",
+        }
+        if include is not None:
+            options["include"] = include
+
+        num_read = 0
+        for page in count(1):
+            params = {**options, "page": page}
+            answer = self.request("GET", "/api/tasks/", params=params).json()
+            tasks = answer["tasks"]
+            yield from tasks
+            num_read += len(tasks)
+            if not tasks or num_read >= answer["total"]:
                 return
-            page += 1
 
     def ensure_annotator(self, email: str, password: str) -> int:
         """Make an account by an invitation when that e-mail address has none.
@@ -137,20 +158,36 @@ class LabelStudioServer:
             TransientError: The server could not be reached.
         """
         with self.errors("make an account"):
-            known = {address: number for number, address in self.emails().items()}
-            if email in known:
-                return known[email]
+            number = self._find_account(email)
+            if number is not None:
+                return number
             invitation = self.request("GET", "/api/invite").json()["invite_url"]
-            with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as session:
-                session.get(invitation)
-                answer = session.post(
-                    invitation,
-                    data={"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
-                    headers={"Referer": self.url + invitation},
+            status = self._sign_up(invitation, email, password)
+            if status != 302:
+                raise AnnotationError(
+                    f"Label Studio refused to make the account {email} (status {status})"
                 )
-            if answer.status_code != 302:
-                raise AnnotationError(f"Label Studio refused to make the account {email} (status {answer.status_code})")
             return next(number for number, address in self.emails().items() if address == email)
+
+    def _find_account(self, email: str) -> int | None:
+        accounts = {address: number for number, address in self.emails().items()}
+        return accounts.get(email)
+
+    def _sign_up(self, invitation: str, email: str, password: str) -> int:
+        """Fill in the form that an invitation leads to; returns the status of the answer."""
+        with httpx.Client(
+            base_url=self.url,
+            timeout=60,
+            trust_env=False,
+        ) as session:
+            session.get(invitation)
+            form = {
+                "email": email,
+                "password": password,
+                "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            }
+            headers = {"Referer": self.url + invitation}
+            return session.post(invitation, data=form, headers=headers).status_code
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
@@ -163,14 +200,19 @@ class LabelStudioServer:
         try:
             yield
         except httpx.HTTPStatusError as error:
-            raise self._failure(what, error.response.status_code, error.response.text) from error
+            response = error.response
+            raise self._failure(what, response.status_code, response.text) from error
         except json.JSONDecodeError as error:
             raise not_label_studio(self.url, "what it answers is no JSON") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise not_label_studio(self.url, f"it is no address ({error}); it begins with http:// or https://") from error
+            why = f"it is no address ({error}); it begins with http:// or https://"
+            raise not_label_studio(self.url, why) from error
         except httpx.HTTPError as error:
             hint = "; it may speak http and not https" if "SSL" in str(error) else ""
-            raise TransientError(f"Label Studio at {self.url} does not answer ({error}){hint}; `voxdata up` starts it") from error
+            raise TransientError(
+                f"Label Studio at {self.url} does not answer ({error}){hint}; "
+                "`voxdata up` starts it"
+            ) from error
 
     @contextmanager
     def sdk_errors(self, what: str) -> Iterator[None]:
@@ -183,9 +225,15 @@ class LabelStudioServer:
             except ApiError as error:
                 raise self._failure(what, error.status_code, error.body) from error
 
-    def _failure(self, what: str, status: int | None, body: object) -> AnnotationError | TransientError:
+    def _failure(
+        self, what: str, status: int | None, body: object
+    ) -> AnnotationError | TransientError:
         if status == 401:
             return AnnotationError(explain_refusal(self.url, self._token, str(body)))
         if status is None or status >= 500 or status == 429:
-            return TransientError(f"Label Studio at {self.url} could not {what} (status {status}); try again")
-        return AnnotationError(f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}")
+            return TransientError(
+                f"Label Studio at {self.url} could not {what} (status {status}); try again"
+            )
+        return AnnotationError(
+            f"Label Studio at {self.url} refused to {what} (status {status}): {str(body)[:300]}"
+        )

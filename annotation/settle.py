@@ -8,6 +8,7 @@ from typing import get_args
 
 from annotation.consensus import Consensus, Contest, Method, infer_consensus, judge_contests
 from voxdata.agreement import Vote, collect_votes, resolve
+from voxdata.counted import counted
 from voxdata.errors import AnnotationError, ConfigError
 from voxdata.label import Annotation, Gold, top_label
 from voxdata.scheme import Scheme
@@ -37,7 +38,8 @@ class Answers:
         checks: About check clips, under their own keys.
         decisions: By experts, in the adjudication project.
         undecided: Votes left open by a change of their scheme; they are not among the others.
-        orphans: (scheme, label) in use that the scheme no longer has, without a word about it -> how many annotations; left out too.
+        orphans: (scheme, label) in use that the scheme no longer has, without a word about it ->
+            how many annotations; left out too.
     """
 
     labels: tuple[Annotation, ...]
@@ -72,12 +74,16 @@ def require_no_orphans(answers: Answers) -> None:
     """
     for (scheme, label), count in sorted(answers.orphans.items()):
         raise AnnotationError(
-            f"{count} annotations name {label!r}, which scheme {scheme!r} no longer has; say what became of it: raise its version and add "
+            f"{counted(count, 'annotation names', 'annotations name')} {label!r}, "
+            f"which scheme {scheme!r} no longer has; "
+            "say what became of it: raise its version and add "
             f"[[schemes.changes]] with to_version and rename, merge, split or remove"
         )
 
 
-def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1) -> Settled:
+def settle(
+    answers: Answers, scheme: Scheme, *, method: Method = "majority", min_votes: int = 1
+) -> Settled:
     """Resolve the votes under one scheme; an expert's decision goes before them.
 
     Args:
@@ -86,25 +92,58 @@ def settle(answers: Answers, scheme: Scheme, *, method: Method = "majority", min
     """
     ranked = scheme.choice == "ranked"
     votes = collect_votes(answers.labels, scheme=scheme.name)
-    decisions = {
-        found.utterance_id: found
-        for found in resolve(collect_votes(answers.decisions, scheme=scheme.name), scheme=scheme.name, ranked=ranked)
-    }
-    consensus = infer_consensus(votes, labels=scheme.label_names, method=method, ranked=ranked)
-    contests = {c.utterance_id: c for c in judge_contests(votes, consensus, labels=scheme.label_names)}
-    gold = {}
-    for found in resolve(votes, scheme=scheme.name, min_votes=min_votes, ranked=ranked):
-        key = found.utterance_id
-        gold[key] = replace(found, standing=contests[key].standing.value if found.num_votes > 1 else "")
+    consensus = infer_consensus(
+        votes,
+        labels=scheme.label_names,
+        method=method,
+        ranked=ranked,
+    )
+    judged = judge_contests(votes, consensus, labels=scheme.label_names)
+    contests = {contest.utterance_id: contest for contest in judged}
+
+    golds: dict[str, Gold] = {}
+    for gold in resolve(
+        votes,
+        scheme=scheme.name,
+        min_votes=min_votes,
+        ranked=ranked,
+    ):
+        utterance_id = gold.utterance_id
+        standing = contests[utterance_id].standing.value if gold.num_votes > 1 else ""
+        golds[utterance_id] = replace(gold, standing=standing)
         if method != "majority":
-            posterior = {label: round(probability, 6) for label, probability in consensus.posterior[key].items()}
-            gold[key] = replace(gold[key], label=top_label(posterior), posterior=posterior)
-    for key, decision in decisions.items():
-        votes_on_it = gold.get(key, decision)
-        gold[key] = replace(votes_on_it, label=decision.label, standing="decided")
-    return Settled(votes=tuple(votes), gold=gold, consensus=consensus, contests=contests)
+            golds[utterance_id] = _follow(golds[utterance_id], consensus)
+
+    decisive_votes = collect_votes(answers.decisions, scheme=scheme.name)
+    for decision in resolve(decisive_votes, scheme=scheme.name, ranked=ranked):
+        by_vote = golds.get(decision.utterance_id, decision)
+        decided = replace(by_vote, label=decision.label, standing="decided")
+        golds[decision.utterance_id] = decided
+    return Settled(
+        votes=tuple(votes),
+        gold=golds,
+        consensus=consensus,
+        contests=contests,
+    )
 
 
-def settle_all(answers: Answers, schemes: Sequence[Scheme], *, method: Method = "majority", min_votes: int = 1) -> dict[str, Settled]:
+def _follow(gold: Gold, consensus: Consensus) -> Gold:
+    """The most probable label in place of that of most votes."""
+    probabilities = consensus.posterior[gold.utterance_id]
+    posterior = {label: round(share, 6) for label, share in probabilities.items()}
+    return replace(gold, label=top_label(posterior), posterior=posterior)
+
+
+def settle_all(
+    answers: Answers, schemes: Sequence[Scheme], *, method: Method = "majority", min_votes: int = 1
+) -> dict[str, Settled]:
     """Scheme name -> what people settled on."""
-    return {scheme.name: settle(answers, scheme, method=method, min_votes=min_votes) for scheme in schemes}
+    settled = {}
+    for scheme in schemes:
+        settled[scheme.name] = settle(
+            answers,
+            scheme,
+            method=method,
+            min_votes=min_votes,
+        )
+    return settled

@@ -1,15 +1,23 @@
-"""Orders in which candidates may be heard: by chance, by a model's doubt, by variety, or by both."""
+"""Orders in which candidates may be heard: by chance, by doubt, by variety, or by both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from annotation.candidate import Candidate, doubt, draw, entropy
-from annotation.coverage import MAX_DIMENSIONS, compact_embeddings, select_badge, select_core_set, select_diverse, select_typical
+from annotation.coverage import (
+    MAX_DIMENSIONS,
+    compact_embeddings,
+    select_badge,
+    select_core_set,
+    select_diverse,
+    select_typical,
+)
 from voxdata.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +29,8 @@ MAX_HEARD = 500
 """And beside at most this many that were heard before."""
 
 COLD_START_PER_LABEL = 2
-"""`hybrid` spreads over the embeddings until this many clips a label were heard, then follows the model's doubt."""
+"""`hybrid` spreads over the embeddings until this many clips per label were heard, then follows the
+model's doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,77 +40,174 @@ class Ranked:
     candidate: Candidate
     reason: str
 
+    @property
+    def utterance_id(self) -> str:
+        """The candidate's."""
+        return self.candidate.utterance_id
 
-def rank(candidates: Sequence[Candidate], *, strategy: str, count: int, heard: Sequence[Candidate] = (), seed: int = 0) -> list[Ranked]:
+
+def rank(
+    candidates: Sequence[Candidate],
+    *,
+    strategy: str,
+    count: int,
+    heard: Sequence[Candidate] = (),
+    seed: int = 0,
+) -> list[Ranked]:
     """All candidates in the order of one strategy, without a control arm.
 
     Args:
-        count: How many are to be chosen: strategies that build a batch build one of this size; the rest follows by doubt.
+        count: How many are to be chosen: strategies that build a batch build one of this size; the
+            rest follows by doubt.
 
     Raises:
         ConfigError: See `choose_next`.
     """
     if strategy not in STRATEGIES:
-        raise ConfigError(f"there is no acquisition strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
-    waiting = sorted(candidates, key=lambda c: draw(c.utterance_id, seed=seed))
-    if not waiting:
+        raise ConfigError(
+            f"there is no acquisition strategy {strategy!r}; there are {', '.join(STRATEGIES)}"
+        )
+    if not candidates:
         return []
-    return STRATEGIES[strategy](waiting, heard, count, seed)
+    task = _Task(
+        waiting=_shuffle(candidates, seed=seed),
+        heard=heard,
+        count=count,
+        seed=seed,
+    )
+    return STRATEGIES[strategy](task)
 
 
-def _by_chance(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    return [Ranked(candidate=c, reason="random") for c in waiting]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What a strategy brings into order.
+
+    Attributes:
+        waiting: At least one candidate, in the random order of the seed.
+        heard: What was heard before, in any order.
+        count: How many are to be chosen.
+    """
+
+    waiting: Sequence[Candidate]
+    heard: Sequence[Candidate]
+    count: int
+    seed: int
+
+    def most_doubtful(self) -> Sequence[Candidate]:
+        """At most MAX_POOL of those waiting, the most doubtful first."""
+        return sorted(self.waiting, key=doubt, reverse=True)[:MAX_POOL]
 
 
-def _by_margin(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    _need_predictions(waiting, "margin")
-    return _follow([], waiting, doubt, name="margin")
+def _shuffle(candidates: Sequence[Candidate], *, seed: int) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: draw(candidate.utterance_id, seed=seed))
 
 
-def _by_entropy(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    _need_predictions(waiting, "entropy")
-    return _follow([], waiting, entropy, name="entropy")
+def _by_chance(task: _Task) -> list[Ranked]:
+    return [Ranked(candidate=candidate, reason="random") for candidate in task.waiting]
 
 
-def _by_coverage(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    pool, vectors, before = _embed(waiting[:MAX_POOL], heard, name="coverage", seed=seed)
-    rows = select_core_set(vectors, before, count=count, seed=seed)
-    return _follow([pool[row] for row in rows], waiting, doubt, name="coverage")
+def _by_margin(task: _Task) -> list[Ranked]:
+    _need_predictions(task.waiting, "margin")
+    return _follow([], task.waiting, doubt, name="margin")
 
 
-def _by_type(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    pool, vectors, before = _embed(waiting[:MAX_POOL], heard, name="typiclust", seed=seed)
-    rows = select_typical(vectors, before, count=count, seed=seed)
-    return _follow([pool[row] for row in rows], waiting, doubt, name="typiclust")
+def _by_entropy(task: _Task) -> list[Ranked]:
+    _need_predictions(task.waiting, "entropy")
+    return _follow([], task.waiting, entropy, name="entropy")
 
 
-def _by_badge(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    _need_predictions(waiting, "badge")
-    pool, vectors, _ = _embed(sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="badge", seed=seed)
-    schemes = sorted({scheme for c in pool for scheme, distribution in c.distributions.items() if distribution})
-    answers = [select_badge(vectors, _probabilities(pool, scheme), count=count, seed=seed) for scheme in schemes]
-    rows = list(dict.fromkeys(row for turn in zip(*answers, strict=True) for row in turn))[:count]
-    return _follow([pool[row] for row in rows], waiting, doubt, name="badge")
+def _by_coverage(task: _Task) -> list[Ranked]:
+    pool = task.waiting[:MAX_POOL]
+    space = _embed(
+        pool,
+        task.heard,
+        name="coverage",
+        seed=task.seed,
+    )
+    rows = select_core_set(
+        space.waiting,
+        space.heard,
+        count=task.count,
+        seed=task.seed,
+    )
+    return _follow([pool[row] for row in rows], task.waiting, doubt, name="coverage")
 
 
-def _by_both(waiting: list[Candidate], heard: Sequence[Candidate], count: int, seed: int) -> list[Ranked]:
-    """Spread first, doubt within clusters later; only the one there is input for when the other's is missing."""
-    predicted = any(c.predicted for c in waiting)
-    embedded = all(c.embedding is not None for c in waiting)
-    num_labels = max((len(d) for c in waiting for d in c.distributions.values()), default=0)
-    if embedded and (not predicted or len(heard) < COLD_START_PER_LABEL * num_labels):
-        known = [c for c in heard if c.embedding is not None]
-        return _by_type(waiting, known, count, seed)
+def _by_type(task: _Task) -> list[Ranked]:
+    pool = task.waiting[:MAX_POOL]
+    space = _embed(
+        pool,
+        task.heard,
+        name="typiclust",
+        seed=task.seed,
+    )
+    rows = select_typical(
+        space.waiting,
+        space.heard,
+        count=task.count,
+        seed=task.seed,
+    )
+    return _follow([pool[row] for row in rows], task.waiting, doubt, name="typiclust")
+
+
+def _by_badge(task: _Task) -> list[Ranked]:
+    """The schemes take turns: the first clip of each, then the second of each, and so on."""
+    _need_predictions(task.waiting, "badge")
+    pool = task.most_doubtful()
+    space = _embed(
+        pool,
+        (),
+        name="badge",
+        seed=task.seed,
+    )
+    selections = []
+    for scheme in _predicted_schemes(pool):
+        probabilities = _probabilities(pool, scheme)
+        rows = select_badge(
+            space.waiting,
+            probabilities,
+            count=task.count,
+            seed=task.seed,
+        )
+        selections.append(rows)
+
+    turns = chain.from_iterable(zip(*selections, strict=True))
+    distinct = list(dict.fromkeys(turns))
+    chosen = [pool[row] for row in distinct[: task.count]]
+    return _follow(chosen, task.waiting, doubt, name="badge")
+
+
+def _by_both(task: _Task) -> list[Ranked]:
+    """Spread first, doubt within clusters later; when the input for one is missing, the other."""
+    predicted = any(candidate.predicted for candidate in task.waiting)
+    embedded = all(candidate.embedding is not None for candidate in task.waiting)
+    enough_heard = COLD_START_PER_LABEL * _most_labels(task.waiting)
+    if embedded and (not predicted or len(task.heard) < enough_heard):
+        embedded_heard = [clip for clip in task.heard if clip.embedding is not None]
+        return _by_type(replace(task, heard=embedded_heard))
     if not predicted:
-        return _by_chance(waiting, heard, count, seed)
+        return _by_chance(task)
     if not embedded:
-        return _by_margin(waiting, heard, count, seed)
-    pool, vectors, _ = _embed(sorted(waiting, key=doubt, reverse=True)[:MAX_POOL], (), name="hybrid", seed=seed)
-    rows = select_diverse(vectors, np.array([doubt(c) for c in pool]), count=count, seed=seed)
-    return _follow([pool[row] for row in rows], waiting, doubt, name="hybrid")
+        return _by_margin(task)
+
+    pool = task.most_doubtful()
+    space = _embed(
+        pool,
+        (),
+        name="hybrid",
+        seed=task.seed,
+    )
+    doubts = np.array([doubt(candidate) for candidate in pool])
+    rows = select_diverse(
+        space.waiting,
+        doubts,
+        count=task.count,
+        seed=task.seed,
+    )
+    return _follow([pool[row] for row in rows], task.waiting, doubt, name="hybrid")
 
 
-Strategy = Callable[[list[Candidate], Sequence[Candidate], int, int], list[Ranked]]
+Strategy = Callable[[_Task], list[Ranked]]
 STRATEGIES: Mapping[str, Strategy] = {
     "random": _by_chance,
     "entropy": _by_entropy,
@@ -111,46 +217,120 @@ STRATEGIES: Mapping[str, Strategy] = {
     "badge": _by_badge,
     "hybrid": _by_both,
 }
-"""Name -> strategy. `coverage` is the farthest-first core set, `hybrid` TypiClust at first and clustered margin afterwards: what
-`python -m benchmarks.active_learning` found best on held-out voices."""
+"""Name -> strategy. `coverage` is the farthest-first core set, `hybrid` TypiClust at first and
+clustered margin afterwards: what `python -m benchmarks.active_learning` found best on held-out
+voices."""
 
 
-def _follow(chosen: list[Candidate], waiting: list[Candidate], value: Callable[[Candidate], float], *, name: str) -> list[Ranked]:
+def _follow(
+    chosen: Sequence[Candidate],
+    waiting: Sequence[Candidate],
+    value: Callable[[Candidate], float],
+    *,
+    name: str,
+) -> list[Ranked]:
     """The chosen, then all others by value; ties stay in hash order."""
-    taken = {c.utterance_id for c in chosen}
-    others = sorted((c for c in waiting if c.utterance_id not in taken), key=value, reverse=True)
-    word = "entropy" if name == "entropy" else "doubt"
+    chosen_ids = {candidate.utterance_id for candidate in chosen}
+    others = [candidate for candidate in waiting if candidate.utterance_id not in chosen_ids]
+    others.sort(key=value, reverse=True)
+
+    measure = "entropy" if name == "entropy" else "doubt"
     ranked = []
-    for c in [*chosen, *others]:
-        why = f"{word} {value(c):.2f}" if c.guessed else "the model abstains" if c.predicted else "no prediction"
-        ranked.append(Ranked(candidate=c, reason=f"{name}: {why}"))
+    for candidate in [*chosen, *others]:
+        if candidate.guessed:
+            why = f"{measure} {value(candidate):.2f}"
+        elif candidate.predicted:
+            why = "the model abstains"
+        else:
+            why = "no prediction"
+        ranked.append(Ranked(candidate=candidate, reason=f"{name}: {why}"))
     return ranked
 
 
-def _embed(pool: list[Candidate], heard: Sequence[Candidate], *, name: str, seed: int) -> tuple[list[Candidate], Floats, Floats]:
-    """Candidates beside their vectors and those of what was heard, in one space of at most MAX_DIMENSIONS."""
-    known = sorted(heard, key=lambda c: draw(c.utterance_id, seed=seed))[:MAX_HEARD]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Space:
+    """Vectors of one space, of at most MAX_DIMENSIONS.
+
+    Attributes:
+        waiting: (num_candidates, dim).
+        heard: (num_heard, dim), at most MAX_HEARD.
+    """
+
+    waiting: Floats
+    heard: Floats
+
+
+def _embed(
+    pool: Sequence[Candidate],
+    heard: Sequence[Candidate],
+    *,
+    name: str,
+    seed: int,
+) -> _Space:
+    """Put candidates and what was heard into one space.
+
+    Raises:
+        ConfigError: An embedding is missing, or they are of different encoders.
+    """
+    heard_pool = _shuffle(heard, seed=seed)[:MAX_HEARD]
     vectors = []
-    for candidate in [*known, *pool]:
+    for candidate in [*heard_pool, *pool]:
         if candidate.embedding is None:
-            raise ConfigError(f"strategy {name!r} needs an embedding of utterance {candidate.utterance_id}; compute it or use 'margin'")
+            raise ConfigError(
+                f"strategy {name!r} needs an embedding of utterance {candidate.utterance_id}; "
+                "compute it or use 'margin'"
+            )
         vectors.append(candidate.embedding)
-    if len({vector.shape for vector in vectors}) > 1:
-        raise ConfigError(f"strategy {name!r} got embeddings of different encoders: shapes {sorted({v.shape for v in vectors})}")
+    shapes = {vector.shape for vector in vectors}
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"strategy {name!r} got embeddings of different encoders: shapes {sorted(shapes)}"
+        )
+
     stacked = np.stack(vectors).astype(np.float64)
     if stacked.shape[1] > MAX_DIMENSIONS:
         stacked = compact_embeddings(stacked, seed=seed).astype(np.float64)
-    return pool, stacked[len(known) :], stacked[: len(known)]
+    num_heard = len(heard_pool)
+    return _Space(waiting=stacked[num_heard:], heard=stacked[:num_heard])
+
+
+def _predicted_schemes(pool: Sequence[Candidate]) -> list[str]:
+    """Schemes of which a model has said anything, in alphabetical order."""
+    schemes: set[str] = set()
+    for candidate in pool:
+        for scheme, distribution in candidate.distributions.items():
+            if distribution:
+                schemes.add(scheme)
+    return sorted(schemes)
+
+
+def _most_labels(candidates: Sequence[Candidate]) -> int:
+    """How many labels the longest prediction names; 0 when there is none."""
+    most = 0
+    for candidate in candidates:
+        for distribution in candidate.distributions.values():
+            most = max(most, len(distribution))
+    return most
 
 
 def _probabilities(pool: Sequence[Candidate], scheme: str) -> Floats:
     """(num_clips, num_labels); even where a candidate has no prediction."""
-    labels = sorted({label for c in pool for label in c.distributions.get(scheme) or ()})
+    named: set[str] = set()
+    for candidate in pool:
+        named.update(candidate.distributions.get(scheme) or ())
+    labels = sorted(named)
+
     even = dict.fromkeys(labels, 1 / len(labels))
-    rows = [c.distributions.get(scheme) or even for c in pool]
-    return np.array([[row.get(label, 0.0) for label in labels] for row in rows])
+    rows = []
+    for candidate in pool:
+        distribution = candidate.distributions.get(scheme) or even
+        rows.append([distribution.get(label, 0.0) for label in labels])
+    return np.array(rows)
 
 
 def _need_predictions(waiting: Sequence[Candidate], name: str) -> None:
-    if not any(c.predicted for c in waiting):
-        raise ConfigError(f"strategy {name!r} needs predictions and there are none; pre-label first, or use 'hybrid' or 'typiclust'")
+    if not any(candidate.predicted for candidate in waiting):
+        raise ConfigError(
+            f"strategy {name!r} needs predictions and there are none; "
+            "pre-label first, or use 'hybrid' or 'typiclust'"
+        )

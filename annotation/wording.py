@@ -26,7 +26,8 @@ class Wording:
         flags: Heading of the remarks.
         required: Shown when a row was left empty; `{title}` is that row.
         proposal: Head of the line that shows a model's proposal.
-        no_guess: Part of that line for a scheme about which the model says nothing; `{title}` is the scheme's.
+        no_guess: Part of that line for a scheme about which the model says nothing; `{title}` is
+            the scheme's.
         no_guess_at_all: The whole line when the model says nothing about any scheme.
         unsure: Follows a guess that is not sure enough to be ticked.
         or_else: Between two labels of one proposal.
@@ -91,7 +92,8 @@ _WORDINGS: Mapping[str, Wording] = {
             ("small key beside a label", "choose that label"),
         ),
         about_proposals=(
-            "A proposal is a guess by a model: change it whenever you hear otherwise. Where nothing is ticked, the model does not know."
+            "A proposal is a guess by a model: change it whenever you hear otherwise. "
+            "Where nothing is ticked, the model does not know."
         ),
     ),
     "zh": Wording(
@@ -142,5 +144,8 @@ def find_wording(language: str) -> Wording:
         AnnotationError: There are none; the message lists the languages there are.
     """
     if language not in _WORDINGS:
-        raise AnnotationError(f"the labelling screen does not speak {language!r}; set language to one of: {', '.join(_WORDINGS)}")
+        raise AnnotationError(
+            f"the labelling screen does not speak {language!r}; "
+            f"set language to one of: {', '.join(_WORDINGS)}"
+        )
     return _WORDINGS[language]

@@ -10,6 +10,8 @@ NAMES = (
     "voices",
     "transcription",
     "privacy",
+    "muting",
+    "crosstalk",
     "leaks",
     "audio_digests",
     "digits",

@@ -1,7 +1,7 @@
 """Labels saved by choosing what to hear next, on held-out voices: python -m benchmarks.active_learning [--features DIR].
 
 Half of the held-out voices choose the strategy, the other half report. The learner is the same everywhere: a logistic regression on
-frozen features, trained anew in every round.
+frozen features, trained again in every round.
 """
 
 from __future__ import annotations

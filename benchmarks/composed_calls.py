@@ -97,7 +97,7 @@ def _turns(voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.
     with (folders[corpus] / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if corpus == "barista":
-        return [_read(folders[corpus] / rows[int(name)]["path"])]
+        return [read_spoken(folders[corpus] / rows[int(name)]["path"])]
     rows = [row for row in rows if row["speaker"] == name]
     if corpus == "ravdess":
         mood = MOODS[int(rng.integers(len(MOODS)))]
@@ -105,10 +105,10 @@ def _turns(voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
     sizes = rng.integers(low, high, endpoint=True, size=num_turns)
     chosen = itertools.cycle(rng.permutation(len(rows)))
-    return [_join([_read(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)]) for size in sizes]
+    return [join_clips([read_spoken(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)]) for size in sizes]
 
 
-def _read(path: Path) -> Samples:
+def read_spoken(path: Path) -> Samples:
     """One clip without the silence around it, at one level."""
     samples = read_recording(path)[1][:, 0]
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
@@ -119,7 +119,8 @@ def _read(path: Path) -> Samples:
     return np.asarray(np.clip(spoken * (LEVEL / heard), -1, 1), dtype=np.float32)
 
 
-def _join(clips: Sequence[Samples], *, gap_ms: int = 80) -> Samples:
+def join_clips(clips: Sequence[Samples], *, gap_ms: int = 80) -> Samples:
+    """Clips one after the other, with so much silence between them."""
     gap = np.zeros(gap_ms * MODEL_RATE_HZ // 1000, np.float32)
     parts = [part for clip in clips for part in (clip, gap)]
     return np.concatenate(parts[:-1])

@@ -26,6 +26,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 import soundfile  # type: ignore[import-untyped]
 
+from annotation.webhooks import WEBHOOK_PATH
 from benchmarks.privacy import read_marks
 from benchmarks.recorded_chain import DATASET
 from benchmarks.spoken_secrets import FOLDER, SPOKEN
@@ -36,7 +37,8 @@ from flows.labelling.push import push_pending
 from flows.pages.report import write_report
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
-from flows.services.start import prefect_home, prefect_spec
+from flows.services.label_studio_server import label_studio_spec
+from flows.services.start import prefect_home, prefect_spec, receiver_spec
 from flows.services.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends.privacy.spoken_forms import digits_view
@@ -177,11 +179,12 @@ def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Works
     return open_workspace(root)
 
 
-def run_chain(root: Path, tasks: Path) -> str:
+def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
     """Run every step up to a trained model in a process of its own, recorded by a Prefect server that lives as long.
 
     Args:
         tasks: What an annotator would read is written here, as a JSON list.
+        label_studio: Start a Label Studio server, too, with the receiver of its webhooks, and push into that.
 
     Returns:
         Whatever the steps said.
@@ -189,8 +192,13 @@ def run_chain(root: Path, tasks: Path) -> str:
     workspace = open_workspace(root)
     lines: list[str] = []
     try:
-        ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
+        server = ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
+        if label_studio:
+            receiver = ensure_running(workspace.state_dir, receiver_spec(workspace, server), say=lines.append)
+            spec = label_studio_spec(workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=lines.append)
+            ensure_running(workspace.state_dir, spec, say=lines.append)
+            command.append("--label-studio")
         done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
     finally:
         stop_all(workspace.state_dir, say=lines.append, grace_s=10)
@@ -217,11 +225,20 @@ def exported_clips(export: Path, folder: Path) -> list[Path]:
     return paths
 
 
-def read_places(root: Path, names: Sequence[str]) -> dict[str, list[StoredText]]:
-    """Place -> the texts in it, or what is heard there, after every step from ingest to export was run."""
-    workspace = make_workspace(root, names, more=f"{TRAINED}prefect_port = {choose_port(0)}\n")
+SEARCHED_APART = frozenset(["prefect", "label-studio", "logs", "batches", "snapshots"])
+"""Folders of .voxdata that are a place of their own, or hold what the warehouse holds."""
+
+
+def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False) -> dict[str, list[StoredText]]:
+    """Place -> the texts in it, or what is heard there, after every step from ingest to export was run.
+
+    Args:
+        label_studio: Push into a real server, and search its database and what it writes.
+    """
+    ports = "".join(f"{name}_port = {choose_port(0)}\n" for name in ("prefect", "label_studio", "receiver"))
+    workspace = make_workspace(root, names, more=f"{TRAINED}{ports}")
     tasks = root.with_name(f"{root.name}-tasks.json")
-    said = run_chain(root, tasks)
+    said = run_chain(root, tasks, label_studio=label_studio)
     report = write_report(workspace)
     exports = export_all(workspace)
     state = workspace.state_dir
@@ -242,7 +259,10 @@ def read_places(root: Path, names: Sequence[str]) -> dict[str, list[StoredText]]
         "training manifest": list(read_texts(handed)),
         "warehouse": list(read_texts([workspace.warehouse_path])),
         "report": list(read_texts([report])),
+        "the rest of .voxdata": list(read_texts(path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART)),
     }
+    if label_studio:
+        places["Label Studio"] = list(read_texts([state / "label-studio"]))
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
     places["export huggingface, clips"] = _heard(spoken)
@@ -258,9 +278,10 @@ def _heard(clips: Sequence[Path]) -> list[StoredText]:
 
 
 def find_all(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
-    """Place -> the private parts that can be read or heard there, after every step."""
+    """Place -> the private parts that can be read or heard there, after every step, with a real Label Studio server."""
     keys = secret_keys(names)
-    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in read_places(root, names).items()}
+    places = read_places(root, names, label_studio=True)
+    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()}
 
 
 def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:

@@ -62,8 +62,8 @@ def main() -> None:
     """Print a table; exit code 1 when a voice is in two splits or an old example moved."""
     failed = False
     print(
-        "| voices | examples | overlap | worst deviation, ours | plain hashing | after +20 %, ours | started anew | moved, ours "
-        "| moved, started anew | seconds |"
+        "| voices | examples | overlap | worst deviation, ours | plain hashing | after +20 %, ours | from scratch | moved, ours "
+        "| moved, from scratch | seconds |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for size in SIZES:
@@ -75,15 +75,15 @@ def main() -> None:
             seconds = time.perf_counter() - began
             more = voices | make_voices(size // 5, seed=seed, start=size)
             later = assign_splits(more, fixed=placed, ratios=RATIOS, seed=seed)
-            anew = assign_splits(more, fixed={}, ratios=RATIOS, seed=seed)
+            from_scratch = assign_splits(more, fixed={}, ratios=RATIOS, seed=seed)
             overlap = len(voices) - len(placed) + len(more) - len(later)
             moved = sum(later[voice] is not placed[voice] for voice in voices)
             failed |= bool(overlap or moved)
             rows.append(
                 (
                     sum(t["examples"] for t in voices.values()), overlap, deviation(voices, placed),
-                    deviation(voices, hash_splits(voices, seed=seed)), deviation(more, later), deviation(more, anew), moved,
-                    sum(anew[v] is not placed[v] for v in voices) / size, seconds,
+                    deviation(voices, hash_splits(voices, seed=seed)), deviation(more, later), deviation(more, from_scratch), moved,
+                    sum(from_scratch[v] is not placed[v] for v in voices) / size, seconds,
                 )
             )  # fmt: skip
         mean = np.mean(rows, axis=0)

@@ -122,8 +122,8 @@ def check(receipt, known, given):
     if said["num_unnamed"]:
         lines.append(f"SAID: of {said['num_unnamed']} rows it is not known which leaves they left")
     for model in said["models"]:
-        anew = f"trained anew on {model['retrained']['version']}" if model["retrained"] else "not trained anew"
-        lines.append(f"SAID: model {model['training_id']} heard them, {'' if model['in_use'] else 'not '}in use; {anew}")
+        again = f"trained again on {model['retrained']['version']}" if model["retrained"] else "not trained again"
+        lines.append(f"SAID: model {model['training_id']} heard them, {'' if model['in_use'] else 'not '}in use; {again}")
     return [*lines, *(f"SAID: {line}" for line in said["stated"])]
 
 

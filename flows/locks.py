@@ -65,6 +65,17 @@ def alone(workspace: Workspace, *, say: Say, timeout_s: float = 600.0) -> Iterat
 
 
 @contextmanager
+def pushing(workspace: Workspace, *, say: Say) -> Iterator[None]:
+    """Give out clips, or write answers to them, while nobody else does and nobody is forgotten.
+
+    Raises:
+        ServiceError: Somebody else does for longer than one waits.
+    """
+    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
+        yield
+
+
+@contextmanager
 def copying(workspace: Workspace, *, say: Say) -> Iterator[None]:
     """Read what people said and write it to files, such as an export or a report, while nobody is forgotten: what is written is
     there when somebody is, or it lacks them.

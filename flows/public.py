@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RATE_HZ", "Audit", "Example", "Workspace", "audit_table", "iter_examples", "load_version", "open_workspace"]
 
 RATE_HZ = MODEL_RATE_HZ
-"""Of all sound that voxdata gives out."""
+"""The sample rate of all sound that voxdata gives out."""
 
 
 def load_version(workspace: Workspace, version: str) -> pl.DataFrame:

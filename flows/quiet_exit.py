@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 from functools import cache
-from typing import Any
 
 CHILD = "PREFECT__FLOW_RUN_ID"
 """Prefect's worker says by this variable which run a process was started for."""
@@ -22,10 +21,11 @@ def quiet_exit() -> None:
     atexit.register(_close_stderr)
 
 
-def quiet_child(flow: Any, flow_run: Any, state: Any) -> None:
-    """The same as a hook of a flow, for the process that the worker started for one run: its last screen is the worker's log.
+def quiet_child() -> None:
+    """The same for the process that the worker started for one run, whose last screen is the worker's log; a flow's first act.
 
-    Tracebacks are written before; what handlers from before this one say about their own end goes with the noise.
+    Tracebacks are written before; what handlers from before this one say about their own end goes with the noise. A hook of Prefect's
+    would do the same with two lines about itself in each log.
     """
     if os.environ.get(CHILD):
         quiet_exit()

@@ -19,7 +19,6 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from flows.quiet_exit import quiet_child
 from flows.services.prefect_api import prefect_answers
 from flows.services.start import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
@@ -194,7 +193,6 @@ def _keep_traces_off_the_terminal() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.addFilter(_is_no_trace_of_ours)
-                handler.addFilter(_is_no_hook_of_ours)
                 handler.addFilter(_make_visible)
     # At the end it would say only that it still sends, after the command has said what came of it.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
@@ -203,11 +201,6 @@ def _keep_traces_off_the_terminal() -> None:
 def _is_no_trace_of_ours(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, VoxdataError)
-
-
-def _is_no_hook_of_ours(record: logging.LogRecord) -> bool:
-    """Prefect announces each hook, before and after; ours says nothing to whoever watches."""
-    return not (record.name == "prefect.engine" and f"ook '{quiet_child.__name__}'" in record.getMessage())
 
 
 def _make_visible(record: logging.LogRecord) -> bool:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from annotation.wording import Language
 from voxdata.consent import Policy
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError, SchemeError
 from voxdata.measure import MEASURES, SAME_VOICE
@@ -48,6 +49,7 @@ class SourceSettings(_Table):
     workers: int = Field(default=0, ge=0)
     decode_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
     stall_seconds: float = Field(default=120.0, gt=0, le=1_000_000)
+    fetch_stall_seconds: float = Field(default=60.0, gt=0, le=1_000_000)
     decode_memory_gb: float = Field(default=2.0, ge=0.5, le=10_000)
     decode_spool_gb: float = Field(default=24.0, gt=0, le=100_000)
 
@@ -391,7 +393,7 @@ def parse_settings(text: str, *, origin: str) -> Settings:
 def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     """What is wrong in a file, a line for each value."""
     lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
-    return ConfigError(f"{origin}: {len(lines)} setting(s) are wrong:\n" + "\n".join(lines))
+    return ConfigError(f"{origin}: {counted(len(lines), 'setting is', 'settings are')} wrong:\n" + "\n".join(lines))
 
 
 def template(name: str = "voxdata.toml") -> str:

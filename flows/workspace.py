@@ -12,6 +12,7 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from flows.folders.bans import remember_bans
 from flows.folders.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
 from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.place import FILE_NAME
@@ -224,6 +225,7 @@ class Workspace:
     def _remember(self, con: DuckDBPyConnection) -> None:
         """Write down how far the warehouse has come. What was done is done, whether this can be written or not."""
         try:
+            self._remember_bans(con)
             state = read_state(con)
             before = read_known(self.state_dir)
             former = before.warehouse.former if before else ()
@@ -236,6 +238,12 @@ class Workspace:
             return  # the connection is beyond use, and whoever used it says so; or the file is damaged, and the next opening says so
         except (MachineError, OSError) as error:
             tell(f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})")
+
+    def _remember_bans(self, con: DuckDBPyConnection) -> None:
+        try:
+            remember_bans(self.state_dir, con)
+        except WarehouseError as error:
+            tell(f"workspace: everything is stored; who must stay out could not be written down beside it: {error}")
 
 
 def open_workspace(root: Path | str) -> Workspace:

@@ -34,7 +34,7 @@ class TrainingConfig:
         soft_targets: Learn the share of the votes instead of the winning label alone.
         class_weights: Weigh classes by inverse frequency.
         min_gain: UAR a model must gain over the one before it to be promoted.
-        seed: Of weights, order and dropout.
+        seed: The seed of weights, order and dropout.
     """
 
     scheme: str

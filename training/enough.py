@@ -12,7 +12,7 @@ def find_shortage(examples: Sequence[Example], *, scheme: str, min_examples: int
     """Say what a version lacks for training under a scheme.
 
     Args:
-        examples: Of one version; those without a label under `scheme` do not count.
+        examples: The examples of one version; those without a label under `scheme` do not count.
         scheme: Such as "intent".
         min_examples: Training examples that each label of the version needs.
         min_voices: Voices that the test set needs.

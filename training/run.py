@@ -21,6 +21,7 @@ from training.judge import judge
 from training.loop import Epoch, Fit, fit_head, predict
 from training.metrics import Floats, paired_difference, score
 from voxdata.audio_digest import AudioGuard
+from voxdata.counted import counted
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
@@ -214,7 +215,7 @@ def _check_labels(
     found = sorted({e.gold[config.scheme].label for e in train})
     if len(found) < 2:
         raise TrainingError(
-            f"all {len(train)} training examples are labelled {found[0]!r}; a model needs at least two labels to tell apart"
+            f"all {len(train)} training examples are labelled {found[0]!r}; a model needs at least two labels to distinguish"
         )
     missing = [e.utterance_id for e in parts[Split.TEST] if e.utterance_id not in incumbent]
     if missing:
@@ -246,7 +247,8 @@ def _judge(
         difference = paired_difference(gold, old, answers, voices, num_labels=len(labels))
     num_voices = len(set(voices))
     small = len(examples) < SMALL_CLIPS or num_voices < SMALL_VOICES
-    warning = f"small sample: {len(examples)} test clips of {num_voices} voices; these figures are an anecdote, not a measurement"
+    heard = f"{counted(len(examples), 'test clip')} of {counted(num_voices, 'voice')}"
+    warning = f"small sample: {heard}; these figures are an anecdote, not a measurement"
     return {
         "before": asdict(before) if before else None,
         "after": asdict(after) if after else None,

@@ -13,7 +13,16 @@ from importlib import import_module as _import_module
 
 __version__ = "0.1.0"
 
-__all__ = ["RATE_HZ", "Audit", "Example", "Workspace", "audit_table", "iter_examples", "load_version", "open_workspace"]
+__all__ = [
+    "RATE_HZ",
+    "Audit",
+    "Example",
+    "Workspace",
+    "audit_table",
+    "iter_examples",
+    "load_version",
+    "open_workspace",
+]
 
 
 def __getattr__(name: str) -> object:

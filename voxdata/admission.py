@@ -19,7 +19,9 @@ SHOWN = 5
 """How many of several faults a message names."""
 
 
-def check_schemes(used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *, origin: str) -> list[str]:
+def check_schemes(
+    used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *, origin: str
+) -> list[str]:
     """Make sure that labels are those of the workspace's schemes, so that a version can be trained
     on.
 
@@ -38,7 +40,9 @@ def check_schemes(used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *
     remarks = []
     for name, labels in sorted(used.items()):
         if not SCHEME_NAME.fullmatch(name):
-            raise SchemeError(f"{origin}: a scheme cannot be called {name!r}; choose a name of letters, digits and _")
+            raise SchemeError(
+                f"{origin}: a scheme cannot be called {name!r}; choose a name of letters, digits and _"
+            )
         _check_label_forms(labels, scheme=name, origin=origin)
         if name in known:
             _check_labels(labels, known[name], origin=origin)
@@ -54,17 +58,24 @@ def _check_label_forms(labels: Iterable[str], *, scheme: str, origin: str) -> No
     alike: dict[str, str] = {}
     for label in sorted(labels):
         if not label.strip() or len(label.splitlines()) > 1:
-            raise SchemeError(f"{origin}: scheme {scheme!r} has a blank label or one with a line break ({label!r}); name it otherwise")
+            raise SchemeError(
+                f"{origin}: scheme {scheme!r} has a blank label or one with a line break ({label!r}); name it otherwise"
+            )
         other = alike.setdefault(name_key(label), label)
         if other != label:
-            raise SchemeError(f"{origin}: labels {other!a} and {label!a} of scheme {scheme!r} look the same; make them one")
+            raise SchemeError(
+                f"{origin}: labels {other!a} and {label!a} of scheme {scheme!r} look the same; make them one"
+            )
 
 
 def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
     unknown = sorted(set(labels) - set(scheme.label_names))
     if not unknown:
         return
-    named = [f"{label!r} ({labels[label]} row(s){_resembles(label, scheme.label_names)})" for label in unknown[:SHOWN]]
+    named = [
+        f"{label!r} ({labels[label]} row(s){_resembles(label, scheme.label_names)})"
+        for label in unknown[:SHOWN]
+    ]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     raise SchemeError(
         f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {', '.join(named)}{more}; it "

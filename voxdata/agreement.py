@@ -55,7 +55,8 @@ def weigh(vote: Vote, *, ranked: bool = False) -> dict[str, float]:
     """Divide one vote among its labels.
 
     Args:
-        ranked: The first label is the main one and weighs twice as much as each other; else all weigh the same.
+        ranked: The first label is the main one and weighs twice as much as each other; else all
+            weigh the same.
 
     >>> weigh(Vote(utterance_id="u", annotator="a", labels=("refund", "complaint")))
     {'refund': 0.5, 'complaint': 0.5}
@@ -64,7 +65,9 @@ def weigh(vote: Vote, *, ranked: bool = False) -> dict[str, float]:
     return {label: part / sum(parts) for label, part in zip(vote.labels, parts, strict=True)}
 
 
-def resolve(votes: Sequence[Vote], *, scheme: str, min_votes: int = 1, ranked: bool = False) -> list[Gold]:
+def resolve(
+    votes: Sequence[Vote], *, scheme: str, min_votes: int = 1, ranked: bool = False
+) -> list[Gold]:
     """Majority vote, keeping the shares. A tie goes to the first label in alphabetical order; the shares tell that it was one.
 
     Args:
@@ -82,5 +85,13 @@ def resolve(votes: Sequence[Vote], *, scheme: str, min_votes: int = 1, ranked: b
             for label, weight in weigh(vote, ranked=ranked).items():
                 weights[label] += weight
         shares = {label: weight / len(cast) for label, weight in sorted(weights.items())}
-        out.append(Gold(utterance_id=utterance_id, scheme=scheme, label=top_label(shares), distribution=shares, num_votes=len(cast)))
+        out.append(
+            Gold(
+                utterance_id=utterance_id,
+                scheme=scheme,
+                label=top_label(shares),
+                distribution=shares,
+                num_votes=len(cast),
+            )
+        )
     return out

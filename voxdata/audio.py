@@ -1,7 +1,8 @@
 """Decoding whatever comes in.
 
-FFmpeg (through PyAV) reads first. When it finds no decoder or no sample, libsndfile (through soundfile) is asked as a second
-reader; `AudioBlock.container` then ends in "(libsndfile)", so it is always on record which of the two read a file.
+FFmpeg (through PyAV) reads first. When it finds no decoder or no sample, libsndfile (through
+soundfile) is asked as a second reader; `AudioBlock.container` then ends in "(libsndfile)", so it is
+always on record which of the two read a file.
 """
 
 from __future__ import annotations
@@ -38,8 +39,25 @@ BLOCK = 1 << 16
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 255
-_READER_ERRORS = (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError)
-_DOUBTFUL = frozenset({DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY, DropReason.TRUNCATED, DropReason.NO_AUDIO_STREAM})
+_READER_ERRORS = (
+    av.FFmpegError,
+    soundfile.SoundFileError,
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+)
+_DOUBTFUL = frozenset(
+    {
+        DropReason.UNDECODABLE,
+        DropReason.NOT_AUDIO,
+        DropReason.EMPTY,
+        DropReason.TRUNCATED,
+        DropReason.NO_AUDIO_STREAM,
+    }
+)
 """Decoders say these also of a file whose disk fails while they read, since they hide what the system says."""
 
 _MEDIALESS = ("rawvideo", "tty", "image2")
@@ -51,9 +69,31 @@ WORTH_A_REMARK_MS = 20
 MIN_CUT_MS = 1_000
 
 _AUDIO_MAGIC = (
-    b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\x1aE\xdf\xa3",
-    b"DSD ", b"FRM8", b"MP+", b"MPCK", b"wvpk", b"MAC ", b"OFR ", b"0&\xb2u", b".snd", b"caff", b"NIST", b"TTA1",
-)  # fmt: skip
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"BW64",
+    b"FORM",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"\xff\xfa",
+    b"\x1aE\xdf\xa3",
+    b"DSD ",
+    b"FRM8",
+    b"MP+",
+    b"MPCK",
+    b"wvpk",
+    b"MAC ",
+    b"OFR ",
+    b"0&\xb2u",
+    b".snd",
+    b"caff",
+    b"NIST",
+    b"TTA1",
+)
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
@@ -96,10 +136,10 @@ def decode_audio(
     """Decode a file piece by piece, so that memory does not grow with its length.
 
     Sound lies where its timestamps say: packets that are missing leave silence, and so does a track
-    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's best
-    track (the one marked default, else the one with most channels and the highest rate), unless they
-    are versions of one another; then the best alone is read. A damaged packet of a lossy stream is
-    passed over, as players do, as long as there are few of them.
+    that begins late. Several audio tracks are channels of one recording, at the rate of FFmpeg's
+    best track (the one marked default, else the one with most channels and the highest rate),
+    unless they are versions of one another; then the best alone is read. A damaged packet of a
+    lossy stream is passed over, as players do, as long as there are few of them.
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
@@ -113,12 +153,13 @@ def decode_audio(
         What `consume` returns.
 
     Raises:
-        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the system
-            does not let it be read: no permission, or its disk is away), EMPTY (no byte, or no sample),
-            NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an unknown format),
-            NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less there than the header
-            promises, an MP4 without its index), INVALID_FORMAT (rate outside 1 ... 768 kHz, more than
-            255 channels, a format that changes midway, samples that are not finite) or TOO_LONG.
+        AudioError: Its `reason` is MISSING (not there, not a regular file), NOT_READABLE (the
+            system does not let it be read: no permission, or its disk is away), EMPTY (no byte, or
+            no sample), NOT_AUDIO (text, a git-LFS pointer, an image, sound without a header, an
+            unknown format), NO_AUDIO_STREAM (video without sound), UNDECODABLE, TRUNCATED (less
+            there than the header promises, an MP4 without its index), INVALID_FORMAT (rate outside
+            1 ... 768 kHz, more than 255 channels, a format that changes midway, samples that are
+            not finite) or TOO_LONG.
         MachineError: Too many files are open, or memory is short.
     """
     extent = _check_bytes(path)
@@ -220,7 +261,7 @@ def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
             remedy = "put the stream's first segment before it"
         else:
             trouble = "the recording was cut off before its index was written"
-            remedy = "fetch it again, or have a tool make the index anew from the sound that is there"
+            remedy = "fetch it again, or have a tool rebuild the index from the sound that is there"
         raise AudioError(f"{path}: {trouble}; {remedy}", reason=DropReason.TRUNCATED)
     if boxes.missing and not boxes.fragmented:
         raise _truncated(path, boxes.missing)
@@ -238,7 +279,7 @@ def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
         else:
             detail = (
                 f"bytes for {seconds} of sound lie after the end that the header names and were left "
-                f"out; if they are sound, mend the header"
+                f"out; if they are sound, correct the header"
             )
         found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
     boxes = read_mp4_boxes(path)
@@ -280,7 +321,9 @@ def _require_readable(path: Path) -> None:
 
 def _text_kind(head: bytes) -> str:
     """What kind of text the first bytes are; "" when they are not text. Playlists are text too, so none is ever followed."""
-    if head.startswith((b"NIST_1A", b"#!AMR")) or any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head):
+    if head.startswith((b"NIST_1A", b"#!AMR")) or any(
+        byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head
+    ):
         return ""
     for cut in range(4):
         try:
@@ -333,7 +376,9 @@ def _begins_like_audio(path: Path) -> bool:
         raise explain_unreadable(path, error) from error
 
 
-def _read_container(reading: _Reading, container: av.container.InputContainer) -> Iterator[AudioBlock]:
+def _read_container(
+    reading: _Reading, container: av.container.InputContainer
+) -> Iterator[AudioBlock]:
     path, name = reading.path, container.format.name
     best = container.streams.best("audio")
     if not isinstance(best, av.AudioStream):
@@ -343,7 +388,9 @@ def _read_container(reading: _Reading, container: av.container.InputContainer) -
             raise AudioError(message, reason=DropReason.NOT_AUDIO)
         raise AudioError(f"{path}: has no audio stream", reason=DropReason.NO_AUDIO_STREAM)
     if best.codec_context is None:
-        raise AudioError(f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE)
+        raise AudioError(
+            f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE
+        )
     choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
     for track in choice.tracks:
         _check_format(path, track.rate or None, track.channels or None)
@@ -430,7 +477,10 @@ def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> 
         promised = round(stream.duration * stream.time_base * lane.rate_of_track)
     if not heard:
         if stream.duration and not damaged:
-            raise AudioError(f"{path}: its header promises sound, but no sample is there; fetch it again", reason=DropReason.TRUNCATED)
+            raise AudioError(
+                f"{path}: its header promises sound, but no sample is there; fetch it again",
+                reason=DropReason.TRUNCATED,
+            )
         if damaged:
             message = f"{path}: none of its {lane.packets} packets can be decoded"
             raise AudioError(message, reason=DropReason.UNDECODABLE)
@@ -472,7 +522,9 @@ def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
     return found
 
 
-def _length_remarks(container: av.container.InputContainer, lane: Lane, *, several: bool) -> list[Remark]:
+def _length_remarks(
+    container: av.container.InputContainer, lane: Lane, *, several: bool
+) -> list[Remark]:
     """What the header says of the length: where it is written at the end it tells of a cut."""
     stream, name = lane.track, container.format.name
     if lane.timeline is None or several:
@@ -501,9 +553,14 @@ def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -
     return _checked_block(path, samples, first.rate_hz, codec, container)
 
 
-def _checked_block(path: Path, samples: Channels, rate_hz: int, codec: str, container: str) -> AudioBlock:
+def _checked_block(
+    path: Path, samples: Channels, rate_hz: int, codec: str, container: str
+) -> AudioBlock:
     if not np.isfinite(samples).all():
-        raise AudioError(f"{path}: holds samples that are not finite numbers; export it again", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(
+            f"{path}: holds samples that are not finite numbers; export it again",
+            reason=DropReason.INVALID_FORMAT,
+        )
     return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
 
 
@@ -515,7 +572,9 @@ def _frame_samples(path: Path, frame: av.AudioFrame) -> Channels:
     if kind in ("flt", "dbl"):
         return rows.astype(np.float32)
     if kind not in _FULL_SCALE:
-        raise AudioError(f"{path}: samples of the unknown kind {kind!r}", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(
+            f"{path}: samples of the unknown kind {kind!r}", reason=DropReason.INVALID_FORMAT
+        )
     if kind == "u8":
         return (rows.astype(np.float32) - np.float32(128)) / np.float32(128)
     if kind == "s16":
@@ -542,7 +601,12 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
             if file.format == "MP3":  # FFmpeg knows all of them; what it does not know is none
                 raise _NothingFoundError
             _check_format(path, file.samplerate, file.channels)
-            rate_hz, codec, container, promised = file.samplerate, file.subtype.lower(), file.format.lower(), file.frames
+            rate_hz, codec, container, promised = (
+                file.samplerate,
+                file.subtype.lower(),
+                file.format.lower(),
+                file.frames,
+            )
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 num_samples += len(block)
                 _check_duration(path, num_samples, rate_hz, max_duration_ms=reading.max_duration_ms)
@@ -553,20 +617,32 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
     if not num_samples or num_samples / rate_hz < at_least_s - LATE_S:
         raise _NothingFoundError
     if promised > num_samples and container in ("wav", "flac", "aiff", "w64", "caf", "au"):
-        raise AudioError(f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again", reason=DropReason.TRUNCATED)
+        raise AudioError(
+            f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again",
+            reason=DropReason.TRUNCATED,
+        )
 
 
 def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> None:
     """Refuse what no recorder writes; None is "not known yet"."""
     if rate_hz is not None and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioError(f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(
+            f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read",
+            reason=DropReason.INVALID_FORMAT,
+        )
     if num_channels is not None and not 1 <= num_channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: claims {num_channels} channels; 1 ... {MAX_CHANNELS} are read", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(
+            f"{path}: claims {num_channels} channels; 1 ... {MAX_CHANNELS} are read",
+            reason=DropReason.INVALID_FORMAT,
+        )
 
 
 def _check_duration(path: Path, num_samples: int, rate_hz: int, *, max_duration_ms: int) -> None:
     if num_samples * 1000 > max_duration_ms * rate_hz:
-        raise AudioError(f"{path}: is longer than {max_duration_ms} ms; split it, or allow more", reason=DropReason.TOO_LONG)
+        raise AudioError(
+            f"{path}: is longer than {max_duration_ms} ms; split it, or allow more",
+            reason=DropReason.TOO_LONG,
+        )
 
 
 def _first_line(error: BaseException) -> str:

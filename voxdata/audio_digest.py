@@ -1,9 +1,9 @@
 """Digests of canonical audio: a file that is cut short, damaged or another recording's is never taken for the recording.
 
-The SHA-256 of a file's bytes tells every change and costs a tenth of decoding it. The head of a FLAC
-holds the MD5 of its samples: together with the file's size it is compared whenever a piece is read,
-which costs nothing, and tells a file that was cut or exchanged. Damage inside a piece shows in the
-checksums of the FLAC's frames, which the decoder compares.
+The SHA-256 of a file's bytes tells every change and costs a tenth of decoding it. The head of a
+FLAC holds the MD5 of its samples: together with the file's size it is compared whenever a piece is
+read, which costs nothing, and tells a file that was cut or exchanged. Damage inside a piece shows
+in the checksums of the FLAC's frames, which the decoder compares.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class AudioDigest:
 
     Attributes:
         recording_id: Whose audio it is.
-        size_bytes: Of the FLAC.
-        sha256: Of the FLAC's bytes, hex.
-        samples_md5: Of the samples, as the head of the FLAC has it, hex.
+        size_bytes: The size of the FLAC.
+        sha256: The SHA-256 of the FLAC's bytes, hex.
+        samples_md5: The MD5 of the samples, as the head of the FLAC has it, hex.
     """
 
     recording_id: str
@@ -60,7 +60,9 @@ def read_digest(path: Path, recording_id: str) -> AudioDigest:
             raise machine_error(path, error) from error
     if md5 is None:
         raise _altered(path, recording_id, "is no FLAC")
-    return AudioDigest(recording_id=recording_id, size_bytes=size_bytes, sha256=sha256, samples_md5=md5)
+    return AudioDigest(
+        recording_id=recording_id, size_bytes=size_bytes, sha256=sha256, samples_md5=md5
+    )
 
 
 def open_audio(path: Path) -> BufferedReader:
@@ -91,13 +93,19 @@ def check_head(file: BufferedReader, path: Path, expected: AudioDigest) -> None:
     except OSError as error:
         raise machine_error(path, error) from error
     if size_bytes < expected.size_bytes:
-        raise _altered(path, expected.recording_id, f"is cut short, to {size_bytes} of {expected.size_bytes} bytes")
+        raise _altered(
+            path,
+            expected.recording_id,
+            f"is cut short, to {size_bytes} of {expected.size_bytes} bytes",
+        )
     if md5 is None:
         raise _altered(path, expected.recording_id, "is no FLAC any more")
     if md5 != expected.samples_md5:
         raise _altered(path, expected.recording_id, "holds other sound than was stored")
     if size_bytes != expected.size_bytes:
-        raise _altered(path, expected.recording_id, f"has {size_bytes} bytes instead of {expected.size_bytes}")
+        raise _altered(
+            path, expected.recording_id, f"has {size_bytes} bytes instead of {expected.size_bytes}"
+        )
 
 
 def check_whole(path: Path, expected: AudioDigest) -> None:
@@ -114,14 +122,17 @@ def check_whole(path: Path, expected: AudioDigest) -> None:
         except OSError as error:
             raise machine_error(path, error) from error
     if found != expected.sha256:
-        raise _altered(path, expected.recording_id, "was changed since it was stored (its SHA-256 is another)")
+        raise _altered(
+            path, expected.recording_id, "was changed since it was stored (its SHA-256 is another)"
+        )
 
 
 class AudioGuard:
     """Lets each of some recordings be read only after its file was compared whole, once.
 
     Args:
-        digests: Recording id -> what its file has to be; files of other recordings are not compared.
+        digests: Recording id -> what its file has to be; files of other recordings are not
+            compared.
 
     Attributes:
         refused: Recording id -> why its file was refused so far.
@@ -164,14 +175,21 @@ def blaming(expected: AudioDigest | None) -> Iterator[None]:
     except AudioError as error:
         if expected is not None and not error.recording_id:
             message = f"recording {expected.recording_id}: {error}"
-            raise AudioError(message, reason=error.reason, recording_id=expected.recording_id) from error
+            raise AudioError(
+                message, reason=error.reason, recording_id=expected.recording_id
+            ) from error
         raise
 
 
 def _samples_md5(file: BufferedReader) -> str | None:
     # Without moving the place: libsndfile goes on from there, behind the back of the buffer.
     head = os.pread(file.fileno(), HEAD_BYTES, 0)
-    is_flac = len(head) == HEAD_BYTES and head[:4] == _MARK and head[4] & 0x7F == 0 and head[5:8] == _BLOCK_BYTES
+    is_flac = (
+        len(head) == HEAD_BYTES
+        and head[:4] == _MARK
+        and head[4] & 0x7F == 0
+        and head[5:8] == _BLOCK_BYTES
+    )
     return head[_MD5].hex() if is_flac else None
 
 

@@ -33,7 +33,9 @@ def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
     write_canonical_blocks(path, [samples], num_channels=samples.shape[1])
 
 
-def write_canonical_blocks(path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int) -> None:
+def write_canonical_blocks(
+    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int
+) -> None:
     """Write a canonical recording: 16 kHz FLAC, 16 bit. Atomic; parent folders are made.
 
     Args:
@@ -59,13 +61,19 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
     _write_atomic(path, [samples[:, None]], num_channels=1, container="WAV")
 
 
-def _write_atomic(path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int, container: str) -> None:
+def _write_atomic(
+    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int, container: str
+) -> None:
     with replacing(path) as file:
         disk = _Disk(file)
         try:
-            with soundfile.SoundFile(disk, "w", MODEL_RATE_HZ, num_channels, format=container, subtype="PCM_16") as out:
+            with soundfile.SoundFile(
+                disk, "w", MODEL_RATE_HZ, num_channels, format=container, subtype="PCM_16"
+            ) as out:
                 for block in blocks:
-                    out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16))
+                    out.write(
+                        np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16)
+                    )
                     disk.require()
         except soundfile.SoundFileError as error:
             disk.require()
@@ -105,21 +113,28 @@ class _Disk:
             raise self._trouble
 
 
-def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None, expected: AudioDigest | None = None) -> Samples:
+def read_clip(
+    path: Path,
+    *,
+    channel: int = 0,
+    segment: Segment | None = None,
+    expected: AudioDigest | None = None,
+) -> Samples:
     """Read one channel of a canonical recording, or a stretch of it.
 
     Args:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
-        segment: Which stretch; the part after the end of the recording is left out. None: all of it.
+        segment: Which stretch; the part after the end of the recording is left out. None: all of
+            it.
         expected: What its size and head are compared with; None compares nothing.
 
     Returns:
         (num_samples,) float32 at MODEL_RATE_HZ.
 
     Raises:
-        AudioError: MISSING, ALTERED, UNDECODABLE, INVALID_FORMAT (not canonical, or no such channel) or TOO_SHORT (`segment` begins
-            after the end).
+        AudioError: MISSING, ALTERED, UNDECODABLE, INVALID_FORMAT (not canonical, or no such
+            channel) or TOO_SHORT (`segment` begins after the end).
     """
     num_samples, num_channels = _probe(path, expected)
     if not 0 <= channel < num_channels:
@@ -130,25 +145,39 @@ def read_clip(path: Path, *, channel: int = 0, segment: Segment | None = None, e
         start = segment.start_ms * MODEL_RATE_HZ // 1000
         stop = min(stop, math.ceil(segment.end_ms * MODEL_RATE_HZ / 1000))
         if start >= num_samples:
-            raise AudioError(f"{path}: ends before {segment.start_ms} ms", reason=DropReason.TOO_SHORT)
+            raise AudioError(
+                f"{path}: ends before {segment.start_ms} ms", reason=DropReason.TOO_SHORT
+            )
     return _read_block(path, channel, start, stop, expected)
 
 
 def _probe(path: Path, expected: AudioDigest | None) -> tuple[int, int]:
     """(num_samples, num_channels) of a canonical file."""
     try:
-        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+        with (
+            blaming(expected),
+            _open(path, expected) as raw,
+            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
+        ):
             rate_hz, num_samples, num_channels = file.samplerate, file.frames, file.channels
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise _damaged(path, error, expected) from error
     if rate_hz != MODEL_RATE_HZ:
-        raise AudioError(f"{path}: is at {rate_hz} Hz, not canonical; {REMEDY}", reason=DropReason.INVALID_FORMAT)
+        raise AudioError(
+            f"{path}: is at {rate_hz} Hz, not canonical; {REMEDY}", reason=DropReason.INVALID_FORMAT
+        )
     return num_samples, num_channels
 
 
-def _read_block(path: Path, channel: int, start: int, stop: int, expected: AudioDigest | None) -> Samples:
+def _read_block(
+    path: Path, channel: int, start: int, stop: int, expected: AudioDigest | None
+) -> Samples:
     try:
-        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+        with (
+            blaming(expected),
+            _open(path, expected) as raw,
+            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
+        ):
             file.seek(start)
             block = file.read(stop - start, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
@@ -192,7 +221,8 @@ class CanonicalSound:
         path: A file that `write_canonical` wrote.
         channel: 0-based.
         num_samples: At MODEL_RATE_HZ.
-        expected: What the file's size and head are compared with at every read; None compares nothing.
+        expected: What the file's size and head are compared with at every read; None compares
+            nothing.
     """
 
     path: Path
@@ -217,17 +247,23 @@ def open_canonical(path: Path, *, expected: AudioDigest | None = None) -> list[C
     """The channels of a canonical recording.
 
     Args:
-        expected: What the file's size and head are compared with, now and at every read; None compares nothing.
+        expected: What the file's size and head are compared with, now and at every read; None
+            compares nothing.
 
     Raises:
         AudioError: MISSING, ALTERED, UNDECODABLE or INVALID_FORMAT.
         MachineError: The disk does not let it be read.
     """
     num_samples, num_channels = _probe(path, expected)
-    return [CanonicalSound(path=path, channel=channel, num_samples=num_samples, expected=expected) for channel in range(num_channels)]
+    return [
+        CanonicalSound(path=path, channel=channel, num_samples=num_samples, expected=expected)
+        for channel in range(num_channels)
+    ]
 
 
-def check_samples(path: Path, *, expected: AudioDigest, num_samples: int | None, num_channels: int | None) -> None:
+def check_samples(
+    path: Path, *, expected: AudioDigest, num_samples: int | None, num_channels: int | None
+) -> None:
     """Decode a canonical file whole, and compare its samples with what its own head says of them.
 
     Args:
@@ -239,17 +275,23 @@ def check_samples(path: Path, *, expected: AudioDigest, num_samples: int | None,
         MachineError: The disk does not let it be read.
     """
     found = _probe(path, expected)
-    for what, there, wanted in zip(("samples", "channels"), found, (num_samples, num_channels), strict=True):
+    for what, there, wanted in zip(
+        ("samples", "channels"), found, (num_samples, num_channels), strict=True
+    ):
         if wanted is not None and there != wanted:
             message = f"recording {expected.recording_id}: its canonical audio {path} has {there} {what} instead of {wanted}; {REMEDY}"
             raise AudioError(message, reason=DropReason.ALTERED, recording_id=expected.recording_id)
     hasher, count = hashlib.md5(usedforsecurity=False), 0
     try:
-        with blaming(expected), _open(path, expected) as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+        with (
+            blaming(expected),
+            _open(path, expected) as raw,
+            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
+        ):
             while len(block := file.read(_DECODED_AT_ONCE, dtype="int16", always_2d=True)):
                 hasher.update(block.astype("<i2").tobytes())
                 count += len(block)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise _damaged(path, error, expected) from error
     if count != found[0] or hasher.hexdigest() != expected.samples_md5:
-        raise _damaged(path, "its samples are not those that its head tells of", expected)
+        raise _damaged(path, "its samples differ from the digest in its header", expected)

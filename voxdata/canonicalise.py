@@ -38,7 +38,7 @@ class Canonical:
     """A file as it was ingested.
 
     Attributes:
-        digest: Of the FLAC that was written.
+        digest: The digest of the FLAC that was written.
         silent: No channel rises above -80 dBFS around its mean.
         remarks: What was lost, filled in or left out.
     """
@@ -49,19 +49,23 @@ class Canonical:
     remarks: tuple[Remark, ...] = ()
 
 
-def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_duration_ms: int = 12 * 3600 * 1000) -> Canonical:
+def canonicalise(
+    source: Path, target: Callable[[Recording], Path], *, max_duration_ms: int = 12 * 3600 * 1000
+) -> Canonical:
     """Decode a file once, bring it to 16 kHz and to the channels that matter, and write that as FLAC.
 
-    The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is scaled down as a whole.
+    The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is
+    scaled down as a whole.
 
     Args:
         source: A local file.
-        target: Where the FLAC of a recording goes. One that is there is replaced: it may be damaged, or another recording's.
+        target: Where the FLAC of a recording goes. One that is there is replaced: it may be
+            damaged, or another recording's.
         max_duration_ms: A longer file is refused, and one with many channels sooner.
 
     Raises:
-        AudioError: As `decode_audio`; also NOT_READABLE when a folder lies at the target, and INVALID_FORMAT when more than
-            MAX_CANONICAL_CHANNELS parties are recorded apart.
+        AudioError: As `decode_audio`; also NOT_READABLE when a folder lies at the target, and
+            INVALID_FORMAT when more than MAX_CANONICAL_CHANNELS parties are recorded apart.
         MachineError: A disk is full, a folder cannot be written, or there is no temporary one.
     """
     with _scratch_file() as file:
@@ -75,7 +79,9 @@ def canonicalise(source: Path, target: Callable[[Recording], Path], *, max_durat
         layout = detect_layout(spool.blocks, MODEL_RATE_HZ)
         if layout.layout is ChannelLayout.PER_CHANNEL and len(layout.kept) > MAX_CANONICAL_CHANNELS:
             parties = f"{len(layout.kept)} parties on channels of their own; at most {MAX_CANONICAL_CHANNELS} are kept"
-            raise AudioError(f"{source}: {parties}: split the recording", reason=DropReason.INVALID_FORMAT)
+            raise AudioError(
+                f"{source}: {parties}: split the recording", reason=DropReason.INVALID_FORMAT
+            )
         kept = 1 if layout.layout is ChannelLayout.ROOM else len(layout.kept)
         recording = Recording(
             recording_id=spool.recording_id,
@@ -174,7 +180,9 @@ class _Facts:
 
     def __init__(self, first: AudioBlock) -> None:
         self.rate_hz, self.num_channels = first.sample_rate_hz, first.samples.shape[1]
-        self._hasher = hashlib.sha256(f"voxdata-audio/1\x1f{self.rate_hz}\x1f{self.num_channels}\x1f".encode())
+        self._hasher = hashlib.sha256(
+            f"voxdata-audio/1\x1f{self.rate_hz}\x1f{self.num_channels}\x1f".encode()
+        )
         self._sum: npt.NDArray[np.float64] = np.zeros(self.num_channels)
         self._highest = np.full(self.num_channels, -np.inf)
         self._lowest = np.full(self.num_channels, np.inf)
@@ -182,7 +190,9 @@ class _Facts:
 
     def add(self, samples: Channels) -> None:
         """Take the next block in."""
-        self._hasher.update((samples + np.float32(0)).astype("<f4").tobytes())  # adding 0 turns -0.0 into 0.0
+        self._hasher.update(
+            (samples + np.float32(0)).astype("<f4").tobytes()
+        )  # adding 0 turns -0.0 into 0.0
         self._sum += samples.sum(axis=0, dtype=np.float64)
         self._highest = np.maximum(self._highest, samples.max(axis=0))
         self._lowest = np.minimum(self._lowest, samples.min(axis=0))
@@ -200,13 +210,17 @@ class _Facts:
         return bool((np.maximum(self._highest - mean, mean - self._lowest) < SILENCE_PEAK).all())
 
 
-def _fill_spool(source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, max_duration_ms: int) -> _Spool:
+def _fill_spool(
+    source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, max_duration_ms: int
+) -> _Spool:
     file.clear()
     first = next(blocks)
     facts = _Facts(first)
     limit = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
     stream = (
-        None if facts.rate_hz == MODEL_RATE_HZ else soxr.ResampleStream(facts.rate_hz, MODEL_RATE_HZ, facts.num_channels, dtype="float32")
+        None
+        if facts.rate_hz == MODEL_RATE_HZ
+        else soxr.ResampleStream(facts.rate_hz, MODEL_RATE_HZ, facts.num_channels, dtype="float32")
     )
     written, peak = 0, 0.0
 
@@ -223,7 +237,11 @@ def _fill_spool(source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, m
         if facts.num_samples * 1000 > limit * facts.rate_hz:
             message = f"{source}: {facts.num_channels} channels are longer than {limit} ms together; split it, or allow more"
             raise AudioError(message, reason=DropReason.TOO_LONG)
-        write(block.samples if stream is None else stream.resample_chunk(np.ascontiguousarray(block.samples)))
+        write(
+            block.samples
+            if stream is None
+            else stream.resample_chunk(np.ascontiguousarray(block.samples))
+        )
         block = next(blocks, None)
     if stream is not None:
         write(stream.resample_chunk(np.zeros((0, facts.num_channels), np.float32), last=True))
@@ -246,5 +264,9 @@ def _fill_spool(source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, m
 
 def _canonical_blocks(spool: _Spool, layout: Layout) -> Iterator[Channels]:
     for block in spool.blocks(_WRITE):
-        chosen = mix_down(block, layout) if layout.layout is ChannelLayout.ROOM else block[:, list(layout.kept)]
+        chosen = (
+            mix_down(block, layout)
+            if layout.layout is ChannelLayout.ROOM
+            else block[:, list(layout.kept)]
+        )
         yield chosen if spool.peak <= 1 else np.clip(chosen / np.float32(spool.peak), -1, 1)

@@ -11,9 +11,25 @@ Kind = Literal["words", "label", "name", "other"]
 """What a column holds: words that somebody said (or a language); a label; a name, number or time; anything."""
 
 NOT_A_NUMBER = frozenset(
-    {"nan", "NaN", "NAN", "-nan", "-NaN", "+nan", "+NaN", "<NA>", "NaT", "#N/A", "#NA", "#N/A N/A", "1.#QNAN", "-1.#QNAN", "1.#IND",
-     "-1.#IND"}
-)  # fmt: skip
+    {
+        "nan",
+        "NaN",
+        "NAN",
+        "-nan",
+        "-NaN",
+        "+nan",
+        "+NaN",
+        "<NA>",
+        "NaT",
+        "#N/A",
+        "#NA",
+        "#N/A N/A",
+        "1.#QNAN",
+        "-1.#QNAN",
+        "1.#IND",
+        "-1.#IND",
+    }
+)
 """How programs spell a missing number in text. "Nan", a name, is none of them."""
 
 NOBODY = NOT_A_NUMBER | {"None", "NULL", "null", "Null", "N/A", "n/a", "\\N"}
@@ -25,7 +41,8 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 def cell_text(value: object, kind: Kind = "other") -> str | None:
     """A cell as text; None where there is no value: null, NaN, nothing but blanks.
 
-    A whole number is written without a decimal point, since 7.0 is what tables make of 7 when other rows have no number.
+    A whole number is written without a decimal point, since 7.0 is what tables make of 7 when other
+    rows have no number.
 
     >>> cell_text(7.0), cell_text("7.0", "name"), cell_text("007", "name")
     ('7', '7', '007')

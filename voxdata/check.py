@@ -13,7 +13,8 @@ class CheckClip:
         key: Its own key in Label Studio: the id of the utterance with moved edges.
         utterance_id: What is heard.
         purpose: "gold" when the answer is known, "retest" when the same person heard it before.
-        shift_ms: How much later its edges lie than the utterance's, so that it does not look the same.
+        shift_ms: How much later its edges lie than the utterance's, so that it does not look the
+            same.
     """
 
     key: str

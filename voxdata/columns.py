@@ -15,28 +15,84 @@ Key = Literal["audio", "label", "speaker", "split", "text", "session", "language
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "audio": (
-        "path", "audio", "audio_filepath", "audio_file", "audio_path", "wav", "wav_path", "wav_filename", "file", "file_path",
-        "filepath", "filename", "file_name", "uri", "url",
+        "path",
+        "audio",
+        "audio_filepath",
+        "audio_file",
+        "audio_path",
+        "wav",
+        "wav_path",
+        "wav_filename",
+        "file",
+        "file_path",
+        "filepath",
+        "filename",
+        "file_name",
+        "uri",
+        "url",
     ),
     "label": ("label", "target", "class"),
     "speaker": ("speaker", "voice", "speaker_id", "spk", "spk_id", "client_id"),
     "split": ("split", "subset", "partition", "set", "fold"),
     "text": ("text", "transcript", "transcription", "sentence"),
-    "session": ("session", "call", "recording", "session_id", "call_id", "recording_id", "conversation", "conversation_id"),
+    "session": (
+        "session",
+        "call",
+        "recording",
+        "session_id",
+        "call_id",
+        "recording_id",
+        "conversation",
+        "conversation_id",
+    ),
     "language": ("language", "lang", "locale"),
     "channel": ("channel",),
     "start": (
-        "start", "start_s", "start_sec", "start_seconds", "start_time", "begin", "begin_s", "begin_sec", "begin_seconds",
-        "begin_time", "onset", "tbeg", "xmin", "offset", "start_ms", "begin_ms", "onset_ms", "offset_ms",
+        "start",
+        "start_s",
+        "start_sec",
+        "start_seconds",
+        "start_time",
+        "begin",
+        "begin_s",
+        "begin_sec",
+        "begin_seconds",
+        "begin_time",
+        "onset",
+        "tbeg",
+        "xmin",
+        "offset",
+        "start_ms",
+        "begin_ms",
+        "onset_ms",
+        "offset_ms",
     ),
     "end": (
-        "end", "end_s", "end_sec", "end_seconds", "end_time", "stop", "stop_s", "stop_sec", "stop_seconds", "stop_time", "xmax",
-        "end_ms", "stop_ms",
+        "end",
+        "end_s",
+        "end_sec",
+        "end_seconds",
+        "end_time",
+        "stop",
+        "stop_s",
+        "stop_sec",
+        "stop_seconds",
+        "stop_time",
+        "xmax",
+        "end_ms",
+        "stop_ms",
     ),
     "duration": (
-        "duration", "duration_s", "duration_sec", "duration_seconds", "dur", "tdur", "duration_ms", "dur_ms",
+        "duration",
+        "duration_s",
+        "duration_sec",
+        "duration_seconds",
+        "dur",
+        "tdur",
+        "duration_ms",
+        "dur_ms",
     ),
-}  # fmt: skip
+}
 """Meaning -> what a column of that meaning may be called, likeliest first; in any case. Seconds, unless a name ends in "_ms"."""
 
 TIMES = ("start", "end", "duration")
@@ -44,7 +100,21 @@ ANY_OF = ("audio", *TIMES)
 """Meanings for which each row takes the first column in which it has something; the others are one column for all rows."""
 
 _TIME_WORDS = frozenset(
-    {"start", "begin", "beginning", "onset", "offset", "end", "stop", "finish", "duration", "dur", "tbeg", "tdur", "tend"}
+    {
+        "start",
+        "begin",
+        "beginning",
+        "onset",
+        "offset",
+        "end",
+        "stop",
+        "finish",
+        "duration",
+        "dur",
+        "tbeg",
+        "tdur",
+        "tend",
+    }
     | {"xmin", "xmax", "tmin", "tmax", "t0", "t1"}
 )
 _WORD = re.compile(r"[a-z]+\d*|\d+")
@@ -101,12 +171,22 @@ def check_header(names: Iterable[str], *, origin: str) -> None:
     for name in named:
         if counts[column_key(name)] > 1:
             also = [other for other in named if column_key(other) == column_key(name)]
-            spelled = "" if len(set(also)) == 1 else f" (written {' and '.join(repr(n) for n in dict.fromkeys(also))})"
-            raise ConfigError(f"{origin}: the column {name!r} is in the header twice{spelled}; rename or remove one")
+            spelled = (
+                ""
+                if len(set(also)) == 1
+                else f" (written {' and '.join(repr(n) for n in dict.fromkeys(also))})"
+            )
+            raise ConfigError(
+                f"{origin}: the column {name!r} is in the header twice{spelled}; rename or remove one"
+            )
 
 
 def choose_columns(
-    names: Sequence[str], *, origin: str, chosen: Mapping[str, str] | None = None, filled: Iterable[str] | None = None
+    names: Sequence[str],
+    *,
+    origin: str,
+    chosen: Mapping[str, str] | None = None,
+    filled: Iterable[str] | None = None,
 ) -> Columns:
     """Decide what each column is for.
 
@@ -114,7 +194,8 @@ def choose_columns(
         names: The columns of the table.
         origin: What messages call the table.
         chosen: Meaning -> its column, where the user says so.
-        filled: Columns in which at least one row has something; a column that is always empty counts only when there is no other.
+        filled: Columns in which at least one row has something; a column that is always empty
+            counts only when there is no other.
 
     Raises:
         ConfigError: A chosen column is not there.
@@ -123,7 +204,9 @@ def choose_columns(
     taken = dict(chosen or {})
     for key, name in taken.items():
         if column_key(name) not in by_key:
-            raise ConfigError(f"{origin}: has no column {name!r} for --{key}; it has {', '.join(names) or 'none'}")
+            raise ConfigError(
+                f"{origin}: has no column {name!r} for --{key}; it has {', '.join(names) or 'none'}"
+            )
         taken[key] = by_key[column_key(name)]
     full = set(names if filled is None else filled)
     found: dict[str, tuple[str, ...]] = {}
@@ -131,7 +214,11 @@ def choose_columns(
         if key in taken:
             found[key] = (taken[key],)
             continue
-        there = [by_key[alias] for alias in aliases if alias in by_key and by_key[alias] not in taken.values()]
+        there = [
+            by_key[alias]
+            for alias in aliases
+            if alias in by_key and by_key[alias] not in taken.values()
+        ]
         if there:
             found[key] = tuple(sorted(there, key=lambda name: name not in full))
     return Columns(names=tuple(names), of=_offsets(found))
@@ -153,7 +240,10 @@ def _offsets(found: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]
 
 def unused_times(columns: Columns, used: Iterable[str]) -> list[str]:
     """Columns that are called like a time and from which no row took one, in order."""
-    taken = {*used, *(name for key, names in columns.of.items() if key not in TIMES for name in names)}
+    taken = {
+        *used,
+        *(name for key, names in columns.of.items() if key not in TIMES for name in names),
+    }
     return [name for name in columns.names if name not in taken and _is_time(name)]
 
 

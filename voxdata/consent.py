@@ -27,7 +27,7 @@ class Consent:
     Attributes:
         given: None when nobody said.
         purposes: What for, in small letters; empty means anything.
-        until: The last day it holds; None for ever.
+        until: The last day it holds; None without end.
         problem: What in the manifest cannot be understood; such a recording is not used.
     """
 
@@ -54,7 +54,9 @@ def read_consent(metadata: Mapping[str, str]) -> Consent:
         except ValueError:
             return Consent(problem=f"consent_until {said[UNTIL]!r} is no date such as 2027-01-31")
     return Consent(
-        given=None if not word else word in GIVEN, purposes=_purposes(said.get(PURPOSES) or said.get("purpose", "")), until=until
+        given=None if not word else word in GIVEN,
+        purposes=_purposes(said.get(PURPOSES) or said.get("purpose", "")),
+        until=until,
     )
 
 

@@ -31,7 +31,7 @@ WINDOW_MS, HOP_MS = 1_000, 500
 _LOWEST_HZ, _HIGHEST_HZ = 150, 3_800
 _TAPER = MODEL_RATE_HZ // 10
 _LONGEST_MS = 20_000
-"""Of a longer stretch the beginning is compared."""
+"""Longest stretch that is compared; of a longer one only the beginning is."""
 
 
 def find_lag_ms(said: Samples, other: Samples) -> int | None:
@@ -46,7 +46,9 @@ def find_lag_ms(said: Samples, other: Samples) -> int | None:
     """
     num_samples = min(len(said), len(other))
     window, hop = WINDOW_MS * MODEL_RATE_HZ // 1000, HOP_MS * MODEL_RATE_HZ // 1000
-    stretches = [(0, num_samples)] + [(start, start + window) for start in range(0, num_samples - window, hop)]
+    stretches = [(0, num_samples)] + [
+        (start, start + window) for start in range(0, num_samples - window, hop)
+    ]
     peaks = [_find_peak(said[start:stop], other[start:stop]) for start, stop in stretches]
     height, lag = max(peaks, default=(0.0, 0))
     return lag * 1000 // MODEL_RATE_HZ if height >= SURE else None
@@ -55,12 +57,20 @@ def find_lag_ms(said: Samples, other: Samples) -> int | None:
 def _find_peak(said: Samples, other: Samples) -> tuple[float, int]:
     """The highest correlation, in deviations of the others, and its lag in samples."""
     num_samples = min(len(said), len(other))
-    if num_samples <= 2 * _TAPER or not np.ptp(said[:num_samples]) or not np.ptp(other[:num_samples]):
+    if (
+        num_samples <= 2 * _TAPER
+        or not np.ptp(said[:num_samples])
+        or not np.ptp(other[:num_samples])
+    ):
         return 0.0, 0
     at = np.arange(num_samples)
-    taper = np.minimum(1.0, np.minimum(at, num_samples - 1 - at) / _TAPER)  # a hard edge is a click in both
+    taper = np.minimum(
+        1.0, np.minimum(at, num_samples - 1 - at) / _TAPER
+    )  # a hard edge is a click in both
     size = 1 << (2 * num_samples - 1).bit_length()
-    spectrum = np.conj(np.fft.rfft(said[:num_samples] * taper, size)) * np.fft.rfft(other[:num_samples] * taper, size)
+    spectrum = np.conj(np.fft.rfft(said[:num_samples] * taper, size)) * np.fft.rfft(
+        other[:num_samples] * taper, size
+    )
     frequency_hz = np.fft.rfftfreq(size, 1 / MODEL_RATE_HZ)
     spectrum[(frequency_hz < _LOWEST_HZ) | (frequency_hz > _HIGHEST_HZ)] = 0
     strength = np.abs(spectrum)
@@ -74,7 +84,9 @@ def _find_peak(said: Samples, other: Samples) -> tuple[float, int]:
 
 
 def measure_leaks(
-    private: Mapping[str, Sequence[PrivateSpan]], utterances: Sequence[Utterance], sounds: Sequence[Sound]
+    private: Mapping[str, Sequence[PrivateSpan]],
+    utterances: Sequence[Utterance],
+    sounds: Sequence[Sound],
 ) -> dict[str, tuple[PrivateSpan, ...]]:
     """Find where else the personal data of one recording is heard.
 
@@ -89,7 +101,12 @@ def measure_leaks(
     return {
         key: tuple(
             replace(
-                span, leaks={c: _leak(span.segment, sounds[channels[key]], other) for c, other in enumerate(sounds) if c != channels[key]}
+                span,
+                leaks={
+                    c: _leak(span.segment, sounds[channels[key]], other)
+                    for c, other in enumerate(sounds)
+                    if c != channels[key]
+                },
             )
             for span in spans
         )

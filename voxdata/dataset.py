@@ -38,7 +38,8 @@ class GoldLabel:
 
     Attributes:
         distribution: Shares of the votes.
-        posterior: Probability of every label, when a model of the annotators' skill gave the label; else empty.
+        posterior: Probability of every label, when a model of the annotators' skill gave the label;
+            else empty.
         standing: How contested it is: see `voxdata.label.Gold`; "" when nobody asked.
     """
 
@@ -58,7 +59,8 @@ class Example:
         group: What a split may not divide: the connected component of shared voices and recordings.
         audio_file: The canonical recording, relative to the audio folder.
         gold: Scheme name -> gold label; a scheme nobody voted on is absent.
-        salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it. Destroyed with the row.
+        salt: Hex; enters the leaf, so that the leaf of an erased row says nothing about it.
+            Destroyed with the row.
 
     Raises:
         ValueError: `audio_file` leads out of the audio folder.
@@ -79,7 +81,9 @@ class Example:
 
     def __post_init__(self) -> None:
         if self.audio_file and (why := why_outside(self.audio_file)):
-            raise ValueError(f"audio_file {self.audio_file!r} {why}; it must lie in the audio folder")
+            raise ValueError(
+                f"audio_file {self.audio_file!r} {why}; it must lie in the audio folder"
+            )
 
 
 def encode_gold(gold: Mapping[str, GoldLabel]) -> dict[str, object]:
@@ -105,7 +109,11 @@ def decode_gold(encoded: Mapping[str, Any]) -> dict[str, GoldLabel]:
 
 
 def _encode_label(gold: GoldLabel) -> dict[str, object]:
-    row: dict[str, object] = {"label": gold.label, "num_votes": gold.num_votes, "distribution": _micro(gold.distribution)}
+    row: dict[str, object] = {
+        "label": gold.label,
+        "num_votes": gold.num_votes,
+        "distribution": _micro(gold.distribution),
+    }
     if gold.posterior:
         row["posterior"] = _micro(gold.posterior)
     if gold.standing:
@@ -148,4 +156,6 @@ def canonical_row(example: Example) -> str:
 
 def leaf_hash(example: Example) -> str:
     """What stands for an example in the root of a version: 32 hex characters."""
-    return hashlib.sha256(UNIT.join((ROW_FORMAT, example.salt, canonical_row(example))).encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        UNIT.join((ROW_FORMAT, example.salt, canonical_row(example))).encode()
+    ).hexdigest()[:32]

@@ -36,7 +36,8 @@ class VersionDiff:
         removed: Utterance ids only in the first.
         relabelled: Label changes, one for each example and scheme.
         resplit: Examples that moved between splits.
-        changed: Utterance ids that differ in anything else (text, voice, bounds, shares of the votes).
+        changed: Utterance ids that differ in anything else (text, voice, bounds, shares of the
+            votes).
         counts: "scheme=label" -> examples (before, after), for every label of either version.
         minutes: "scheme=label" -> minutes (before, after).
         lost: What splits held in the first version and do not hold in the second.

@@ -22,7 +22,9 @@ Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, s
 """(project id, utterance id) -> what each push of it masked, as (kind, characters), with its time, oldest first."""
 
 
-def corrected_texts(annotations: Sequence[Annotation], hidden: Hidden | None = None) -> dict[str, str]:
+def corrected_texts(
+    annotations: Sequence[Annotation], hidden: Hidden | None = None
+) -> dict[str, str]:
     """Utterance id -> the transcript as last corrected by a person, with what was masked for that person put back.
 
     Args:
@@ -39,7 +41,10 @@ def corrected_texts(annotations: Sequence[Annotation], hidden: Hidden | None = N
 def _hidden_from(annotation: Annotation, hidden: Hidden) -> Sequence[tuple[str, str]]:
     """What was masked when an annotation was made: by the last push before it, since clocks may differ at least the first."""
     pushes = hidden.get((annotation.project_id, annotation.utterance_id), ())
-    return next((parts for at, parts in reversed(pushes) if at <= annotation.updated_at), pushes[0][1] if pushes else ())
+    return next(
+        (parts for at, parts in reversed(pushes) if at <= annotation.updated_at),
+        pushes[0][1] if pushes else (),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,8 @@ class Draft:
 
     Attributes:
         examples: Of utterances with a gold label.
-        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there whatever voice it is given later.
+        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there
+            whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.
         barred: Recording id -> why its consent does not cover the purpose.
@@ -74,16 +80,23 @@ class Draft:
         found = [describe_losses(self.lost, before=self.before)] if self.lost else []
         missing = self.num_labelled - len(self.examples)
         if 2 * missing > self.num_labelled:
-            found.append(f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}")
+            found.append(
+                f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}"
+            )
         return tuple(found)
 
     @property
     def reasons(self) -> str:
         """Why labelled utterances are not in it, in words; of consent also what it says."""
-        whys = [f"{why} {count}" for why, count in sorted(self.no_consent.items(), key=lambda pair: (-pair[1], pair[0]))]
+        whys = [
+            f"{why} {count}"
+            for why, count in sorted(self.no_consent.items(), key=lambda pair: (-pair[1], pair[0]))
+        ]
         parts = []
         for reason, count in sorted(self.left_out.items(), key=lambda pair: (-pair[1], pair[0])):
-            parts.append(f"{count} by {reason}" + (f" ({', '.join(whys)})" if reason == CONSENT else ""))
+            parts.append(
+                f"{count} by {reason}" + (f" ({', '.join(whys)})" if reason == CONSENT else "")
+            )
         return ", ".join(parts)
 
 
@@ -109,12 +122,19 @@ def build_examples(
         fixed: Voice or speaker -> the split it was given before.
         ratios: Wanted shares.
         seed: Decides among equals.
-        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice by itself.
-        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one split too.
+        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice
+            by itself.
+        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one
+            split too.
     """
     labelled = [u for u in utterances if any(u.utterance_id in found for found in gold.values())]
     speaker_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}
-    voice_of = {u.utterance_id: (voices or {}).get((u.recording_id, u.channel, u.speaker), speaker_of[u.utterance_id]) for u in labelled}
+    voice_of = {
+        u.utterance_id: (voices or {}).get(
+            (u.recording_id, u.channel, u.speaker), speaker_of[u.utterance_id]
+        )
+        for u in labelled
+    }
     groups = group_voices(_shared(labelled, speaker_of, voice_of, kin or {}))
     conflicts = find_conflicts(groups, fixed)
     counts: dict[str, Counter[str]] = {}
@@ -122,7 +142,11 @@ def build_examples(
         tally = counts.setdefault(groups[voice_of[u.utterance_id]], Counter())
         tally["examples"] += 1
         tally[f"language={u.language}"] += 1
-        tally.update(f"{scheme}={found[u.utterance_id].label}" for scheme, found in gold.items() if u.utterance_id in found)
+        tally.update(
+            f"{scheme}={found[u.utterance_id].label}"
+            for scheme, found in gold.items()
+            if u.utterance_id in found
+        )
     splits = assign_splits(counts, fixed=fix_groups(groups, fixed), ratios=ratios, seed=seed)
     kept = [u for u in labelled if groups[voice_of[u.utterance_id]] not in conflicts]
     examples = [
@@ -138,7 +162,11 @@ def build_examples(
             language=u.language,
             gold={
                 scheme: GoldLabel(
-                    label=g.label, distribution=g.distribution, num_votes=g.num_votes, posterior=g.posterior, standing=g.standing
+                    label=g.label,
+                    distribution=g.distribution,
+                    num_votes=g.num_votes,
+                    posterior=g.posterior,
+                    standing=g.standing,
                 )
                 for scheme, found in gold.items()
                 if (g := found.get(u.utterance_id)) is not None
@@ -147,13 +175,18 @@ def build_examples(
         )
         for u in kept
     ]
-    left_out = {voice_of[u.utterance_id] for u in labelled if groups[voice_of[u.utterance_id]] in conflicts}
+    left_out = {
+        voice_of[u.utterance_id] for u in labelled if groups[voice_of[u.utterance_id]] in conflicts
+    }
     places = {speaker_of[u.utterance_id]: splits[groups[voice_of[u.utterance_id]]] for u in kept}
     return Draft(examples=examples, places=places, conflicts=tuple(sorted(left_out)))
 
 
 def _shared(
-    labelled: Sequence[Utterance], speaker_of: Mapping[str, str], voice_of: Mapping[str, str], kin: Mapping[str, Sequence[str]]
+    labelled: Sequence[Utterance],
+    speaker_of: Mapping[str, str],
+    voice_of: Mapping[str, str],
+    kin: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, str]]:
     """(what may not be divided, voice or speaker), as `group_voices` takes it."""
     for u in labelled:
@@ -166,6 +199,16 @@ def _shared(
 
 
 def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:
-    found = separate_phrases(draft.examples, scheme=scheme, fixed=fixed, ratios=recipe.ratios, seed=recipe.seed)
-    left_out = {**draft.left_out, **({f"{scheme} phrase in another split": found.num_taken} if found.num_taken else {})}
-    return replace(draft, examples=list(found.examples), places={**draft.places, **found.places}, left_out=left_out)
+    found = separate_phrases(
+        draft.examples, scheme=scheme, fixed=fixed, ratios=recipe.ratios, seed=recipe.seed
+    )
+    left_out = {
+        **draft.left_out,
+        **({f"{scheme} phrase in another split": found.num_taken} if found.num_taken else {}),
+    }
+    return replace(
+        draft,
+        examples=list(found.examples),
+        places={**draft.places, **found.places},
+        left_out=left_out,
+    )

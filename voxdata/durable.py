@@ -1,6 +1,7 @@
 """Durability: what was written is on disk when this returns. The door through which everything of ours is written.
 
-What the system says against it is a `MachineError` that names the folder: no file, recording or clip is to blame for it.
+What the system says against it is a `MachineError` that names the folder: no file, recording or
+clip is to blame for it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def writing(place: Path) -> Iterator[None]:
 def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Lend a file to be written, which takes the place of `path` at the end: whole and on disk, or not at all.
 
-    Until then it lies in the scratch folder above `path`, or beside it where there is none; see `voxdata.scratch`.
+    Until then it lies in the scratch folder above `path`, or beside it where there is none; see
+    `voxdata.scratch`.
 
     Args:
         path: Parent folders are made.
@@ -85,7 +87,8 @@ def scratch_folder(*, near: Path | None = None) -> Iterator[Path]:
     """Lend an empty folder for what nobody needs afterwards.
 
     Args:
-        near: A folder; when there is a scratch folder at or above it, it lies there, and else among the system's temporary files.
+        near: A folder; when there is a scratch folder at or above it, it lies there, and else among
+            the system's temporary files.
 
     Raises:
         MachineError: There is no temporary folder, or nothing can be made in it.
@@ -126,4 +129,6 @@ def scratch_place() -> Path:
         with writing(Path("/")):
             os.close(os.open("/", os.O_RDONLY))  # with too many open files no folder seems usable
         words = f"the temporary folder: {error.strerror or error}"
-        raise MachineError(f"{words}; make room in one of them, or name another in TMPDIR, then run the command again") from error
+        raise MachineError(
+            f"{words}; make room in one of them, or name another in TMPDIR, then run the command again"
+        ) from error

@@ -19,6 +19,7 @@ VoxdataError
 ├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
 │   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
 └── TransientError         a network hiccup: exactly what flows retry
+    └── StalledError       nothing came over the network for too long: other files may get through
 """
 
 from __future__ import annotations
@@ -168,10 +169,16 @@ class ShortageError(MachineError):
         reason: OUT_OF_MEMORY or KILLED: what is noted about a file that does this on several days.
     """
 
-    def __init__(self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY) -> None:
+    def __init__(
+        self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY
+    ) -> None:
         super().__init__(message, number=number)
         self.reason = reason
 
 
 class TransientError(VoxdataError):
     """A network hiccup that is worth another try: exactly what flows retry."""
+
+
+class StalledError(TransientError):
+    """Nothing came over the network for too long: the file waits for another run, others may get through."""

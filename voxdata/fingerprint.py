@@ -1,10 +1,11 @@
 """Near-duplicates: recordings that hold the same sound though not the same samples, by their acoustic fingerprints.
 
-Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint: a sequence of 32-bit codes, about
-eight a second, of which most bits stay. Two recordings are near-duplicates when, at the best shift, a long stretch of both differs in few
-bits.
+Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint:
+a sequence of 32-bit codes, about eight a second, of which most bits stay. Two recordings are
+near-duplicates when, at the best shift, a long stretch of both differs in few bits.
 
-Source: Chromaprint (L. Lalinský), after J. Haitsma and T. Kalker, A highly robust audio fingerprinting system, ISMIR 2002.
+Source: Chromaprint (L. Lalinský), after J. Haitsma and T. Kalker, A highly robust audio
+fingerprinting system, ISMIR 2002.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
     """The stretch that two recordings share.
 
     Args:
-        shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may be the same.
+        shifts: Where to look, likeliest first: the place in `b` less the place in `a` of what may
+            be the same.
 
     Returns:
         What agrees at the first shift at which at least MIN_CODES agree; None when there is none.
@@ -104,14 +106,21 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
         length = min(len(a) - first, len(b) - first - shift)
         if length <= 0:
             continue
-        errors = np.bitwise_count(a[first : first + length] ^ b[first + shift : first + shift + length]).astype(np.float64) / 32
+        errors = (
+            np.bitwise_count(
+                a[first : first + length] ^ b[first + shift : first + shift + length]
+            ).astype(np.float64)
+            / 32
+        )
         stretch = longest_match(errors)
         if stretch is None or stretch[1] < MIN_CODES:
             continue
         start, size = stretch
         if len(np.unique(a[first + start : first + start + size])) >= MIN_DISTINCT * size:
             score = round(1 - float(errors[start : start + size].mean()), 4)
-            return SharedCodes(first=first + start, second=first + start + shift, size=size, score=score)
+            return SharedCodes(
+                first=first + start, second=first + start + shift, size=size, score=score
+            )
     return None
 
 
@@ -124,25 +133,34 @@ def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | No
 def is_heard(first: Samples, second: Samples) -> bool:
     """Whether enough is heard of what two recordings share.
 
-    A code hears more than two seconds. A click or a short tone in silence therefore makes a dozen codes and seconds of agreement.
+    A code hears more than two seconds. A click or a short tone in silence therefore makes a dozen
+    codes and seconds of agreement.
 
     Args:
         first, second: (num_samples,) float32 at MODEL_RATE_HZ, the shared stretch in either.
     """
-    heard_s = [measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ) for part in (first, second) if part.size]
+    heard_s = [
+        measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ)
+        for part in (first, second)
+        if part.size
+    ]
     return len(heard_s) == 2 and min(heard_s) >= MIN_HEARD_S
 
 
-def longest_match(errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR) -> tuple[int, int] | None:
+def longest_match(
+    errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR
+) -> tuple[int, int] | None:
     """The stretch in which errors stay below `max_error` on average, chosen so that every step away from it makes that worse.
 
     Args:
         errors: (num_codes,) share of differing bits, 0..1.
 
     Returns:
-        (start, size) of the stretch with the largest sum of `max_error - error`; None when no code is below.
+        (start, size) of the stretch with the largest sum of `max_error - error`; None when no code
+        is below.
 
-    A code that differs more is bridged where the codes after it make up for it, and ends the stretch where they do not:
+    A code that differs more is bridged where the codes after it make up for it, and ends the
+    stretch where they do not:
 
     >>> longest_match(np.array([0.5, 0.05, 0.05, 0.2, 0.05, 0.5]))
     (1, 4)

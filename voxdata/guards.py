@@ -1,6 +1,7 @@
 """Guards: what makes a transcribed text doubtful. They mark, they never delete.
 
-Source of the rules: the failure modes of Whisper (loops, words where nobody speaks) and the filters of NeMo Curator and the Granary recipe.
+Source of the rules: the failure modes of Whisper (loops, words where nobody speaks) and the filters
+of NeMo Curator and the Granary recipe.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ def mark_utterance(
 
     Args:
         passages: Of its channel's transcript.
-        max_compression: A text that zlib shrinks more than this repeats itself (Whisper's own limit).
+        max_compression: A text that zlib shrinks more than this repeats itself (Whisper's own
+            limit).
         max_repeats: More copies of one to four words in a row are a loop, not speech.
-        no_speech_probability, log_probability: A passage with more of the one and less of the other holds no speech (Whisper's rule).
+        no_speech_probability, log_probability: A passage with more of the one and less of the other
+            holds no speech (Whisper's rule).
         word_probability: Words are doubtful when they average less.
         max_rate: Words (characters in scripts without spaces) a second; fast talkers reach eight.
 
@@ -48,7 +51,11 @@ def mark_utterance(
     if compression(utterance.text) > max_compression or repeats(utterance.text) > max_repeats:
         marks.add(REPETITION)
     heard = max(passages, key=lambda p: overlap_ms(p.segment, utterance.segment), default=None)
-    if heard is not None and heard.no_speech_probability > no_speech_probability and heard.mean_log_probability < log_probability:
+    if (
+        heard is not None
+        and heard.no_speech_probability > no_speech_probability
+        and heard.mean_log_probability < log_probability
+    ):
         marks.add(NO_SPEECH)
     rate = speaking_rate(utterance)
     if rate is not None and len(utterance.words) > 2 and rate > max_rate:

@@ -27,7 +27,11 @@ def measure_heard(samples: Samples, *, rate_hz: int) -> float:
     num_frames = samples.size // size
     if num_frames == 0:
         return samples.size / rate_hz
-    power = np.square(samples[: num_frames * size], dtype=np.float64).reshape(num_frames, size).sum(axis=1)
+    power = (
+        np.square(samples[: num_frames * size], dtype=np.float64)
+        .reshape(num_frames, size)
+        .sum(axis=1)
+    )
     summed = np.cumsum(np.sort(power)[::-1])
     if summed[-1] <= 0:
         return 0.0

@@ -1,7 +1,8 @@
 """Increments: which results are new, stale, held again or orphaned, decided by keys alone.
 
-A key is a hash over everything that decides a result: the stage's version, its model and parameters, and the keys of what it reads.
-So a changed setting changes the keys of the stages that depend on it, and of no other.
+A key is a hash over everything that decides a result: the stage's version, its model and
+parameters, and the keys of what it reads. So a changed setting changes the keys of the stages that
+depend on it, and of no other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ SCAN = "scan"
 LABEL = "label:"
 """Prefix of a stage that labels under one scheme, such as "label:intent"."""
 
-VERSIONS: Mapping[str, int] = {DIARIZE: 2, TRANSCRIBE: 2, SECOND_OPINION: 1, CUT: 2, MEASURE: 2, SCAN: 2, LABEL: 2}
+VERSIONS: Mapping[str, int] = {
+    DIARIZE: 2,
+    TRANSCRIBE: 2,
+    SECOND_OPINION: 1,
+    CUT: 2,
+    MEASURE: 2,
+    SCAN: 2,
+    LABEL: 2,
+}
 """Raised when the code of a stage changes its results."""
 
 
@@ -53,7 +62,12 @@ def stage_keys(specs: Collection[StageSpec]) -> dict[str, str]:
         version = VERSIONS[LABEL if spec.name.startswith(LABEL) else spec.name]
         model = "" if spec.model is None else spec.model.key
         keys[spec.name] = digest(
-            "stage", spec.name, version, model, canonical_json(dict(spec.params)), *(keys[name] for name in spec.reads)
+            "stage",
+            spec.name,
+            version,
+            model,
+            canonical_json(dict(spec.params)),
+            *(keys[name] for name in spec.reads),
         )
     return keys
 
@@ -65,7 +79,9 @@ class Standing(StrEnum):
     STALE = "stale"  # computed with other models, settings or inputs
     AGAIN = "again"  # computed earlier, set aside, and wanted again: nothing is to be run
     DONE = "done"
-    FAILED = "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
+    FAILED = (
+        "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
+    )
     BLOCKED = "blocked"  # what it reads failed
 
 
@@ -92,7 +108,9 @@ def judge_stages(
         if any(standing[name] in (Standing.FAILED, Standing.BLOCKED) for name in spec.reads):
             standing[spec.name] = Standing.BLOCKED
         elif at in known:
-            standing[spec.name] = Standing.DONE if current.get(spec.name) == keys[spec.name] else Standing.AGAIN
+            standing[spec.name] = (
+                Standing.DONE if current.get(spec.name) == keys[spec.name] else Standing.AGAIN
+            )
         elif at in failed:
             standing[spec.name] = Standing.FAILED
         else:

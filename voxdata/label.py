@@ -69,7 +69,8 @@ class Prediction:
             min_confidence: Least probability of that label, 0..1.
 
         Returns:
-            None when it abstains, when several labels lead alike, or when the label is less probable than that.
+            None when it abstains, when several labels lead alike, or when the label is less
+            probable than that.
         """
         label = leading_label(self.distribution)
         return label if label is not None and self.distribution[label] >= min_confidence else None
@@ -94,8 +95,10 @@ class Annotation:
         updated_at: The server's clock, UTC.
         author: Login name of who wrote this revision, when it is not the annotator; else "".
         proposal: Which models made the proposal that the person began with; "" when there was none.
-        scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left out means 1.
-        simulated: Of a script that stands for a person: the share of labels, 0..1, at which it errs on purpose. None for a person.
+        scheme_versions: Scheme -> version of the label set that was on the screen; a scheme left
+            out means 1.
+        simulated: Of a script that stands for a person: the share of labels, 0..1, at which it errs
+            on purpose. None for a person.
     """
 
     annotation_id: int
@@ -124,9 +127,10 @@ class Gold:
         label: The winning label.
         distribution: Share of the votes for each label named at least once.
         num_votes: How many people voted.
-        posterior: Probability of every label, when a model of the annotators' skill gave the label; else empty.
-        standing: "clear", "ambiguous", "careless" or "open" as `annotation.consensus` judges it; "decided" by an expert; "" when
-            nobody asked.
+        posterior: Probability of every label, when a model of the annotators' skill gave the label;
+            else empty.
+        standing: "clear", "ambiguous", "careless" or "open" as `annotation.consensus` judges it;
+            "decided" by an expert; "" when nobody asked.
     """
 
     utterance_id: str

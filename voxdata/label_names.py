@@ -1,11 +1,15 @@
-"""Labels that look like slips of each other: `on` and `ON`, `turn on` and `turn_on`, `off` and `offf`."""
+"""Labels that look like slips of each other.
+
+Such are `on` and `ON`, `turn on` and `turn_on`, `off` and `offf`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from voxdata.errors import ConfigError
@@ -18,7 +22,16 @@ MIN_LETTERS = 4
 
 OFTEN = 20
 NEAR_SHARE = 0.2
-"""Two labels that are both written often, and about as often, are meant as they stand: "tree" and "three"."""
+"""Two labels that are both written often, and about as often, are meant as they stand.
+
+An example is "tree" and "three".
+"""
+
+# Letters from here on are ideographs and the like, of which each is a word.
+_FIRST_IDEOGRAPH = 0x2E80
+
+_HOLE = "\0"
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +56,31 @@ def find_near_labels(counts: Mapping[str, int]) -> list[NearLabels]:
     Returns:
         Groups; first those that differ by case, then by space, then by a letter.
 
-    >>> [found.labels for found in find_near_labels({"on": 3, "ON": 1, "off": 2, "offf": 1})]
+    >>> [near.labels for near in find_near_labels({"on": 3, "ON": 1, "off": 2, "offf": 1})]
     [('on', 'ON'), ('off', 'offf')]
     """
-    found: list[NearLabels] = []
-    folded = _gather(counts, str.casefold)
-    spaced = _gather(counts, _without_space)
-    for group in folded.values():
+    near: list[NearLabels] = []
+
+    def add(labels: Sequence[str], difference: Difference) -> None:
+        by_count = _by_count(labels, counts)
+        near.append(NearLabels(labels=by_count, difference=difference))
+
+    for group in _gather(counts, str.casefold).values():
         if len(group) > 1:
-            found.append(NearLabels(labels=_by_count(group, counts), difference="case"))
+            add(group, "case")
+
+    spaced = _gather(counts, _without_space)
     for group in spaced.values():
-        if len({name_key(label).casefold() for label in group}) > 1:
-            found.append(NearLabels(labels=_by_count(group, counts), difference="space"))
-    heads = {key: _by_count(group, counts)[0] for key, group in spaced.items()}
+        folded = {name_key(label).casefold() for label in group}
+        if len(folded) > 1:
+            add(group, "space")
+
     total = {key: sum(counts[label] for label in group) for key, group in spaced.items()}
-    for one, other in _one_letter_apart(sorted(heads)):
-        fewer, more = sorted((total[one], total[other]))
+    for first, second in _one_letter_apart(sorted(spaced)):
+        fewer, more = sorted((total[first], total[second]))
         if fewer < OFTEN or fewer < NEAR_SHARE * more:
-            pair = [*spaced[one], *spaced[other]]
-            found.append(NearLabels(labels=_by_count(pair, counts), difference="letter"))
-    return found
+            add([*spaced[first], *spaced[second]], "letter")
+    return near
 
 
 def describe_near_labels(found: Sequence[NearLabels]) -> str:
@@ -71,8 +89,16 @@ def describe_near_labels(found: Sequence[NearLabels]) -> str:
     >>> describe_near_labels([NearLabels(labels=("on", "ON"), difference="case")])
     "'on' and 'ON' (case)"
     """
-    names = {"case": "case", "space": "space", "letter": "one letter"}
-    return "; ".join(f"{' and '.join(map(repr, near.labels))} ({names[near.difference]})" for near in found)
+    names = {
+        "case": "case",
+        "space": "space",
+        "letter": "one letter",
+    }
+    groups = []
+    for near in found:
+        labels = " and ".join(map(repr, near.labels))
+        groups.append(f"{labels} ({names[near.difference]})")
+    return "; ".join(groups)
 
 
 def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
@@ -89,12 +115,16 @@ def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
         old, divider, new = (part.strip() for part in pair.rpartition("="))
         if not divider or not old or not new:
             raise ConfigError(f"--rename {pair!r}: write OLD=NEW, such as ON=on")
-        if mapped.setdefault(old, new) != new:
-            raise ConfigError(f"--rename {pair!r}: {old!r} is mapped to {mapped[old]!r} already; keep one")
+        earlier = mapped.setdefault(old, new)
+        if earlier != new:
+            message = f"--rename {pair!r}: {old!r} is mapped to {earlier!r} already; keep one"
+            raise ConfigError(message)
     return mapped
 
 
-def map_labels(labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequence[str] = ()) -> dict[str, str]:
+def map_labels(
+    labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequence[str] = ()
+) -> dict[str, str]:
     """Label -> what is taken for it: as mapped, and one spelling for those that look the same.
 
     Args:
@@ -105,50 +135,78 @@ def map_labels(labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequ
     Raises:
         ConfigError: A mapped label is in no row.
     """
+    distinct = list(dict.fromkeys(labels))
+    keys = {label: name_key(label) for label in distinct}
+    _check_mapped(mapping, keys)
+
     wanted = {name_key(old): new for old, new in mapping.items()}
-    there = {name_key(label) for label in labels}
-    missing = [old for old in mapping if name_key(old) not in there]
-    if missing:
-        known = ", ".join(map(repr, sorted(set(labels))[:20]))
-        raise ConfigError(f"--rename {missing[0]!r}: no row has that label; there are {known or 'none'}")
-    targets = {label: wanted.get(name_key(label), label) for label in dict.fromkeys(labels)}
+    targets = {label: wanted.get(keys[label], label) for label in distinct}
     spelling = unify_names([*first, *targets.values()])
     return {label: spelling[target] for label, target in targets.items()}
+
+
+def _check_mapped(mapping: Mapping[str, str], keys: Mapping[str, str]) -> None:
+    present = set(keys.values())
+    for old in mapping:
+        if name_key(old) not in present:
+            named = ", ".join(map(repr, sorted(keys)[:_MAX_NAMED]))
+            message = f"--rename {old!r}: no row has that label; there are {named or 'none'}"
+            raise ConfigError(message)
 
 
 def _without_space(label: str) -> str:
     return re.sub(r"[\s_\-]+", "", label.casefold())
 
 
-def _gather(counts: Mapping[str, int], key: object) -> dict[str, list[str]]:
+def _gather(counts: Mapping[str, int], fold: Callable[[str], str]) -> dict[str, list[str]]:
+    """Folded key -> the labels that share it."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for label in counts:
-        groups[key(name_key(label))].append(label)  # type: ignore[operator]
+        key = fold(name_key(label))
+        groups[key].append(label)
     return groups
 
 
 def _by_count(labels: Sequence[str], counts: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(sorted(labels, key=lambda label: (-counts[label], label.swapcase())))
+    def order(label: str) -> tuple[int, str]:
+        return -counts[label], label.swapcase()
+
+    return tuple(sorted(labels, key=order))
 
 
 def _one_letter_apart(keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of which one becomes the other by adding, leaving out or changing one letter of an alphabet."""
+    """Pairs of which one becomes the other by adding, leaving out or changing one letter."""
     by_hole: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
-        for at in range(len(key)):
-            by_hole[key[:at] + "\0" + key[at + 1 :]].add(key)
-        for at in range(len(key) + 1):
-            by_hole[key[:at] + "\0" + key[at:]].add(key)
+        for holed in _with_a_hole(key):
+            by_hole[holed].add(key)
+
     pairs: set[tuple[str, str]] = set()
     for together in by_hole.values():
-        for one in together:
-            pairs.update((one, other) for other in together if one < other)
-    return sorted(pair for pair in pairs if max(map(len, pair)) >= MIN_LETTERS and _by_a_letter(*pair))
+        pairs.update(combinations(sorted(together), 2))
+    return sorted(pair for pair in pairs if _is_slip(*pair))
 
 
-def _by_a_letter(one: str, other: str) -> bool:
-    """Whether what differs is a letter: digits count classes, and one Chinese character is a word."""
-    shorter, longer = sorted((one, other), key=len)
-    at = next((i for i, c in enumerate(shorter) if c != longer[i]), len(shorter))
-    changed = longer[at] + (shorter[at] if len(shorter) == len(longer) else "")
-    return all(c.isalpha() and ord(c) < 0x2E80 for c in changed)
+def _with_a_hole(key: str) -> Iterator[str]:
+    """The key with each letter replaced by a hole, and with a hole put in at each place."""
+    for at in range(len(key)):
+        yield key[:at] + _HOLE + key[at + 1 :]
+    for at in range(len(key) + 1):
+        yield key[:at] + _HOLE + key[at:]
+
+
+def _is_slip(first: str, second: str) -> bool:
+    """Whether the pair is long enough, and what differs is a letter of an alphabet.
+
+    Digits count classes, and one Chinese character is a word.
+    """
+    shorter, longer = sorted((first, second), key=len)
+    if len(longer) < MIN_LETTERS:
+        return False
+    at = 0
+    while at < len(shorter) and shorter[at] == longer[at]:
+        at += 1
+    changed = longer[at]
+    if len(shorter) == len(longer):
+        changed += shorter[at]
+    return all(c.isalpha() and ord(c) < _FIRST_IDEOGRAPH for c in changed)

@@ -45,12 +45,15 @@ def count_by_split(examples: Iterable[Example]) -> dict[tuple[Split, str, str], 
     return dict(counts)
 
 
-def find_losses(before: SplitCounts, after: SplitCounts, *, labels: Mapping[str, Collection[str]] | None = None) -> tuple[SplitLoss, ...]:
+def find_losses(
+    before: SplitCounts, after: SplitCounts, *, labels: Mapping[str, Collection[str]] | None = None
+) -> tuple[SplitLoss, ...]:
     """What splits held before and do not hold any more.
 
     Args:
         before, after: Of two versions.
-        labels: Scheme -> the labels it has today; a label or scheme that is gone from it is no loss. None lets every label count.
+        labels: Scheme -> the labels it has today; a label or scheme that is gone from it is no
+            loss. None lets every label count.
 
     Returns:
         By split; a split that lost everything is named once, without its labels.
@@ -58,11 +61,19 @@ def find_losses(before: SplitCounts, after: SplitCounts, *, labels: Mapping[str,
     lost = []
     for split in Split:
         if before.get((split, "", ""), 0) and not after.get((split, "", ""), 0):
-            lost.append(SplitLoss(split=split, scheme="", label="", num_before=before[split, "", ""]))
+            lost.append(
+                SplitLoss(split=split, scheme="", label="", num_before=before[split, "", ""])
+            )
             continue
         for (where, scheme, label), count in sorted(before.items()):
             known = labels is None or label in labels.get(scheme, ())
-            if where is split and scheme and known and count and not after.get((split, scheme, label), 0):
+            if (
+                where is split
+                and scheme
+                and known
+                and count
+                and not after.get((split, scheme, label), 0)
+            ):
                 lost.append(SplitLoss(split=split, scheme=scheme, label=label, num_before=count))
     return tuple(lost)
 

@@ -1,4 +1,6 @@
-"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be done about each."""
+"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be
+done about each.
+"""
 
 from __future__ import annotations
 
@@ -34,30 +36,56 @@ REMEDIES: Mapping[int, str] = {
     errno.EISDIR: _NAME_A_FOLDER,
     errno.ENAMETOOLONG: _NAME_A_FOLDER,
 }
-"""What helps when something of ours cannot be written or read; for any other error the disk is to be looked at."""
+"""What helps when something of ours cannot be written or read.
 
-EVERYWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+For any other error the disk is to be looked at.
+"""
+
+EVERYWHERE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 """These speak of the machine, whatever was being read or written."""
 
 EXIT_CODE = 75
-"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL); its last line says why."""
+"""Of a process of ours that could not go on through the machine's fault (EX_TEMPFAIL).
 
-OWN_ENDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU})
+Its last line says why.
+"""
+
+OWN_ENDS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+        signal.SIGXCPU,
+    }
+)
 """A process dies like this by a fault in what it runs; every other signal comes from outside."""
 
 ENOUGH_BYTES = 1 << 30
 """A machine that refuses so much is short of memory, in a process without a limit of its own."""
 
-_OUT_OF_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "std::bad_alloc", "CUDA out of memory")
+_OUT_OF_MEMORY = (
+    "OutOfMemoryError",
+    "OutOfMemoryException",
+    "std::bad_alloc",
+    "CUDA out of memory",
+)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
-AGAIN = "run the command again; nothing was noted about what it did not get to"
+AGAIN = "run the command again; nothing was recorded about what it did not get to"
 
 
 def machine_error(place: Path | str, error: BaseException) -> MachineError:
     """What the system said about a place of ours, with the remedy."""
     number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
-    words = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    words = (
+        getattr(error, "strerror", None)
+        or (str(error).splitlines() or [type(error).__name__])[0].strip()
+    )
     if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
         words = f"{words} {os.strerror(number)}"
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
@@ -76,8 +104,14 @@ def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError 
         if isinstance(one, MachineError):
             return one
         number = one.errno if isinstance(one, OSError) and one.errno else named_errno(str(one))
-        if number == errno.ENOMEM or isinstance(one, MemoryError) or any(name in repr(one) for name in _OUT_OF_MEMORY):
-            return ShortageError(f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}")
+        if (
+            number == errno.ENOMEM
+            or isinstance(one, MemoryError)
+            or any(name in repr(one) for name in _OUT_OF_MEMORY)
+        ):
+            return ShortageError(
+                f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}"
+            )
         if number in EVERYWHERE:
             return machine_error(getattr(one, "filename", None) or place or "this machine", one)
     return None
@@ -96,7 +130,8 @@ def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None
 def memory_is_short() -> bool:
     """Whether the machine refuses memory that this process may have by its own limit, RLIMIT_DATA.
 
-    Asked after an allocation failed: when only what was being worked on wanted too much, it says no.
+    Asked after an allocation failed: when only what was being worked on wanted too much, it says
+    no.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     left = ENOUGH_BYTES if limit == resource.RLIM_INFINITY else (limit - _data_bytes()) * 9 // 10
@@ -110,7 +145,9 @@ def memory_is_short() -> bool:
 
 
 def ended_from_outside(code: int) -> bool:
-    """Whether a process with this exit code, negative for a signal, was ended by the system or by somebody."""
+    """Whether a process with this exit code, negative for a signal, was ended by the system or by
+    somebody.
+    """
     return code < 0 and -code not in OWN_ENDS
 
 
@@ -120,13 +157,18 @@ def out_of_cpu(code: int) -> bool:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may come to have: the machine's, or less where its group may have less."""
+    """Memory that this process may come to have: the machine's, or less where its group may have
+    less.
+    """
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([found, *_group_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
 
 
 def _group_limits(membership: Path, root: Path) -> list[int]:
-    """What control groups allow, this process's own and all above it; empty where there are none."""
+    """What control groups allow, this process's own and all above it.
+
+    Empty where there are none.
+    """
     try:
         lines = membership.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -134,7 +176,9 @@ def _group_limits(membership: Path, root: Path) -> list[int]:
     found = []
     for line in lines:
         _, kinds, name = line.split(":", 2)
-        tree, file = (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+        tree, file = (
+            (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+        )
         if kinds and "memory" not in kinds.split(","):
             continue
         own = Path(name.lstrip("/"))

@@ -24,7 +24,7 @@ def name_fault(row: object, readers: Readers, error: Exception) -> str:
     "field 'channel' is missing"
 
     Args:
-        readers: Of every field that it needs.
+        readers: The readers of every field that it needs.
         error: What reading it has raised; its words are used when every field is well by itself.
     """
     if not isinstance(row, Mapping):

@@ -1,7 +1,8 @@
 """The hand-off file: a dataset version as JSON lines, for machines without the warehouse.
 
-The first line is a header, each further line one example. Audio stays where it is: `audio_root` joined with an
-example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel` is the clip.
+The first line is a header, each further line one example. Audio stays where it is: `audio_root`
+joined with an example's `audio_file` is a 16 kHz FLAC of which [start_ms, end_ms) on `channel` is
+the clip.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ class Manifest:
 
     Attributes:
         version_id: What the version is called for ever.
-        root: The Merkle root of its rows when that is not the version_id, since the version is older than roots; else "".
+        root: The Merkle root of its rows when that is not the version_id, since the version is
+            older than roots; else "".
         name: What people call the version.
         audio_root: Folder that `Example.audio_file` is relative to.
         schemes: Scheme name -> label names, in the order of the scheme.
         examples: Sorted by utterance id.
-        erased: Leaves of rows that were erased, sorted; without them the root could not be computed.
+        erased: Leaves of rows that were erased, sorted; without them the root could not be
+            computed.
         audio: Recording id -> what its canonical file has to be, where that is on record.
     """
 
@@ -97,12 +100,18 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
                 "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
                 "num_examples": len(manifest.examples),
                 "erased": list(manifest.erased),
-                "audio": {key: [d.size_bytes, d.sha256, d.samples_md5] for key, d in sorted(manifest.audio.items())},
+                "audio": {
+                    key: [d.size_bytes, d.sha256, d.samples_md5]
+                    for key, d in sorted(manifest.audio.items())
+                },
             },
             ensure_ascii=False,
         )
     ]
-    lines += [json.dumps(encode_example(e), ensure_ascii=False) for e in sorted(manifest.examples, key=lambda e: e.utterance_id)]
+    lines += [
+        json.dumps(encode_example(e), ensure_ascii=False)
+        for e in sorted(manifest.examples, key=lambda e: e.utterance_id)
+    ]
     write_file(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -110,13 +119,18 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest and check its rows against its root.
 
     Raises:
-        ManifestError: Missing, of another format, malformed in the line named, or its rows do not give the root.
+        ManifestError: Missing, of another format, malformed in the line named, or its rows do not
+            give the root.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); export the version again") from error
-    lines = text.removesuffix("\n").split("\n")  # not splitlines(): a transcript may hold U+2028 and its like
+        raise ManifestError(
+            f"{path}: cannot be read ({error}); export the version again"
+        ) from error
+    lines = text.removesuffix("\n").split(
+        "\n"
+    )  # not splitlines(): a transcript may hold U+2028 and its like
     number, readers = 1, HEADER
     row: Any = None
     try:
@@ -132,8 +146,15 @@ def read_manifest(path: Path) -> Manifest:
             erased=tuple(map(str, row["erased"])),
             root=str(row["root"]),
             audio={
-                str(key): AudioDigest(recording_id=str(key), size_bytes=int(size), sha256=str(sha256), samples_md5=str(md5))
-                for key, (size, sha256, md5) in row.get("audio", {}).items()  # absent before there were digests
+                str(key): AudioDigest(
+                    recording_id=str(key),
+                    size_bytes=int(size),
+                    sha256=str(sha256),
+                    samples_md5=str(md5),
+                )
+                for key, (size, sha256, md5) in row.get(
+                    "audio", {}
+                ).items()  # absent before there were digests
             },
         )
         num_examples = int(row["num_examples"])
@@ -144,10 +165,15 @@ def read_manifest(path: Path) -> Manifest:
             row = parse_json(line)
             examples.append(decode_example(row))
         number, row = 1, None
-        root, actual = manifest.root or manifest.version_id, fingerprint(examples, erased=manifest.erased)
+        root, actual = (
+            manifest.root or manifest.version_id,
+            fingerprint(examples, erased=manifest.erased),
+        )
     except FAULTS as error:
         why = in_words(error) if row is None else name_fault(row, readers, error)
-        raise ManifestError(f"{path}: line {number} is malformed: {why}; export the version again") from error
+        raise ManifestError(
+            f"{path}: line {number} is malformed: {why}; export the version again"
+        ) from error
     if actual != root or len(examples) != num_examples:
         message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {root[:12]}"
         raise ManifestError(f"{message}; export the version again")
@@ -174,7 +200,10 @@ def encode_example(example: Example) -> dict[str, object]:
 
 
 def decode_example(row: Mapping[str, object]) -> Example:
-    """The inverse of `encode_example`; raises KeyError, TypeError or ValueError on malformed rows."""
+    """The inverse of `encode_example`.
+
+    Raises KeyError, TypeError or ValueError on malformed rows.
+    """
     gold = row["gold"]
     if not isinstance(gold, Mapping):
         raise TypeError("gold is not an object")
@@ -196,4 +225,8 @@ def decode_example(row: Mapping[str, object]) -> Example:
 
 def select(manifest: Manifest, split: Split, *, scheme: str) -> Sequence[Example]:
     """The examples of one split that have a gold label under `scheme`."""
-    return [example for example in manifest.examples if example.split is split and scheme in example.gold]
+    return [
+        example
+        for example in manifest.examples
+        if example.split is split and scheme in example.gold
+    ]

@@ -1,8 +1,9 @@
 """Proofs against the root of a dataset version: these leaves are in it, or are not.
 
-The leaves of a version lie sorted in 4,096 buckets, and the root is made of a digest of each. So whoever is shown one bucket whole, and the
-digests of all others, can compute the root, and sees between which neighbours a leaf stands or would have to stand. A bucket holds a
-4,096th of the version; what is shown says nothing about the rows, since leaves are salted.
+The leaves of a version lie sorted in 4,096 buckets, and the root is made of a digest of each. So
+whoever is shown one bucket whole, and the digests of all others, can compute the root, and sees
+between which neighbours a leaf stands or would have to stand. A bucket holds a 4,096th of the
+version; what is shown says nothing about the rows, since leaves are salted.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ class RootProof:
     """What computes a root, with the buckets open in which some leaves are or would be.
 
     Attributes:
-        buckets: First three hex characters of its leaves -> digest of a bucket that stays closed; an empty one is absent.
-        opened: The same -> all leaves of a bucket, sorted, 32 hex characters each; an empty one is absent.
+        buckets: First three hex characters of its leaves -> digest of a bucket that stays closed;
+            an empty one is absent.
+        opened: The same -> all leaves of a bucket, sorted, 32 hex characters each; an empty one is
+            absent.
     """
 
     buckets: Mapping[str, str]
@@ -75,7 +78,9 @@ def proven_root(proof: RootProof) -> str:
         # Digits of one spelling only: a leaf in capitals would give the same root and not be found.
         plain = all(is_digest(leaf) and leaf.startswith(name) for leaf in leaves)
         if not plain or any(a > b for a, b in pairwise(leaves)):
-            raise StatementError(f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere")
+            raise StatementError(
+                f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere"
+            )
         closed = bytes.fromhex(proof.buckets.get(name, _EMPTY))
         root.update(hashlib.sha256(bytes.fromhex("".join(leaves))).digest() if leaves else closed)
     return root.hexdigest()
@@ -89,7 +94,7 @@ def holds_leaf(proof: RootProof, leaf: str) -> bool:
     """
     name = leaf[:_BUCKET_CHARS]
     if name in proof.buckets:
-        raise StatementError(f"the proof says nothing about leaf {leaf}: its bucket {name} is closed")
+        raise StatementError(f"the proof does not cover leaf {leaf}: its bucket {name} is closed")
     leaves = proof.opened.get(name, ())
     place = bisect_left(leaves, leaf)
     return place < len(leaves) and leaves[place] == leaf
@@ -97,7 +102,10 @@ def holds_leaf(proof: RootProof, leaf: str) -> bool:
 
 def encode_proof(proof: RootProof) -> dict[str, dict[str, str]]:
     """A proof as JSON values."""
-    return {"buckets": dict(proof.buckets), "opened": {name: "".join(leaves) for name, leaves in proof.opened.items()}}
+    return {
+        "buckets": dict(proof.buckets),
+        "opened": {name: "".join(leaves) for name, leaves in proof.opened.items()},
+    }
 
 
 def _part(text: str) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Phrases: what several people say in the same words. A model of intent that was trained on a phrase knows its label by heart."""
+"""Phrases: what several people say in the same words.
+
+A model of intent that was trained on a phrase knows its label by heart.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from voxdata.dataset import Example, Split
 from voxdata.identity import digest
 
 PHRASE_WORDS = 4
-"""What is shorter is said by everybody; holding it back from all splits but one would empty the others of it."""
+"""What is shorter is said by everybody.
+
+Holding it back from all splits but one would empty the others of it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +36,18 @@ class Separated:
 
 
 def separate_phrases(
-    examples: Sequence[Example], *, scheme: str, fixed: Mapping[str, Split], ratios: Mapping[Split, float], seed: int
+    examples: Sequence[Example],
+    *,
+    scheme: str,
+    fixed: Mapping[str, Split],
+    ratios: Mapping[Split, float],
+    seed: int,
 ) -> Separated:
     """Let every phrase be labelled under a scheme in one split only.
 
-    A phrase stays where it was first; a new one goes to the split that holds most of it, by the wanted shares. Elsewhere its examples
-    lose their label under this scheme and keep those under others.
+    A phrase stays where it was first; a new one goes to the split that holds most of it, by the
+    wanted shares. Elsewhere its examples lose their label under this scheme and keep those under
+    others.
 
     Args:
         fixed: Name of a phrase -> the split it was given before.
@@ -49,7 +61,13 @@ def separate_phrases(
             counts[names[example.utterance_id]][example.split] += 1
     places = {
         name: fixed.get(name)
-        or max(found, key=lambda split: (found[split] / max(ratios.get(split, 0), 1e-9), digest(seed, name, split.value)))
+        or max(
+            found,
+            key=lambda split: (
+                found[split] / max(ratios.get(split, 0), 1e-9),
+                digest(seed, name, split.value),
+            ),
+        )
         for name, found in counts.items()
     }
     kept, num_taken = [], 0
@@ -70,7 +88,9 @@ def _name(scheme: str, text: str) -> str:
 
 
 def phrase_of(text: str) -> str:
-    """What two utterances have in common that say the same: no case, no punctuation. "" for what is too short to tell anything.
+    """What two utterances have in common that say the same: no case, no punctuation.
+
+    "" for what is too short to tell anything.
 
     >>> phrase_of("Where is my order?")
     'where is my order'
@@ -87,4 +107,6 @@ def phrase_of(text: str) -> str:
 
 
 def _is_ideograph(character: str) -> bool:
-    return unicodedata.category(character) == "Lo" and unicodedata.east_asian_width(character) == "W"
+    return (
+        unicodedata.category(character) == "Lo" and unicodedata.east_asian_width(character) == "W"
+    )

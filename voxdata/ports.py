@@ -1,4 +1,7 @@
-"""Ports: what the loop needs from the outside. Each has a real adapter and a fake one, held to one contract suite."""
+"""Ports: what the loop needs from the outside.
+
+Each has a real adapter and a fake one, held to one contract suite.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ class Diarization:
 
     Attributes:
         segments: Sorted by start; speakers "S0", "S1", ... in order of first appearance.
-        embeddings: Speaker -> unit vector; speakers heard too briefly have none. Only vectors of equal `voice_model` compare.
+        embeddings: Speaker -> unit vector; speakers heard too briefly have none. Only vectors of
+            equal `voice_model` compare.
         voice_model: What made the embeddings; None when the backend makes none.
         doubtful_ms: How long somebody may speak though no turn was found; 0 where one was.
     """
@@ -71,16 +75,19 @@ class Diarizer(Protocol):
     def model(self) -> ModelRef:
         """What is running."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         """Find the speakers of each channel.
 
         Args:
-            sounds: Any number of channels, each of any length, also 0. An answer does not depend on the neighbours.
+            sounds: Any number of channels, each of any length, also 0. An answer does not depend on
+                the neighbours.
             max_speakers: Upper bound for each; 1 turns diarization into speech detection.
 
         Returns:
-            One for each sound, in order. Segments of different speakers may overlap, none ends after the audio.
-            Without segments when nobody speaks.
+            One for each sound, in order. Segments of different speakers may overlap, none ends
+            after the audio. Without segments when nobody speaks.
 
         Raises:
             AudioError: A sound cannot be read.
@@ -188,7 +195,8 @@ class PrivacyScanner(Protocol):
         """Find personal data.
 
         Args:
-            language: BCP 47 primary subtag; one the scanner does not know gets the rules that need no language.
+            language: BCP 47 primary subtag; one the scanner does not know gets the rules that need
+                no language.
 
         Returns:
             Sorted by start, not overlapping.
@@ -222,8 +230,10 @@ class QueueEntry:
         text: The proposed transcript.
         note: One line of context shown above the clip, such as "call.wav · S0 · 00:12.3".
         predictions: At most one for each scheme.
-        blind: Withhold the proposed labels (the transcript stays), so that the effect of showing them can be measured.
-        min_confidence: A proposal whose label is less probable is shown and not ticked; one that abstains never is.
+        blind: Withhold the proposed labels (the transcript stays), so that the effect of showing
+            them can be measured.
+        min_confidence: A proposal whose label is less probable is shown and not ticked; one that
+            abstains never is.
         rivals: Answers to decide between, instead of a proposal.
         priority: 0..1, smaller is heard earlier.
         votes_wanted: People who should hear it.
@@ -260,9 +270,10 @@ class PushResult:
     Attributes:
         pushed: Utterances newly on the server.
         already_there: Utterances the server had before.
-        predictions_added: Utterances that were there and got newer proposals beside the old ones, or, while nobody had answered,
-            the same proposals with other ticks.
-        replaced: Utterances that were there with another text or clip; they show the new one now, and no proposal from before.
+        predictions_added: Utterances that were there and got newer proposals beside the old ones,
+            or, while nobody had answered, the same proposals with other ticks.
+        replaced: Utterances that were there with another text or clip; they show the new one now,
+            and no proposal from before.
     """
 
     pushed: tuple[str, ...]
@@ -273,7 +284,8 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueCounts:
-    """How much a queue holds: a cheap tripwire that tells whether anything happened behind our back.
+    """How much a queue holds: a cheap tripwire that tells whether anything happened behind our
+    back.
 
     Attributes:
         clips: Copies included.
@@ -303,10 +315,12 @@ class PullResult:
 
     Attributes:
         annotations: As they stand, sorted by time of change.
-        clips: Clips looked at: whatever is known of them beyond `annotations` and `refused` has vanished.
+        clips: Clips looked at: whatever is known of them beyond `annotations` and `refused` has
+            vanished.
         refused: One bad annotation does not stop the others.
         marks: Clip -> mark of its state; the next pull need not read a clip that still has it.
-        read_at: When the queue was read for changes, by its own clock: the cursor of the next pull. None when only some clips were read.
+        read_at: When the queue was read for changes, by its own clock: the cursor of the next pull.
+            None when only some clips were read.
     """
 
     annotations: tuple[Annotation, ...]
@@ -320,14 +334,20 @@ class AnnotationQueue(Protocol):
     """Where people label."""
 
     def push(
-        self, entries: Sequence[QueueEntry], *, recorded: Collection[str] | None = None, done: Callable[[PushResult], None] | None = None
+        self,
+        entries: Sequence[QueueEntry],
+        *,
+        recorded: Collection[str] | None = None,
+        done: Callable[[PushResult], None] | None = None,
     ) -> PushResult:
         """Put clips into the queue; one that is there already is not added again.
 
         Args:
-            recorded: Keys that are on record as being in the queue, none left out. When the queue holds exactly as many clips,
-                the other entries need no look-up; without it every entry is looked up.
-            done: Told of each part as soon as it is in the queue, perhaps in another thread. No other push may run meanwhile.
+            recorded: Keys that are on record as being in the queue, none left out. When the queue
+                holds exactly as many clips, the other entries need no look-up; without it every
+                entry is looked up.
+            done: Told of each part as soon as it is in the queue, perhaps in another thread. No
+                other push may run meanwhile.
 
         Raises:
             AnnotationError: The server refused an entry.
@@ -335,7 +355,9 @@ class AnnotationQueue(Protocol):
         """
 
     def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
-        """What was created, changed, skipped or deleted since then (a little overlap is normal); everything when None.
+        """What was created, changed, skipped or deleted since then (a little overlap is normal).
+
+        Everything when None.
 
         Args:
             seen: Clip -> mark of an earlier pull; clips that still have theirs are left out.
@@ -354,7 +376,9 @@ class AnnotationQueue(Protocol):
         """
 
     def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
-        """Key of every clip in the queue -> for each copy of it the ids of its annotations; "" for clips without a key of ours.
+        """Key of every clip in the queue -> for each copy of it the ids of its annotations.
+
+        "" for clips without a key of ours.
 
         Raises:
             TransientError: The server could not be reached.
@@ -371,7 +395,9 @@ class AnnotationQueue(Protocol):
         """
 
     def erase(self, utterance_ids: Sequence[str]) -> int:
-        """Delete clips with every copy, proposal and annotation of theirs; those that are not there are passed over.
+        """Delete clips with every copy, proposal and annotation of theirs.
+
+        Those that are not there are passed over.
 
         Returns:
             How many clips, copies counted, went.
@@ -381,7 +407,8 @@ class AnnotationQueue(Protocol):
         """
 
     def restore(self, annotations: Sequence[Annotation]) -> None:
-        """Write annotations again, of clips that are in the queue, in the names of those who made them.
+        """Write annotations again, of clips that are in the queue, in the names of those who made
+        them.
 
         Raises:
             AnnotationError: Somebody has no account there.
@@ -403,7 +430,8 @@ class TrainingJob:
     Attributes:
         config: TOML file for `python -m training`.
         manifest: JSONL file of `voxdata.manifest`.
-        incumbent: JSONL file {"utterance_id", "distribution"} with the answers of the model to beat.
+        incumbent: JSONL file {"utterance_id", "distribution"} with the answers of the model to
+            beat.
         output: Folder for checkpoint, metrics and curves; made when absent.
     """
 

@@ -57,7 +57,9 @@ class PrivateSpan:
         return None if heard is None else replace(self, segment=heard)
 
 
-def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) -> dict[str, tuple[PrivateSpan, ...]]:
+def scan_utterances(
+    scanner: PrivacyScanner, utterances: Sequence[Utterance]
+) -> dict[str, tuple[PrivateSpan, ...]]:
     """Find the personal data of one recording.
 
     What a speaker says is scanned utterance by utterance, and again as one text across pauses: a number that is dictated in groups is
@@ -67,18 +69,30 @@ def scan_utterances(scanner: PrivacyScanner, utterances: Sequence[Utterance]) ->
     Returns:
         Utterance id -> its personal data, for every utterance, also those without any.
     """
-    found: dict[str, set[PrivateText]] = {u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances}
+    found: dict[str, set[PrivateText]] = {
+        u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances
+    }
     for together in _in_one_breath(utterances):
         languages = sorted({u.language for u in together})
         apart = [_only_said(u.text) + " " for u in together]
         close = _close_up(together)
         for language in languages:
             _give_back(scanner.scan("".join(apart), language=language), together, apart, found)
-            emails = [span for span in scanner.scan("".join(close), language=language) if span.kind == "email"]
+            emails = [
+                span
+                for span in scanner.scan("".join(close), language=language)
+                if span.kind == "email"
+            ]
             _give_back(emails, together, close, found)
     return {
         u.utterance_id: tuple(
-            PrivateSpan(kind=t.kind, start=t.start, end=t.end, segment=heard_when(u, t.start, t.end), score=t.score)
+            PrivateSpan(
+                kind=t.kind,
+                start=t.start,
+                end=t.end,
+                segment=heard_when(u, t.start, t.end),
+                score=t.score,
+            )
             for t in sorted(found[u.utterance_id], key=lambda t: (t.start, t.end, t.kind))
         )
         for u in utterances
@@ -121,7 +135,10 @@ def _close_up(together: Sequence[Utterance]) -> list[str]:
 
 
 def _give_back(
-    spans: Sequence[PrivateText], together: Sequence[Utterance], parts: Sequence[str], found: Mapping[str, set[PrivateText]]
+    spans: Sequence[PrivateText],
+    together: Sequence[Utterance],
+    parts: Sequence[str],
+    found: Mapping[str, set[PrivateText]],
 ) -> None:
     """Give each utterance what of some spans of their joined text lies in it; both are in order, so each is looked at once.
 
@@ -134,7 +151,11 @@ def _give_back(
         for span in waiting:
             if span.start >= end:
                 break
-            inside = [i for i in range(max(span.start - at, 0), min(span.end - at, len(u.text))) if u.text[i].isalnum()]
+            inside = [
+                i
+                for i in range(max(span.start - at, 0), min(span.end - at, len(u.text)))
+                if u.text[i].isalnum()
+            ]
             if inside:
                 found[u.utterance_id].add(replace(span, start=inside[0], end=inside[-1] + 1))
         while waiting and waiting[0].end <= end:
@@ -142,7 +163,9 @@ def _give_back(
         at = end
 
 
-def heard_when(utterance: Utterance, start: int, end: int, *, margin_ms: int = MARGIN_MS) -> Segment:
+def heard_when(
+    utterance: Utterance, start: int, end: int, *, margin_ms: int = MARGIN_MS
+) -> Segment:
     """When characters [start, end) of an utterance's text are heard.
 
     Returns:
@@ -193,8 +216,14 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
         person wrote stays as it is.
     """
     found = list(_PLACEHOLDER.finditer(edited))
-    matcher = SequenceMatcher(a=[kind for kind, _ in hidden], b=[match[1] for match in found], autojunk=False)
-    meant = {block.b + i: hidden[block.a + i][1] for block in matcher.get_matching_blocks() for i in range(block.size)}
+    matcher = SequenceMatcher(
+        a=[kind for kind, _ in hidden], b=[match[1] for match in found], autojunk=False
+    )
+    meant = {
+        block.b + i: hidden[block.a + i][1]
+        for block in matcher.get_matching_blocks()
+        for i in range(block.size)
+    }
     restored, at = [], 0
     for number, match in enumerate(found):
         restored += [edited[at : match.start()], meant.get(number, match[0])]
@@ -209,7 +238,9 @@ def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, i
     """
     out: list[tuple[str, int, int]] = []
     literal = [(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
-    for kind, begin, stop in sorted([*((s.kind, s.start, s.end) for s in spans), *literal], key=lambda s: (s[1], -s[2], s[0])):
+    for kind, begin, stop in sorted(
+        [*((s.kind, s.start, s.end) for s in spans), *literal], key=lambda s: (s[1], -s[2], s[0])
+    ):
         start, end = max(begin, 0), min(stop, len(text))
         if out and start < out[-1][2]:
             out[-1] = (out[-1][0], out[-1][1], max(end, out[-1][2]))
@@ -242,10 +273,19 @@ def _tone(num_samples: int) -> Samples:
     at = np.arange(num_samples, dtype=np.float64)
     fade = _FADE_MS * MODEL_RATE_HZ / 1000
     envelope = np.minimum(1.0, np.minimum(at, num_samples - 1 - at) / fade)
-    tone: Samples = (TONE_LEVEL * envelope * np.sin(2 * np.pi * TONE_HZ * at / MODEL_RATE_HZ)).astype(np.float32)
+    tone: Samples = (
+        TONE_LEVEL * envelope * np.sin(2 * np.pi * TONE_HZ * at / MODEL_RATE_HZ)
+    ).astype(np.float32)
     return tone
 
 
 def masking_key(spans: Sequence[PrivateSpan]) -> str:
     """Identity of what is masked: differs whenever a text or a clip masked by these spans does; "" without any."""
-    return digest("mask", *(f"{s.kind}/{s.start}/{s.end}/{s.segment.start_ms}/{s.segment.end_ms}" for s in spans)) if spans else ""
+    return (
+        digest(
+            "mask",
+            *(f"{s.kind}/{s.start}/{s.end}/{s.segment.start_ms}/{s.segment.end_ms}" for s in spans),
+        )
+        if spans
+        else ""
+    )

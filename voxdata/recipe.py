@@ -1,4 +1,6 @@
-"""The recipe of a dataset version: which labelled utterances enter it, and how they are labelled and split."""
+"""The recipe of a dataset version: which labelled utterances enter it, and how they are labelled
+and split.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Recipe:
         consensus: "majority", or how people's skill is weighed.
         min_votes: Votes an utterance needs under a scheme.
         languages: Of the transcript; empty means all.
-        since: First day of the recordings, by their metadata `recorded_at`, else the day they were ingested.
+        since: First day of the recordings, by their metadata `recorded_at`, else the day they were
+            ingested.
         until: Last day.
         purpose: What the version is for; consent must cover it.
         consent: Whether recordings without a word about consent may enter.
@@ -41,7 +44,9 @@ class Recipe:
     limits: Mapping[str, float] = field(default_factory=dict)
     where: str = ""
     phrases: tuple[str, ...] = ()
-    ratios: Mapping[Split, float] = field(default_factory=lambda: {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15})
+    ratios: Mapping[Split, float] = field(
+        default_factory=lambda: {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
+    )
     seed: int = 0
 
 

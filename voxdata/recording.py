@@ -26,9 +26,9 @@ class Recording:
 
     Attributes:
         recording_id: Hash of the decoded content (rate, channels and samples), 32 hex characters.
-        sample_rate_hz: Of the original.
+        sample_rate_hz: The sample rate of the original.
         num_samples: Per channel, in the original.
-        num_channels: Of the original.
+        num_channels: The number of channels of the original.
         layout: How the original's channels relate.
         canonical_channels: Channels of the canonical 16 kHz FLAC (1 unless PER_CHANNEL).
         codec: The decoder's name for the original's codec, such as "pcm_s16le".
@@ -51,7 +51,8 @@ class Recording:
 
 
 def canonical_file(recording_id: str) -> str:
-    """Where the canonical audio of a recording lies, relative to the audio folder: made of the id, never taken from elsewhere.
+    """Where the canonical audio of a recording lies, relative to the audio folder: made of the id,
+    never taken from elsewhere.
 
     >>> canonical_file("3fa85f64" * 4)
     '3f/3fa85f643fa85f643fa85f643fa85f64.flac'

@@ -1,7 +1,9 @@
-"""The register of what voxdata wrote for people, exports and reports: forgetting deletes what stands in it, unchanged, and nothing else.
+"""The register of what voxdata wrote for people, exports and reports: forgetting deletes what
+stands in it, unchanged, and nothing else.
 
-A line is on disk before the file takes its place, so that whoever dies in between leaves no file that nobody knows. A line says where, of
-which version and with which digest, and nothing of the content. The register is a file and no table, for reasons that
+A line is on disk before the file takes its place, so that whoever dies in between leaves no file
+that nobody knows. A line says where, of which version and with which digest, and nothing of the
+content. The register is a file and no table, for reasons that
 docs/decisions/0008-register-of-written-files.md gives.
 """
 
@@ -23,7 +25,10 @@ from voxdata.errors import MachineError
 NAME = "written.jsonl"
 
 Kind = Literal["page", "table", "folder", "published", "unfinished"]
-"""A report or another page; an export that is one file, a folder, or on object storage; a folder that is being filled."""
+"""A report or another page; an export that is one file, a folder, or on object storage.
+
+A folder that is being filled.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,8 @@ class Written:
 
     Attributes:
         path: Absolute here and now, every link above it followed; of a published export its URL.
-        sha256: Of the file; of an export's folder that of its header, which has the digests of all its other files.
+        sha256: Of the file; of an export's folder that of its header, which has the digests of all
+            its other files.
         version: Id of the dataset version that was exported; "" for the rest.
     """
 
@@ -58,7 +64,10 @@ class Register:
         return self.root / ".voxdata" / NAME
 
     def read(self) -> list[Written]:
-        """Everything noted, oldest first. A line that cannot be read is passed over: its file is then nobody's, and stays."""
+        """Everything noted, oldest first.
+
+        A line that cannot be read is passed over: its file is then nobody's, and stays.
+        """
         return [replace(one, path=self._here(one.path)) for one in self._lines()]
 
     def note(self, new: Written) -> None:
@@ -72,7 +81,9 @@ class Register:
 
     @contextmanager
     def noting(self, *new: Written) -> Iterator[None]:
-        """Note what takes its place inside, which must not take long; what was noted of the same places before is dropped once it has.
+        """Note what takes its place inside, which must not take long.
+
+        What was noted of the same places before is dropped once it has.
 
         Raises:
             MachineError: It cannot be noted; nothing was written then.
@@ -87,7 +98,9 @@ class Register:
 
     @contextmanager
     def unfinished(self, target: Path, *, version: str = "") -> Iterator[Path]:
-        """Lend an empty folder on the disk of a file or folder that is to be written; it is gone at the end.
+        """Lend an empty folder on the disk of a file or folder that is to be written.
+
+        It is gone at the end.
 
         Whoever is killed leaves it behind, and a line by which everything in it is voxdata's.
 
@@ -104,7 +117,10 @@ class Register:
                 self.prune()
 
     def prune(self) -> None:
-        """Drop the lines of places where nothing is any more. One whose folder is not there either stays: its disk may be away."""
+        """Drop the lines of places where nothing is any more.
+
+        One whose folder is not there either stays: its disk may be away.
+        """
         with self._locked():
             self._keep(lambda one: "://" in one.path or _may_be_there(Path(self._here(one.path))))
 
@@ -178,8 +194,12 @@ def write_page(path: Path, text: str, *, register: Register | None) -> None:
 
 
 def real_place(path: Path) -> Path:
-    """Where a file really lies: every link above it followed, and not the file itself, which may be a link."""
-    return path.resolve() if path.name in ("", "..") else path.absolute().parent.resolve() / path.name
+    """Where a file really lies: every link above it followed, and not the file itself, which may be
+    a link.
+    """
+    return (
+        path.resolve() if path.name in ("", "..") else path.absolute().parent.resolve() / path.name
+    )
 
 
 def _may_be_there(path: Path) -> bool:

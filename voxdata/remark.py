@@ -40,5 +40,7 @@ class Remark:
 
 def remark_doubt(doubtful_ms: int) -> Remark:
     """That somebody may speak where no turn was found."""
-    detail = f"somebody may speak for {doubtful_ms / 1000:.1f} s, but no turn was found; listen to it"
+    detail = (
+        f"somebody may speak for {doubtful_ms / 1000:.1f} s, but no turn was found; listen to it"
+    )
     return Remark(kind=RemarkKind.DOUBTFUL_SPEECH, detail=detail, amount_ms=doubtful_ms)

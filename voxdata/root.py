@@ -1,8 +1,9 @@
 """The Merkle root that identifies a dataset version.
 
-Every example is a leaf: 128 bits of the salted SHA-256 over its fields. The leaves, sorted, fall into 4,096 buckets by their first 12
-bits; the root is the SHA-256 over the buckets' SHA-256. It depends on what is in a version and on nothing else, and it can be computed
-again when the content of some rows was erased, from the leaves they left behind.
+Every example is a leaf: 128 bits of the salted SHA-256 over its fields. The leaves, sorted, fall
+into 4,096 buckets by their first 12 bits; the root is the SHA-256 over the buckets' SHA-256. It
+depends on what is in a version and on nothing else, and it can be computed again when the content
+of some rows was erased, from the leaves they left behind.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ LEAF_BYTES = 16
 
 
 def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> str:
-    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex characters.
+    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex
+    characters.
 
     Args:
         erased: Leaves of rows that belong to the version but were erased, 32 hex characters each.
@@ -55,14 +57,18 @@ def merkle_root(high: Halves, low: Halves) -> str:
 
 
 def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
-    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf, sorted."""
+    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf,
+    sorted.
+    """
     import numpy as np
 
     order = np.argsort(high)
     ordered = high[order]
     if (ordered[1:] == ordered[:-1]).any():
         order = np.lexsort((low, high))  # thrice as slow, and hardly ever needed
-    edges = np.searchsorted(ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64))
+    edges = np.searchsorted(
+        ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64)
+    )
     packed = np.empty((len(order), 2), dtype=">u8")
     packed[:, 0], packed[:, 1] = ordered, low[order]
     content = memoryview(packed.tobytes())
@@ -74,5 +80,7 @@ def _halves(leaves: Iterable[str]) -> tuple[Halves, Halves]:
     """Leaves of 32 hex characters each as `merkle_root` takes them."""
     import numpy as np
 
-    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(np.uint64)
+    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(
+        np.uint64
+    )
     return packed[0::2], packed[1::2]

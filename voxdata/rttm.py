@@ -19,7 +19,8 @@ def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
 
     Args:
         turns: Of one recording.
-        uri: Names the recording; RTTM separates by spaces, so white space in it, or in a speaker's name, becomes "_".
+        uri: Names the recording; RTTM separates by spaces, so white space in it, or in a speaker's
+            name, becomes "_".
     """
     name = _field(uri) or "recording"
     lines = [
@@ -33,7 +34,8 @@ def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
 def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
     """The SPEAKER lines of an RTTM as turns; other lines are comments.
 
-    Channels count from 1, as NIST has it, unless a line names channel 0: then the whole text counts from 0, as some tools do.
+    Channels count from 1, as NIST has it, unless a line names channel 0: then the whole text counts
+    from 0, as some tools do.
 
     Raises:
         ValueError: A SPEAKER line is malformed; names the line.
@@ -46,7 +48,14 @@ def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
         try:
             start_ms = round(float(fields[3]) * 1000)
             segment = Segment(start_ms=start_ms, end_ms=start_ms + round(float(fields[4]) * 1000))
-            turns.append(Turn(recording_id=recording_id, channel=_channel(fields[2]), speaker=fields[7], segment=segment))
+            turns.append(
+                Turn(
+                    recording_id=recording_id,
+                    channel=_channel(fields[2]),
+                    speaker=fields[7],
+                    segment=segment,
+                )
+            )
         except (IndexError, ValueError, OverflowError) as error:
             raise ValueError(f"RTTM line {number} is malformed: {line!r} ({error})") from error
     first = 0 if any(turn.channel == 0 for turn in turns) else 1

@@ -11,7 +11,9 @@ from typing import Literal, get_args
 from voxdata.errors import SchemeError
 
 Choice = Literal["one", "many", "ranked"]
-"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a second choice."""
+"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a
+second choice.
+"""
 
 RATING_STEPS = 5
 """A scale is rated 1..RATING_STEPS."""
@@ -55,14 +57,16 @@ class Scheme:
         name: Such as "intent"; names the column in a dataset version.
         version: Raised by hand whenever a label is added, renamed or removed.
         title: Shown to annotators.
-        shown: Language -> the title that annotators of that language see instead, such as {"zh": "说话人想要什么？"}.
+        shown: Language -> the title that annotators of that language see instead, such as {"zh":
+            "说话人想要什么？"}.
         labels: In the order shown, except that labels of one group stand together.
         choice: How many labels a person may choose.
-        scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and "arousal".
+        scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and
+            "arousal".
 
     Raises:
-        SchemeError: Fewer than two labels, a blank name, the same name twice (also as shown in one language), an unknown choice,
-            or a scale that is not a name or stands there twice.
+        SchemeError: Fewer than two labels, a blank name, the same name twice (also as shown in one
+            language), an unknown choice, or a scale that is not a name or stands there twice.
     """
 
     name: str
@@ -84,12 +88,18 @@ class Scheme:
         self._check_shown_names()
         for language, title in sorted(self.shown.items()):
             if not title.strip() or "\n" in title:
-                raise SchemeError(f"scheme {self.name!r}: its title is blank or has a line break in {language!r}")
+                raise SchemeError(
+                    f"scheme {self.name!r}: its title is blank or has a line break in {language!r}"
+                )
         if self.choice not in get_args(Choice):
-            raise SchemeError(f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}")
+            raise SchemeError(
+                f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}"
+            )
         for scale in self.scales:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", scale) or scale == SECOND:
-                raise SchemeError(f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _")
+                raise SchemeError(
+                    f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _"
+                )
         if len(set(self.scales)) != len(self.scales):
             raise SchemeError(f"scheme {self.name!r} names a scale twice: {', '.join(self.scales)}")
 
@@ -99,11 +109,13 @@ class Scheme:
             for label in self.labels:
                 shown = label.shown_name(language)
                 if not shown.strip() or "\n" in shown:
-                    raise SchemeError(f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}")
+                    raise SchemeError(
+                        f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}"
+                    )
                 if seen.setdefault(shown, label.name) != label.name:
                     raise SchemeError(
                         f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
-                        "people could not tell them apart"
+                        "people could not distinguish them"
                     )
 
     def shown_title(self, language: str) -> str:
@@ -124,7 +136,8 @@ class Scheme:
         return {group: tuple(labels) for group, labels in found.items()}
 
     def arrange(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """Labels that one person chose, in the form they are stored: checked, none twice, and for a "many" scheme in its order.
+        """Labels that one person chose, in the form they are stored: checked, none twice, and for a
+        "many" scheme in its order.
 
         >>> emotion = Scheme(name="emotion", version=1, labels=(SchemeLabel(name="calm"), SchemeLabel(name="sad")), choice="many")
         >>> emotion.arrange(["sad", "calm", "sad"])
@@ -136,13 +149,21 @@ class Scheme:
         chosen = tuple(dict.fromkeys(self.require(label) for label in labels))
         most = {"one": 1, "many": len(self.labels), "ranked": 2}[self.choice]
         if len(chosen) > most:
-            raise SchemeError(f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}")
-        return tuple(name for name in self.label_names if name in chosen) if self.choice == "many" else chosen
+            raise SchemeError(
+                f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}"
+            )
+        return (
+            tuple(name for name in self.label_names if name in chosen)
+            if self.choice == "many"
+            else chosen
+        )
 
     def require(self, label: str) -> str:
         """Return `label`, or raise SchemeError when it is not of this scheme."""
         if label not in self.label_names:
-            raise SchemeError(f"{label!r} is not a label of scheme {self.name!r} v{self.version}; it has: {', '.join(self.label_names)}")
+            raise SchemeError(
+                f"{label!r} is not a label of scheme {self.name!r} v{self.version}; it has: {', '.join(self.label_names)}"
+            )
         return label
 
 
@@ -155,4 +176,6 @@ def find_scheme(schemes: Sequence[Scheme], name: str) -> Scheme:
     for scheme in schemes:
         if scheme.name == name:
             return scheme
-    raise SchemeError(f"no scheme is called {name!r}; voxdata.toml defines: {', '.join(s.name for s in schemes) or 'none'}")
+    raise SchemeError(
+        f"no scheme is called {name!r}; voxdata.toml defines: {', '.join(s.name for s in schemes) or 'none'}"
+    )

@@ -1,6 +1,8 @@
-"""How the labels of a scheme changed from version to version, and what an old annotation says in today's labels.
+"""How the labels of a scheme changed from version to version, and what an old annotation says in
+today's labels.
 
-Nothing is rewritten: annotations keep the labels that people chose, and are read through the changes made since.
+Nothing is rewritten: annotations keep the labels that people chose, and are read through the
+changes made since.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from voxdata.scheme import Scheme
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemeChange:
-    """What happened to labels when a version of a scheme was made; labels that are not named stayed.
+    """What happened to labels when a version of a scheme was made.
+
+    Labels that are not named stayed.
 
     Attributes:
         to_version: The version that it made.
@@ -46,7 +50,9 @@ class SchemeChange:
         ]
         twice = sorted(old for old, count in Counter(old for old, _ in fates).items() if count > 1)
         if twice:
-            raise SchemeError(f"the change to version {self.to_version} says two things about {', '.join(twice)}; name each label once")
+            raise SchemeError(
+                f"the change to version {self.to_version} has two entries about {', '.join(twice)}; name each label once"
+            )
         return dict(fates)
 
 
@@ -59,7 +65,8 @@ class SchemeHistory:
         changes: One for each version after the first that changed labels, oldest first.
 
     Raises:
-        SchemeError: A change is out of order, leads to a label that the scheme does not have, or gives a name a second meaning.
+        SchemeError: A change is out of order, leads to a label that the scheme does not have, or
+            gives a name a second meaning.
     """
 
     scheme: Scheme
@@ -67,19 +74,26 @@ class SchemeHistory:
 
     def __post_init__(self) -> None:
         versions = [change.to_version for change in self.changes]
-        if versions != sorted(set(versions)) or any(not 2 <= version <= self.scheme.version for version in versions):
+        if versions != sorted(set(versions)) or any(
+            not 2 <= version <= self.scheme.version for version in versions
+        ):
             raise SchemeError(
                 f"scheme {self.scheme.name!r}: changes lead to {versions}; they must rise, from 2 to its version {self.scheme.version}"
             )
         for change in self.changes:
-            kept = sorted({*change.rename, *change.split, *change.remove} & set(self.scheme.label_names))
+            kept = sorted(
+                {*change.rename, *change.split, *change.remove} & set(self.scheme.label_names)
+            )
             if kept:
                 raise SchemeError(
                     f"scheme {self.scheme.name!r}: {', '.join(kept)} changed in version {change.to_version} and is still a label; give "
-                    "the new meaning a new name, or old answers cannot be told from new ones"
+                    "the new meaning a new name, or old answers cannot be distinguished from new ones"
                 )
             for old in change.successors():
-                stray = sorted(set(self.translate(old, version=change.to_version - 1)) - set(self.scheme.label_names))
+                stray = sorted(
+                    set(self.translate(old, version=change.to_version - 1))
+                    - set(self.scheme.label_names)
+                )
                 if stray:
                     raise SchemeError(
                         f"scheme {self.scheme.name!r}: the change to version {change.to_version} leads from {old!r} to {', '.join(stray)}, "
@@ -87,17 +101,27 @@ class SchemeHistory:
                     )
 
     def translate(self, label: str, *, version: int) -> tuple[str, ...]:
-        """What a label of an earlier version may mean now: one label; several after a split; none when it was removed."""
+        """What a label of an earlier version may mean now: one label; several after a split.
+
+        None when it was removed.
+        """
         found: tuple[str, ...] = (label,)
         for change in self.changes:
             if change.to_version > version:
                 successors = change.successors()
-                found = tuple(dict.fromkeys(new for old in found for new in successors.get(old, (old,))))
+                found = tuple(
+                    dict.fromkeys(new for old in found for new in successors.get(old, (old,)))
+                )
         return found
 
     def former_labels(self) -> dict[str, int]:
         """Label that the scheme no longer has -> the last version that had it."""
-        return {old: change.to_version - 1 for change in self.changes for old in change.successors() if old not in self.scheme.label_names}
+        return {
+            old: change.to_version - 1
+            for change in self.changes
+            for old in change.successors()
+            if old not in self.scheme.label_names
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +166,18 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
             if history is None:
                 labels[scheme] = chosen
                 continue
-            meanings = [(label, history.translate(label, version=annotation.scheme_versions.get(scheme, 1))) for label in chosen]
+            meanings = [
+                (label, history.translate(label, version=annotation.scheme_versions.get(scheme, 1)))
+                for label in chosen
+            ]
             open_ones = [(label, found) for label, found in meanings if len(found) != 1]
             undecided += [
                 Undecided(
-                    utterance_id=annotation.utterance_id, annotator=annotation.annotator, scheme=scheme, label=label, candidates=found
+                    utterance_id=annotation.utterance_id,
+                    annotator=annotation.annotator,
+                    scheme=scheme,
+                    label=label,
+                    candidates=found,
                 )
                 for label, found in open_ones
             ]
@@ -156,13 +187,21 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
     return Migrated(annotations=tuple(out), undecided=tuple(undecided))
 
 
-def find_orphans(annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]) -> dict[tuple[str, str], int]:
-    """Labels in use that no change accounts for: (scheme, label) -> how many annotations would silently lose it."""
+def find_orphans(
+    annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]
+) -> dict[tuple[str, str], int]:
+    """Labels in use that no change accounts for: (scheme, label) -> how many annotations would
+    silently lose it.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     for annotation in annotations:
         for scheme, chosen in annotation.labels.items():
             if (history := histories.get(scheme)) is not None:
                 version = annotation.scheme_versions.get(scheme, 1)
                 known = set(history.scheme.label_names)
-                counts.update((scheme, label) for label in chosen if set(history.translate(label, version=version)) - known)
+                counts.update(
+                    (scheme, label)
+                    for label in chosen
+                    if set(history.translate(label, version=version)) - known
+                )
     return dict(counts)

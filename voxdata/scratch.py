@@ -1,8 +1,11 @@
-"""Scratch: where files lie that are not whole yet, so that what a killed process leaves is found and swept.
+"""Scratch: where files lie that are not whole yet, so that what a killed process leaves is found
+and swept.
 
-A folder that has `.voxdata/scratch` in it, such as a workspace, keeps there whatever is being written anywhere below it; it is then
-renamed into its place. A rename stays on one file system, so a storage folder on another disk has a scratch folder of its own, and what
-has none above it is written beside its place, under a name that begins with a dot. Who writes holds a lock, which ends with the process.
+A folder that has `.voxdata/scratch` in it, such as a workspace, keeps there whatever is being
+written anywhere below it; it is then renamed into its place. A rename stays on one file system, so
+a storage folder on another disk has a scratch folder of its own, and what has none above it is
+written beside its place, under a name that begins with a dot. Who writes holds a lock, which ends
+with the process.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ _NAME = re.compile(r"\.?[0-9a-f]{16}\.(partial|lock)")
 
 
 def find_scratch(folder: Path) -> Path | None:
-    """The nearest scratch folder at or above a folder; None when there is none, or it lies on another file system."""
+    """The nearest scratch folder at or above a folder.
+
+    None when there is none, or it lies on another file system.
+    """
     place = folder.absolute()
     with suppress(OSError):
         for above in (place, *place.parents):
@@ -38,7 +44,8 @@ def open_partial(folder: Path, *, mode: int) -> tuple[Path, int]:
     """Make a file that will be renamed into a folder, and lock it.
 
     Returns:
-        Its path, and a descriptor that is open for reading and writing; it holds the lock until it is closed.
+        Its path, and a descriptor that is open for reading and writing; it holds the lock until it
+        is closed.
 
     Raises:
         OSError: The system refuses.
@@ -48,7 +55,9 @@ def open_partial(folder: Path, *, mode: int) -> tuple[Path, int]:
 
 @contextmanager
 def lend_folder(near: Path) -> Iterator[Path]:
-    """Lend an empty folder on the file system of `near`, itself a folder; what was not renamed out of it goes at the end.
+    """Lend an empty folder on the file system of `near`, itself a folder.
+
+    What was not renamed out of it goes at the end.
 
     Raises:
         OSError: The system refuses.
@@ -68,7 +77,8 @@ def lend_folder(near: Path) -> Iterator[Path]:
 def move_into_place(partial: Path, target: Path) -> None:
     """Rename a file or folder, whole and on disk already, to its place.
 
-    Two mounts of one file system look like one place until something is renamed across them; then a copy is made beside the target.
+    Two mounts of one file system look like one place until something is renamed across them; then a
+    copy is made beside the target.
 
     Raises:
         OSError: The system refuses; a folder that is not empty is never replaced.
@@ -88,7 +98,9 @@ def move_into_place(partial: Path, target: Path) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove from a scratch folder what processes left that are gone; what is being written is left alone.
+    """Remove from a scratch folder what processes left that are gone.
+
+    What is being written is left alone.
 
     Returns:
         How many files and folders.
@@ -97,7 +109,8 @@ def sweep(folder: Path) -> int:
 
 
 def sweep_beside(folder: Path) -> int:
-    """Remove what processes that are gone left anywhere in a folder, beside the places it was meant for.
+    """Remove what processes that are gone left anywhere in a folder, beside the places it was meant
+    for.
 
     Returns:
         How many files and folders.
@@ -141,7 +154,11 @@ def _sweep_entry(path: Path) -> bool:
 def _open_locked(folder: Path, suffix: str, *, mode: int) -> tuple[Path, int]:
     scratch = find_scratch(folder)
     while True:
-        path = folder / f".{token_hex(8)}{suffix}" if scratch is None else scratch / f"{token_hex(8)}{suffix}"
+        path = (
+            folder / f".{token_hex(8)}{suffix}"
+            if scratch is None
+            else scratch / f"{token_hex(8)}{suffix}"
+        )
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(number, fcntl.LOCK_EX)

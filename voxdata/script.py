@@ -1,4 +1,6 @@
-"""The script of Chinese: one for a whole transcript, since a transcriber may mix simplified and traditional characters."""
+"""The script of Chinese: one for a whole transcript, since a transcriber may mix simplified and
+traditional characters.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ class Script:
 
     Attributes:
         name: "simplified" or "traditional".
-        revision: Of what converts; part of the key of what is cut.
+        revision: The revision of what converts; part of the key of what is cut.
         convert: Text in any script -> text in this one.
     """
 
@@ -28,7 +30,9 @@ class Script:
 
 
 def write_in_script(transcript: Transcript, script: Script) -> Transcript:
-    """Write the Chinese of a transcript in one script; other languages, also Japanese, stay as they are.
+    """Write the Chinese of a transcript in one script.
+
+    Other languages, also Japanese, stay as they are.
 
     Words keep their times. Each run of Chinese words is converted as one text, since the right
     character may depend on its neighbours, and is cut at the old places.

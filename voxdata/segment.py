@@ -19,7 +19,9 @@ class Segment:
 
     def __post_init__(self) -> None:
         if self.start_ms < 0 or self.end_ms <= self.start_ms:
-            raise ValueError(f"a segment needs 0 <= start_ms < end_ms, not [{self.start_ms}, {self.end_ms})")
+            raise ValueError(
+                f"a segment needs 0 <= start_ms < end_ms, not [{self.start_ms}, {self.end_ms})"
+            )
 
     @property
     def duration_ms(self) -> int:

@@ -1,4 +1,4 @@
-"""Ed25519 keys and signatures; the one place that knows the library.
+"""Ed25519 keys and signatures; the one place that knows the library, which it imports where there is a key or a signature.
 
 A public key travels as the 64 hex characters of its 32 bytes, and is known by its digest.
 """
@@ -6,23 +6,19 @@ A public key travels as the 64 hex characters of its 32 bytes, and is known by i
 from __future__ import annotations
 
 import hashlib
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING
 
 from voxdata.errors import StatementError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 def make_private_pem() -> str:
     """A new private key, as PKCS#8 in PEM, which `openssl pkey` reads."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     made = Ed25519PrivateKey.generate()
     return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
@@ -36,13 +32,19 @@ def read_private(pem: str, *, origin: str) -> Ed25519PrivateKey:
     Raises:
         StatementError: It is no unencrypted Ed25519 key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         found = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         found = None
     if not isinstance(found, Ed25519PrivateKey):
         # Without the cause, which may quote the key.
-        raise StatementError(f"{origin}: no Ed25519 private key in PEM; `voxdata receipts new-key FILE` makes one") from None
+        raise StatementError(
+            f"{origin}: no Ed25519 private key in PEM; `voxdata receipts new-key FILE` makes one"
+        ) from None
     return found
 
 
@@ -52,22 +54,29 @@ def read_public(pem: str, *, origin: str) -> str:
     Raises:
         StatementError: It is no Ed25519 key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         found = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         found = None
     if not isinstance(found, Ed25519PublicKey):
         raise StatementError(f"{origin}: no Ed25519 public key in PEM")
-    return found.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+    return found.public_bytes_raw().hex()
 
 
 def public_of(private: Ed25519PrivateKey) -> str:
     """The public key of a private one."""
-    return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+    return private.public_key().public_bytes_raw().hex()
 
 
 def public_pem(public: str) -> str:
     """A public key in PEM, to be handed out."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -79,6 +88,9 @@ def key_id(public: str) -> str:
 
 def signature_holds(public: str, signature: bytes, content: bytes) -> bool:
     """Whether the owner of a public key signed just this."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(signature, content)
     except (InvalidSignature, ValueError):

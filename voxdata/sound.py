@@ -1,4 +1,6 @@
-"""Sound: one channel of audio that is read in stretches, so that a ten-hour recording never lies in memory whole."""
+"""Sound: one channel of audio that is read in stretches, so that a ten-hour recording never lies in
+memory whole.
+"""
 
 from __future__ import annotations
 
@@ -80,13 +82,22 @@ class Stretch:
     def read(self, start: int = 0, stop: int | None = None) -> Samples:
         """See `Sound.read`."""
         end = self.num_samples if stop is None else min(stop, self.num_samples)
-        return self.sound.read(self.start + start, self.start + end) if start < end else np.zeros(0, np.float32)
+        return (
+            self.sound.read(self.start + start, self.start + end)
+            if start < end
+            else np.zeros(0, np.float32)
+        )
 
 
 def cut_sound(sound: Sound, segment: Segment) -> Stretch:
-    """The stretch of a segment, rounded outwards to whole samples; what lies after the end is left out."""
+    """The stretch of a segment, rounded outwards to whole samples.
+
+    What lies after the end is left out.
+    """
     stop = min(-(-segment.end_ms * MODEL_RATE_HZ // 1000), sound.num_samples)
-    return Stretch(sound=sound, start=min(segment.start_ms * MODEL_RATE_HZ // 1000, stop), stop=stop)
+    return Stretch(
+        sound=sound, start=min(segment.start_ms * MODEL_RATE_HZ // 1000, stop), stop=stop
+    )
 
 
 def duration_ms(sound: Sound) -> int:

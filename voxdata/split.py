@@ -1,13 +1,16 @@
-"""Splits that share no voice and no recording, keep every label's share, and never move an old example.
+"""Splits that share no voice and no recording, keep every label's share, and never move an old
+example.
 
-A group is what a split may not divide: a connected component of voices, recordings, calls and near-duplicates. Groups that
-were placed before stay; new ones go where the shares of all examples and of every label come closest to the wanted ratios. The measure is
-chi-square-like: for each label, the sum over splits of (share - ratio)² / ratio, labels seen less than ten times weighing less. A
-language is counted like a label, so that splits are stratified by it too.
+A group is what a split may not divide: a connected component of voices, recordings, calls and
+near-duplicates. Groups that were placed before stay; new ones go where the shares of all examples
+and of every label come closest to the wanted ratios. The measure is chi-square-like: for each
+label, the sum over splits of (share - ratio)² / ratio, labels seen less than ten times weighing
+less. A language is counted like a label, so that splits are stratified by it too.
 
-Two voices once in different splits may turn out to share a recording, or to be one person. Their group then touches two
-splits and no assignment can be right for both pasts: `find_conflicts` reports it, and `fix_groups` places it where a
-model already trained cannot be tested on what it has seen (train before validation before test).
+Two voices once in different splits may turn out to share a recording, or to be one person. Their
+group then touches two splits and no assignment can be right for both pasts: `find_conflicts`
+reports it, and `fix_groups` places it where a model already trained cannot be tested on what it has
+seen (train before validation before test).
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +40,16 @@ NUM_CANDIDATES = 8
 RESTARTS = 30
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+"""(num_new,): the number of the split that each new group is in."""
 
 
 def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Join voices that share something, directly or through others.
 
     Args:
-        pairs: (what may not be divided, such as a recording, a call or a set of copies; voice), in any order, repeats allowed.
+        pairs: (what may not be divided, such as a recording, a call or a set of copies; voice), in
+            any order, repeats allowed.
 
     Returns:
         Voice -> group id, a digest of the group's first voice in alphabetical order.
@@ -57,14 +66,23 @@ def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     voices = set()
     for shared, voice in pairs:
         voices.add(voice)
-        parent[root(("shared", shared))] = root(("voice", voice))
+        shared_root = root(("shared", shared))
+        parent[shared_root] = root(("voice", voice))
+
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for voice in sorted(voices):
         members[root(("voice", voice))].append(voice)
-    return {voice: digest("group", group[0]) for group in members.values() for voice in group}
+
+    groups: dict[str, str] = {}
+    for group in members.values():
+        group_id = digest("group", group[0])
+        groups.update(dict.fromkeys(group, group_id))
+    return groups
 
 
-def find_conflicts(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, dict[Split, tuple[str, ...]]]:
+def find_conflicts(
+    groups: Mapping[str, str], assigned: Mapping[str, Split]
+) -> dict[str, dict[Split, tuple[str, ...]]]:
     """Groups whose voices were placed in different splits before.
 
     Args:
@@ -74,11 +92,17 @@ def find_conflicts(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> 
     Returns:
         Group -> split -> its voices there; only groups that touch two splits or more.
     """
-    touched: dict[str, dict[Split, list[str]]] = defaultdict(lambda: defaultdict(list))
+    touched: dict[str, dict[Split, list[str]]] = {}
     for voice, group in sorted(groups.items()):
         if voice in assigned:
-            touched[group][assigned[voice]].append(voice)
-    return {group: {split: tuple(there) for split, there in by.items()} for group, by in sorted(touched.items()) if len(by) > 1}
+            voices_by_split = touched.setdefault(group, {})
+            voices_by_split.setdefault(assigned[voice], []).append(voice)
+
+    conflicts: dict[str, dict[Split, tuple[str, ...]]] = {}
+    for group, voices_by_split in sorted(touched.items()):
+        if len(voices_by_split) > 1:
+            conflicts[group] = {split: tuple(v) for split, v in voices_by_split.items()}
+    return conflicts
 
 
 def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, Split]:
@@ -89,69 +113,117 @@ def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict
         assigned: Voice -> the split it was put into first.
 
     Returns:
-        Group -> split, for groups with a voice placed before. One in conflict goes to the first of train, validation, test it touches.
+        Group -> split, for groups with a voice placed before. One in conflict goes to the first of
+        train, validation, test it touches.
     """
     order = list(Split)
     fixed: dict[str, Split] = {}
     for voice, group in sorted(groups.items()):
         if voice in assigned:
-            fixed[group] = min(fixed.get(group, assigned[voice]), assigned[voice], key=order.index)
+            split = assigned[voice]
+            earlier = fixed.get(group, split)
+            fixed[group] = min(earlier, split, key=order.index)
     return fixed
 
 
 def assign_splits(
-    groups: Mapping[str, Counter[str]], *, fixed: Mapping[str, Split], ratios: Mapping[Split, float], seed: int
+    groups: Mapping[str, Counter[str]],
+    *,
+    fixed: Mapping[str, Split],
+    ratios: Mapping[Split, float],
+    seed: int,
 ) -> dict[str, Split]:
     """Give every group a split.
 
     Args:
         groups: Group -> how often each label occurs in it, such as {"intent=question": 3}.
         fixed: Group -> the split it stays in; groups that are not in `groups` are ignored.
-        ratios: Wanted share of each split; they need not add up to 1. A split left out or at 0 gets no new group.
+        ratios: Wanted share of each split; they need not add up to 1. A split left out or at 0 gets
+            no new group.
         seed: Decides among equals.
 
     Returns:
-        Group -> split for all of `groups`, whatever their order. With at least as many groups as wanted splits none is empty,
-        unless fixed groups leave too few free.
+        Group -> split for all of `groups`, whatever their order. With at least as many groups as
+        wanted splits none is empty, unless fixed groups leave too few free.
 
     Raises:
         ValueError: A ratio is negative, or none is positive.
     """
     if any(ratio < 0 for ratio in ratios.values()) or not any(ratios.values()):
         raise ValueError(f"split ratios must be positive or 0, and not all 0: {dict(ratios)}")
-    splits = [split for split in Split if ratios.get(split, 0) > 0]
     placed = {group: fixed[group] for group in sorted(groups) if group in fixed}
-    new = sorted((group for group in groups if group not in fixed), key=lambda group: (digest(seed, group), group))
-    if not new:
+    new_groups = [group for group in groups if group not in fixed]
+    new_groups.sort(key=lambda group: (digest(seed, group), group))
+    if not new_groups:
         return placed
-    labels = sorted({label for counts in groups.values() for label in counts})
-    wanted = np.array([ratios[split] for split in splits]) / sum(ratios[split] for split in splits)
+
+    labels = sorted(set().union(*groups.values()))
+    splits = [split for split in Split if ratios.get(split, 0) > 0]
+    split_ratios = [ratios[split] for split in splits]
+    wanted = np.array(split_ratios) / sum(split_ratios)
+
     start = np.zeros((len(splits), len(labels) + 1))
     for group, split in placed.items():
         if split in splits:
-            start[splits.index(split)] += _vector(groups[group], labels)
-    vectors = np.array([_vector(groups[group], labels) for group in new])
-    chosen = _place(vectors, start, wanted, seed=seed)
-    return placed | {group: splits[at] for group, at in zip(new, chosen, strict=True)}
+            row = splits.index(split)
+            start[row] += _vector(groups[group], labels)
+
+    vectors = np.array([_vector(groups[group], labels) for group in new_groups])
+    places = _place(vectors, start, wanted, seed=seed)
+    chosen = [splits[place] for place in places]
+    return placed | dict(zip(new_groups, chosen, strict=True))
 
 
 def _vector(counts: Counter[str], labels: list[str]) -> Floats:
-    """(num_labels + 1,): how often each label occurs, and the size of the group (at least 1) last."""
-    return np.array([*(counts[label] for label in labels), max(counts.total(), 1)], dtype=np.float64)
+    """(num_labels + 1,): how often each label occurs; last the size of the group, at least 1."""
+    occurrences = [counts[label] for label in labels]
+    size = max(counts.total(), 1)
+    return np.array([*occurrences, size], dtype=np.float64)
 
 
 def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
-    """Greedy in the order given, then local search; for small corpora also from several other orders, keeping the best."""
+    """The split of each new group: greedy in the order given, then local search.
+
+    For small corpora also from several other orders, keeping the best.
+    """
     measure = _Measure(vectors, start, wanted)
     best = measure.search(measure.greedy(range(len(vectors))))
-    for restart in range(RESTARTS if len(vectors) <= MAX_RESTARTED else 1):
-        keys = [hashlib.sha256(f"{seed}/{restart}/{i}".encode()).digest() for i in range(len(vectors))]
-        size_first = restart == 0
-        order = sorted(range(len(vectors)), key=lambda i: (-vectors[i, -1] if size_first else 0.0, keys[i]))
-        found = measure.search(measure.greedy(order))
-        if measure.cost(found) < measure.cost(best) - 1e-9:
-            best = found
-    return [int(at) for at in best]
+    restarts = RESTARTS if len(vectors) <= MAX_RESTARTED else 1
+    for restart in range(restarts):
+        order = _shuffled(len(vectors), f"{seed}/{restart}")
+        if restart == 0:
+            order.sort(key=lambda i: -vectors[i, -1])
+        assigned = measure.search(measure.greedy(order))
+        if measure.cost(assigned) < measure.cost(best) - 1e-9:
+            best = assigned
+    return [int(place) for place in best]
+
+
+def _shuffled(count: int, salt: str) -> list[int]:
+    """The numbers below `count`, in the order of their digests."""
+    digests = [hashlib.sha256(f"{salt}/{i}".encode()).digest() for i in range(count)]
+    return sorted(range(count), key=digests.__getitem__)
+
+
+class _Move(NamedTuple):
+    """A group, by its row, and the split it goes to, by its number."""
+
+    group: int
+    split: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """Moves that lower the cost.
+
+    Attributes:
+        held: (num_splits, num_columns) what splits hold after them.
+        cost: The cost after them.
+    """
+
+    moves: list[_Move]
+    held: Floats
+    cost: float
 
 
 class _Measure:
@@ -164,22 +236,26 @@ class _Measure:
     """
 
     def __init__(self, vectors: Floats, start: Floats, wanted: Floats) -> None:
-        self.vectors, self.start = vectors, start
+        self.vectors = vectors
+        self.start = start
         self.totals = start.sum(axis=0) + vectors.sum(axis=0)
         self.scale = np.maximum(self.totals, 1.0)
         self.wanted = wanted[:, None]
-        groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
-        columns = vectors.shape[1]
-        # A rare label cannot be divided well and weighs less; the size weighs as much as all labels together.
+
+        # A rare label cannot be divided well and weighs less; the size weighs as much as all labels
+        # together.
         self.weight = np.minimum(self.totals / RELIABLE_COUNT, 1.0)
-        self.weight[-1] = max(float(self.weight[:-1].sum()), 1.0) if columns > 1 else 1.0
+        self.weight[-1] = max(float(self.weight[:-1].sum()), 1.0)
+
+        groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
         self.missing = np.where(groups_with >= len(wanted), MISSING_PENALTY, 0.0)
         self.missing[-1] = EMPTY_PENALTY
+
         self.shares = vectors / self.scale
         self.weighted = self.shares * self.weight
         self.squares = (self.weighted * self.shares).sum(axis=1)
 
-    def held(self, assigned: npt.NDArray[np.intp]) -> Floats:
+    def held(self, assigned: Places) -> Floats:
         """(num_splits, num_columns) under an assignment."""
         held = self.start.copy()
         np.add.at(held, assigned, self.vectors)
@@ -188,101 +264,137 @@ class _Measure:
     def of(self, held: Floats) -> Floats:
         """Cost of what splits hold: (..., num_splits, num_columns) -> (...)."""
         off = (held / self.scale - self.wanted) ** 2 / self.wanted * self.weight
-        return np.asarray((off + (held < 0.5) * self.missing).sum(axis=(-1, -2)))
+        penalty = (held < 0.5) * self.missing
+        return np.asarray((off + penalty).sum(axis=(-1, -2)))
 
-    def cost(self, assigned: npt.NDArray[np.intp]) -> float:
+    def cost(self, assigned: Places) -> float:
         """Cost of an assignment."""
-        return float(self.of(self.held(assigned)))
+        held = self.held(assigned)
+        return float(self.of(held))
 
-    def greedy(self, order: Iterable[int]) -> npt.NDArray[np.intp]:
+    def greedy(self, order: Iterable[int]) -> Places:
         """One group after the other to where it costs least."""
-        held, num_splits = self.start.copy(), len(self.wanted)
+        held = self.start.copy()
+        num_splits = len(self.wanted)
+        diagonal = np.arange(num_splits)
         assigned = np.zeros(len(self.vectors), dtype=np.intp)
         for i in order:
-            trial = np.repeat(held[None], num_splits, axis=0)
-            trial[np.arange(num_splits), np.arange(num_splits)] += self.vectors[i]
-            at = int(np.argmin(np.round(self.of(trial), 12)))
-            assigned[i] = at
-            held[at] += self.vectors[i]
+            # In trial k the group is added to split k.
+            trials = np.repeat(held[None], num_splits, axis=0)
+            trials[diagonal, diagonal] += self.vectors[i]
+            costs = np.round(self.of(trials), 12)
+            cheapest = int(np.argmin(costs))
+            assigned[i] = cheapest
+            held[cheapest] += self.vectors[i]
         return assigned
 
-    def search(self, assigned: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def search(self, assigned: Places) -> Places:
         """Move a group, or swap two, as long as that lowers the cost.
 
-        What a step changes is known without trying it: the cost is a sum of squares, so a move costs a product with the present error. The
-        likeliest steps are then tried, since labels that go missing are not in that sum.
+        What a step changes is known without trying it: the cost is a sum of squares, so a move
+        costs a product with the present error. The likeliest steps are then tried, since labels
+        that go missing are not in that sum.
         """
         assigned = assigned.copy()
         held = self.held(assigned)
-        now = float(self.of(held))
+        cost = float(self.of(held))
         for _ in range(MAX_STEPS):
             changes = self._changes(assigned, held)
-            step = self._try(self._best_moves(changes), assigned, held, now)
+            step = self._try(self._best_moves(changes), assigned, held, cost)
             if step is None and len(assigned) <= MAX_SWAPPED:
-                step = self._try(self._best_swaps(changes, assigned), assigned, held, now)
+                swaps = self._best_swaps(changes, assigned)
+                step = self._try(swaps, assigned, held, cost)
             if step is None:
                 break
-            moves, held, now = step
-            for i, to in moves:
-                assigned[i] = to
+            for move in step.moves:
+                assigned[move.group] = move.split
+            held = step.held
+            cost = step.cost
         return assigned
 
-    def _changes(self, assigned: npt.NDArray[np.intp], held: Floats) -> Floats:
-        """(num_new, num_splits): by how much moving each group to each split changes the cost; where it is, nothing."""
+    def _changes(self, assigned: Places, held: Floats) -> Floats:
+        """(num_new, num_splits): by how much moving each group to each split changes the cost.
+
+        Where it is, nothing.
+        """
         ratios = self.wanted[:, 0]
-        products = self.weighted @ (held / self.scale - self.wanted).T
-        arriving = (2 * products + self.squares[:, None]) / ratios - self._gains(held)
         rows = np.arange(len(assigned))
-        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned] + self._losses(assigned, held)
+        error = held / self.scale - self.wanted
+        products = self.weighted @ error.T
+
+        arriving = (2 * products + self.squares[:, None]) / ratios
+        arriving -= self._gains(held)
+        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned]
+        leaving += self._losses(assigned, held)
+
         changes: Floats = arriving + leaving[:, None]
         changes[rows, assigned] = 0.0
         return changes
 
     def _gains(self, held: Floats) -> Floats:
         """(num_new, num_splits): penalty that ends when a group brings a split what it lacks."""
-        return np.asarray(((self.vectors > 0) * self.missing) @ (held < 0.5).T.astype(np.float64))
+        brought = (self.vectors > 0) * self.missing
+        lacking = (held < 0.5).T.astype(np.float64)
+        return np.asarray(brought @ lacking)
 
-    def _losses(self, assigned: npt.NDArray[np.intp], held: Floats) -> Floats:
+    def _losses(self, assigned: Places, held: Floats) -> Floats:
         """(num_new,): penalty that begins when a group takes the last of something with it."""
         losses = np.zeros(len(assigned))
+        most_in_a_group = self.vectors.max(axis=0)
         for split in range(len(held)):
             rows = np.flatnonzero(assigned == split)
-            scarce = np.flatnonzero((self.missing > 0) & (held[split] >= 0.5) & (held[split] <= self.vectors.max(axis=0) + 0.5))
+            present = held[split] >= 0.5
+            takeable = held[split] <= most_in_a_group + 0.5
+            scarce = np.flatnonzero((self.missing > 0) & present & takeable)
             if len(rows) and len(scarce):
-                losses[rows] = (held[split, scarce] - self.vectors[np.ix_(rows, scarce)] < 0.5) @ self.missing[scarce]
+                taken = self.vectors[np.ix_(rows, scarce)]
+                emptied = held[split, scarce] - taken < 0.5
+                losses[rows] = emptied @ self.missing[scarce]
         return losses
 
-    def _best_moves(self, changes: Floats) -> list[list[tuple[int, int]]]:
-        found = _smallest(np.round(changes, 12))
-        return [[(int(at) // changes.shape[1], int(at) % changes.shape[1])] for at in found if changes.flat[at] < -1e-9]
+    def _best_moves(self, changes: Floats) -> list[list[_Move]]:
+        """Moves that lower the cost most, each a step by itself."""
+        num_splits = changes.shape[1]
+        steps: list[list[_Move]] = []
+        for place in _smallest(np.round(changes, 12)):
+            if changes.flat[place] < -1e-9:
+                group, split = divmod(place, num_splits)
+                steps.append([_Move(group, split)])
+        return steps
 
-    def _best_swaps(self, changes: Floats, assigned: npt.NDArray[np.intp]) -> list[list[tuple[int, int]]]:
-        found: list[tuple[float, list[tuple[int, int]]]] = []
-        for a in range(len(self.wanted)):
-            for b in range(a + 1, len(self.wanted)):
-                here, there = np.flatnonzero(assigned == a), np.flatnonzero(assigned == b)
-                if not len(here) or not len(there):
-                    continue
-                both = 2 * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0]) * (self.weighted[here] @ self.shares[there].T)
-                table = np.round(changes[here, b][:, None] + changes[there, a][None] - both, 12)
-                for at in _smallest(table):
-                    i, j = divmod(int(at), len(there))
-                    if table[i, j] < -1e-9:
-                        found.append((float(table[i, j]), [(int(here[i]), b), (int(there[j]), a)]))
-        return [moves for _, moves in sorted(found)[:NUM_CANDIDATES]]
+    def _best_swaps(self, changes: Floats, assigned: Places) -> list[list[_Move]]:
+        """Exchanges of two groups that lower the cost most."""
+        swaps: list[tuple[float, list[_Move]]] = []
+        for a, b in combinations(range(len(self.wanted)), 2):
+            in_a = np.flatnonzero(assigned == a)
+            in_b = np.flatnonzero(assigned == b)
+            if not len(in_a) or not len(in_b):
+                continue
+            # (len(in_a), len(in_b)): the change by both moves, and what they do to each other.
+            slope = 2 * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0])
+            both = slope * (self.weighted[in_a] @ self.shares[in_b].T)
+            moved = changes[in_a, b][:, None] + changes[in_b, a][None]
+            table = np.round(moved - both, 12)
+            for place in _smallest(table):
+                i, j = divmod(place, len(in_b))
+                change = float(table[i, j])
+                if change < -1e-9:
+                    swaps.append((change, [_Move(int(in_a[i]), b), _Move(int(in_b[j]), a)]))
+        return [moves for _, moves in sorted(swaps)[:NUM_CANDIDATES]]
 
     def _try(
-        self, steps: Iterable[list[tuple[int, int]]], assigned: npt.NDArray[np.intp], held: Floats, now: float
-    ) -> tuple[list[tuple[int, int]], Floats, float] | None:
-        """The first of some steps that lowers the cost, with what splits hold then and its cost."""
+        self, steps: Iterable[list[_Move]], assigned: Places, held: Floats, cost: float
+    ) -> _Step | None:
+        """The first of some steps that lowers the cost."""
         for moves in steps:
             trial = held.copy()
-            for i, to in moves:
-                trial[assigned[i]] -= self.vectors[i]
-                trial[to] += self.vectors[i]
-            cost = float(self.of(trial))
-            if cost < now - 1e-9:
-                return moves, trial, cost
+            for move in moves:
+                vector = self.vectors[move.group]
+                trial[assigned[move.group]] -= vector
+                trial[move.split] += vector
+            trial_cost = float(self.of(trial))
+            if trial_cost < cost - 1e-9:
+                return _Step(moves=moves, held=trial, cost=trial_cost)
         return None
 
 
@@ -292,4 +404,6 @@ def _smallest(table: Floats) -> list[int]:
     count = min(NUM_CANDIDATES, flat.size)
     bound = np.partition(flat, count - 1)[count - 1]
     places = np.flatnonzero(flat <= bound)
-    return [int(at) for at in places[np.argsort(flat[places], kind="stable")][:count]]
+    order = np.argsort(flat[places], kind="stable")
+    smallest: list[int] = places[order][:count].tolist()
+    return smallest

@@ -14,11 +14,15 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def write_spreadsheet(frame: pl.DataFrame) -> str:
-    """A table as CSV for a spreadsheet: with a byte order mark, and an apostrophe before each text that would be a formula."""
+    """A table as CSV for a spreadsheet: with a byte order mark, and an apostrophe before each text
+    that would be a formula.
+    """
     inert = frame.with_columns(
         pl.col(name).cast(pl.String).str.replace(f"({STARTS_FORMULA})", "'${1}")
         for name, kind in frame.schema.items()
         if isinstance(kind, _TEXT)
     )
-    named = inert.rename({name: f"'{name}" for name in inert.columns if name[:1] in set("=+-@\t\r\n＝＋－＠")})
+    named = inert.rename(
+        {name: f"'{name}" for name in inert.columns if name[:1] in set("=+-@\t\r\n＝＋－＠")}
+    )
     return BOM + named.write_csv()

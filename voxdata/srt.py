@@ -8,14 +8,26 @@ from voxdata.utterance import Utterance
 
 
 def encode_srt(utterances: Sequence[Utterance]) -> str:
-    """One numbered cue for each utterance with words, in order of time, the speaker before the text."""
-    spoken = sorted((u for u in utterances if u.text.strip()), key=lambda u: (u.segment, u.channel, u.speaker))
-    cues = [
-        f"{number}\n{_clock(u.segment.start_ms)} --> {_clock(u.segment.end_ms)}\n{u.speaker}: {' '.join(u.text.split())}\n"
-        for number, u in enumerate(spoken, start=1)
-    ]
-    return "\n".join(cues)
+    """One numbered cue per utterance with words, in order of time, the speaker before the text."""
+    spoken = [u for u in utterances if u.text.strip()]
+    spoken.sort(key=lambda u: (u.segment, u.channel, u.speaker))
+    return "\n".join(_cue(number, u) for number, u in enumerate(spoken, start=1))
 
 
-def _clock(ms: int) -> str:
-    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d},{ms % 1000:03d}"
+def _cue(number: int, utterance: Utterance) -> str:
+    start = _clock(utterance.segment.start_ms)
+    end = _clock(utterance.segment.end_ms)
+    text = " ".join(utterance.text.split())
+    return f"{number}\n{start} --> {end}\n{utterance.speaker}: {text}\n"
+
+
+def _clock(time_ms: int) -> str:
+    """A time as SubRip writes it.
+
+    >>> _clock(3_723_004)
+    '01:02:03,004'
+    """
+    seconds, ms = divmod(time_ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d},{ms:03d}"

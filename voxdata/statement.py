@@ -1,7 +1,8 @@
 """Signed statements: in-toto Statement v1 in a DSSE envelope.
 
-A statement says something (the predicate) about things known by their digests (the subject). The envelope keeps its exact bytes and the
-signatures over them, so that nobody need agree on how JSON is spelled. What is signed: the "pre-authentication encoding" of type and bytes.
+A statement says something (the predicate) about things known by their digests (the subject). The
+envelope keeps its exact bytes and the signatures over them, so that nobody need agree on how JSON
+is spelled. What is signed: the "pre-authentication encoding" of type and bytes.
 
 Source: github.com/in-toto/attestation, spec/v1; github.com/secure-systems-lab/dsse, protocol.md.
 """
@@ -13,13 +14,14 @@ import binascii
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING, Any
 
 from voxdata.errors import StatementError
 from voxdata.identity import canonical_json
 from voxdata.signature import key_id, public_of, signature_holds
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -49,7 +51,7 @@ class Signature:
     """One signature of an envelope.
 
     Attributes:
-        key_id: Of the key that is said to have made it; a hint, and no proof.
+        key_id: The id of the key that is said to have made it; a hint, and no proof.
     """
 
     key_id: str
@@ -72,7 +74,10 @@ def wrap_statement(statement: Statement) -> Envelope:
     """A statement in an envelope that nobody signed yet."""
     content = {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": dict(value)} for name, value in sorted(statement.subject.items())],
+        "subject": [
+            {"name": name, "digest": dict(value)}
+            for name, value in sorted(statement.subject.items())
+        ],
         "predicateType": statement.predicate_type,
         "predicate": dict(statement.predicate),
     }
@@ -90,7 +95,10 @@ def open_statement(envelope: Envelope) -> Statement:
         if content["_type"] != STATEMENT_TYPE:
             raise StatementError(f"the envelope holds {content['_type']!r}, not {STATEMENT_TYPE}")
         return Statement(
-            subject={str(row["name"]): {str(k): str(v) for k, v in row["digest"].items()} for row in content["subject"]},
+            subject={
+                str(row["name"]): {str(k): str(v) for k, v in row["digest"].items()}
+                for row in content["subject"]
+            },
             predicate_type=str(content["predicateType"]),
             predicate=dict(content["predicate"]),
         )
@@ -100,8 +108,15 @@ def open_statement(envelope: Envelope) -> Statement:
 
 def encode_envelope(envelope: Envelope) -> dict[str, object]:
     """An envelope as JSON values."""
-    signatures = [{"keyid": s.key_id, "sig": base64.b64encode(s.content).decode()} for s in envelope.signatures]
-    return {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(envelope.payload).decode(), "signatures": signatures}
+    signatures = [
+        {"keyid": s.key_id, "sig": base64.b64encode(s.content).decode()}
+        for s in envelope.signatures
+    ]
+    return {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(envelope.payload).decode(),
+        "signatures": signatures,
+    }
 
 
 def decode_envelope(row: object) -> Envelope:
@@ -116,7 +131,8 @@ def decode_envelope(row: object) -> Envelope:
         return Envelope(
             payload=base64.b64decode(row["payload"], validate=True),
             signatures=tuple(
-                Signature(key_id=str(s["keyid"]), content=base64.b64decode(s["sig"], validate=True)) for s in row["signatures"]
+                Signature(key_id=str(s["keyid"]), content=base64.b64decode(s["sig"], validate=True))
+                for s in row["signatures"]
             ),
         )
     except (KeyError, TypeError, binascii.Error) as error:
@@ -127,7 +143,9 @@ def sign_envelope(envelope: Envelope, key: Ed25519PrivateKey) -> Envelope:
     """Add the signature of a key, in the place of one that it gave before."""
     name = key_id(public_of(key))
     made = Signature(key_id=name, content=key.sign(signed_bytes(envelope)))
-    return replace(envelope, signatures=(*(s for s in envelope.signatures if s.key_id != name), made))
+    return replace(
+        envelope, signatures=(*(s for s in envelope.signatures if s.key_id != name), made)
+    )
 
 
 def signed_bytes(envelope: Envelope) -> bytes:
@@ -145,7 +163,9 @@ def find_signer(envelope: Envelope, trusted: Collection[str]) -> str:
     content = signed_bytes(envelope)
     for public in trusted:
         for signature in envelope.signatures:
-            if len(signature.content) == _ED25519_BYTES and signature_holds(public, signature.content, content):
+            if len(signature.content) == _ED25519_BYTES and signature_holds(
+                public, signature.content, content
+            ):
                 return key_id(public)
     return ""
 
@@ -173,7 +193,9 @@ def follow_rotations(first: str, rotations: Iterable[Envelope]) -> tuple[str, ..
     Args:
         first: The first public key.
     """
-    steps: dict[str, str] = dict(found for found in map(read_rotation, rotations) if found is not None)
+    steps: dict[str, str] = dict(
+        found for found in map(read_rotation, rotations) if found is not None
+    )
     chain = [first]
     while (following := steps.get(chain[-1])) is not None and following not in chain:
         chain.append(following)
@@ -183,7 +205,8 @@ def follow_rotations(first: str, rotations: Iterable[Envelope]) -> tuple[str, ..
 def trusted_keys(known: str, rotations: Sequence[Envelope]) -> frozenset[str]:
     """A public key that somebody knows, those before it, and those after it.
 
-    Not those after one before it: whoever steals a key that is no longer in use could name any of them.
+    Not those after one before it: whoever steals a key that is no longer in use could name any of
+    them.
     """
     steps = [found for found in map(read_rotation, rotations) if found is not None]
     after, before = {known}, {known}

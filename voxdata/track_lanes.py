@@ -87,7 +87,9 @@ def describe_track(track: av.AudioStream) -> str:
     return f"track {track.index + 1} ({codec}, {track.rate} Hz, {channels}{language}{title})"
 
 
-def choose_tracks(best: av.AudioStream, tracks: Sequence[av.AudioStream], *, alone: str = "") -> TrackChoice:
+def choose_tracks(
+    best: av.AudioStream, tracks: Sequence[av.AudioStream], *, alone: str = ""
+) -> TrackChoice:
     """Tell parties, which are channels of one recording, from other versions of the same sound.
 
     Args:
@@ -130,7 +132,9 @@ def _language(track: av.AudioStream) -> str:
     return "" if language in ("und", "mis", "zxx", "mul") else language
 
 
-def recording_origin(container: av.container.InputContainer, track: av.AudioStream, *, length_s: float | None) -> float | None:
+def recording_origin(
+    container: av.container.InputContainer, track: av.AudioStream, *, length_s: float | None
+) -> float | None:
     """When the recording begins, in the time of the file; None when it begins with the track.
 
     Args:
@@ -168,7 +172,9 @@ class Lane:
         target_hz: The rate of the recording; None: whatever the track has.
     """
 
-    def __init__(self, track: av.AudioStream, *, origin_s: float | None, target_hz: int | None) -> None:
+    def __init__(
+        self, track: av.AudioStream, *, origin_s: float | None, target_hz: int | None
+    ) -> None:
         self.track = track
         self.timeline: Timeline | None = None
         self.packets = self.damaged = 0
@@ -185,12 +191,12 @@ class Lane:
 
     @property
     def rate_hz(self) -> int:
-        """Of the samples that are taken."""
+        """The rate of the samples that are taken."""
         return self.rate_of_track if self._target_hz is None else self._target_hz
 
     @property
     def rate_of_track(self) -> int:
-        """Of its frames."""
+        """The rate of its frames."""
         return self.track.rate if self.timeline is None else self.timeline.rate_hz
 
     def begin(self, rate_hz: int, num_channels: int) -> None:
@@ -207,7 +213,9 @@ class Lane:
         self.num_channels = num_channels
         self.timeline = Timeline(rate_hz=rate_hz, origin_s=self._origin_s)
         if self._target_hz not in (None, rate_hz):
-            self._resampler = soxr.ResampleStream(rate_hz, self._target_hz, num_channels, dtype="float32")
+            self._resampler = soxr.ResampleStream(
+                rate_hz, self._target_hz, num_channels, dtype="float32"
+            )
 
     def add(self, samples: Channels, start_s: float | None) -> None:
         """Take a frame in, with the silence that belongs before it."""

@@ -1,7 +1,10 @@
-"""Does a file hold the bytes its own header promises, and does it hold more? Decoders read half a WAV without a word; these walks tell.
+"""Whether a file holds the bytes its own header promises, and whether it holds more.
 
-Each walk looks at chunk sizes only, so it is exact. Sizes that streaming writers leave open (0, 0xFFFFFFFF, 0x7FFFF000
-and the like) promise nothing. Formats without a byte count (MP3, Ogg, ADTS) cannot be judged and never are.
+Decoders read half a WAV without a word; these walks tell.
+
+Each walk looks at chunk sizes only, so it is exact. Sizes that streaming writers leave open (0,
+0xFFFFFFFF, 0x7FFFF000 and the like) promise nothing. Formats without a byte count (MP3, Ogg, ADTS)
+cannot be judged and never are.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from typing import BinaryIO
 from voxdata.mp4_boxes import read_mp4_boxes
 
 STREAMED_FROM = 0x7FFF0000
-"""A 32-bit size from here up in a smaller file was written before the length was known (SoX, ffmpeg and GStreamer do)."""
+"""A 32-bit size from here up in a smaller file was written before the length was known.
+
+SoX, ffmpeg and GStreamer do so.
+"""
 
 _OPEN_32 = ((0x7FFF0000, 0x80000000), (0xFFFF0000, 0xFFFFFFFF))
 """Sizes that mean "not known" in a file of any size: near the end of what 31 or 32 bits hold."""
@@ -25,7 +31,16 @@ _OPEN_64_FROM = 1 << 62
 _CLASSIC_PARTS = frozenset({44, 36})
 """What some recorders add to the size of the sound however long their header is."""
 
-_FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<", b"FORM": ">"}
+_FORMS = {
+    b"RIFF": "<",
+    b"RIFX": ">",
+    b"RF64": "<",
+    b"BW64": "<",
+    b"FORM": ">",
+}
+"""The order of bytes in each."""
+
+_KINDS = (b"WAVE", b"AIFF", b"AIFC")
 _TAGS = (
     b"ID3",
     b"TAG",
@@ -72,8 +87,9 @@ class Extent:
 def missing_bytes(path: Path) -> int:
     """How many bytes of audio the header promises beyond the end of the file.
 
-    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family, but for fragmented
-    files, whose fragments stand for themselves; 0 for everything else, and when nothing is missing.
+    Covers WAV (RIFF, RIFX, RF64, BW64), AIFF/AIFC, AU, Wave64 and the MP4 family, but for
+    fragmented files, whose fragments stand for themselves; 0 for everything else, and when nothing
+    is missing.
 
     Raises:
         OSError: The file cannot be read.
@@ -93,7 +109,7 @@ def measure_extent(path: Path) -> Extent:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(40)
-        if head[:4] in _FORMS and head[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
+        if head[:4] in _FORMS and head[8:12] in _KINDS:
             return _measure_iff(file, size)
         if head[:4] == b".snd" and len(head) >= 24:
             return _measure_au(head, size)
@@ -113,7 +129,7 @@ class _Sound:
         start: Where its content begins.
         row: Bytes of one sample of all channels.
         bytes_a_second: 0 when the header does not say.
-        common: Where the content of AIFF's COMM chunk begins.
+        common: Where the content of AIFF's COMM chunk begins; 0 in a WAV.
     """
 
     bounds: tuple[int, ...]
@@ -140,10 +156,14 @@ def _measure_iff(file: BinaryIO, size: int) -> Extent:
     elif sound.common and length == 8 < size - sound.start:
         # The writer could not go back: its chunk is empty, and the rest of the file is sound.
         return Extent(streamed=True, patch=_aiff_patch(sound, size))
-    if sound.start + length > size:
-        missing = sound.start + length - size
-        return Extent() if _counts_header(missing, sound, size) else Extent(missing=missing)
-    return _measure_after(file, sound, sound.start + length, size)
+
+    end = sound.start + length
+    if end <= size:
+        return _measure_after(file, sound, end, size)
+    missing = end - size
+    if _counts_header(missing, sound, size):
+        return Extent()
+    return Extent(missing=missing)
 
 
 def _is_open(length: int, size: int) -> bool:
@@ -155,57 +175,71 @@ def _is_open(length: int, size: int) -> bool:
 def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
     """Walk the chunks of a form that begins at `at` up to its sound."""
     file.seek(at)
-    head = file.read(12)
-    order = _FORMS[head[:4]]
-    bounds, long_size, row, speed, common = [at, at + 8, at + 12], None, 1, 0.0, 0
+    form = file.read(12)
+    order = _FORMS[form[:4]]
+    bounds = [at, at + 8, at + 12]
+    long_size: int | None = None
+    row = 1
+    bytes_a_second = 0.0
+    common = 0
     here = at + 12
     while here + 8 <= size:
         file.seek(here)
-        chunk = file.read(8 + 40)
-        name, length, body = chunk[:4], int(struct.unpack(order + "I", chunk[4:8])[0]), chunk[8:]
+        head = file.read(8)
+        body = file.read(40)
+        name = head[:4]
+        length = _unpack(order + "I", head[4:8])
+        bounds += [here, here + 8]
         if name in (b"data", b"SSND"):
-            bounds += [here, here + 8]
             return _Sound(
                 bounds=tuple(bounds),
                 length=length,
                 long_size=long_size,
                 start=here + 8,
                 row=row,
-                bytes_a_second=speed,
+                bytes_a_second=bytes_a_second,
                 common=common,
             )
         if name == b"ds64" and len(body) >= 16:
-            long_size = int(struct.unpack("<Q", body[8:16])[0])
+            long_size = _unpack("<Q", body[8:16])
         elif name == b"fmt " and len(body) >= 16:
-            speed, row = struct.unpack(order + "IH", body[8:14])
+            bytes_a_second, row = struct.unpack(order + "IH", body[8:14])
             row = row or 1
         elif name == b"COMM" and len(body) >= 18:
             channels, bits = struct.unpack(">H4xH", body[:8])
-            row, common = max(1, channels * ((bits + 7) // 8)), here + 8
-            speed = row * _extended(body[8:18])
-        bounds += [here, here + 8]
+            sample_bytes = (bits + 7) // 8
+            row = max(1, channels * sample_bytes)
+            bytes_a_second = row * _extended(body[8:18])
+            common = here + 8
         here += 8 + length + length % 2
     return None
 
 
+def _unpack(form: str, number: bytes) -> int:
+    """One whole number."""
+    return int(struct.unpack(form, number)[0])
+
+
 def _counts_header(missing: int, sound: _Sound, size: int) -> bool:
-    """Whether the size is too large only by parts of the header, or a byte of padding, counted with it.
+    """Whether the size is too large only by parts of the header, or a byte of padding.
 
     The sound itself is whole then, so it ends with a whole sample.
     """
     held = size - sound.start
-    spans = {end - begin for begin, end in combinations(sound.bounds, 2)} | _CLASSIC_PARTS
-    parts = spans - {4}  # the word WAVE alone is no header
-    if held > 0 and held % sound.row == 0 and missing in parts:
+    is_even = held % 2 == 0
+    is_whole = held % sound.row == 0
+    spans = {end - begin for begin, end in combinations(sound.bounds, 2)}
+    parts = (spans | _CLASSIC_PARTS) - {4}  # the word WAVE alone is no header
+    if held > 0 and is_whole and missing in parts:
         return True
-    if held % 2 == 1 and held % sound.row == 0:
+    if not is_even and is_whole:
         return missing == 1 or missing - 1 in parts  # padding was counted and not written
-    padded = held > 1 and held % 2 == 0 and (held - 1) % sound.row == 0
-    return padded and missing + 1 in parts
+    is_padded = held > 1 and is_even and (held - 1) % sound.row == 0
+    return is_padded and missing + 1 in parts
 
 
 def _measure_after(file: BinaryIO, sound: _Sound, end: int, size: int) -> Extent:
-    """What follows the sound: chunks, tags and zeros are passed over, anything else is told."""
+    """What follows the sound: chunks, tags and zeros are passed over, anything else is reported."""
     here = end + (end - sound.start) % 2
     file.seek(end)
     if _is_chunk_name(file.read(4)) and here != end:
@@ -214,17 +248,20 @@ def _measure_after(file: BinaryIO, sound: _Sound, end: int, size: int) -> Extent
     while here + 8 <= size:
         file.seek(here)
         chunk = file.read(12)
-        if chunk[:4] in _FORMS and chunk[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
+        name = chunk[:4]
+        if name in _FORMS and chunk[8:12] in _KINDS:
             return Extent(after_ms=_joined_ms(file, here, size), joined=True)
-        length = int(struct.unpack(order + "I", chunk[4:8])[0])
-        if not _is_chunk_name(chunk[:4]) or here + 8 + length > size + 1:
+        length = _unpack(order + "I", chunk[4:8])
+        if not _is_chunk_name(name) or here + 8 + length > size + 1:
             break
         here += 8 + length + length % 2
+
     file.seek(min(here, size))
-    known = file.read(8).startswith(_TAGS) or not _holds_sound(file, here, size)
-    if known or sound.bytes_a_second <= 0:
+    is_tag = file.read(8).startswith(_TAGS)
+    if is_tag or not _holds_sound(file, here, size) or sound.bytes_a_second <= 0:
         return Extent()
-    return Extent(after_ms=round((size - here) * 1000 / sound.bytes_a_second))
+    after_s = (size - here) * 1000 / sound.bytes_a_second
+    return Extent(after_ms=round(after_s))
 
 
 def _is_chunk_name(name: bytes) -> bool:
@@ -233,7 +270,7 @@ def _is_chunk_name(name: bytes) -> bool:
 
 def _joined_ms(file: BinaryIO, at: int, size: int) -> int:
     """Length of the forms that follow one another from `at` on."""
-    total = 0.0
+    total_ms = 0.0
     while at + 12 <= size:
         file.seek(at)
         head = file.read(12)
@@ -241,16 +278,20 @@ def _joined_ms(file: BinaryIO, at: int, size: int) -> int:
         if sound is None or sound.bytes_a_second <= 0:
             break
         held = size - sound.start
-        held = held if _is_open(sound.length, size) else min(held, sound.length)
-        total += held * 1000 / sound.bytes_a_second
+        if not _is_open(sound.length, size):
+            held = min(held, sound.length)
+        total_ms += held * 1000 / sound.bytes_a_second
         at = sound.start + held + held % 2
-    return round(total)
+    return round(total_ms)
 
 
 def _holds_sound(file: BinaryIO, at: int, size: int) -> bool:
     """Whether anything but zeros lies between two places."""
     file.seek(at)
-    while at < size and (block := file.read(min(_READ, size - at))):
+    while at < size:
+        block = file.read(min(_READ, size - at))
+        if not block:
+            break
         if any(block):
             return True
         at += len(block)
@@ -261,10 +302,13 @@ def _extended(number: bytes) -> float:
     """An 80-bit extended number, as AIFF writes its rate."""
     exponent, mantissa = struct.unpack(">HQ", number)
     shift = (exponent & 0x7FFF) - 16383 - 63
-    return float(mantissa) * 2.0**shift if -128 < shift < 64 else 0.0
+    if not -128 < shift < 64:
+        return 0.0
+    return float(mantissa * 2.0**shift)
 
 
 def _aiff_patch(sound: _Sound, size: int) -> dict[int, bytes]:
+    """What FFmpeg should read for the sizes that an AIFF writer left open."""
     held = min(size - sound.start, 0x7FFFFFFE)
     frames = (held - 8) // sound.row
     return {
@@ -278,40 +322,56 @@ def _measure_au(head: bytes, size: int) -> Extent:
     """Sun's AU: one header, then sound; FFmpeg reads to the end of the file whatever it says."""
     start, length, encoding, rate_hz, channels = struct.unpack(">5I", head[4:24])
     if _is_open(length, size):
-        return Extent(streamed=True, patch={8: b"\xff\xff\xff\xff"} if length == 0 else {})
-    speed = _AU_SAMPLE_BYTES.get(encoding, 0) * rate_hz * channels
+        patch = {8: b"\xff\xff\xff\xff"} if length == 0 else {}
+        return Extent(streamed=True, patch=patch)
+
+    bytes_a_second = _AU_SAMPLE_BYTES.get(encoding, 0) * rate_hz * channels
     after = size - start - length
     if after < 0:
-        return Extent() if -after == start else Extent(missing=-after)
-    return Extent(after_ms=after * 1000 // speed, kept=True) if speed else Extent()
+        missing = -after
+        return Extent() if missing == start else Extent(missing=missing)
+    if not bytes_a_second:
+        return Extent()
+    return Extent(after_ms=after * 1000 // bytes_a_second, kept=True)
 
 
 def _measure_w64(file: BinaryIO, size: int) -> Extent:
     """Sony's Wave64: RIFF with names of 16 bytes and sizes of 64 bits, which count their header."""
-    at, speed = 40, 0
+    at = 40
+    bytes_a_second = 0
     while at + 24 <= size:
         file.seek(at)
         chunk = file.read(24 + 16)
-        name, length = chunk[:16], int(struct.unpack("<Q", chunk[16:24])[0])
+        name = chunk[:16]
+        length = _unpack("<Q", chunk[16:24])
         if name[:4] == b"fmt ":
-            speed = int(struct.unpack("<I", chunk[32:36])[0])
+            bytes_a_second = _unpack("<I", chunk[32:36])
         if name == b"data" + _W64_NAME_END:
-            narrow = length < 1 << 32 and _is_open(length, size)
-            if narrow or length == 24 or length >= _OPEN_64_FROM:
+            is_narrow = length < 1 << 32
+            is_open = is_narrow and _is_open(length, size)
+            if is_open or length == 24 or length >= _OPEN_64_FROM:
                 return Extent(streamed=True)
-            counts_header = at + length - size in (24, at, at + 24)
-            return Extent() if counts_header else _after_w64(file, at + length, size, speed)
+            end = at + length
+            counts_header = end - size in (24, at, at + 24)
+            return Extent() if counts_header else _after_w64(file, end, size, bytes_a_second)
         if length < 24:
             break
-        at += (length + 7) // 8 * 8
+        at += _padded(length)
     return Extent()
 
 
-def _after_w64(file: BinaryIO, end: int, size: int, speed: int) -> Extent:
+def _after_w64(file: BinaryIO, end: int, size: int, bytes_a_second: int) -> Extent:
+    """What follows the sound of a Wave64 file."""
     if end > size:
         return Extent(missing=end - size)
-    file.seek((end + 7) // 8 * 8)
+    file.seek(_padded(end))
     name = file.read(16)
-    if name[4:] == _W64_NAME_END or not speed or not _holds_sound(file, end, size):
+    if name[4:] == _W64_NAME_END or not bytes_a_second or not _holds_sound(file, end, size):
         return Extent()
-    return Extent(after_ms=(size - end) * 1000 // speed, joined=name == _W64_RIFF)
+    after_ms = (size - end) * 1000 // bytes_a_second
+    return Extent(after_ms=after_ms, joined=name == _W64_RIFF)
+
+
+def _padded(length: int) -> int:
+    """The next multiple of 8, as Wave64 has it."""
+    return (length + 7) // 8 * 8

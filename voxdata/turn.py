@@ -47,7 +47,9 @@ def merge_turns(turns: Sequence[Turn], *, max_gap_ms: int = 300) -> list[Turn]:
     Source: the `support(collar)` operation of pyannote.core.Annotation.
     """
     if len({turn.recording_id for turn in turns}) > 1:
-        raise MixedRecordingsError("merge_turns takes the turns of one recording; group them by recording_id first")
+        raise MixedRecordingsError(
+            "merge_turns takes the turns of one recording; group them by recording_id first"
+        )
     merged: list[Turn] = []
     last: dict[tuple[int, str], int] = {}
     for turn in sort_turns(turns):
@@ -55,7 +57,9 @@ def merge_turns(turns: Sequence[Turn], *, max_gap_ms: int = 300) -> list[Turn]:
         at = last.get(key)
         if at is not None and turn.segment.start_ms - merged[at].segment.end_ms <= max_gap_ms:
             end_ms = max(merged[at].segment.end_ms, turn.segment.end_ms)
-            merged[at] = replace(merged[at], segment=Segment(start_ms=merged[at].segment.start_ms, end_ms=end_ms))
+            merged[at] = replace(
+                merged[at], segment=Segment(start_ms=merged[at].segment.start_ms, end_ms=end_ms)
+            )
         else:
             last[key] = len(merged)
             merged.append(turn)

@@ -36,8 +36,8 @@ class Passage:
     Attributes:
         language: BCP 47 primary subtag such as "en" or "zh".
         language_probability: 0..1.
-        no_speech_probability: That nobody speaks here, 0..1.
-        mean_log_probability: Of the tokens, at most 0.
+        no_speech_probability: The probability that nobody speaks here, 0..1.
+        mean_log_probability: The mean over the tokens, at most 0.
     """
 
     segment: Segment
@@ -62,11 +62,11 @@ class Transcript:
 
     @property
     def language(self) -> str:
-        """Of most of the speech; "und" when there was nothing to hear."""
-        heard: Counter[str] = Counter()
+        """The language of most of the speech; "und" when there was nothing to hear."""
+        spoken_ms: Counter[str] = Counter()
         for passage in self.passages:
-            heard[passage.language] += passage.segment.duration_ms
-        return max(sorted(heard), key=lambda name: heard[name], default="und")
+            spoken_ms[passage.language] += passage.segment.duration_ms
+        return max(sorted(spoken_ms), key=spoken_ms.__getitem__, default="und")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,12 @@ class Utterance:
     @property
     def utterance_id(self) -> str:
         """Hash of recording, channel, start and end."""
-        return digest(self.recording_id, self.channel, self.segment.start_ms, self.segment.end_ms)
+        return digest(
+            self.recording_id,
+            self.channel,
+            self.segment.start_ms,
+            self.segment.end_ms,
+        )
 
 
 def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Turn, list[Word]]]:
@@ -103,7 +108,8 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
         turns: The same channel, in any order.
 
     Returns:
-        Every turn with its words in order of time, sorted by turn start. Words are lost only when there is no turn.
+        Every turn with its words in order of time, sorted by turn start. Words are lost only when
+        there is no turn.
 
     Raises:
         MixedRecordingsError: `turns` come from several recordings.
@@ -111,44 +117,64 @@ def assign_words(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[Tur
     if len({turn.recording_id for turn in turns}) > 1:
         raise MixedRecordingsError("assign_words takes the turns of one recording")
     ordered = sort_turns(turns)
-    bins: list[list[Word]] = [[] for _ in ordered]
-    starts = [turn.segment.start_ms for turn in ordered]
-    reach = list(itertools.accumulate((turn.segment.end_ms for turn in ordered), max))
-    for word in sorted(words, key=lambda w: w.segment):
-        if ordered:
-            near = _near_turns(word.segment, ordered, starts, reach)
-            bins[max(near, key=lambda i: _closeness(word.segment, ordered[i].segment))].append(word)
-    return list(zip(ordered, bins, strict=True))
+    words_of: list[list[Word]] = [[] for _ in ordered]
+    if ordered:
+        nearest = _NearestTurns([turn.segment for turn in ordered])
+        for word in sorted(words, key=lambda w: w.segment):
+            place = nearest.place(word.segment)
+            words_of[place].append(word)
+    return list(zip(ordered, words_of, strict=True))
 
 
-def _near_turns(word: Segment, ordered: Sequence[Turn], starts: Sequence[int], reach: Sequence[int]) -> list[int]:
-    """Positions, ascending, of the turns that overlap a word, or else of those nearest before and after it.
+class _NearestTurns:
+    """Finds the turn that a word belongs to, without looking at all of them.
 
     Args:
-        starts: Of the turns.
-        reach: How far the turns up to each one reach.
+        turns: At least one, sorted.
     """
-    after = bisect_left(starts, word.end_ms)
-    found = []
-    i = after - 1
-    while i >= 0 and reach[i] > word.start_ms:
-        if ordered[i].segment.end_ms > word.start_ms:
-            found.append(i)
-        i -= 1
-    if not found:
-        found += range(after, bisect_right(starts, starts[after])) if after < len(starts) else ()
-        i = after - 1
-        while i >= 0 and reach[i] == reach[after - 1]:
-            if ordered[i].segment.end_ms == reach[i]:
-                found.append(i)
-            i -= 1
-    return sorted(found)
 
+    def __init__(self, turns: Sequence[Segment]) -> None:
+        self._turns = turns
+        self._starts = [turn.start_ms for turn in turns]
+        self._reach = list(itertools.accumulate((turn.end_ms for turn in turns), max))
+        """How far the turns up to each one reach."""
 
-def _closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
-    """Overlap first; among equals the nearest, then the shortest turn (an interjection owns its word)."""
-    gap = max(turn.start_ms - word.end_ms, word.start_ms - turn.end_ms, 0)
-    return overlap_ms(word, turn), -gap, -turn.duration_ms
+    def place(self, word: Segment) -> int:
+        """The position of the turn: by overlap, then distance, then length.
+
+        Of turns equally close the shortest comes first: an interjection owns its word.
+        """
+
+        def closeness(place: int) -> tuple[int, int, int]:
+            turn = self._turns[place]
+            gap = max(turn.start_ms - word.end_ms, word.start_ms - turn.end_ms, 0)
+            return overlap_ms(word, turn), -gap, -turn.duration_ms
+
+        near = self._overlapping(word) or self._beside(word)
+        return max(sorted(near), key=closeness)
+
+    def _overlapping(self, word: Segment) -> list[int]:
+        places: list[int] = []
+        place = bisect_left(self._starts, word.end_ms) - 1
+        while place >= 0 and self._reach[place] > word.start_ms:
+            if self._turns[place].end_ms > word.start_ms:
+                places.append(place)
+            place -= 1
+        return places
+
+    def _beside(self, word: Segment) -> list[int]:
+        """Those that begin next after a word, and those that end last before it."""
+        places: list[int] = []
+        after = bisect_left(self._starts, word.end_ms)
+        if after < len(self._starts):
+            stop = bisect_right(self._starts, self._starts[after])
+            places += range(after, stop)
+        place = after - 1
+        while place >= 0 and self._reach[place] == self._reach[after - 1]:
+            if self._turns[place].end_ms == self._reach[place]:
+                places.append(place)
+            place -= 1
+        return places
 
 
 MIN_MS = 600
@@ -177,42 +203,61 @@ def cut_utterances(
         pad_ms: Kept around the words, as far as the turn and the neighbours allow.
 
     Returns:
-        Utterances sorted by start. A turn in which no word was recognised becomes one utterance with empty text.
+        Utterances sorted by start. A turn in which no word was recognised becomes one utterance
+        with empty text.
     """
-    out: list[Utterance] = []
+    utterances: list[Utterance] = []
     for turn, words in assign_words(transcript.words, turns):
-        groups = _group_words(words, pause_ms=pause_ms, sentence_pause_ms=sentence_pause_ms, min_ms=min_ms, max_ms=max_ms)
+        groups = _group_words(
+            words,
+            pause_ms=pause_ms,
+            sentence_pause_ms=sentence_pause_ms,
+            min_ms=min_ms,
+            max_ms=max_ms,
+        )
         for segment, group in _bounds(turn.segment, groups, pad_ms=pad_ms):
-            out.append(
+            language = _language(segment, transcript.passages) if group else "und"
+            utterances.append(
                 Utterance(
                     recording_id=turn.recording_id,
                     channel=turn.channel,
                     speaker=turn.speaker,
                     segment=segment,
                     text="".join(word.text for word in group).strip(),
-                    language=_language(segment, transcript.passages) if group else "und",
+                    language=language,
                     words=tuple(group),
                 )
             )
-    return sorted(_keep_apart(out), key=lambda u: (u.segment, u.channel, u.speaker))
+    return sorted(
+        _keep_apart(utterances),
+        key=lambda u: (u.segment, u.channel, u.speaker),
+    )
 
 
 def _language(segment: Segment, passages: Sequence[Passage]) -> str:
-    """Of the passage that covers most of a segment, or else of the nearest."""
+    """The language of the passage that covers most of a segment, or else of the nearest."""
+
+    def closeness(passage: Passage) -> tuple[int, int]:
+        distance_ms = abs(segment.start_ms - passage.segment.start_ms)
+        return overlap_ms(segment, passage.segment), -distance_ms
+
     if not passages:
         return "und"
-    nearest = max(passages, key=lambda p: (overlap_ms(segment, p.segment), -abs(segment.start_ms - p.segment.start_ms)))
-    return nearest.language
+    return max(passages, key=closeness).language
 
 
 def _keep_apart(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """One id, one utterance: of those with equal bounds a wordless one goes, and one with words ends 1 ms later."""
+    """Utterances with an id each.
+
+    Of those with equal bounds a wordless one goes, and one with words ends 1 ms later.
+    """
     unique: dict[str, Utterance] = {}
     for utterance in sorted(utterances, key=lambda u: not u.words):
         if not utterance.words and utterance.utterance_id in unique:
             continue
         while utterance.utterance_id in unique:
-            later = Segment(start_ms=utterance.segment.start_ms, end_ms=utterance.segment.end_ms + 1)
+            segment = utterance.segment
+            later = replace(segment, end_ms=segment.end_ms + 1)
             utterance = replace(utterance, segment=later)
         unique[utterance.utterance_id] = utterance
     return list(unique.values())
@@ -222,47 +267,96 @@ def _span_ms(group: Sequence[Word]) -> int:
     return group[-1].segment.end_ms - group[0].segment.start_ms
 
 
-def _group_words(words: Sequence[Word], *, pause_ms: int, sentence_pause_ms: int, min_ms: int, max_ms: int) -> list[list[Word]]:
+def _gap_ms(before: Word, after: Word) -> int:
+    return after.segment.start_ms - before.segment.end_ms
+
+
+def _group_words(
+    words: Sequence[Word],
+    *,
+    pause_ms: int,
+    sentence_pause_ms: int,
+    min_ms: int,
+    max_ms: int,
+) -> list[list[Word]]:
+    """Cut the words of a turn at pauses and sentence ends, into pieces neither short nor long."""
+
+    def is_cut(group: list[Word], word: Word) -> bool:
+        gap_ms = _gap_ms(group[-1], word)
+        if gap_ms >= pause_ms:
+            return True
+        ends_sentence = group[-1].text.rstrip().endswith(SENTENCE_END)
+        return ends_sentence and (gap_ms >= sentence_pause_ms or _span_ms(group) >= min_ms)
+
     groups: list[list[Word]] = []
     for word in words:
-        if groups:
-            last = groups[-1][-1]
-            gap = word.segment.start_ms - last.segment.end_ms
-            ends = last.text.rstrip().endswith(SENTENCE_END)
-            if gap < pause_ms and not (ends and (gap >= sentence_pause_ms or _span_ms(groups[-1]) >= min_ms)):
-                groups[-1].append(word)
-                continue
-        groups.append([word])
+        if groups and not is_cut(groups[-1], word):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+
+    pieces: list[list[Word]] = []
+    for group in _join_short(groups, pause_ms=pause_ms, min_ms=min_ms, max_ms=max_ms):
+        pieces += _split_long(group, max_ms=max_ms)
+    return pieces
+
+
+def _join_short(
+    groups: Sequence[list[Word]], *, pause_ms: int, min_ms: int, max_ms: int
+) -> list[list[Word]]:
+    """Join a group shorter than `min_ms` to its neighbour, across no pause and up to `max_ms`."""
+
+    def belong_together(before: list[Word], after: list[Word]) -> bool:
+        if _gap_ms(before[-1], after[0]) >= pause_ms:
+            return False
+        is_short = _span_ms(after) < min_ms or _span_ms(before) < min_ms
+        return is_short and _span_ms(before + after) <= max_ms
+
     joined: list[list[Word]] = []
     for group in groups:
-        near = bool(joined) and group[0].segment.start_ms - joined[-1][-1].segment.end_ms < pause_ms
-        if joined and near and (_span_ms(group) < min_ms or _span_ms(joined[-1]) < min_ms) and _span_ms(joined[-1] + group) <= max_ms:
+        if joined and belong_together(joined[-1], group):
             joined[-1].extend(group)
         else:
             joined.append(list(group))
-    return [piece for group in joined for piece in _split_long(group, max_ms=max_ms)]
+    return joined
 
 
 def _split_long(group: list[Word], *, max_ms: int) -> list[list[Word]]:
+    """Cut a group at its longest pause, the middlemost of equals, until no piece is too long."""
     if len(group) < 2 or _span_ms(group) <= max_ms:
         return [group]
-    gaps = [b.segment.start_ms - a.segment.end_ms for a, b in itertools.pairwise(group)]
-    middle = (len(gaps) - 1) / 2
-    at = 1 + max(range(len(gaps)), key=lambda i: (gaps[i], -abs(i - middle)))
-    return _split_long(group[:at], max_ms=max_ms) + _split_long(group[at:], max_ms=max_ms)
+    gaps_ms = [_gap_ms(before, after) for before, after in itertools.pairwise(group)]
+    middle = (len(gaps_ms) - 1) / 2
+    longest = max(range(len(gaps_ms)), key=lambda i: (gaps_ms[i], -abs(i - middle)))
+    cut = longest + 1
+    return [
+        *_split_long(group[:cut], max_ms=max_ms),
+        *_split_long(group[cut:], max_ms=max_ms),
+    ]
 
 
-def _bounds(turn: Segment, groups: list[list[Word]], *, pad_ms: int) -> list[tuple[Segment, list[Word]]]:
-    """Bounds for each group: its words plus padding, meeting half-way where two groups are close."""
+def _bounds(
+    turn: Segment, groups: list[list[Word]], *, pad_ms: int
+) -> list[tuple[Segment, list[Word]]]:
+    """Bounds for each group: its words and padding, meeting half-way where two groups are close."""
     if not groups:
         return [(turn, [])]
-    out: list[tuple[Segment, list[Word]]] = []
+    bounded: list[tuple[Segment, list[Word]]] = []
     for i, group in enumerate(groups):
-        first, last = group[0].segment.start_ms, group[-1].segment.end_ms
-        floor = (groups[i - 1][-1].segment.end_ms + first) // 2 if i else 0
-        start_ms = max(first - pad_ms, min(floor, first), 0)
-        end_ms = last + pad_ms
+        first_ms = group[0].segment.start_ms
+        last_ms = group[-1].segment.end_ms
+
+        floor_ms = 0
+        if i > 0:
+            end_before_ms = groups[i - 1][-1].segment.end_ms
+            floor_ms = (end_before_ms + first_ms) // 2
+        start_ms = max(first_ms - pad_ms, min(floor_ms, first_ms), 0)
+
+        end_ms = last_ms + pad_ms
         if i + 1 < len(groups):
-            end_ms = min(end_ms, max(last, (last + groups[i + 1][0].segment.start_ms) // 2))
-        out.append((Segment(start_ms=start_ms, end_ms=max(end_ms, start_ms + 1)), group))
-    return out
+            start_after_ms = groups[i + 1][0].segment.start_ms
+            half_way_ms = (last_ms + start_after_ms) // 2
+            end_ms = min(end_ms, max(last_ms, half_way_ms))
+        segment = Segment(start_ms=start_ms, end_ms=max(end_ms, start_ms + 1))
+        bounded.append((segment, group))
+    return bounded

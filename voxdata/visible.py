@@ -1,4 +1,6 @@
-"""Text as a terminal may show it: what a file is called, or somebody said, moves no cursor, hides nothing and turns no line around."""
+"""Text as a terminal may show it: what a file is called, or somebody said, moves no cursor, hides
+nothing and turns no line around.
+"""
 
 from __future__ import annotations
 

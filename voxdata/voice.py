@@ -1,6 +1,7 @@
 """Voices: speakers recognised across recordings, by how alike their embeddings are.
 
-Linking is incremental and append-only: a speaker that was linked stays linked, until a person merges or splits.
+Linking is incremental and append-only: a speaker that was linked stays linked, until a person
+merges or splits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from voxdata.identity import digest
 from voxdata.measure import SAME_VOICE
 
 MIN_SPEECH_MS = 5_000
-"""With less speech an embedding says too little: the speaker gets a voice of its own, which nobody joins."""
+"""With less speech an embedding says too little.
+
+The speaker gets a voice of its own, which nobody joins.
+"""
 
 Speaker = tuple[str, int, str]
 """(recording_id, channel, speaker)."""
@@ -32,8 +36,8 @@ class HeardSpeaker:
     """One speaker of one recording.
 
     Attributes:
-        vector: Of length one.
-        speech_ms: How much the vector is based on.
+        vector: The speaker's embedding, at length one.
+        speech_ms: How much speech the vector is based on.
         key: The diarization that heard it: another one may call somebody else by the same name.
     """
 
@@ -66,7 +70,8 @@ def voice_id_of(speaker: Speaker, *, taken: Collection[str] = ()) -> str:
     Args:
         taken: Ids that other voices have, or had.
     """
-    number, voice_id = 1, digest("voice", *speaker)
+    number = 1
+    voice_id = digest("voice", *speaker)
     while voice_id in taken:
         number += 1
         voice_id = digest("voice", *speaker, number)
@@ -84,37 +89,63 @@ def link_speakers(
     """Give each new speaker a voice.
 
     Args:
-        arrivals: Speakers without a voice, in any order. They are taken by id, so the answer does not depend on the order; it does
-            depend on which speakers were linked in an earlier call.
+        arrivals: Speakers without a voice, in any order. They are taken by id, so the answer does
+            not depend on the order; it does depend on which speakers were linked in an earlier
+            call.
         voices: Voice id -> the speakers it has.
         threshold: A speaker joins the closest voice whose centre is at least this alike.
         min_speech_ms: See MIN_SPEECH_MS.
         taken: Voice ids used before, beside those of `voices`.
 
     Returns:
-        One link for each arrival, by id. Two speakers of one recording never get one voice: the diarizer has told them apart, and over
-        one line any two people sound alike (different people in one recording reach a cosine of 0.76).
+        One link for each arrival, by id. Two speakers of one recording never get one voice: the
+        diarizer has told them apart, and over one line any two people sound alike (different people
+        in one recording reach a cosine of 0.76).
     """
-    known = _Centres(min_speech_ms)
+    centres = _Centres(min_speech_ms)
     for voice_id in sorted(voices):
         for member in sorted(voices[voice_id], key=lambda m: m.speaker):
-            known.add(voice_id, member)
+            centres.add(voice_id, member)
+
     used = {*taken, *voices}
     links: list[VoiceLink] = []
     for arrival in sorted(arrivals, key=lambda a: a.speaker):
-        best, score = known.closest(arrival) if arrival.speech_ms >= min_speech_ms else (None, None)
-        if best is not None and score is not None and score >= threshold:
-            kind, voice_id = "join", best
+        closest = None
+        if arrival.speech_ms >= min_speech_ms:
+            closest = centres.closest(arrival)
+        if closest is not None and closest.cosine >= threshold:
+            kind = "join"
+            voice_id = closest.voice_id
         else:
-            kind, voice_id = "new", voice_id_of(arrival.speaker, taken=used)
+            kind = "new"
+            voice_id = voice_id_of(arrival.speaker, taken=used)
         used.add(voice_id)
-        known.add(voice_id, arrival)
-        links.append(VoiceLink(kind=kind, voice_id=voice_id, speaker=arrival.speaker, score=score, key=arrival.key))
+        centres.add(voice_id, arrival)
+        links.append(
+            VoiceLink(
+                kind=kind,
+                voice_id=voice_id,
+                speaker=arrival.speaker,
+                score=None if closest is None else closest.cosine,
+                key=arrival.key,
+            )
+        )
     return links
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Likeness:
+    """A voice, and how alike it is."""
+
+    voice_id: str
+    cosine: float
+
+
 class _Centres:
-    """The mean direction of each voice's speakers, weighted by their speech; a voice whose speakers all said too little has none."""
+    """The mean direction of each voice's speakers, weighted by their speech.
+
+    A voice whose speakers all said too little has none.
+    """
 
     def __init__(self, min_speech_ms: int) -> None:
         self._min_speech_ms = min_speech_ms
@@ -124,58 +155,92 @@ class _Centres:
         self._present: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, voice_id: str, member: HeardSpeaker) -> None:
-        """A speaker belongs to a voice."""
-        self._present[member.speaker[0]].add(voice_id)
+        """Count a speaker as one of a voice."""
+        recording_id = member.speaker[0]
+        self._present[recording_id].add(voice_id)
         if member.speech_ms < self._min_speech_ms:
             return
         row = self._rows.setdefault(voice_id, len(self._rows))
         self._reserve(len(member.vector))
-        self._sums[row] += min(member.speech_ms, FULL_WEIGHT_MS) * np.asarray(member.vector, dtype=np.float64)
+
+        weight = min(member.speech_ms, FULL_WEIGHT_MS)
+        self._sums[row] += weight * np.asarray(member.vector, dtype=np.float64)
         length = float(np.linalg.norm(self._sums[row]))
         self._centres[row] = self._sums[row] / length if length > 0 else 0.0
 
-    def closest(self, arrival: HeardSpeaker) -> tuple[str | None, float | None]:
-        """(voice, cosine) of the voice that is most alike and may be the arrival's, of equals the first by id."""
+    def closest(self, arrival: HeardSpeaker) -> _Likeness | None:
+        """The voice that is most alike and may be the arrival's, of equals the first by id."""
         if not self._rows or self._centres.shape[1] != len(arrival.vector):
-            return None, None
+            return None
+
+        vector = np.asarray(arrival.vector, dtype=np.float64)
+        centres = self._centres[: len(self._rows)]
         # Rounded, so that equals are equal however many voices there are.
-        scores = np.round(self._centres[: len(self._rows)] @ np.asarray(arrival.vector, dtype=np.float64), 6)
-        allowed = [(-float(scores[row]), voice) for voice, row in self._rows.items() if voice not in self._present[arrival.speaker[0]]]
+        cosines = np.round(centres @ vector, 6).tolist()
+        recording_id = arrival.speaker[0]
+        present = self._present[recording_id]
+        allowed = [
+            (-cosines[row], voice_id)
+            for voice_id, row in self._rows.items()
+            if voice_id not in present
+        ]
         if not allowed:
-            return None, None
-        negative, voice = min(allowed)
-        return voice, -negative
+            return None
+        negative, voice_id = min(allowed)
+        return _Likeness(voice_id=voice_id, cosine=-negative)
 
     def _reserve(self, dimension: int) -> None:
         """Room for every row, doubled when it is full."""
-        if len(self._rows) > self._sums.shape[0]:
-            more = np.zeros((2 * len(self._rows) - self._sums.shape[0], dimension))
-            self._sums = np.concatenate([self._sums.reshape(-1, dimension), more])
-            self._centres = np.concatenate([self._centres.reshape(-1, dimension), more])
+        num_rows = self._sums.shape[0]
+        if len(self._rows) > num_rows:
+            more = np.zeros((2 * len(self._rows) - num_rows, dimension))
+            sums = self._sums.reshape(-1, dimension)
+            centres = self._centres.reshape(-1, dimension)
+            self._sums = np.concatenate([sums, more])
+            self._centres = np.concatenate([centres, more])
 
 
-def nearest_voices(voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_ms: int = MIN_SPEECH_MS) -> dict[str, tuple[str, float]]:
-    """Voice -> (the other voice most like it, cosine), for voices with enough speech; empty below two of them."""
-    centres = {voice: centre for voice in sorted(voices) if (centre := centre_of(voices[voice], min_speech_ms=min_speech_ms)) is not None}
+def nearest_voices(
+    voices: Mapping[str, Sequence[HeardSpeaker]], *, min_speech_ms: int = MIN_SPEECH_MS
+) -> dict[str, tuple[str, float]]:
+    """Voice -> (the other voice most like it, cosine), for voices with enough speech.
+
+    Empty below two of them.
+    """
+    centres: dict[str, Vectors] = {}
+    for voice_id in sorted(voices):
+        centre = centre_of(voices[voice_id], min_speech_ms=min_speech_ms)
+        if centre is not None:
+            centres[voice_id] = centre
     if len(centres) < 2:
         return {}
-    names = list(centres)
-    matrix = np.stack([centres[name] for name in names])
-    found = {}
-    for row, name in enumerate(names):
-        scores = matrix @ matrix[row]
-        scores[row] = -2.0
-        best = int(np.argmax(np.round(scores, 6)))
-        found[name] = (names[best], round(float(scores[best]), 6))
-    return found
+
+    voice_ids = list(centres)
+    matrix = np.stack(list(centres.values()))
+    nearest: dict[str, tuple[str, float]] = {}
+    for row, voice_id in enumerate(voice_ids):
+        cosines = matrix @ matrix[row]
+        cosines[row] = -2.0
+        best = int(np.argmax(np.round(cosines, 6)))
+        cosine = round(float(cosines[best]), 6)
+        nearest[voice_id] = (voice_ids[best], cosine)
+    return nearest
 
 
-def centre_of(speakers: Sequence[HeardSpeaker], *, min_speech_ms: int = MIN_SPEECH_MS) -> Vectors | None:
-    """The mean direction of a voice's speakers, as `link_speakers` takes it; None when none has enough speech."""
-    rich = sorted((s for s in speakers if s.speech_ms >= min_speech_ms), key=lambda s: s.speaker)
+def centre_of(
+    speakers: Sequence[HeardSpeaker], *, min_speech_ms: int = MIN_SPEECH_MS
+) -> Vectors | None:
+    """The mean direction of a voice's speakers, as `link_speakers` takes it.
+
+    None when none has enough speech.
+    """
+    rich = [speaker for speaker in speakers if speaker.speech_ms >= min_speech_ms]
     if not rich:
         return None
-    weights = np.array([min(s.speech_ms, FULL_WEIGHT_MS) for s in rich], dtype=np.float64)
-    total = weights @ np.array([s.vector for s in rich], dtype=np.float64)
+
+    rich.sort(key=lambda speaker: speaker.speaker)
+    weights = [min(speaker.speech_ms, FULL_WEIGHT_MS) for speaker in rich]
+    vectors = [speaker.vector for speaker in rich]
+    total = np.array(weights, dtype=np.float64) @ np.array(vectors, dtype=np.float64)
     length = float(np.linalg.norm(total))
     return total / length if length > 0 else None

@@ -13,7 +13,7 @@ from warehouse.places import keep_place
 from warehouse.rows import insert_new, read_rows
 
 TRIES = 3
-"""On so many different days a thing is tried before it rests."""
+"""On so many different days a thing is tried before it is skipped."""
 
 PASSING = frozenset({DropReason.TIMED_OUT, DropReason.OUT_OF_MEMORY, DropReason.KILLED})
 """What may be another day's trouble rather than the file's."""

@@ -31,7 +31,7 @@ from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
 from warehouse.places import Places, use_places
 from warehouse.rows import insert_query, insert_rows, read_rows, utc_naive
-from warehouse.strip import keep_batch
+from warehouse.strip import doubtful_files, keep_batch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -175,15 +175,7 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
                 bad += refused
                 new = [batch for batch in new if batch.path not in {path for path, _ in refused}]
         for path, why in bad:
-            record_drop(
-                con,
-                stage="merge",
-                subject=path.name,
-                reason=DropReason.BAD_ROW,
-                detail=f"{why}; put aside in {folder / REJECTED}",
-                run_id=run_id,
-            )
-            keep_batch(con, path, folder / REJECTED)
+            _put_aside(con, path, why, folder / REJECTED, run_id=run_id)
         for batch in found:
             if batch.path not in {path for path, _ in bad}:
                 keep_batch(con, batch.path, folder / MERGED)
@@ -194,6 +186,24 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
             rows=total.rows + rows,
         )
     return total
+
+
+def _put_aside(con: DuckDBPyConnection, path: Path, why: str, rejected: Path, *, run_id: str) -> None:
+    """Keep a batch that cannot be merged, with its reason, but for what may hold somebody who was forgotten.
+
+    That is deleted, since a proof that they are gone would be none while it lies there. It costs nothing but time: rows of a batch are
+    computed from recordings, and what was not merged does not count as done, so that the next run computes it again.
+    """
+    doubtful = doubtful_files(con, path)
+    gone = f"; {', '.join(file.name for file in doubtful)} deleted, which may have held somebody who was forgotten" if doubtful else ""
+    detail = f"{why}; put aside in {rejected}{gone}"
+    record_drop(con, stage="merge", subject=path.name, reason=DropReason.BAD_ROW, detail=detail, run_id=run_id)
+    for file in doubtful:
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+    keep_batch(con, path, rejected)
 
 
 def forget_merged(folder: Path, *, held: Collection[str]) -> int:

@@ -33,7 +33,7 @@ def read_commits(warehouse: Path) -> int:
     Raises:
         WarehouseError: The file holds no number, or is none of ours.
     """
-    path, remedy = commits_path(warehouse), "let `voxdata repair` count anew"
+    path, remedy = commits_path(warehouse), "let `voxdata repair` count again"
     said = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
     if said and not said.isdigit():
         raise WarehouseError(f"{path}: is no number; {remedy}")
@@ -97,7 +97,7 @@ def check_commits(path: Path, *, held: int) -> int:
     if held < noted:
         raise WarehouseError(
             f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its write-ahead log lost its end. Leave the "
-            f"files as they are and run `voxdata repair`, which makes the warehouse anew from a snapshot and the batches; or, to go on "
+            f"files as they are and run `voxdata repair`, which rebuilds the warehouse from a snapshot and the batches; or, to go on "
             f"without them, delete {commits_path(path)}"
         )
     return noted

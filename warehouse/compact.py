@@ -50,7 +50,7 @@ def _run(path: Path, output: Path) -> None:
         raise MachineError((done.stderr.strip().splitlines() or [f"{output}: could not be written"])[-1])
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise WarehouseError(f"{path}: could not be written anew: {last}")
+        raise WarehouseError(f"{path}: could not be written again: {last}")
 
 
 def _copy(path: Path, output: Path) -> None:

@@ -189,7 +189,7 @@ def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
 
 
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
-    remedy = "if it is damaged, `voxdata repair` makes it anew from a snapshot and the batches"
+    remedy = "if it is damaged, `voxdata repair` rebuilds it from a snapshot and the batches"
     return WarehouseError(f"{path}: DuckDB cannot open it: {error}; {remedy}")
 
 
@@ -211,7 +211,7 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: Kno
     if not tables and known is not None:
         raise missing(path, known)
     if not tables and not create:
-        raise WarehouseError(f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` make it anew")
+        raise WarehouseError(f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` rebuild it")
     held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
         check_identity(path, known, found=read_identity(con) if "identity" in tables else "", held=held)

@@ -60,7 +60,7 @@ def find_hints(con: DuckDBPyConnection, arrivals: Collection[str], *, key: str) 
 
     Args:
         arrivals: Recordings to compare with all others; two arrivals are paired once.
-        key: Of the fingerprints.
+        key: The key of the fingerprints.
 
     Returns:
         (recording, other), the first by id first -> shifts, likeliest first, that at least MIN_HINTS codes point to. Of many recordings

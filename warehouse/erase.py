@@ -227,6 +227,23 @@ def note_proof(con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_
             insert_rows(con, "erasure_proof", [row])
 
 
+def require_one(found: Sequence[object], ref: str, *, lists: str, which: str = "receipt") -> None:
+    """Refuse a reference that names no receipt, or several.
+
+    Args:
+        found: What it names.
+        lists: The command that lists what there is.
+        which: What is looked for.
+
+    Raises:
+        NotFoundError: It does.
+    """
+    if not found:
+        raise NotFoundError(f"no {which} begins with {ref!r}; `{lists}` shows what there is")
+    if len(found) > 1:
+        raise NotFoundError(f"more than one {which} begins with {ref!r}; give more of the id, which `{lists}` shows")
+
+
 def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id: str) -> int:
     """Let the recordings of a receipt come in again.
 
@@ -240,8 +257,7 @@ def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id:
         NotFoundError: No receipt, or several, begin so.
     """
     found = sorted({value for value in forgotten_receipts(con).values() if receipt and value.startswith(receipt)})
-    if len(found) != 1:
-        raise NotFoundError(f"{len(found)} receipts that hold begin with {receipt!r}; `voxdata forget --list` shows them")
+    require_one(found, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out")
     barred = read_rows(con, "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject", [found[0]])
     with transaction(con):
         write_past_the_gate(con, "forgotten", [{**row, "renewed": True, "reason": reason, "run_id": run_id} for row in barred])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -55,7 +57,7 @@ def naming_columns(table: str, columns: Collection[str]) -> dict[str, str]:
 
 def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str, str]:
     """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under which receipt."""
-    if not names or not _anybody(con):
+    if not names or not anybody_forgotten(con):
         return {}
     import polars as pl
 
@@ -83,6 +85,42 @@ def bar(con: DuckDBPyConnection, kind: str, names: Mapping[str, str], *, reason:
     return len(rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ban:
+    """An entry of who must stay out, or may come in again.
+
+    Attributes:
+        kind: "recording" or "utterance".
+        subject: Digest of its id.
+        renewed: Consent was given again.
+        reason: On record; holds no name.
+    """
+
+    kind: str
+    subject: str
+    receipt_id: str
+    renewed: bool
+    reason: str
+
+
+def count_bans(con: DuckDBPyConnection) -> int:
+    """How many such entries there are."""
+    return int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
+
+
+def list_bans(con: DuckDBPyConnection) -> list[Ban]:
+    """All such entries, oldest first."""
+    rows: list[dict[str, Any]] = read_rows(con, "select kind, subject, receipt_id, renewed, reason from forgotten order by seq")
+    return [Ban(**row) for row in rows]
+
+
+def add_bans(con: DuckDBPyConnection, bans: Sequence[Ban], *, run_id: str) -> None:
+    """Add entries that another copy of the warehouse had, and seal them."""
+    if bans:
+        write_past_the_gate(con, "forgotten", [{**asdict(ban), "run_id": run_id} for ban in bans])
+        seal_entries(con, run_id=run_id)
+
+
 def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]) -> str:
     """Look through the gate at rows that are about to be inserted.
 
@@ -97,7 +135,7 @@ def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Paramete
         The condition that keeps these rows out; "" when there are none.
     """
     places = naming_columns(table, columns)
-    if not places or not _anybody(con):
+    if not places or not anybody_forgotten(con):
         return ""
     ids = ", ".join(places.values())
     found = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
@@ -133,7 +171,7 @@ def refused_rows(con: DuckDBPyConnection) -> dict[str, int]:
     return {str(table): int(n) for table, n in json.loads(str(told)).items()} if told else {}
 
 
-def _anybody(con: DuckDBPyConnection) -> bool:
+def anybody_forgotten(con: DuckDBPyConnection) -> bool:
     """Whether anybody was ever forgotten."""
     return bool(con.execute("select 1 from forgotten limit 1").fetchall())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.counted import counted
 from voxdata.durable import sync, write_file, writing
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.lines import split_lines
@@ -29,7 +30,7 @@ _LINES = ({"name", "number", "version_id"}, {BANS, "seal"})
 LARGEST = 256 << 20
 """A list of a million versions is smaller, in bytes."""
 
-_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it anew"
+_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it again"
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
@@ -100,8 +101,8 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
     listed = read_sidecar(sidecar)
     if there and listed is None:
         raise WarehouseError(
-            f"{path}: its list of versions {sidecar.name} is missing, so nobody can tell whether commits were lost. "
-            f"Put it back from a backup; or let `voxdata repair` verify every version and write it anew"
+            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether commits were lost. "
+            f"Put it back from a backup; or let `voxdata repair` verify every version and write it again"
         )
     if there and not listed:
         note_later(con, f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again")
@@ -166,9 +167,11 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
         [listed["seal"]],
     )[0]["n"]
     if held != listed[BANS]:
+        kept_out = int(str(listed[BANS]))
         raise WarehouseError(
-            f"{path}: {sidecar_path(path).name} says that {listed[BANS]} entries keep out who was forgotten, and the warehouse "
-            f"has {held} of them. Restore the warehouse file from a backup; or let `voxdata repair` make it anew from what has most"
+            f"{path}: {sidecar_path(path).name} says that "
+            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the warehouse has {held} of them. "
+            "Restore the warehouse file from a backup; or let `voxdata repair` rebuild it from what has most"
         )
 
 

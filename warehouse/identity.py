@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from voxdata.counted import counted
 from voxdata.errors import WarehouseError
 from warehouse.commits import commits_path
 from warehouse.guards import sidecar_path
@@ -71,13 +72,13 @@ def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -
     if there:
         return
     if path.is_symlink():
-        raise WarehouseError(f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link to begin anew")
+        raise WarehouseError(f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link to start with none")
     beside = (sidecar_path(path), commits_path(path))
     left = [part.name for part in beside if part.is_symlink() or part.exists()]
     if left:
         raise WarehouseError(
             f"{path}: the warehouse is not there, and {' and '.join(left)} beside it say that it "
-            f"was: put it back from a backup; or let `voxdata repair` make it anew from a snapshot "
+            f"was: put it back from a backup; or let `voxdata repair` rebuild it from a snapshot "
             f"and the batches"
         )
     if not create:
@@ -89,7 +90,7 @@ def missing(path: Path, known: KnownWarehouse) -> WarehouseError:
     return WarehouseError(
         f"{path}: the warehouse of this workspace is not there (it had {known.commits} "
         f"transactions), and no new one is made: mount its disk, or put the file back. If it is "
-        f"gone for good, `voxdata repair` makes it anew from a snapshot and the batches"
+        f"permanently gone, `voxdata repair` rebuilds it from a snapshot and the batches"
     )
 
 
@@ -119,7 +120,7 @@ def check_identity(path: Path, known: KnownWarehouse, *, found: str, held: int) 
         )
     if held < known.commits or not found:
         raise WarehouseError(
-            f"{path}: an older copy of the warehouse: it has {held} transactions, and this "
+            f"{path}: an older copy of the warehouse: it has {counted(held, 'transaction')}, and this "
             f"workspace has seen {known.commits}; whoever was forgotten since is in it again. Put "
             f"the newer one back, or let `voxdata repair` make the best of it, the snapshots and "
             f"the batches; or, if an older one was put back on purpose, {ACCEPT}"

@@ -37,7 +37,7 @@ def add_predictions(
 
     Args:
         scheme_versions: Scheme name -> version, for every scheme predicted.
-        key: Of the label stage, which also tells what the model was given.
+        key: The key of the label stage, which also tells what the model was given.
 
     Returns:
         How many were new.

@@ -1,7 +1,7 @@
 """Leaks across versions: one person on two sides of a split, as it is known today.
 
 A version is cut by what is known of voices then. When two voices turn out to be one person later, versions and the models that were
-trained and judged on them cannot be mended, but the leak can be told.
+trained and judged on them cannot be fixed, but the leak can be reported.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.errors import NotFoundError
 from voxdata.merkle import RootProof, prove_leaves
-from warehouse.erase import Receipt, list_receipts
+from warehouse.erase import Receipt, list_receipts, require_one
 from warehouse.rows import read_rows
 from warehouse.runs import TrainingRun, list_training_runs, promoted_run
 from warehouse.versions import DatasetVersion, list_versions, manifest_key
@@ -61,8 +60,7 @@ def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
         NotFoundError: None, or several, begin so.
     """
     found = [receipt for receipt in whole_receipts(con) if ref and receipt.receipt_id.startswith(ref)]
-    if len(found) != 1:
-        raise NotFoundError(f"{len(found)} receipts begin with {ref!r}; `voxdata receipts` lists them")
+    require_one(found, ref, lists="voxdata receipts")
     return found[0]
 
 

@@ -66,7 +66,7 @@ def _check_calls(con: DuckDBPyConnection, sql: str) -> None:
     for name, is_table in _calls(parsed):
         if name not in (TABLES if is_table else QUERIES):
             reads = "no table function that a query may read from" if is_table else "no function that a query may call"
-            raise ConfigError(f"{name}() is {reads}; docs/warehouse.md says which may be")
+            raise ConfigError(f"{name}() is {reads}; docs/warehouse.md lists the allowed ones")
 
 
 def _calls(parsed: Any) -> Iterator[tuple[str, bool]]:

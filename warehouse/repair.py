@@ -91,7 +91,7 @@ def repair_warehouse(
         if not candidates:
             raise WarehouseError(
                 f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
-                f"or begin anew in another folder (`voxdata init`)"
+                f"or start again in another folder (`voxdata init`)"
             )
         best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
         with connect(best.path) as con:

@@ -150,7 +150,7 @@ def _problem(node: exp.Expr, columns: Sequence[str]) -> str:
     if called in CONDITIONS:
         return ""
     if called:
-        return f"{called}() is no function that a condition may call; docs/warehouse.md says which may be"
+        return f"{called}() is no function that a condition may call; docs/warehouse.md lists the allowed ones"
     return f"{node.sql(dialect='duckdb')} is no part that a condition may have"
 
 

@@ -17,15 +17,15 @@ class Counts:
 
     Attributes:
         sources: Files dealt with.
-        recording_minutes: Of the originals.
-        utterances: Of the newest result of each recording.
+        recording_minutes: The minutes of the originals.
+        utterances: The number of utterances of the newest result of each recording.
         predictions: By every model so far.
         pushed: Utterances on the annotation server, counted for each project.
         annotations: That stand: neither deleted nor skipped.
         annotators: People behind them.
         drops: (stage, reason) -> ledger rows.
         remarks: Things to know about recordings that were kept.
-        versions: Of all names.
+        versions: The number of versions of all names.
         promoted: Scheme -> training_id of the run promoted last.
     """
 

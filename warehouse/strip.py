@@ -14,8 +14,8 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import sync, write_file
-from warehouse.gate import forgotten_among, naming_columns
-from warehouse.plain import FRAME
+from warehouse.gate import anybody_forgotten, forgotten_among, naming_columns
+from warehouse.plain import FRAME, read_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,6 +45,35 @@ def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
         shutil.rmtree(written, ignore_errors=True)
     shutil.rmtree(path)
     return sum(count for _, count in less.values())
+
+
+def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
+    """What in a batch may hold somebody who was forgotten, as far as anybody can tell; nothing while nobody was.
+
+    That is what cannot be read, is not as it was left, or does not say whom its rows are about.
+    """
+    if not anybody_forgotten(con):
+        return []
+    try:
+        header = path / "batch.json"
+        told = {str(name): str(said["sha256"]) for name, said in json.loads(header.read_text(encoding="utf-8"))["tables"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return sorted(path.iterdir())
+    return [file for file in sorted(path.iterdir()) if file != header and not _tells_whom(con, file, told.get(file.stem, ""))]
+
+
+def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
+    """Whether a file is as it was left, and says of each row whom it is about, as the table in the warehouse does."""
+    if not file.is_file() or file.suffix != ".parquet" or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        return False
+    columns = {
+        str(row["name"]) for row in read_rows(con, "select column_name as name from duckdb_columns() where table_name = ?", [file.stem])
+    }
+    try:
+        there = con.sql("select * from read_parquet(?) limit 0", params=[str(file)]).columns
+    except duckdb.Error:
+        return False
+    return bool(columns) and set(naming_columns(file.stem, columns)) <= set(there)
 
 
 def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[pl.DataFrame, int]]:

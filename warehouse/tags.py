@@ -1,4 +1,4 @@
-"""Tags: second names of versions, given once and for ever."""
+"""Tags: second names of versions, given once and permanently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_tag(con: DuckDBPyConnection, tag: str, version: DatasetVersion, *, run_i
     for row in read_rows(con, "select name, number from version_tag where tag = ?", [tag]):
         if (row["name"], row["number"]) == (version.name, version.number):
             return False
-        raise WarehouseError(f"tag {tag!r} says {row['name']}@{row['number']}, and for ever; choose another tag for {version.ref}")
+        raise WarehouseError(f"tag {tag!r} permanently names {row['name']}@{row['number']}; choose another tag for {version.ref}")
     check_name(con, tag)
     if read_rows(con, "select 1 from dataset_version where name = ?", [tag]):
         raise WarehouseError(f"{tag!r} is the name of a dataset, and `{tag}` means its newest version; choose another tag")

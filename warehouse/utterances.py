@@ -86,7 +86,7 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
     """The turns of a recording, by start; empty when it has none.
 
     Args:
-        key: Of one diarization; None takes the one in force.
+        key: The key of one diarization; None takes the one in force.
     """
     rows: list[dict[str, Any]] = read_rows(
         con,

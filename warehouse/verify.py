@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from voxdata.counted import counted
 from warehouse.leaves import LEAF, compute_root
 from warehouse.rows import read_rows
 from warehouse.versions import DatasetVersion, list_versions, manifest_key
@@ -45,9 +46,9 @@ def verify_version(con: DuckDBPyConnection, version: DatasetVersion) -> Verifica
     present = int(str(read_rows(con, f"select count(*) as n from example semi join {rows} using (row_id)")[0]["n"]))
     problems = [f"utterance {row['utterance_id']} is not as it was when the version was cut" for row in changed]
     if listed != version.num_examples:
-        problems.append(f"it lists {listed} rows, and was cut with {version.num_examples}")
+        problems.append(f"it lists {counted(listed, 'row')}, and was cut with {version.num_examples}")
     if listed - present != version.num_erased:
-        problems.append(f"{listed - present} rows are gone, of which {version.num_erased} were erased on record")
+        problems.append(f"{counted(listed - present, 'row is', 'rows are')} gone; erased on record: {version.num_erased}")
     if compute_root(con, rows) != version.root:
         problems.append(f"its leaves do not give its root {version.root[:16]}")
     return Verification(version=version, num_intact=present - len(changed), num_erased=version.num_erased, problems=tuple(problems))

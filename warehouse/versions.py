@@ -1,4 +1,4 @@
-"""Dataset versions: created, never updated. The same content has the same id for ever."""
+"""Dataset versions: created, never updated. The same content always has the same id."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def cut_version(
     Call it outside `transaction`.
 
     Args:
-        name: Of letters, digits, ".", "_" and "-".
+        name: The name of the dataset, of letters, digits, ".", "_" and "-".
         candidate: A table with the columns of `warehouse.leaves.FIELDS`: each utterance once, each voice in one split; best sorted by
             recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
@@ -180,7 +180,7 @@ def add_version(con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mappin
 
 
 def publish_version(con: DuckDBPyConnection, name: str, *, new: bool) -> DatasetVersion:
-    """Make what was committed last: checkpoint and sidecar. Returns the newest version of a dataset."""
+    """Make the commit durable: checkpoint and sidecar. Returns the newest version of a dataset."""
     if new:
         con.execute("checkpoint")
     path = warehouse_path(con)

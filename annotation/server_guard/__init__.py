@@ -1,1 +1,4 @@
-"""Runs inside the Label Studio server; in a folder of its own, so that nothing else of ours gets on its path."""
+"""Runs inside the Label Studio server.
+
+It has a folder of its own, so that nothing else of ours gets on the server's path.
+"""

@@ -1,13 +1,14 @@
-"""The Label Studio server that `voxdata up` starts: with a gate before it, and one exception to its SSRF protection.
+"""The Label Studio server that `voxdata up` starts: with a gate, and one exception for webhooks.
 
-    LABEL_STUDIO_VENV/bin/python voxdata_guard.py start ...     (what `label-studio start ...` takes)
+    LABEL_STUDIO_VENV/bin/python voxdata_guard.py start ...
 
-It runs in the server's own environment, which has no voxdata; so it imports nothing of ours. Two things cannot be said to the server
-by variables:
+takes what `label-studio start ...` takes. It runs in the server's own environment, which has no
+voxdata; so it imports nothing of ours. Two things cannot be set by variables of the server:
 
-- its API asks no CSRF token of a session, so a page on another port of this machine could act for whoever is logged in: a request
-  whose Host or Origin is not the server's own is refused;
-- its protection against requests to internal addresses knows no exception, but the receiver of its webhooks is one.
+- its API asks no CSRF token of a session, so a page on another port of this machine could act for
+  whoever is logged in: a request whose Host or Origin is not the server's own is refused;
+- its protection against requests to internal addresses (SSRF) knows no exception, but the receiver
+  of its webhooks is one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 ADDRESSES = "VOXDATA_GUARD_ADDRESSES"
-"""Variable: where people may reach the server, such as "http://127.0.0.1:8080", separated by blanks."""
+"""Variable: where people may reach the server, such as "http://127.0.0.1:8080", separated by
+blanks."""
 
 RECEIVER = "VOXDATA_GUARD_RECEIVER"
 """Variable: the one internal address to which webhooks may go; empty for none."""
@@ -40,7 +42,8 @@ def main() -> None:
 
 
 def own_addresses_only(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Middleware: 421 for a foreign Host, 403 for a foreign Origin. Programs send no Origin, and none is needed."""
+    """Middleware: 421 for a foreign Host, 403 for a foreign Origin. Programs send no Origin, and
+    none is needed."""
     origins = {address.lower() for address in os.environ[ADDRESSES].split()}
     hosts = {origin.partition("://")[2] for origin in origins}
     allow_receiver(os.environ.get(RECEIVER, ""))
@@ -57,7 +60,8 @@ def own_addresses_only(get_response: Callable[[Any], Any]) -> Callable[[Any], An
 
 
 def allow_receiver(address: str) -> None:
-    """Let webhooks go to one internal address; everything else that the server fetches stays under its protection."""
+    """Let webhooks go to one internal address; everything else that the server fetches stays under
+    its protection."""
     if not address:
         return
     guard: Any = import_module("core.utils.io")

@@ -17,6 +17,7 @@ from flows.audit.table_checks import Corpus
 from voxdata.audit.clips import BadClip, HeardClip, listen
 from voxdata.audit.findings import Finding, Severity, limit_evidence
 from voxdata.audit.sound_checks import find_bad_sound, find_shared_voices
+from voxdata.counted import counted
 from voxdata.errors import BackendError, ConfigError
 
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ def check_audio(corpus: Corpus, *, audio_root: Path, max_clips: int, say: Say) -
     frame, nameless = corpus.frame, corpus.lacks("speaker")
     chosen, limit = _choose(corpus, max_clips)
     heard = _listen(frame, chosen, audio_root=audio_root, with_voices=nameless, say=say)
-    say(f"audit: compares {len(heard.clips)} clips")
+    say(f"audit: compares {counted(len(heard.clips), 'clip')}")
     copies = search_copies(frame, corpus.files, heard.clips, heard.bad, audio_root=audio_root)
     say("audit: asks whether the channel gives anything away, and which labels look wrong")
     groups = [str(frame["speaker"][clip.at] or frame["audio"][clip.at]) for clip in heard.clips]
@@ -87,7 +88,7 @@ def _listen(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path, wit
         clips, bad = listen(frame, chosen, audio_root=audio_root, with_voices=False, say=say)
     if not clips:
         raise ConfigError(
-            f"none of the {len(bad)} clips can be read, the first because: {bad[0].problem}; "
+            f"none of the {counted(len(bad), 'clip')} can be read, the first because: {bad[0].problem}; "
             "say with --audio-root where they lie, or leave audio out with --no-audio"
         )
     return Heard(clips=tuple(clips), bad=tuple(bad), voices_problem=problem)

@@ -19,6 +19,7 @@ from voxdata.audit.groups import (
     judge_speakers,
 )
 from voxdata.audit.names import find_alike_labels, find_alike_people
+from voxdata.counted import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def _check_people(corpus: Corpus, kind: str) -> CheckResult:
     outcome = outcome_of([shared] if shared else [], f"no {kind} is in two splits")
     unknown = frame[kind].null_count()
     if unknown:
-        outcome += f"; {unknown} rows do not say theirs"
+        outcome += f"; {counted(unknown, 'row does not say its own', 'rows do not say theirs')}"
     measured = "; ".join(_measured(statistic) for statistic in statistics)
     unjudged = f"cannot be judged: each {kind} has one row, or there is only one"
     return CheckResult(

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
+from voxdata.counted import counted
 
 annotation_app = typer.Typer(rich_markup_mode=None, help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
 
 
 @annotation_app.command()
 def verify(ctx: typer.Context, as_json: Json = False) -> None:
-    """Prove that Label Studio and the warehouse say the same; list every difference. Exit code 1 when there is one."""
+    """Prove that Label Studio and the warehouse agree, or list every difference. Exit code 1 when there is one."""
     from flows.labelling.reconcile import verify_annotations
 
     proof = verify_annotations(open_here(ctx), say=tell)
@@ -28,7 +29,7 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
         if proof.oddities:
             show_rows("to look at", list(proof.oddities))
         show_line(
-            f"{proof.clips} clips, {proof.annotations} annotations, {proof.unexplained} unexplained"
+            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, {proof.unexplained} unexplained"
             + (f", {len(proof.oddities)} to look at" if proof.oddities else "")
         )
     if proof.unexplained:
@@ -41,7 +42,7 @@ def rebuild(
     vanished: Annotated[bool, typer.Option("--vanished", help="Also bring back annotations that were deleted in Label Studio.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a lost Label Studio project again from the warehouse: clips, and annotations in their makers' names."""
+    """Restore a lost Label Studio project from the warehouse: clips, and annotations in their makers' names."""
     workspace = open_here(ctx)
     from flows.labelling.rebuild import rebuild_project
 
@@ -84,7 +85,7 @@ def doubts(
     ctx: typer.Context,
     scheme: Annotated[str, typer.Argument(help="The scheme whose labels are looked at.")],
     version: Annotated[str, typer.Option("--version", help="A dataset version: name, name@2 or the start of its id.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="Length of the queue.")] = 50,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many labels to list.")] = 50,
     push: Annotated[bool, typer.Option("--push", help="Give them to experts in the adjudication project.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +96,7 @@ def doubts(
     found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
     if push and found:
         cases = [
-            Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models say {d.suggested}", urgency=1 - d.quality) for d in found
+            Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models give {d.suggested}", urgency=1 - d.quality) for d in found
         ]
         push_cases(workspace, cases, say=tell)
     elif not found:
@@ -106,7 +107,7 @@ def doubts(
 
 @annotation_app.command()
 def checks(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show how each person did on clips whose answer is known, and how often each says the same again."""
+    """Show how each person did on clips whose answer is known, and how often each gives the same answer again."""
     from annotation.checks import score_checks
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers
@@ -136,7 +137,7 @@ def people(
     person: Annotated[str | None, typer.Argument(help="A login name: only that person's own view.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how often each person says what most of the others say, label by label, with intervals; nobody's own vote judges them."""
+    """Show how often each person answers as most of the others do, label by label, with intervals; nobody's own vote judges them."""
     from annotation.quality import judge_people
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers

@@ -19,23 +19,23 @@ def audit(
         Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split.")
     ],
     audio_root: Annotated[
-        Path | None, typer.Option("--audio-root", help="What audio paths are relative to; else the file's folder.")
+        Path | None, typer.Option("--audio-root", help="The folder that audio paths are relative to; by default the file's folder.")
     ] = None,
     label: Annotated[str, typer.Option("--label", metavar="NAME", help="The column of the label.")] = "",
-    speaker: Annotated[str, typer.Option("--speaker", metavar="NAME", help="The column that says who speaks.")] = "",
+    speaker: Annotated[str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")] = "",
     audio: Annotated[str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")] = "",
     split: Annotated[str, typer.Option("--split", metavar="NAME", help="The column of the split.")] = "",
     rename: Rename = None,
     anywhere: Anywhere = False,
     output: Annotated[Path | None, typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here.")] = None,
-    no_audio: Annotated[bool, typer.Option("--no-audio", help="Listen to nothing; only the table is checked.")] = False,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")] = False,
     max_clips: Annotated[
-        int, typer.Option("--max-clips", min=2, help="Listen to at most so many clips, drawn at random; the bytes of all are compared.")
+        int, typer.Option("--max-clips", min=2, help="The most clips to listen to, drawn at random; the bytes of all are compared.")
     ] = 2_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Look for leaks between the splits of anybody's dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
+    """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
     from flows.audit.verdict import audit_table
     from flows.pages.audit_page import write_audit_page
     from voxdata.audit.audit_table import check_reach, read_table
@@ -68,7 +68,7 @@ def audit(
 
 
 def _register_of(path: Path) -> Register | None:
-    """Of the workspace that what is audited lies in, such as an export in its exports folder."""
+    """The register of the workspace that holds the audited table, such as an export in its exports folder."""
     try:
         root = find_workspace(path.absolute().parent)
     except ConfigError:

@@ -30,11 +30,13 @@ Row = dict[str, object]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 AudioRoot = Annotated[
     Path | None,
-    typer.Option("--audio-root", metavar="FOLDER", help="What audio paths in a table are relative to; else its folder."),
+    typer.Option(
+        "--audio-root", metavar="FOLDER", help="The folder that audio paths in a table are relative to; by default the table's folder."
+    ),
 ]
 Rename = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="OLD=NEW", help="Take a label for another, such as ON=on; may be repeated."),
+    typer.Option("--rename", metavar="OLD=NEW", help="Replace one label by another, such as ON=on; may be repeated."),
 ]
 ForExcel = Annotated[bool, typer.Option("--for-excel", help="Make a CSV safe to open in a spreadsheet: no text in it becomes a formula.")]
 Anywhere = Annotated[bool, typer.Option("--anywhere", help="Let a table name files outside its folder and the audio root.")]

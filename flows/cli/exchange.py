@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.cli.console import Anywhere, AudioRoot, ForExcel, Json, Rename, open_here, show_json, show_line, tell
+from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import AudioError, ConfigError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "manifest", "kaldi", "lhotse", "huggingface", "audformat"]
 
-NAMELESS = "say what the dataset is called: --name NAME"
+NAMELESS = "name the dataset: --name NAME"
 
 
 def export(
@@ -46,9 +47,9 @@ def export(
     """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
     if for_excel and output != "csv":
         raise ConfigError("--for-excel is about CSV; give --format csv, too")
-    from flows.care.stored_audio import note_bad
     from flows.exchange.export import open_bundle
     from flows.locks import copying
+    from flows.stored_audio import note_bad
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
@@ -85,7 +86,7 @@ def _write(
     from warehouse.exchange.write import export_bundle, publish_bundle
 
     if not bundle.terms.licence:
-        tell("export: no licence is stated; [project] license in voxdata.toml says under which terms the data may be used")
+        tell("export: no licence is stated; [project] license in voxdata.toml states the terms under which the data may be used")
     if output == "kaldi" and not absolute_paths:
         tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
     if "://" in path:
@@ -103,10 +104,10 @@ def import_(
     path: Annotated[str, typer.Argument(help="What `voxdata export` wrote (a folder or fsspec URL), or labelled clips of others.")],
     name: Annotated[str, typer.Option("--name", help="The dataset it becomes a version of.")] = "",
     kind: Annotated[
-        Source, typer.Option("--format", help="Whose format it is; auto: an export of ours, or a manifest when it is a file.")
+        Source, typer.Option("--format", help="The format; auto: an export of voxdata, or a manifest when it is a file.")
     ] = "auto",
-    scheme: Annotated[str, typer.Option("--scheme", help="Under which the labels of others stand.")] = "",
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The column that holds them.")] = "label",
+    scheme: Annotated[str, typer.Option("--scheme", help="The scheme of the labels of others.")] = "",
+    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The column that holds the labels of others.")] = "label",
     rename: Rename = None,
     audio_root: AudioRoot = None,
     anywhere: Anywhere = False,
@@ -127,7 +128,7 @@ def import_(
             if scheme or rename or audio_root or anywhere:
                 raise ConfigError(
                     f"{path}: an export comes back with its own labels and clips; --scheme, --rename, --audio-root and --anywhere are for "
-                    "data of others: say which with --format"
+                    "data of others: name their format with --format"
                 )
             answer = _import_ours(ctx, place, path, name, check)
         else:
@@ -164,7 +165,7 @@ def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: 
         raise ConfigError(NAMELESS)
     export = read_export(path, origin=origin)
     if check:
-        tell(f"import: {origin} holds {export.ref}, {len(export.examples)} examples; root {export.root} verified")
+        tell(f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; root {export.root} verified")
         return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
     workspace = open_here(ctx)
     version, new = import_export(workspace, export, name=name, say=tell)
@@ -177,7 +178,7 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     if not name:
         raise ConfigError(NAMELESS)
     if not theirs.scheme:
-        raise ConfigError("say under which scheme the labels stand: --scheme NAME")
+        raise ConfigError("name the scheme of the labels: --scheme NAME")
     as_kind = "manifest" if kind == "auto" else kind
     workspace = open_here(ctx)
     version, new, imported = import_manifest(
@@ -203,6 +204,6 @@ def _said(workspace: Workspace, version: DatasetVersion, new: bool, dropped: lis
     if new:
         try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
     what = "new version" if new else "nothing changed since"
-    tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples")
+    tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}")
     known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}
     return {**known, "new": new, "dropped": dropped}

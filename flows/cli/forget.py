@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_result, show_rows, tell
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def forget(
     asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
     chosen = [(kind, ref) for kind, ref in asked if ref]
     if len(chosen) + bool(renew) + show_receipts + finish != 1:
-        raise ConfigError("say one thing: --recording, --voice, --source, --renew, --finish or --list")
+        raise ConfigError("give one of --recording, --voice, --source, --renew, --finish and --list")
     if (dry_run or delete_sources) and not chosen:
         raise ConfigError("--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else")
     if show_receipts:
@@ -61,7 +62,7 @@ def forget(
 
         with workspace.warehouse() as con:
             count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
-        tell(f"forget: {count} recordings of receipt {renew} may come in again")
+        tell(f"forget: {counted(count, 'recording')} of receipt {renew} may come in again")
         return
     from flows.cli.receipts import tell_receipt
     from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
@@ -87,8 +88,10 @@ def forget(
                 _show_preview(preview, whole=dry_run)
         if dry_run:
             return
-        if not yes and not typer.confirm("Erase all of this for ever?", err=True):
-            raise ConfigError("nothing was erased")
+        if not yes and not typer.confirm("Erase all of this permanently?", err=True):
+            # As with every question that is answered by no: nothing was used wrongly, so this is not 2.
+            tell("forget: nothing was forgotten")
+            raise typer.Exit(1)
         done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
     if as_json:
         rows = [_result_row(found) for found in done]
@@ -130,9 +133,9 @@ def _result_row(found: Forgotten) -> dict[str, object]:
 def _show_result(found: Forgotten) -> None:
     show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
     show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
-    show_rows("models that heard them; train anew", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
-    outcome = "proven" if found.proven else f"{len(found.hits)} found, {len(found.unread)} files not searched"
-    tell(f"forget: receipt {found.receipt_id[:12]}: {found.searched} strings searched for in every file: {outcome}")
+    show_rows("models that heard them; train them again", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
+    outcome = "proven" if found.proven else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
+    tell(f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}")
 
 
 def _preview_row(preview: Preview) -> dict[str, object]:
@@ -150,7 +153,7 @@ def _show_preview(preview: Preview, *, whole: bool) -> None:
     rows: list[dict[str, object]] = [{"what": "recording", "which": key, "how many": ""} for key in plan.recording_ids]
     rows += [{"what": "rows", "which": table, "how many": count} for table, count in plan.counts.items()]
     rows += [{"what": "examples", "which": version, "how many": count} for version, count in plan.versions.items()]
-    rows += [{"what": "model to train anew", "which": run[:12], "how many": ""} for run in plan.models]
+    rows += [{"what": "model to train again", "which": run[:12], "how many": ""} for run in plan.models]
     kinds = Counter(doomed.kind for doomed in preview.files)
     rows += [{"what": "files", "which": kind, "how many": count} for kind, count in sorted(kinds.items())]
     rows += [{"what": "clips in Label Studio", "which": "", "how many": len(preview.clips)}] if preview.clips else []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_result, tell
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,16 +142,17 @@ def tell_receipt(issued: IssuedReceipt) -> None:
     """Say in a line or two what a receipt proves by now."""
     said = issued.predicate
     signed = f"signed by {issued.signer[:16]}" if issued.signer else f"unsigned: run `voxdata receipts sign {issued.path} --key PATH`"
-    tell(f"receipt: {said['receipt_id'][:12]}: {said['num_leaves']} leaves in {len(said['versions'])} versions; {signed}")
+    leaves, versions = counted(said["num_leaves"], "leaf", "leaves"), counted(len(said["versions"]), "version")
+    tell(f"receipt: {said['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
     for row in said["now"]:
         tell(f"receipt: {row['newest']}, the newest of {row['dataset']}: {row['status']}")
     if said["num_unnamed"]:
-        tell(f"receipt: of {said['num_unnamed']} rows, erased by an earlier release, it is not known which leaves they left")
+        tell(f"receipt: an earlier release erased {counted(said['num_unnamed'], 'row')}, and it is not known which leaves were left")
     for model in said["models"]:
         since = model["retrained"]
         tell(
             f"receipt: model {model['training_id'][:12]} ({model['scheme']}{', in use' if model['in_use'] else ''}): "
-            + (f"trained anew on {since['version']}" if since else "not trained anew yet")
+            + (f"trained again on {since['version']}" if since else "not trained again yet")
         )
 
 

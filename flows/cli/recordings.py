@@ -27,13 +27,13 @@ def ingest(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Decode recordings once and keep canonical audio; what gives none goes to the ledger."""
+    """Decode recordings once and keep canonical audio; a file that gives none goes to the ledger."""
     workspace = open_here(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
     if manifest is not None and (absolute or watch):
         raise ConfigError("--manifest names the recordings itself: give no PATH or --watch beside it")
     if manifest is None and (audio_root or anywhere):
-        raise ConfigError("--audio-root and --anywhere say which files a manifest may name; give --manifest, too")
+        raise ConfigError("--audio-root and --anywhere set which files a manifest may name; give --manifest, too")
     if retry is not None and watch:
         raise ConfigError("--retry tries once, and --watch goes on: give one of the two")
     if plan and watch:
@@ -92,14 +92,14 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="Any recording.")],
     output: Annotated[Literal["table", "json", "rttm", "srt"], typer.Option("--format", help="The format on stdout.")] = "table",
 ) -> None:
-    """Show everything the models say about one file, without a warehouse."""
+    """Show everything the models find in one file, without a warehouse."""
     from flows.prelabel.inspection import inspect_file
 
     show_file(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None))
 
 
 def recordings(ctx: typer.Context, as_json: Json = False) -> None:
-    """List recordings with their files, near-duplicates and what manifests say about them."""
+    """List recordings with their files, near-duplicates and what manifests state about them."""
     from flows.pages.views import recording_rows
 
     with open_here(ctx).warehouse(read_only=True) as con:
@@ -110,7 +110,7 @@ def recordings(ctx: typer.Context, as_json: Json = False) -> None:
 def ledger(
     ctx: typer.Context,
     what_if: Annotated[
-        list[str] | None, typer.Option("--what-if", metavar="MEASURE=NUMBER", help="Say what this threshold would remove; may be repeated.")
+        list[str] | None, typer.Option("--what-if", metavar="MEASURE=NUMBER", help="Show what a threshold would remove; may be repeated.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -10,11 +10,12 @@ import typer
 from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
 from flows.folders.private_files import make_private_folder
 from flows.place import DEMO_DIR, FILE_NAME
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 
-def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent.")] = Path()) -> None:
-    """Write a commented voxdata.toml and make an empty warehouse, which this workspace knows from then on."""
+def init(directory: Annotated[Path, typer.Argument(help="The folder of the workspace; created when absent.")] = Path()) -> None:
+    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises from then on."""
     from flows.settings import template
 
     path = directory / FILE_NAME
@@ -27,7 +28,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Where; made when absent
 
     with open_workspace(directory).warehouse():
         pass
-    tell(f"wrote {path} and made the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+    tell(f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
 
 
 def demo(
@@ -55,7 +56,7 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
 
         announced = announce_versions(workspace)
         if announced:
-            tell(f"up: announced {announced} version(s) released while Prefect was down; training starts by itself")
+            tell(f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself")
     rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
     if as_json:
         show_json(rows)
@@ -102,7 +103,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Say what works here, and how to mend what does not."""
+    """Report what works here, and how to fix what does not."""
     from flows.doctor.examine import render_checks, run_workspace_checks
 
     checks = run_workspace_checks(ctx.obj or Path.cwd(), explicit=ctx.obj is not None)

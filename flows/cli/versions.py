@@ -31,7 +31,7 @@ def release(
         bool,
         typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
     ] = False,
-    new: Annotated[bool, typer.Option("--new", help="Begin a dataset though there is one with nearly the same name.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Start a dataset although its name is nearly that of an existing one.")] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -126,7 +126,7 @@ def diff(
 def tag(
     ctx: typer.Context,
     version: Version,
-    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and for ever.")],
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and permanently.")],
 ) -> None:
     """Give a version a second name."""
     from warehouse.tags import add_tag
@@ -136,7 +136,7 @@ def tag(
     with workspace.warehouse() as con:
         found = find_version(con, version)
         new = add_tag(con, name, found, run_id=workspace.run_id)
-    tell(f"tag: {name} {'now says' if new else 'says already'} {found.ref} ({found.version_id[:12]})")
+    tell(f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})")
 
 
 def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
@@ -152,7 +152,7 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
         found, new = roll_back(con, target, run_id=workspace.run_id)
     if new:
         try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
-    tell(f"rollback: {found.ref} {'holds what' if new else 'holds already what'} {target.ref} held")
+    tell(f"rollback: {found.ref} {'holds what' if new else 'already holds what'} {target.ref} held")
     show_result("rollback", version_row(found), as_json=as_json)
 
 
@@ -167,11 +167,10 @@ def verify(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root anew, check signatures and the annotations' chain, and tell leaks across versions.
+    """Compute every leaf and root again, check signatures and the annotations' chain, and report leaks across versions.
 
     Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
     """
-    from flows.care.stored_audio import parse_part, recordings_of, verify_audio
     from flows.pages.version_view import leak_row, model_rows, verification_row
     from flows.retrain.model_check import check_model, find_checkpoint
     from flows.signing.sign import version_standing
@@ -182,8 +181,11 @@ def verify(
     from warehouse.versions import find_version
 
     if part and not audio:
-        raise ConfigError("--part says which part of the audio is read; give --audio, too")
-    chosen = parse_part(part) if part else (1, 1)
+        raise ConfigError("--part names the part of the audio to read; give --audio, too")
+    if audio:
+        from flows.stored_audio import parse_part, recordings_of, verify_audio
+
+        chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
     folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
     refs = [ref for ref in versions or () if ref not in folders]
@@ -204,6 +206,8 @@ def verify(
     else:
         if rows:
             show_rows("versions", rows)
+        elif not versions:
+            tell("verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are")
         for model in models:
             show_rows(str(model.folder), model_rows(model))
         for line in chain:
@@ -225,7 +229,7 @@ def why(
     ref: Annotated[str, typer.Argument(metavar="ID", help="An utterance, a recording or a training run; the start of its id is enough.")],
     as_json: Json = False,
 ) -> None:
-    """Show where a label comes from and what came of it: audio, models, every annotation, versions, training runs, promotions."""
+    """Show where a label comes from and what became of it: audio, models, every annotation, versions, training runs, promotions."""
     from warehouse.lineage import explain
 
     with open_here(ctx).warehouse(read_only=True) as con:

@@ -29,7 +29,7 @@ def merge(
     into: Annotated[str, typer.Argument(help="The voice that stays.")],
     reason: Reason = "by hand",
 ) -> None:
-    """Say that two voices are one person."""
+    """Record that two voices are one person."""
     from flows.prelabel.link_voices import merge_voice
 
     merge_voice(open_here(ctx), voice, into, reason=reason, say=tell)
@@ -41,7 +41,7 @@ def split(
     speaker: Annotated[str, typer.Argument(metavar="RECORDING:CHANNEL:SPEAKER", help="As `voxdata voices` shows it.")],
     reason: Reason = "by hand",
 ) -> None:
-    """Say that a speaker is somebody else than the rest of its voice."""
+    """Record that a speaker is somebody else than the rest of its voice."""
     from flows.prelabel.link_voices import split_speaker
 
     split_speaker(open_here(ctx), speaker, reason=reason, say=tell)

@@ -1,14 +1,18 @@
-"""Commands about the warehouse file itself: ask it, copy it, mend it."""
+"""Commands about the warehouse file itself: ask it, copy it, repair it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.console import ForExcel, Json, open_here, show_file, show_json, show_line, show_rows, tell
+from voxdata.counted import counted
 from voxdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 
 def query(
@@ -35,13 +39,13 @@ def query(
         if parquet is not None:
             found.write_parquet(parquet)
     if parquet is not None:
-        tell(f"query: {len(found)} rows in {parquet}")
+        tell(f"query: {counted(len(found), 'row')} in {parquet}")
     elif as_csv:
         show_file(write_spreadsheet(found) if for_excel else found.write_csv())
     elif as_json:
         show_json(found.to_dicts())
     else:
-        show_rows(f"{len(found)} rows", found.to_dicts())
+        show_rows(counted(len(found), "row"), found.to_dicts())
 
 
 def snapshot(
@@ -50,7 +54,7 @@ def snapshot(
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
 ) -> None:
     """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
-    from flows.care.keep import snapshot_warehouse
+    from flows.keep import snapshot_warehouse
     from flows.locks import copying
     from warehouse.snapshot import write_copy
 
@@ -75,13 +79,13 @@ def repair(
         typer.Option(
             "--accept",
             metavar="WHAT",
-            help="Make nothing anew: take the warehouse, or a storage folder such as media, as it is; may be repeated.",
+            help="Rebuild nothing: accept the warehouse, or a storage folder such as media, as it is; may be repeated.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a damaged warehouse anew from the best copy there is and from the batches; the damaged files are kept aside."""
-    from flows.care.keep import accept, repair_workspace
+    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged files are kept aside."""
+    from flows.keep import accept, repair_workspace
     from flows.locks import copying
 
     workspace = open_here(ctx)
@@ -91,11 +95,12 @@ def repair(
             show_json(dict(broken))
         else:
             show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
+        _forget_again(workspace)
         if broken:
             raise typer.Exit(1)
         return
     with copying(workspace, say=tell):
-        found = repair_workspace(workspace)
+        found = repair_workspace(workspace, say=tell)
     row: dict[str, object] = {
         "made from": found.source, "kept aside": str(found.kept), "batches merged": found.batches,
         "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
@@ -106,5 +111,20 @@ def repair(
         show_json(row)
     else:
         show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    _forget_again(workspace)
     if found.lost_versions or found.broken_versions or found.lost_bans:
         raise typer.Exit(1)
+
+
+def _forget_again(workspace: Workspace) -> None:
+    """Finish forgetting whom a warehouse from before brought back, and whatever else was begun.
+
+    Receipts that were handed out stay as they are: they may speak of versions that this warehouse does not have.
+    """
+    from flows.forget.flow import finish_forgetting, require_gone
+    from flows.forget.work import list_work
+
+    if list_work(workspace.state_dir):
+        for found in finish_forgetting(workspace, say=tell):
+            require_gone(found)
+            tell(f"repair: receipt {found.receipt_id[:12]} is proven")

@@ -1,4 +1,4 @@
-"""The doctor: what works on this machine, and how to mend what does not."""
+"""The doctor: what works on this machine, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.care.stored_audio import sample_audio
 from flows.doctor.service_checks import RESTART, UP, Check, service_checks
 from flows.folders.private_files import is_open
 from flows.folders.storage_folders import require_separate
@@ -25,8 +24,10 @@ from flows.services.schedules import read_schedules
 from flows.services.server_log import find_scheduler_errors, read_server_log
 from flows.services.supervisor import read_services
 from flows.settings import Secrets, parse_settings, read_environment
+from flows.stored_audio import sample_audio
 from flows.workspace import open_workspace
 from voxdata.backends.weights import weights_status
+from voxdata.counted import counted
 from voxdata.errors import BackendError, LockedError, VoxdataError
 from voxdata.visible import visible
 from warehouse.chain import check_chain
@@ -47,7 +48,7 @@ def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = Fal
 
     Args:
         workspace: The folder of a voxdata.toml; None when there is none here.
-        secrets: Of the environment.
+        secrets: Secrets from the environment.
         expected: A missing workspace is a failure, since the user named it.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -92,7 +93,7 @@ def run_workspace_checks(directory: Path, *, explicit: bool) -> list[Check]:
 
 
 def render_checks(checks: list[Check], *, console: Console | None = None) -> None:
-    """Print the checks as a table, and each remedy below what it mends."""
+    """Print the checks as a table, and each remedy below what it fixes."""
     table = Table(title="voxdata doctor", title_justify="left", show_edge=False)
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
@@ -223,7 +224,7 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
         require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
-            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"mend {path}; docs/settings.md lists every key"
+            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"correct {path}; docs/settings.md lists every key"
         )
     return Check(name="workspace", ok=True, detail=str(path))
 
@@ -251,7 +252,7 @@ def check_books(root: Path | None) -> Check:
     name = "sealed books"
     if root is None or not (root / FILE_NAME).is_file():
         return Check(name=name, ok=None, detail="no workspace here")
-    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` says what a snapshot has"
+    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` reports what a snapshot has"
     try:
         path = open_workspace(root).warehouse_path
         if not path.exists():
@@ -282,7 +283,8 @@ def check_audio(root: Path | None) -> list[Check]:
     if found.bad:
         detail = "; ".join(str(error) for error in found.bad.values())
         return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
-    remedy = f"{found.undigested} recordings have no digest yet: `voxdata verify --audio` gives them theirs" if found.undigested else ""
+    lacking = counted(found.undigested, "recording has", "recordings have")
+    remedy = f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing" if found.undigested else ""
     ok = None if found.undigested else True
     return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
 

@@ -13,6 +13,7 @@ from flows.workspace import Say, Workspace
 from voxdata.admission import check_schemes, count_labels
 from voxdata.audio_digest import AudioDigest, read_digest
 from voxdata.canonical import open_canonical, write_canonical
+from voxdata.counted import counted
 from voxdata.dataset import Example
 from voxdata.errors import ManifestError
 from voxdata.ports import MODEL_RATE_HZ, Samples
@@ -91,7 +92,8 @@ def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> 
     forgotten = forgotten_among(con, {example.recording_id for example in examples})
     kept = [example for example in examples if example.recording_id not in forgotten]
     if len(kept) < len(examples):
-        say(f"import: {len(examples) - len(kept)} examples of people who were forgotten here are left out")
+        left_out = counted(len(examples) - len(kept), "example of somebody who was", "examples of people who were")
+        say(f"import: left out {left_out} forgotten here")
     return kept
 
 

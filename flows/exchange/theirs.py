@@ -17,6 +17,7 @@ from flows.workspace import Say, Workspace
 from voxdata.admission import check_schemes, check_voices
 from voxdata.audio_digest import AudioDigest
 from voxdata.canonicalise import Canonical
+from voxdata.counted import counted
 from voxdata.dataset import Example, GoldLabel
 from voxdata.durable import scratch_folder
 from voxdata.errors import DropReason, ManifestError
@@ -56,8 +57,8 @@ class Draft:
     """A row with its recording: what its example is made of.
 
     Attributes:
-        number: Of the row.
-        digest: Of its canonical audio.
+        number: The number of the row.
+        digest: The digest of its canonical audio.
     """
 
     number: int
@@ -188,7 +189,7 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
 
 
 def _nothing_given(path: Path, dropped: Sequence[tuple[int, str]]) -> ManifestError:
-    none = f"{path}: none of its {len(dropped)} rows gives an example ({_reasons(dropped)})"
+    none = f"{path}: none of its {counted(len(dropped), 'row')} gives an example ({_reasons(dropped)})"
     return ManifestError(f"{none}. Nothing was written; {REMEDY}")
 
 
@@ -266,7 +267,7 @@ def _reasons(dropped: Sequence[tuple[int, str]]) -> str:
     for number, why in dropped:
         rows[why].append(number)
     commonest = sorted(rows.items(), key=lambda reason: -len(reason[1]))[:3]
-    return "; ".join(f"{len(numbers)} rows, such as {numbers[0]}: {why}" for why, numbers in commonest) or "it is empty"
+    return "; ".join(f"{counted(len(numbers), 'row')}, such as {numbers[0]}: {why}" for why, numbers in commonest) or "it is empty"
 
 
 def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:

@@ -24,7 +24,7 @@ FILE = "warehouse.json"
 MARK = ".voxdata-"
 _LARGEST = 1 << 20
 _SAYS = b"A voxdata workspace keeps files here. By this one it knows that the disk is there: leave it.\n"
-_REMEDY = "`voxdata repair --accept warehouse` looks at the warehouse and writes it anew"
+_REMEDY = "`voxdata repair --accept warehouse` looks at the warehouse and writes it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +130,8 @@ def require_folder(known: Known | None, name: str, folder: Path) -> None:
     if not any((folder / f"{MARK}{one}").exists() for one in ids):
         raise MachineError(
             f"{folder}: this is not the folder that [storage] {name} was, or its disk is away: "
-            f"mount it, or put the folder back. Nothing was noted about what it holds. If it is "
-            f"gone for good, `voxdata repair --accept {name}` begins a new one"
+            f"mount it, or put the folder back. Nothing was recorded about what it holds. If it is "
+            f"gone for good, `voxdata repair --accept {name}` starts a new one"
         )
 
 
@@ -156,6 +156,6 @@ def require_unused(path: Path, state_dir: Path, folders: Mapping[str, Path]) -> 
             raise WarehouseError(
                 f"{path}: the warehouse is not there, and no new one is made, since there are "
                 f"{what} ({first}), so this workspace had one: mount its disk, or put the file "
-                f"back. If it is gone for good, `voxdata repair` makes it anew from a snapshot "
+                f"back. If it is gone for good, `voxdata repair` rebuilds it from a snapshot "
                 f"and the batches"
             )

@@ -16,7 +16,7 @@ def read_or_make_secret(path: Path, make: Callable[[], str]) -> str:
     The file appears whole or not at all, so that of two who make it at once both read the same.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
         make: Gives the text of a new one.
     """
     if path.exists():

@@ -30,7 +30,7 @@ def replace_copies(workspace: Workspace, plan: ErasurePlan, *, receipt_id: str, 
 
     Args:
         receipt_id: Under which rows were erased from the warehouse.
-        run_id: Of the forgetting.
+        run_id: The run id of the forgetting.
 
     Returns:
         Kind of file -> how many were deleted.

@@ -14,6 +14,7 @@ from flows.forget.work import Work, note_gone, note_left, read_plan, write_plan
 from flows.labelling.queues import open_projects
 from flows.locks import hold_lock
 from flows.workspace import Say, Workspace
+from voxdata.counted import counted
 from voxdata.errors import NotFoundError
 from voxdata.scratch import sweep_beside
 from warehouse.compact import compact_warehouse
@@ -65,7 +66,7 @@ def _plan(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         plan = plan_erasure(con, ground.work.recording_ids)
     write_plan(ground.work, plan)
-    count = f"{len(plan.recording_ids)} recordings, {len(plan.utterance_ids)} utterances"
+    count = f"{counted(len(plan.recording_ids), 'recording')}, {counted(len(plan.utterance_ids), 'utterance')}"
     ground.say(f"forget: {count}; receipt {ground.receipt_id[:12]}")
     return {}
 
@@ -92,7 +93,7 @@ def _rows(ground: Ground) -> Counts:
         write_plan(work, there)
         plan = replace(ground.plan, counts=there.counts, versions=there.versions, models=there.models)
         erase_rows(con, plan, receipt_id=ground.receipt_id, kind=work.kind, subject=work.ref, reason=work.reason, run_id=work.run_id)
-    ground.say(f"forget: {sum(there.counts.values())} rows deleted; writing the warehouse file anew")
+    ground.say(f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again")
     return there.counts
 
 

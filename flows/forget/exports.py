@@ -17,7 +17,7 @@ from warehouse.exchange.bundle import HEADER, hash_file
 from warehouse.exchange.own_files import Header, other_files, read_header, walk_files
 from warehouse.versions import list_versions
 
-EARLIER = "if it was written by an earlier release, which noted nothing: delete it by hand, or write it anew with the same command first"
+EARLIER = "if an earlier release wrote it, which recorded nothing: delete it by hand, or write it again with the same command first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def _judge(written: Written, ids: _Versions) -> FoundFiles:
     if written.kind == "published":
         if written.version in ids.spared:
             return FoundFiles()
-        why = "is a copy that voxdata sent there, with what they said and their voices; delete it there, and tell whoever fetched it"
+        why = "is a copy that voxdata sent there, with what they said and their voices; delete it there, and inform whoever fetched it"
         return FoundFiles(left=(Left(place=written.path, why=why),))
     path = Path(written.path)
     if written.version in ids.spared:

@@ -39,6 +39,7 @@ from flows.forget.work import (
 )
 from flows.locks import alone
 from flows.workspace import Say, Workspace
+from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import NotFoundError, VoxdataError
 from warehouse.erase import (
@@ -173,13 +174,13 @@ def require_gone(found: Forgotten) -> None:
     trouble = []
     if found.hits:
         places = ", ".join(sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits}))
-        trouble.append(f"{len(found.hits)} strings are still in {places}; delete these files by hand")
+        trouble.append(f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; delete what is named here by hand")
     if found.unread:
         named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
         trouble.append(f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace")
     if stuck := [left for left in found.left_files if left.ours]:
         named = "; ".join(f"{left.place} {left.why}" for left in stuck)
-        trouble.append(f"{len(stuck)} files hold something of them still: {named}")
+        trouble.append(f"{counted(len(stuck), 'file holds', 'files hold')} something of them still: {named}")
     if trouble:
         raise VoxdataError(f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`")
 
@@ -237,7 +238,7 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
 
 def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say) -> tuple[Forgotten, Done]:
     probes = make_probes(workspace, found.plan)
-    say(f"forget: searching every file of the workspace for {len(probes)} strings")
+    say(f"forget: searching every file of the workspace for {counted(len(probes), 'string')}")
     # Once more, so that what stays is named though another process deleted what goes.
     clear_files(workspace, work, found.plan)
     sources = settle_sources(found.plan, delete=work.delete_sources)

@@ -195,14 +195,14 @@ def _content(path: Path) -> dict[str, object]:
             raise TypeError(f"a {type(content).__name__}")
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StatementError(f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it anew") from error
+        raise StatementError(f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it again") from error
 
 
 def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) -> RootProof:
     """A proof that computes the root; nothing is signed that does not."""
     proof = prove_version(con, version, leaves)
     if proven_root(proof) != version.root:
-        raise WarehouseError(f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` says more")
+        raise WarehouseError(f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` shows more")
     return proof
 
 

@@ -38,7 +38,7 @@ class Hit:
 
     Attributes:
         offset: In the bytes of the file, or of what `where` says; a row where that is a table.
-        where: Of what is packed in the file; empty when it is in its very bytes.
+        where: The place inside a packed file; empty when it is in the bytes of the file itself.
     """
 
     path: Path

@@ -68,7 +68,7 @@ def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_r
         if why := _odd_kind(path):
             return why, None
         if not contents:
-            return "may hold a recording, but no digest of it is on record, so nobody can tell; delete it by hand", None
+            return "may hold a recording, but no digest of it is on record, so this cannot be checked; delete it by hand", None
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             seen = os.fstat(file.fileno())
             content = hashlib.file_digest(file, "sha256").hexdigest()

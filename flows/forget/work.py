@@ -40,7 +40,7 @@ class Work:
         ref: What was asked for, as it was written; "" once everything was searched and found clean.
         subject: Its digest, as the receipt has it.
         reason: Stays on record.
-        run_id: Of the process that began it.
+        run_id: The run id of the process that began it.
         recording_ids: Empty once everything was searched and found clean.
         delete_sources: Whether the local files that the recordings came from go, too.
     """

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.care.stored_audio import open_guard
+from flows.stored_audio import open_guard
 from flows.workspace import Say, Workspace
 from voxdata.backends import load_backend
 from voxdata.canonical import open_canonical
+from voxdata.counted import counted
 from voxdata.errors import AudioError, BackendError
 from voxdata.fingerprint import Codes, Fingerprinter, NearDuplicate, find_shared, is_heard
 from voxdata.sound import MODEL_RATE_HZ
@@ -63,11 +64,12 @@ def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
         pairs += len(_compare_batch(workspace, fingerprinter, batch))
         compared += len(batch)
         if len(waiting) > BATCH_SIZE:
-            say(f"near-duplicates: {compared}/{len(waiting)} recordings compared, {pairs} pairs")
+            say(f"near-duplicates: {compared}/{len(waiting)} recordings compared, {counted(pairs, 'pair')}")
     with workspace.warehouse() as con:
         groups = len(set(duplicate_groups(con).values()))
     if pairs:
-        say(f"near-duplicates: {pairs} new pairs share their sound; {groups} groups stay in one split each")
+        shared = counted(pairs, "new pair shares its sound", "new pairs share their sound")
+        say(f"near-duplicates: {shared}; {counted(groups, 'group stays in one split', 'groups stay in one split each')}")
     return DuplicateSummary(compared=compared, pairs=pairs, groups=groups)
 
 

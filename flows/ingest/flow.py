@@ -32,12 +32,14 @@ from flows.workers.pool import WorkerPool, count_cores
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonicalise import Canonical
+from voxdata.counted import counted
 from voxdata.errors import (
     AudioError,
     ConfigError,
     DropReason,
     MachineError,
     ShortageError,
+    StalledError,
     TransientError,
     VoxdataError,
     WorkerError,
@@ -63,6 +65,10 @@ PATIENT_BYTES = 100_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
 BATCH_SIZE = 16
+
+
+MOST_STALLS = 3
+"""Of so many remote files in a row nothing came: it is the network, and not a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +104,17 @@ def ingest_batch(
     pool: WorkerPool,
     decode: Decode,
     retry: Retry = NO_RETRY,
-) -> tuple[IngestSummary, list[str]]:
+) -> tuple[IngestSummary, list[VoxdataError]]:
     """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
 
     Returns:
-        What was done, and the files over which the machine ran short of memory, each with its reason; in the ledger there is nothing
-        about these, until it has happened on several days.
+        What was done, and the reasons why files were left untried: the machine ran short of memory over them, or nothing of them came over
+        the network. In the ledger there is nothing about these, until memory was short on several days.
 
     Raises:
         MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
             the other files.
-        TransientError: A remote source could not be fetched; what was fetched before it is stored.
+        TransientError: A remote source could not be fetched, or nothing came of `MOST_STALLS` in a row; what was fetched before is stored.
     """
     settings = workspace.settings.sources
     standing = _standing(workspace, sources, retry)
@@ -116,7 +122,8 @@ def ingest_batch(
     summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
-    untried: list[str] = []
+    untried: list[VoxdataError] = []
+    in_a_row = 0
     with ExitStack() as opened:
         waiting: list[tuple[Source, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
         try:
@@ -124,10 +131,17 @@ def ingest_batch(
                 if source.uri in passed:
                     continue
                 try:
-                    path = opened.enter_context(open_local(source, near=workspace.root))
+                    path = opened.enter_context(open_local(source, near=workspace.root, stall_s=settings.fetch_stall_seconds))
                 except AudioError as error:
                     waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
                     continue
+                except StalledError as error:
+                    untried.append(error)
+                    in_a_row += 1
+                    if in_a_row == MOST_STALLS:
+                        raise
+                    continue
+                in_a_row = 0 if source.path is None else in_a_row
                 begun = pool.submit(
                     decode_and_hash,
                     decode,
@@ -149,7 +163,7 @@ def ingest_batch(
             except ShortageError as error:
                 refused = _give_up(workspace, source, error)
                 if refused is None:
-                    untried.append(f"{source.uri}: {error}")
+                    untried.append(ShortageError(f"{source.uri}: {error}", reason=error.reason))
                     continue
                 found, content = refused, ""
             except MachineError as error:
@@ -173,7 +187,7 @@ def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refu
         tries = note_try(con, source, reason=error.reason, detail=detail, run_id=workspace.run_id)
     if not tries.rests:
         return None
-    why = f"memory ran out, or the system ended the process, on {tries.days} days"
+    why = f"memory ran out, or the system ended the process, on {counted(tries.days, 'day')}"
     detail = f"{source.uri}: {why}; free memory, then `voxdata ingest --retry {error.reason}`"
     return Refused(reason=error.reason, detail=detail)
 
@@ -194,7 +208,7 @@ def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Re
 
 
 def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
-    """Write down what became of one file, in one transaction.
+    """Store the outcome of one file, in one transaction.
 
     Returns:
         The field of `IngestSummary` it counts for.
@@ -341,11 +355,12 @@ def ingest_manifest(
     repeated = sum(row.repeats for row in named.rows)
     good = sum(row.uri in named.sources for row in named.rows) + repeated
     wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
-    again = f" ({repeated} of them repeat another)" if repeated else ""
-    say(f"manifest: {good} rows{again}, {len(named.bad)} bad{wait}, {changed} values new or changed")
+    again = f" ({counted(repeated, 'of them repeats', 'of them repeat')} another)" if repeated else ""
+    say(f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, {counted(changed, 'value')} new or changed")
     _tell_odd_consents(named.rows, say=say)
     if named.unreachable:
-        raise TransientError(f"{manifest}: {len(named.unreachable)} rows wait, the others are done; {named.unreachable[0]}")
+        waiting = counted(len(named.unreachable), "row waits", "rows wait")
+        raise TransientError(f"{manifest}: {waiting}, the others are done; {named.unreachable[0]}")
     return replace(summary, dropped=summary.dropped + len(named.bad))
 
 
@@ -353,7 +368,7 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
-    untried: list[str] = []
+    untried: list[VoxdataError] = []
     limits = Limits(
         memory_bytes=round(settings.decode_memory_gb * (1 << 30)),
         file_bytes=round(settings.decode_spool_gb * (1 << 30)),
@@ -367,14 +382,15 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
             say(
-                f"ingest: {total.listed}/{len(sources)} files, {total.recordings} new recordings, {total.dropped} dropped, "
-                f"{total.remarks} remarks; "
+                f"ingest: {total.listed}/{len(sources)} files, {counted(total.recordings, 'new recording')}, {total.dropped} dropped, "
+                f"{counted(total.remarks, 'remark')}; "
                 f"{rate:.1f} files/s, {left_s:.0f} s left"
             )
     find_duplicates(workspace, say=say)
     show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
     if untried:
-        raise ShortageError(f"{len(untried)} files were not ingested, the others were: {untried[0]}")
+        kind = TransientError if all(isinstance(error, TransientError) for error in untried) else ShortageError
+        raise kind(f"{counted(len(untried), 'file was', 'files were')} not ingested, the others were: {untried[0]}")
     return total
 
 
@@ -383,7 +399,6 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
     flow_run_name="ingest",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def ingest(
     root: str,
@@ -395,6 +410,7 @@ def ingest(
     retry: str | None = None,
 ) -> dict[str, int]:
     """Ingest what is new in the sources of the workspace at `root`, or in a manifest."""
+    quiet_child()
     workspace = open_workspace(Path(root))
     reason = DropReason(retry) if retry else None
     if manifest is not None:

@@ -14,6 +14,7 @@ from flows.ingest.tries import (
 )
 from flows.workspace import Say, Workspace
 from voxdata.consent import count_problems
+from voxdata.counted import counted
 from voxdata.errors import (
     ConfigError,
     ManifestError,
@@ -38,7 +39,7 @@ class _Named:
     """What a manifest names.
 
     Attributes:
-        rows: Of recordings, in order.
+        rows: Rows of recordings, in order.
         sources: URI as the row has it -> the file.
         bad: Rows that name nothing that may be read.
         unreachable: What is wrong with the stores of other rows, for now.
@@ -85,7 +86,7 @@ def _list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -
     bad.sort(key=lambda trouble: trouble.number)
     if bad and not sources and not unreachable:
         raise ManifestError(
-            f"{manifest}: none of its {len(bad)} rows names a recording that can be read; "
+            f"{manifest}: none of its {counted(len(bad), 'row')} names a recording that can be read; "
             f"row {bad[0].number}: {bad[0].problem}. Nothing was written; {REMEDY}"
         )
     kept = [replace(row, repeats=row.repeats if row.uri in sources else 0) for row in rows]
@@ -97,14 +98,10 @@ def _tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
     problems = list(count_problems(row.metadata for row in rows).items())
     if not problems:
         return
-    shown = "; ".join(f"{problem}: {_rows(count)}" for problem, count in problems[:NAMED_PROBLEMS])
+    shown = "; ".join(f"{problem}: {counted(count, 'row')}" for problem, count in problems[:NAMED_PROBLEMS])
     rest = problems[NAMED_PROBLEMS:]
-    more = f"; {len(rest)} other values: {_rows(sum(count for _, count in rest))}" if rest else ""
+    more = f"; {counted(len(rest), 'other value')}: {counted(sum(count for _, count in rest), 'row')}" if rest else ""
     say(f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31")
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:

@@ -103,7 +103,7 @@ def check_has_audio(table: Table) -> None:
     if len(names) == 1 and ";" in names[0]:
         divided = "; its header is divided by ';': write a line `sep=;` before it"
     raise ConfigError(
-        f"{table.origin}: no column says where the recordings lie{divided}. "
+        f"{table.origin}: no column names the recordings{divided}. "
         f"Call it one of {', '.join(NAMES['audio'])} (a .csv is separated by commas, a .tsv by tabs)"
     )
 

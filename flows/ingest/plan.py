@@ -18,6 +18,7 @@ from flows.ingest.tries import (
 )
 from flows.workspace import Say, Workspace
 from voxdata.audio import decoder_version
+from voxdata.counted import counted
 from voxdata.errors import (
     DropReason,
 )
@@ -59,7 +60,7 @@ def plan_manifest(
     for trouble in named.bad:
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
-        say(f"manifest: {manifest}: {len(named.unreachable)} rows cannot be reached now; {named.unreachable[0]}")
+        say(f"manifest: {manifest}: {counted(len(named.unreachable), 'row')} cannot be reached now; {named.unreachable[0]}")
     _tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from fsspec.config import conf  # type: ignore[import-untyped]
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from voxdata.durable import scratch_folder
@@ -25,6 +26,9 @@ from voxdata.stores import explain_store
 
 STILL_S = 2.0
 """A file that did not change for so long has arrived."""
+
+FETCH_STALL_S = 60.0
+"""So long may no byte of a remote file come."""
 
 _WEB = ("http", "https")
 _SUFFIX = re.compile(r"\.\w{1,15}", re.ASCII)
@@ -153,15 +157,17 @@ def list_file(uri: str) -> Source:
 
 
 @contextmanager
-def open_local(source: Source, *, near: Path | None = None) -> Iterator[Path]:
+def open_local(source: Source, *, near: Path | None = None, stall_s: float = FETCH_STALL_S) -> Iterator[Path]:
     """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.
 
     Args:
         near: The workspace, in whose scratch folder a remote file is put.
+        stall_s: Fetching it is given up when no byte comes for so long.
 
     Raises:
         AudioError: The source has a `problem`, or is gone.
         ConfigError: Its store refuses access.
+        StalledError: No byte came for `stall_s`.
         TransientError: It cannot be fetched now, or arrived incomplete.
         MachineError: There is no room for it.
     """
@@ -173,7 +179,7 @@ def open_local(source: Source, *, near: Path | None = None) -> Iterator[Path]:
     with scratch_folder(near=near) as folder:
         path = folder / ("source" + _plain_suffix(source.name))
         try:
-            fs, remote = url_to_fs(source.uri)
+            fs, remote = url_to_fs(source.uri, **_patience(_scheme(source.uri), stall_s))
             fs.get_file(remote, str(path))
         except FileNotFoundError as error:
             raise AudioError(f"{source.uri}: is no longer there", reason=DropReason.MISSING) from error
@@ -182,6 +188,26 @@ def open_local(source: Source, *, near: Path | None = None) -> Iterator[Path]:
         if 0 <= source.size_bytes != path.stat().st_size:
             raise TransientError(f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again")
         yield path
+
+
+def _patience(scheme: str, stall_s: float) -> dict[str, Any]:
+    """Options by which a store's client gives up when nothing comes for so long, and not before; others in fsspec's own files stay.
+
+    A client of the web would give up after five minutes, whatever came.
+    """
+    if scheme == "s3":
+        return {"config_kwargs": {**_configured("s3", "config_kwargs"), "connect_timeout": stall_s, "read_timeout": stall_s}}
+    name = {"http": "client_kwargs", "https": "client_kwargs", "gs": "session_kwargs", "gcs": "session_kwargs"}.get(scheme)
+    if name is None:
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {name: {**_configured(scheme, name), "timeout": ClientTimeout(total=None, sock_connect=stall_s, sock_read=stall_s)}}
+
+
+def _configured(scheme: str, option: str) -> dict[str, Any]:
+    found: dict[str, Any] = conf.get(scheme, {}).get(option, {})
+    return found
 
 
 def _plain_suffix(name: str) -> str:
@@ -293,7 +319,7 @@ def _with_problem(source: Source, problem: str, *, reason: DropReason = DropReas
 
 def _list_remote(pattern: str, scheme: str) -> list[Source]:
     try:
-        fs, path = url_to_fs(pattern)
+        fs, path = url_to_fs(pattern, **_patience(scheme, FETCH_STALL_S))
         fs.invalidate_cache()
         if scheme in _WEB:
             entries = {path: fs.info(path)}

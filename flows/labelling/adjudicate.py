@@ -12,17 +12,18 @@ from duckdb import DuckDBPyConnection
 
 from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
 from annotation.settle import Answers, Settled
-from flows.care.stored_audio import note_bad, open_guard
 from flows.labelling.answers import read_answers
 from flows.labelling.clips import cut_clips
 from flows.labelling.outgoing import Outgoing, prepare
 from flows.labelling.queues import build_queue, connect_receiver, open_project
 from flows.labelling.reconcile import mend_clips
-from flows.locks import PUSH, copying, hold_lock
+from flows.locks import copying, pushing
+from flows.stored_audio import note_bad, open_guard
 from flows.workspace import Say, Workspace
 from training.config import load_recipe
 from training.encoder import load_encoder
 from training.features import load_features
+from voxdata.counted import counted
 from voxdata.errors import NotFoundError
 from voxdata.identity import digest
 from voxdata.label import Annotation
@@ -106,8 +107,8 @@ def find_doubts(
             examples = [e for e in load_examples(con, version_id) if scheme in e.gold]
         if len(examples) < 10:
             raise NotFoundError(
-                f"{version} has {len(examples)} labels under {scheme!r}; 10 are the least to look "
-                "for wrong ones"
+                f"{version} has {counted(len(examples), 'label')} under {scheme!r}; to look for "
+                "wrong ones takes 10"
             )
         features = load_features(
             load_encoder(recipe.encoder),
@@ -131,7 +132,7 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
     """
     queue = build_queue(workspace, "adjudicate")
     project = open_project(workspace, queue, "adjudicate")
-    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
+    with pushing(workspace, say=say):
         recorded = mend_clips(project, say=say)
         with workspace.warehouse() as con:
             recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
@@ -150,10 +151,9 @@ def push_cases(workspace: Workspace, cases: Sequence[Case], *, say: Say) -> int:
                 run_id=workspace.run_id,
             )
         connect_receiver(project, say=say)
-    say(
-        f"adjudicate: {len(result.pushed)} clips are new in {queue.title!r}, "
-        f"{len(result.already_there)} were there: {queue.page()}"
-    )
+    new = counted(len(result.pushed), "clip is", "clips are")
+    old = counted(len(result.already_there), "was", "were")
+    say(f"adjudicate: {new} new in {queue.title!r}, {old} there: {queue.page()}")
     return len(result.pushed)
 
 
@@ -177,9 +177,10 @@ def _prepare_cases(
     heard_ids = {u.utterance_id for u in heard}
     num_refused = len(wanted) - len(heard)
     if num_refused:
+        held_back = counted(num_refused, "clip is", "clips are")
         say(
-            f"adjudicate: {num_refused} clips are not given out, since a release would refuse "
-            "them for want of consent"
+            f"adjudicate: {held_back} not given out, since a release refuses such clips for want "
+            "of consent"
         )
     clips = []
     for clip in prepare(

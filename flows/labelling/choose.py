@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 Embedding = npt.NDArray[np.float32]
 
 SEED = 0
-"""Of the control arm; it stays the same for the life of a project, or the arm would start anew."""
+"""The seed of the control arm. It stays the same for the life of a project, or the arm would start
+again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Budget:
     """Time that people have.
 
     Attributes:
-        time_ms: Of each of them.
+        time_ms: The time that each of them has.
         annotators: How many they are.
     """
 
@@ -78,7 +79,7 @@ def choose_clips(
     Args:
         utterances: Those clips.
         proposals: Scheme -> utterance id -> proposal.
-        new: Of them, the ones that are not in Label Studio yet; only these cost anything of the
+        new: Those of them that are not in Label Studio yet; only these cost anything of the
             budget.
         budget: None chooses all of them, in the order in which they should be heard.
         embeddings: Utterance id -> what it sounds like; strategies that spread need them, and fall

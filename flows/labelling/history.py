@@ -34,8 +34,8 @@ def revision_rows(workspace: Workspace, utterance_id: str) -> list[dict[str, obj
                 blind.add(project.project_id)
     if not revisions:
         raise NotFoundError(
-            f"nobody has said anything about utterance {utterance_id} yet; `voxdata pull` brings "
-            "what there is"
+            f"nobody has answered about utterance {utterance_id} yet; `voxdata pull` brings what "
+            "there is"
         )
     before: dict[tuple[int, int], Annotation] = {}
     rows: list[dict[str, object]] = []

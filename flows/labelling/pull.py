@@ -20,6 +20,7 @@ from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.agreement import collect_votes
+from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import PullResult
@@ -38,7 +39,7 @@ class PullSummary:
 
     Attributes:
         seen: Annotations the server showed since the cursor.
-        new_revisions: Of these, not known before.
+        new_revisions: How many of these are new here.
         vanished: Annotations found deleted.
         refused: Annotations that cannot be taken as they are; in the ledger.
         current: Annotations that stand now.
@@ -139,20 +140,19 @@ def pull_changes(workspace: Workspace, *, say: Say) -> PullSummary:
     }
     current = len(answers.labels) + len(answers.checks) + len(answers.decisions)
     summary = PullSummary(**counts, current=current, alpha=alpha)
-    say(
-        f"pull: {summary.new_revisions} new revisions, {current} annotations stand; agreement "
-        + ", ".join(f"{n} {_show(a)}" for n, a in alpha.items())
-    )
+    revisions = counted(summary.new_revisions, "new revision")
+    standing = counted(current, "annotation stands", "annotations stand")
+    agreement = ", ".join(f"{name} {_show(value)}" for name, value in alpha.items())
+    say(f"pull: {revisions}, {standing}; agreement {agreement}")
     if summary.vanished:
+        gone = counted(summary.vanished, "annotation has", "annotations have")
         say(
-            f"pull: {summary.vanished} annotations have vanished from Label Studio; `voxdata "
-            "annotation verify` lists them"
+            f"pull: {gone} vanished from Label Studio; `voxdata annotation verify` lists what is "
+            "missing"
         )
     if summary.refused:
-        say(
-            f"pull: {summary.refused} annotations cannot be taken as they are; `voxdata ledger` "
-            "says why"
-        )
+        refused = counted(summary.refused, "annotation")
+        say(f"pull: {refused} cannot be taken; `voxdata ledger` gives the reasons")
     show_table("pull", [{**counts, "current": current}], description="Annotations of this pull")
     return summary
 
@@ -166,8 +166,8 @@ def _show(alpha: float | None) -> str:
     flow_run_name="pull",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def pull(root: str) -> dict[str, object]:
     """Pull annotations into the workspace at `root`."""
+    quiet_child()
     return asdict(pull_changes(open_workspace(Path(root)), say=tell))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.care.stored_audio import note_bad, open_guard
 from flows.labelling.choose import Budget, embed_utterances, read_budget
 from flows.labelling.clips import cut_clips, remove_other_clips
 from flows.labelling.outgoing import Outgoing
@@ -24,13 +23,15 @@ from flows.labelling.queues import (
     open_project,
 )
 from flows.labelling.reconcile import mend_clips
-from flows.locks import PUSH, hold_lock
+from flows.locks import pushing
 from flows.models import build_labelers
 from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.stored_audio import note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio_digest import AudioGuard
+from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import PushResult, QueueEntry
@@ -52,9 +53,9 @@ class PushSummary:
             half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
-        blind: Of those newly there, how many withhold the proposed labels.
-        without_guess: Of those newly there, how many have proposals that tick nothing, since none
-            is sure enough.
+        blind: How many of the new ones withhold the proposed labels.
+        without_guess: How many of the new ones have proposals that tick nothing, since none is sure
+            enough.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
         not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata
@@ -123,7 +124,6 @@ def push_pending(
     *,
     say: Say,
     queue: ProjectQueue | None = None,
-    answers: Mapping[str, Sequence[Annotation]] | None = None,
     budget: Budget | None = None,
 ) -> PushSummary:
     """Push every utterance that Label Studio lacks, or has with other proposals, another text or
@@ -131,25 +131,27 @@ def push_pending(
 
     Args:
         queue: Where people label; None for the Label Studio project of the settings.
-        answers: Utterance id -> annotations of a lost project that come back with the clip.
         budget: Push only as many new clips as people have time for, the most useful first.
     """
-    with hold_lock(workspace.state_dir / f"{PUSH}.lock", doing="pushing clips", say=say):
-        return _push_pending(
-            workspace, queue=queue, returning=answers or {}, budget=budget, say=say
-        )
+    with pushing(workspace, say=say):
+        return push_while_alone(workspace, queue=queue, answers={}, budget=budget, say=say)
 
 
-def _push_pending(
+def push_while_alone(
     workspace: Workspace,
     *,
-    queue: ProjectQueue | None,
-    returning: Mapping[str, Sequence[Annotation]],
+    answers: Mapping[str, Sequence[Annotation]],
     budget: Budget | None,
     say: Say,
+    queue: ProjectQueue | None = None,
 ) -> PushSummary:
+    """The same for whoever is `pushing` already.
+
+    Args:
+        answers: Utterance id -> annotations of a lost project that come back with the clip.
+    """
     with workspace.warehouse() as con:
-        answers = read_standing_answers(con, workspace)
+        standing = read_standing_answers(con, workspace)
     project = open_project(workspace, build_queue(workspace) if queue is None else queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     recorded = mend_clips(project, say=say)
@@ -159,8 +161,8 @@ def _push_pending(
             workspace,
             project_id=project.project_id,
             models=models,
-            answers=answers,
-            returning=returning,
+            answers=standing,
+            returning=answers,
         )
     guard = open_guard(workspace, state.recordings)
     state = _listen(workspace, state, guard, say=say)
@@ -261,8 +263,8 @@ def _clear_clips(workspace: Workspace, state: PushState, plan: PushPlan, *, say:
     )
     if unknown:
         say(
-            f"push: {unknown} clips in {workspace.media_dir / 'clips'} are of recordings that this "
-            "warehouse does not know; they are left alone: delete them if nobody needs them"
+            f"push: {counted(unknown, 'clip')} in {workspace.media_dir / 'clips'} of recordings "
+            "that this warehouse does not know: left alone; delete what nobody needs"
         )
 
 
@@ -281,26 +283,24 @@ def _tell_summary(total: PushSummary, *, say: Say) -> None:
 def _tell_held_back(state: PushState, plan: PushPlan, *, say: Say) -> None:
     not_chosen = plan.count(Reason.NOT_CHOSEN)
     if not_chosen:
-        say(f"push: {not_chosen} clips wait, since the budget is spent")
+        waiting = counted(not_chosen, "clip waits", "clips wait")
+        say(f"push: {waiting}, since the budget is spent")
     refused = plan.list_held_back(Reason.NO_CONSENT)
     if refused:
+        barring = counted(len(refused), "clip is", "clips are")
         whys = _count_whys(held.why for held in refused)
-        say(
-            f"push: {len(refused)} clips are not given out, since a release would refuse them: "
-            f"{whys}"
-        )
+        say(f"push: {barring} not given out, since a release refuses such clips: {whys}")
     if plan.barred:
+        barred = counted(len(plan.barred), "clip is", "clips are")
         whys = _count_whys(state.barred[u.recording_id] for u in plan.barred)
         say(
-            f"push: {len(plan.barred)} clips that a release would refuse are in Label Studio "
-            f"already: {whys}; `voxdata forget` takes a recording away everywhere"
+            f"push: {barred} in Label Studio already, though a release refuses such clips: {whys}; "
+            "`voxdata forget` takes a recording away everywhere"
         )
     not_scanned = plan.count(Reason.NOT_SCANNED)
     if not_scanned:
-        say(
-            f"push: {not_scanned} clips wait until they are scanned for personal data: run "
-            "`voxdata prelabel`"
-        )
+        waiting = counted(not_scanned, "clip waits", "clips wait")
+        say(f"push: {waiting} for the scan for personal data: run `voxdata prelabel`")
 
 
 def _count_whys(whys: Iterable[str]) -> str:
@@ -313,7 +313,6 @@ def _count_whys(whys: Iterable[str]) -> str:
     flow_run_name="push",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
     """Push what is pending in the workspace at `root`.
@@ -321,5 +320,6 @@ def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
     Args:
         budget: Such as "45min": send only what that many annotators have time for.
     """
+    quiet_child()
     time = read_budget(budget, annotators)
     return asdict(push_pending(open_workspace(Path(root)), say=tell, budget=time))

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from flows.care.stored_audio import find_bad, open_guard
 from flows.labelling.choose import Budget, read_embeddings
 from flows.labelling.clips import list_uncut
 from flows.labelling.outgoing import Outgoing
-from flows.labelling.plan import HeldBack, PushPlan, find_barriers, plan_push
+from flows.labelling.plan import PushPlan, find_barriers, plan_push
 from flows.labelling.push_state import PushState, read_push_state, read_standing_answers
 from flows.models import build_labelers
+from flows.stored_audio import find_bad, open_guard
 from flows.workspace import Say, Workspace
 from voxdata.audio_digest import AudioGuard
+from voxdata.counted import counted
 from voxdata.utterance import Utterance
 from warehouse.batches import list_batches
 from warehouse.pushes import list_projects
@@ -76,19 +77,20 @@ class PushPreview:
 
     def held_rows(self) -> list[Row]:
         """One for each reason and its particulars, with the utterances that stay for it."""
-        groups: defaultdict[tuple[str, str], list[HeldBack]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], list[Utterance]] = defaultdict(list)
         for held in self.plan.held_back:
-            groups[held.reason.value, held.why].append(held)
-        return [
-            {
+            groups[held.reason.value, held.why].append(held.utterance)
+        rows: list[Row] = []
+        for (reason, why), utterances in sorted(groups.items()):
+            row: Row = {
                 "reason": reason,
                 "why": why,
-                "clips": len(members),
-                "audio_minutes": _audio_minutes([held.utterance for held in members]),
-                "utterance_ids": sorted(held.utterance.utterance_id for held in members),
+                "clips": len(utterances),
+                "audio_minutes": _audio_minutes(utterances),
+                "utterance_ids": sorted(utterance.utterance_id for utterance in utterances),
             }
-            for (reason, why), members in sorted(groups.items())
-        ]
+            rows.append(row)
+        return rows
 
     def count_rows(self) -> list[Row]:
         """What goes out and what is there as it is, by standing, with minutes."""
@@ -97,15 +99,16 @@ class PushPreview:
             groups[self.standing(clip)].append(clip)
         if self.plan.unchanged:
             groups["there as it is"] = list(self.plan.unchanged)
-        return [
-            {
+        rows: list[Row] = []
+        for standing, clips in groups.items():
+            row: Row = {
                 "standing": standing,
                 "clips": len(clips),
                 "audio_minutes": _audio_minutes([clip.utterance for clip in clips]),
                 "work_minutes": _minutes(sum(self._work_ms(clip) for clip in clips)),
             }
-            for standing, clips in groups.items()
-        ]
+            rows.append(row)
+        return rows
 
     def as_row(self) -> Row:
         """As JSON values."""
@@ -142,7 +145,8 @@ def preview_push(workspace: Workspace, *, say: Say, budget: Budget | None = None
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     num_batches = len(list_batches(workspace.batches_dir))
     if num_batches:
-        say(f"push: {num_batches} batches wait to be merged; a push merges them, then plans anew")
+        waiting = counted(num_batches, "batch waits", "batches wait")
+        say(f"push: {waiting} to be merged; a push merges first, and may send more")
     with workspace.warehouse(read_only=True) as con:
         answers = read_standing_answers(con, workspace)
         state = read_push_state(

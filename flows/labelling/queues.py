@@ -97,7 +97,10 @@ def connect_receiver(project: Project, *, say: Say) -> bool:
     try:
         ensure_webhook(queue.server, queue.project_id, url=hook, secret=secret)
     except (AnnotationError, TransientError) as error:
-        say(f"Label Studio will not tell when somebody answers, so the schedule finds out: {error}")
+        say(
+            "Label Studio will send no notice when somebody answers, so only the schedule finds "
+            f"it: {error}"
+        )
         return False
     return True
 

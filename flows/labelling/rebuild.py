@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from annotation.label_studio import LabelStudioQueue
 from flows.labelling.pull import pull_changes
-from flows.labelling.push import push_pending
+from flows.labelling.push import push_while_alone
 from flows.labelling.queues import build_queue, open_project
 from flows.labelling.reconcile import recorded_keys, standing_annotations
+from flows.locks import pushing
 from flows.services.label_studio_server import label_studio_credentials
 from flows.workspace import Say, Workspace
+from voxdata.counted import counted
 from voxdata.label import Annotation
 from warehouse.annotations import current_annotations, moved_annotations, record_moves
 from warehouse.pushes import list_projects
@@ -34,15 +37,26 @@ class RebuildSummary:
     left: int
 
 
-def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummary:
+def rebuild_project(
+    workspace: Workspace, *, vanished: bool, say: Say, queue: LabelStudioQueue | None = None
+) -> RebuildSummary:
     """Bring back what is on record and no longer in Label Studio.
 
     Safe to repeat, also after being killed.
 
     Args:
         vanished: Also bring back annotations that somebody deleted in the project that is there.
+        queue: Where people label; None for the Label Studio project of the settings.
     """
-    queue = build_queue(workspace)
+    # From what is read to what is written: who is forgotten meanwhile would come back.
+    with pushing(workspace, say=say):
+        wanted = build_queue(workspace) if queue is None else queue
+        return _rebuild(workspace, wanted, vanished=vanished, say=say)
+
+
+def _rebuild(
+    workspace: Workspace, queue: LabelStudioQueue, *, vanished: bool, say: Say
+) -> RebuildSummary:
     project_id = open_project(workspace, queue).project_id
     with workspace.warehouse() as con:
         lost = find_lost(con, project_id, vanished=vanished)
@@ -54,7 +68,7 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     credentials = label_studio_credentials(workspace)
     for annotator in sorted({annotation.annotator for annotation in lost}):
         queue.server.ensure_annotator(annotator, credentials.password_for(annotator))
-    pushed = push_pending(workspace, say=say, answers=answers)
+    pushed = push_while_alone(workspace, queue=queue, answers=answers, budget=None, say=say)
     pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
@@ -63,7 +77,7 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
     absent = [a for a in lost if (a.utterance_id, a.annotator) not in present]
     rest = [a for a in absent if a.utterance_id in recorded]
     if rest:
-        say(f"rebuild: writing {len(rest)} annotations one by one")
+        say(f"rebuild: writing {counted(len(rest), 'annotation')} one by one")
         queue.restore(rest)
         pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
@@ -75,9 +89,15 @@ def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> Rebuil
                 moves.append((old, new))
         record_moves(con, moves, run_id=workspace.run_id)
     left = len(lost) - len(moves)
-    say(f"rebuild: {pushed.pushed} clips and {len(moves)} annotations are back")
+    clips, annotations = counted(pushed.pushed, "clip"), counted(len(moves), "annotation")
+    say(f"rebuild: {clips} and {annotations} are back")
     if left:
-        say(f"rebuild: {left} annotations are of clips that are no longer cut; they stay on record")
+        of_old_clips = counted(
+            left,
+            "annotation is of a clip that is no longer cut",
+            "annotations are of clips that are no longer cut",
+        )
+        say(f"rebuild: {of_old_clips}; kept on record")
     return RebuildSummary(clips=pushed.pushed, annotations=len(moves), left=left)
 
 

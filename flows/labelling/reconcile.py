@@ -42,7 +42,7 @@ class Proof:
 
 
 def mend_clips(project: Project, *, say: Say) -> frozenset[str]:
-    """Compare the number of clips with the record; when it differs find out why, and mend it.
+    """Compare the number of clips with the record; when it differs find out why, and fix it.
 
     Clips that were deleted in Label Studio are pushed again, copies that nobody worked on are
     removed.

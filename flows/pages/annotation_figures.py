@@ -17,6 +17,7 @@ from annotation.budget import LeadTimeModel
 from annotation.quality import judge_people
 from annotation.settle import Answers, Settled
 from voxdata.agreement import Vote, group_votes
+from voxdata.counted import counted
 from voxdata.label import Annotation, Prediction
 from voxdata.reliability import alpha_by_label, alpha_interval, alpha_without, krippendorff_alpha
 from voxdata.scheme import Scheme
@@ -33,7 +34,7 @@ class AnnotationContent:
 
     Attributes:
         names: Login name -> how the page calls that person.
-        num_simulated: Of them, how many are scripts.
+        num_simulated: How many of them are scripts.
         pushed: Key -> clip as given out, check clips included.
         given_out_at: When each clip was first given out, UTC.
         proposals: (scheme, first 8 characters of the model's key) -> utterance id -> proposal.
@@ -179,7 +180,7 @@ def why_no_effect(content: AnnotationContent) -> str:
     if not blind:
         return "No clip was given out blind yet. Next: set [annotation] blind_share, such as 0.1, and push."
     if not blind & answered.keys():
-        return f"{len(blind)} clips were given out blind, and nobody has answered one of them yet."
+        return f"{counted(len(blind), 'clip was', 'clips were')} given out blind, and nobody has answered any yet."
     heard = [h for scheme in content.schemes for h in heard_answers(content, scheme.name)]
     if not any(h.blind for h in heard):
         return "Clips were heard blind, and no model had a guess about them: there is nothing that could have swayed anybody."

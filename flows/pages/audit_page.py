@@ -17,7 +17,7 @@ def write_audit_page(path: Path, audit: Audit, *, register: Register | None = No
     """Write the page; only its owner may read it.
 
     Args:
-        register: Of the workspace whose data were audited, if they are any's.
+        register: The register of the workspace whose data were audited, if they are any's.
     """
     write_page(path, render_audit(audit), register=register)
 

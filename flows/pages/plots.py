@@ -243,7 +243,7 @@ def plot_lines(lines: Mapping[str, Sequence[tuple[float, float]]], *, ticks: Seq
     Args:
         lines: Name -> (x, y).
         ticks: Where the x axis says what.
-        title: Of the y axis.
+        title: The title of the y axis.
     """
     with _style(salt):
         figure = _figure(WIDTH, 2.6)

@@ -69,7 +69,7 @@ class ReportContent:
         waveforms: Recording id -> envelope, for the recordings shown.
         predictions: Scheme -> model key -> utterance id -> prediction.
         min_votes: Votes an utterance needs to have a gold label.
-        examples: Of the newest version.
+        examples: The examples of the newest version.
         newest_diff: What the newest version changed against its parent; None without a parent.
         simulated: Login -> error rate of the annotators who are scripts, as their answers say.
         software: Name -> version.

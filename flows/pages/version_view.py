@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from flows.pages.views import diff_rows, run_row
 from flows.retrain.model_check import ModelCheck
+from voxdata.counted import counted
 from voxdata.dataset import Example, Split
 from voxdata.diff import VersionDiff
 from warehouse.leaks import Leak, find_leaks
@@ -164,14 +165,14 @@ def verification_row(found: Verification) -> Row:
 
 def model_rows(found: ModelCheck) -> list[Row]:
     """What verifying a model found, for people."""
-    heard = [f"{count} rows, receipt {receipt[:12]}" for receipt, count in found.heard.items()]
+    heard = [f"{counted(count, 'row')}, receipt {receipt[:12]}" for receipt, count in found.heard.items()]
     told = {
         "run": found.run[:12] or "none that this workspace knows",
         "its files are": found.statement,
         "trained on": found.version,
         "whose root is": found.root,
         "heard, and forgotten since": "; ".join(heard) or "nothing",
-        "trained anew without it": found.retrained[:12] or ("no" if heard else ""),
+        "trained again without it": found.retrained[:12] or ("no" if heard else ""),
         "verdict": "; ".join(found.problems[:5]) or "as it was made",
     }
     return [{"what": name, "value": value} for name, value in told.items()]

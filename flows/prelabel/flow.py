@@ -11,7 +11,6 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.care.stored_audio import open_guard
 from flows.models import LabelerSpec, build_models, labeler_specs
 from flows.prelabel.link_voices import link_voices
 from flows.prelabel.plan import PlannedRecording, PrelabelPlan, plan_prelabel
@@ -30,12 +29,14 @@ from flows.prelabel.worker import (
 from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
+from flows.stored_audio import open_guard
 from flows.workers import days
 from flows.workers.limits import Limits
 from flows.workers.pool import WorkerPool, result_of
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
+from voxdata.counted import counted
 from voxdata.errors import AudioError, BackendError, DropReason, LockedError, ShortageError, WorkerError
 from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
@@ -66,7 +67,7 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
-        abstentions: Of those, how many say nothing, since the model cannot tell; they tick nothing on the screen.
+        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -114,17 +115,19 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         progress.advance(unit, summary)
     if unreadable:
         summary = add_up(summary, call(store_unit, workspace, plan, models, unreadable))
-        say(f"prelabel: {len(unreadable)} recordings have lost their canonical audio; `voxdata ingest` decodes their sources again")
+        lost = counted(len(unreadable), "recording has lost its", "recordings have lost their")
+        say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
-    say(f"prelabel: {summary.recordings} recordings, {summary.failed} failed, {summary.predictions} proposals by {named}")
+    done, proposals = counted(summary.recordings, "recording"), counted(summary.predictions, "proposal")
+    say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
     if summary.abstentions:
-        say(f"prelabel: {summary.abstentions} of these proposals say nothing, since the model cannot tell: they tick nothing on the screen")
+        say(f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen")
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
-        raise ShortageError(f"{len(short)} recordings were not pre-labelled, the others were: {short[0]}")
+        raise ShortageError(f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}")
     if trouble:
-        raise BackendError(f"a model failed, the rest was done; run again once it is mended: {trouble}")
+        raise BackendError(f"a model failed, the rest was done; run again once it is fixed: {trouble}")
     return summary
 
 
@@ -165,8 +168,9 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {len(again)} recordings are cut anew, since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
-            f"max_ms {cutting.max_ms}) or what the cut reads has changed; answers to utterances whose bounds change stay with the old ones"
+            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, since [utterance] "
+            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, max_ms {cutting.max_ms}) or what the cut reads has changed; "
+            f"answers to utterances whose bounds change stay with the old ones"
         )
 
 
@@ -306,7 +310,8 @@ class _Progress:
         rate = self._done_ms / 1000 / seconds
         left_s = (self._total_ms - self._done_ms) / 1000 / rate if rate else 0.0
         self._say(
-            f"prelabel: {summary.recordings} recordings, {self._done_ms / 60_000:.1f} of {self._total_ms / 60_000:.1f} min of audio, "
+            f"prelabel: {counted(summary.recordings, 'recording')}, "
+            f"{self._done_ms / 60_000:.1f} of {self._total_ms / 60_000:.1f} min of audio, "
             f"{rate:.1f}x real time, {left_s / 60:.1f} min left, {summary.failed} failed"
         )
 
@@ -316,8 +321,8 @@ class _Progress:
     flow_run_name="prelabel",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def prelabel(root: str) -> dict[str, float]:
     """Pre-label whatever is pending in the workspace at `root`."""
+    quiet_child()
     return asdict(prelabel_pending(open_workspace(Path(root)), say=tell))

@@ -38,8 +38,8 @@ TYPICAL_RATES: Mapping[str, float] = {
 
 
 RESTING = frozenset({DropReason.CRASHED})
-"""A recording that did this to a worker rests until a key changes; what hung, was killed or took too much memory, once it had its days.
-What can be mended, a missing model or a lost file, is tried again."""
+"""A recording that did this to a worker is skipped until a key changes; one that hung, was killed or took too much memory, after its days.
+What can be fixed, a missing model or a lost file, is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def plan_prelabel(workspace: Workspace, models: Models) -> PrelabelPlan:
 
 
 def _failures(con: DuckDBPyConnection) -> tuple[defaultdict[str, set[tuple[str, str]]], set[str]]:
-    """Recording id -> (stage, key) at which it rests; and the silent recordings."""
+    """Recording id -> (stage, key) at which it is skipped; and the silent recordings."""
     failed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     silent: set[str] = set()
     tries = list_tries(con)

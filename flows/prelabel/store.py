@@ -1,4 +1,4 @@
-"""Write down what became of a recording: every stage that is done with its rows, and the failure, if any, in the ledger."""
+"""Store the results of a recording: the rows of every stage that is done, and the failure, if any, in the ledger."""
 
 from __future__ import annotations
 

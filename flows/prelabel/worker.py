@@ -14,6 +14,7 @@ import psutil
 from flows.models import LabelerSpec, build_models
 from flows.workers.pool import count_cores
 from flows.workspace import Workspace, open_workspace
+from voxdata.counted import counted
 from voxdata.errors import AudioError, BackendError, DropReason, ShortageError, WorkerError
 from voxdata.increment import CUT, DIARIZE, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE
 from voxdata.machine import find_fault, memory_bytes, memory_is_short
@@ -83,14 +84,14 @@ def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> O
     if isinstance(error, ShortageError):
         return Outcome(work=work, shortage=str(error), shortage_reason=error.reason)
     crashed = error.reason is DropReason.CRASHED
-    when = "it rests until the model, its settings or its version change" if crashed else ANOTHER_DAY
+    when = "it is skipped until the model, its settings or its version change" if crashed else ANOTHER_DAY
     failure = Failure(stage=first_stage(work.wanted), reason=error.reason, detail=f"{error}; {when}")
     return Outcome(work=work, failure=failure)
 
 
 def given_up(outcome: Outcome, *, days: int) -> Outcome:
     """An outcome that lacked memory on so many days that the recording rests."""
-    detail = f"{outcome.shortage}; this was so on {days} days, and it rests until its stage changes"
+    detail = f"{outcome.shortage}; this was so on {counted(days, 'day')}, and it is skipped until its stage changes"
     stage = first_stage(outcome.work.wanted)
     failure = Failure(stage=stage, reason=outcome.shortage_reason, detail=detail)
     return replace(outcome, shortage="", failure=failure)
@@ -159,7 +160,7 @@ def _failure(error: Exception, *, stage: str) -> Failure:
         return Failure(stage=stage, reason=error.reason, detail=str(error))
     if isinstance(error, BackendError):
         return Failure(stage=stage, reason=DropReason.FAILED, detail=str(error))
-    detail = f"the model raised {type(error).__name__}: {error}; it rests until the model, its settings or its version change"
+    detail = f"the model raised {type(error).__name__}: {error}; it is skipped until the model, its settings or its version change"
     return Failure(stage=stage, reason=DropReason.CRASHED, detail=detail)
 
 

@@ -23,6 +23,7 @@ from flows.services.prefect_api import prefect_answers
 from flows.signing.sign import sign_version, try_signing
 from flows.steps import call, in_flow_run, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.counted import counted
 from voxdata.dataset import Example, Split, stored_form
 from voxdata.draft import Draft, _separate, build_examples, corrected_texts
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
@@ -74,7 +75,7 @@ def draft_version(
     """What a recipe makes of the votes there are; writes nothing.
 
     Args:
-        name: Of the dataset whose newest version it is held against.
+        name: The dataset whose newest version it is compared with.
         today: Consent may have ended.
 
     Returns:
@@ -91,7 +92,7 @@ def draft_version(
     labelled = {scheme: found.gold for scheme, found in settled.items()}
     if not any(labelled.values()):
         raise NotFoundError(
-            f"nothing to release: no utterance has {recipe.min_votes} vote(s) yet; annotate in Label Studio, then `voxdata pull`"
+            f"nothing to release: no utterance has {counted(recipe.min_votes, 'vote')} yet; annotate in Label Studio, then `voxdata pull`"
         )
     barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
     seconds = workspace.settings.warehouse.query_seconds
@@ -283,7 +284,7 @@ def release_version(
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
-    say(f"release: {what} {version.ref} ({version.version_id[:12]}), {version.num_examples} examples: {counts}")
+    say(f"release: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}: {counts}")
     if begun:
         say(f"release: {begun}")
     if summary.left_out:
@@ -354,7 +355,6 @@ def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str
     flow_run_name="release-{name}",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def release(
     root: str,
@@ -375,6 +375,7 @@ def release(
     Returns:
         The version's id; "" when there was nothing to release.
     """
+    quiet_child()
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
     try:

@@ -18,8 +18,8 @@ def choose_recipe(workspace: Workspace, *, path: Path | None = None, where: str 
     """The recipe of a release.
 
     Args:
-        path: A TOML file whose keys go before those of [release]; without one [release] is the recipe.
-        where: An SQL condition that goes before the recipe's own.
+        path: A TOML file whose keys override those of [release]; without one [release] is the recipe.
+        where: An SQL condition that overrides the recipe's own.
 
     Raises:
         ConfigError: The file is missing, no TOML, has an unknown key or a wrong value, or names a scheme that is not there.

@@ -10,7 +10,6 @@ from time import monotonic
 
 from prefect import flow
 
-from flows.care.stored_audio import find_bad, note_bad, open_guard
 from flows.models import build_labelers
 from flows.quiet_exit import quiet_child
 from flows.retrain.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
@@ -18,12 +17,14 @@ from flows.retrain.lineage_events import emit_training
 from flows.say import tell
 from flows.signing.sign import sign_model, try_signing
 from flows.steps import call, show_table, step
+from flows.stored_audio import find_bad, note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
 from training.launcher import LocalLauncher
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
+from voxdata.counted import counted
 from voxdata.dataset import Example, Split
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
@@ -112,7 +113,7 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
         note_bad(workspace, bad, stage="train")
         raise _fail(workspace, run, version, TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))))
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
-    say(f"train: {scheme} on {version.ref}, {len(examples)} examples, against {incumbent.model.name}")
+    say(f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, against {incumbent.model.name}")
     began = monotonic()
     try:
         result = _launch(workspace, version, config, incumbent, examples, guard, output=output, say=say)
@@ -279,9 +280,9 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
     flow_run_name="finetune-{version_id}",
     validate_parameters=False,
     log_prints=True,
-    on_running=[quiet_child],
 )
 def finetune(root: str, version_id: str) -> list[str]:
     """Train every scheme of [training] on a version of the workspace at `root`."""
+    quiet_child()
     workspace = open_workspace(Path(root))
     return [run.training_id for run in train_version(workspace, workspace.settings.training.schemes, version_id, say=tell)]

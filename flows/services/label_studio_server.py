@@ -117,7 +117,7 @@ def label_studio_environment(
 
     Args:
         credentials: They act when the database gets its first user; later they must stay the same.
-        data_dir: Of the server.
+        data_dir: The data folder of the server.
         media_dir: Root of the files it serves.
         receiver: The one internal address to which its webhooks may go.
         origin: Another address under which people reach it, such as "https://labels.example.org"; "" for none.

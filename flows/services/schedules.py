@@ -135,7 +135,7 @@ def wait_planned(workspace: Workspace, *, timeout_s: float = PLANNED_WITHIN_S) -
             log = workspace.state_dir / "logs" / "prefect-server.log"
             raise ServiceError(
                 f"Prefect has planned no run of {', '.join(missing)} within {timeout_s:.0f} s, so "
-                f"no schedule will fire; `voxdata doctor` says why (log {log})"
+                f"no schedule will fire; `voxdata doctor` gives the reason (log {log})"
             )
         time.sleep(1)
 

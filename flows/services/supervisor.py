@@ -216,7 +216,7 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
             write_services(state_dir, {n: s for n, s in read_services(state_dir).items() if n != spec.name})
             if attempt == ATTEMPTS or not _lost_its_port(service):
                 raise
-            say(f"{spec.name}: another program was faster at port {service.port}; starting anew on another")
+            say(f"{spec.name}: another program was faster at port {service.port}; starting again on another")
     say(f"{spec.name}: ready after {time.monotonic() - began:.0f} s{_at(service)}")
     return service
 

@@ -40,7 +40,7 @@ class Keys:
     Attributes:
         chain: Public keys, one after the other; the last is in use.
         rotations: The statements that say so.
-        private: Of the key in use; None when it is kept elsewhere.
+        private: The private part of the key in use; None when it is kept elsewhere.
     """
 
     chain: tuple[str, ...]

@@ -124,7 +124,7 @@ def version_standing(workspace: Workspace, version: DatasetVersion) -> tuple[Sta
         envelope, keys = read_envelope(path), read_keys(workspace)
         signer = signer_of(envelope, keys)
         if open_statement(envelope) != version_statement(version):
-            return "wrong", f"its statement {path.name} says something else than the warehouse"
+            return "wrong", f"its statement {path.name} differs from the warehouse"
     except StatementError as error:
         return "wrong", str(error)
     return standing_of(envelope, signer)

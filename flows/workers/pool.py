@@ -178,7 +178,7 @@ def _call(function: Callable[..., R], arguments: Sequence[Any], limits: Limits, 
 
 
 def _breaking(create_workers: Callable[[], None]) -> Callable[[], None]:
-    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait for ever."""
+    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait forever."""
 
     def create() -> None:
         try:
@@ -194,7 +194,7 @@ def _not_started(error: BaseException | None) -> MachineError:
     cause = error.__cause__ if isinstance(error, BrokenProcessPool) else error
     if isinstance(cause, OSError):
         return machine_error(place, cause)
-    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` says what is missing. Then {AGAIN}")
+    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` names what is missing. Then {AGAIN}")
 
 
 def count_cores() -> int:

@@ -1,13 +1,103 @@
-"""What the tests of flows share: a workspace with the template's settings, and services that never outlive a test."""
+"""What the tests of flows share: settings with fakes, workspaces that hold something, and services that never outlive a test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from flows.place import FILE_NAME
 from flows.services.supervisor import stop_all
+from flows.workspace import Workspace, open_workspace
+from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.label import Annotation
+from voxdata.segment import Segment
+from voxdata.utterance import Utterance
+
+FAKES = """
+[diarizer]
+backend = "voxdata.testing.backends:FakeDiarizer"
+[transcriber]
+backend = "voxdata.testing.backends:FakeTranscriber"
+[quality]
+mos = ""
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "voxdata.testing.backends:FakeLabeler"
+labels = [{ name = "ask" }, { name = "tell" }]
+"""
+"""Tables of settings: models that need no weights."""
+
+UNTRAINED = """
+[[schemes]]
+name = "intent"
+version = 1
+cold_start = "similarity"
+labels = [{ name = "ask" }, { name = "tell" }]
+[training]
+schemes = []
+"""
+"""Tables of settings for who only ingests."""
+
+
+def workspace_with(root: Path, settings: str) -> Workspace:
+    """A workspace with these settings, and nothing in it."""
+    root.mkdir(exist_ok=True)
+    (root / FILE_NAME).write_text(settings, encoding="utf-8")
+    return open_workspace(root)
+
+
+def example(number: int) -> Example:
+    """The example of one caller; each has a recording and a voice of its own."""
+    return Example(
+        utterance_id=f"{number:032x}", recording_id=f"{number + 500:064x}", channel=0, segment=Segment(start_ms=0, end_ms=1_000),
+        voice=f"v{number}", group=f"v{number}", audio_file=f"{number}.flac", text=f"the secret words of caller {number}", language="en",
+        split=Split.TRAIN, gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+    )  # fmt: skip
+
+
+def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
+    """Release one call of each caller as "calls": an utterance that a manifest says something about and somebody labelled and corrected.
+
+    What the warehouse stores of them is not compressed, so that bytes can be found.
+    """
+    from flows.ingest.flow import ingest_sources
+    from flows.release.flow import release_version
+    from warehouse.annotations import add_annotations
+    from warehouse.metadata import store_metadata
+    from warehouse.recordings import list_recordings
+    from warehouse.stages import record_stage
+    from warehouse.utterances import store_utterances
+
+    inbox = workspace.root / "inbox"
+    inbox.mkdir()
+    rng = np.random.default_rng(3)
+    for caller in callers:
+        soundfile.write(inbox / f"caller-{caller}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000)
+    ingest_sources(workspace, [str(inbox)], say=lambda _: None)
+    with workspace.warehouse() as con:
+        con.execute("pragma force_compression = 'uncompressed'")
+        for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
+            key = stored.recording.recording_id
+            said = Utterance(
+                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1500),
+                text=f"my secret is number {i} 秘密在这里{i}", language="en",
+            )  # fmt: skip
+            store_utterances(con, [said], key="c", run_id="t")
+            for stage in ("diarize", "cut"):
+                record_stage(con, recording_id=key, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0, run_id="t")
+            store_metadata(con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t")
+            vote = Annotation(
+                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
+                text=f"corrected words of caller {i}", updated_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
+            )  # fmt: skip
+            add_annotations(con, [vote], run_id="t")
+    release_version(workspace, "calls", say=lambda _: None)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_former_labels_are_known_with_the_last_version_that_had_them():
         ((SchemeChange(to_version=4, rename={"a": "other"}),), "must rise, from 2 to its version 3"),
         ((TO_3, TO_2), "must rise"),
         ((SchemeChange(to_version=2, rename={"a": "b"}),), "leads from 'a' to b, which the scheme does not have"),
-        ((SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),), "two things about a"),
+        ((SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),), "two entries about a"),
         ((SchemeChange(to_version=2, split={"price": ("price", "time")}),), "price changed in version 2 and is still a label"),
     ],
 )

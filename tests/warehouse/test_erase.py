@@ -124,7 +124,7 @@ def test_forgotten_recordings_stay_out_until_consent_is_renewed(con: DuckDBPyCon
     receipt = erase(con, "r1")
     assert (is_forgotten(con, "r1"), is_forgotten(con, "r2")) == (receipt, None)
     assert "r1" not in str(forgotten_receipts(con))
-    with pytest.raises(NotFoundError, match="0 receipts"):
+    with pytest.raises(NotFoundError, match=r"no receipt that keeps anybody out begins with .zzz"):
         renew_consent(con, "zzz", reason="", run_id="t")
     assert renew_consent(con, receipt[:8], reason="signed again", run_id="t") == 1
     assert is_forgotten(con, "r1") is None

@@ -17,7 +17,7 @@ from voxdata.dataset import Example
 from voxdata.errors import DropReason, WarehouseError
 from voxdata.identity import digest
 from voxdata.label import Prediction
-from warehouse.batches import MERGED, merge_batches, staged_rows
+from warehouse.batches import MERGED, REJECTED, merge_batches, staged_rows
 from warehouse.chain import check_chain
 from warehouse.connection import FOLLOW_UPS, open_warehouse, transaction
 from warehouse.erase import begin_erasure, erase_rows, is_forgotten, known_recordings, plan_erasure, renew_consent
@@ -186,6 +186,34 @@ def test_a_batch_that_comes_late_brings_nobody_back(con: DuckDBPyConnection, tmp
         path.rename(folder / path.name)
     con.execute("delete from merged_batch")
     assert merge_batches(con, folder, run_id="t").rejected == 0
+
+
+def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it_is_about(con: DuckDBPyConnection, tmp_path: Path) -> None:
+    insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
+    forget(con, GONE)
+    folder = tmp_path / "batches"
+    for batch in ("cut short", "another format", "no header"):
+        with staged_rows(folder, run_id="t", batch_id=batch) as staged:
+            insert_rows(staged, "utterance", [utterance(name, key=batch, text=f"secret of {name}") for name in (GONE, STAYS)])
+            insert_rows(staged, "remark", [{"recording_id": STAYS, "stage": "t", "subject": "s", "kind": "k", "key": batch, "run_id": "t"}])
+    damaged = folder / "cut short" / "utterance.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    (folder / "cut short" / "notes.txt").write_text(f"secret of {GONE}")
+    header = folder / "another format" / "batch.json"
+    header.write_text(json.dumps({**json.loads(header.read_text()), "format": "voxdata-batch/9"}))
+    (folder / "no header" / "batch.json").write_text(f'"secret of {GONE}"')
+    assert merge_batches(con, folder, run_id="t").rejected == 3
+    rejected = folder / REJECTED
+    kept = {batch.name: sorted(file.name for file in batch.iterdir()) for batch in rejected.iterdir()}
+    assert kept == {
+        "cut short": ["batch.json", "remark.parquet"],
+        "another format": ["batch.json", "remark.parquet", "utterance.parquet"],
+        "no header": [],
+    }
+    (stays,) = pl.read_parquet(rejected / "another format" / "utterance.parquet").to_dicts()
+    assert stays["text"] == f"secret of {STAYS}"
+    details = {row.subject: row.detail for row in list_drops(con) if row.stage == "merge"}
+    assert "notes.txt, utterance.parquet deleted, which may have held somebody who was forgotten" in details["cut short"]
 
 
 def test_ids_are_taken_out_of_text_and_json_in_any_table(con: DuckDBPyConnection, example: Make) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from voxdata.audit.findings import SCHEMA, SPLIT_NAMES, name_split
-from voxdata.columns import unused_times
+from voxdata.columns import TIMES, unused_times
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.errors import ConfigError
 from voxdata.label_names import map_labels
@@ -29,9 +30,9 @@ class AuditTable:
     """Rows to audit.
 
     Attributes:
-        name: Of the file.
+        name: The name of the file.
         folder: What relative audio paths are relative to.
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         columns: Our name of a column -> its name in the file.
         remarks: What was taken for what and which rows were left out, for people.
     """
@@ -44,26 +45,30 @@ class AuditTable:
 
 
 def read_table(
-    path: Path, *, names: Mapping[str, str] | None = None, rename: Mapping[str, str] | None = None
-) -> AuditTable:  # fmt: skip
+    path: Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> AuditTable:
     """Read a manifest.
 
     Args:
         path: What `voxdata.tables.read.read_file` reads.
-        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file, where that is not one of
-            `voxdata.columns.NAMES`.
+        names: Our name of a column ("label", "speaker", ...) -> what it is called in the file,
+            where that is not one of `voxdata.columns.NAMES`.
         rename: Label as written -> the label it is taken for.
 
     Raises:
-        ConfigError: It is not there, in another format or encoding, lacks a column, has one twice, or nothing in it can be audited; the
-            message says which row or column and what to do.
+        ConfigError: It is not there, in another format or encoding, lacks a column, has one twice,
+            or nothing in it can be audited; the message says which row or column and what to do.
     """
-    return _audit_table(read_file(path, chosen=names), rename or {})
+    table = read_file(path, chosen=names)
+    return _audit_table(table, rename or {})
 
 
 def check_rows(
     rows: Sequence[Mapping[str, object]], *, origin: str, names: Mapping[str, str] | None = None
-) -> AuditTable:  # fmt: skip
+) -> AuditTable:
     """Rows from anywhere, such as the export of a version, as a table to audit.
 
     Args:
@@ -75,151 +80,235 @@ def check_rows(
         ConfigError: See `read_table`.
     """
     raw = [RawRow(number=number, values=row) for number, row in enumerate(rows, start=1)]
-    return _audit_table(build_table(raw, origin=origin, folder=Path(), chosen=names), {})
+    table = build_table(raw, origin=origin, folder=Path(), chosen=names)
+    return _audit_table(table, {})
 
 
 def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywhere: bool) -> None:
-    """Refuse a table that names files outside its folder and the audio root, before any of them is opened.
+    """Refuse a table that names files outside its folder and the audio root.
+
+    None of its files is opened before that.
 
     Raises:
         ConfigError: Names the first row, and what allows it.
     """
     reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
-    asked: dict[str, str] = {}
+    base = audio_root or table.folder
+    problems: dict[str, str] = {}
     outside: list[tuple[int, str]] = []
     for row, audio in table.frame.select("row", "audio").iter_rows():
-        if audio not in asked:
-            asked[audio] = reach.why_not(str(((audio_root or table.folder) / audio).absolute()))
-        if asked[audio]:
-            outside.append((row, asked[audio]))
+        if audio not in problems:
+            location = (base / audio).absolute()
+            problems[audio] = reach.why_not(str(location))
+        if problems[audio]:
+            outside.append((row, problems[audio]))
     if outside:
         row, why = outside[0]
         raise ConfigError(
-            f"{path}: {len(outside)} rows cannot be listened to, the first is row {row}: {why}, or listen to none (--no-audio)"
+            f"{path}: {counted(len(outside), 'row')} cannot be listened to, the first is row {row}: "
+            f"{why}, or listen to none (--no-audio)"
         )
 
 
 def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
-    origin = table.origin
-    for trouble in table.bad:
-        raise ConfigError(f"{origin}: row {trouble.number} {trouble.problem}; correct it, since an audit leaves nothing out")
+    _check_complete(table)
+    columns = _check_columns(table)
+    rows, left_out = _complete_rows(table, columns)
+    _check_splits(table, rows, columns)
+    written = [_cell(table, row, "label") for row in rows]
+    names = {
+        "label": map_labels(written, rename),
+        "speaker": unify_names(_cell(table, row, "speaker") for row in rows),
+        "session": unify_names(_cell(table, row, "session") for row in rows),
+    }
+    frame, used = _build_frame(table, rows, names)
+
+    remarks = [*table.remarks, *_describe(table, rows, columns, used)]
+    for old, new in _merged(names.values()):
+        remarks.append(f"{old!r} is taken for {new!r}")
+    if left_out:
+        listed = ", ".join(f"row {number} {why}" for number, why in left_out[:MAX_LISTED])
+        remarks.append(f"{counted(len(left_out), 'row was', 'rows were')} left out: {listed}")
+    _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
+    return AuditTable(
+        name=Path(table.origin).name,
+        folder=table.folder.absolute(),
+        frame=frame,
+        columns=columns,
+        remarks=remarks,
+    )
+
+
+def _check_complete(table: Table) -> None:
+    if table.bad:
+        bad = table.bad[0]
+        remedy = "correct it, since an audit leaves nothing out"
+        raise ConfigError(f"{table.origin}: row {bad.number} {bad.problem}; {remedy}")
     if not table.rows:
-        raise ConfigError(f"{origin}: has no rows; there is nothing to audit")
-    chosen = _check_columns(table)
-    kept, left_out = _complete_rows(table, chosen)
-    _check_splits(table, kept, chosen)
-    labels = map_labels([_said(table, row, "label") for row in kept], rename)
-    people = {key: unify_names(_said(table, row, key) for row in kept) for key in ("speaker", "session")}
+        raise ConfigError(f"{table.origin}: has no rows; there is nothing to audit")
+
+
+def _build_frame(
+    table: Table, rows: Sequence[TableRow], names: Mapping[str, Mapping[str, str]]
+) -> tuple[pl.DataFrame, set[str]]:
+    """The rows as `SCHEMA` describes them, and the columns that times were taken from.
+
+    Args:
+        names: "label", "speaker" and "session" -> name as written -> what it is taken for.
+    """
     values: dict[str, list[object]] = {name: [] for name in SCHEMA}
     used: set[str] = set()
-    for row in kept:
+    for row in rows:
         stretch = Stretch() if row.cut else _stretch(table, row)
         used.update(stretch.used)
-        found = {
-            "row": row.number, "audio": _audio(table, row), "label": labels[_said(table, row, "label")],
-            "split": name_split(_said(table, row, "split")), "text": _said(table, row, "text") or None,
-            "start_s": stretch.start_s, "end_s": stretch.end_s, "channel": _channel(table, row),
-            **{key: people[key][_said(table, row, key)] or None for key in people},
-        }  # fmt: skip
+        cells: dict[str, object] = {
+            "row": row.number,
+            "audio": _audio(table, row),
+            "label": names["label"][_cell(table, row, "label")],
+            "split": name_split(_cell(table, row, "split")),
+            "text": _cell(table, row, "text") or None,
+            "start_s": stretch.start_s,
+            "end_s": stretch.end_s,
+            "channel": _channel(table, row),
+            "speaker": names["speaker"][_cell(table, row, "speaker")] or None,
+            "session": names["session"][_cell(table, row, "session")] or None,
+        }
         for name in SCHEMA:
-            values[name].append(found[name])
-    frame = pl.DataFrame(values, schema=dict(SCHEMA), strict=False)
-    remarks = [*table.remarks, *_describe(table, kept, chosen, used)]
-    remarks += [f"{old!r} is taken for {new!r}" for old, new in _merged(labels, *people.values())]
-    if left_out:
-        remarks.append(f"{len(left_out)} rows were left out: " + ", ".join(f"row {n} {why}" for n, why in left_out[:MAX_LISTED]))
-    _check_usable(origin, frame, chosen, num_labels=len(set(labels)))
-    return AuditTable(name=Path(origin).name, folder=table.folder.absolute(), frame=frame, columns=chosen, remarks=remarks)
+            values[name].append(cells[name])
+    return pl.DataFrame(values, schema=dict(SCHEMA), strict=False), used
 
 
 def _check_columns(table: Table) -> dict[str, str]:
-    chosen = {key: name for key in table.columns.of if (name := table.columns.first(key)) is not None}
-    missing = [key for key in REQUIRED if key not in chosen]
-    if missing:
+    """Meaning of a column -> its name in the file."""
+    columns: dict[str, str] = {}
+    for meaning in table.columns.of:
+        name = table.columns.first(meaning)
+        if name is not None:
+            columns[meaning] = name
+
+    for meaning in REQUIRED:
+        if meaning in columns:
+            continue
+        present = ", ".join(table.columns.names) or "none"
+        option = f", or name it with --{meaning} NAME"
+        if meaning == "split":
+            option = ""
         raise ConfigError(
-            f"{table.origin}: has no column {missing[0]!r}; it has {', '.join(table.columns.names) or 'none'}. Rename one"
-            + (f", or say which with --{missing[0]} NAME" if missing[0] != "split" else "")
-            + " (a .csv is separated by commas, a .tsv by tabs)"
+            f"{table.origin}: has no column {meaning!r}; it has {present}. "
+            f"Rename one{option} (a .csv is separated by commas, a .tsv by tabs)"
         )
-    return chosen
+    return columns
 
 
-def _complete_rows(table: Table, chosen: Mapping[str, str]) -> tuple[list[TableRow], list[tuple[int, str]]]:
-    """Rows with audio, label and split, and what the others lack."""
-    kept: list[TableRow] = []
+def _complete_rows(
+    table: Table, columns: Mapping[str, str]
+) -> tuple[list[TableRow], list[tuple[int, str]]]:
+    """Rows with audio, label and split, and the numbers of the others with what they lack."""
+    complete: list[TableRow] = []
     left_out: list[tuple[int, str]] = []
     for row in table.rows:
-        lacking = next((key for key in REQUIRED if not _said(table, row, key)), None)
-        if lacking is None:
-            kept.append(row)
+        lacking = [meaning for meaning in REQUIRED if not _cell(table, row, meaning)]
+        if not lacking:
+            complete.append(row)
         elif row.values or row.missing:
-            left_out.append((row.number, f"has no {chosen[lacking]}"))
-    return kept, left_out
+            left_out.append((row.number, f"has no {columns[lacking[0]]}"))
+    return complete, left_out
 
 
-def _check_splits(table: Table, rows: Sequence[TableRow], chosen: Mapping[str, str]) -> None:
-    said = [_said(table, row, "split") for row in rows]
-    unknown = Counter(split for split in said if name_split(split) is None)
-    if unknown:
-        named = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(MAX_LISTED))
-        raise ConfigError(
-            f"{table.origin}: column {chosen['split']!r} has {named}, which is no split; "
-            "write train, validation (or dev, val) or test (or eval)"
-        )
+def _check_splits(table: Table, rows: Sequence[TableRow], columns: Mapping[str, str]) -> None:
+    splits = [_cell(table, row, "split") for row in rows]
+    unknown = Counter(split for split in splits if name_split(split) is None)
+    if not unknown:
+        return
+    most_common = unknown.most_common(MAX_LISTED)
+    named = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in most_common)
+    raise ConfigError(
+        f"{table.origin}: column {columns['split']!r} has {named}, which is no split; "
+        "write train, validation (or dev, val) or test (or eval)"
+    )
 
 
-def _said(table: Table, row: TableRow, key: str) -> str:
-    return table.columns.value(row.values, key) or ""
+def _cell(table: Table, row: TableRow, meaning: str) -> str:
+    return table.columns.value(row.values, meaning) or ""
 
 
 def _audio(table: Table, row: TableRow) -> str:
     """The path as written; beside a folder of its own when the row has one, as in Kaldi's."""
-    said = _said(table, row, "audio")
-    return said if row.folder is None else str((row.folder / said).absolute())
+    written = _cell(table, row, "audio")
+    if row.folder is None:
+        return written
+    return str((row.folder / written).absolute())
 
 
 def _describe(
-    table: Table, rows: Sequence[TableRow], chosen: Mapping[str, str], used: set[str]
-) -> list[str]:  # fmt: skip
-    remarks = [
-        f"column {column!r} is read as {key}"
-        for key, column in chosen.items()
-        if column != key and (key not in ("start", "end", "duration") or column in used)
-    ]
-    splits = {_said(table, row, "split") for row in rows}
-    known = {*SPLIT_NAMES, *(name.capitalize() for name in SPLIT_NAMES)}
-    remarks += [f"split {name!r} is read as {name_split(name)}" for name in sorted(splits & known) if name_split(name) != name]
+    table: Table,
+    rows: Sequence[TableRow],
+    columns: Mapping[str, str],
+    used: set[str],
+) -> list[str]:
+    """How columns and splits were read, for people."""
+    remarks = []
+    for meaning, column in columns.items():
+        is_idle = meaning in TIMES and column not in used
+        if column != meaning and not is_idle:
+            remarks.append(f"column {column!r} is read as {meaning}")
+
+    capitalised = {name.capitalize() for name in SPLIT_NAMES}
+    ordinary = {*SPLIT_NAMES, *capitalised}
+    splits = {_cell(table, row, "split") for row in rows}
+    for name in sorted(splits & ordinary):
+        split = name_split(name)
+        if split != name:
+            remarks.append(f"split {name!r} is read as {split}")
+
     unused = unused_times(table.columns, used)
     if unused:
-        remarks.append(f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration")
+        rule = "a clip is given by start and end, or start and duration"
+        remarks.append(f"not used as a time: {', '.join(unused)}; {rule}")
     return remarks
 
 
-def _merged(*names: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted({(old, new) for mapping in names for old, new in mapping.items() if old != new})
+def _merged(mappings: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """(name as written, what it is taken for) where these differ, sorted."""
+    pairs: set[tuple[str, str]] = set()
+    for mapping in mappings:
+        pairs.update(mapping.items())
+    return sorted((old, new) for old, new in pairs if old != new)
 
 
-def _check_usable(origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int) -> None:
-    # Labels that only look the same were one when this was read; what else is wrong is still worth saying.
+def _check_usable(
+    origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
+) -> None:
+    # Labels that only look the same were one when this was read; what else is wrong is still worth
+    # saying.
     if frame.is_empty():
-        raise ConfigError(f"{origin}: no row has {', '.join(columns[key] for key in REQUIRED)}; fill them in")
+        required = ", ".join(columns[meaning] for meaning in REQUIRED)
+        raise ConfigError(f"{origin}: no row has {required}; fill them in")
     present = set(frame["split"].unique().to_list())
     for split in (Split.TRAIN, Split.TEST):
         if split.value not in present:
+            names = ", ".join(sorted(present))
             raise ConfigError(
-                f"{origin}: no row is in the {split.value} split (column {columns['split']!r} has {', '.join(sorted(present))}); "
+                f"{origin}: no row is in the {split.value} split "
+                f"(column {columns['split']!r} has {names}); "
                 "a split is audited between train and test"
             )
     if num_labels < 2:
-        raise ConfigError(f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; name another column with --label")
+        raise ConfigError(
+            f"{origin}: all {frame.height} rows have the label {frame['label'][0]!r}; "
+            "name another column with --label"
+        )
 
 
 def _channel(table: Table, row: TableRow) -> int | None:
-    text = name_key(_said(table, row, "channel"))
+    text = name_key(_cell(table, row, "channel"))
     if not text:
         return None
     if not text.isdecimal():
-        raise ConfigError(f"{table.origin}: row {row.number} has {text!r} as channel; channels are numbered from 0")
+        raise ConfigError(
+            f"{table.origin}: row {row.number} has {text!r} as channel; "
+            "channels are numbered from 0"
+        )
     return int(text)
 
 

@@ -1,14 +1,18 @@
 """Copies among short clips: the same sound re-encoded, resampled, louder, noisier or trimmed.
 
-Acoustic fingerprints need four seconds and more. Here each clip finds its likeliest partners by the shape of its sound over time, which
-does not care where the clip starts, and each such pair is then judged by its waveform: at the best shift, two copies correlate almost
-wholly and two utterances, even of the same sentence by the same person, do not. What changes the speed or the pitch is not found.
+Acoustic fingerprints need four seconds and more. Here each clip finds its likeliest partners by the
+shape of its sound over time, which does not care where the clip starts, and each such pair is then
+judged by its waveform: at the best shift, two copies correlate almost wholly and two utterances,
+even of the same sentence by the same person, do not. What changes the speed or the pitch is not
+found.
 
-What counts is what is heard, not how long the file is. Two clips that hold the same click or tone correlate almost wholly where it is
-loud, though all else differs: a pair must agree more closely the less of it is heard, must agree in its quieter parts too, and a click
-or a steady tone alone proves nothing.
+What counts is what is heard, not how long the file is. Two clips that hold the same click or tone
+correlate almost wholly where it is loud, though all else differs: a pair must agree more closely
+the less of it is heard, must agree in its quieter parts too, and a click or a steady tone alone
+proves nothing.
 
-Source: generalised cross-correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 1976, here with the band limited and not whitened.
+Source: generalised cross-correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 1976, here with the
+band limited and not whitened.
 """
 
 from __future__ import annotations
@@ -27,29 +31,46 @@ Floats = npt.NDArray[np.float32]
 RATE_HZ = 8_000
 MAX_S = 20
 MIN_S = 0.1
-LOW_HZ, HIGH_HZ = 250, 3_400
-NUM_BANDS, HOP, FRAME, NUM_RATES = 16, 160, 400, 24
+LOW_HZ = 250
+HIGH_HZ = 3_400
+NUM_BANDS = 16
+HOP = 160
+FRAME = 400
+NUM_RATES = 24
 MIN_CORRELATION = 0.7
 MIN_CORRELATION_SHORT = 0.96
-SHORT_S, LONG_S = 0.4, 0.6
-"""Least correlation of copies of which LONG_S and more are heard, and of those up to SHORT_S; in between on a line.
+SHORT_S = 0.4
+LONG_S = 0.6
+"""Least correlation of copies of which LONG_S and more are heard, and of those up to SHORT_S.
 
-Half a second of the same vowel correlates by itself: chosen on RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to
-0.4 s heard), see docs/audit.md."""
+In between it lies on a line. Half a second of the same vowel correlates by itself: chosen on
+RAVDESS (3 s, of which 0.4 to 1.3 s are heard) and FSDD (0.4 s, 0.05 to 0.4 s heard), see
+docs/audit.md.
+"""
 
 MIN_EVEN = 0.6
-"""Least correlation of copies once loud and quiet moments are brought closer: 0.7 and more of copies with noise at 10 dB, less than 0.6 of
-clips that share a click or a tone 40 dB above all else."""
+"""Least correlation of copies once loud and quiet moments are brought closer.
 
-EVENING, EVEN_FRAME, EVEN_FLOOR = 0.75, 400, 1e-6
-"""Share of the level, in dB, that is taken out; samples that the level is measured over; power below which nothing is raised, of the
-loudest."""
+It is 0.7 and more of copies with noise at 10 dB, and less than 0.6 of clips that share a click or a
+tone 40 dB above all else.
+"""
 
-MIN_HEARD_S, MIN_CHANGE = 0.03, 1.12
+EVENING = 0.75
+"""Share of the level, in dB, that is taken out."""
+
+EVEN_FRAME = 400
+"""Samples that the level is measured over."""
+
+EVEN_FLOOR = 1e-6
+"""Power below which nothing is raised, as a share of the loudest."""
+
+MIN_HEARD_S = 0.03
+MIN_CHANGE = 1.12
 """Least length, and least number of independent spectra, of a sound that can tell clips apart.
 
-A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges). Digits of FSDD have 1.26 and more, but
-for 5 % of them."""
+A click holds its energy in 0.02 s, and a tone, pure or not, has one spectrum (1.11 with its edges).
+Digits of FSDD have 1.26 and more, but for 5 % of them.
+"""
 
 MIN_SHARED = 0.5
 """Least share of the shorter clip's energy that the common stretch must hold."""
@@ -57,6 +78,9 @@ MIN_SHARED = 0.5
 NUM_PARTNERS = 8
 SILENT = 1e-5
 FINE = RATE_HZ // 100
+
+_BATCH = 512
+_FFT_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +121,8 @@ class ClipSound:
     """What is kept of a clip to find its copies.
 
     Attributes:
-        wave: (num_samples,) float32 at RATE_HZ, between LOW_HZ and HIGH_HZ, unit energy; empty for silence and clips below MIN_S.
+        wave: (num_samples,) float32 at RATE_HZ, between LOW_HZ and HIGH_HZ, unit energy; empty for
+            silence and clips below MIN_S.
         shape: (NUM_BANDS * NUM_RATES,) float32 of unit length: how fast each band rises and falls.
     """
 
@@ -111,56 +136,84 @@ def prepare_clip(samples: Samples) -> ClipSound:
     Args:
         samples: (num_samples,) float32 at MODEL_RATE_HZ; the first MAX_S count.
     """
+    empty = ClipSound(
+        wave=np.zeros(0, np.float32),
+        shape=np.zeros(NUM_BANDS * NUM_RATES, np.float32),
+    )
     part = samples[: MAX_S * MODEL_RATE_HZ].astype(np.float32)
-    empty = ClipSound(wave=np.zeros(0, np.float32), shape=np.zeros(NUM_BANDS * NUM_RATES, np.float32))
     if part.size < MIN_S * MODEL_RATE_HZ:
         return empty
-    spectrum = np.fft.rfft(part)
-    hz = np.fft.rfftfreq(part.size, 1 / MODEL_RATE_HZ)
-    spectrum[(hz < LOW_HZ) | (hz > HIGH_HZ)] = 0
-    num_samples = part.size * RATE_HZ // MODEL_RATE_HZ
-    wave = np.fft.irfft(spectrum[: num_samples // 2 + 1], n=num_samples) * (RATE_HZ / MODEL_RATE_HZ)
-    size = float(np.sqrt(np.mean(np.square(wave))))
-    if size < SILENT:
+
+    wave = _band_limit(part)
+    rms = float(np.sqrt(np.mean(np.square(wave))))
+    if rms < SILENT:
         return empty
+
     unit = np.asarray(wave / np.linalg.norm(wave), dtype=np.float32)
     return ClipSound(wave=unit, shape=_shape(unit))
+
+
+def _band_limit(samples: Samples) -> npt.NDArray[np.float64]:
+    """(num_samples,) at RATE_HZ: what lies between LOW_HZ and HIGH_HZ."""
+    spectrum = np.fft.rfft(samples)
+    hz = np.fft.rfftfreq(samples.size, 1 / MODEL_RATE_HZ)
+    outside = (hz < LOW_HZ) | (hz > HIGH_HZ)
+    spectrum[outside] = 0
+
+    num_samples = samples.size * RATE_HZ // MODEL_RATE_HZ
+    num_bins = num_samples // 2 + 1
+    scale = RATE_HZ / MODEL_RATE_HZ
+    return np.fft.irfft(spectrum[:num_bins], n=num_samples) * scale
 
 
 def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS) -> list[Copy]:
     """Pairs of clips that are the same sound, by number.
 
-    Every clip is compared with its `num_partners` likeliest partners, so a sound with many more copies is found as a chain of pairs.
+    Every clip is compared with its `num_partners` likeliest partners, so a sound with many more
+    copies is found as a chain of pairs.
     """
-    heard = [i for i, clip in enumerate(clips) if clip.wave.size]
-    if len(heard) < 2:
+    copies = []
+    for first, second in _likely_pairs(clips, num_partners):
+        common = align(clips[first].wave, clips[second].wave)
+        if common is None or not is_copy(common):
+            continue
+        correlation = round(common.correlation, 3)
+        copies.append(Copy(first=first, second=second, correlation=correlation))
+    return copies
+
+
+def _likely_pairs(clips: Sequence[ClipSound], num_partners: int) -> list[tuple[int, int]]:
+    """Each clip that is not silent with the clips whose shape is most like its own, sorted."""
+    audible = [number for number, clip in enumerate(clips) if clip.wave.size]
+    if len(audible) < 2:
         return []
-    shapes = np.stack([clips[i].shape for i in heard])
+
+    shapes = np.stack([clips[number].shape for number in audible])
+    count = min(num_partners, len(audible) - 1)
     pairs: set[tuple[int, int]] = set()
-    for start in range(0, len(heard), 512):
-        alike = shapes[start : start + 512] @ shapes.T
-        alike[np.arange(len(alike)), np.arange(start, start + len(alike))] = -np.inf
-        count = min(num_partners, len(heard) - 1)
+    for start in range(0, len(audible), _BATCH):
+        batch = shapes[start : start + _BATCH]
+        # shape: (batch, num_audible)
+        alike = batch @ shapes.T
+        rows = np.arange(len(batch))
+        alike[rows, start + rows] = -np.inf
         nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
-        for at, others in enumerate(nearest):
-            pairs.update((min(heard[start + at], heard[o]), max(heard[start + at], heard[o])) for o in others)
-    found = []
-    for a, b in sorted(pairs):
-        one, other = clips[a].wave, clips[b].wave
-        common = align(one, other)
-        if common is not None and is_copy(common):
-            found.append(Copy(first=a, second=b, correlation=round(common.correlation, 3)))
-    return found
+        for clip, partners in zip(audible[start:], nearest, strict=False):
+            for partner in partners:
+                other = audible[partner]
+                pairs.add((min(clip, other), max(clip, other)))
+    return sorted(pairs)
 
 
 def is_copy(common: Common) -> bool:
     """Whether what two clips have in common makes them copies; the costly questions come last."""
-    heard_s = min(measure_heard(part, rate_hz=RATE_HZ) for part in (common.first, common.second))
+    parts = (common.first, common.second)
+    heard_s = min(measure_heard(part, rate_hz=RATE_HZ) for part in parts)
     if heard_s < MIN_HEARD_S or common.correlation < least_correlation(heard_s):
         return False
     if not _agree_evenly(common):
         return False
-    return min(count_spectra(common.first), count_spectra(common.second)) >= MIN_CHANGE
+    return min(count_spectra(part) for part in parts) >= MIN_CHANGE
 
 
 def least_correlation(heard_s: float) -> float:
@@ -169,11 +222,13 @@ def least_correlation(heard_s: float) -> float:
     >>> least_correlation(0.2), least_correlation(1.0)
     (0.96, 0.7)
     """
-    return float(np.interp(heard_s, (SHORT_S, LONG_S), (MIN_CORRELATION_SHORT, MIN_CORRELATION)))
+    lengths_s = (SHORT_S, LONG_S)
+    correlations = (MIN_CORRELATION_SHORT, MIN_CORRELATION)
+    return float(np.interp(heard_s, lengths_s, correlations))
 
 
 def count_spectra(wave: Floats) -> float:
-    """How many different spectra a sound has: 1 for a steady tone however rich, more where it changes.
+    """How many different spectra a sound has: 1 for a steady tone, however rich, more for change.
 
     Args:
         wave: (num_samples,) at RATE_HZ.
@@ -184,15 +239,15 @@ def count_spectra(wave: Floats) -> float:
     >>> round(count_spectra(np.sin(np.arange(4000, dtype=np.float32))), 2)
     1.0
     """
-    size = 4 * FINE
-    padded = wave if wave.size >= size else np.pad(wave, (0, size - wave.size))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: 2 * FINE] * np.hanning(size).astype(np.float32)
-    powers = np.square(np.linalg.svd(np.abs(np.fft.rfft(frames, axis=1)), compute_uv=False))
-    return float(powers.sum() ** 2 / max(float(np.square(powers).sum()), 1e-30))
+    frames = _windowed_frames(wave, 4 * FINE, hop=2 * FINE)
+    magnitudes = np.abs(np.fft.rfft(frames, axis=1))
+    powers = np.square(np.linalg.svd(magnitudes, compute_uv=False))
+    sum_of_squares = max(float(np.square(powers).sum()), 1e-30)
+    return float(powers.sum() ** 2 / sum_of_squares)
 
 
 def correlate(a: Floats, b: Floats) -> float:
-    """The largest correlation of two waveforms over all shifts, as `align` finds it; 0 where that finds nothing."""
+    """The largest correlation of two waveforms over all shifts; 0 where `align` finds nothing."""
     common = align(a, b)
     return 0.0 if common is None else common.correlation
 
@@ -207,63 +262,99 @@ def align(a: Floats, b: Floats) -> Common | None:
         None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
     size = 1 << int(a.size + b.size - 1).bit_length()
-    cross = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
-    at = int(np.argmax(np.abs(cross)))
-    shift = at if at < a.size else at - size  # b starts this much later within a
-    start, stop = max(0, shift), min(a.size, b.size + shift)
+    spectra = np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))
+    cross = np.fft.irfft(spectra, size)
+    peak = int(np.argmax(np.abs(cross)))
+    # b starts this much later within a
+    shift = peak if peak < a.size else peak - size
+
+    start = max(0, shift)
+    stop = min(a.size, b.size + shift)
     if stop <= start:
         return None
-    first, second = a[start:stop], b[start - shift : stop - shift]
-    energy_a, energy_b = float(np.square(first).sum()), float(np.square(second).sum())
-    a_shorter = a.size <= b.size
-    shared = energy_a if a_shorter else energy_b  # of unit energy
+    first = a[start:stop]
+    second = b[start - shift : stop - shift]
+
+    energy_a = float(np.square(first).sum())
+    energy_b = float(np.square(second).sum())
+    a_is_shorter = a.size <= b.size
+    # Both waves are of unit energy, so this is a share.
+    shared = energy_a if a_is_shorter else energy_b
     if shared < MIN_SHARED or min(energy_a, energy_b) <= 0:
         return None
-    correlation = min(1.0, float(abs(cross[at])) / float(np.sqrt(energy_a * energy_b)))
-    place = start if a_shorter else start - shift
+
+    correlation = float(abs(cross[peak])) / float(np.sqrt(energy_a * energy_b))
+    place = start if a_is_shorter else start - shift
     return Common(
         first=first,
         second=second,
-        correlation=correlation,
-        shorter=a if a_shorter else b,
+        correlation=min(1.0, correlation),
+        shorter=a if a_is_shorter else b,
         start=place,
         stop=place + first.size,
     )
 
 
 def _agree_evenly(common: Common) -> bool:
-    """Whether the two agree in their quieter parts too, and share these: a loud moment does not stand for the rest."""
-    first, second = _even(common.first), _even(common.second)
-    value = abs(float(first @ second)) / float(np.sqrt((first @ first) * (second @ second)))
-    if value < MIN_EVEN:
+    """Whether the two agree in their quieter parts too, and share these.
+
+    A loud moment does not stand for the rest.
+    """
+    first = _even(common.first)
+    second = _even(common.second)
+    norms = float(np.sqrt((first @ first) * (second @ second)))
+    if abs(float(first @ second)) / norms < MIN_EVEN:
         return False
-    whole = np.square(_even(common.shorter))
-    return float(whole[common.start : common.stop].sum()) >= MIN_SHARED * float(whole.sum())
+    power = np.square(_even(common.shorter))
+    shared = float(power[common.start : common.stop].sum())
+    return shared >= MIN_SHARED * float(power.sum())
 
 
 def _even(wave: Floats) -> npt.NDArray[np.float64]:
-    """The wave with its loud and quiet moments brought closer: EVENING of the level, in dB, is taken out."""
+    """The wave with its loud and quiet moments brought closer.
+
+    EVENING of the level, in dB, is taken out.
+    """
     width = min(EVEN_FRAME, wave.size)
-    summed = np.cumsum(np.concatenate([np.zeros(1), np.square(wave, dtype=np.float64)]))
-    middle = np.arange(wave.size)
-    first = np.maximum(middle - width // 2, 0)
-    last = np.minimum(middle - width // 2 + width, wave.size)
+    squares = np.square(wave, dtype=np.float64)
+    summed = np.cumsum(np.concatenate([np.zeros(1), squares]))
+    begin = np.arange(wave.size) - width // 2
+    first = np.maximum(begin, 0)
+    last = np.minimum(begin + width, wave.size)
     power = (summed[last] - summed[first]) / width
+
     floor = max(float(power.max()) * EVEN_FLOOR, 1e-30)
-    return np.asarray(wave / np.maximum(power, floor) ** (EVENING / 2), dtype=np.float64)
+    gain = np.maximum(power, floor) ** (EVENING / 2)
+    return np.asarray(wave / gain, dtype=np.float64)
 
 
 def _shape(wave: Floats) -> Floats:
-    """How fast each band of the sound rises and falls: magnitudes of the spectrum of its level over time."""
-    padded = wave if wave.size >= FRAME else np.pad(wave, (0, FRAME - wave.size))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP] * np.hanning(FRAME).astype(np.float32)
-    power = np.abs(np.fft.rfft(frames, 512, axis=1)) ** 2
-    low, high = LOW_HZ * 512 // RATE_HZ, HIGH_HZ * 512 // RATE_HZ
+    """How fast each band of the sound rises and falls.
+
+    Returns:
+        (NUM_BANDS * NUM_RATES,) of unit length: magnitudes of the spectrum of the level over time.
+    """
+    frames = _windowed_frames(wave, FRAME, hop=HOP)
+    power = np.abs(np.fft.rfft(frames, _FFT_SIZE, axis=1)) ** 2
+    low = LOW_HZ * _FFT_SIZE // RATE_HZ
+    high = HIGH_HZ * _FFT_SIZE // RATE_HZ
     edges = np.linspace(low, high, NUM_BANDS + 1).astype(int)
+    # shape: (num_frames, NUM_BANDS)
     bands = np.add.reduceat(power[:, :high], edges[:-1], axis=1)
-    level = np.sqrt(bands)  # copies with noise differ in quiet frames: they weigh little
+
+    # Copies with noise differ in quiet frames: the root lets them weigh little.
+    level = np.sqrt(bands)
     level = level / max(float(np.linalg.norm(level)), 1e-9)
     span = MAX_S * RATE_HZ // HOP
     rates = np.abs(np.fft.rfft(level, span, axis=0))[: NUM_RATES * 12 : 12]
     vector = rates.T.ravel()
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+    length = max(float(np.linalg.norm(vector)), 1e-9)
+    return np.asarray(vector / length, dtype=np.float32)
+
+
+def _windowed_frames(wave: Floats, size: int, *, hop: int) -> Floats:
+    """(num_frames, size) under a Hann window; a wave shorter than one frame is padded."""
+    if wave.size < size:
+        wave = np.pad(wave, (0, size - wave.size))
+    frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
+    return frames * np.hanning(size).astype(np.float32)

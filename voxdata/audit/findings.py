@@ -1,11 +1,13 @@
 """The split auditor's values: findings with their evidence, and the verdict over them.
 
-A leak is something that lets a model score well on the test set without having learned the task. A warning is something that makes scores
-hard to trust though the split itself is clean. A note is worth knowing.
+A leak is something that lets a model score well on the test set without having learned the task. A
+warning is something that makes scores hard to trust though the split itself is clean. A note is
+worth knowing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,23 +17,51 @@ import polars as pl
 from voxdata.dataset import Split
 
 SPLIT_NAMES: Mapping[str, Split] = {
-    "train": Split.TRAIN, "training": Split.TRAIN, "trn": Split.TRAIN, "tr": Split.TRAIN,
-    "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION, "dev": Split.VALIDATION,
-    "devel": Split.VALIDATION, "development": Split.VALIDATION, "cv": Split.VALIDATION,
-    "test": Split.TEST, "testing": Split.TEST, "tst": Split.TEST, "eval": Split.TEST, "evaluation": Split.TEST, "heldout": Split.TEST,
-    "训练": Split.TRAIN, "训练集": Split.TRAIN, "验证": Split.VALIDATION, "验证集": Split.VALIDATION,
-    "测试": Split.TEST, "测试集": Split.TEST,
-}  # fmt: skip
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "trn": Split.TRAIN,
+    "tr": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "devel": Split.VALIDATION,
+    "development": Split.VALIDATION,
+    "cv": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
+    "tst": Split.TEST,
+    "eval": Split.TEST,
+    "evaluation": Split.TEST,
+    "heldout": Split.TEST,
+    "训练": Split.TRAIN,
+    "训练集": Split.TRAIN,
+    "验证": Split.VALIDATION,
+    "验证集": Split.VALIDATION,
+    "测试": Split.TEST,
+    "测试集": Split.TEST,
+}
 """What people call the three splits, in small letters."""
 
 MAX_EVIDENCE = 25
 """Evidence rows kept of a finding; the finding says how many there are."""
 
 SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "row": pl.Int64, "audio": pl.String, "label": pl.String, "speaker": pl.String, "split": pl.String, "text": pl.String,
-    "session": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "channel": pl.Int64,
-}  # fmt: skip
-"""Columns of the table that the checks read. `row` is where it stood in the manifest; what is not known is null."""
+    "row": pl.Int64,
+    "audio": pl.String,
+    "label": pl.String,
+    "speaker": pl.String,
+    "split": pl.String,
+    "text": pl.String,
+    "session": pl.String,
+    "start_s": pl.Float64,
+    "end_s": pl.Float64,
+    "channel": pl.Int64,
+}
+"""Columns of the table that the checks read.
+
+`row` is its place in the manifest; what is not known is null.
+"""
 
 
 class Severity(StrEnum):
@@ -65,9 +95,11 @@ class Statistic:
 
     @property
     def gain(self) -> float:
-        """How much of the way from the better of both baselines to certainty it goes: 0 is nothing, 1 is everything."""
+        """How much of the way from the better of both baselines to certainty it goes, 0..1."""
         base = max(self.baseline, self.null_high)
-        return (self.value - base) / (1 - base) if base < 1 else 0.0
+        if base >= 1:
+            return 0.0
+        return (self.value - base) / (1 - base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +129,11 @@ class Audit:
     """Everything that an audit found.
 
     Attributes:
-        name: Of the manifest.
+        name: The name of the manifest.
         num_rows: Rows audited, by split and label: split -> label -> rows.
         findings: Worst first.
-        checks: Check -> what came of it in one sentence, for every check, also those that found nothing or did not run.
+        checks: Check -> what came of it in one sentence, for every check, also those that found
+            nothing or did not run.
         shared: Speaker -> split -> rows; the most spoken first, for the picture.
         statistics: All figures with their null intervals.
         limit: What was not listened to and can therefore hide; "" when everything was.
@@ -121,21 +154,27 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """In one line, with the limit of what was listened to."""
-        return self.outcome + (f"; {self.limit}" if self.limit else "")
+        """The outcome in one line, with the limit of what was listened to."""
+        if not self.limit:
+            return self.outcome
+        return f"{self.outcome}; {self.limit}"
 
     @property
     def outcome(self) -> str:
-        """The verdict without its limit: whether there is a leak, and how many findings of each kind."""
-        counts = {severity: sum(f.severity is severity for f in self.findings) for severity in Severity}
-        rest = ", ".join(
-            f"{count} {severity.value}{'s' if count != 1 else ''}"
-            for severity, count in counts.items()
-            if severity is not Severity.LEAK and count
-        )
-        if counts[Severity.LEAK]:
-            return f"leak found: {counts[Severity.LEAK]}" + (f", with {rest}" if rest else "")
-        return "clean" + (f", with {rest}" if rest else "")
+        """Whether there is a leak, and how many findings there are of each kind."""
+        counts = Counter(finding.severity for finding in self.findings)
+        num_leaks = counts[Severity.LEAK]
+        words = f"leak found: {num_leaks}" if num_leaks else "clean"
+
+        others = []
+        for severity in (Severity.WARNING, Severity.NOTE):
+            count = counts[severity]
+            if count:
+                plural = "" if count == 1 else "s"
+                others.append(f"{count} {severity.value}{plural}")
+        if not others:
+            return words
+        return f"{words}, with {', '.join(others)}"
 
 
 def name_split(text: str) -> Split | None:
@@ -149,9 +188,10 @@ def name_split(text: str) -> Split | None:
 
 def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
     """Leaks first, then warnings, then notes; within these in the order given."""
-    return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+    ranks = list(Severity)
+    return sorted(findings, key=lambda finding: ranks.index(finding.severity))
 
 
 def limit_evidence(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The first MAX_EVIDENCE."""
+    """The first MAX_EVIDENCE rows."""
     return list(rows[:MAX_EVIDENCE])

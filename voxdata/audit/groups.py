@@ -1,8 +1,11 @@
-"""What no audio is needed for: speakers, sessions, files and phrases in two splits, and what each of them says about the label."""
+"""What no audio is needed for: speakers, sessions, files and phrases in two splits.
+
+Also how much each of them tells of the label.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import polars as pl
 
 from voxdata.audit.findings import Finding, Severity, Statistic, limit_evidence
 from voxdata.audit.predictors import encode_codes, group_purity, predict_across, predict_within
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.phrases import phrase_of
 
@@ -23,235 +27,373 @@ SOME_GAIN = 0.1
 COMMON_SHARE = 0.05
 """Share of the rows outside training from which on shared phrases count as a leak."""
 
+_IN_TRAINING = pl.col("split") == Split.TRAIN.value
 
-def find_shared(frame: pl.DataFrame, column: str, *, check: str, what: str, remedy: str) -> Finding | None:
+
+def find_shared(
+    frame: pl.DataFrame, column: str, *, check: str, what: str, remedy: str
+) -> Finding | None:
     """Values of a column that are in two splits and more.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         column: Such as "speaker"; null is nobody.
         what: What the values are called, such as "speakers".
     """
-    known = frame.filter(pl.col(column).is_not_null())
-    shared = (
-        known.group_by(column)
-        .agg(
-            pl.col("split").n_unique().alias("splits"),
-            *((pl.col("split") == split.value).sum().alias(split.value) for split in Split),
-            pl.len().alias("rows"),
-            pl.col("row").min().alias("first row"),
-        )
-        .filter(pl.col("splits") > 1)
-        .sort(["rows", column], descending=[True, False])
-    )
+    filled = frame.filter(pl.col(column).is_not_null())
+    shared = _values_in_splits(filled, column)
     if shared.is_empty():
         return None
-    outside = known.filter((pl.col("split") != Split.TRAIN.value) & pl.col(column).is_in(shared[column].implode()))
-    num_outside = frame.filter(pl.col("split") != Split.TRAIN.value).height
-    total = known[column].n_unique()
+
+    is_shared = pl.col(column).is_in(shared[column].implode())
+    num_shared = filled.filter(~_IN_TRAINING & is_shared).height
+    num_outside = frame.filter(~_IN_TRAINING).height
+    share = num_shared / max(num_outside, 1)
+    total = filled[column].n_unique()
     return Finding(
         check=check,
         severity=Severity.LEAK,
         title=(
-            f"{shared.height} of {total} {what} are in more than one split; {outside.height} of {num_outside} rows outside training "
-            f"({outside.height / max(num_outside, 1):.0%}) are of them"
+            f"{shared.height} of {total} {what} are in more than one split; "
+            f"{num_shared} of {num_outside} rows outside training ({share:.0%}) are of them"
         ),
         remedy=remedy,
-        evidence=limit_evidence([{k: v for k, v in row.items() if k != "splits"} for row in shared.iter_rows(named=True)]),
+        evidence=limit_evidence(shared.to_dicts()),
         count=shared.height,
     )
 
 
-def judge_speakers(frame: pl.DataFrame, *, column: str, what: str, seed: int) -> tuple[list[Statistic], list[Finding]]:
+def _values_in_splits(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Values in two splits and more, with their rows by split and in all; the most rows first."""
+    in_split = [(pl.col("split") == split.value).sum().alias(split.value) for split in Split]
+    counts = frame.group_by(column).agg(
+        pl.col("split").n_unique().alias("splits"),
+        *in_split,
+        pl.len().alias("rows"),
+        pl.col("row").min().alias("first row"),
+    )
+    shared = counts.filter(pl.col("splits") > 1).drop("splits")
+    return shared.sort(["rows", column], descending=[True, False])
+
+
+def judge_speakers(
+    frame: pl.DataFrame, *, column: str, what: str, seed: int
+) -> tuple[list[Statistic], list[Finding]]:
     """Whether who speaks (or which session it is) gives the label away.
 
-    Where a speaker is in training and elsewhere and the speaker-only predictor beats chance, that is a leak. Where no speaker is shared
-    nothing leaks, but when each speaker has one label a model can tell neither from the other: a warning, for scores then rest on how
-    many speakers there are, not how many rows.
+    Where a speaker is in training and elsewhere and the speaker-only predictor beats chance, that
+    is a leak. Where no speaker is shared nothing leaks, but when each speaker has one label a model
+    can tell neither from the other: a warning, for scores then rest on how many speakers there are,
+    not how many rows.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
         what: The singular, such as "speaker".
     """
-    groups, labels = encode_codes(frame[column].to_list()), encode_codes(frame["label"].to_list())
-    train = (frame["split"] == Split.TRAIN.value).to_numpy()
-    across = predict_across(groups, labels, train, name=f"label by {what} alone, across splits", seed=seed)
-    within = predict_within(groups, labels, name=f"label by {what} alone, within the corpus", seed=seed)
-    found = [statistic for statistic in (across, within) if statistic is not None]
-    findings: list[Finding] = []
+    groups = encode_codes(frame[column].to_list())
+    labels = encode_codes(frame["label"].to_list())
+    train = frame.select(_IN_TRAINING).to_series().to_numpy()
+    across = predict_across(
+        groups,
+        labels,
+        train,
+        name=f"label by {what} alone, across splits",
+        seed=seed,
+    )
+    within = predict_within(
+        groups,
+        labels,
+        name=f"label by {what} alone, within the corpus",
+        seed=seed,
+    )
+    statistics = [statistic for statistic in (across, within) if statistic is not None]
+
     evidence = _purest(frame, column)
-    if across is not None and across.p_value <= SURE and across.gain >= SOME_GAIN:
-        findings.append(
-            Finding(
-                check=f"{what}_gives_label", severity=Severity.LEAK,
-                title=(
-                    f"knowing only the {what} guesses {across.value:.0%} of the labels outside training; the most common label guesses "
-                    f"{across.baseline:.0%}, chance {across.null_low:.0%} to {across.null_high:.0%}"
-                ),
-                remedy=f"split by {what}, and record more labels of each {what}; scores on this split measure who speaks, not the task",
-                evidence=evidence, count=len(evidence), statistics=[across],
-            )
-        )  # fmt: skip
-    if within is not None and within.p_value <= SURE and within.gain >= SOME_GAIN and not findings:
-        telling = within.gain >= TELLING_GAIN
-        findings.append(
-            Finding(
-                check=f"{what}_gives_label", severity=Severity.WARNING if telling else Severity.NOTE,
-                title=(
-                    f"within the corpus the {what} alone guesses {within.value:.0%} of the labels (most common label "
-                    f"{within.baseline:.0%}, chance {within.null_low:.0%} to {within.null_high:.0%})"
-                    + (f"; label and {what} can hardly be told apart" if telling else "")
-                ),
-                remedy=(
-                    f"no {what} crosses the split, so nothing leaks; but count {what}s, not rows, when you judge a score, and record "
-                    f"several labels of each {what} where the task allows it"
-                ),
-                evidence=evidence, count=len(evidence), statistics=[within],
-            )
-        )  # fmt: skip
-    return found, findings
+    findings: list[Finding] = []
+    if across is not None and _beats_chance(across):
+        findings.append(_label_across(across, what, evidence))
+    elif within is not None and _beats_chance(within):
+        findings.append(_label_within(within, what, evidence))
+    return statistics, findings
+
+
+def _beats_chance(statistic: Statistic) -> bool:
+    return statistic.p_value <= SURE and statistic.gain >= SOME_GAIN
+
+
+def _label_across(
+    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+) -> Finding:
+    chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
+    return Finding(
+        check=f"{what}_gives_label",
+        severity=Severity.LEAK,
+        title=(
+            f"knowing only the {what} guesses {statistic.value:.0%} of the labels outside "
+            f"training; the most common label guesses {statistic.baseline:.0%}, chance {chance}"
+        ),
+        remedy=(
+            f"split by {what}, and record more labels of each {what}; "
+            "scores on this split measure who speaks, not the task"
+        ),
+        evidence=evidence,
+        count=len(evidence),
+        statistics=[statistic],
+    )
+
+
+def _label_within(
+    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+) -> Finding:
+    chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
+    title = (
+        f"within the corpus the {what} alone guesses {statistic.value:.0%} of the labels "
+        f"(most common label {statistic.baseline:.0%}, chance {chance})"
+    )
+    severity = Severity.NOTE
+    if statistic.gain >= TELLING_GAIN:
+        severity = Severity.WARNING
+        title += f"; label and {what} can hardly be distinguished"
+    return Finding(
+        check=f"{what}_gives_label",
+        severity=severity,
+        title=title,
+        remedy=(
+            f"no {what} crosses the split, so nothing leaks; but count {what}s, not rows, when "
+            f"you judge a score, and record several labels of each {what} where the task allows it"
+        ),
+        evidence=evidence,
+        count=len(evidence),
+        statistics=[statistic],
+    )
 
 
 def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statistic], list[Finding]]:
     """Phrases of four words and more (or as many ideographs) in training and elsewhere.
 
-    A leak where they tell the label: then a model of the text, or of the sound of that sentence, knows it by heart. Where the same
-    sentence is said under every label, as in acted emotion, it is a note.
+    A leak where they tell the label: then a model of the text, or of the sound of that sentence,
+    knows it by heart. Where the same sentence is said under every label, as in acted emotion, it is
+    a note.
     """
-    names = {text: phrase_of(text) or None for text in frame["text"].drop_nulls().unique().to_list()}
-    phrases = [names.get(text) if text is not None else None for text in frame["text"].to_list()]
-    table = frame.with_columns(pl.Series("phrase", phrases, dtype=pl.String))
-    shared = find_shared(table, "phrase", check="phrases", what="phrases", remedy="keep all rows of a phrase in one split")
+    texts = frame["text"].to_list()
+    phrase_of_text = {text: phrase_of(text) or None for text in set(texts) if text is not None}
+    phrases = [phrase_of_text.get(text) for text in texts]
+    shared = find_shared(
+        frame.with_columns(pl.Series("phrase", phrases, dtype=pl.String)),
+        "phrase",
+        check="phrases",
+        what="phrases",
+        remedy="keep all rows of a phrase in one split",
+    )
     if shared is None:
         return [], []
-    groups, labels = encode_codes(phrases), encode_codes(frame["label"].to_list())
-    train = (frame["split"] == Split.TRAIN.value).to_numpy()
-    statistic = predict_across(groups, labels, train, name="label by phrase alone, across splits", seed=seed, seen_only=True)
-    num_outside = int((~train).sum())
-    if statistic is None or statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
-        said = "" if statistic is None else f"; the phrase guesses {statistic.value:.0%} of their labels, no more than others would"
-        title = f"{shared.title}{said}: the words do not tell the label"
-        note = Finding(
-            check="phrases", severity=Severity.NOTE, title=title, remedy="nothing to do, unless the task is to understand the words",
-            evidence=shared.evidence, count=shared.count, statistics=[statistic] if statistic else [],
-        )  # fmt: skip
-        return ([statistic] if statistic else []), [note]
-    common = statistic.num_rows >= COMMON_SHARE * num_outside
-    title = (
-        f"{shared.title}; the phrase alone guesses {statistic.value:.0%} of the labels of the {statistic.num_rows} rows outside training "
-        f"whose phrase is in it (most common label {statistic.baseline:.0%}, chance up to {statistic.null_high:.0%})"
+
+    train = frame.select(_IN_TRAINING).to_series().to_numpy()
+    statistic = predict_across(
+        encode_codes(phrases),
+        encode_codes(frame["label"].to_list()),
+        train,
+        name="label by phrase alone, across splits",
+        seed=seed,
+        seen_only=True,
     )
-    finding = Finding(
-        check="phrases", severity=Severity.LEAK if common else Severity.WARNING, title=title, remedy=shared.remedy,
-        evidence=shared.evidence, count=shared.count, statistics=[statistic],
-    )  # fmt: skip
-    return [statistic], [finding]
+    if statistic is None:
+        return [], [_silent_phrases(shared)]
+    if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
+        return [statistic], [_silent_phrases(shared, statistic)]
+    num_outside = int((~train).sum())
+    are_common = statistic.num_rows >= COMMON_SHARE * num_outside
+    return [statistic], [_telling_phrases(shared, statistic, are_common=are_common)]
+
+
+def _silent_phrases(shared: Finding, statistic: Statistic | None = None) -> Finding:
+    """The finding that shared phrases do not give the label away."""
+    title = shared.title
+    statistics = []
+    if statistic is not None:
+        share = f"{statistic.value:.0%} of their labels"
+        title += f"; the phrase guesses {share}, no more than others would"
+        statistics.append(statistic)
+    return Finding(
+        check="phrases",
+        severity=Severity.NOTE,
+        title=f"{title}: the words do not give the label away",
+        remedy="nothing to do, unless the task is to understand the words",
+        evidence=shared.evidence,
+        count=shared.count,
+        statistics=statistics,
+    )
+
+
+def _telling_phrases(shared: Finding, statistic: Statistic, *, are_common: bool) -> Finding:
+    """The finding that shared phrases tell the label."""
+    return Finding(
+        check="phrases",
+        severity=Severity.LEAK if are_common else Severity.WARNING,
+        title=(
+            f"{shared.title}; the phrase alone guesses {statistic.value:.0%} of the labels of the "
+            f"{statistic.num_rows} rows outside training whose phrase is in it "
+            f"(most common label {statistic.baseline:.0%}, chance up to {statistic.null_high:.0%})"
+        ),
+        remedy=shared.remedy,
+        evidence=shared.evidence,
+        count=shared.count,
+        statistics=[statistic],
+    )
 
 
 def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None) -> Finding | None:
-    """Stretches of one channel of a file that overlap in time and are in two splits; rows without times stand for the whole file.
+    """Stretches of one channel of a file that overlap in time and are in two splits.
+
+    Rows without times stand for the whole file.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
-        contents: Audio path -> what files of the same bytes have in common: stretches of two such files overlap too, unless they are the
-            same stretch, which makes them copies. None takes every path for a file of its own.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
+        contents: Audio path -> what files of the same bytes have in common: stretches of two such
+            files overlap too, unless they are the same stretch, which makes them copies. None takes
+            every path for a file of its own.
     """
-    sorted_rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
+    rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
         pl.col("start_s").fill_null(0.0),
         pl.col("end_s").fill_null(float("inf")),
         pl.col("audio").replace(contents or {}).alias("content"),
     )
-    many = sorted_rows.group_by("content").agg(pl.col("split").n_unique().alias("n")).filter(pl.col("n") > 1)["content"]
+    num_splits = rows.group_by("content").agg(pl.col("split").n_unique().alias("splits"))
+    in_several = num_splits.filter(pl.col("splits") > 1)["content"]
+    ordered = rows.filter(pl.col("content").is_in(in_several.implode())).sort(
+        ["content", "start_s", "row"]
+    )
+
     evidence: list[Mapping[str, object]] = []
-    count = 0
-    for _, part in (
-        sorted_rows.filter(pl.col("content").is_in(many.implode()))
-        .sort(["content", "start_s", "row"])
-        .group_by("content", "channel", maintain_order=True)
-    ):
-        furthest: dict[str, dict[str, Any]] = {}
-        for row in part.iter_rows(named=True):
-            for split, other in furthest.items():
-                if split != row["split"] and other["end_s"] > row["start_s"] and not _is_copy(other, row):
-                    count += 1
-                    evidence.append(
-                        {
-                            "row": other["row"],
-                            "audio": other["audio"],
-                            "split": split,
-                            "other row": row["row"],
-                            "other audio": row["audio"],
-                            "other split": row["split"],
-                        }
-                    )
-            if row["split"] not in furthest or row["end_s"] > furthest[row["split"]]["end_s"]:
-                furthest[row["split"]] = row
-    if not count:
+    for _, part in ordered.group_by("content", "channel", maintain_order=True):
+        evidence.extend(_overlaps_in(part))
+    if not evidence:
         return None
+    count = len(evidence)
     return Finding(
         check="same_audio",
         severity=Severity.LEAK,
-        title=f"{count} rows name the same stretch of the same file as a row of another split",
+        title=f"{counted(count, 'row names', 'rows name')} the same stretch of the same file as a row of another split",
         remedy="remove one of the two rows, or move both into the same split",
         evidence=limit_evidence(evidence),
         count=count,
     )
 
 
-def _is_copy(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two rows name the same stretch of two files of the same bytes, which `find_exact_copies` tells."""
-    times = ("start_s", "end_s")
-    return one["audio"] != other["audio"] and all(one[key] == other[key] for key in times)
+def _overlaps_in(part: pl.DataFrame) -> Iterator[Mapping[str, object]]:
+    """Each row of one channel, by start, beside what reaches into it from another split."""
+    furthest: dict[str, dict[str, Any]] = {}
+    for row in part.iter_rows(named=True):
+        split = row["split"]
+        for other_split, earlier in furthest.items():
+            overlaps = earlier["end_s"] > row["start_s"]
+            if other_split == split or not overlaps or _is_copy(earlier, row):
+                continue
+            yield {
+                "row": earlier["row"],
+                "audio": earlier["audio"],
+                "split": other_split,
+                "other row": row["row"],
+                "other audio": row["audio"],
+                "other split": split,
+            }
+        if split not in furthest or row["end_s"] > furthest[split]["end_s"]:
+            furthest[split] = row
+
+
+def _is_copy(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two rows name the same stretch of two files of the same bytes.
+
+    `find_exact_copies` reports these.
+    """
+    if first["audio"] == second["audio"]:
+        return False
+    return all(first[time] == second[time] for time in ("start_s", "end_s"))
 
 
 def find_imbalance(frame: pl.DataFrame) -> list[Finding]:
     """Labels that a split does not have, and labels far rarer than others."""
-    counts = frame.group_by(["label", "split"]).len()
-    table = {(row["label"], row["split"]): row["len"] for row in counts.iter_rows(named=True)}
-    labels, splits = sorted({label for label, _ in table}), [s.value for s in Split if any(at == s.value for _, at in table)]
-    rows = [{"label": label, **{split: table.get((label, split), 0) for split in splits}} for label in labels]
+    table = _rows_by_label(frame)
+    splits = [column for column in table.columns if column != "label"]
+    empty = pl.any_horizontal(pl.col(splits) == 0)
+    missing = table.filter(empty)
     findings = []
-    missing = [row for row in rows if any(row[split] == 0 for split in splits)]
-    if missing:
-        unlearned = [row for row in missing if row.get(Split.TRAIN.value) == 0]
-        findings.append(
-            Finding(
-                check="missing_labels", severity=Severity.WARNING,
-                title=f"{len(missing)} of {len(labels)} labels are missing from a split"
-                + (f", {len(unlearned)} of them from training" if unlearned else ""),
-                remedy="a label that is not in training cannot be learned, one that is not in test is never judged; stratify by label",
-                evidence=limit_evidence(missing), count=len(missing),
-            )
-        )  # fmt: skip
-    totals = {row["label"]: sum(int(str(row[split])) for split in splits) for row in rows}
-    most, least = max(totals.values()), min(totals.values())
+    if not missing.is_empty():
+        findings.append(_missing_labels(missing, num_labels=table.height))
+
+    table = table.with_columns(pl.sum_horizontal(splits).alias("total"))
+    most = max(table["total"])
+    least = min(table["total"])
     if most >= 10 * least:
-        findings.append(
-            Finding(
-                check="imbalance", severity=Severity.NOTE,
-                title=f"the most common label has {most / least:.0f} times the rows of the rarest ({most} and {least})",
-                remedy="report the unweighted average recall, not accuracy, and give the intervals of rare labels",
-                evidence=limit_evidence(sorted(rows, key=lambda row: totals[row["label"]])), count=len(rows),
-            )
-        )  # fmt: skip
+        rarest_first = table.sort("total", maintain_order=True).drop("total")
+        times = f"{most / least:.0f} times the rows of the rarest ({most} and {least})"
+        finding = Finding(
+            check="imbalance",
+            severity=Severity.NOTE,
+            title=f"the most common label has {times}",
+            remedy=(
+                "report the unweighted average recall, not accuracy, "
+                "and give the intervals of rare labels"
+            ),
+            evidence=limit_evidence(rarest_first.to_dicts()),
+            count=table.height,
+        )
+        findings.append(finding)
     return findings
 
 
-def find_labels_in_names(frame: pl.DataFrame, *, share: float = 0.9) -> Finding | None:
-    """Paths that say their row's label, such as angry/001.wav or 001_angry.wav, in at least `share` of the rows."""
-    names = frame["audio"].str.to_lowercase().to_list()
-    labels = [label.casefold() for label in frame["label"].to_list()]
-    said = [len(label) > 1 and label in _tokens(name) for name, label in zip(names, labels, strict=True)]
-    if sum(said) < share * len(said):
-        return None
-    evidence = [
-        {"row": row, "audio": audio, "label": label} for row, audio, label in frame.select("row", "audio", "label").head(5).iter_rows()
-    ]
+def _rows_by_label(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns "label" and one per split that has rows, in the order of `Split`; sorted by label."""
+    present = set(frame["split"].to_list())
+    splits = [split.value for split in Split if split.value in present]
+    counts = [(pl.col("split") == split).sum().cast(pl.Int64).alias(split) for split in splits]
+    return frame.group_by("label").agg(counts).sort("label")
+
+
+def _missing_labels(missing: pl.DataFrame, *, num_labels: int) -> Finding:
+    title = f"{missing.height} of {num_labels} labels are missing from a split"
+    train = Split.TRAIN.value
+    if train in missing.columns:
+        num_unlearned = missing.filter(pl.col(train) == 0).height
+        if num_unlearned:
+            title += f", {num_unlearned} of them from training"
     return Finding(
-        check="names", severity=Severity.NOTE, title=f"{sum(said)} of {len(said)} paths say their label",
-        remedy="harmless as long as no model reads file names; rename the files before people label or listen blindly",
-        evidence=evidence, count=sum(said),
-    )  # fmt: skip
+        check="missing_labels",
+        severity=Severity.WARNING,
+        title=title,
+        remedy=(
+            "a label that is not in training cannot be learned, "
+            "one that is not in test is never judged; stratify by label"
+        ),
+        evidence=limit_evidence(missing.to_dicts()),
+        count=missing.height,
+    )
+
+
+def find_labels_in_names(frame: pl.DataFrame, *, share: float = 0.9) -> Finding | None:
+    """Paths that name their row's label, such as angry/001.wav or 001_angry.wav.
+
+    Args:
+        share: Least share of the rows of which this has to hold.
+    """
+    paths = frame["audio"].str.to_lowercase().to_list()
+    labels = [label.casefold() for label in frame["label"].to_list()]
+    pairs = zip(paths, labels, strict=True)
+    count = sum(len(label) > 1 and label in _tokens(path) for path, label in pairs)
+    if count < share * frame.height:
+        return None
+    first_rows = frame.select("row", "audio", "label").head(5)
+    return Finding(
+        check="names",
+        severity=Severity.NOTE,
+        title=f"{count} of {frame.height} paths give their label away",
+        remedy=(
+            "harmless as long as no model reads file names; "
+            "rename the files before people label or listen blindly"
+        ),
+        evidence=first_rows.to_dicts(),
+        count=count,
+    )
 
 
 def find_conflicting_copies(frame: pl.DataFrame, keys: Sequence[str | None]) -> Finding | None:
@@ -260,31 +402,59 @@ def find_conflicting_copies(frame: pl.DataFrame, keys: Sequence[str | None]) -> 
     Args:
         keys: (num_rows,) what rows of the same sound have in common; None where it is not known.
     """
-    table = frame.with_columns(pl.Series("key", keys, dtype=pl.String)).filter(pl.col("key").is_not_null())
-    groups = (
-        table.group_by("key").agg(pl.col("label").unique().sort(), pl.col("row").sort()).filter(pl.col("label").list.len() > 1).sort("key")
+    table = frame.with_columns(pl.Series("sound", keys, dtype=pl.String))
+    sounds = (
+        table.filter(pl.col("sound").is_not_null())
+        .group_by("sound")
+        .agg(pl.col("label").unique().sort(), pl.col("row").sort())
     )
+    groups = sounds.filter(pl.col("label").list.len() > 1).sort("sound")
     if groups.is_empty():
         return None
-    evidence = [{"rows": " ".join(map(str, row["row"][:8])), "labels": ", ".join(row["label"])} for row in groups.iter_rows(named=True)]
+
+    evidence = []
+    for group in groups.iter_rows(named=True):
+        rows = " ".join(str(row) for row in group["row"][:8])
+        labels = ", ".join(group["label"])
+        evidence.append({"rows": rows, "labels": labels})
     return Finding(
-        check="conflicts", severity=Severity.WARNING, title=f"{groups.height} sounds have copies with different labels",
-        remedy="at most one of the labels is right; listen and keep one row of each", evidence=limit_evidence(evidence),
+        check="conflicts",
+        severity=Severity.WARNING,
+        title=f"{groups.height} sounds have copies with different labels",
+        remedy="at most one of the labels is right; listen and keep one row of each",
+        evidence=limit_evidence(evidence),
         count=groups.height,
-    )  # fmt: skip
+    )
 
 
 def _tokens(name: str) -> set[str]:
-    return set("".join(c if c.isalpha() else " " for c in name).split()) | set(name.replace("\\", "/").split("/"))
+    """The words of a path, and its folders and file name as they stand."""
+    words = "".join(_letter_or_blank(c) for c in name).split()
+    parts = name.replace("\\", "/").split("/")
+    return {*words, *parts}
+
+
+def _letter_or_blank(character: str) -> str:
+    return character if character.isalpha() else " "
 
 
 def _purest(frame: pl.DataFrame, column: str) -> list[Mapping[str, object]]:
-    """Groups with their most common label, the largest first."""
-    groups, labels = encode_codes(frame[column].to_list()), encode_codes(frame["label"].to_list())
+    """Groups with their most common label and its share, the largest first."""
+    groups = encode_codes(frame[column].to_list())
+    labels = encode_codes(frame["label"].to_list())
     purity = group_purity(groups, labels)
-    known = frame.filter(pl.col(column).is_not_null())
-    rows = known.group_by(column).agg(pl.len().alias("rows"), pl.col("label").mode().sort().first().alias("most common label"))
-    names = sorted(known[column].unique().to_list())
-    share = dict(zip(names, purity.tolist(), strict=True))
-    found = sorted(rows.iter_rows(named=True), key=lambda row: (-row["rows"], row[column]))
-    return limit_evidence([{**row, "share": round(float(np.nan_to_num(share[row[column]])), 3)} for row in found])
+
+    filled = frame.filter(pl.col(column).is_not_null())
+    names = sorted(filled[column].unique().to_list())
+    shares = dict(zip(names, purity.tolist(), strict=True))
+    rows = filled.group_by(column).agg(
+        pl.len().alias("rows"),
+        pl.col("label").mode().sort().first().alias("most common label"),
+    )
+    ordered = sorted(rows.iter_rows(named=True), key=lambda row: (-row["rows"], row[column]))
+
+    evidence = []
+    for row in ordered:
+        share = float(np.nan_to_num(shares[row[column]]))
+        evidence.append({**row, "share": round(share, 3)})
+    return limit_evidence(evidence)

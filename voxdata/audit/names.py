@@ -1,4 +1,4 @@
-"""Names that are nearly the same: labels that look like slips, and people who may be one person under two names."""
+"""Names that are nearly the same: labels that look like slips, people who may be one person."""
 
 from __future__ import annotations
 
@@ -18,42 +18,49 @@ def find_alike_labels(frame: pl.DataFrame) -> Finding | None:
     near = find_near_labels(counts)
     if not near:
         return None
-    evidence: list[Mapping[str, object]] = [
-        {
-            "labels": ", ".join(map(repr, found.labels)),
-            "differ by": found.difference,
-            "rows": ", ".join(str(counts[label]) for label in found.labels),
+    evidence: list[Mapping[str, object]] = []
+    for group in near:
+        row = {
+            "labels": ", ".join(map(repr, group.labels)),
+            "differ by": group.difference,
+            "rows": ", ".join(str(counts[label]) for label in group.labels),
         }
-        for found in near
-    ]
+        evidence.append(row)
     return Finding(
         check="label_names",
         severity=Severity.WARNING,
         title=f"labels that look like slips of each other: {describe_near_labels(near[:3])}",
-        remedy="write one name for one label; --rename OLD=NEW takes one for the other, here and in `voxdata import`",
+        remedy=(
+            "write one name for one label; "
+            "--rename OLD=NEW takes one for the other, here and in `voxdata import`"
+        ),
         evidence=limit_evidence(evidence),
         count=len(near),
     )
 
 
 def find_alike_people(frame: pl.DataFrame, column: str, *, what: str) -> Finding | None:
-    """Names of a column in different splits that differ only by case, leading zeros or spaces: `007` and `7`.
+    """Names of a column that are in different splits and may be meant for one.
+
+    They differ only by case, leading zeros or spaces, as `007` and `7` do.
 
     Args:
         what: What the values are called, such as "speakers".
     """
-    known = frame.filter(pl.col(column).is_not_null())
-    splits = {str(name): set(found) for name, found in known.group_by(column).agg("split").iter_rows()}
+    filled = frame.filter(pl.col(column).is_not_null())
+    by_name = filled.group_by(column).agg("split")
+    splits = {str(name): set(in_splits) for name, in_splits in by_name.iter_rows()}
     near = find_near_names(splits)
     if not near:
         return None
-    evidence: list[Mapping[str, object]] = [
-        {
+    evidence: list[Mapping[str, object]] = []
+    for group in near:
+        together: set[str] = set().union(*(splits[name] for name in group))
+        row = {
             "names": ", ".join(map(repr, group)),
-            "splits": ", ".join(sorted({split for name in group for split in splits[name]})),
+            "splits": ", ".join(sorted(together)),
         }
-        for group in near
-    ]
+        evidence.append(row)
     first = " and ".join(map(repr, near[0]))
     return Finding(
         check=f"{what}_alike",

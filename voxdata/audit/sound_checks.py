@@ -1,8 +1,10 @@
-"""What the sound of a corpus says: copies and voices across splits, silence, clipping, odd lengths."""
+"""What the sound of a corpus tells: copies and voices across splits, silence, clipping, lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -15,85 +17,158 @@ from voxdata.dataset import Split
 
 SILENT_DB = -75.0
 CLIPPED = 0.01
-TOO_SHORT_S, TOO_LONG_S = 0.2, 30.0
+TOO_SHORT_S = 0.2
+TOO_LONG_S = 30.0
 SAME_VOICE = 0.75
-"""Least cosine of two clips of one voice. The nearest clip of another person reaches it in 1 % of the clips of RAVDESS (docs/audit.md)."""
+"""Least cosine of two clips of one voice.
+
+The nearest clip of another person reaches it in 1 % of the clips of RAVDESS (docs/audit.md).
+"""
 
 SHARED_VOICES = 0.05
 """Share of the clips outside training from which on a probable shared voice is a leak."""
 
+_FEW_VOICES = 3
+_BATCH = 512
+
 Vectors = npt.NDArray[np.float32]
+Pair = tuple[int, int, float]
+"""(row, row, how alike they are), rows from 0."""
 
 
 def find_exact_copies(frame: pl.DataFrame, sounds: Mapping[int, str]) -> list[Finding]:
     """Rows that are the same sound, byte for byte or sample by sample.
 
     Args:
-        frame: As `voxdata.audit.findings.SCHEMA` says.
-        sounds: Row number, from 0 -> what rows of one sound have in common, such as from `join_sounds`; rows of which nothing is known are
-            absent.
+        frame: The columns of `voxdata.audit.findings.SCHEMA`.
+        sounds: Row number, from 0 -> what rows of one sound have in common, such as from
+            `join_sounds`; rows of which nothing is known are absent.
     """
-    by_digest: dict[str, list[int]] = {}
-    for at, digest in sorted(sounds.items()):
-        by_digest.setdefault(digest, []).append(at)
-    groups = [rows for rows in by_digest.values() if len(rows) > 1]
-    across = [rows for rows in groups if len({frame["split"][at] for at in rows}) > 1]
+    by_sound: defaultdict[str, list[int]] = defaultdict(list)
+    for at, sound in sorted(sounds.items()):
+        by_sound[sound].append(at)
+
+    splits = frame["split"]
+    across: list[list[int]] = []
+    within: list[list[int]] = []
+    for rows in by_sound.values():
+        if len(rows) < 2:
+            continue
+        if len({splits[at] for at in rows}) > 1:
+            across.append(rows)
+        else:
+            within.append(rows)
+
     findings = []
     if across:
-        findings.append(
-            Finding(
-                check="copies", severity=Severity.LEAK,
-                title=f"{len(across)} sounds are in more than one split, byte for byte or sample by sample the same",
-                remedy="remove the copies, or move all of a sound into the same split",
-                evidence=limit_evidence([_copy_row(frame, rows) for rows in across]), count=len(across),
-            )
-        )  # fmt: skip
-    within = [rows for rows in groups if len({frame["split"][at] for at in rows}) == 1]
+        title = "sounds are in more than one split, byte for byte or sample by sample the same"
+        finding = Finding(
+            check="copies",
+            severity=Severity.LEAK,
+            title=f"{len(across)} {title}",
+            remedy="remove the copies, or move all of a sound into the same split",
+            evidence=limit_evidence([_copy_row(frame, rows) for rows in across]),
+            count=len(across),
+        )
+        findings.append(finding)
     if within:
-        findings.append(
-            Finding(
-                check="copies_within", severity=Severity.NOTE, title=f"{len(within)} sounds are more than once in the same split",
-                remedy="remove the copies: they count double in training and in scores",
-                evidence=limit_evidence([_copy_row(frame, rows) for rows in within]), count=len(within),
-            )
-        )  # fmt: skip
+        finding = Finding(
+            check="copies_within",
+            severity=Severity.NOTE,
+            title=f"{len(within)} sounds are more than once in the same split",
+            remedy="remove the copies: they count double in training and in scores",
+            evidence=limit_evidence([_copy_row(frame, rows) for rows in within]),
+            count=len(within),
+        )
+        findings.append(finding)
     return findings
 
 
-def find_near_copies(frame: pl.DataFrame, pairs: Sequence[tuple[int, int, float]]) -> list[Finding]:
+def find_near_copies(frame: pl.DataFrame, pairs: Sequence[Pair]) -> list[Finding]:
     """Pairs that share their sound though not their samples.
 
     Args:
         pairs: (row, row, correlation), rows from 0; those that are equal sample by sample left out.
     """
+    splits = frame["split"]
+    across: list[Pair] = []
+    within: list[Pair] = []
+    for pair in pairs:
+        first, second, _ = pair
+        if splits[first] != splits[second]:
+            across.append(pair)
+        else:
+            within.append(pair)
+
     findings = []
-    for across in (True, False):
-        chosen = [p for p in pairs if (frame["split"][p[0]] != frame["split"][p[1]]) is across]
-        if not chosen:
-            continue
-        evidence = [
-            {
-                "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "other row": frame["row"][b],
-                "other audio": frame["audio"][b], "other split": frame["split"][b], "correlation": round(value, 3),
-            }
-            for a, b, value in sorted(chosen, key=lambda pair: -pair[2])
-        ]  # fmt: skip
-        where = "in different splits are copies of each other" if across else "within a split are copies of each other"
-        findings.append(
-            Finding(
-                check="near_copies" if across else "near_copies_within", severity=Severity.LEAK if across else Severity.NOTE,
-                title=f"{len(chosen)} pairs of clips {where}: re-encoded, louder, noisier or cut differently",
-                remedy="keep one of each pair, or move both into the same split", evidence=limit_evidence(evidence), count=len(chosen),
-            )
-        )  # fmt: skip
+    if across:
+        finding = _near_copies(
+            frame,
+            across,
+            check="near_copies",
+            severity=Severity.LEAK,
+            where="in different splits",
+        )
+        findings.append(finding)
+    if within:
+        finding = _near_copies(
+            frame,
+            within,
+            check="near_copies_within",
+            severity=Severity.NOTE,
+            where="within a split",
+        )
+        findings.append(finding)
     return findings
 
 
-def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors) -> tuple[str, list[Finding]]:
+def _near_copies(
+    frame: pl.DataFrame,
+    pairs: Sequence[Pair],
+    *,
+    check: str,
+    severity: Severity,
+    where: str,
+) -> Finding:
+    evidence = []
+    for first, second, correlation in _most_alike_first(pairs):
+        row = _beside(frame, first, second)
+        evidence.append({**row, "correlation": round(correlation, 3)})
+    how = "re-encoded, louder, noisier or cut differently"
+    return Finding(
+        check=check,
+        severity=severity,
+        title=f"{len(pairs)} pairs of clips {where} are copies of each other: {how}",
+        remedy="keep one of each pair, or move both into the same split",
+        evidence=limit_evidence(evidence),
+        count=len(pairs),
+    )
+
+
+def _most_alike_first(pairs: Sequence[Pair]) -> list[Pair]:
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def _beside(frame: pl.DataFrame, first: int, second: int) -> dict[str, object]:
+    """Two rows as one row of evidence."""
+    return {
+        "row": frame["row"][first],
+        "audio": frame["audio"][first],
+        "split": frame["split"][first],
+        "other row": frame["row"][second],
+        "other audio": frame["audio"][second],
+        "other split": frame["split"][second],
+    }
+
+
+def find_shared_voices(
+    frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors
+) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
-    A clip outside training counts when the clip most like it of all, in whatever split, is in training and as like as clips of one voice
-    are. A voice with other clips in its own split is mostly nearest to those.
+    A clip outside training counts when the clip most like it of all, in whatever split, is in
+    training and as like as clips of one voice are. A voice with other clips in its own split is
+    mostly nearest to those.
 
     Args:
         rows: Row numbers, from 0, one a vector.
@@ -106,39 +181,91 @@ def find_shared_voices(frame: pl.DataFrame, rows: Sequence[int], vectors: Vector
     outside = np.flatnonzero(splits != Split.TRAIN.value)
     if not len(outside) or len(outside) == len(rows):
         return "not checked: no voice could be heard on both sides of the split", []
-    hits: list[tuple[int, int, float]] = []
-    for start in range(0, len(outside), 512):
-        part = outside[start : start + 512]
-        alike = vectors[part] @ vectors.T
-        alike[np.arange(len(part)), part] = -1.0
-        best = alike.argmax(axis=1)
-        for at, other, cosine in zip(part, best, alike[np.arange(len(part)), best], strict=True):
-            if cosine >= SAME_VOICE and splits[other] == Split.TRAIN.value:
-                hits.append((rows[at], rows[other], float(cosine)))
-    share = len(hits) / len(outside)
-    says = f"{len(hits)} of {len(outside)} clips outside training are most like a clip in training, with a cosine of {SAME_VOICE} and more"
-    if len(hits) < 3:
-        return says, []
-    evidence = [
-        {
-            "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "training row": frame["row"][b],
-            "training audio": frame["audio"][b], "cosine": round(cosine, 3),
+
+    hits: list[Pair] = []
+    for vector, nearest, cosine in _nearest_vectors(vectors, outside):
+        if cosine >= SAME_VOICE and splits[nearest] == Split.TRAIN.value:
+            hits.append((rows[vector], rows[nearest], cosine))
+    outcome = (
+        f"{len(hits)} of {len(outside)} clips outside training are most like a clip in training, "
+        f"with a cosine of {SAME_VOICE} and more"
+    )
+    if len(hits) < _FEW_VOICES:
+        return outcome, []
+    are_many = len(hits) / len(outside) >= SHARED_VOICES
+    return outcome, [_shared_voices(frame, hits, outcome, are_many=are_many)]
+
+
+def _nearest_vectors(
+    vectors: Vectors, chosen: npt.NDArray[np.intp]
+) -> Iterator[tuple[int, int, float]]:
+    """(vector, the vector most like it, their cosine) for the chosen ones."""
+    for start in range(0, len(chosen), _BATCH):
+        batch = chosen[start : start + _BATCH]
+        # shape: (batch, num_vectors)
+        alike = vectors[batch] @ vectors.T
+        lines = np.arange(len(batch))
+        alike[lines, batch] = -1.0
+        nearest = alike.argmax(axis=1)
+        cosines = alike[lines, nearest]
+        for vector, other, cosine in zip(batch, nearest, cosines, strict=True):
+            yield int(vector), int(other), float(cosine)
+
+
+def _shared_voices(
+    frame: pl.DataFrame, pairs: Sequence[Pair], outcome: str, *, are_many: bool
+) -> Finding:
+    if are_many:
+        severity = Severity.LEAK
+        remedy = "find out who speaks, add a speaker column and split by it"
+    else:
+        severity = Severity.NOTE
+        remedy = "listen to the pairs; a few are mistaken"
+
+    evidence = []
+    for outside, training, cosine in _most_alike_first(pairs):
+        row = {
+            "row": frame["row"][outside],
+            "audio": frame["audio"][outside],
+            "split": frame["split"][outside],
+            "training row": frame["row"][training],
+            "training audio": frame["audio"][training],
+            "cosine": round(cosine, 3),
         }
-        for a, b, cosine in sorted(hits, key=lambda hit: -hit[2])
-    ]  # fmt: skip
-    leak = share >= SHARED_VOICES
-    return says, [
-        Finding(
-            check="voices", severity=Severity.LEAK if leak else Severity.NOTE,
-            title=f"the same voices are probably in training and elsewhere: {says}",
-            remedy="find out who speaks, add a speaker column and split by it" if leak else "listen to the pairs; a few are mistaken",
-            evidence=limit_evidence(evidence), count=len(hits),
-        )
-    ]  # fmt: skip
+        evidence.append(row)
+    return Finding(
+        check="voices",
+        severity=severity,
+        title=f"the same voices are probably in training and elsewhere: {outcome}",
+        remedy=remedy,
+        evidence=limit_evidence(evidence),
+        count=len(pairs),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    """A way in which clips sound bad.
+
+    Attributes:
+        values: Row number, from 0 -> the measured value, of the clips that have the fault.
+        meaning: Follows "clips heard are".
+        unit: The column of the value.
+    """
+
+    check: str
+    values: Mapping[int, float]
+    meaning: str
+    unit: str
+    remedy: str
+    severity: Severity = Severity.NOTE
 
 
 def find_bad_sound(
-    frame: pl.DataFrame, levels: Mapping[int, float], clipping: Mapping[int, float], durations: Mapping[int, float]
+    frame: pl.DataFrame,
+    levels: Mapping[int, float],
+    clipping: Mapping[int, float],
+    durations: Mapping[int, float],
 ) -> list[Finding]:
     """Silent, clipped, very short and very long clips.
 
@@ -147,36 +274,68 @@ def find_bad_sound(
         clipping: -> share of clipped samples.
         durations: -> seconds.
     """
-    kinds = [
-        ("silence", Severity.WARNING, {at: v for at, v in levels.items() if v < SILENT_DB}, f"below {SILENT_DB:g} dBFS: silent", "level_db",
-         "remove them, or fetch the audio again: a label of silence teaches nothing"),
-        ("clipping", Severity.NOTE, {at: v for at, v in clipping.items() if v > CLIPPED}, f"clipped in more than {CLIPPED:.0%} of samples",
-         "clipping_ratio", "record them again with less gain; or check that clipping does not go with a label"),
-        ("too_short", Severity.NOTE, {at: v for at, v in durations.items() if v < TOO_SHORT_S}, f"shorter than {TOO_SHORT_S:g} s",
-         "seconds", "check where they were cut; hardly a word fits"),
-        ("too_long", Severity.NOTE, {at: v for at, v in durations.items() if v > TOO_LONG_S}, f"longer than {TOO_LONG_S:g} s", "seconds",
-         "cut them into utterances: one label rarely holds that long"),
-    ]  # fmt: skip
-    findings = []
-    for check, severity, values, says, unit, remedy in kinds:
-        if not values:
-            continue
-        evidence = [
-            {"row": frame["row"][at], "audio": frame["audio"][at], "label": frame["label"][at], unit: round(value, 3)}
-            for at, value in sorted(values.items())
-        ]
-        title = f"{len(values)} of {len(levels)} clips heard are {says}"
-        findings.append(
-            Finding(check=check, severity=severity, title=title, remedy=remedy, evidence=limit_evidence(evidence), count=len(values))
-        )
-    return findings
+    faults = (
+        _Fault(
+            check="silence",
+            severity=Severity.WARNING,
+            values={at: level for at, level in levels.items() if level < SILENT_DB},
+            meaning=f"below {SILENT_DB:g} dBFS: silent",
+            unit="level_db",
+            remedy="remove them, or fetch the audio again: a label of silence teaches nothing",
+        ),
+        _Fault(
+            check="clipping",
+            values={at: share for at, share in clipping.items() if share > CLIPPED},
+            meaning=f"clipped in more than {CLIPPED:.0%} of samples",
+            unit="clipping_ratio",
+            remedy=(
+                "record them again with less gain; or check that clipping does not go with a label"
+            ),
+        ),
+        _Fault(
+            check="too_short",
+            values={at: length for at, length in durations.items() if length < TOO_SHORT_S},
+            meaning=f"shorter than {TOO_SHORT_S:g} s",
+            unit="seconds",
+            remedy="check where they were cut; hardly a word fits",
+        ),
+        _Fault(
+            check="too_long",
+            values={at: length for at, length in durations.items() if length > TOO_LONG_S},
+            meaning=f"longer than {TOO_LONG_S:g} s",
+            unit="seconds",
+            remedy="cut them into utterances: one label rarely holds that long",
+        ),
+    )
+    return [_report(fault, frame, num_heard=len(levels)) for fault in faults if fault.values]
+
+
+def _report(fault: _Fault, frame: pl.DataFrame, *, num_heard: int) -> Finding:
+    evidence = []
+    for at, value in sorted(fault.values.items()):
+        row = {
+            "row": frame["row"][at],
+            "audio": frame["audio"][at],
+            "label": frame["label"][at],
+            fault.unit: round(value, 3),
+        }
+        evidence.append(row)
+    return Finding(
+        check=fault.check,
+        severity=fault.severity,
+        title=f"{len(fault.values)} of {num_heard} clips heard are {fault.meaning}",
+        remedy=fault.remedy,
+        evidence=limit_evidence(evidence),
+        count=len(fault.values),
+    )
 
 
 def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     """One name for all rows that any of several ways of naming holds for the same sound.
 
     Args:
-        names: Each a way: row number, from 0 -> its name for the sound, such as a hash of the file's bytes or of the decoded samples.
+        names: Each a way: row number, from 0 -> its name for the sound, such as a hash of the
+            file's bytes or of the decoded samples.
 
     Returns:
         Row number -> name of the sound; rows of which nothing is known are absent.
@@ -184,55 +343,71 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     >>> join_sounds({0: "a", 1: "a", 2: "b"}, {2: "x", 3: "x"})
     {0: '0', 1: '0', 2: '2', 3: '2'}
     """
-    first: dict[tuple[int, str], int] = {}
-    pairs: list[tuple[int, int]] = []
-    for way, known in enumerate(names):
-        for at, name in sorted(known.items()):
-            pairs.append((first.setdefault((way, name), at), at))
-    return {at: str(root) for at, root in sorted(_join(pairs).items())}
+    first_row: dict[tuple[int, str], int] = {}
+    links: list[tuple[int, int]] = []
+    for way, sounds in enumerate(names):
+        for at, name in sorted(sounds.items()):
+            first = first_row.setdefault((way, name), at)
+            links.append((first, at))
+    return {at: str(root) for at, root in _join(links).items()}
 
 
-def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[tuple[int, int, float]]) -> list[str | None]:
-    """(num_rows,) what rows of the same sound have in common, near copies included; None for rows of which nothing is known.
+def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[Pair]) -> list[str | None]:
+    """What rows of the same sound have in common, near copies included.
 
     Args:
         sounds: As for `find_exact_copies`.
         near: (row, row, correlation), rows from 0.
+
+    Returns:
+        (num_rows,); None for rows of which nothing is known.
     """
-    numbers: dict[str, int] = {}
-    for at, name in sorted(sounds.items()):
-        numbers.setdefault(name, at)
-    roots = _join([(numbers[sounds[a]], numbers[sounds[b]]) for a, b, _ in near])
-    firsts = {at: numbers[name] for at, name in sounds.items()}
-    return [sounds[roots.get(firsts[at], firsts[at])] if at in firsts else None for at in range(num_rows)]
+    first_row: dict[str, int] = {}
+    for at, sound in sorted(sounds.items()):
+        first_row.setdefault(sound, at)
+
+    links = [(first_row[sounds[first]], first_row[sounds[second]]) for first, second, _ in near]
+    roots = _join(links)
+    names: list[str | None] = [None] * num_rows
+    for at, sound in sounds.items():
+        first = first_row[sound]
+        names[at] = sounds[roots.get(first, first)]
+    return names
 
 
-def _join(pairs: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """Number -> the least number it is linked to, over any chain of pairs."""
+def _join(links: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """Number -> the least number it is linked to, over any chain of links; sorted."""
     parents: dict[int, int] = {}
 
-    def root(number: int) -> int:
+    def find_root(number: int) -> int:
         while parents.setdefault(number, number) != number:
             parents[number] = parents[parents[number]]
             number = parents[number]
         return number
 
-    for a, b in pairs:
-        one, other = root(a), root(b)
-        parents[max(one, other)] = min(one, other)
-    return {number: root(number) for number in sorted(parents)}
+    for first, second in links:
+        low, high = sorted((find_root(first), find_root(second)))
+        parents[high] = low
+    return {number: find_root(number) for number in sorted(parents)}
 
 
-def leave_out_equal(rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]) -> list[tuple[int, int, float]]:
+def leave_out_equal(
+    rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]
+) -> list[Pair]:
     """Pairs as (row, row, correlation) without those that are the same sound exactly."""
-    found = [(rows[copy.first], rows[copy.second], copy.correlation) for copy in copies]
-    return [(a, b, value) for a, b, value in found if digests[a] != digests[b]]
+    pairs = []
+    for copy in copies:
+        first = rows[copy.first]
+        second = rows[copy.second]
+        if digests[first] != digests[second]:
+            pairs.append((first, second, copy.correlation))
+    return pairs
 
 
 def _copy_row(frame: pl.DataFrame, rows: Sequence[int]) -> dict[str, object]:
-    same = [(a, b) for a, b in combinations(rows, 2) if frame["split"][a] != frame["split"][b]]
-    a, b = same[0] if same else (rows[0], rows[1])
-    return {
-        "row": frame["row"][a], "audio": frame["audio"][a], "split": frame["split"][a], "other row": frame["row"][b],
-        "other audio": frame["audio"][b], "other split": frame["split"][b], "copies": len(rows),
-    }  # fmt: skip
+    """Evidence of one sound: two of its rows, of different splits where there are any."""
+    splits = frame["split"]
+    pairs = combinations(rows, 2)
+    apart = (pair for pair in pairs if splits[pair[0]] != splits[pair[1]])
+    first, second = next(apart, (rows[0], rows[1]))
+    return {**_beside(frame, first, second), "copies": len(rows)}

@@ -18,7 +18,9 @@ MAX_SAMPLES = 600 * MODEL_RATE_HZ
 
 CODE_HOP = 1365
 CODE_WINDOW = 4096 + 15 * CODE_HOP
-"""Samples, at Chromaprint's own 11025 Hz, from one code to the next, and of what one code hears: 16 frames of its spectrogram."""
+"""Samples, at Chromaprint's own 11025 Hz, from one code to the next, and of what one code hears: 16
+frames of its spectrogram.
+"""
 
 
 class ChromaprintFingerprinter:
@@ -38,7 +40,11 @@ class ChromaprintFingerprinter:
     def model(self) -> ModelRef:
         """What is running."""
         revision = self._library._libchromaprint.chromaprint_get_version().decode()
-        return ModelRef(name="chromaprint", revision=revision, params={"algorithm": ALGORITHM, "max_s": MAX_SAMPLES // MODEL_RATE_HZ})
+        return ModelRef(
+            name="chromaprint",
+            revision=revision,
+            params={"algorithm": ALGORITHM, "max_s": MAX_SAMPLES // MODEL_RATE_HZ},
+        )
 
     def fingerprint(self, sound: Sound) -> Codes:
         """See `Fingerprinter.fingerprint`; the first ten minutes count."""

@@ -1,7 +1,9 @@
-"""Predicted opinion scores by DNSMOS P.835 (its overall score), from the ONNX file that the speechmos package ships.
+"""Predicted opinion scores by DNSMOS P.835 (its overall score), from the ONNX file that the
+speechmos package ships.
 
-Source: C. Reddy et al., DNSMOS P.835, ICASSP 2022. It knows wide-band speech: telephone audio scores lower for its bandwidth alone, and
-clipping it hardly hears. So it is one measure beside level, SNR, clipping and true bandwidth, and no threshold of its own.
+Source: C. Reddy et al., DNSMOS P.835, ICASSP 2022. It knows wide-band speech: telephone audio
+scores lower for its bandwidth alone, and clipping it hardly hears. So it is one measure beside
+level, SNR, clipping and true bandwidth, and no threshold of its own.
 """
 
 from __future__ import annotations
@@ -37,10 +39,15 @@ class DnsMos:
     @property
     def model(self) -> ModelRef:
         """What is running."""
-        return ModelRef(name="dnsmos-p835", revision=revision("dnsmos"), params={"every_ms": EVERY_MS})
+        return ModelRef(
+            name="dnsmos-p835", revision=revision("dnsmos"), params={"every_ms": EVERY_MS}
+        )
 
     def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
-        """See `MosPredictor.predict`; one window in each EVERY_MS that holds speech, from the first speech in it."""
+        """See `MosPredictor.predict`.
+
+        One window in each EVERY_MS that holds speech, from the first speech in it.
+        """
         found: list[tuple[Segment, float]] = []
         end_ms = sound.num_samples * 1000 // MODEL_RATE_HZ
         for start_ms in range(0, end_ms, EVERY_MS):
@@ -59,7 +66,9 @@ class DnsMos:
         if not len(samples):
             return 1.0
         whole = np.resize(samples, WINDOW)  # a shorter stretch is repeated, as DNSMOS itself does
-        signal, background, overall = self._session.run(None, {self._session.get_inputs()[0].name: whole[None]})[0][0]
+        signal, background, overall = self._session.run(
+            None, {self._session.get_inputs()[0].name: whole[None]}
+        )[0][0]
         del signal, background
         # The published polynomial from the network's scale to opinion scores.
         mos = -0.06766283 * float(overall) ** 2 + 1.11546468 * float(overall) + 0.04602535
@@ -72,6 +81,10 @@ def _load() -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return ort.InferenceSession(str(locate("dnsmos")), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            str(locate("dnsmos")), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # onnxruntime raises classes of its own that share no parent
-        raise BackendError(f"DNSMOS cannot be loaded ({error}); reinstall speechmos at the version of requirements.lock") from error
+        raise BackendError(
+            f"DNSMOS cannot be loaded ({error}); reinstall speechmos at the version of requirements.lock"
+        ) from error

@@ -1,6 +1,9 @@
-"""Log-mel features as Kaldi computes them, in numpy: 80 bands, 25 ms frames every 10 ms, Povey window, no dither.
+"""Log-mel features as Kaldi computes them, in numpy.
 
-Source: `compute-fbank-feats` of Kaldi, through torchaudio.compliance.kaldi.fbank (equal to 1e-3; a test compares them).
+There are 80 bands, 25 ms frames every 10 ms, a Povey window and no dither.
+
+Source: `compute-fbank-feats` of Kaldi, through torchaudio.compliance.kaldi.fbank (equal to 1e-3; a
+test compares them).
 """
 
 from __future__ import annotations
@@ -30,12 +33,16 @@ def filterbank(samples: Samples) -> Features:
     Args:
         samples: At least FRAME_SAMPLES of them.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)[::HOP_SAMPLES]
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)
+    frames = frames[::HOP_SAMPLES]
     frames = frames - frames.mean(axis=1, keepdims=True)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectrum = np.fft.rfft((frames - PREEMPHASIS * before) * _window(), n=NUM_POINTS, axis=1)[:, :-1]
+    windowed = (frames - PREEMPHASIS * before) * _window()
+
+    spectrum = np.fft.rfft(windowed, n=NUM_POINTS, axis=1)[:, :-1]
     power = spectrum.real**2 + spectrum.imag**2
-    features: Features = np.log(np.maximum(power.astype(np.float32, copy=False) @ _bands(), FLOOR))
+    energy = power.astype(np.float32, copy=False) @ _bands()
+    features: Features = np.log(np.maximum(energy, FLOOR))
     return features
 
 
@@ -47,12 +54,19 @@ def _window() -> npt.NDArray[np.float32]:
 @cache
 def _bands() -> npt.NDArray[np.float32]:
     """(NUM_POINTS / 2, NUM_BANDS) triangles, evenly spaced in mel."""
+    highest_hz = MODEL_RATE_HZ / 2
+    edges = np.linspace(_mel(LOWEST_HZ), _mel(highest_hz), NUM_BANDS + 2)
+    left = edges[:-2]
+    centre = edges[1:-1]
+    right = edges[2:]
 
-    def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return np.asarray(1127.0 * np.log(1.0 + np.asarray(hz) / 700.0))
+    points_hz = np.arange(NUM_POINTS // 2) * (MODEL_RATE_HZ / NUM_POINTS)
+    points = _mel(points_hz)[:, None]
+    rising = (points - left) / (centre - left)
+    falling = (right - points) / (right - centre)
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    return np.asarray(triangles, dtype=np.float32)
 
-    edges = np.linspace(mel(LOWEST_HZ), mel(MODEL_RATE_HZ / 2), NUM_BANDS + 2)
-    points = mel(np.arange(NUM_POINTS // 2) * (MODEL_RATE_HZ / NUM_POINTS))[:, None]
-    rising = (points - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - points) / (edges[2:] - edges[1:-1])
-    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)), dtype=np.float32)
+
+def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return np.asarray(1127.0 * np.log(1.0 + np.asarray(hz) / 700.0))

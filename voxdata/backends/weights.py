@@ -1,4 +1,6 @@
-"""Weights that Python packages ship: found through importlib without importing the package, checked by SHA-256 before use."""
+"""Weights that Python packages ship: found through importlib without importing the package, checked
+by SHA-256 before use.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ class Weights:
         name: How backends ask for it.
         package: Import name of the package that ships it.
         file: Path inside the package.
-        sha256: Of the content; anything else is refused.
-        licence: Of the weights.
+        sha256: The SHA-256 of the content; anything else is refused.
+        licence: The licence of the weights.
         purpose: What they do.
     """
 
@@ -143,7 +145,9 @@ def find_weights(name: str) -> Weights:
     for weights in TABLE:
         if weights.name == name:
             return weights
-    raise BackendError(f"no packaged weights are called {name!r}; there are {', '.join(w.name for w in TABLE)}")
+    raise BackendError(
+        f"no packaged weights are called {name!r}; there are {', '.join(w.name for w in TABLE)}"
+    )
 
 
 @cache
@@ -151,7 +155,8 @@ def locate(name: str) -> Path:
     """Where a packaged file lies, its content checked; the check is done once a process.
 
     Raises:
-        BackendError: The package is not installed, lacks the file, or has other content than expected.
+        BackendError: The package is not installed, lacks the file, or has other content than
+            expected.
     """
     weights = find_weights(name)
     try:
@@ -160,20 +165,30 @@ def locate(name: str) -> Path:
         spec = None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise BackendError(f"weights {name!r}: package {weights.package} is not installed; install from requirements.lock")
+        raise BackendError(
+            f"weights {name!r}: package {weights.package} is not installed; install from requirements.lock"
+        )
     path = Path(folders[0]) / weights.file
     if not path.is_file():
-        raise BackendError(f"weights {name!r}: {path} is missing; reinstall {weights.package} at the version of requirements.lock")
+        raise BackendError(
+            f"weights {name!r}: {path} is missing; reinstall {weights.package} at the version of requirements.lock"
+        )
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != weights.sha256:
-        raise BackendError(f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., not {weights.sha256[:12]}...; reinstall the package")
+        raise BackendError(
+            f"weights {name!r}: {path} has SHA-256 {actual[:12]}..., not {weights.sha256[:12]}...; reinstall the package"
+        )
     return path
 
 
 def revision(*names: str) -> str:
-    """Revision of a model made of these files: 16 hex characters that change whenever one of them does."""
-    return hashlib.sha256("".join(find_weights(name).sha256 for name in names).encode()).hexdigest()[:16]
+    """Revision of a model made of these files: 16 hex characters that change whenever one of them
+    does.
+    """
+    return hashlib.sha256(
+        "".join(find_weights(name).sha256 for name in names).encode()
+    ).hexdigest()[:16]
 
 
 def weights_status() -> list[WeightsStatus]:

@@ -49,7 +49,11 @@ def _row(number: int, found: Sequence[str] | str, header: Sequence[str], delimit
         more = any(field.strip() for field in found[len(header) :])
         if more:
             named = "a tab" if delimiter == "\t" else repr(delimiter)
-            remedy = "write none inside a field" if delimiter == "\t" else "quote fields that have one inside"
+            remedy = (
+                "write none inside a field"
+                if delimiter == "\t"
+                else "quote fields that have one inside"
+            )
             return RawRow(
                 number=number,
                 problem=f"has {len(found)} fields, the header {len(header)}; {named} divides fields: {remedy}",
@@ -57,7 +61,9 @@ def _row(number: int, found: Sequence[str] | str, header: Sequence[str], delimit
     return RawRow(number=number, values=dict(zip(header, found, strict=False)))
 
 
-def _records(lines: Sequence[str], begin: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, list[str] | str]]:
+def _records(
+    lines: Sequence[str], begin: int, delimiter: str, *, quoted: bool
+) -> Iterator[tuple[int, list[str] | str]]:
     """(number of the line, fields or what is wrong)."""
     at, width = begin, 0
     while at < len(lines):
@@ -76,7 +82,9 @@ def _records(lines: Sequence[str], begin: int, delimiter: str, *, quoted: bool) 
         at += taken
 
 
-def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) -> tuple[list[str] | str, int]:
+def _quoted_record(
+    lines: Sequence[str], at: int, delimiter: str, width: int
+) -> tuple[list[str] | str, int]:
     """A record with quotes, which may go over several lines; a quote that is not closed costs its own line only."""
     # The reader takes a lone carriage return for the end of a row, and it may stand inside a text.
     spare = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in lines[at])
@@ -85,11 +93,21 @@ def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) ->
     try:
         fields = next(reader)
     except csv.Error as error:
-        return f"has a quote that is not closed ({error}); inside a quoted field write a quote twice", 1
+        return (
+            f"has a quote that is not closed ({error}); inside a quoted field write a quote twice",
+            1,
+        )
     taken = reader.line_num
     rows = lines[at : at + taken]
-    if taken > 1 and width >= _MIN_SURE and all(line.count(delimiter) + 1 == width for line in rows):
-        return "has a quote that is closed only in a later row; inside a quoted field write a quote twice", 1
+    if (
+        taken > 1
+        and width >= _MIN_SURE
+        and all(line.count(delimiter) + 1 == width for line in rows)
+    ):
+        return (
+            "has a quote that is closed only in a later row; inside a quoted field write a quote twice",
+            1,
+        )
     if fields:
         fields[-1] = fields[-1].removesuffix("\n")
     return [field.replace(spare, "\r") for field in fields], taken

@@ -39,7 +39,10 @@ def read_json(text: str) -> list[RawRow]:
     """Rows, numbered by line (in a list by place); what is no object is a bad row."""
     whole = _whole_list(text) if text.lstrip()[:1] == "[" and "{" in text else None
     if whole is not None:
-        return [_row(number, value, place=f"entry {number}") for number, value in enumerate(whole, start=1)]
+        return [
+            _row(number, value, place=f"entry {number}")
+            for number, value in enumerate(whole, start=1)
+        ]
     return list(_lines(text))
 
 
@@ -53,7 +56,9 @@ def _row(number: int, value: object, *, place: str) -> RawRow:
     if isinstance(value, _Broken):
         return RawRow(number=number, problem=f"{value.why} ({place})")
     if not isinstance(value, dict):
-        return RawRow(number=number, problem=f"is no JSON object ({place}); write one object a line")
+        return RawRow(
+            number=number, problem=f"is no JSON object ({place}); write one object a line"
+        )
     return RawRow(number=number, values=value)
 
 
@@ -72,7 +77,11 @@ def _parse(line: str) -> Any:
 
 def _whole_list(text: str) -> list[Any] | None:
     found = _parse(text)
-    return found if isinstance(found, list) and any(isinstance(value, dict) for value in found) else None
+    return (
+        found
+        if isinstance(found, list) and any(isinstance(value, dict) for value in found)
+        else None
+    )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

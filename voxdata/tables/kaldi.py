@@ -12,7 +12,12 @@ from voxdata.lines import split_lines
 from voxdata.tables.table import RawRow
 from voxdata.tables.text import read_text
 
-_NAMES = {"utt2spk": "speaker", "text": "text", "utt2lang": "language", "utt2dur": "utterance_seconds"}
+_NAMES = {
+    "utt2spk": "speaker",
+    "text": "text",
+    "utt2lang": "language",
+    "utt2dur": "utterance_seconds",
+}
 _TO_THE_END = "-1"
 
 
@@ -46,7 +51,12 @@ def read_recordings(folder: Path) -> Iterator[RawRow]:
     for key, where in sounds.said.items():
         number = sounds.numbers[key]
         problem = _wrong(key, where, sounds, speakers, texts)
-        values = {"path": where, "kaldi_id": key, "speaker": speakers.said.get(key), "transcript": texts.said.get(key)}
+        values = {
+            "path": where,
+            "kaldi_id": key,
+            "speaker": speakers.said.get(key),
+            "transcript": texts.said.get(key),
+        }
         yield RawRow(number=number, values=values, problem=problem)
 
 
@@ -64,25 +74,44 @@ def read_utterances(path: Path) -> Iterator[RawRow]:
         maps = [_read_map(file) for file in sorted(folder.glob("utt2*")) if file.is_file()]
         maps.append(_read_map(folder / "text"))
         sounds, segments = _read_map(folder / "wav.scp"), _read_map(folder / "segments")
-        parts = {key: value.split() for key, value in segments.said.items()} or {key: [key] for key in sounds.said}
+        parts = {key: value.split() for key, value in segments.said.items()} or {
+            key: [key] for key in sounds.said
+        }
         for key, part in parts.items():
             number += 1
             recording, start, end = (*part, None, None, None)[:3]
             where = sounds.said.get(str(recording))
             problem = "" if where is not None else f"{key}: wav.scp does not have {recording}"
-            problem = problem or _wrong(str(recording), str(where), sounds) or _wrong(key, ".", segments, *maps)
+            problem = (
+                problem
+                or _wrong(str(recording), str(where), sounds)
+                or _wrong(key, ".", segments, *maps)
+            )
             known = {_NAMES.get(m.name, m.name.removeprefix("utt2")): m.said.get(key) for m in maps}
-            times = {"start": start, "end": None if end in (_TO_THE_END, "-1.0") else end} if segments.said else {}
+            times = (
+                {"start": start, "end": None if end in (_TO_THE_END, "-1.0") else end}
+                if segments.said
+                else {}
+            )
             values = {"split": folder.name, **known, "kaldi_id": key, "audio": where, **times}
             yield RawRow(number=number, values=values, problem=problem, folder=folder)
 
 
 def _wrong(key: str, where: str, *maps: _Map) -> str:
     if where.endswith("|"):
-        return f"{key}: is a command; commands are not run: write its output to a file and name that"
+        return (
+            f"{key}: is a command; commands are not run: write its output to a file and name that"
+        )
     if not where:
         return f"{key}: wav.scp names no file"
-    return next((f"{key}: {m.name} has it twice, with other values; keep one" for m in maps if key in m.twice), "")
+    return next(
+        (
+            f"{key}: {m.name} has it twice, with other values; keep one"
+            for m in maps
+            if key in m.twice
+        ),
+        "",
+    )
 
 
 def _read_map(path: Path) -> _Map:

@@ -29,10 +29,16 @@ def read_lhotse(path: Path, scratch: Path, reach: Reach) -> Iterator[RawRow]:
     if path.is_file():
         sets = {"": lhotse.CutSet.from_file(path)}
     else:
-        folders = [path] if any(path.glob("cuts.*")) else sorted({found.parent for found in path.glob("*/cuts.*")})
+        folders = (
+            [path]
+            if any(path.glob("cuts.*"))
+            else sorted({found.parent for found in path.glob("*/cuts.*")})
+        )
         sets = {folder.name: lhotse.CutSet.from_shar(in_dir=folder) for folder in folders}
     if not sets:
-        raise ConfigError(f"{path}: has no cuts, nor have its folders; name a file of cuts or a Shar folder")
+        raise ConfigError(
+            f"{path}: has no cuts, nor have its folders; name a file of cuts or a Shar folder"
+        )
     number = 0
     for split, cuts in sets.items():
         for cut in cuts:
@@ -51,15 +57,28 @@ def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> Ra
     try:
         samples = _rooted(cut, reach).load_audio()
     except Exception as error:  # a decoder of its own for each kind of source
-        return RawRow(number=number, problem=f"cut {cut.id}: its sound cannot be read ({type(error).__name__}: {error})")
+        return RawRow(
+            number=number,
+            problem=f"cut {cut.id}: its sound cannot be read ({type(error).__name__}: {error})",
+        )
     # A supervision counts from the start of its cut, and may reach out of it.
-    first, last = (round(min(max(at, 0.0), cut.duration) * cut.sampling_rate) for at in (said.start, said.end))
+    first, last = (
+        round(min(max(at, 0.0), cut.duration) * cut.sampling_rate) for at in (said.start, said.end)
+    )
     if first >= last:
         return RawRow(number=number, problem=f"cut {cut.id}: its supervision lies outside it")
     soundfile.write(sound, samples.T[first:last], cut.sampling_rate, subtype="FLOAT")
     known = {"split": split, **(cut.custom or {}), **(said.custom or {})}
-    values: dict[str, object] = {name: value for name, value in known.items() if isinstance(value, str | int | float)}
-    values |= {"audio": str(sound), "speaker": said.speaker, "text": said.text, "language": said.language, "lhotse_id": cut.id}
+    values: dict[str, object] = {
+        name: value for name, value in known.items() if isinstance(value, str | int | float)
+    }
+    values |= {
+        "audio": str(sound),
+        "speaker": said.speaker,
+        "text": said.text,
+        "language": said.language,
+        "lhotse_id": cut.id,
+    }
     return RawRow(number=number, values=values, cut=True)
 
 
@@ -97,21 +116,40 @@ def read_huggingface(path: Path, scratch: Path) -> Iterator[RawRow]:
     """
     datasets = _library("datasets")
     saved = (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
-    loaded = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path), cache_dir=str(scratch / "cache"))
+    loaded = (
+        datasets.load_from_disk(str(path))
+        if saved
+        else datasets.load_dataset(str(path), cache_dir=str(scratch / "cache"))
+    )
     number = 0
-    for split, table in (loaded if isinstance(loaded, dict) else {str(loaded.split or ""): loaded}).items():
-        sounds = [name for name, feature in table.features.items() if isinstance(feature, datasets.Audio)]
+    for split, table in (
+        loaded if isinstance(loaded, dict) else {str(loaded.split or ""): loaded}
+    ).items():
+        sounds = [
+            name for name, feature in table.features.items() if isinstance(feature, datasets.Audio)
+        ]
         if not sounds:
-            raise ConfigError(f"{path}: split {split} has no column of sound; cast one to datasets.Audio")
-        classes = {name: feature for name, feature in table.features.items() if isinstance(feature, datasets.ClassLabel)}
+            raise ConfigError(
+                f"{path}: split {split} has no column of sound; cast one to datasets.Audio"
+            )
+        classes = {
+            name: feature
+            for name, feature in table.features.items()
+            if isinstance(feature, datasets.ClassLabel)
+        }
         for entry in table.cast_column(sounds[0], datasets.Audio(decode=False)):
             number += 1
             sound = entry.pop(sounds[0]) or {}
-            known = {name: _class_name(classes[name], value) if name in classes else value for name, value in entry.items()}
+            known = {
+                name: _class_name(classes[name], value) if name in classes else value
+                for name, value in entry.items()
+            }
             where = _unpacked(sound, scratch / f"{number}")
             values: dict[str, object] = {"split": split, **known, "audio": where}
             problem = "" if where else "names no sound"
-            yield RawRow(number=number, values=values, problem=problem, cut=bool(sound.get("bytes")))
+            yield RawRow(
+                number=number, values=values, problem=problem, cut=bool(sound.get("bytes"))
+            )
 
 
 def _class_name(feature: Any, value: object) -> object:
@@ -151,9 +189,17 @@ def read_audformat(path: Path) -> Iterator[RawRow]:
             number += 1
             times = {place: entry.pop(place) for place in ("start", "end")}
             file = entry.pop("file")
-            known = {key: value for key, value in entry.items() if value == value and value is not None}
-            seconds = {place: value.total_seconds() for place, value in times.items() if value == value and value is not None}
-            yield RawRow(number=number, values={"split": split, **known, "audio": str(file), **seconds})
+            known = {
+                key: value for key, value in entry.items() if value == value and value is not None
+            }
+            seconds = {
+                place: value.total_seconds()
+                for place, value in times.items()
+                if value == value and value is not None
+            }
+            yield RawRow(
+                number=number, values={"split": split, **known, "audio": str(file), **seconds}
+            )
 
 
 def _library(name: str) -> Any:

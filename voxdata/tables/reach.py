@@ -32,7 +32,7 @@ _LOCAL = frozenset(
 )
 """Kinds of URL by which a store reads files of this machine."""
 
-REMEDY = "say where the recordings lie with --audio-root FOLDER"
+REMEDY = "name the folder of the recordings with --audio-root FOLDER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Reach:
     """Where the files of a table may lie: in its folder or in the audio root, all links resolved.
 
     Attributes:
-        folder: Of the table.
+        folder: The folder of the table.
         root: What the user says relative paths are relative to; None: the table's folder.
         anywhere: Whether the user allows every file that he may read himself.
         own: A folder of sound that was unpacked from the table; always allowed.
@@ -69,9 +69,16 @@ class Reach:
             path = Path(where).expanduser()
         except RuntimeError as error:  # "~nobody"
             raise ValueError(f"{where!r} leads nowhere ({error})") from error
-        places = [folder / path for folder in (self.root, beside or self.folder) if folder is not None]
+        places = [
+            folder / path for folder in (self.root, beside or self.folder) if folder is not None
+        ]
         absolute = [place.absolute() for place in places]
-        return str(next((found for place in absolute if (found := _as_stored(place)) is not None), absolute[0]))
+        return str(
+            next(
+                (found for place in absolute if (found := _as_stored(place)) is not None),
+                absolute[0],
+            )
+        )
 
     def why_not(self, uri: str) -> str:
         """Why a file must not be read; "" when it may."""

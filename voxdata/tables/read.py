@@ -23,15 +23,20 @@ _DELIMITED = {"csv": False, "tsv": True}
 _JSON = ("jsonl", "ndjson", "json")
 
 
-def read_file(path: Path, *, chosen: Mapping[str, str] | None = None, per_recording: bool = False) -> Table:
+def read_file(
+    path: Path, *, chosen: Mapping[str, str] | None = None, per_recording: bool = False
+) -> Table:
     """Read a manifest: CSV, TSV, JSON lines (Lhotse's too), Parquet, each also as .gz, or a Kaldi folder.
 
     Args:
-        chosen: Meaning of a column ("label", "speaker", ...) -> what it is called in the file, where the user says so.
-        per_recording: Whether rows are recordings; else they are clips, and a Kaldi or Lhotse recording has one for each utterance.
+        chosen: Meaning of a column ("label", "speaker", ...) -> what it is called in the file,
+            where the user says so.
+        per_recording: Whether rows are recordings; else they are clips, and a Kaldi or Lhotse
+            recording has one for each utterance.
 
     Raises:
-        ConfigError: It is not there, is in none of these formats, in another encoding than UTF-8, or has a column twice.
+        ConfigError: It is not there, is in none of these formats, in another encoding than UTF-8,
+            or has a column twice.
     """
     if path.is_dir() or path.name == "wav.scp":
         return _kaldi(path, chosen, per_recording)
@@ -39,33 +44,53 @@ def read_file(path: Path, *, chosen: Mapping[str, str] | None = None, per_record
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if raw[:4] == MAGIC or kind == "parquet":
         columns, rows = read_parquet(raw, path)
-        return build_table(rows, origin=str(path), folder=path.parent, columns=columns, chosen=chosen)
-    if kind not in (*_DELIMITED, *_JSON) and not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-        raise ConfigError(f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder")
+        return build_table(
+            rows, origin=str(path), folder=path.parent, columns=columns, chosen=chosen
+        )
+    if kind not in (*_DELIMITED, *_JSON) and not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
+        (b"{", b"[")
+    ):
+        raise ConfigError(
+            f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
+        )
     text = decode_text(raw, path)
-    # JSON is told by its first line, whatever the file is called; a table in which a row begins so is not valid JSON there.
+    # JSON is told by its first line, whatever the file is called; a table in which a row begins so
+    # is not valid JSON there.
     if kind in _JSON or looks_like_json(text):
-        plain = [row for found in read_json(text) for row in expand_lhotse(found, per_recording=per_recording)]
+        plain = [
+            row
+            for found in read_json(text)
+            for row in expand_lhotse(found, per_recording=per_recording)
+        ]
         return build_table(plain, origin=str(path), folder=path.parent, chosen=chosen)
     if kind not in _DELIMITED:
-        raise ConfigError(f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder")
+        raise ConfigError(
+            f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
+        )
     columns, rows = read_delimited(text, path, tabs=_DELIMITED[kind])
     return build_table(rows, origin=str(path), folder=path.parent, columns=columns, chosen=chosen)
 
 
 def read_dataset(
-    path: Path, *, kind: Format, scratch: Path, reach: Reach, chosen: Mapping[str, str] | None = None
-) -> Table:  # fmt: skip
+    path: Path,
+    *,
+    kind: Format,
+    scratch: Path,
+    reach: Reach,
+    chosen: Mapping[str, str] | None = None,
+) -> Table:
     """Read somebody's labelled clips in the format they say.
 
     Args:
-        path: "manifest": see `read_file`. "kaldi": a folder with wav.scp, or one with such a folder a split. "lhotse": a file of cuts, a
-            Shar folder, or a folder with a Shar folder a split. "huggingface": a folder that `datasets.load_from_disk` or
-            `datasets.load_dataset` reads. "audformat": the folder of a database.
+        path: "manifest": see `read_file`. "kaldi": a folder with wav.scp, or one with such a folder
+            a split. "lhotse": a file of cuts, a Shar folder, or a folder with a Shar folder a
+            split. "huggingface": a folder that `datasets.load_from_disk` or `datasets.load_dataset`
+            reads. "audformat": the folder of a database.
         scratch: Empty folder for sound that is no file by itself; keep it until the rows were used.
 
     Raises:
-        ConfigError: The path cannot be read as what it is said to be, or the library of the format is not there.
+        ConfigError: The path cannot be read as what it is said to be, or the library of the format
+            is not there.
     """
     if kind == "manifest":
         return read_file(path, chosen=chosen)
@@ -76,15 +101,21 @@ def read_dataset(
         "audformat": lambda: read_audformat(path),
     }
     if kind not in readers:
-        raise ConfigError(f"{kind!r} cannot be imported; choose one of {', '.join(get_args(Format))}")
+        raise ConfigError(
+            f"{kind!r} cannot be imported; choose one of {', '.join(get_args(Format))}"
+        )
     if not path.exists():
-        raise ConfigError(f"{path}: is not there; name the folder or file that holds the {kind} dataset")
+        raise ConfigError(
+            f"{path}: is not there; name the folder or file that holds the {kind} dataset"
+        )
     try:
         rows = list(readers[kind]())
     except ConfigError:
         raise
     except Exception as error:  # libraries with exceptions of their own
-        raise ConfigError(f"{path}: cannot be read as {kind} ({type(error).__name__}: {error})") from error
+        raise ConfigError(
+            f"{path}: cannot be read as {kind} ({type(error).__name__}: {error})"
+        ) from error
     folder = path.parent if path.is_file() else path
     return build_table(rows, origin=str(path), folder=folder, chosen=chosen)
 
@@ -92,7 +123,13 @@ def read_dataset(
 def _kaldi(path: Path, chosen: Mapping[str, str] | None, per_recording: bool) -> Table:
     folder = path.parent if path.name == "wav.scp" else path
     if not find_kaldi_folders(path) or (per_recording and not (folder / "wav.scp").is_file()):
-        raise ConfigError(f"{folder}: is a folder without a wav.scp; name a manifest file, or ingest the folder without --manifest")
+        raise ConfigError(
+            f"{folder}: is a folder without a wav.scp; name a manifest file, or ingest the folder without --manifest"
+        )
     rows: Iterator[RawRow] = read_recordings(folder) if per_recording else read_utterances(path)
-    remarks = ["segments is not used: whole recordings are ingested"] if per_recording and (folder / "segments").is_file() else []
+    remarks = (
+        ["segments is not used: whole recordings are ingested"]
+        if per_recording and (folder / "segments").is_file()
+        else []
+    )
     return build_table(rows, origin=str(path), folder=folder, chosen=chosen, remarks=remarks)

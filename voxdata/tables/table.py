@@ -12,9 +12,17 @@ from voxdata.columns import Columns, check_header, choose_columns, column_key
 MAX_VALUE = 10_000
 
 _KINDS: Mapping[str, Kind] = {
-    "text": "words", "language": "words", "label": "label", "speaker": "name", "session": "name", "channel": "name",
-    "start": "name", "end": "name", "duration": "name", "split": "name",
-}  # fmt: skip
+    "text": "words",
+    "language": "words",
+    "label": "label",
+    "speaker": "name",
+    "session": "name",
+    "channel": "name",
+    "start": "name",
+    "end": "name",
+    "duration": "name",
+    "split": "name",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +95,19 @@ class Table:
 
 
 def build_table(
-    raw: Iterable[RawRow], *, origin: str, folder: Path, columns: Sequence[str] | None = None,
-    chosen: Mapping[str, str] | None = None, remarks: Sequence[str] = (),
-) -> Table:  # fmt: skip
+    raw: Iterable[RawRow],
+    *,
+    origin: str,
+    folder: Path,
+    columns: Sequence[str] | None = None,
+    chosen: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
+) -> Table:
     """Rows of any format as a table.
 
     Args:
-        columns: The header; None takes what occurs in any row, and names that differ only in case are one column.
+        columns: The header; None takes what occurs in any row, and names that differ only in case
+            are one column.
         chosen: Meaning -> its column, where the user says so.
 
     Raises:
@@ -104,7 +118,12 @@ def build_table(
     rows = list(raw)
     spelled = _spellings(rows, columns)
     names = list(dict.fromkeys(spelled.values()))
-    filled = {spelled[name] for row in rows for name, value in row.values.items() if cell_text(value) is not None}
+    filled = {
+        spelled[name]
+        for row in rows
+        for name, value in row.values.items()
+        if cell_text(value) is not None
+    }
     found = choose_columns(names, origin=origin, chosen=chosen, filled=filled)
     kinds = {name: _kind_of(spelled[name], found) for name in spelled}
     good: list[TableRow] = []
@@ -116,8 +135,13 @@ def build_table(
         else:
             good.append(built)
     return Table(
-        origin=origin, folder=folder, columns=found, rows=tuple(good), bad=tuple(bad), remarks=tuple(remarks)
-    )  # fmt: skip
+        origin=origin,
+        folder=folder,
+        columns=found,
+        rows=tuple(good),
+        bad=tuple(bad),
+        remarks=tuple(remarks),
+    )
 
 
 def _spellings(rows: Iterable[RawRow], columns: Sequence[str] | None) -> dict[str, str]:
@@ -140,7 +164,9 @@ def _kind_of(name: str, columns: Columns) -> Kind:
     return "name" if column_key(name) == "id" or column_key(name).endswith("_id") else "other"
 
 
-def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns) -> TableRow | BadRow:
+def _build_row(
+    row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns
+) -> TableRow | BadRow:
     if row.problem:
         return BadRow(number=row.number, problem=row.problem)
     values: dict[str, str] = {}
@@ -156,8 +182,14 @@ def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind
             missing[column] = value.why
             continue
         plain = _unpack(value, columns.meaning(column))
-        if column in audio and not isinstance(plain, str | None) and not (isinstance(plain, float) and plain != plain):
-            return BadRow(number=row.number, problem=f"its {column} is {plain!r}, not a path or URL")
+        if (
+            column in audio
+            and not isinstance(plain, str | None)
+            and not (isinstance(plain, float) and plain != plain)
+        ):
+            return BadRow(
+                number=row.number, problem=f"its {column} is {plain!r}, not a path or URL"
+            )
         text = cell_text(plain, kinds[name])
         if text is None:
             continue
@@ -165,7 +197,9 @@ def _build_row(row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind
         if problem:
             return BadRow(number=row.number, problem=problem)
         values[column] = text
-    return TableRow(number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut)
+    return TableRow(
+        number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut
+    )
 
 
 def _unpack(value: object, meaning: str) -> object:

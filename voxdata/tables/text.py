@@ -44,10 +44,14 @@ def decode_text(raw: bytes, path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        remedy = "save the file as UTF-8 (`iconv -f OLD -t UTF-8`, where OLD is such as CP1252 or GBK)"
+        remedy = (
+            "save the file as UTF-8 (`iconv -f OLD -t UTF-8`, where OLD is such as CP1252 or GBK)"
+        )
         raise ConfigError(f"{path}: line {line} is not UTF-8 text; {remedy}") from error
     if "\n" not in text and "\r" in text.strip("\r"):
-        raise ConfigError(f"{path}: its lines end with a carriage return alone; save it with line feeds (LF or CRLF)")
+        raise ConfigError(
+            f"{path}: its lines end with a carriage return alone; save it with line feeds (LF or CRLF)"
+        )
     return text
 
 

@@ -19,7 +19,8 @@ class ComposedCall:
 
     Attributes:
         samples: (num_samples, num_channels) float32 in [-1, 1] at MODEL_RATE_HZ.
-        turns: One for each clip, sorted by start; party i is speaker "S<i>", on channel i when stereo, else on channel 0.
+        turns: One for each clip, sorted by start; party i is speaker "S<i>", on channel i when
+            stereo, else on channel 0.
         clips: For each turn, (party, index of the clip within the party).
     """
 
@@ -37,14 +38,18 @@ def compose_call(
     lead_ms: int = 200,
     recording_id: str = "composed",
 ) -> ComposedCall:
-    """Let parties speak in turn: the first clip of each, then the second of each, until all clips are spoken.
+    """Let parties speak in turn: the first clip of each, then the second of each, until all clips
+    are spoken.
 
     Args:
-        parties: For each party its clips, (num_samples,) float32 at MODEL_RATE_HZ; a party may have fewer clips than others.
+        parties: For each party its clips, (num_samples,) float32 at MODEL_RATE_HZ; a party may have
+            fewer clips than others.
         pause_ms: Silence between one turn and the next.
-        overlap_ms: When positive, a change of party comes this much before the last turn ends instead of after a pause
-            (at most half of either clip, and no turn starts before its party's own last one ended).
-        stereo: One channel a party; otherwise all are mixed into one channel, scaled down only when the sum exceeds full scale.
+        overlap_ms: When positive, a change of party comes this much before the last turn ends
+            instead of after a pause (at most half of either clip, and no turn starts before its
+            party's own last one ended).
+        stereo: One channel a party; otherwise all are mixed into one channel, scaled down only when
+            the sum exceeds full scale.
         lead_ms: Silence before the first turn and after the last.
         recording_id: Given to the turns.
 
@@ -57,7 +62,9 @@ def compose_call(
         for party in range(len(parties))
         if index < len(parties[party])
     ]
-    if not order or any(parties[party][index].size < MODEL_RATE_HZ // 1000 for party, index in order):
+    if not order or any(
+        parties[party][index].size < MODEL_RATE_HZ // 1000 for party, index in order
+    ):
         raise ValueError("a call needs at least one clip, each of at least 1 ms")
     turns: list[Turn] = []
     free_ms = [0] * len(parties)
@@ -69,7 +76,14 @@ def compose_call(
             early = min(overlap_ms, duration_ms // 2, last_ms // 2) if party != last_party else 0
             at_ms = max(at_ms - early if early > 0 else at_ms + pause_ms, free_ms[party])
         segment = Segment(start_ms=at_ms, end_ms=at_ms + duration_ms)
-        turns.append(Turn(recording_id=recording_id, channel=party if stereo else 0, speaker=f"S{party}", segment=segment))
+        turns.append(
+            Turn(
+                recording_id=recording_id,
+                channel=party if stereo else 0,
+                speaker=f"S{party}",
+                segment=segment,
+            )
+        )
         free_ms[party] = segment.end_ms
         last_party, last_ms = party, duration_ms
         at_ms = max(turn.segment.end_ms for turn in turns)

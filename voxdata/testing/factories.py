@@ -30,13 +30,22 @@ def make_recording(number: int = 0, **fields: Any) -> Recording:
 
 def make_turn(start_ms: int = 0, end_ms: int = 1_000, **fields: Any) -> Turn:
     """A turn of speaker "S0" on channel 0 of `make_recording()`."""
-    made = Turn(recording_id=make_recording().recording_id, channel=0, speaker="S0", segment=Segment(start_ms=start_ms, end_ms=end_ms))
+    made = Turn(
+        recording_id=make_recording().recording_id,
+        channel=0,
+        speaker="S0",
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+    )
     return replace(made, **fields)
 
 
-def make_word(text: str = " hello", start_ms: int = 0, end_ms: int = 300, *, probability: float = 0.9) -> Word:
+def make_word(
+    text: str = " hello", start_ms: int = 0, end_ms: int = 300, *, probability: float = 0.9
+) -> Word:
     """A word."""
-    return Word(text=text, segment=Segment(start_ms=start_ms, end_ms=end_ms), probability=probability)
+    return Word(
+        text=text, segment=Segment(start_ms=start_ms, end_ms=end_ms), probability=probability
+    )
 
 
 def make_utterance(start_ms: int = 0, end_ms: int = 1_000, **fields: Any) -> Utterance:
@@ -52,8 +61,13 @@ def make_utterance(start_ms: int = 0, end_ms: int = 1_000, **fields: Any) -> Utt
     return replace(made, **fields)
 
 
-def make_example(number: int = 0, *, intent: str | None = "greet", emotion: str | None = "neutral", **fields: Any) -> Example:
-    """A training example; `number` decides its recording, voice and group. None leaves a label out."""
+def make_example(
+    number: int = 0, *, intent: str | None = "greet", emotion: str | None = "neutral", **fields: Any
+) -> Example:
+    """A training example; `number` decides its recording, voice and group.
+
+    None leaves a label out.
+    """
     recording = make_recording(number)
     segment = Segment(start_ms=0, end_ms=1_000)
     labels = {"intent": intent, "emotion": emotion}
@@ -68,7 +82,9 @@ def make_example(number: int = 0, *, intent: str | None = "greet", emotion: str 
         text="hello",
         language="en",
         gold={
-            scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1) for scheme, label in labels.items() if label is not None
+            scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)
+            for scheme, label in labels.items()
+            if label is not None
         },
         split=Split.TRAIN,
     )

@@ -21,7 +21,7 @@ class Header:
     """What the header of an export says about its files.
 
     Attributes:
-        version_id: Of the dataset version.
+        version_id: The id of the dataset version.
         root: Its Merkle root.
         files: Path relative to the folder -> SHA-256, for every file but the header.
         is_sound: It says what it said when it was written, by the digest that it carries.

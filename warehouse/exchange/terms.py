@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voxdata.consent import read_consent
+from voxdata.counted import counted
 
 UNKNOWN = "NOASSERTION"
 
@@ -43,7 +44,8 @@ class Terms:
         total = sum(self.consent.values())
         counts = ", ".join(f"{kind}: {count}" for kind, count in self.consent.items())
         purposes = ", ".join(f"{name} ({count})" for name, count in self.purposes.items())
-        return f"Consent on record for {total} recordings: {counts or 'none'}." + (f" Purposes named: {purposes}." if purposes else "")
+        sentence = f"Consent on record for {counted(total, 'recording')}: {counts or 'none'}."
+        return sentence + (f" Purposes named: {purposes}." if purposes else "")
 
 
 def count_consent(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
+from voxdata.counted import counted
 from voxdata.durable import scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
@@ -210,7 +211,7 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
     begun = _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
     if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
         raise ConfigError(
-            f"{place} holds {len(others)} files that no export of this version put there: {shown_names(others)}; "
+            f"{place} holds {counted(len(others), 'file')} that no export of this version put there: {shown_names(others)}; "
             "move them away, or choose another URL"
         )
     return there
@@ -281,7 +282,7 @@ def _require_ours(output: Path) -> None:
         raise ConfigError(f"{output} holds something else than an export; name an empty or new folder")
     if others:
         raise ConfigError(
-            f"{output} holds {len(others)} files that are no part of its export: {shown_names(others)}; "
+            f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of its export: {shown_names(others)}; "
             "move them away, or name an empty or new folder"
         )
 

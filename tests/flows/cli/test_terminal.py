@@ -20,6 +20,7 @@ from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.run import _make_visible
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.errors import AudioError, DropReason
 from voxdata.segment import Segment
 from voxdata.testing import speech_like
@@ -27,23 +28,17 @@ from voxdata.visible import visible
 from warehouse.exchange.table import write_table
 from warehouse.recordings import list_recordings
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [privacy]
 mask = false
 [sources]
 workers = 1
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+)
 NAME = "a\x1b[2J\x1b]0;owned\x07\u202egpj\x9b31m.wav"
 BAD = ("\x1b", "\x07", "\x9b", "\u202e", "\r")
 

@@ -208,10 +208,10 @@ def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:
 
 
 def test_render_checks_shows_each_remedy_and_counts_failures() -> None:
-    checks = [Check(name="a", ok=True, detail="fine [1]"), Check(name="b", ok=False, detail="broken", remedy="mend it")]
+    checks = [Check(name="a", ok=True, detail="fine [1]"), Check(name="b", ok=False, detail="broken", remedy="fix it")]
     out = StringIO()
     render_checks(checks, console=Console(file=out, width=100))
-    assert "-> mend it" in out.getvalue()
+    assert "-> fix it" in out.getvalue()
     assert "fine [1]" in out.getvalue()
     assert "1 of 2 checks fail" in out.getvalue()
 

@@ -3,13 +3,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -23,27 +20,20 @@ from flows.place import FILE_NAME
 from flows.release.flow import release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import release_calls
 from training.feature_files import PADDING_POLICY
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
-from voxdata.label import Annotation
 from voxdata.register import write_page
-from voxdata.segment import Segment
-from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations
 from warehouse.chain import check_chain
 from warehouse.exchange.write import export_bundle
 from warehouse.ledger import list_drops
-from warehouse.metadata import store_metadata
 from warehouse.recordings import list_recordings
 from warehouse.snapshot import list_snapshots
-from warehouse.stages import record_stage
-from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
 from warehouse.versions import list_versions, load_examples
 
 RUN = "intent-0123456789ab"
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def quiet(_: str) -> None:
@@ -55,29 +45,7 @@ def workspace(tmp_path: Path) -> Workspace:
     """Three real recordings with an utterance each, labelled and released; uncompressed, so that bytes can be found."""
     (tmp_path / FILE_NAME).write_text(template())
     made = open_workspace(tmp_path)
-    rng = np.random.default_rng(3)
-    for i in range(3):
-        (tmp_path / "inbox").mkdir(exist_ok=True)
-        soundfile.write(tmp_path / "inbox" / f"caller-{'xyz'[i]}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000)
-    ingest_sources(made, [str(tmp_path / "inbox")], say=quiet)
-    with made.warehouse() as con:
-        con.execute("pragma force_compression = 'uncompressed'")
-        for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
-            key = stored.recording.recording_id
-            said = Utterance(
-                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1500),
-                text=f"my secret is number {i} 秘密在这里{i}", language="en",
-            )  # fmt: skip
-            store_utterances(con, [said], key="c", run_id="t")
-            for stage in ("diarize", "cut"):
-                record_stage(con, recording_id=key, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0, run_id="t")
-            store_metadata(con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t")
-            vote = Annotation(
-                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
-                text=f"corrected words of caller {i}", updated_at=NOON,
-            )  # fmt: skip
-            add_annotations(con, [vote], run_id="t")
-    release_version(made, "calls", say=quiet)
+    release_calls(made, "xyz")
     return made
 
 
@@ -261,13 +229,16 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
 
     recording_id, _ = first(workspace)
-    assert "say one thing" in str(run().exception)
-    assert "say one thing" in str(run("--recording", "a", "--finish").exception)
-    assert "say one thing" in str(run("--recording", "a", "--voice", "b").exception)
+    assert "give one of" in str(run().exception)
+    assert "give one of" in str(run("--recording", "a", "--finish").exception)
+    assert "give one of" in str(run("--recording", "a", "--voice", "b").exception)
     assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)["versions"] == {"calls@1": 1}
-    assert "nothing was erased" in str(run("--recording", recording_id, answer="n\n").exception)
+    declined = run("--recording", recording_id, answer="n\n")
+    assert (declined.exit_code, "nothing was forgotten" in declined.stderr) == (1, True)
+    assert run("--recording", recording_id, answer="").exit_code == 1  # nobody there to answer
     done = run("--recording", recording_id, "--yes", "--json")
     assert (done.exit_code, json.loads(done.stdout)["hits"]) == (0, [])
+    assert "forget: 1 recording, 1 utterance; receipt" in done.stderr
     receipt = json.loads(done.stdout)["receipt"]
     assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
     assert "calls@1, the newest of calls: not yet: no version since" in done.stderr

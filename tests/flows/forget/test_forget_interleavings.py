@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ import flows.ingest.duplicates
 import flows.ingest.flow
 import flows.labelling.pull
 import flows.labelling.push
+import flows.labelling.rebuild
 import flows.prelabel.flow
 import flows.release.flow
 import flows.retrain.finetune
@@ -37,6 +39,7 @@ from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
 from flows.labelling.queues import Project
+from flows.labelling.rebuild import rebuild_project
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.worker import Outcome, Unit, run_unit
@@ -44,12 +47,14 @@ from flows.release.flow import release_version
 from flows.retrain.finetune import train_version
 from flows.retrain.late import MEANWHILE
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from training.features import PADDING_POLICY
 from voxdata.errors import DropReason, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import PullResult, Refusal, TrainingJob
 from voxdata.recording import canonical_file
 from voxdata.testing.annotation_queue import FakeQueue
+from warehouse.annotations import current_annotations
 from warehouse.batches import MERGED, list_batches, staged_rows
 from warehouse.chain import check_chain
 from warehouse.exchange.read import read_export
@@ -60,28 +65,20 @@ from warehouse.runs import list_training_runs
 from warehouse.verify import verify_all
 from warehouse.versions import load_examples
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [privacy]
 scanner = ""
 mask = false
-[quality]
-mos = ""
 [annotation]
 min_clip_ms = 1
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [release]
 min_votes = 1
 [training]
 schemes = ["intent"]
 """
+)
 SECRETS = ("Customer Gone Smith", "corrected words of Gone", "gone-caller")
 
 
@@ -305,6 +302,28 @@ def test_forget_waits_for_a_push_and_takes_its_clips(stage: Stage, monkeypatch: 
     stage.assert_gone()
 
 
+def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    label(stage)
+    with stage.workspace.warehouse() as con:
+        for annotation in current_annotations(con):
+            stage.queue.remove(annotation.annotation_id)
+    assert pull_changes(stage.workspace, say=quiet).vanished == 4
+    stage.queue.server = SimpleNamespace(ensure_annotator=lambda *_: None)  # type: ignore[attr-defined]
+    threads: list[threading.Thread] = []
+
+    def forget_meanwhile() -> None:
+        def begin(say: Callable[[str], None]) -> None:
+            stage.found = forget(stage.workspace, "recording", stage.recording_id, reason="asked", say=say, delete_sources=True)
+
+        threads.append(in_turn(begin, until="another process is pushing clips"))
+
+    at(monkeypatch, stage.queue, "restore", forget_meanwhile)
+    assert rebuild_project(stage.workspace, vanished=True, queue=stage.queue, say=quiet).annotations == 4
+    threads[0].join(120)
+    assert stage.queue.counts().annotations == 2
+    stage.assert_gone()
+
+
 def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         # The push dies after the server took the clips and before that is noted.
@@ -452,7 +471,7 @@ def test_forget_during_import(stage: Stage, tmp_path: Path, monkeypatch: pytest.
     at(monkeypatch, flows.exchange.ours, "find_clips", stage.forget, after=True)
     version, new = import_export(stage.workspace, export, name="copy", say=said.append)
     assert (new, version.num_examples) == (True, 2)
-    assert "import: 2 examples of people who were forgotten here are left out" in said
+    assert "import: left out 2 examples of people who were forgotten here" in said
     stage.assert_gone()
 
 

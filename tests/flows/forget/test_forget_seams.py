@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 from typer.testing import CliRunner
 
 from flows.cli.main import app
@@ -20,22 +18,14 @@ from flows.forget.erase_steps import STEPS
 from flows.forget.flow import finish_forgetting, forget
 from flows.forget.search import search_folder
 from flows.forget.work import FOLDER
-from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
-from flows.release.flow import release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from voxdata.label import Annotation
+from tests.flows.conftest import release_calls
 from voxdata.register import write_page
-from voxdata.segment import Segment
-from voxdata.utterance import Utterance
-from warehouse.annotations import add_annotations
 from warehouse.erase import list_receipts
-from warehouse.metadata import store_metadata
 from warehouse.recordings import list_recordings
 from warehouse.snapshot import list_snapshots, take_snapshot
-from warehouse.stages import record_stage
-from warehouse.utterances import store_utterances
 from warehouse.verify import verify_all
 
 SAID = ("my secret is number 0 秘密在这里0", "Customer Number 0 Smith", "corrected words of caller 0")
@@ -134,29 +124,8 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two recordings with an utterance each, released; with clips, a report, an export, a model folder, logs, snapshots and batches."""
     root = tmp_path_factory.mktemp("template")
     (root / FILE_NAME).write_text(template())
-    (root / "inbox").mkdir()
-    rng = np.random.default_rng(3)
-    for name in ("x", "y"):
-        soundfile.write(root / "inbox" / f"caller-{name}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000)
     made = open_workspace(root)
-    ingest_sources(made, [str(root / "inbox")], say=quiet)
-    with made.warehouse() as con:
-        for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
-            key = stored.recording.recording_id
-            said = Utterance(
-                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1500),
-                text=f"my secret is number {i} 秘密在这里{i}", language="en",
-            )  # fmt: skip
-            store_utterances(con, [said], key="c", run_id="t")
-            for stage in ("diarize", "cut"):
-                record_stage(con, recording_id=key, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0, run_id="t")
-            store_metadata(con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t")
-            vote = Annotation(
-                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
-                text=f"corrected words of caller {i}", updated_at=datetime(2026, 1, 1, tzinfo=UTC),
-            )  # fmt: skip
-            add_annotations(con, [vote], run_id="t")
-    release_version(made, "calls", say=quiet)
+    release_calls(made, "xy")
     key, utterance = first(made)
     for path in (made.media_dir / "clips" / key / f"{utterance}.wav", made.models_dir / RUN / "predictions.jsonl"):
         path.parent.mkdir(parents=True)

@@ -18,8 +18,8 @@ from flows.cli.main import app
 from flows.ingest.flow import IngestSummary, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
-from flows.place import FILE_NAME
-from flows.workspace import Workspace, open_workspace
+from flows.workspace import Workspace
+from tests.flows.conftest import UNTRAINED, workspace_with
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, ShortageError
 from voxdata.testing import speech_like
@@ -33,13 +33,6 @@ workers = 1
 decode_seconds = {cpu_s}
 stall_seconds = {stall_s}
 decode_spool_gb = {spool_gb}
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "similarity"
-labels = [{{ name = "ask" }}, {{ name = "tell" }}]
-[training]
-schemes = []
 """
 MONDAY = date(2026, 1, 5)
 
@@ -49,10 +42,7 @@ def quiet(_line: str) -> None:
 
 
 def workspace_at(root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1) -> Workspace:
-    root.mkdir(exist_ok=True)
-    text = SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb)
-    (root / FILE_NAME).write_text(text, encoding="utf-8")
-    return open_workspace(root)
+    return workspace_with(root, SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED)
 
 
 @pytest.fixture
@@ -169,7 +159,7 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, c
     for number in range(2):
         set_day(monkeypatch, number)
         for _ in range(2):  # memory may be free again: it is tried whenever somebody asks
-            with pytest.raises(ShortageError, match=r"1 files were not ingested.*SIGKILL"):
+            with pytest.raises(ShortageError, match=r"1 file was not ingested.*SIGKILL"):
                 ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
         with workspace.warehouse() as con:
             assert list_drops(con) == []

@@ -220,7 +220,7 @@ def decode_or_be_ended(path: Path, audio_dir: Path, max_duration_ms: int) -> Can
 
 def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_does_the_others(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w")
-    with pytest.raises(ShortageError, match=r"1 files were not ingested.*1\.wav.*SIGKILL"):
+    with pytest.raises(ShortageError, match=r"1 file was not ingested.*1\.wav.*SIGKILL"):
         ingest_sources(workspace, [], say=quiet, decode=decode_or_be_ended)
     assert noted(workspace) == (2, 2, 0)
     assert ingest_sources(workspace, [], say=quiet).recordings == 1

@@ -1,14 +1,29 @@
+import json
 import os
+import re
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
+import soundfile
+from typer.testing import CliRunner
 
+from flows.cli.main import app
+from flows.ingest.flow import ingest_batch
 from flows.ingest.sources import Source, list_sources, open_local
-from voxdata.errors import AudioError, ConfigError, DropReason, TransientError
+from flows.ingest.worker import decode_file
+from flows.place import FILE_NAME
+from flows.settings import template
+from flows.workers.pool import WorkerPool
+from flows.workspace import open_workspace
+from voxdata.errors import AudioError, ConfigError, DropReason, StalledError, TransientError
+from warehouse.ledger import list_drops
+from warehouse.recordings import list_recordings
 
 
 @pytest.fixture
@@ -32,6 +47,63 @@ def web(folder):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def halting(tmp_path):
+    """(URL, event): a web server that says how long a file is and sends half of it, and the rest once the event is set."""
+    go_on, closed = threading.Event(), threading.Event()
+    rng = np.random.default_rng(5)
+    for name in ["a.wav", "b.wav", "c.wav"]:
+        soundfile.write(tmp_path / name, rng.uniform(-0.3, 0.3, 16_000), 16_000)
+
+    class Halting(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def copyfile(self, source, outputfile):
+            content = source.read()
+            outputfile.write(content[:9_000])
+            outputfile.flush()
+            while self.path.startswith("/b") and not go_on.is_set() and not closed.wait(0.05):
+                pass
+            outputfile.write(content[9_000:])
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Halting, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", go_on
+    closed.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_remote_file_of_which_nothing_comes_waits_and_the_next_is_fetched(halting, tmp_path):
+    url, go_on = halting
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    settings = template().replace("fetch_stall_seconds = 60.0", "fetch_stall_seconds = 1.0")
+    (workspace / FILE_NAME).write_text(settings)
+    words = ["--dir", str(workspace), "ingest", "--json", *(f"{url}/{name}" for name in ["a.wav", "b.wav", "c.wav"])]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, TransientError)
+    assert re.search(r"1 file was not ingested, the others were: \S+/b\.wav: nothing came of it", str(done.exception))
+    with open_workspace(workspace).warehouse() as con:
+        assert len(list_recordings(con)) == 2
+        assert list_drops(con) == []
+    go_on.set()
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, json.loads(done.stdout)["recordings"]) == (0, 1)
+
+
+def test_ingestion_ends_when_nothing_comes_of_several_in_a_row(halting, tmp_path):
+    url, _ = halting
+    (tmp_path / FILE_NAME).write_text("[sources]\nfetch_stall_seconds = 0.2\n")
+    workspace = open_workspace(tmp_path)
+    listed = [Source(uri=f"{url}/b.wav?{n}", name="b.wav", size_bytes=32_044, modified_ns=0) for n in range(9)]
+    began = time.monotonic()
+    with WorkerPool(workers=1) as pool, pytest.raises(StalledError, match=r"b\.wav\?2: nothing came"):
+        ingest_batch.fn(workspace, listed, pool, decode_file)
+    assert time.monotonic() - began < 60
 
 
 def names(sources):

@@ -16,8 +16,8 @@ from flows.cli.main import app
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.sources import list_sources
-from flows.place import FILE_NAME
-from flows.workspace import Workspace, open_workspace
+from flows.workspace import Workspace
+from tests.flows.conftest import UNTRAINED, workspace_with
 from voxdata.errors import ConfigError, DropReason
 from voxdata.testing import speech_like
 from warehouse.ledger import list_drops
@@ -27,13 +27,6 @@ SETTINGS = """
 [sources]
 workers = 1
 inbox = [{inbox}]
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "similarity"
-labels = [{{ name = "ask" }}, {{ name = "tell" }}]
-[training]
-schemes = []
 """
 MALFORMED = [
     "http://[",
@@ -52,10 +45,7 @@ def quiet(_line: str) -> None:
 
 
 def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
-    root.mkdir(exist_ok=True)
-    names = ", ".join(f"'{name}'" for name in inbox)
-    (root / FILE_NAME).write_text(SETTINGS.format(inbox=names), encoding="utf-8")
-    return open_workspace(root)
+    return workspace_with(root, SETTINGS.format(inbox=", ".join(f"'{name}'" for name in inbox)) + UNTRAINED)
 
 
 @pytest.fixture
@@ -195,7 +185,7 @@ def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(tmp_path: Path, call
     (calls / "was.wav").unlink()
     (calls / "was.wav").mkdir()
     (calls / "gone.wav").unlink()
-    monkeypatch.setattr("flows.ingest.flow.list_sources", lambda _patterns: listed)
+    monkeypatch.setattr("flows.ingest.listing.list_sources", lambda _patterns: listed)
     workspace = workspace_at(tmp_path / "w")
     found = ingest_sources(workspace, [str(calls)], say=quiet)
     assert (found.recordings, found.dropped) == (1, 2)

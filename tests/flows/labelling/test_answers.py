@@ -79,11 +79,11 @@ def test_settle_weighs_a_second_choice_less_and_keeps_the_shares() -> None:
 
 
 def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
-    votes = [
-        said(10 * i + p, f"p{p}", ("sad", "calm")[i % 2] if p < 2 else "angry", key=f"u{i}")
-        for i in range(12)
-        for p in range(3)
-    ]
+    votes = []
+    for i in range(12):
+        label = ("sad", "calm")[i % 2]
+        votes += [said(10 * i + p, f"p{p}", label, key=f"u{i}") for p in range(2)]
+        votes.append(said(10 * i + 2, "p2", "angry", key=f"u{i}"))
     gold = settle(
         Answers(labels=tuple(votes), checks=(), decisions=()), EMOTION, method="dawid_skene"
     ).gold["u0"]
@@ -125,9 +125,9 @@ def test_read_answers_tells_work_from_checks_and_decisions(tmp_path: Path) -> No
         ]
         add_annotations(con, [*rows, replace(rows[0], annotation_id=4, deleted=True)], run_id="t")
         found = read_answers(con, workspace.histories)
-    assert [
-        [a.annotation_id for a in part] for part in (found.labels, found.checks, found.decisions)
-    ] == [[1], [2], [3]]
+    assert [a.annotation_id for a in found.labels] == [1]
+    assert [a.annotation_id for a in found.checks] == [2]
+    assert [a.annotation_id for a in found.decisions] == [3]
 
 
 def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from warehouse.utterances import list_utterances
 
 MODEL = ModelRef(name="m", revision="1")
 UTTERANCES = [
-    make_utterance(1_000 * i, 1_000 * i + 900, language="zh" if i % 10 == 0 else "en")
+    make_utterance(1_000 * i, 1_000 * i + 900, language=("en", "zh")[i % 10 == 0])
     for i in range(100)
 ]
 KEYS = [u.utterance_id for u in UTTERANCES]
@@ -99,7 +99,7 @@ def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
 
 def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard() -> None:
     near, far = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
-    embeddings = {key: near if i < 50 else far for i, key in enumerate(KEYS)}
+    embeddings = dict.fromkeys(KEYS[:50], near) | dict.fromkeys(KEYS[50:], far)
     jitter = np.random.default_rng(0)
     embeddings = {
         key: vector + jitter.normal(0, 0.01, 2).astype(np.float32)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.flows.conftest import FAKES
 
 from flows.labelling.answers import read_answers
 from flows.labelling.pull import pull_annotations
@@ -36,23 +37,15 @@ from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [privacy]
 mask = true
-[quality]
-mos = ""
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+)
 RECORDING = make_recording()
 SECRET = PrivateSpan(
     kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.flows.conftest import FAKES
 
 from flows.cli.main import _run_command
 from flows.labelling.push import push_pending
@@ -28,21 +29,7 @@ from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
-[quality]
-mos = ""
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
-[training]
-schemes = []
-"""
+SETTINGS = FAKES + "[training]\nschemes = []\n"
 GOOD, REFUSED, LOST, UNSCANNED = [make_recording(number) for number in range(4)]
 
 Command = Callable[..., tuple[int, str, str]]

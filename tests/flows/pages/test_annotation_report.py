@@ -178,7 +178,7 @@ def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparis
 def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(workspace: Workspace) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     silent = replace(content, answers=replace(content.answers, labels=()))
-    assert why_no_effect(silent) == "30 clips were given out blind, and nobody has answered one of them yet."
+    assert why_no_effect(silent) == "30 clips were given out blind, and nobody has answered any yet."
     seeing = replace(content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()})
     assert why_no_effect(seeing).startswith("No clip was given out blind yet.")
 

@@ -13,6 +13,7 @@ from flows.cli.main import app
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.canonical import write_canonical
 from voxdata.recording import Recording
 from voxdata.testing import make_recording, make_utterance
@@ -22,23 +23,15 @@ from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [privacy]
 mask = false
-[quality]
-mos = ""
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+)
 PUSH = "push: utterances not in Label Studio"
 ANNOTATORS = "annotators: clips with fewer votes than wanted"
 CONSENT = "consent: clips held back until it covers their use"

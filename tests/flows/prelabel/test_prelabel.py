@@ -21,6 +21,7 @@ from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.errors import BackendError, DropReason, LockedError, ShortageError
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
@@ -30,27 +31,19 @@ from warehouse.recordings import list_recordings
 from warehouse.rows import read_rows
 from warehouse.utterances import list_utterances
 
-SETTINGS = """
-[diarizer]
-backend = "voxdata.testing.backends:FakeDiarizer"
-[transcriber]
-backend = "voxdata.testing.backends:FakeTranscriber"
+SETTINGS = (
+    FAKES
+    + """
 [prelabel]
 workers = 2
 batch_minutes = 0.1
 [privacy]
 scanner = ""
 mask = false
-[quality]
-mos = ""
-[[schemes]]
-name = "intent"
-version = 1
-cold_start = "voxdata.testing.backends:FakeLabeler"
-labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+)
 STAGES = ["diarize", "transcribe", "cut", "measure", "label:intent"]
 
 
@@ -257,7 +250,7 @@ def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(tmp_pat
     for number in range(2):
         day = date(2026, 1, 5 + number)
         monkeypatch.setattr("flows.workers.days.today", lambda day=day: day)
-        with pytest.raises(ShortageError, match="1 recordings were not pre-labelled"):
+        with pytest.raises(ShortageError, match="1 recording was not pre-labelled"):
             prelabel_pending(open_workspace(workspace.root), say=quiet)
         assert planned(workspace)["diarize", "new"][0] == 1
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 7))

@@ -111,7 +111,7 @@ def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
         monkeypatch.setattr(flows.services.supervisor, "choose_port", lambda port: next(looks, None) or look(port))
         service = ensure_running(state_dir, web(port=taken), say=said.append)
         assert (service.port != taken, service.alive) == (True, True)
-    assert f"web: another program was faster at port {taken}; starting anew on another" in said
+    assert f"web: another program was faster at port {taken}; starting again on another" in said
 
 
 def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(state_dir: Path, said: list[str]) -> None:

@@ -27,8 +27,8 @@ from flows.place import FILE_NAME
 from flows.settings import template
 from flows.signing.keys import read_keys
 from flows.workspace import Workspace, open_workspace
-from voxdata.dataset import Example, GoldLabel, Split, leaf_hash
-from voxdata.segment import Segment
+from tests.flows.conftest import example
+from voxdata.dataset import leaf_hash
 from voxdata.signature import make_private_pem, public_of, public_pem, read_private, read_public
 from voxdata.statement import decode_envelope, encode_envelope, sign_envelope
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
@@ -39,14 +39,6 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "docs" / "verify_receipt.py"
 SITE = Path(cryptography.__file__).parents[1]
 Edit = Callable[[dict[str, Any]], None]
-
-
-def example(number: int) -> Example:
-    return Example(
-        utterance_id=f"{number:032x}", recording_id=f"{number + 500:064x}", channel=0, segment=Segment(start_ms=0, end_ms=1_000),
-        voice=f"v{number}", group=f"v{number}", audio_file=f"{number}.flac", text=f"the secret words of caller {number}", language="en",
-        split=Split.TRAIN, gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -161,6 +153,11 @@ def _other_root(content: dict[str, Any]) -> None:
     restate(content["versions"][0], lambda said: said["subject"][0]["digest"].update({"voxdata-version/2": "ab" * 32}))
 
 
+def _alter_last(leaf: str) -> str:
+    """Another leaf that stands where this one does among those of its bucket."""
+    return leaf[:-1] + ("1" if leaf[-1] == "0" else "0")
+
+
 def _hide_leaf(content: dict[str, Any], *, spell: Callable[[str], str]) -> None:
     leaf = said_in(content["receipt"])["predicate"]["versions"][0]["leaves"][0]
     for proof in content["proofs"].values():
@@ -180,7 +177,7 @@ FORGERIES: dict[str, tuple[Edit, str]] = {
     "truncated proof": (lambda c: next(iter(c["proofs"].values()))["opened"].clear(), "the proof gives root"),
     "a bucket less": (lambda c: next(iter(c["proofs"].values()))["buckets"].popitem(), "the proof gives root"),
     "leaf cut short": (lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:-1]), "cut short"),
-    "another leaf in its place": (lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:3] + "0" * 29), "the proof gives root"),
+    "another leaf in its place": (lambda c: _hide_leaf(c, spell=_alter_last), "the proof gives root"),
     "leaf in capitals": (lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:3] + leaf[3:].upper()), "cut short"),
     "proof missing": (lambda c: c["proofs"].clear(), "KeyError"),
     "no receipt": (lambda c: c.pop("receipt"), "KeyError"),
@@ -422,7 +419,7 @@ def test_receipts_says_which_models_heard_and_were_trained_anew(workspace: Works
     assert model["in_use"] is False
     assert model["retrained"] == {"training_id": "c", "version": "calls@3", "promoted": True}
     path, key = issue(workspace, receipt, tmp_path)
-    assert "SAID: model a heard them, not in use; trained anew on calls@3" in verify(tmp_path, path, "--key", key).stdout
+    assert "SAID: model a heard them, not in use; trained again on calls@3" in verify(tmp_path, path, "--key", key).stdout
 
 
 def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool) -> None:
@@ -451,3 +448,11 @@ def test_receipts_show_of_what_is_not_there_makes_no_key(workspace: Workspace) -
     shutil.rmtree(workspace.state_dir / "signing", ignore_errors=True)
     assert run(workspace, "receipts", "show", "abcdef").exit_code == 1
     assert not (workspace.state_dir / "signing").exists()
+
+
+def test_unknown_and_ambiguous_receipts_are_told(workspace: Workspace) -> None:
+    assert str(run(workspace, "receipts", "show", "zz").exception) == "no receipt begins with 'zz'; `voxdata receipts` shows what there is"
+    receipts = [forget(workspace, number) for number in range(17)]
+    start = next(start for start in "0123456789abcdef" if sum(one.startswith(start) for one in receipts) > 1)
+    assert f"more than one receipt begins with '{start}'; give more of the id" in str(run(workspace, "receipts", "show", start).exception)
+    assert "no receipt that keeps anybody out begins with 'zz'" in str(run(workspace, "forget", "--renew", "zz").exception)

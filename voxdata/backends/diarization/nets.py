@@ -1,7 +1,9 @@
-"""The two networks of diarization, speech activity and voices, each as a function on a batch of windows.
+"""The two networks of diarization, speech activity and voices, each as a function on a batch of
+windows.
 
-On a CPU they run in ONNX Runtime on one thread, exported from the packaged weights at first use; on a GPU in torch, at half precision.
-Batches always have the same shape: a window's answer depends neither on its neighbours nor on how many there are.
+On a CPU they run in ONNX Runtime on one thread, exported from the packaged weights at first use; on
+a GPU in torch, at half precision. Batches always have the same shape: a window's answer depends
+neither on its neighbours nor on how many there are.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Floats = npt.NDArray[np.float32]
 
 NUM_SLOTS = 3
 NUM_FEATURES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
-POWERSET = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8)
+POWERSET = np.array(
+    [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8
+)
 """Class of segmentation-3.0 -> which of three slots speak."""
 
 DOUBT_FROM = 0.3
@@ -43,23 +47,29 @@ class DiarizationNets(Protocol):
     voice_batch: int
 
     def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
-        """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most `speech_batch`."""
+        """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most
+        `speech_batch`.
+        """
 
     def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """As `speech`, and (n, NUM_FRAMES): where somebody may speak."""
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
-        """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most `voice_batch`."""
+        """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most
+        `voice_batch`.
+        """
 
 
 class OnnxNets:
     """`DiarizationNets` on one CPU thread.
 
     Args:
-        cache_dir: Where the exported graphs are kept; None exports them anew in every process (4 s).
+        cache_dir: Where the exported graphs are kept; None exports them anew in every process (4
+            s).
     """
 
-    # On one core: speech costs 35, 31, 56 ms a window in batches of 1, 8, 32; the trunk is fastest while one window fits the cache.
+    # On one core: speech costs 35, 31, 56 ms a window in batches of 1, 8, 32; the trunk is fastest
+    # while one window fits the cache.
     speech_batch = 8
     voice_batch = 1
 
@@ -78,7 +88,10 @@ class OnnxNets:
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
-        fed = {"features": _fill(features, self.voice_batch), "masks": _fill(masks.astype(np.float32), self.voice_batch)}
+        fed = {
+            "features": _fill(features, self.voice_batch),
+            "masks": _fill(masks.astype(np.float32), self.voice_batch),
+        }
         (embedded,) = self._voices.run(None, fed)
         found: Floats = embedded[: len(features)]
         return found
@@ -112,7 +125,9 @@ class TorchNets:
 
     def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
         """See `DiarizationNets.voices`."""
-        return self._run(self._voices, _fill(features, self.voice_batch), _fill(masks, self.voice_batch))[: len(features)]
+        return self._run(
+            self._voices, _fill(features, self.voice_batch), _fill(masks, self.voice_batch)
+        )[: len(features)]
 
     def _run(self, module: Any, *inputs: npt.NDArray[Any]) -> Floats:
         import torch
@@ -120,16 +135,24 @@ class TorchNets:
         tensors = [torch.from_numpy(x).to(self._device) for x in inputs]
         half = self._device.type == "cuda"
         try:
-            with torch.inference_mode(), torch.autocast(self._device.type, torch.float16, enabled=half):
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.float16, enabled=half),
+            ):
                 found: Floats = module(*tensors).float().cpu().numpy()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise BackendError(f'diarization failed on {self._device} ({reason}); free its memory, or set device = "cpu"') from error
+            raise BackendError(
+                f'diarization failed on {self._device} ({reason}); free its memory, or set device = "cpu"'
+            ) from error
         return found
 
 
 def has_cuda() -> bool:
-    """Whether torch can use a GPU here. Asks the driver first: importing torch costs seconds and 200 MB that a CPU run does not need."""
+    """Whether torch can use a GPU here.
+
+    Asks the driver first: importing torch costs seconds and 200 MB that a CPU run does not need.
+    """
     if not any(Path(f"/dev/{name}").exists() for name in ("nvidiactl", "dxg", "kfd")):
         return False
     import torch
@@ -199,7 +222,9 @@ def _open_session(graph: bytes, name: str) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BackendError(f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it") from error
+        raise BackendError(
+            f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it"
+        ) from error
 
 
 def _export(name: str) -> bytes:
@@ -210,17 +235,31 @@ def _export(name: str) -> bytes:
     names: Sequence[str]
     if name == "cam++":
         count = OnnxNets.voice_batch
-        examples, names = (torch.randn(count, NUM_FEATURES, NUM_BANDS), torch.ones(count, NUM_SLOTS, NUM_FRAMES)), ["features", "masks"]
+        examples, names = (
+            (torch.randn(count, NUM_FEATURES, NUM_BANDS), torch.ones(count, NUM_SLOTS, NUM_FRAMES)),
+            ["features", "masks"],
+        )
     else:
         examples, names = (torch.randn(OnnxNets.speech_batch, 1, WINDOW_SAMPLES),), ["windows"]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
-        torch.onnx.export(module, examples, path, input_names=names, output_names=["found"], opset_version=17, dynamo=False)
+        torch.onnx.export(
+            module,
+            examples,
+            path,
+            input_names=names,
+            output_names=["found"],
+            opset_version=17,
+            dynamo=False,
+        )
         return path.read_bytes()
 
 
 def _write_cache(path: Path, content: bytes) -> None:
-    """Several workers may write at once; each file is whole. A cache that cannot be written is no error."""
+    """Several workers may write at once; each file is whole.
+
+    A cache that cannot be written is no error.
+    """
     with suppress(MachineError):
         write_file(path, content)

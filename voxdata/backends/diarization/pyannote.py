@@ -1,6 +1,8 @@
-"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns, or any hub pipeline by name.
+"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns,
+or any hub pipeline by name.
 
-Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation by powerset classes.
+Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation
+by powerset classes.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ class PyannoteDiarizer:
     """The Diarizer port on pyannote.audio.
 
     Args:
-        pipeline: "packaged" for the weights that Python packages ship, or a hub id or folder such as
-            "pyannote/speaker-diarization-community-1", which runs in pyannote's own pipeline, one sound after another, each read whole.
+        pipeline: "packaged" for the weights that Python packages ship, or a hub id or folder such
+            as "pyannote/speaker-diarization-community-1", which runs in pyannote's own pipeline,
+            one sound after another, each read whole.
         threshold: Cosine distance at which two voices are taken for one (packaged pipeline).
-        segmentation_step: Hop between 10 s windows, as a share of the window, in whole thousandths (packaged pipeline).
+        segmentation_step: Hop between 10 s windows, as a share of the window, in whole thousandths
+            (packaged pipeline).
         min_cluster_size: Windows a voice needs to count as one (packaged pipeline).
         device: A torch device; "auto" takes CUDA when there is one.
         hf_token: For gated hub pipelines.
@@ -58,9 +62,15 @@ class PyannoteDiarizer:
             ("min_cluster_size", min_cluster_size, 1, 100_000),
         ):
             if not isinstance(value, int | float) or not low <= value <= high:
-                raise BackendError(f"[diarizer] {name} is a number from {low} to {high}, not {value!r}")
+                raise BackendError(
+                    f"[diarizer] {name} is a number from {low} to {high}, not {value!r}"
+                )
         self._name = pipeline
-        self._options = {"threshold": threshold, "segmentation_step": segmentation_step, "min_cluster_size": min_cluster_size}
+        self._options = {
+            "threshold": threshold,
+            "segmentation_step": segmentation_step,
+            "min_cluster_size": min_cluster_size,
+        }
         self._device = device
         self._token = hf_token
         self._cache_dir = cache_dir
@@ -71,7 +81,9 @@ class PyannoteDiarizer:
         """What is running. A hub pipeline's revision is its id: pin it with "id@revision"."""
         if self._name == PACKAGED:
             return ModelRef(
-                name="pyannote/segmentation-3.0+cam++", revision=revision("segmentation-3.0", "cam++", "cam++.code"), params=self._options
+                name="pyannote/segmentation-3.0+cam++",
+                revision=revision("segmentation-3.0", "cam++", "cam++.code"),
+                params=self._options,
             )
         return ModelRef(name=self._name, revision=self._name.partition("@")[2] or "hub")
 
@@ -82,7 +94,9 @@ class PyannoteDiarizer:
             return ModelRef(name="cam++", revision=revision("cam++", "cam++.code"))
         return ModelRef(name=f"{self._name}#voices", revision=self.model.revision)
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         if self._name == PACKAGED:
             found = self._diarize_packaged(sounds, max_speakers)
@@ -90,7 +104,9 @@ class PyannoteDiarizer:
             found = [self._diarize_hub(sound.read(), max_speakers) for sound in sounds]
         return [replace(diarization, voice_model=self.voice_model) for diarization in found]
 
-    def _diarize_packaged(self, sounds: Sequence[Sound], max_speakers: int | None) -> list[Diarization]:
+    def _diarize_packaged(
+        self, sounds: Sequence[Sound], max_speakers: int | None
+    ) -> list[Diarization]:
         from voxdata.backends.diarization.engine import diarize_sounds
         from voxdata.backends.diarization.speech_windows import WINDOW_SAMPLES
         from voxdata.backends.filterbank import HOP_SAMPLES
@@ -104,7 +120,10 @@ class PyannoteDiarizer:
                 self._nets(),
                 threshold=self._options["threshold"],
                 min_cluster_size=int(self._options["min_cluster_size"]),
-                step_samples=round(self._options["segmentation_step"] * WINDOW_SAMPLES / HOP_SAMPLES) * HOP_SAMPLES,
+                step_samples=round(
+                    self._options["segmentation_step"] * WINDOW_SAMPLES / HOP_SAMPLES
+                )
+                * HOP_SAMPLES,
                 max_speakers=max_speakers,
             )
         )
@@ -115,7 +134,11 @@ class PyannoteDiarizer:
             from voxdata.backends.diarization.nets import OnnxNets, TorchNets
 
             cache = Path(self._cache_dir) / "diarization" if self._cache_dir else None
-            self._loaded = OnnxNets(cache) if self._torch_device() == "cpu" else TorchNets(self._torch_device())
+            self._loaded = (
+                OnnxNets(cache)
+                if self._torch_device() == "cpu"
+                else TorchNets(self._torch_device())
+            )
         return self._loaded
 
     def _torch_device(self) -> str:
@@ -132,22 +155,44 @@ class PyannoteDiarizer:
 
         if self._loaded is None:
             self._loaded = self._load_hub().to(torch.device(self._torch_device()))
-        file = {"waveform": torch.from_numpy(np.ascontiguousarray(samples))[None], "sample_rate": MODEL_RATE_HZ, "uri": "recording"}
+        file = {
+            "waveform": torch.from_numpy(np.ascontiguousarray(samples))[None],
+            "sample_rate": MODEL_RATE_HZ,
+            "uri": "recording",
+        }
         output = self._loaded(file, max_speakers=max_speakers)
         annotation = getattr(output, "speaker_diarization", output)
-        return encode_annotation(annotation, getattr(output, "speaker_embeddings", None), end_ms=len(samples) * 1000 // MODEL_RATE_HZ)
+        return encode_annotation(
+            annotation,
+            getattr(output, "speaker_embeddings", None),
+            end_ms=len(samples) * 1000 // MODEL_RATE_HZ,
+        )
 
     def _load_hub(self) -> Any:
         import_pyannote()
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+        )
         from pyannote.audio import Pipeline
 
         remedy = 'set HF_TOKEN, accept the model\'s terms on its page and check the network, or use pipeline = "packaged"'
         name, _, pinned = self._name.partition("@")
         try:
-            pipeline = Pipeline.from_pretrained(name, revision=pinned or None, token=self._token, cache_dir=self._cache_dir)
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
-            raise BackendError(f"diarization pipeline {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); {remedy}") from error
+            pipeline = Pipeline.from_pretrained(
+                name, revision=pinned or None, token=self._token, cache_dir=self._cache_dir
+            )
+        except (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            OSError,
+            ValueError,
+        ) as error:
+            raise BackendError(
+                f"diarization pipeline {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); {remedy}"
+            ) from error
         if pipeline is None:
             raise BackendError(f"diarization pipeline {self._name!r} is not accessible; {remedy}")
         return pipeline
@@ -174,8 +219,19 @@ def encode_annotation(annotation: Any, vectors: Any, *, end_ms: int) -> Diarizat
     joined = {speaker: union(segments) for speaker, segments in spans.items()}
     order = sorted(joined, key=lambda speaker: (joined[speaker][0], speaker))
     names = {speaker: f"S{i}" for i, speaker in enumerate(order)}
-    rows = {} if vectors is None else {str(label): unit_vector(row) for label, row in zip(annotation.labels(), vectors, strict=False)}
-    found = [SpeakerSegment(speaker=names[speaker], segment=segment) for speaker in order for segment in joined[speaker]]
+    rows = (
+        {}
+        if vectors is None
+        else {
+            str(label): unit_vector(row)
+            for label, row in zip(annotation.labels(), vectors, strict=False)
+        }
+    )
+    found = [
+        SpeakerSegment(speaker=names[speaker], segment=segment)
+        for speaker in order
+        for segment in joined[speaker]
+    ]
     return Diarization(
         segments=tuple(sorted(found, key=lambda s: (s.segment, s.speaker))),
         embeddings={name: rows[speaker] for speaker, name in names.items() if rows.get(speaker)},

@@ -1,14 +1,18 @@
-"""From who speaks in each window to who speaks in the recording: counting speakers frame by frame, then naming the likeliest.
+"""From who speaks in each window to who speaks in the recording.
 
-Works through the recording in blocks; pyannote's own code makes one (windows x frames x voices) array of float64 for the whole of it.
+Speakers are counted frame by frame, and the likeliest named. This goes through the recording in
+blocks; pyannote's own code makes one (windows x frames x voices) array of float64 for the whole of
+it.
 
-Source: `speaker_count`, `reconstruct` and `to_diarization` of pyannote.audio 4.0.7; same results, ties included.
+Source: `speaker_count`, `reconstruct` and `to_diarization` of pyannote.audio 4.0.7; same results,
+ties included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -39,58 +43,91 @@ def count_speakers(masks: Masks, grid: WindowGrid) -> npt.NDArray[np.uint8]:
         first = grid.first_frame(window)
         spoken[first : first + NUM_FRAMES] += mask.sum(axis=1, dtype=np.float32)
         heard[first : first + NUM_FRAMES] += 1
-    counts: npt.NDArray[np.uint8] = np.rint(spoken / np.maximum(heard, np.float32(1e-12))).astype(np.uint8)
+    mean = spoken / np.maximum(heard, np.float32(1e-12))
+    counts: npt.NDArray[np.uint8] = np.rint(mean).astype(np.uint8)
     return counts
 
 
-def find_runs(masks: Masks, voices: Ints, counts: npt.NDArray[np.uint8], grid: WindowGrid) -> list[FrameRun]:
+def find_runs(
+    masks: Masks, voices: Ints, counts: npt.NDArray[np.uint8], grid: WindowGrid
+) -> list[FrameRun]:
     """Who speaks when.
 
     Args:
         voices: (num_windows, 3) int, -2 where nobody speaks.
-        counts: Of `count_speakers`, perhaps capped.
+        counts: The answer of `count_speakers`, perhaps capped.
 
     Returns:
-        By voice, then by start; runs of one voice do not touch. Where more speak at once than there are voices, voices are added.
+        By voice, then by start; runs of one voice do not touch. Where more speak at once than there
+        are voices, voices are added.
     """
     num_voices = max(int(voices.max(initial=-1)) + 1, int(counts.max(initial=0)))
-    found: dict[int, list[FrameRun]] = {voice: [] for voice in range(num_voices)}
-    for at, activity in _blocks(masks, voices, num_voices, grid):
-        spoken = np.zeros((len(activity) + 2, num_voices), np.int8)
-        spoken[1:-1] = _choose(activity, counts[at : at + len(activity)])
-        for edge, voice in _edges(spoken):
-            start, stop = int(edge[0]) + at, int(edge[1]) + at
-            runs = found[voice]
-            if runs and runs[-1].stop == start:
-                start = runs.pop().start
-            runs.append(FrameRun(voice=voice, start=start, stop=stop))
-    return [run for voice in range(num_voices) for run in found[voice]]
+    runs_of: list[list[FrameRun]] = [[] for _ in range(num_voices)]
+    for block in _blocks(masks, voices, num_voices, grid):
+        num_frames = len(block.activity)
+        spoken = np.zeros((num_frames + 2, num_voices), np.int8)
+        block_counts = counts[block.first : block.first + num_frames]
+        spoken[1:-1] = _choose(block.activity, block_counts)
+        for run in _runs(spoken, first=block.first):
+            _append(runs_of[run.voice], run)
+    return list(chain.from_iterable(runs_of))
 
 
-def _edges(spoken: npt.NDArray[np.int8]) -> Iterator[tuple[npt.NDArray[np.intp], int]]:
-    """([start, stop), voice) for each run of ones; rows are one late, the first and last are zero."""
+def _runs(spoken: npt.NDArray[np.int8], *, first: int) -> Iterator[FrameRun]:
+    """Each run of ones, by voice.
+
+    Args:
+        spoken: (frames + 2, num_voices) of 0 and 1, a row of zeros before and after.
+        first: The number of the first frame.
+    """
     for voice in range(spoken.shape[1]):
-        changes = np.nonzero(np.diff(spoken[:, voice]))[0]
-        yield from ((pair, voice) for pair in changes.reshape(-1, 2))
+        changes = np.nonzero(np.diff(spoken[:, voice]))[0] + first
+        for start, stop in changes.reshape(-1, 2).tolist():
+            yield FrameRun(voice=voice, start=start, stop=stop)
 
 
-def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """(first frame, (frames, num_voices) number of windows in which a voice speaks), block by block."""
+def _append(runs: list[FrameRun], run: FrameRun) -> None:
+    """Add a run of the same voice, joined to the last one if they touch."""
+    if runs and runs[-1].stop == run.start:
+        run = replace(run, start=runs.pop().start)
+    runs.append(run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Consecutive frames.
+
+    Attributes:
+        first: The number of the first frame.
+        activity: (frames, num_voices) float32, the number of windows in which a voice speaks.
+    """
+
+    first: int
+    activity: npt.NDArray[np.float32]
+
+
+def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> Iterator[_Block]:
     firsts = np.array([grid.first_frame(window) for window in range(len(masks))])
     for at in range(0, grid.num_frames, BLOCK_FRAMES):
         size = min(BLOCK_FRAMES, grid.num_frames - at)
         activity = np.zeros((size, num_voices), np.float32)
-        for window in range(int(np.searchsorted(firsts, at - NUM_FRAMES, side="right")), int(np.searchsorted(firsts, at + size))):
+        first_window = int(np.searchsorted(firsts, at - NUM_FRAMES, side="right"))
+        stop_window = int(np.searchsorted(firsts, at + size))
+        for window in range(first_window, stop_window):
             first = int(firsts[window]) - at
-            inside = slice(max(0, first), min(size, first + NUM_FRAMES))
-            part = masks[window, inside.start - first : inside.stop - first]
-            for voice in np.unique(voices[window]):
+            start = max(0, first)
+            stop = min(size, first + NUM_FRAMES)
+            part = masks[window, start - first : stop - first]
+            slots = voices[window]
+            for voice in np.unique(slots):
                 if voice >= 0:
-                    activity[inside, voice] += part[:, voices[window] == voice].max(axis=1)
-        yield at, activity
+                    activity[start:stop, voice] += part[:, slots == voice].max(axis=1)
+        yield _Block(first=at, activity=activity)
 
 
-def _choose(activity: npt.NDArray[np.float32], counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _choose(
+    activity: npt.NDArray[np.float32], counts: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
     """(frames, voices): in each frame the `counts` most active voices."""
     order = np.argsort(-activity, axis=-1)
     rank_taken = np.arange(activity.shape[1]) < counts[:, None]

@@ -1,4 +1,6 @@
-"""The windows that diarization slides over a sound: where they lie, what they hold, and which frames of the recording they cover."""
+"""The windows that diarization slides over a sound: where they lie, what they hold, and which
+frames of the recording they cover.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class WindowGrid:
     """The windows over one sound; the last is padded with silence.
 
     Attributes:
-        num_samples: Of the sound.
+        num_samples: The number of samples of the sound.
         step_samples: From one window to the next.
     """
 
@@ -57,7 +59,8 @@ class WindowGrid:
         """Read the sound once, a few windows at a time.
 
         Yields:
-            Number of the first of up to WINDOWS_A_READ windows, and the samples from its start to the end of the last one, zero-padded.
+            Number of the first of up to WINDOWS_A_READ windows, and the samples from its start to
+            the end of the last one, zero-padded.
         """
         for first in range(0, self.num_windows, WINDOWS_A_READ):
             count = min(WINDOWS_A_READ, self.num_windows - first)

@@ -1,6 +1,7 @@
-"""Cold-start emotion: the valence of the words and the arousal of the voice, placed among the labels of a scheme.
+"""Cold-start emotion: valence of the words and arousal of the voice, placed among the labels.
 
-Source: C. Hutto and E. Gilbert, VADER, ICWSM 2014, for valence; level, pitch and rate as correlates of arousal.
+Source: C. Hutto and E. Gilbert, VADER, ICWSM 2014, for valence; level, pitch and rate as correlates
+of arousal.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from voxdata.scheme import Scheme
 MIN_CLIPS = 3
 """A speaker heard less often has no baseline to be compared with."""
 
+Floats = npt.NDArray[np.float64]
+
 _FRAME = 640
 _HOP = 320
 _BLOCK = 1500
-_MIN_HZ, _MAX_HZ = 70, 400
+_MIN_HZ = 70
+_MAX_HZ = 400
 
 
 class AffectLabeler:
     """The Labeler port by rules: nobody trained it, and it is often wrong, so it is weak.
 
-    Valence is read from English words only, and is unknown otherwise. Arousal compares a clip with the same speaker's other clips
-    in the batch, so the batch is one whole recording; that of a speaker with fewer than MIN_CLIPS clips is unknown. A measure that a
-    clip does not give (no voiced frame, no text, no sound) says nothing about it. Labels are placed by what is known; when that is
-    nothing, it abstains: all labels get the same probability.
+    Valence is read from English words only, and is unknown otherwise. Arousal compares a clip with
+    the same speaker's other clips in the batch, so the batch is one whole recording; that of a
+    speaker with fewer than MIN_CLIPS clips is unknown. A measure that a clip does not give (no
+    voiced frame, no text, no sound) says nothing about it. Labels are placed by what is known; when
+    that is nothing, it abstains: all labels get the same probability.
 
     Args:
         scheme: Every label needs valence and arousal.
@@ -44,14 +49,19 @@ class AffectLabeler:
     """
 
     def __init__(self, *, scheme: Scheme, sharpness: float = 2.0) -> None:
-        unplaced = [label.name for label in scheme.labels if label.valence is None or label.arousal is None]
+        places = [(label.valence, label.arousal) for label in scheme.labels]
+        unplaced = [
+            name for name, place in zip(scheme.label_names, places, strict=True) if None in place
+        ]
         if unplaced:
             raise BackendError(
-                f"scheme {scheme.name!r}: `affect` needs valence and arousal for {', '.join(unplaced)}; add them in voxdata.toml"
+                f"scheme {scheme.name!r}: `affect` needs valence and arousal "
+                f"for {', '.join(unplaced)}; add them in voxdata.toml"
             )
         self._scheme = scheme
         self._sharpness = sharpness
-        self._places = np.array([[label.valence, label.arousal] for label in scheme.labels], dtype=np.float64)
+        self._places = np.array(places, dtype=np.float64)
+        """(num_labels, 2) valence and arousal."""
 
     @property
     def model(self) -> ModelRef:
@@ -66,31 +76,48 @@ class AffectLabeler:
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:
         """See `Labeler.label`."""
-        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
-
-        analyzer = SentimentIntensityAnalyzer() if any(c.language == "en" and c.text for c in clips) else None
-        arousal = estimate_arousal(clips)
-        out: list[Distribution] = []
-        for clip, excited in zip(clips, arousal, strict=True):
-            valence = np.nan
-            if analyzer is not None and clip.language == "en" and any(map(str.isalnum, clip.text)):
-                valence = analyzer.polarity_scores(clip.text)["compound"]
+        arousals = estimate_arousal(clips)
+        valences = _estimate_valence(clips)
+        answers: list[Distribution] = []
+        for clip_place in zip(valences, arousals, strict=True):
             # What is unknown moves a clip towards no label.
-            distance = np.nansum((self._places - [valence, excited]) ** 2, axis=1)
+            distance = np.nansum((self._places - clip_place) ** 2, axis=1)
             weights = np.exp(-self._sharpness * (distance - distance.min()))
-            out.append(dict(zip(self._scheme.label_names, map(float, weights / weights.sum()), strict=True)))
-        return out
+            shares = weights / weights.sum()
+            answers.append(dict(zip(self._scheme.label_names, shares.tolist(), strict=True)))
+        return answers
+
+
+def _estimate_valence(clips: Sequence[Clip]) -> list[float]:
+    """Valence of the words of each clip, in [-1, 1]; NaN where they are not English, or none."""
+    if not any(clip.language == "en" and clip.text for clip in clips):
+        return [np.nan] * len(clips)
+
+    from vaderSentiment.vaderSentiment import (  # type: ignore[import-untyped]
+        SentimentIntensityAnalyzer,
+    )
+
+    analyzer = SentimentIntensityAnalyzer()
+    valences: list[float] = []
+    for clip in clips:
+        if clip.language == "en" and any(map(str.isalnum, clip.text)):
+            valences.append(analyzer.polarity_scores(clip.text)["compound"])
+        else:
+            valences.append(np.nan)
+    return valences
 
 
 def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
-    """Arousal of each clip against the same speaker's others, in (-1, 1): the mean z-score of level, pitch and rate, squashed.
+    """Arousal of each clip against the same speaker's others, in (-1, 1).
 
-    NaN where it is unknown: the speaker is heard too seldom, or the clip gives no measure.
+    It is the mean z-score of level, pitch and rate, squashed. NaN where it is unknown: the speaker
+    is heard too seldom, or the clip gives no measure.
     """
     measures = [_prosody(clip) for clip in clips]
     by_speaker: dict[str, list[int]] = defaultdict(list)
     for i, clip in enumerate(clips):
         by_speaker[clip.speaker].append(i)
+
     arousal = [float("nan")] * len(clips)
     for members in by_speaker.values():
         if len(members) < MIN_CLIPS:
@@ -99,65 +126,90 @@ def estimate_arousal(clips: Sequence[Clip]) -> list[float]:
         scores = np.column_stack([_standardise(column) for column in table.T])
         for i, row in zip(members, scores, strict=True):
             if not np.isnan(row).all():
-                arousal[i] = float(np.tanh(np.nan_to_num(row).mean() / 2))
+                mean = np.nan_to_num(row).mean()
+                arousal[i] = float(np.tanh(mean / 2))
     return arousal
 
 
-def _standardise(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """z-scores; NaN where the value is unknown (NaN), and everywhere when fewer than MIN_CLIPS are known."""
+def _standardise(column: Floats) -> Floats:
+    """z-scores, NaN where the value is NaN, and everywhere when fewer than MIN_CLIPS are not."""
     # Sorting makes the sums independent of the order of the clips, down to the last bit.
-    known = np.sort(column[~np.isnan(column)])
-    if len(known) < MIN_CLIPS:
+    values = np.sort(column[~np.isnan(column)])
+    if len(values) < MIN_CLIPS:
         return np.full_like(column, np.nan)
-    scores: npt.NDArray[np.float64] = (column - known.mean()) / max(float(known.std()), 1e-6)
-    return scores
+    deviation = max(float(values.std()), 1e-6)
+    return np.asarray((column - values.mean()) / deviation)
 
 
 def _prosody(clip: Clip) -> tuple[float, float, float]:
     """Level in dB, median pitch in octaves above 100 Hz, characters a second; NaN where unknown."""
+    level = octaves = rate = np.nan
     voice = _remove_rumble(clip.samples)
     power = float(np.mean(np.square(voice))) if len(voice) else 0.0
-    pitch = median_pitch_hz(voice)
+    if power > 1e-10:
+        level = float(10 * np.log10(power))
+
+    pitch_hz = median_pitch_hz(voice)
+    if pitch_hz:
+        octaves = float(np.log2(pitch_hz / 100))
+
     characters = len(clip.text.strip())
-    return (
-        float(10 * np.log10(power)) if power > 1e-10 else np.nan,
-        float(np.log2(pitch / 100)) if pitch else np.nan,
-        characters / max(clip.sound.num_samples / MODEL_RATE_HZ, 0.1) if characters else np.nan,
-    )
+    if characters:
+        duration_s = clip.sound.num_samples / MODEL_RATE_HZ
+        rate = characters / max(duration_s, 0.1)
+    return level, octaves, rate
 
 
-def _remove_rumble(samples: Samples) -> npt.NDArray[np.float64]:
-    """Without what lies below the voice, mains hum above all."""
+def _remove_rumble(samples: Samples) -> Floats:
+    """The sound without what lies below the voice, mains hum above all."""
     if not len(samples):
         return np.zeros(0)
     spectrum = np.fft.rfft(samples)
-    spectrum[np.fft.rfftfreq(len(samples), 1 / MODEL_RATE_HZ) < _MIN_HZ - 5] = 0
-    filtered: npt.NDArray[np.float64] = np.fft.irfft(spectrum, n=len(samples))
-    return filtered
+    frequencies_hz = np.fft.rfftfreq(len(samples), 1 / MODEL_RATE_HZ)
+    spectrum[frequencies_hz < _MIN_HZ - 5] = 0
+    return np.asarray(np.fft.irfft(spectrum, n=len(samples)))
 
 
 def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
-    """Median fundamental frequency of the voiced frames by autocorrelation, 70 to 400 Hz; 0 when there is none."""
+    """Median fundamental frequency of the voiced frames by autocorrelation, 70 to 400 Hz.
+
+    0 when there is none.
+    """
     count = (len(samples) - _FRAME) // _HOP + 1
     if count < 1:
         return 0.0
-    blocks = [_track_pitch(samples, first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK)]
-    hertz, strength, energy = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    voiced = (strength > 0.4 * energy) & (energy > 1e-4 * energy.max()) & (energy > 1e-9)
-    return float(np.median(hertz[voiced])) if voiced.any() else 0.0
+    blocks: list[Floats] = []
+    for first in range(0, count, _BLOCK):
+        stop = min(first + _BLOCK, count)
+        blocks.append(_track_pitch(samples, first, stop))
+    pitch_hz, strength, energy = np.concatenate(blocks, axis=1)
+
+    is_periodic = strength > 0.4 * energy
+    is_loud = energy > 1e-4 * energy.max()
+    voiced = is_periodic & is_loud & (energy > 1e-9)
+    return float(np.median(pitch_hz[voiced])) if voiced.any() else 0.0
 
 
-def _track_pitch(samples: npt.NDArray[np.floating], first: int, stop: int) -> tuple[npt.NDArray[np.float64], ...]:
-    """Frequency, height of its autocorrelation peak (0 without one) and energy of frames `first` to `stop`."""
+def _track_pitch(samples: npt.NDArray[np.floating], first: int, stop: int) -> Floats:
+    """Pitch of the frames from `first` to before `stop`, by autocorrelation.
+
+    Returns:
+        (3, num_frames): frequency in Hz, height of its peak (0 without one), and energy.
+    """
     index = np.arange(first, stop)[:, None] * _HOP + np.arange(_FRAME)
-    frames: npt.NDArray[np.float64] = samples[index].astype(np.float64)
+    frames: Floats = samples[index].astype(np.float64)
     frames -= frames.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(frames * np.hanning(_FRAME), n=2 * _FRAME)
     correlation = np.fft.irfft(np.abs(spectrum) ** 2)
-    low, high = MODEL_RATE_HZ // _MAX_HZ, MODEL_RATE_HZ // _MIN_HZ
+
+    low = MODEL_RATE_HZ // _MAX_HZ
+    high = MODEL_RATE_HZ // _MIN_HZ
     lags = correlation[:, low : high + 1]
+    shorter = correlation[:, low - 1 : high]
+    longer = correlation[:, low + 1 : high + 2]
     # A true period is a peak; mains hum and rumble only slope down from the shortest lag.
-    peaks = (lags >= correlation[:, low - 1 : high]) & (lags >= correlation[:, low + 1 : high + 2])
-    heights = np.where(peaks, lags, 0.0)
+    is_peak = (lags >= shorter) & (lags >= longer)
+    heights = np.where(is_peak, lags, 0.0)
     best = heights.argmax(axis=1)
-    return MODEL_RATE_HZ / (best + low), heights[np.arange(len(best)), best], correlation[:, 0]
+    best_heights = heights[np.arange(len(best)), best]
+    return np.stack([MODEL_RATE_HZ / (best + low), best_heights, correlation[:, 0]])

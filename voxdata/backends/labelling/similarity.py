@@ -24,20 +24,27 @@ NEAREST = 2
 
 
 class SimilarityLabeler:
-    """The Labeler port by comparison with example phrases; nobody trained it for the scheme, so it is weak.
+    """The Labeler port by comparison with example phrases.
 
-    It reads English. For any other language and for text without a letter or digit it abstains: all labels get the same probability.
+    Nobody trained it for the scheme, so it is weak.
+
+    It reads English. For any other language and for text without a letter or digit it abstains: all
+    labels get the same probability.
 
     Args:
         scheme: Every label needs example phrases.
-        temperature: Of the softmax over cosine similarities; lower is more decided.
+        temperature: The temperature of the softmax over cosine similarities; lower is more decided.
 
     Raises:
         BackendError: A label has no example.
     """
 
     def __init__(self, *, scheme: Scheme, temperature: float = 0.08) -> None:
-        bare = [label.name for label in scheme.labels if not any(example.strip() for example in label.examples)]
+        bare = [
+            label.name
+            for label in scheme.labels
+            if not any(example.strip() for example in label.examples)
+        ]
         if bare:
             raise BackendError(
                 f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml"
@@ -54,7 +61,12 @@ class SimilarityLabeler:
         return ModelRef(
             name=f"cold-start/similarity-{self._scheme.name}",
             revision=revision("minilm.onnx", "minilm.onnx_data", "minilm.tokenizer"),
-            params={"examples": digest(canonical_json(phrases)), "temperature": self._temperature, "nearest": NEAREST, "rules": 2},
+            params={
+                "examples": digest(canonical_json(phrases)),
+                "temperature": self._temperature,
+                "nearest": NEAREST,
+                "rules": 2,
+            },
             weak=True,
         )
 
@@ -62,13 +74,19 @@ class SimilarityLabeler:
         """See `Labeler.label`."""
         names = self._scheme.label_names
         out: list[Distribution] = [dict.fromkeys(names, 1 / len(names)) for _ in clips]
-        readable = [i for i, clip in enumerate(clips) if clip.language == "en" and any(map(str.isalnum, clip.text))]
+        readable = [
+            i
+            for i, clip in enumerate(clips)
+            if clip.language == "en" and any(map(str.isalnum, clip.text))
+        ]
         if not readable:
             return out
         model = self._load()
         for i in readable:
             (vector,) = model.embed([clips[i].text])
-            scores = np.array([np.sort(examples @ vector)[-NEAREST:].mean() for examples in self._examples])
+            scores = np.array(
+                [np.sort(examples @ vector)[-NEAREST:].mean() for examples in self._examples]
+            )
             weights = np.exp((scores - scores.max()) / self._temperature)
             out[i] = dict(zip(names, map(float, weights / weights.sum()), strict=True))
         return out
@@ -76,7 +94,10 @@ class SimilarityLabeler:
     def _load(self) -> _SentenceModel:
         if self._sentences is None:
             sentences = _SentenceModel()
-            phrases = [[example for example in label.examples if example.strip()] for label in self._scheme.labels]
+            phrases = [
+                [example for example in label.examples if example.strip()]
+                for label in self._scheme.labels
+            ]
             self._examples = [sentences.embed(examples) for examples in phrases]
             self._sentences = sentences
         return self._sentences
@@ -93,7 +114,9 @@ class _SentenceModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(str(locate("minilm.onnx")), options, providers=["CPUExecutionProvider"])
+        self._session: Any = onnxruntime.InferenceSession(
+            str(locate("minilm.onnx")), options, providers=["CPUExecutionProvider"]
+        )
         self._tokenizer: Any = Tokenizer.from_file(str(locate("minilm.tokenizer")))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
@@ -105,8 +128,14 @@ class _SentenceModel:
         for text in texts:
             encoding = self._tokenizer.encode(text)
             ids = np.array([encoding.ids], dtype=np.int64)
-            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-            hidden = self._session.run(None, {name: feed[name] for name in feed if name in self._inputs})[0]
+            feed = {
+                "input_ids": ids,
+                "attention_mask": np.ones_like(ids),
+                "token_type_ids": np.zeros_like(ids),
+            }
+            hidden = self._session.run(
+                None, {name: feed[name] for name in feed if name in self._inputs}
+            )[0]
             mean = hidden[0].mean(axis=0)
             rows.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
         return np.asarray(rows, dtype=np.float32)

@@ -48,8 +48,12 @@ _ANSWER = (
     r"yes|yeah|yep|sure|okay|ok|um|uh|er|well|so|right|it's|it is|it was|that's|that is|that would be"
     r"|on|the|ja|also|das ist|der|am|oui|alors|c'est|le|sí|pues|es|el|嗯|好的|对|是|我的|那就是"
 )
-_BEFORE = re.compile(rf"(?:^|[.?!。？！\n])(?:(?:{_ANSWER})(?![A-Za-zà-ÿ'])|[\s,，、])*+$", re.IGNORECASE)
-_AFTER = re.compile(r"\s*+(?:$|[.?!。？！\n]|,? (?:sir|ma'am|please|bitte|thanks|thank you)\b)", re.IGNORECASE)
+_BEFORE = re.compile(
+    rf"(?:^|[.?!。？！\n])(?:(?:{_ANSWER})(?![A-Za-zà-ÿ'])|[\s,，、])*+$", re.IGNORECASE
+)
+_AFTER = re.compile(
+    r"\s*+(?:$|[.?!。？！\n]|,? (?:sir|ma'am|please|bitte|thanks|thank you)\b)", re.IGNORECASE
+)
 _LOOK_BACK = 40
 
 

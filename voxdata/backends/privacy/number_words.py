@@ -54,7 +54,9 @@ def _numbered(words: str, *, start: int = 0, step: int = 1) -> dict[str, int]:
 
 
 _FRENCH = Lexicon(
-    small=_numbered("zéro/zero un/une deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize"),
+    small=_numbered(
+        "zéro/zero un/une deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize"
+    ),
     tens=_numbered("vingt/vingts trente quarante cinquante soixante", start=20, step=10)
     | {"septante": 70, "huitante": 80, "octante": 80, "nonante": 90},
     hundreds={},
@@ -72,7 +74,9 @@ _SPANISH = Lexicon(
         " veinticinco veintiséis/veintiseis veintisiete veintiocho veintinueve",
         start=21,
     ),
-    tens=_numbered("veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa", start=20, step=10),
+    tens=_numbered(
+        "veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa", start=20, step=10
+    ),
     hundreds={"ciento": 100, "cien": 100}
     | _numbered(
         "doscientos/doscientas trescientos/trescientas cuatrocientos/cuatrocientas"
@@ -138,7 +142,11 @@ def read_number(words: Sequence[str], *, language: str) -> SaidNumber | None:
 
 def _apart(word: str) -> list[str]:
     """A German number of hundreds and thousands in its parts; [] when it is none."""
-    if len(word) > 60 or not ("hundert" in word or "tausend" in word) or word in ("hundert", "tausend"):
+    if (
+        len(word) > 60
+        or not ("hundert" in word or "tausend" in word)
+        or word in ("hundert", "tausend")
+    ):
         return []
     head, thousand, tail = word.rpartition("tausend")
     left, hundred, right = tail.rpartition("hundert")

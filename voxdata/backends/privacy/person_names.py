@@ -52,7 +52,9 @@ PIECE = 4_000
 OVERLAP = 200
 LONGEST_WORD = 40
 _SHORT = re.compile(rf"\S{{1,{LONGEST_WORD}}}|\s+")
-_TITLES = frozenset({"mr", "mrs", "ms", "miss", "mister", "missus", "dr", "doctor", "professor", "sir", "madam"})
+_TITLES = frozenset(
+    {"mr", "mrs", "ms", "miss", "mister", "missus", "dr", "doctor", "professor", "sir", "madam"}
+)
 _HAN = r"[\u4e00-\u9fff]"
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石金韦贾夏付方邹"
@@ -63,7 +65,23 @@ _INTRODUCTION_CN = re.compile(
     rf"|(?:叫我|我是|找)[小老](?P<known>[{_SURNAMES}])(?![\u4e00-\u9fff]{{0,1}}[子大小])"
 )
 _TITLE_CN = re.compile(r"先生|女士|小姐|太太|经理|老师|医生|师傅|阿姨|同学")
-_NOT_NAMES = frozenset({"谢谢", "高兴", "小心", "明白", "马上", "元旦", "金额", "方便", "白天", "向前", "常用", "万一", "安排"})
+_NOT_NAMES = frozenset(
+    {
+        "谢谢",
+        "高兴",
+        "小心",
+        "明白",
+        "马上",
+        "元旦",
+        "金额",
+        "方便",
+        "白天",
+        "向前",
+        "常用",
+        "万一",
+        "安排",
+    }
+)
 
 
 def find_names(text: str, *, language: str) -> Iterator[PrivateText]:
@@ -77,7 +95,9 @@ def find_names(text: str, *, language: str) -> Iterator[PrivateText]:
     for match in pattern.finditer(text) if pattern else ():
         for group in pattern.groupindex if pattern else ():
             if match[group] and match[group] not in _NOT_NAMES:
-                yield PrivateText(kind="name", start=match.start(group), end=match.end(group), score=0.8)
+                yield PrivateText(
+                    kind="name", start=match.start(group), end=match.end(group), score=0.8
+                )
 
 
 def _model_names(text: str) -> Iterator[PrivateText]:
@@ -87,7 +107,10 @@ def _model_names(text: str) -> Iterator[PrivateText]:
             bare = entity.text.removesuffix("'s").removesuffix("’s")
             person = entity.label_ == "PERSON" and re.search(r"[^\W\d_]{2}", bare)
             if person and bare.lower().rstrip(".") not in _TITLES:
-                begin, end = origin[entity.start_char], origin[entity.start_char + len(bare) - 1] + 1
+                begin, end = (
+                    origin[entity.start_char],
+                    origin[entity.start_char + len(bare) - 1] + 1,
+                )
                 yield PrivateText(kind="name", start=start + begin, end=start + end, score=0.85)
 
 
@@ -134,9 +157,13 @@ def _english_model() -> Any:
         locate(part)
     folder = locate("names-en.config").parent
     try:
-        return spacy.load(folder, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer", "senter"])
+        return spacy.load(
+            folder, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
+        )
     except (OSError, ValueError) as error:
-        raise BackendError(f"{folder}: the model of names does not load ({error}); install from requirements.lock") from error
+        raise BackendError(
+            f"{folder}: the model of names does not load ({error}); install from requirements.lock"
+        ) from error
 
 
 @contextmanager
@@ -176,5 +203,7 @@ def _titled_names(text: str) -> Iterator[PrivateText]:
         for length in (1, 2, 3):
             name = text[max(0, title.start() - length) : title.start()]
             if len(name) == length and name[0] in _SURNAMES and name not in _NOT_NAMES:
-                yield PrivateText(kind="name", start=title.start() - length, end=title.start(), score=0.7)
+                yield PrivateText(
+                    kind="name", start=title.start() - length, end=title.start(), score=0.7
+                )
                 break

@@ -14,7 +14,9 @@ from voxdata.ports import PrivateText
 _WORD = r"[A-Za-z']{1,30}+"
 _CAPITAL = r"[A-Z][A-Za-z']{1,30}+"
 _STREET = r"(?:street|avenue|road|lane|boulevard|crescent|terrace|parkway|highway)"
-_STREET_SHORT = r"(?:St|Ave|Rd|Ln|Blvd|Dr|Drive|Way|Court|Place|Square|Close|Circle|Hill|Gardens|Walk)"
+_STREET_SHORT = (
+    r"(?:St|Ave|Rd|Ln|Blvd|Dr|Drive|Way|Court|Place|Square|Close|Circle|Hill|Gardens|Walk)"
+)
 _REST = (
     r"(?:,? (?:apt\.?|apartment|suite|unit|flat|number|#) ?\w{1,5})?"
     r"(?:(?:,| in)? [A-Z][a-z]{1,30}+(?: [A-Z][a-z]{1,30}+)?)?"
@@ -26,12 +28,16 @@ _PATTERNS = (
         r"(?<!\w)\d{1,5}[A-Za-z]?,? "
         rf"(?:(?!of|and|the|minutes?|hours?){_WORD} ){{1,3}}?(?i:{_STREET})(?!\w){_REST}"
     ),
-    re.compile(rf"(?<!\w)\d{{1,5}}[A-Za-z]?,? (?:{_CAPITAL} ){{1,3}}?{_STREET_SHORT}(?!\w)\.?{_REST}"),
+    re.compile(
+        rf"(?<!\w)\d{{1,5}}[A-Za-z]?,? (?:{_CAPITAL} ){{1,3}}?{_STREET_SHORT}(?!\w)\.?{_REST}"
+    ),
     re.compile(
         rf"(?i:{_LIVES} (?:\w{{1,30}}+ )?(?:at|on|to|in)? ?)"
         rf"(?P<span>(?:[A-Z][a-z']{{1,30}}+ ){{1,3}}(?i:{_STREET})(?!\w){_REST})"
     ),
-    re.compile(r"(?i:(?<!\w)(?:p\.? ?o\.? box|flat|apartment|apt\.?|suite) (?:number )?\d{1,5}[a-z]?(?!\w))"),
+    re.compile(
+        r"(?i:(?<!\w)(?:p\.? ?o\.? box|flat|apartment|apt\.?|suite) (?:number )?\d{1,5}[a-z]?(?!\w))"
+    ),
     # British and Canadian postcodes, also spelled: "S W 1 A 1 A A".
     re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}(?![A-Za-z0-9])"),
     re.compile(r"(?<![A-Za-z0-9])[A-Z] ?[A-Z]? ?\d{1,2} ?[A-Z]? ?\d ?[A-Z] ?[A-Z](?![A-Za-z0-9'])"),

@@ -20,7 +20,9 @@ _PHONE = re.compile(
     r"phone|mobile|\bcell|\bcall|text me|reach|fax|\bdial|telefon|handy|rückruf|appel|téléphone"
     r"|joindre|teléfono|móvil|celular|llám|电话|手机|拨打|联系|回电"
 )
-_CARD = re.compile(r"\bcard|credit|debit|visa|mastercard|amex|卡号|信用卡|银行卡|karte|carte|tarjeta")
+_CARD = re.compile(
+    r"\bcard|credit|debit|visa|mastercard|amex|卡号|信用卡|银行卡|karte|carte|tarjeta"
+)
 _SECRET = re.compile(
     r"\bpin\b|passcode|password|security code|access code|\bcvv|\bcvc|\bcode (?:is|was|ist|es|est)"
     r"|last (?:four|4|three|3)|ends? (?:in|with)|ending (?:in|with)"
@@ -34,7 +36,9 @@ _SECRET = re.compile(
     r"|número de (?:cuenta|cliente|pedido|socio|tarjeta)|contraseña|\bclave|código (?:es|pin|de seguridad)"
     r"|últim[oa]s cuatro|referencia|\bdni\b|\bnif\b"
 )
-_POSTCODE = re.compile(r"\bzip|post ?code|postal|邮编|postleitzahl|\bplz\b|code postal|código postal")
+_POSTCODE = re.compile(
+    r"\bzip|post ?code|postal|邮编|postleitzahl|\bplz\b|code postal|código postal"
+)
 _MONEY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 _UNIT_AFTER = re.compile(
     r"\s?(?:%|percent|dollars?|bucks|euros?|pounds?|cents?|people|users|times|miles|kilomet|met(?:er|re)s?|hours?|minutes?|seconds?|years?"
@@ -43,13 +47,19 @@ _UNIT_AFTER = re.compile(
 )
 _RUN = re.compile(r"\d{3,}")
 _ID_CN = re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+)
 _PLATE_CN = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][ ·]?(?=[A-Z]{0,5}\d)[A-Z\d]{5,6}"
     r"(?![A-Za-z\d])"
 )
-_SPELLED_CODE = re.compile(r"(?<![\w'-])(?:[A-Z][ -]{1,2}){2,3}\d{3,8}(?!\w)|(?<![\w'-])[B-HJ-Z][ -]\d{4,8}(?!\w)")
-_CODE = re.compile(r"(?<![\w-])(?=(?:[A-Z -]{0,4}\d){4})[A-Z]{1,3}[ -]?\d{4,12}[A-Z]?(?![\w-])|(?<!\w)[A-Z]{2} ?(?:\d\d ?){3}[A-D](?!\w)")
+_SPELLED_CODE = re.compile(
+    r"(?<![\w'-])(?:[A-Z][ -]{1,2}){2,3}\d{3,8}(?!\w)|(?<![\w'-])[B-HJ-Z][ -]\d{4,8}(?!\w)"
+)
+_CODE = re.compile(
+    r"(?<![\w-])(?=(?:[A-Z -]{0,4}\d){4})[A-Z]{1,3}[ -]?\d{4,12}[A-Z]?(?![\w-])|(?<!\w)[A-Z]{2} ?(?:\d\d ?){3}[A-D](?!\w)"
+)
 
 
 def find_numbers(view: View, text: str, *, language: str) -> Iterator[PrivateText]:
@@ -81,7 +91,9 @@ def _judge(digits: str, at: tuple[int, int], text: str, *, language: str) -> tup
         return "card", 0.8
     if _MONEY_BEFORE.search(before) or (len(digits) < 9 and _UNIT_AFTER.match(after)):
         return "", 0.0
-    if 7 <= len(digits) <= 15 and is_phone(digits, international=before.endswith("+"), language=language):
+    if 7 <= len(digits) <= 15 and is_phone(
+        digits, international=before.endswith("+"), language=language
+    ):
         return "phone", 0.9
     if _POSTCODE.search(before) and 4 <= len(digits) <= 7:
         return "address", 0.7
@@ -96,7 +108,11 @@ def is_phone(digits: str, *, international: bool, language: str) -> bool:
     """Whether digits are a valid phone number where the language is spoken, or anywhere when it begins with a plus."""
     import phonenumbers
 
-    tries: list[tuple[str, str | None]] = [(f"+{digits}", None)] if international else [(digits, r) for r in REGIONS.get(language, ())]
+    tries: list[tuple[str, str | None]] = (
+        [(f"+{digits}", None)]
+        if international
+        else [(digits, r) for r in REGIONS.get(language, ())]
+    )
     for number, region in tries:
         try:
             parsed: Any = phonenumbers.parse(number, region)
@@ -126,4 +142,7 @@ def _is_iban(compact: str) -> bool:
 def _is_chinese_id(number: str) -> bool:
     """GB 11643: the check digit of a resident identity number."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return "10X98765432"[sum(int(d) * w for d, w in zip(number[:17], weights, strict=True)) % 11] == number[17]
+    return (
+        "10X98765432"[sum(int(d) * w for d, w in zip(number[:17], weights, strict=True)) % 11]
+        == number[17]
+    )

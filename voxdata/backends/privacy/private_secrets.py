@@ -40,7 +40,9 @@ _USER_NAMES = re.compile(
     rf"(?P<said>[\w.]{{2,40}}+(?: (?:underscore|under score|dash|hyphen|dot|unterstrich|tiret(?: bas)?|guion(?: bajo)?"
     rf"|guión(?: bajo)?|punkt|punto) ?[\w.]{{1,40}}+){{0,5}}(?: \d{{1,6}}(?!\d))?))"
 )
-_WRITTEN_HANDLE = re.compile(r"(?<![\w.@-])@(?=[\w.]{0,30}[A-Za-z])[A-Za-z0-9_](?:\.?[A-Za-z0-9_]){1,30}+(?![@\w])")
+_WRITTEN_HANDLE = re.compile(
+    r"(?<![\w.@-])@(?=[\w.]{0,30}[A-Za-z])[A-Za-z0-9_](?:\.?[A-Za-z0-9_]){1,30}+(?![@\w])"
+)
 _ON_PLATFORM = re.compile(
     rf"(?i:(?<!\w)on (?:{_PLACES})(?: (?:at|as|under) | ?@ ?)(?P<said>\w{{2,40}}+(?: (?:underscore|dash|dot) \w{{1,40}}+){{0,5}}))"
 )
@@ -48,8 +50,12 @@ _UNDERSCORED = re.compile(
     r"(?i:(?<!\w)(?P<at>at |@ ?)?(?P<said>\w{1,40}"
     r"(?: (?:underscore|under score|unterstrich|tiret bas|guion bajo|guión bajo) \w{1,40}+){1,5}))"
 )
-_ABOUT_USERS = re.compile(rf"(?i:{_NAME_FOR}|{_PLACES}|account|profile|follow|message me|find me|konto|compte|cuenta|usuario|log in)")
-_NAME_CN = re.compile(r"(?:用户名|账号|帐号|微信号?|抖音号?|微博|推特|昵称)(?:是|叫|为|：|:)?\s{0,3}(?P<said>[A-Za-z][A-Za-z0-9_-]{2,30}+)")
+_ABOUT_USERS = re.compile(
+    rf"(?i:{_NAME_FOR}|{_PLACES}|account|profile|follow|message me|find me|konto|compte|cuenta|usuario|log in)"
+)
+_NAME_CN = re.compile(
+    r"(?:用户名|账号|帐号|微信号?|抖音号?|微博|推特|昵称)(?:是|叫|为|：|:)?\s{0,3}(?P<said>[A-Za-z][A-Za-z0-9_-]{2,30}+)"
+)
 _LOOK_BACK = 48
 
 

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from voxdata.backends.privacy.spoken_forms import digits_view
 from voxdata.ports import PrivateText
 
-_WRITTEN = re.compile(r"(?<![\w.+-])[\w.+-]++ ?@ ?[\w-]++(?:(?:\.| (?:dot|punkt|point|punto|点) )[\w-]++)++", re.IGNORECASE)
-_TOP = r"(?:com|net|org|edu|gov|info|io|co|uk|us|eu|de|fr|es|it|nl|ch|at|be|ca|au|in|jp|cn|hk|tw|sg)"
+_WRITTEN = re.compile(
+    r"(?<![\w.+-])[\w.+-]++ ?@ ?[\w-]++(?:(?:\.| (?:dot|punkt|point|punto|点) )[\w-]++)++",
+    re.IGNORECASE,
+)
+_TOP = (
+    r"(?:com|net|org|edu|gov|info|io|co|uk|us|eu|de|fr|es|it|nl|ch|at|be|ca|au|in|jp|cn|hk|tw|sg)"
+)
 _DOT = r"(?:\s{0,3}(?:dot|punkt|point|punto|点)\s{0,3}|\.)"
 _DOMAIN = re.compile(
     rf"(?<![a-z])(?:at|@|艾特|arobase|arroba|ät)\s{{0,3}}+(?P<name>[a-z0-9-]{{1,63}}(?: [a-z0-9-]{{1,63}})?)"
@@ -19,10 +24,14 @@ _DOMAIN = re.compile(
 """A part of a domain has at most 63 characters."""
 
 _RUN_TOGETHER = re.compile(
-    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)", re.IGNORECASE
+    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)",
+    re.IGNORECASE,
 )
 """A transcriber may write a spoken address as one word: nobody's web page is at www.janegmail.com."""
-_FREE_MAIL = re.compile(r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|qq|163|126|live|aol|foxmail|mail", re.IGNORECASE)
+_FREE_MAIL = re.compile(
+    r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|qq|163|126|live|aol|foxmail|mail",
+    re.IGNORECASE,
+)
 _CONTEXT = re.compile(r"e-?mail|\bmail|邮箱|邮件|correo|courriel", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9]++(?:[._+'-][A-Za-z0-9]++)*+|[\u4e00-\u9fff]")
 _JOINERS = frozenset(
@@ -61,14 +70,23 @@ def find_emails(text: str) -> Iterator[PrivateText]:
 def _local_start(before: str) -> int:
     """Where the name begins that ends `before`; its length when there is none."""
     words = list(_WORD.finditer(before))
-    if not words or words[-1][0].lower() in _STOP or "\u4e00" <= words[-1][0] <= "\u9fff" or before[words[-1].end() :].strip():
+    if (
+        not words
+        or words[-1][0].lower() in _STOP
+        or "\u4e00" <= words[-1][0] <= "\u9fff"
+        or before[words[-1].end() :].strip()
+    ):
         return len(before)
     at = len(words) - 1
     while at > 0:
         here, prior = words[at][0], words[at - 1][0]
         if prior.lower() in _JOINERS and at > 1:
             at -= 2
-        elif prior.lower() not in _STOP and _is_short(here) and (_is_short(prior) or prior[0].isascii()):
+        elif (
+            prior.lower() not in _STOP
+            and _is_short(here)
+            and (_is_short(prior) or prior[0].isascii())
+        ):
             at -= 1
         else:
             break

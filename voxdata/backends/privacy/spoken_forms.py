@@ -29,7 +29,9 @@ _DIGITS_OR_SIGN = re.compile(r"\d+|[.,]")
 _GAP = re.compile(r"[\s\-\u2010-\u2015.()/·]{0,3}")
 _COMMA = re.compile(r"\s?[,，、]\s?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_DATE = re.compile(r"(?<!\d)(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)?\d{2})(?![-/.]?\d)")
+_DATE = re.compile(
+    r"(?<!\d)(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)?\d{2})(?![-/.]?\d)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ def digits_view(text: str, *, language: str = "en") -> View:
         while True:
             characters += piece.digits
             same = len(piece.digits) == piece.end - piece.start
-            origin += [(piece.start + i, piece.start + i + 1) if same else (piece.start, piece.end) for i in range(len(piece.digits))]
+            origin += [
+                (piece.start + i, piece.start + i + 1) if same else (piece.start, piece.end)
+                for i in range(len(piece.digits))
+            ]
             following = _next_number(pieces, at, text, fixed)
             if following is None:
                 break
@@ -201,21 +206,43 @@ def _combine(pieces: list[_Piece], *, says_oh: bool) -> list[_Piece]:
         other = at + 2 if at + 2 < len(pieces) and pieces[at + 1].text in (" ", "-") else None
         beyond = pieces[other] if other is not None else None
         if low in _TIMES and beyond is not None and len(beyond.digits) == 1:
-            out.append(_Piece("", piece.start, beyond.end, beyond.digits * _TIMES[low], spoken=True))
+            out.append(
+                _Piece("", piece.start, beyond.end, beyond.digits * _TIMES[low], spoken=True)
+            )
             at += 3
-        elif low in _TENS and beyond is not None and beyond.text.lower() in _UNITS and beyond.digits != "0":
+        elif (
+            low in _TENS
+            and beyond is not None
+            and beyond.text.lower() in _UNITS
+            and beyond.digits != "0"
+        ):
             out.append(_Piece("", piece.start, beyond.end, _TENS[low] + beyond.digits, spoken=True))
             at += 3
-        elif len(piece.digits) == 1 and piece.spoken and beyond is not None and beyond.text.lower() == "hundred":
+        elif (
+            len(piece.digits) == 1
+            and piece.spoken
+            and beyond is not None
+            and beyond.text.lower() == "hundred"
+        ):
             out.append(_Piece("", piece.start, beyond.end, f"{piece.digits}00", spoken=True))
             at += 3
-        elif len(piece.digits) == 1 and beyond is not None and (year := _year_of_thousand(pieces, at)):
+        elif (
+            len(piece.digits) == 1
+            and beyond is not None
+            and (year := _year_of_thousand(pieces, at))
+        ):
             out.append(year[0])
             at = year[1]
-        elif says_oh and low in _OH and (_is_number(out, -2) or (beyond is not None and beyond.digits and beyond.spoken)):
+        elif (
+            says_oh
+            and low in _OH
+            and (_is_number(out, -2) or (beyond is not None and beyond.digits and beyond.spoken))
+        ):
             out.append(_Piece(piece.text, piece.start, piece.end, "0", spoken=True))
             at += 1
-        elif piece.text in _CHINESE and not (_is_number(out, -1) or (at + 1 < len(pieces) and pieces[at + 1].digits)):
+        elif piece.text in _CHINESE and not (
+            _is_number(out, -1) or (at + 1 < len(pieces) and pieces[at + 1].digits)
+        ):
             alone = not (_is_number(out, -2) or (beyond is not None and beyond.digits))
             out.append(_Piece(piece.text, piece.start, piece.end) if alone else piece)
             at += 1
@@ -232,7 +259,11 @@ def _year_of_thousand(pieces: list[_Piece], at: int) -> tuple[_Piece, int] | Non
         return None
     first = 6 if said[4:6] == ["and", " "] else 4
     low = said[first] if first < len(said) else ""
-    unit = said[first + 2] if said[first + 1 : first + 2] in ([" "], ["-"]) and first + 2 < len(said) else ""
+    unit = (
+        said[first + 2]
+        if said[first + 1 : first + 2] in ([" "], ["-"]) and first + 2 < len(said)
+        else ""
+    )
     if unit in ("hundred", "thousand", "million"):
         return None
     if low in _TENS and _UNITS.get(unit, "0") != "0":

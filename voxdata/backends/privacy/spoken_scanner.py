@@ -37,8 +37,16 @@ class SpokenScanner:
     def model(self) -> ModelRef:
         """What is running."""
         libraries = {name: version(name) for name in ("phonenumbers", "rjieba", "spacy")}
-        weights = revision("names-en.config", "names-en.vectors", "names-en.ner", "names-en.moves", "names-en.tokenizer")
-        return ModelRef(name="spoken/personal-data", revision=weights, params={"rules": RULES, **libraries})
+        weights = revision(
+            "names-en.config",
+            "names-en.vectors",
+            "names-en.ner",
+            "names-en.moves",
+            "names-en.tokenizer",
+        )
+        return ModelRef(
+            name="spoken/personal-data", revision=weights, params={"rules": RULES, **libraries}
+        )
 
     def scan(self, text: str, *, language: str) -> list[PrivateText]:
         """See `PrivacyScanner.scan`."""
@@ -63,6 +71,8 @@ def join_overlapping(found: Iterable[PrivateText]) -> list[PrivateText]:
         if out and span.start < out[-1].end:
             last = out.pop()
             best = max((last, span), key=lambda s: (s.score, s.end - s.start))
-            span = PrivateText(kind=best.kind, start=last.start, end=max(last.end, span.end), score=best.score)
+            span = PrivateText(
+                kind=best.kind, start=last.start, end=max(last.end, span.end), score=best.score
+            )
         out.append(span)
     return out

@@ -1,4 +1,5 @@
-"""Transcription by any server that speaks OpenAI's audio API (vLLM, Speaches, whisper.cpp server, OpenAI itself).
+"""Transcription by any server that speaks OpenAI's audio API (vLLM, Speaches, whisper.cpp server,
+OpenAI itself).
 
 The audio leaves this machine: configure a server that may have it.
 """
@@ -29,7 +30,8 @@ class OpenAITranscriber:
         base_url: Up to and including the version, such as "http://127.0.0.1:8000/v1".
         model: As the server calls it.
         language: BCP 47 primary subtag; None lets the server detect it.
-        api_key: Sent as a bearer token; from the environment variable VOXDATA_TRANSCRIBER_KEY, never from a file.
+        api_key: Sent as a bearer token; from the environment variable VOXDATA_TRANSCRIBER_KEY,
+            never from a file.
         timeout_s: For one window of at most 28 s.
         retries: Further attempts after 429, a 5xx answer or a lost connection.
 
@@ -53,8 +55,12 @@ class OpenAITranscriber:
 
     @property
     def model(self) -> ModelRef:
-        """What is asked for. A server may change its weights under one name: give it a name that tells."""
-        return ModelRef(name=f"openai/{self._name}", revision=self._url, params={"language": self._language})
+        """What is asked for. A server may change its weights under one name: give it a name that
+        tells.
+        """
+        return ModelRef(
+            name=f"openai/{self._name}", revision=self._url, params={"language": self._language}
+        )
 
     def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
         """See `Transcriber.transcribe`.
@@ -67,14 +73,22 @@ class OpenAITranscriber:
 
     def _transcribe(self, request: SpeechRequest) -> Transcript:
         end_ms = duration_ms(request.sound)
-        inside = [Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms)) for s in request.speech if s.start_ms < end_ms]
+        inside = [
+            Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms))
+            for s in request.speech
+            if s.start_ms < end_ms
+        ]
         words: list[Word] = []
         passages: list[Passage] = []
         for window in cut_windows(union(inside), end_ms=end_ms):
             answer = self._ask(cut_sound(request.sound, window).read())
             words += read_words(answer, window)
             passages.append(_passage(answer, window, self._language))
-        return Transcript(passages=tuple(passages), words=tuple(sorted(words, key=lambda w: w.segment)), model=self.model)
+        return Transcript(
+            passages=tuple(passages),
+            words=tuple(sorted(words, key=lambda w: w.segment)),
+            model=self.model,
+        )
 
     def _ask(self, samples: Samples) -> Mapping[str, Any]:
         wav = io.BytesIO()
@@ -87,7 +101,9 @@ class OpenAITranscriber:
         trouble = ""
         for _ in range(self._retries + 1):
             try:
-                response = self._client.post(self._url, data=form, files={"file": ("clip.wav", wav.getvalue(), "audio/wav")})
+                response = self._client.post(
+                    self._url, data=form, files={"file": ("clip.wav", wav.getvalue(), "audio/wav")}
+                )
             except httpx.HTTPError as error:
                 trouble = f"cannot be reached ({type(error).__name__}: {error})"
                 continue
@@ -95,7 +111,9 @@ class OpenAITranscriber:
                 trouble = f"answers {response.status_code}"
                 continue
             return self._read(response)
-        raise TransientError(f"transcription server {self._url} {trouble}; start it, or try again later")
+        raise TransientError(
+            f"transcription server {self._url} {trouble}; start it, or try again later"
+        )
 
     def _read(self, response: httpx.Response) -> Mapping[str, Any]:
         if response.status_code >= 400:
@@ -106,9 +124,13 @@ class OpenAITranscriber:
         try:
             answer = response.json()
         except ValueError as error:
-            raise BackendError(f"transcription server {self._url} answers no JSON; is base_url right?") from error
+            raise BackendError(
+                f"transcription server {self._url} answers no JSON; is base_url right?"
+            ) from error
         if not isinstance(answer, dict) or "text" not in answer:
-            raise BackendError(f"transcription server {self._url} answers JSON without a text; is it an audio server?")
+            raise BackendError(
+                f"transcription server {self._url} answers JSON without a text; is it an audio server?"
+            )
         return answer
 
 
@@ -118,22 +140,39 @@ def read_words(answer: Mapping[str, Any], window: Segment) -> list[Word]:
     for item in answer.get("words") or ():
         text = str(item.get("word", ""))
         if text.strip():
-            words.append(_word(text if text.startswith(" ") else f" {text}", item["start"], item["end"], window, item.get("probability")))
+            words.append(
+                _word(
+                    text if text.startswith(" ") else f" {text}",
+                    item["start"],
+                    item["end"],
+                    window,
+                    item.get("probability"),
+                )
+            )
     if words:
         return words
     segments = answer.get("segments") or (
-        [{"text": answer["text"], "start": 0.0, "end": window.duration_ms / 1000}] if answer["text"] else []
+        [{"text": answer["text"], "start": 0.0, "end": window.duration_ms / 1000}]
+        if answer["text"]
+        else []
     )
     for segment in segments:
         parts = str(segment.get("text", "")).split()
         step = (float(segment["end"]) - float(segment["start"])) / max(len(parts), 1)
         start = float(segment["start"])
-        words += [_word(f" {part}", start + i * step, start + (i + 1) * step, window, None) for i, part in enumerate(parts)]
+        words += [
+            _word(f" {part}", start + i * step, start + (i + 1) * step, window, None)
+            for i, part in enumerate(parts)
+        ]
     return words
 
 
-def _word(text: str, start_s: float, end_s: float, window: Segment, probability: float | None) -> Word:
-    start = min(max(window.start_ms + round(float(start_s) * 1000), window.start_ms), window.end_ms - 1)
+def _word(
+    text: str, start_s: float, end_s: float, window: Segment, probability: float | None
+) -> Word:
+    start = min(
+        max(window.start_ms + round(float(start_s) * 1000), window.start_ms), window.end_ms - 1
+    )
     end = min(max(window.start_ms + round(float(end_s) * 1000), start + 1), window.end_ms)
     sure = 1.0 if probability is None else min(max(float(probability), 0.0), 1.0)
     return Word(text=text, segment=Segment(start_ms=start, end_ms=end), probability=round(sure, 4))
@@ -146,13 +185,20 @@ def _passage(answer: Mapping[str, Any], window: Segment, language: str | None) -
         segment=window,
         language=language or _language_code(named),
         language_probability=1.0,
-        no_speech_probability=round(max((float(s.get("no_speech_prob") or 0.0) for s in segments), default=0.0), 4),
-        mean_log_probability=round(min((float(s.get("avg_logprob") or 0.0) for s in segments), default=0.0), 4),
+        no_speech_probability=round(
+            max((float(s.get("no_speech_prob") or 0.0) for s in segments), default=0.0), 4
+        ),
+        mean_log_probability=round(
+            min((float(s.get("avg_logprob") or 0.0) for s in segments), default=0.0), 4
+        ),
     )
 
 
 def _language_code(named: str) -> str:
-    """The code of a language that a server may give by its English name; "und" when it is none that Whisper knows."""
+    """The code of a language that a server may give by its English name.
+
+    "und" when it is none that Whisper knows.
+    """
     from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
     return named if named in LANGUAGES else TO_LANGUAGE_CODE.get(named, "und")

@@ -1,4 +1,6 @@
-"""How far two texts differ, by the field's own libraries: jiwer for the distance, Whisper's normalisers for what does not count."""
+"""How far two texts differ, by the field's own libraries: jiwer for the distance, Whisper's
+normalisers for what does not count.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ def error_rate(reference: str, hypothesis: str, language: str) -> float | None:
         language: BCP 47 primary subtag.
 
     Returns:
-        0 for equal texts, above 1 when the hypothesis adds much; None when the reference holds nothing to compare.
+        0 for equal texts, above 1 when the hypothesis adds much; None when the reference holds
+        nothing to compare.
     """
     import jiwer
 

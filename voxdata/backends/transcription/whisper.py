@@ -1,7 +1,7 @@
 """Transcription with word times by Whisper models on CTranslate2 (faster-whisper).
 
-Source: A. Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision, 2022; the cutting into windows follows
-M. Bain et al., WhisperX, INTERSPEECH 2023.
+Source: A. Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision, 2022; the
+cutting into windows follows M. Bain et al., WhisperX, INTERSPEECH 2023.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from voxdata.backends.transcription.whisper_decoding import MARGIN_MS, SHORTEST_MS, STEP_MS, SURE, WindowDecoder
+from voxdata.backends.transcription.whisper_decoding import (
+    MARGIN_MS,
+    SHORTEST_MS,
+    STEP_MS,
+    SURE,
+    WindowDecoder,
+)
 from voxdata.backends.weights import locate, revision
 from voxdata.errors import BackendError
 from voxdata.identity import ModelRef
@@ -45,11 +51,12 @@ class WhisperTranscriber:
     """The Transcriber port on faster-whisper.
 
     Args:
-        model: "packaged-base" (multilingual), "packaged-tiny.en" (English), or a faster-whisper size, hub id or folder.
+        model: "packaged-base" (multilingual), "packaged-tiny.en" (English), or a faster-whisper
+            size, hub id or folder.
         language: BCP 47 primary subtag; None detects it from the speech.
         beam_size: 1 is greedy.
         threads: CPU threads; one a process is cheapest, and several processes use several cores.
-        compute_type: Of CTranslate2, such as "int8" or "float16".
+        compute_type: The compute type of CTranslate2, such as "int8" or "float16".
         device: "auto", "cpu" or "cuda".
         cache_dir: Where hub downloads go.
 
@@ -96,13 +103,18 @@ class WhisperTranscriber:
     def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
         """See `Transcriber.transcribe`.
 
-        The language is detected in each window of at most 28 s, unless one is given; an unsure window takes that of most others.
+        The language is detected in each window of at most 28 s, unless one is given; an unsure
+        window takes that of most others.
         """
         return [self._transcribe(request) for request in requests]
 
     def _transcribe(self, request: SpeechRequest) -> Transcript:
         end_ms = duration_ms(request.sound)
-        inside = [Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms)) for s in request.speech if s.start_ms < end_ms]
+        inside = [
+            Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms))
+            for s in request.speech
+            if s.start_ms < end_ms
+        ]
         spoken = union(inside)
         if not spoken:
             return Transcript(passages=(), words=(), model=self.model)
@@ -114,29 +126,46 @@ class WhisperTranscriber:
             if self._language is None and listened.probability < SURE:
                 unsure.append(window)
             else:
-                heard.append(decoder.decode(listened, window, language=self._language or listened.language))
+                heard.append(
+                    decoder.decode(listened, window, language=self._language or listened.language)
+                )
         common = common_language([passage for _, passage in heard])
         for window in unsure:
             listened = decoder.listen(cut_sound(request.sound, window).read())
             heard.append(decoder.decode(listened, window, language=common or listened.language))
         heard.sort(key=lambda pair: pair[1].segment)
-        kept = tuple(w for words, _ in heard for w in words if any(_near(w.segment, s) for s in spoken))
-        return Transcript(passages=tuple(passage for _, passage in heard), words=kept, model=self.model)
+        kept = tuple(
+            w for words, _ in heard for w in words if any(_near(w.segment, s) for s in spoken)
+        )
+        return Transcript(
+            passages=tuple(passage for _, passage in heard), words=kept, model=self.model
+        )
 
     def loaded_model(self) -> Any:
-        """The `faster_whisper.WhisperModel` underneath, loaded; for comparisons with the library itself."""
+        """The `faster_whisper.WhisperModel` underneath, loaded.
+
+        For comparisons with the library itself.
+        """
         return self._load().whisper
 
     def _load(self) -> WindowDecoder:
         if self._decoder is None:
             from faster_whisper import WhisperModel  # type: ignore[import-untyped]
 
-            options: dict[str, Any] = {"device": self._device, "compute_type": self._compute_type, "cpu_threads": self._threads}
+            options: dict[str, Any] = {
+                "device": self._device,
+                "compute_type": self._compute_type,
+                "cpu_threads": self._threads,
+            }
             packaged = PACKAGED.get(self._name)
             try:
                 if packaged is not None:
-                    # Assembled in memory: the packaged model comes in parts, and nothing is to be written.
-                    files = {file: b"".join(locate(part).read_bytes() for part in parts) for file, parts in packaged.items()}
+                    # Assembled in memory: the packaged model comes in parts, and nothing is to be
+                    # written.
+                    files = {
+                        file: b"".join(locate(part).read_bytes() for part in parts)
+                        for file, parts in packaged.items()
+                    }
                     whisper = WhisperModel(self._name, files=files, **options)
                 else:
                     whisper = WhisperModel(self._name, download_root=self._cache_dir, **options)
@@ -145,27 +174,39 @@ class WhisperTranscriber:
                     f"transcription model {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); "
                     f"use {' or '.join(PACKAGED)}, or check the name, the folder and the network"
                 ) from error
-            self._decoder = WindowDecoder(whisper, beam_size=self._beam_size, full_windows=whisper.model.device == "cuda")
+            self._decoder = WindowDecoder(
+                whisper, beam_size=self._beam_size, full_windows=whisper.model.device == "cuda"
+            )
         return self._decoder
 
 
-def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WINDOW_MS, gap_ms: int = GAP_MS) -> list[Segment]:
+def cut_windows(
+    spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WINDOW_MS, gap_ms: int = GAP_MS
+) -> list[Segment]:
     """Pack speech into windows that Whisper hears at once.
 
     Args:
         spoken: Sorted and disjoint.
-        end_ms: Of the audio.
+        end_ms: The end of the audio.
         window_ms: Longest window; a longer segment is cut.
         gap_ms: A longer silence always ends a window.
 
     Returns:
         Sorted windows that cover all speech, with a little room at the edges; they do not overlap.
     """
-    pieces = [Segment(start_ms=at, end_ms=min(at + window_ms, s.end_ms)) for s in spoken for at in range(s.start_ms, s.end_ms, window_ms)]
+    pieces = [
+        Segment(start_ms=at, end_ms=min(at + window_ms, s.end_ms))
+        for s in spoken
+        for at in range(s.start_ms, s.end_ms, window_ms)
+    ]
     windows: list[Segment] = []
     for piece in pieces:
         last = windows[-1] if windows else None
-        if last is not None and piece.start_ms - last.end_ms <= gap_ms and piece.end_ms - last.start_ms <= window_ms:
+        if (
+            last is not None
+            and piece.start_ms - last.end_ms <= gap_ms
+            and piece.end_ms - last.start_ms <= window_ms
+        ):
             windows[-1] = Segment(start_ms=last.start_ms, end_ms=piece.end_ms)
         else:
             windows.append(piece)
@@ -173,7 +214,12 @@ def cut_windows(spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WIND
     for i, window in enumerate(windows):
         floor = (windows[i - 1].end_ms + window.start_ms) // 2 if i else 0
         ceiling = (window.end_ms + windows[i + 1].start_ms) // 2 if i + 1 < len(windows) else end_ms
-        roomy.append(Segment(start_ms=max(window.start_ms - EDGE_MS, floor), end_ms=min(window.end_ms + EDGE_MS, ceiling)))
+        roomy.append(
+            Segment(
+                start_ms=max(window.start_ms - EDGE_MS, floor),
+                end_ms=min(window.end_ms + EDGE_MS, ceiling),
+            )
+        )
     return roomy
 
 

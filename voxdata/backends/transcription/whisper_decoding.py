@@ -1,10 +1,12 @@
 """Whisper on CTranslate2, one window at a time and no longer than it has to be.
 
-The stock pipeline pads every window to 30 s, so a clip of 4 s costs as much as one of 30. The encoder takes shorter input: cut to the
-window and a margin of silence it gives the same words for a fraction of the work. Below about 10 s of input the decoder derails, which
-sets SHORTEST_MS (figures: docs/benchmarks.md, transcription).
+The stock pipeline pads every window to 30 s, so a clip of 4 s costs as much as one of 30. The
+encoder takes shorter input: cut to the window and a margin of silence it gives the same words for a
+fraction of the work. Below about 10 s of input the decoder derails, which sets SHORTEST_MS
+(figures: docs/benchmarks.md, transcription).
 
-On the CPU a batch of windows costs as much as the windows one by one, so each is decoded by itself and nothing depends on neighbours.
+On the CPU a batch of windows costs as much as the windows one by one, so each is decoded by itself
+and nothing depends on neighbours.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ TOKENS_PER_S = 14
 """More than anybody says; bounds a decoder that runs in circles."""
 
 SURE = 0.5
-"""A language detected with less probability than this gives way to that of the rest of the channel."""
+"""A language detected with less probability than this gives way to that of the rest of the channel.
+"""
 
 _FRAMES_PER_S = 100
 _PREPENDED = "\"'“¿([{-"
@@ -44,7 +47,7 @@ class Listened:
         samples: (num_samples,), at most 30 s.
         encoded: The encoder's output.
         language: The likeliest.
-        probability: Of that language.
+        probability: The probability of that language.
     """
 
     samples: Samples
@@ -69,14 +72,21 @@ class WindowDecoder:
         self._tokenizers: dict[str, Any] = {}
 
     def listen(self, samples: Samples) -> Listened:
-        """Encode a window, (num_samples,) of at most 30 s, and tell its language; `decode` goes on from there."""
+        """Encode a window, (num_samples,) of at most 30 s, and tell its language.
+
+        `decode` goes on from there.
+        """
         encoded = self._encode(samples)
         if not self.whisper.model.is_multilingual:
             return Listened(samples=samples, encoded=encoded, language="en", probability=1.0)
         token, probability = self.whisper.model.detect_language(encoded)[0][0]
-        return Listened(samples=samples, encoded=encoded, language=token[2:-2], probability=float(probability))
+        return Listened(
+            samples=samples, encoded=encoded, language=token[2:-2], probability=float(probability)
+        )
 
-    def decode(self, listened: Listened, window: Segment, *, language: str) -> tuple[list[Word], Passage]:
+    def decode(
+        self, listened: Listened, window: Segment, *, language: str
+    ) -> tuple[list[Word], Passage]:
         """Transcribe a window.
 
         Args:
@@ -91,13 +101,20 @@ class WindowDecoder:
         start, encoded = 0, listened.encoded
         while len(listened.samples) - start >= MODEL_RATE_HZ // 5:
             part = listened.samples[start:]
-            answer = self._decode_part(part, encoded if start == 0 else self._encode(part), language=language)
+            answer = self._decode_part(
+                part, encoded if start == 0 else self._encode(part), language=language
+            )
             offset_ms = window.start_ms + start * 1000 // MODEL_RATE_HZ
-            words += [w for w in (_to_word(word, offset_ms, window) for word in answer.words) if w is not None]
+            words += [
+                w
+                for w in (_to_word(word, offset_ms, window) for word in answer.words)
+                if w is not None
+            ]
             no_speech = answer.no_speech_probability if start == 0 else no_speech
             log_probability += answer.log_probability
             tokens += answer.num_tokens
-            # The model may stop at a time stamp before the end; what follows is heard again from there.
+            # The model may stop at a time stamp before the end; what follows is heard again from
+            # there.
             if not 0 < answer.seek < len(part) // (MODEL_RATE_HZ // _FRAMES_PER_S):
                 break
             start += answer.seek * (MODEL_RATE_HZ // _FRAMES_PER_S)
@@ -123,11 +140,18 @@ class WindowDecoder:
         )
         tokens = result.sequences_ids[0]
         segments, seek, _ = self.whisper._split_segments_by_timestamps(
-            tokenizer, tokens, time_offset=0.0, segment_size=frames, segment_duration=frames / _FRAMES_PER_S, seek=0
+            tokenizer,
+            tokens,
+            time_offset=0.0,
+            segment_size=frames,
+            segment_duration=frames / _FRAMES_PER_S,
+            seek=0,
         )
         segments = [s for s in segments if any(token < tokenizer.eot for token in s["tokens"])]
         if segments:
-            self.whisper.add_word_timestamps([segments], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0)
+            self.whisper.add_word_timestamps(
+                [segments], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0
+            )
         return _Answer(
             words=[word for s in segments for word in s.get("words", ())],
             seek=int(seek),
@@ -139,18 +163,26 @@ class WindowDecoder:
     def _encode(self, samples: Samples) -> Any:
         import ctranslate2  # type: ignore[import-untyped]
 
-        wanted = LONGEST_MS if self._full_windows else input_ms(len(samples) * 1000 // MODEL_RATE_HZ)
+        wanted = (
+            LONGEST_MS if self._full_windows else input_ms(len(samples) * 1000 // MODEL_RATE_HZ)
+        )
         padded = np.zeros(wanted * MODEL_RATE_HZ // 1000, np.float32)
         padded[: len(samples)] = samples[: len(padded)]
-        features = self.whisper.feature_extractor(padded, padding=0)[None, :, : wanted * _FRAMES_PER_S // 1000]
-        return self.whisper.model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features, dtype=np.float32)))
+        features = self.whisper.feature_extractor(padded, padding=0)[
+            None, :, : wanted * _FRAMES_PER_S // 1000
+        ]
+        return self.whisper.model.encode(
+            ctranslate2.StorageView.from_array(np.ascontiguousarray(features, dtype=np.float32))
+        )
 
     def _tokenizer(self, language: str) -> Any:
         if language not in self._tokenizers:
             from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
 
             multilingual = self.whisper.model.is_multilingual
-            self._tokenizers[language] = Tokenizer(self.whisper.hf_tokenizer, multilingual, task="transcribe", language=language)
+            self._tokenizers[language] = Tokenizer(
+                self.whisper.hf_tokenizer, multilingual, task="transcribe", language=language
+            )
         return self._tokenizers[language]
 
 
@@ -181,4 +213,6 @@ def _to_word(word: dict[str, Any], offset_ms: int, window: Segment) -> Word | No
     if not word["word"].strip():
         return None
     probability = min(max(round(float(word["probability"]), 4), 0.0), 1.0)
-    return Word(text=word["word"], segment=Segment(start_ms=start, end_ms=end), probability=probability)
+    return Word(
+        text=word["word"], segment=Segment(start_ms=start, end_ms=end), probability=probability
+    )

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from flows.care.stored_audio import choose_part, verify_audio
 from flows.cli.main import app
 from flows.doctor.examine import check_audio
 from flows.exchange.export import open_bundle
@@ -20,6 +19,7 @@ from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.retrain.finetune import train_version
+from flows.stored_audio import choose_part, verify_audio
 from flows.workspace import Workspace, open_workspace
 from training.features import load_features
 from voxdata.audio_digest import AudioGuard
@@ -329,7 +329,7 @@ def test_verify_audio_gives_recordings_from_before_their_digests(workspace: Work
     forget_digests(workspace)
     done = run(workspace, "verify", "--audio")
     assert done.exit_code == 0
-    assert f"{RECORDINGS} were older than digests and have theirs now" in done.output
+    assert f"{RECORDINGS} had no digest yet and have one now" in done.output
     with workspace.warehouse() as con:
         assert list_audio_digests(con) == before
 

@@ -16,13 +16,15 @@ from flows.doctor.examine import check_storage
 from flows.folders.known import FILE, read_known
 from flows.folders.storage_folders import FOLDERS
 from flows.forget.flow import forget
+from flows.forget.work import list_work
 from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
 from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted, quiet
-from voxdata.errors import MachineError, WarehouseError
+from voxdata.errors import DropReason, MachineError, WarehouseError
+from warehouse.chain import check_chain
 from warehouse.commits import commits_path
-from warehouse.connection import MIGRATIONS, open_warehouse
+from warehouse.connection import open_warehouse
 from warehouse.guards import sidecar_path
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings
@@ -206,9 +208,9 @@ def test_another_warehouse_is_refused_until_it_is_accepted(used: Workspace, tmp_
     with used.warehouse_path.open("rb") as file:
         assert file.read() == other.warehouse_path.read_bytes()
     code, said = command(used.root, "repair", "--accept", "warehouse")
-    assert (code, "forget them again" in said) == (0, True), said
+    assert (code, "1 recording of who was forgotten came back with it" in said) == (0, True), said
     with used.warehouse() as con:
-        assert len(list_recordings(con)) == 1
+        assert list_recordings(con) == []
     used.warehouse_path.write_bytes(own)
     code, said = command(used.root, "status")
     assert (code, "repaired or exchanged" in said) == (1, True), said
@@ -225,9 +227,7 @@ def put_warehouse(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", ["this", "earlier"])
-def test_an_older_copy_is_refused_until_it_is_accepted(
-    tmp_path: Path, command: Command, schema: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: Command, schema: str) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
     backup = tmp_path / "backup.duckdb"
@@ -242,22 +242,41 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
     code, said = command(workspace.root, "ingest")
     assert (code, "whoever was forgotten since is in it again" in said) == (1, True), said
     assert workspace.warehouse_path.read_bytes() == before
-    if schema == "earlier":
-        monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
     code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert (code, "forget them again" in said) == (0, True), said
+    assert (code, "repair: 1 recording of who was forgotten came back with it" in said, "is proven" in said) == (0, True, True), said
     with workspace.warehouse() as con:
-        assert len(list_recordings(con)) == 1
+        assert list_recordings(con) == []
+        assert check_chain(con) == []
+    assert list_work(workspace.state_dir) == []
+    # Nor does it come back by the file, which is still there.
+    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+
+
+def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(tmp_path: Path, command: Command) -> None:
+    workspace = make_workspace(tmp_path / "w", num_files=1)
+    with workspace.warehouse():
+        pass
+    backup = tmp_path / "backup.duckdb"
+    put_warehouse(workspace.warehouse_path, backup)
+    ingest_sources(workspace, [], say=quiet)
+    with workspace.warehouse() as con:
+        (stored,) = list_recordings(con)
+    forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
+    put_warehouse(backup, workspace.warehouse_path)
+    code, said = command(workspace.root, "repair", "--accept", "warehouse")
+    assert (code, "entry of who must stay out added" in said or "entries of who must stay out added" in said) == (0, True), said
+    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+    with workspace.warehouse() as con:
+        assert [row.reason for row in list_drops(con)] == [DropReason.FORGOTTEN]
 
 
 def as_an_earlier_release(path: Path) -> None:
-    """Take the id away; later tables stay, so that nothing but the id is to be made again."""
+    """Take away the id and whatever came after it."""
     with duckdb.connect(path) as con:
-        con.execute("drop table identity; delete from schema_version where version >= 14")
-
-
-def only_the_identity() -> list[tuple[int, Path]]:
-    return [(14, MIGRATIONS / "0014_identity.sql")]
+        con.execute("drop view current_audio_digest")
+        for table in ("identity", "attempt", "audio_digest", "private_leak", "erasure_proof"):
+            con.execute(f"drop table {table}")
+        con.execute("delete from schema_version where version >= 14")
 
 
 def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turns_up(used: Workspace, command: Command) -> None:
@@ -275,14 +294,11 @@ def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turn
     assert (code, "repaired or exchanged" in said) == (1, True), said
 
 
-def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(tmp_path: Path, command: Command) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
     as_an_earlier_release(workspace.warehouse_path)
     (workspace.state_dir / FILE).unlink()
-    monkeypatch.setattr("warehouse.connection._migrations", only_the_identity)
     first, second = command(workspace.root, "ingest"), command(workspace.root, "ingest")
     assert (first[0], second[0]) == (0, 0)
     assert "from now on" in first[1]

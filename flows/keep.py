@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
+
+from flows.folders.bans import remember_bans, restore_bans
 from flows.folders.known import FILE, Known, mark_folders, read_known, write_known
 from flows.folders.storage_folders import FOLDERS
+from flows.forget.work import begin_work, list_work
 from flows.workspace import Say, Workspace
+from voxdata.counted import counted
 from voxdata.durable import writing
 from voxdata.errors import ConfigError, WarehouseError
-from warehouse.connection import open_warehouse
+from warehouse.connection import open_warehouse, transaction
+from warehouse.erase import known_recordings
+from warehouse.gate import forgotten_among
 from warehouse.identity import KnownWarehouse, read_state
 from warehouse.repair import Repair, accept_warehouse, repair_warehouse
 from warehouse.snapshot import take_snapshot
@@ -36,7 +45,7 @@ def snapshot_warehouse(workspace: Workspace, *, keep: int) -> Path:
     return take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC), keep=keep)
 
 
-def repair_workspace(workspace: Workspace) -> Repair:
+def repair_workspace(workspace: Workspace, *, say: Say) -> Repair:
     """Make the warehouse anew from the best copy there is and from the batches.
 
     The workspace knows the repaired one from then on.
@@ -54,8 +63,8 @@ def repair_workspace(workspace: Workspace) -> Repair:
         run_id=workspace.run_id,
         known=known.warehouse if known else None,
     )
-    _adopt(workspace, known)
-    return found
+    _, told = _adopt(workspace, known, say=say)
+    return replace(found, lost_bans=max(0, found.lost_bans - told))
 
 
 def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[str, str]:
@@ -79,18 +88,15 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
     known = _read_what_is_known(workspace)
     if WAREHOUSE in names:
         broken = accept_warehouse(workspace.warehouse_path, now=datetime.now(UTC))
-        now = _adopt(workspace, known)
+        now, _ = _adopt(workspace, known, say=say)
         say(f"repair: {workspace.warehouse_path} is the warehouse of {workspace.root} from now on")
-        lost = known.warehouse.commits - now.warehouse.commits if known else 0
-        if known is not None and (lost > 0 or known.warehouse.warehouse_id != now.warehouse.warehouse_id):
-            say("repair: whoever was forgotten in the warehouse before may be in this one: forget them again (`voxdata forget`)")
         known = now
     folders = [name for name in names if name in FOLDERS]
     if folders and known is None:
         raise WarehouseError(f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is")
     if folders and known is not None:
         write_known(workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders))
-        say(f"repair: {', '.join(folders)} taken as they are; `voxdata ingest` and `voxdata push` make anew what they lack")
+        say(f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack")
     return broken
 
 
@@ -100,9 +106,23 @@ def _read_what_is_known(workspace: Workspace) -> Known | None:
     return None
 
 
-def _adopt(workspace: Workspace, before: Known | None) -> Known:
-    """Know the warehouse that is there now; earlier ones that come back are refused."""
+def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Known, int]:
+    """Know the warehouse that is there now; earlier ones that come back are refused.
+
+    It is told whom this workspace has forgotten. Whoever of them is in it is begun to be forgotten again: `voxdata forget --finish`.
+
+    Returns:
+        What is known, and how many entries of who must stay out it lacked.
+    """
     with open_warehouse(workspace.warehouse_path, create=False, places=workspace.places, say=lambda line: None) as con:
+        with transaction(con):
+            told = restore_bans(workspace.state_dir, con, run_id=workspace.run_id)
+        if told:
+            say(f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, which this warehouse did not have")
+        back = _forget_who_came_back(workspace, con)
+        if back:
+            say(f"repair: {counted(back, 'recording')} of who was forgotten came back with it and must go again")
+        remember_bans(workspace.state_dir, con)
         state = read_state(con)
     former = (*before.warehouse.former, before.warehouse.warehouse_id) if before else ()
     now = Known(
@@ -116,7 +136,22 @@ def _adopt(workspace: Workspace, before: Known | None) -> Known:
     )
     _clear_place(workspace.state_dir / FILE)
     write_known(workspace.state_dir, now)
-    return now
+    return now, told
+
+
+def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
+    """Begin to forget again whoever must stay out and is in a warehouse all the same; returns how many recordings."""
+    back: defaultdict[str, list[str]] = defaultdict(list)
+    for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():
+        back[receipt_id].append(recording_id)
+    begun = {recording_id for work in list_work(workspace.state_dir) for recording_id in work.recording_ids}
+    for _, recordings in sorted(back.items()):
+        if not begun.issuperset(recordings):
+            begin_work(
+                workspace.state_dir, kind="recording", ref=" ".join(sorted(recordings)), run_id=workspace.run_id,
+                recording_ids=recordings, reason="was forgotten before; a warehouse from before brought it back", delete_sources=False,
+            )  # fmt: skip
+    return sum(map(len, back.values()))
 
 
 def _clear_place(path: Path) -> None:

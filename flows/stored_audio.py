@@ -11,6 +11,7 @@ from random import Random
 from flows.workspace import Say, Workspace
 from voxdata.audio_digest import AudioDigest, AudioGuard, check_whole, read_digest
 from voxdata.canonical import check_samples, open_canonical
+from voxdata.counted import counted
 from voxdata.errors import AudioError, ConfigError
 from voxdata.recording import Recording
 from voxdata.sound import MODEL_RATE_HZ
@@ -30,7 +31,7 @@ class AudioReport:
 
     Attributes:
         files: How many were read.
-        size_bytes: Of these.
+        size_bytes: The size of these.
         adopted: Recordings from before digests, which have theirs now.
         bad: Recording id -> what is wrong with its file.
     """
@@ -43,11 +44,11 @@ class AudioReport:
     @property
     def summary(self) -> str:
         """In a line."""
-        said = f"{self.files} recordings read ({self.size_bytes / 1e6:.1f} MB), {len(self.bad)} bad"
+        said = f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), {len(self.bad)} bad"
         if self.adopted:
-            said += f"; {len(self.adopted)} were older than digests and have theirs now"
+            said += f"; {counted(len(self.adopted), 'had no digest yet and has one', 'had no digest yet and have one')} now"
         if self.bad:
-            said += "; `voxdata ingest` makes the audio of a recording anew from its source"
+            said += "; `voxdata ingest` makes the audio of a recording again from its source"
         return said
 
     def as_row(self) -> dict[str, object]:

@@ -1,1 +1,0 @@
-"""Care: the warehouse file and canonical audio, kept, checked and made anew."""
