@@ -22,8 +22,7 @@ SHOWN = 5
 def check_schemes(
     used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *, origin: str
 ) -> list[str]:
-    """Make sure that labels are those of the workspace's schemes, so that a version can be trained
-    on.
+    """Make sure that labels are those of the workspace's schemes, for training.
 
     Args:
         used: Scheme -> label -> how many rows have it.
@@ -36,21 +35,21 @@ def check_schemes(
         SchemeError: A scheme lacks a label, has a name that cannot be one, or two labels look the
             same.
     """
-    known = {scheme.name: scheme for scheme in schemes}
+    by_name = {scheme.name: scheme for scheme in schemes}
     remarks = []
     for name, labels in sorted(used.items()):
         if not SCHEME_NAME.fullmatch(name):
-            raise SchemeError(
-                f"{origin}: a scheme cannot be called {name!r}; choose a name of letters, digits and _"
-            )
+            remedy = "choose a name of letters, digits and _"
+            raise SchemeError(f"{origin}: a scheme cannot be called {name!r}; {remedy}")
         _check_label_forms(labels, scheme=name, origin=origin)
-        if name in known:
-            _check_labels(labels, known[name], origin=origin)
-        else:
-            remarks.append(
-                f"scheme {name!r} is not in voxdata.toml, so nothing can be trained on it yet; "
-                f"its labels are taken as they are: {_some(sorted(labels))}"
-            )
+        if name in by_name:
+            _check_labels(labels, by_name[name], origin=origin)
+            continue
+        remark = (
+            f"scheme {name!r} is not in voxdata.toml, so nothing can be trained on it yet; "
+            f"its labels are taken as they are: {_some(sorted(labels))}"
+        )
+        remarks.append(remark)
     return remarks
 
 
@@ -59,12 +58,14 @@ def _check_label_forms(labels: Iterable[str], *, scheme: str, origin: str) -> No
     for label in sorted(labels):
         if not label.strip() or len(label.splitlines()) > 1:
             raise SchemeError(
-                f"{origin}: scheme {scheme!r} has a blank label or one with a line break ({label!r}); name it otherwise"
+                f"{origin}: scheme {scheme!r} has a blank label or one with a line break "
+                f"({label!r}); name it otherwise"
             )
         other = alike.setdefault(name_key(label), label)
         if other != label:
             raise SchemeError(
-                f"{origin}: labels {other!a} and {label!a} of scheme {scheme!r} look the same; make them one"
+                f"{origin}: labels {other!a} and {label!a} of scheme {scheme!r} look the same; "
+                "make them one"
             )
 
 
@@ -72,13 +73,12 @@ def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
     unknown = sorted(set(labels) - set(scheme.label_names))
     if not unknown:
         return
-    named = [
-        f"{label!r} ({labels[label]} row(s){_resembles(label, scheme.label_names)})"
-        for label in unknown[:SHOWN]
-    ]
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    named = []
+    for label in unknown:
+        resembled = _resembles(label, scheme.label_names)
+        named.append(f"{label!r} ({labels[label]} row(s){resembled})")
     raise SchemeError(
-        f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {', '.join(named)}{more}; it "
+        f"{origin}: scheme {scheme.name!r} of voxdata.toml lacks {_first_of(named)}; it "
         f"has {', '.join(scheme.label_names)}. "
         "Add them there and raise its version, or import under another scheme; of a table, "
         "--rename OLD=NEW maps a label. "
@@ -87,9 +87,12 @@ def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
 
 
 def _resembles(label: str, names: Sequence[str]) -> str:
+    """The scheme's label that may be meant, in words; "" for none."""
     folded = {name.casefold().strip(): name for name in names}
     close = difflib.get_close_matches(label.casefold().strip(), folded, n=1, cutoff=0.7)
-    return f", perhaps {folded[close[0]]!r}" if close else ""
+    if not close:
+        return ""
+    return f", perhaps {folded[close[0]]!r}"
 
 
 def count_labels(examples: Iterable[Example]) -> dict[str, Counter[str]]:
@@ -97,7 +100,8 @@ def count_labels(examples: Iterable[Example]) -> dict[str, Counter[str]]:
     used: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
         for scheme, gold in example.gold.items():
-            used[scheme].update({gold.label, *gold.distribution, *gold.posterior})
+            named = {gold.label, *gold.distribution, *gold.posterior}
+            used[scheme].update(named)
     return dict(used)
 
 
@@ -110,13 +114,14 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
     Raises:
         WarehouseError: Somebody is.
     """
-    splits: defaultdict[str, set[Split]] = defaultdict(set)
-    names: dict[str, str] = {}
+    splits_of: defaultdict[str, set[Split]] = defaultdict(set)
+    spelling: dict[str, str] = {}
     for voice, split in sorted(set(places)):
         key = name_key(voice)
-        splits[key].add(split)
-        names.setdefault(key, voice)
-    torn = sorted(names[key] for key, where in splits.items() if len(where) > 1)
+        splits_of[key].add(split)
+        spelling.setdefault(key, voice)
+
+    torn = sorted(spelling[key] for key, splits in splits_of.items() if len(splits) > 1)
     if torn:
         raise WarehouseError(
             f"{origin}: {len(torn)} voice(s) in two splits: {_some(torn)}; put each into one "
@@ -126,5 +131,12 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more
+    return _first_of([repr(name) for name in names])
+
+
+def _first_of(parts: Sequence[str]) -> str:
+    """The first SHOWN, and how many more there are."""
+    listed = ", ".join(parts[:SHOWN])
+    if len(parts) <= SHOWN:
+        return listed
+    return f"{listed} and {len(parts) - SHOWN} more"

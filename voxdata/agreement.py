@@ -1,17 +1,22 @@
-"""Votes of annotators, and the gold label resolved from them; `voxdata.reliability` measures how far they agree."""
+"""Votes of annotators, and the gold label resolved from them.
+
+`voxdata.reliability` measures how far they agree.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
 
 from voxdata.label import Annotation, Gold, top_label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What one person says about one utterance under one scheme.
+    """The answer of one person to one utterance under one scheme.
 
     Attributes:
         labels: At least one; the main one first.
@@ -23,24 +28,36 @@ class Vote:
 
     @property
     def label(self) -> str:
-        """The main one."""
+        """The main label."""
         return self.labels[0]
 
 
 def collect_votes(annotations: Sequence[Annotation], *, scheme: str) -> list[Vote]:
-    """The votes under one scheme: the newest annotation of each person for each utterance, skips and deletions left out.
+    """The votes under one scheme: the newest annotation of each person for each utterance.
 
     Returns:
-        Sorted by utterance, then annotator.
+        Sorted by utterance, then annotator; without skips and deletions.
     """
     newest: dict[tuple[str, str], Annotation] = {}
-    for annotation in sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id)):
+    for annotation in sorted(annotations, key=_age):
         newest[annotation.utterance_id, annotation.annotator] = annotation
-    return [
-        Vote(utterance_id=utterance_id, annotator=annotator, labels=annotation.labels[scheme])
-        for (utterance_id, annotator), annotation in sorted(newest.items())
-        if not annotation.deleted and not annotation.skipped and annotation.labels.get(scheme)
-    ]
+
+    votes = []
+    for _, annotation in sorted(newest.items(), key=itemgetter(0)):
+        labels = annotation.labels.get(scheme)
+        if annotation.deleted or annotation.skipped or not labels:
+            continue
+        vote = Vote(
+            utterance_id=annotation.utterance_id,
+            annotator=annotation.annotator,
+            labels=labels,
+        )
+        votes.append(vote)
+    return votes
+
+
+def _age(annotation: Annotation) -> tuple[datetime, int]:
+    return annotation.updated_at, annotation.annotation_id
 
 
 def group_votes(votes: Iterable[Vote]) -> dict[str, list[Vote]]:
@@ -61,14 +78,23 @@ def weigh(vote: Vote, *, ranked: bool = False) -> dict[str, float]:
     >>> weigh(Vote(utterance_id="u", annotator="a", labels=("refund", "complaint")))
     {'refund': 0.5, 'complaint': 0.5}
     """
-    parts = [2.0 if ranked and i == 0 else 1.0 for i in range(len(vote.labels))]
-    return {label: part / sum(parts) for label, part in zip(vote.labels, parts, strict=True)}
+    parts = [1.0] * len(vote.labels)
+    if ranked and parts:
+        parts[0] = 2.0
+    total = sum(parts)
+    return {label: part / total for label, part in zip(vote.labels, parts, strict=True)}
 
 
 def resolve(
-    votes: Sequence[Vote], *, scheme: str, min_votes: int = 1, ranked: bool = False
+    votes: Sequence[Vote],
+    *,
+    scheme: str,
+    min_votes: int = 1,
+    ranked: bool = False,
 ) -> list[Gold]:
-    """Majority vote, keeping the shares. A tie goes to the first label in alphabetical order; the shares tell that it was one.
+    """Majority vote, keeping the shares.
+
+    A tie goes to the first label in alphabetical order; the shares show that it was one.
 
     Args:
         ranked: See `weigh`.
@@ -76,22 +102,26 @@ def resolve(
     Returns:
         Sorted by utterance id; utterances with fewer than `min_votes` votes are left out.
     """
-    out = []
+    golds = []
     for utterance_id, cast in sorted(group_votes(votes).items()):
         if len(cast) < max(min_votes, 1):
             continue
-        weights: defaultdict[str, float] = defaultdict(float)
-        for vote in cast:
-            for label, weight in weigh(vote, ranked=ranked).items():
-                weights[label] += weight
-        shares = {label: weight / len(cast) for label, weight in sorted(weights.items())}
-        out.append(
-            Gold(
-                utterance_id=utterance_id,
-                scheme=scheme,
-                label=top_label(shares),
-                distribution=shares,
-                num_votes=len(cast),
-            )
+        shares = _share_votes(cast, ranked=ranked)
+        gold = Gold(
+            utterance_id=utterance_id,
+            scheme=scheme,
+            label=top_label(shares),
+            distribution=shares,
+            num_votes=len(cast),
         )
-    return out
+        golds.append(gold)
+    return golds
+
+
+def _share_votes(votes: Sequence[Vote], *, ranked: bool) -> dict[str, float]:
+    """Label -> its share of the votes, in alphabetical order."""
+    weights: defaultdict[str, float] = defaultdict(float)
+    for vote in votes:
+        for label, weight in weigh(vote, ranked=ranked).items():
+            weights[label] += weight
+    return {label: weight / len(votes) for label, weight in sorted(weights.items())}

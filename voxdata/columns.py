@@ -1,9 +1,12 @@
-"""What people call the columns of a table of recordings or clips. One list for ingestion, import and audit."""
+"""What people call the columns of a table of recordings or clips.
+
+One list for ingestion, import and audit.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -93,11 +96,17 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "dur_ms",
     ),
 }
-"""Meaning -> what a column of that meaning may be called, likeliest first; in any case. Seconds, unless a name ends in "_ms"."""
+"""Meaning -> what a column of that meaning may be called, likeliest first; in any case.
+
+Times are seconds, unless a name ends in "_ms".
+"""
 
 TIMES = ("start", "end", "duration")
 ANY_OF = ("audio", *TIMES)
-"""Meanings for which each row takes the first column in which it has something; the others are one column for all rows."""
+"""Meanings for which each row takes the first column in which it has something.
+
+The others are one column for all rows.
+"""
 
 _TIME_WORDS = frozenset(
     {
@@ -114,8 +123,13 @@ _TIME_WORDS = frozenset(
         "tbeg",
         "tdur",
         "tend",
+        "xmin",
+        "xmax",
+        "tmin",
+        "tmax",
+        "t0",
+        "t1",
     }
-    | {"xmin", "xmax", "tmin", "tmax", "t0", "t1"}
 )
 _WORD = re.compile(r"[a-z]+\d*|\d+")
 
@@ -134,19 +148,28 @@ class Columns:
 
     def first(self, key: str) -> str | None:
         """The column of a meaning; None when there is none."""
-        return next(iter(self.of.get(key, ())), None)
+        names = self.of.get(key, ())
+        return names[0] if names else None
 
     def meaning(self, name: str) -> str:
         """What a column is for; "" for one of no known meaning."""
-        return next((key for key, names in self.of.items() if name in names), "")
+        for meaning, names in self.of.items():
+            if name in names:
+                return meaning
+        return ""
 
     def find(self, row: Mapping[str, str], key: str) -> str | None:
-        """The column from which a row takes a meaning; None when the row says nothing."""
+        """The column from which a row takes a meaning; None when the row has no value for it."""
         names = self.of.get(key, ())
-        return next((name for name in (names if key in ANY_OF else names[:1]) if name in row), None)
+        if key not in ANY_OF:
+            names = names[:1]
+        for name in names:
+            if name in row:
+                return name
+        return None
 
     def value(self, row: Mapping[str, str], key: str) -> str | None:
-        """What a row says; None for nothing."""
+        """The value of a meaning in a row; None for none."""
         name = self.find(row, key)
         return None if name is None else row[name]
 
@@ -166,19 +189,22 @@ def check_header(names: Iterable[str], *, origin: str) -> None:
     Raises:
         ConfigError: Names the column.
     """
-    named = [name for name in names if name_key(name)]
-    counts = Counter(column_key(name) for name in named)
-    for name in named:
-        if counts[column_key(name)] > 1:
-            also = [other for other in named if column_key(other) == column_key(name)]
-            spelled = (
-                ""
-                if len(set(also)) == 1
-                else f" (written {' and '.join(repr(n) for n in dict.fromkeys(also))})"
-            )
-            raise ConfigError(
-                f"{origin}: the column {name!r} is in the header twice{spelled}; rename or remove one"
-            )
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if name_key(name):
+            spellings[column_key(name)].append(name)
+
+    for same in spellings.values():
+        if len(same) < 2:
+            continue
+        distinct = list(dict.fromkeys(same))
+        spelled = ""
+        if len(distinct) > 1:
+            spelled = f" (written {' and '.join(map(repr, distinct))})"
+        raise ConfigError(
+            f"{origin}: the column {same[0]!r} is in the header twice{spelled}; "
+            "rename or remove one"
+        )
 
 
 def choose_columns(
@@ -201,49 +227,47 @@ def choose_columns(
         ConfigError: A chosen column is not there.
     """
     by_key = {column_key(name): name for name in reversed(names) if name_key(name)}
-    taken = dict(chosen or {})
-    for key, name in taken.items():
-        if column_key(name) not in by_key:
-            raise ConfigError(
-                f"{origin}: has no column {name!r} for --{key}; it has {', '.join(names) or 'none'}"
-            )
-        taken[key] = by_key[column_key(name)]
-    full = set(names if filled is None else filled)
-    found: dict[str, tuple[str, ...]] = {}
-    for key, aliases in NAMES.items():
-        if key in taken:
-            found[key] = (taken[key],)
+    taken: dict[str, str] = {}
+    for meaning, name in (chosen or {}).items():
+        column = by_key.get(column_key(name))
+        if column is None:
+            present = ", ".join(names) or "none"
+            raise ConfigError(f"{origin}: has no column {name!r} for --{meaning}; it has {present}")
+        taken[meaning] = column
+
+    free = {key: name for key, name in by_key.items() if name not in taken.values()}
+    empty = set() if filled is None else set(names) - set(filled)
+    by_meaning: dict[str, tuple[str, ...]] = {}
+    for meaning, aliases in NAMES.items():
+        if meaning in taken:
+            by_meaning[meaning] = (taken[meaning],)
             continue
-        there = [
-            by_key[alias]
-            for alias in aliases
-            if alias in by_key and by_key[alias] not in taken.values()
-        ]
-        if there:
-            found[key] = tuple(sorted(there, key=lambda name: name not in full))
-    return Columns(names=tuple(names), of=_offsets(found))
+        candidates = [free[alias] for alias in aliases if alias in free]
+        if candidates:
+            by_meaning[meaning] = tuple(sorted(candidates, key=lambda name: name in empty))
+    return Columns(names=tuple(names), of=_move_offsets(by_meaning))
 
 
-def _offsets(found: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _move_offsets(by_meaning: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Beside an onset an offset is an end; alone it is NeMo's start."""
-    starts = found.get("start", ())
-    onsets = [name for name in starts if column_key(name).startswith("onset")]
-    ends = tuple(name for name in starts if column_key(name).startswith("offset")) if onsets else ()
-    if not ends:
-        return dict(found)
+    starts = by_meaning.get("start", ())
+    has_onset = any(column_key(name).startswith("onset") for name in starts)
+    offsets = [name for name in starts if column_key(name).startswith("offset")]
+    if not has_onset or not offsets:
+        return dict(by_meaning)
     return {
-        **found,
-        "start": tuple(name for name in starts if name not in ends),
-        "end": (*found.get("end", ()), *ends),
+        **by_meaning,
+        "start": tuple(name for name in starts if name not in offsets),
+        "end": (*by_meaning.get("end", ()), *offsets),
     }
 
 
 def unused_times(columns: Columns, used: Iterable[str]) -> list[str]:
     """Columns that are called like a time and from which no row took one, in order."""
-    taken = {
-        *used,
-        *(name for key, names in columns.of.items() if key not in TIMES for name in names),
-    }
+    taken = set(used)
+    for meaning, names in columns.of.items():
+        if meaning not in TIMES:
+            taken.update(names)
     return [name for name in columns.names if name not in taken and _is_time(name)]
 
 

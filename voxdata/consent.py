@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-CONSENT, PURPOSES, UNTIL = "consent", "purposes", "consent_until"
+CONSENT = "consent"
+PURPOSES = "purposes"
+UNTIL = "consent_until"
 """Names under which manifests say whether consent was given, for what, and until when."""
 
 GIVEN = frozenset({"yes", "true", "1", "y", "given", "granted", "full"})
@@ -27,7 +29,7 @@ class Consent:
     Attributes:
         given: None when nobody said.
         purposes: What for, in small letters; empty means anything.
-        until: The last day it holds; None without end.
+        until: The last day it holds; None when it does not end.
         problem: What in the manifest cannot be understood; such a recording is not used.
     """
 
@@ -40,35 +42,40 @@ class Consent:
 def read_consent(metadata: Mapping[str, str]) -> Consent:
     """Understand the metadata of a recording; names and values in any case.
 
-    >>> read_consent({"consent": "yes", "purposes": "training; evaluation"}).purposes == {"training", "evaluation"}
-    True
+    >>> sorted(read_consent({"consent": "yes", "purposes": "training; evaluation"}).purposes)
+    ['evaluation', 'training']
     """
-    said = {name.casefold(): value.strip() for name, value in metadata.items()}
-    word = said.get(CONSENT, "").casefold()
-    if word and word not in GIVEN | REFUSED:
-        return Consent(problem=f"consent {said[CONSENT]!r} is neither yes nor no")
+    cells = {name.casefold(): value.strip() for name, value in metadata.items()}
+    answer = cells.get(CONSENT, "").casefold()
+    if answer and answer not in GIVEN | REFUSED:
+        return Consent(problem=f"consent {cells[CONSENT]!r} is neither yes nor no")
+
     until = None
-    if said.get(UNTIL):
+    last_day = cells.get(UNTIL)
+    if last_day:
         try:
-            until = date.fromisoformat(said[UNTIL][:10])
+            until = date.fromisoformat(last_day[:10])
         except ValueError:
-            return Consent(problem=f"consent_until {said[UNTIL]!r} is no date such as 2027-01-31")
+            return Consent(problem=f"consent_until {last_day!r} is no date such as 2027-01-31")
+
+    purposes = cells.get(PURPOSES) or cells.get("purpose", "")
     return Consent(
-        given=None if not word else word in GIVEN,
-        purposes=_purposes(said.get(PURPOSES) or said.get("purpose", "")),
+        given=answer in GIVEN if answer else None,
+        purposes=_split_purposes(purposes),
         until=until,
     )
 
 
 def count_problems(rows: Iterable[Mapping[str, str]]) -> dict[str, int]:
-    """What cannot be understood in the consent of some recordings -> in how many of them, the most frequent first.
+    """What cannot be understood in the consent of recordings -> in how many, most frequent first.
 
     >>> count_problems([{"consent": "oui"}, {"consent": "yes"}, {"consent": "oui"}])
     {"consent 'oui' is neither yes nor no": 2}
     """
-    problems = Counter(consent.problem for consent in map(read_consent, rows))
+    problems = Counter(read_consent(row).problem for row in rows)
     del problems[""]
-    return dict(sorted(problems.items(), key=lambda pair: (-pair[1], pair[0])))
+    by_count = sorted(problems, key=lambda problem: (-problems[problem], problem))
+    return {problem: problems[problem] for problem in by_count}
 
 
 def why_not(consent: Consent, *, purpose: str, today: date, policy: Policy) -> str:
@@ -86,16 +93,19 @@ def why_not(consent: Consent, *, purpose: str, today: date, policy: Policy) -> s
     if consent.until is not None and consent.until < today:
         return f"consent ended on {consent.until.isoformat()}"
     if purpose and consent.purposes and purpose.casefold() not in consent.purposes:
-        return f"consent is for {', '.join(sorted(consent.purposes))}, not for {purpose}"
+        covered = ", ".join(sorted(consent.purposes))
+        return f"consent is for {covered}, not for {purpose}"
     return ""
 
 
-def _purposes(text: str) -> frozenset[str]:
+def _split_purposes(text: str) -> frozenset[str]:
+    """The purposes of a cell, as a JSON list or divided by commas, semicolons or blanks."""
     if text.startswith("["):
         try:
-            found = json.loads(text)
+            listed = json.loads(text)
         except ValueError:
-            found = None
-        if isinstance(found, list):
-            return frozenset(str(part).strip().casefold() for part in found)
-    return frozenset(part.casefold() for part in re.split(r"[,;|、，；\s]+", text) if part)
+            listed = None
+        if isinstance(listed, list):
+            return frozenset(str(part).strip().casefold() for part in listed)
+    parts = re.split(r"[,;|、，；\s]+", text)
+    return frozenset(part.casefold() for part in parts if part)

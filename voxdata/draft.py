@@ -1,8 +1,8 @@
-"""A draft of a dataset version: which utterances become examples, in which split, and who stays out."""
+"""A draft of a dataset version: which utterances become examples, where, and who stays out."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,33 +18,49 @@ from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voice
 from voxdata.utterance import Utterance
 from voxdata.voice import Speaker
 
-Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Sequence[tuple[str, str]]]]]
-"""(project id, utterance id) -> what each push of it masked, as (kind, characters), with its time, oldest first."""
+Masked = Sequence[tuple[str, str]]
+"""(kind, characters) of each part of a text that was masked."""
+
+Hidden = Mapping[tuple[int, str], Sequence[tuple[datetime, Masked]]]
+"""(project id, utterance id) -> what each push of it masked, with its time, oldest first."""
 
 
 def corrected_texts(
     annotations: Sequence[Annotation], hidden: Hidden | None = None
 ) -> dict[str, str]:
-    """Utterance id -> the transcript as last corrected by a person, with what was masked for that person put back.
+    """Utterance id -> the transcript as last corrected by a person.
+
+    What was masked for that person is put back.
 
     Args:
         hidden: What the annotators did not see.
     """
-    ordered = sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id))
-    return {
-        a.utterance_id: restore_text(a.text, _hidden_from(a, hidden or {}))
-        for a in ordered
-        if a.text is not None and not a.deleted and not a.skipped
-    }
+    texts: dict[str, str] = {}
+    for annotation in sorted(annotations, key=_age):
+        if annotation.text is None or annotation.deleted or annotation.skipped:
+            continue
+        masked = _masked_for(annotation, hidden or {})
+        texts[annotation.utterance_id] = restore_text(annotation.text, masked)
+    return texts
 
 
-def _hidden_from(annotation: Annotation, hidden: Hidden) -> Sequence[tuple[str, str]]:
-    """What was masked when an annotation was made: by the last push before it, since clocks may differ at least the first."""
+def _age(annotation: Annotation) -> tuple[datetime, int]:
+    return annotation.updated_at, annotation.annotation_id
+
+
+def _masked_for(annotation: Annotation, hidden: Hidden) -> Masked:
+    """What was masked when an annotation was made.
+
+    That is by the last push before it, and since clocks may differ at least by the first.
+    """
     pushes = hidden.get((annotation.project_id, annotation.utterance_id), ())
-    return next(
-        (parts for at, parts in reversed(pushes) if at <= annotation.updated_at),
-        pushes[0][1] if pushes else (),
-    )
+    for pushed_at, masked in reversed(pushes):
+        if pushed_at <= annotation.updated_at:
+            return masked
+    if not pushes:
+        return ()
+    _, masked_first = pushes[0]
+    return masked_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +68,7 @@ class Draft:
     """What a version would hold.
 
     Attributes:
-        examples: Of utterances with a gold label.
+        examples: Utterances with a gold label.
         places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there
             whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
@@ -76,28 +92,50 @@ class Draft:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What somebody should look at: that most of what was labelled stays out, and why; that a split loses what it held."""
-        found = [describe_losses(self.lost, before=self.before)] if self.lost else []
+        """What somebody should look at.
+
+        That a split loses what it held; that most of what was labelled stays out, and why.
+        """
+        warnings = []
+        if self.lost:
+            warnings.append(describe_losses(self.lost, before=self.before))
         missing = self.num_labelled - len(self.examples)
         if 2 * missing > self.num_labelled:
-            found.append(
-                f"{missing} of {self.num_labelled} labelled clips are left out: {self.reasons}"
-            )
-        return tuple(found)
+            share = f"{missing} of {self.num_labelled} labelled clips"
+            warnings.append(f"{share} are left out: {self.reasons}")
+        return tuple(warnings)
 
     @property
     def reasons(self) -> str:
         """Why labelled utterances are not in it, in words; of consent also what it says."""
-        whys = [
-            f"{why} {count}"
-            for why, count in sorted(self.no_consent.items(), key=lambda pair: (-pair[1], pair[0]))
-        ]
         parts = []
-        for reason, count in sorted(self.left_out.items(), key=lambda pair: (-pair[1], pair[0])):
-            parts.append(
-                f"{count} by {reason}" + (f" ({', '.join(whys)})" if reason == CONSENT else "")
-            )
+        for reason, count in _most_first(self.left_out):
+            part = f"{count} by {reason}"
+            if reason == CONSENT:
+                whys = ", ".join(f"{why} {number}" for why, number in _most_first(self.no_consent))
+                part += f" ({whys})"
+            parts.append(part)
         return ", ".join(parts)
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Labelled:
+    """An utterance with its gold labels.
+
+    Attributes:
+        speaker: "recording/speaker".
+        voice: The voice recognised across recordings, or else the speaker.
+        gold: Scheme -> gold label.
+    """
+
+    utterance: Utterance
+    speaker: str
+    voice: str
+    gold: Mapping[str, Gold]
 
 
 def build_examples(
@@ -127,88 +165,118 @@ def build_examples(
         kin: Recording id -> what it shares with other recordings, such as a call; these stay in one
             split too.
     """
-    labelled = [u for u in utterances if any(u.utterance_id in found for found in gold.values())]
-    speaker_of = {u.utterance_id: f"{u.recording_id}/{u.speaker}" for u in labelled}
-    voice_of = {
-        u.utterance_id: (voices or {}).get(
-            (u.recording_id, u.channel, u.speaker), speaker_of[u.utterance_id]
-        )
-        for u in labelled
-    }
-    groups = group_voices(_shared(labelled, speaker_of, voice_of, kin or {}))
+    labelled = list(_join_gold(utterances, gold, voices or {}))
+    groups = group_voices(_ties(labelled, kin or {}))
     conflicts = find_conflicts(groups, fixed)
-    counts: dict[str, Counter[str]] = {}
-    for u in labelled:
-        tally = counts.setdefault(groups[voice_of[u.utterance_id]], Counter())
+    splits = assign_splits(
+        _count_by_group(labelled, groups),
+        fixed=fix_groups(groups, fixed),
+        ratios=ratios,
+        seed=seed,
+    )
+
+    examples: list[Example] = []
+    places: dict[str, Split] = {}
+    torn: set[str] = set()
+    for row in labelled:
+        group = groups[row.voice]
+        if group in conflicts:
+            torn.add(row.voice)
+            continue
+        utterance = row.utterance
+        example = Example(
+            utterance_id=utterance.utterance_id,
+            recording_id=utterance.recording_id,
+            channel=utterance.channel,
+            segment=utterance.segment,
+            voice=row.voice,
+            group=group,
+            audio_file=audio_files[utterance.recording_id],
+            text=texts.get(utterance.utterance_id, utterance.text),
+            language=utterance.language,
+            gold={scheme: _gold_label(label) for scheme, label in row.gold.items()},
+            split=splits[group],
+        )
+        examples.append(example)
+        places[row.speaker] = splits[group]
+    return Draft(examples=examples, places=places, conflicts=tuple(sorted(torn)))
+
+
+def _join_gold(
+    utterances: Sequence[Utterance],
+    gold: Mapping[str, Mapping[str, Gold]],
+    voices: Mapping[Speaker, str],
+) -> Iterator[_Labelled]:
+    """The utterances with at least one gold label."""
+    for utterance in utterances:
+        labels: dict[str, Gold] = {}
+        for scheme, by_utterance in gold.items():
+            if utterance.utterance_id in by_utterance:
+                labels[scheme] = by_utterance[utterance.utterance_id]
+        if not labels:
+            continue
+        speaker = f"{utterance.recording_id}/{utterance.speaker}"
+        known_as = (utterance.recording_id, utterance.channel, utterance.speaker)
+        yield _Labelled(
+            utterance=utterance,
+            speaker=speaker,
+            voice=voices.get(known_as, speaker),
+            gold=labels,
+        )
+
+
+def _count_by_group(
+    labelled: Sequence[_Labelled], groups: Mapping[str, str]
+) -> dict[str, Counter[str]]:
+    """Group -> how many examples it has, in all, of each language and of each label."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in labelled:
+        tally = counts[groups[row.voice]]
         tally["examples"] += 1
-        tally[f"language={u.language}"] += 1
-        tally.update(
-            f"{scheme}={found[u.utterance_id].label}"
-            for scheme, found in gold.items()
-            if u.utterance_id in found
-        )
-    splits = assign_splits(counts, fixed=fix_groups(groups, fixed), ratios=ratios, seed=seed)
-    kept = [u for u in labelled if groups[voice_of[u.utterance_id]] not in conflicts]
-    examples = [
-        Example(
-            utterance_id=u.utterance_id,
-            recording_id=u.recording_id,
-            channel=u.channel,
-            segment=u.segment,
-            voice=voice_of[u.utterance_id],
-            group=groups[voice_of[u.utterance_id]],
-            audio_file=audio_files[u.recording_id],
-            text=texts.get(u.utterance_id, u.text),
-            language=u.language,
-            gold={
-                scheme: GoldLabel(
-                    label=g.label,
-                    distribution=g.distribution,
-                    num_votes=g.num_votes,
-                    posterior=g.posterior,
-                    standing=g.standing,
-                )
-                for scheme, found in gold.items()
-                if (g := found.get(u.utterance_id)) is not None
-            },
-            split=splits[groups[voice_of[u.utterance_id]]],
-        )
-        for u in kept
-    ]
-    left_out = {
-        voice_of[u.utterance_id] for u in labelled if groups[voice_of[u.utterance_id]] in conflicts
-    }
-    places = {speaker_of[u.utterance_id]: splits[groups[voice_of[u.utterance_id]]] for u in kept}
-    return Draft(examples=examples, places=places, conflicts=tuple(sorted(left_out)))
+        tally[f"language={row.utterance.language}"] += 1
+        for scheme, label in row.gold.items():
+            tally[f"{scheme}={label.label}"] += 1
+    return dict(counts)
 
 
-def _shared(
-    labelled: Sequence[Utterance],
-    speaker_of: Mapping[str, str],
-    voice_of: Mapping[str, str],
-    kin: Mapping[str, Sequence[str]],
+def _gold_label(gold: Gold) -> GoldLabel:
+    return GoldLabel(
+        label=gold.label,
+        distribution=gold.distribution,
+        num_votes=gold.num_votes,
+        posterior=gold.posterior,
+        standing=gold.standing,
+    )
+
+
+def _ties(
+    labelled: Sequence[_Labelled], kin: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str]]:
     """(what may not be divided, voice or speaker), as `group_voices` takes it."""
-    for u in labelled:
-        speaker = speaker_of[u.utterance_id]
-        yield f"speaker {speaker}", voice_of[u.utterance_id]
-        yield f"speaker {speaker}", speaker
-        yield f"recording {u.recording_id}", speaker
-        for tie in kin.get(u.recording_id, ()):
-            yield tie, speaker
+    for row in labelled:
+        recording_id = row.utterance.recording_id
+        yield f"speaker {row.speaker}", row.voice
+        yield f"speaker {row.speaker}", row.speaker
+        yield f"recording {recording_id}", row.speaker
+        for tie in kin.get(recording_id, ()):
+            yield tie, row.speaker
 
 
 def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:
-    found = separate_phrases(
-        draft.examples, scheme=scheme, fixed=fixed, ratios=recipe.ratios, seed=recipe.seed
+    """A draft in which no phrase of a scheme is in two splits."""
+    separated = separate_phrases(
+        draft.examples,
+        scheme=scheme,
+        fixed=fixed,
+        ratios=recipe.ratios,
+        seed=recipe.seed,
     )
-    left_out = {
-        **draft.left_out,
-        **({f"{scheme} phrase in another split": found.num_taken} if found.num_taken else {}),
-    }
+    left_out = dict(draft.left_out)
+    if separated.num_taken:
+        left_out[f"{scheme} phrase in another split"] = separated.num_taken
     return replace(
         draft,
-        examples=list(found.examples),
-        places={**draft.places, **found.places},
+        examples=list(separated.examples),
+        places={**draft.places, **separated.places},
         left_out=left_out,
     )

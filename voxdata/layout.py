@@ -24,7 +24,10 @@ Parties on lines of their own take turns.
 
 DEAD_BELOW_DB = 40.0
 DEAD_LEVEL_DB = -60.0
-"""A channel that never gets louder than this, and stays DEAD_BELOW_DB under the loudest one, is line noise."""
+"""A channel is line noise when it never gets louder than this.
+
+It must also stay DEAD_BELOW_DB under the loudest one.
+"""
 
 _FRAME_MS = 50
 _MIN_FRAMES = 10

@@ -105,8 +105,8 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
     if outside:
         row, why = outside[0]
         raise ConfigError(
-            f"{path}: {counted(len(outside), 'row')} cannot be listened to, the first is row {row}: "
-            f"{why}, or listen to none (--no-audio)"
+            f"{path}: {counted(len(outside), 'row')} cannot be listened to, "
+            f"the first is row {row}: {why}, or listen to none (--no-audio)"
         )
 
 
@@ -128,7 +128,8 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
         remarks.append(f"{old!r} is taken for {new!r}")
     if left_out:
         listed = ", ".join(f"row {number} {why}" for number, why in left_out[:MAX_LISTED])
-        remarks.append(f"{counted(len(left_out), 'row was', 'rows were')} left out: {listed}")
+        rows_were = counted(len(left_out), "row was", "rows were")
+        remarks.append(f"{rows_were} left out: {listed}")
     _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
     return AuditTable(
         name=Path(table.origin).name,

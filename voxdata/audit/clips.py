@@ -192,16 +192,20 @@ def _cut(frame: pl.DataFrame, at: int, file: _File) -> _Clip | BadClip:
         )
         return BadClip(at=at, problem=problem)
 
-    samples: Samples
-    if channel is None:
-        samples = stretch.mean(axis=1, dtype=np.float32)
-    else:
-        samples = np.ascontiguousarray(stretch[:, channel])
+    samples = _one_channel(stretch, channel)
     if not samples.size:
         length_s = len(file.samples) / file.rate_hz
         problem = f"{audio}: starts at {start_s} s, after its end at {length_s:.2f} s"
         return BadClip(at=at, problem=problem)
     return _Clip(at=at, samples=samples, rate_hz=file.rate_hz, codec=file.codec)
+
+
+def _one_channel(samples: Channels, channel: int | None) -> Samples:
+    """(num_samples,) of a channel, or the mean of all."""
+    if channel is None:
+        mean: Samples = samples.mean(axis=1, dtype=np.float32)
+        return mean
+    return np.ascontiguousarray(samples[:, channel])
 
 
 def _digest(samples: Samples, rate_hz: int) -> str:

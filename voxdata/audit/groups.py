@@ -270,10 +270,11 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
     if not evidence:
         return None
     count = len(evidence)
+    rows_name = counted(count, "row names", "rows name")
     return Finding(
         check="same_audio",
         severity=Severity.LEAK,
-        title=f"{counted(count, 'row names', 'rows name')} the same stretch of the same file as a row of another split",
+        title=f"{rows_name} the same stretch of the same file as a row of another split",
         remedy="remove one of the two rows, or move both into the same split",
         evidence=limit_evidence(evidence),
         count=count,

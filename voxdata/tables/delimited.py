@@ -1,10 +1,14 @@
-"""CSV and TSV. A CSV has quotes, as spreadsheets write it; in a TSV a quote is a character like any other."""
+"""CSV and TSV.
+
+A CSV has quotes, as spreadsheets write it; in a TSV a quote is a character like any other.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from voxdata.errors import ConfigError
@@ -15,7 +19,28 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?')
 """Excel's first line."""
 
 _MIN_SURE = 3
-"""From so many columns on a line that by itself has all fields is taken for a row, not for part of a text."""
+"""From so many columns on, a line that has all fields by itself is a row, not part of a text."""
+
+_HOW_TO_QUOTE = "inside a quoted field write a quote twice"
+
+# Private-use characters, of which one stands for a carriage return while a record is read.
+_SPARE = range(0xE000, 0xF8FF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """A row as it is written.
+
+    Attributes:
+        number: The line it begins in, from 1.
+        num_lines: How many lines it takes.
+        problem: Why it cannot be read; "" for none.
+    """
+
+    number: int
+    fields: Sequence[str] = ()
+    num_lines: int = 1
+    problem: str = ""
 
 
 def read_delimited(text: str, path: Path, *, tabs: bool) -> tuple[list[str], list[RawRow]]:
@@ -25,94 +50,80 @@ def read_delimited(text: str, path: Path, *, tabs: bool) -> tuple[list[str], lis
         ConfigError: The header cannot be read.
     """
     lines = split_lines(text)
-    begin, delimiter = 0, "\t" if tabs else ","
-    said = _SEPARATOR.fullmatch(lines[0]) if lines else None
-    if said:
-        begin, delimiter = 1, said[1]
-    quoted = delimiter != "\t"
-    header: list[str] | None = None
-    rows: list[RawRow] = []
-    for number, found in _records(lines, begin, delimiter, quoted=quoted):
-        if header is None:
-            if isinstance(found, str):
-                raise ConfigError(f"{path}: its header, line {number}, {found}")
-            header = [name.strip() for name in found]
-            continue
-        rows.append(_row(number, found, header, delimiter))
-    return header or [], rows
+    delimiter = "\t" if tabs else ","
+    begin = 0
+    stated = _SEPARATOR.fullmatch(lines[0]) if lines else None
+    if stated:
+        delimiter = stated[1]
+        begin = 1
+
+    records = _records(lines, begin, delimiter)
+    first = next(records, None)
+    if first is None:
+        return [], []
+    if first.problem:
+        raise ConfigError(f"{path}: its header, line {first.number}, {first.problem}")
+    header = [name.strip() for name in first.fields]
+    return header, [_row(record, header, delimiter) for record in records]
 
 
-def _row(number: int, found: Sequence[str] | str, header: Sequence[str], delimiter: str) -> RawRow:
-    if isinstance(found, str):
-        return RawRow(number=number, problem=found)
-    if len(found) > len(header):
-        more = any(field.strip() for field in found[len(header) :])
-        if more:
-            named = "a tab" if delimiter == "\t" else repr(delimiter)
-            remedy = (
-                "write none inside a field"
-                if delimiter == "\t"
-                else "quote fields that have one inside"
-            )
-            return RawRow(
-                number=number,
-                problem=f"has {len(found)} fields, the header {len(header)}; {named} divides fields: {remedy}",
-            )
-    return RawRow(number=number, values=dict(zip(header, found, strict=False)))
+def _row(record: _Record, header: Sequence[str], delimiter: str) -> RawRow:
+    if record.problem:
+        return RawRow(number=record.number, problem=record.problem)
+    num_fields = len(record.fields)
+    surplus = record.fields[len(header) :]
+    if any(field.strip() for field in surplus):
+        if delimiter == "\t":
+            rule = "a tab divides fields: write none inside a field"
+        else:
+            rule = f"{delimiter!r} divides fields: quote fields that have one inside"
+        problem = f"has {num_fields} fields, the header {len(header)}; {rule}"
+        return RawRow(number=record.number, problem=problem)
+    values = dict(zip(header, record.fields, strict=False))
+    return RawRow(number=record.number, values=values)
 
 
-def _records(
-    lines: Sequence[str], begin: int, delimiter: str, *, quoted: bool
-) -> Iterator[tuple[int, list[str] | str]]:
-    """(number of the line, fields or what is wrong)."""
-    at, width = begin, 0
+def _records(lines: Sequence[str], begin: int, delimiter: str) -> Iterator[_Record]:
+    at = begin
+    width = 0
     while at < len(lines):
         line = lines[at]
         if not line.strip():
             at += 1
             continue
-        if not quoted or '"' not in line:
-            found: list[str] | str = line.split(delimiter)
-            taken = 1
+        if delimiter == "\t" or '"' not in line:
+            record = _Record(number=at + 1, fields=line.split(delimiter))
         else:
-            found, taken = _quoted_record(lines, at, delimiter, width)
-        if not width and not isinstance(found, str):
-            width = len(found)
-        yield at + 1, found
-        at += taken
+            record = _quoted_record(lines, at, delimiter, width)
+        if not width:
+            width = len(record.fields)
+        yield record
+        at += record.num_lines
 
 
-def _quoted_record(
-    lines: Sequence[str], at: int, delimiter: str, width: int
-) -> tuple[list[str] | str, int]:
-    """A record with quotes, which may go over several lines; a quote that is not closed costs its own line only."""
+def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) -> _Record:
+    """A record with quotes, which may go over several lines.
+
+    A quote that is not closed costs its own line only.
+    """
     # The reader takes a lone carriage return for the end of a row, and it may stand inside a text.
-    spare = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in lines[at])
-    feed = (line.replace("\r", spare) + "\n" for line in _from(lines, at))
+    spare = next(chr(code) for code in _SPARE if chr(code) not in lines[at])
+    remaining = (lines[number] for number in range(at, len(lines)))
+    feed = (line.replace("\r", spare) + "\n" for line in remaining)
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     try:
         fields = next(reader)
     except csv.Error as error:
-        return (
-            f"has a quote that is not closed ({error}); inside a quoted field write a quote twice",
-            1,
-        )
-    taken = reader.line_num
-    rows = lines[at : at + taken]
-    if (
-        taken > 1
-        and width >= _MIN_SURE
-        and all(line.count(delimiter) + 1 == width for line in rows)
-    ):
-        return (
-            "has a quote that is closed only in a later row; inside a quoted field write a quote twice",
-            1,
-        )
+        problem = f"has a quote that is not closed ({error}); {_HOW_TO_QUOTE}"
+        return _Record(number=at + 1, problem=problem)
+
+    num_lines = reader.line_num
+    if num_lines > 1 and width >= _MIN_SURE:
+        spanned = lines[at : at + num_lines]
+        if all(line.count(delimiter) + 1 == width for line in spanned):
+            problem = f"has a quote that is closed only in a later row; {_HOW_TO_QUOTE}"
+            return _Record(number=at + 1, problem=problem)
     if fields:
         fields[-1] = fields[-1].removesuffix("\n")
-    return [field.replace(spare, "\r") for field in fields], taken
-
-
-def _from(lines: Sequence[str], at: int) -> Iterator[str]:
-    for number in range(at, len(lines)):
-        yield lines[number]
+    restored = [field.replace(spare, "\r") for field in fields]
+    return _Record(number=at + 1, fields=restored, num_lines=num_lines)

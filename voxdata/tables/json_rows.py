@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ def looks_like_json(text: str) -> bool:
     """
     begin = text.lstrip()[:1]
     if begin == "[":
-        return isinstance(_whole_list(text), list)
+        return _whole_list(text) is not None
     if begin != "{":
         return False
     first = next(line for line in split_lines(text) if line.strip())
@@ -37,16 +37,20 @@ def looks_like_json(text: str) -> bool:
 
 def read_json(text: str) -> list[RawRow]:
     """Rows, numbered by line (in a list by place); what is no object is a bad row."""
-    whole = _whole_list(text) if text.lstrip()[:1] == "[" and "{" in text else None
-    if whole is not None:
-        return [
-            _row(number, value, place=f"entry {number}")
-            for number, value in enumerate(whole, start=1)
-        ]
-    return list(_lines(text))
+    begin = text.lstrip()[:1]
+    if begin == "[" and "{" in text:
+        entries = _whole_list(text)
+        if entries is not None:
+            return list(_entry_rows(entries))
+    return list(_line_rows(text))
 
 
-def _lines(text: str) -> Iterator[RawRow]:
+def _entry_rows(entries: Sequence[object]) -> Iterator[RawRow]:
+    for number, value in enumerate(entries, start=1):
+        yield _row(number, value, place=f"entry {number}")
+
+
+def _line_rows(text: str) -> Iterator[RawRow]:
     for number, line in enumerate(split_lines(text), start=1):
         if line.strip():
             yield _row(number, _parse(line), place=f"line {number}")
@@ -76,18 +80,20 @@ def _parse(line: str) -> Any:
 
 
 def _whole_list(text: str) -> list[Any] | None:
-    found = _parse(text)
-    return (
-        found
-        if isinstance(found, list) and any(isinstance(value, dict) for value in found)
-        else None
-    )
+    """The entries of a list with at least one object; None for any other text."""
+    entries = _parse(text)
+    if not isinstance(entries, list):
+        return None
+    if not any(isinstance(entry, dict) for entry in entries):
+        return None
+    return entries
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    """An object, in which no name stands twice."""
+    values: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             raise _TwiceError(f"names {name!r} twice; keep one")
-        found[name] = value
-    return found
+        values[name] = value
+    return values

@@ -23,14 +23,13 @@ def read_parquet(raw: bytes, path: Path) -> tuple[list[str], list[RawRow]]:
     try:
         frame = pl.read_parquet(io.BytesIO(raw))
     except pl.exceptions.DuplicateError as error:
-        named = re.search(r"'(.*)'", str(error))
-        column = repr(named[1]) if named else "one"
-        raise ConfigError(
-            f"{path}: the column {column} is in the header twice; rename or remove one"
-        ) from error
+        quoted = re.search(r"'(.*)'", str(error))
+        column = repr(quoted[1]) if quoted else "one"
+        message = f"{path}: the column {column} is in the header twice; rename or remove one"
+        raise ConfigError(message) from error
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(
-            f"{path}: is no Parquet file ({str(error).partition(chr(10))[0]})"
-        ) from error
+        first_line, _, _ = str(error).partition("\n")
+        raise ConfigError(f"{path}: is no Parquet file ({first_line})") from error
+
     rows = enumerate(frame.iter_rows(named=True), start=1)
     return frame.columns, [RawRow(number=number, values=row) for number, row in rows]

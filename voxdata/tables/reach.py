@@ -69,16 +69,15 @@ class Reach:
             path = Path(where).expanduser()
         except RuntimeError as error:  # "~nobody"
             raise ValueError(f"{where!r} leads nowhere ({error})") from error
-        places = [
-            folder / path for folder in (self.root, beside or self.folder) if folder is not None
-        ]
-        absolute = [place.absolute() for place in places]
-        return str(
-            next(
-                (found for place in absolute if (found := _as_stored(place)) is not None),
-                absolute[0],
-            )
-        )
+        folders = [beside or self.folder]
+        if self.root is not None:
+            folders.insert(0, self.root)
+        candidates = [(folder / path).absolute() for folder in folders]
+        for candidate in candidates:
+            stored = _as_stored(candidate)
+            if stored is not None:
+                return str(stored)
+        return str(candidates[0])
 
     def why_not(self, uri: str) -> str:
         """Why a file must not be read; "" when it may."""
@@ -92,21 +91,23 @@ class Reach:
         allowed = [folder for folder in (self.folder, self.root, self.own) if folder is not None]
         try:
             target = Path(uri).resolve()
-            inside = any(target.is_relative_to(folder.resolve()) for folder in allowed)
+            is_inside = any(target.is_relative_to(folder.resolve()) for folder in allowed)
         except (OSError, RuntimeError, ValueError) as error:
             return f"{uri} leads nowhere ({error})"
-        if inside:
+        if is_inside:
             return ""
         return (
-            f"{uri} lies outside {self.root or self.folder}; name the folder of the recordings with --audio-root, "
+            f"{uri} lies outside {self.root or self.folder}; "
+            "name the folder of the recordings with --audio-root, "
             "or allow every path with --anywhere"
         )
 
 
 def _as_stored(path: Path) -> Path | None:
-    """A path that is there, as written or in another Unicode form of its name; None for none."""
-    for form in ("", "NFC", "NFD"):
-        spelled = Path(unicodedata.normalize(form, str(path))) if form else path  # type: ignore[arg-type]
+    """The path of a file or link, as written or in another Unicode form; None for none."""
+    composed = unicodedata.normalize("NFC", str(path))
+    decomposed = unicodedata.normalize("NFD", str(path))
+    for spelled in (path, Path(composed), Path(decomposed)):
         try:
             if spelled.exists() or spelled.is_symlink():
                 return spelled

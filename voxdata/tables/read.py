@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -26,7 +26,9 @@ _JSON = ("jsonl", "ndjson", "json")
 def read_file(
     path: Path, *, chosen: Mapping[str, str] | None = None, per_recording: bool = False
 ) -> Table:
-    """Read a manifest: CSV, TSV, JSON lines (Lhotse's too), Parquet, each also as .gz, or a Kaldi folder.
+    """Read a manifest: CSV, TSV, JSON lines (Lhotse's too), Parquet, or a Kaldi folder.
+
+    A file may be packed as .gz.
 
     Args:
         chosen: Meaning of a column ("label", "speaker", ...) -> what it is called in the file,
@@ -40,35 +42,48 @@ def read_file(
     """
     if path.is_dir() or path.name == "wav.scp":
         return _kaldi(path, chosen, per_recording)
+    columns, rows = _read_rows(path, per_recording=per_recording)
+    return build_table(
+        rows,
+        origin=str(path),
+        folder=path.parent,
+        columns=columns,
+        chosen=chosen,
+    )
+
+
+def _read_rows(path: Path, *, per_recording: bool) -> tuple[list[str] | None, list[RawRow]]:
+    """The header of a file, None for JSON, and its rows."""
     raw = read_bytes(path)
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if raw[:4] == MAGIC or kind == "parquet":
-        columns, rows = read_parquet(raw, path)
-        return build_table(
-            rows, origin=str(path), folder=path.parent, columns=columns, chosen=chosen
-        )
-    if kind not in (*_DELIMITED, *_JSON) and not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
-        (b"{", b"[")
-    ):
-        raise ConfigError(
-            f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
-        )
+        return read_parquet(raw, path)
+    is_table = kind in _DELIMITED
+    is_json = kind in _JSON
+    if not is_table and not is_json and not _may_be_json(raw):
+        raise _unknown_format(path)
+
     text = decode_text(raw, path)
-    # JSON is told by its first line, whatever the file is called; a table in which a row begins so
-    # is not valid JSON there.
-    if kind in _JSON or looks_like_json(text):
-        plain = [
-            row
-            for found in read_json(text)
-            for row in expand_lhotse(found, per_recording=per_recording)
-        ]
-        return build_table(plain, origin=str(path), folder=path.parent, chosen=chosen)
-    if kind not in _DELIMITED:
-        raise ConfigError(
-            f"{path}: a manifest is a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
-        )
-    columns, rows = read_delimited(text, path, tabs=_DELIMITED[kind])
-    return build_table(rows, origin=str(path), folder=path.parent, columns=columns, chosen=chosen)
+    # The first line shows whether it is JSON, whatever the file is called; a table in which a row
+    # begins so is not valid JSON there.
+    if is_json or looks_like_json(text):
+        rows: list[RawRow] = []
+        for row in read_json(text):
+            rows.extend(expand_lhotse(row, per_recording=per_recording))
+        return None, rows
+    if not is_table:
+        raise _unknown_format(path)
+    return read_delimited(text, path, tabs=_DELIMITED[kind])
+
+
+def _may_be_json(raw: bytes) -> bool:
+    begin = raw.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return begin.startswith((b"{", b"["))
+
+
+def _unknown_format(path: Path) -> ConfigError:
+    formats = "a .csv, .tsv, .jsonl or .parquet file or a Kaldi folder"
+    return ConfigError(f"{path}: a manifest is {formats}")
 
 
 def read_dataset(
@@ -101,9 +116,8 @@ def read_dataset(
         "audformat": lambda: read_audformat(path),
     }
     if kind not in readers:
-        raise ConfigError(
-            f"{kind!r} cannot be imported; choose one of {', '.join(get_args(Format))}"
-        )
+        formats = ", ".join(get_args(Format))
+        raise ConfigError(f"{kind!r} cannot be imported; choose one of {formats}")
     if not path.exists():
         raise ConfigError(
             f"{path}: is not there; name the folder or file that holds the {kind} dataset"
@@ -113,23 +127,27 @@ def read_dataset(
     except ConfigError:
         raise
     except Exception as error:  # libraries with exceptions of their own
-        raise ConfigError(
-            f"{path}: cannot be read as {kind} ({type(error).__name__}: {error})"
-        ) from error
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}: cannot be read as {kind} ({why})") from error
     folder = path.parent if path.is_file() else path
     return build_table(rows, origin=str(path), folder=folder, chosen=chosen)
 
 
 def _kaldi(path: Path, chosen: Mapping[str, str] | None, per_recording: bool) -> Table:
     folder = path.parent if path.name == "wav.scp" else path
-    if not find_kaldi_folders(path) or (per_recording and not (folder / "wav.scp").is_file()):
+    has_recordings = (folder / "wav.scp").is_file()
+    if not find_kaldi_folders(path) or (per_recording and not has_recordings):
         raise ConfigError(
-            f"{folder}: is a folder without a wav.scp; name a manifest file, or ingest the folder without --manifest"
+            f"{folder}: is a folder without a wav.scp; "
+            "name a manifest file, or ingest the folder without --manifest"
         )
-    rows: Iterator[RawRow] = read_recordings(folder) if per_recording else read_utterances(path)
-    remarks = (
-        ["segments is not used: whole recordings are ingested"]
-        if per_recording and (folder / "segments").is_file()
-        else []
+    remarks = []
+    if per_recording and (folder / "segments").is_file():
+        remarks.append("segments is not used: whole recordings are ingested")
+    return build_table(
+        read_recordings(folder) if per_recording else read_utterances(path),
+        origin=str(path),
+        folder=folder,
+        chosen=chosen,
+        remarks=remarks,
     )
-    return build_table(rows, origin=str(path), folder=folder, chosen=chosen, remarks=remarks)

@@ -117,19 +117,18 @@ def build_table(
         check_header(columns, origin=origin)
     rows = list(raw)
     spelled = _spellings(rows, columns)
-    names = list(dict.fromkeys(spelled.values()))
-    filled = {
-        spelled[name]
-        for row in rows
-        for name, value in row.values.items()
-        if cell_text(value) is not None
-    }
-    found = choose_columns(names, origin=origin, chosen=chosen, filled=filled)
-    kinds = {name: _kind_of(spelled[name], found) for name in spelled}
+    named = choose_columns(
+        list(dict.fromkeys(spelled.values())),
+        origin=origin,
+        chosen=chosen,
+        filled=_filled_columns(rows, spelled),
+    )
+    kinds = {name: _kind_of(column, named) for name, column in spelled.items()}
+
     good: list[TableRow] = []
     bad: list[BadRow] = []
     for row in rows:
-        built = _build_row(row, spelled, kinds, found)
+        built = _build_row(row, spelled, kinds, named)
         if isinstance(built, BadRow):
             bad.append(built)
         else:
@@ -137,7 +136,7 @@ def build_table(
     return Table(
         origin=origin,
         folder=folder,
-        columns=found,
+        columns=named,
         rows=tuple(good),
         bad=tuple(bad),
         remarks=tuple(remarks),
@@ -146,22 +145,36 @@ def build_table(
 
 def _spellings(rows: Iterable[RawRow], columns: Sequence[str] | None) -> dict[str, str]:
     """Name in a row -> the column it stands for."""
-    first: dict[str, str] = {}
-    spelled: dict[str, str] = {}
     if columns is not None:
         return {name: name.strip() for name in columns if name.strip()}
+    first: dict[str, str] = {}
+    spelled: dict[str, str] = {}
     for row in rows:
         for name in row.values:
-            if name not in spelled and column_key(name):
-                spelled[name] = first.setdefault(column_key(name), name.strip())
+            if name in spelled:
+                continue
+            key = column_key(name)
+            if key:
+                spelled[name] = first.setdefault(key, name.strip())
     return spelled
+
+
+def _filled_columns(rows: Iterable[RawRow], spelled: Mapping[str, str]) -> set[str]:
+    """The columns in which at least one row has a value."""
+    filled: set[str] = set()
+    for row in rows:
+        for name, value in row.values.items():
+            if cell_text(value) is not None:
+                filled.add(spelled[name])
+    return filled
 
 
 def _kind_of(name: str, columns: Columns) -> Kind:
     meaning = columns.meaning(name)
     if meaning in _KINDS:
         return _KINDS[meaning]
-    return "name" if column_key(name) == "id" or column_key(name).endswith("_id") else "other"
+    key = column_key(name)
+    return "name" if key == "id" or key.endswith("_id") else "other"
 
 
 def _build_row(
@@ -171,7 +184,7 @@ def _build_row(
         return BadRow(number=row.number, problem=row.problem)
     values: dict[str, str] = {}
     missing: dict[str, str] = {}
-    audio = columns.of.get("audio", ())
+    audio_columns = columns.of.get("audio", ())
     for name, value in row.values.items():
         column = spelled.get(name)
         if column is None or value is None:
@@ -182,24 +195,30 @@ def _build_row(
             missing[column] = value.why
             continue
         plain = _unpack(value, columns.meaning(column))
-        if (
-            column in audio
-            and not isinstance(plain, str | None)
-            and not (isinstance(plain, float) and plain != plain)
-        ):
-            return BadRow(
-                number=row.number, problem=f"its {column} is {plain!r}, not a path or URL"
-            )
+        if column in audio_columns and not _may_be_path(plain):
+            problem = f"its {column} is {plain!r}, not a path or URL"
+            return BadRow(number=row.number, problem=problem)
         text = cell_text(plain, kinds[name])
         if text is None:
             continue
-        problem = _problem(column, text)
+        problem = _text_problem(column, text)
         if problem:
             return BadRow(number=row.number, problem=problem)
         values[column] = text
     return TableRow(
-        number=row.number, values=values, missing=missing, folder=row.folder, cut=row.cut
+        number=row.number,
+        values=values,
+        missing=missing,
+        folder=row.folder,
+        cut=row.cut,
     )
+
+
+def _may_be_path(value: object) -> bool:
+    """Whether a value is text, or none; some formats write NaN, which equals nothing, for none."""
+    if isinstance(value, float):
+        return value != value
+    return isinstance(value, str | None)
 
 
 def _unpack(value: object, meaning: str) -> object:
@@ -213,9 +232,12 @@ def _unpack(value: object, meaning: str) -> object:
     return value
 
 
-def _problem(column: str, text: str) -> str:
+def _text_problem(column: str, text: str) -> str:
+    """Why a text cannot be stored; "" when it can."""
     try:
         (column + text).encode()
     except UnicodeEncodeError:
         return f"its {column!r} is not Unicode text"
-    return f"its {column} is longer than {MAX_VALUE} characters" if len(text) > MAX_VALUE else ""
+    if len(text) > MAX_VALUE:
+        return f"its {column} is longer than {MAX_VALUE} characters"
+    return ""

@@ -21,13 +21,13 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         raw = path.read_bytes()
-        packed = path.suffix.lower() == ".gz" or raw[:2] == _GZIP
-        return gzip.decompress(raw) if packed else raw
+        is_packed = path.suffix.lower() == ".gz" or raw[:2] == _GZIP
+        return gzip.decompress(raw) if is_packed else raw
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file; name a manifest") from error
     except (OSError, EOFError, zlib.error) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: cannot be read ({said}); make it readable") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path}: cannot be read ({why}); make it readable") from error
 
 
 def decode_text(raw: bytes, path: Path) -> str:
@@ -49,12 +49,11 @@ def decode_text(raw: bytes, path: Path) -> str:
         )
         raise ConfigError(f"{path}: line {line} is not UTF-8 text; {remedy}") from error
     if "\n" not in text and "\r" in text.strip("\r"):
-        raise ConfigError(
-            f"{path}: its lines end with a carriage return alone; save it with line feeds (LF or CRLF)"
-        )
+        remedy = "save it with line feeds (LF or CRLF)"
+        raise ConfigError(f"{path}: its lines end with a carriage return alone; {remedy}")
     return text
 
 
 def read_text(path: Path) -> str:
-    """`read_bytes` and `decode_text`."""
+    """The text of a file: `read_bytes`, then `decode_text`."""
     return decode_text(read_bytes(path), path)
