@@ -429,7 +429,8 @@ def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
     told: list[str] = []
     summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.unchanged, summary.no_consent) == (1, 0)
-    assert [line for line in told if "in Label Studio already: consent was refused 1" in line]
+    (line,) = [line for line in told if "1 clip is in Label Studio already" in line]
+    assert "consent was refused 1;" in line
 
 
 @pytest.mark.parametrize(

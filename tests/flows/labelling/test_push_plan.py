@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.budget import fit_lead_times
@@ -187,8 +187,7 @@ def test_plan_push_mutes_a_neighbour_of_whom_no_clip_goes_out() -> None:
 
 def test_plan_push_draws_a_known_clip_beside_a_new_one_and_disguises_it() -> None:
     heard, new = utterance(1_000), utterance(5_000)
-    settings = AnnotationSettings(check_share=0.5)
-    before = pushed_as_planned(state_of(heard, settings=settings))
+    before = pushed_as_planned(state_of(heard, settings=AnnotationSettings(check_share=0.5)))
     labels = tuple(said_of(heard, number) for number in range(3))
     state = replace(
         before,
@@ -273,6 +272,7 @@ def state_after(fates: Mapping[Utterance, Fate], **fields: Any) -> PushState:
     )
 
 
+@settings(deadline=None)
 @given(
     fates=st.lists(FATES, max_size=8),
     barred=SOME_RECORDINGS,
