@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain, count
@@ -40,6 +40,7 @@ from voxdata.label import Annotation
 from voxdata.ports import PullResult, PushResult, QueueCounts, QueueEntry, Refusal
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.scheme_history import SchemeHistory
+from voxdata.tally import add_up
 
 T = TypeVar("T")
 
@@ -268,7 +269,7 @@ class LabelStudioQueue:
             for chunk, encoded in zip(chunks, prepared, strict=True):
                 before = self.find_clips([key for key in chunk if key in in_queue])
                 part = self._push_chunk(chunk, encoded, before)
-                total = _add(total, part)
+                total = add_up(total, part)
                 if done is not None:
                     notes.append(beside.submit(done, part))
             self._show_newest(entries)
@@ -731,12 +732,6 @@ def _name(user: Any, emails: Mapping[int, str]) -> str:
 
 def _by_id(entries: Iterable[QueueEntry]) -> dict[str, QueueEntry]:
     return {entry.utterance_id: entry for entry in entries}
-
-
-def _add(total: PushResult, part: PushResult) -> PushResult:
-    names = [attribute.name for attribute in fields(PushResult)]
-    sums = {name: getattr(total, name) + getattr(part, name) for name in names}
-    return PushResult(**sums)
 
 
 def _chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -26,7 +26,6 @@ from pathlib import Path
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 import soundfile  # type: ignore[import-untyped]
 
-import flows.labelling.push
 from annotation.webhooks import WEBHOOK_PATH
 from benchmarks.privacy import read_marks
 from benchmarks.recorded_chain import DATASET
@@ -293,12 +292,8 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    former = flows.labelling.push.build_queue
-    flows.labelling.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
-    try:
-        push_pending(open_workspace(root), say=lines.append)
-    finally:
-        flows.labelling.push.build_queue = former
+    # No server is needed to see what is sent.
+    push_pending(open_workspace(root), queue=queue, say=lines.append)
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     places = {
         "tasks": _numbered("task", [f"{e.text}\n{e.note}" for e in queue.entries.values()]),

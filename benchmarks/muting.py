@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-import flows.labelling.push
 from benchmarks.leaks import hear_clips
 from benchmarks.muted_sentences import BORDERS, FOLDER, SENTENCES
 from benchmarks.privacy import read_marks
 from flows.ingest.flow import ingest_sources
 from flows.labelling.outgoing import Outgoing
 from flows.labelling.push import push_pending
+from flows.labelling.push_preview import preview_push
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.workspace import open_workspace
@@ -264,20 +264,9 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    left: list[Outgoing] = []
-    push = flows.labelling.push
-    cut = push.cut_clips
-
-    def watched(*arguments: object) -> list[Outgoing]:
-        ready: list[Outgoing] = cut(*arguments)  # type: ignore[arg-type]
-        left.extend(ready)
-        return ready
-
-    former, push.build_queue, push.cut_clips = push.build_queue, lambda _workspace: queue, watched
-    try:
-        push_pending(open_workspace(root), say=lines.append)  # no server is needed to see what is sent
-    finally:
-        push.build_queue, push.cut_clips = former, cut
+    left = preview_push(open_workspace(root), say=lines.append).plan.outgoing
+    # No server is needed to see what is sent.
+    push_pending(open_workspace(root), queue=queue, say=lines.append)
     with open_workspace(root).warehouse(read_only=True) as con:
         names = {key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()}
         utterances, spans = list_utterances(con), list_private_spans(con)

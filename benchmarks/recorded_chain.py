@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,11 +45,18 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
     Returns:
         Ids of the utterances that arrived.
     """
-    import flows.labelling.push
+    from prefect import flow
+
+    from flows.labelling.push import push_pending
 
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    flows.labelling.push.build_queue = lambda _workspace: queue  # no server is needed to see what is sent
-    run_flow(workspace, "push", say=tell)
+
+    @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
+    def push_to_memory(root: str) -> dict[str, int]:
+        # No server is needed to see what is sent.
+        return asdict(push_pending(open_workspace(Path(root)), queue=queue, say=tell))
+
+    push_to_memory(str(workspace.root))
     shown = [f"{entry.text}\n{entry.note}" for entry in queue.entries.values()]
     path.write_text(json.dumps(shown, ensure_ascii=False), encoding="utf-8")
     return sorted(queue.entries)

@@ -14,7 +14,7 @@ from voxdata.identity import canonical_json
 from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware
 
 GONE = ""
-"""The key of a clip that was found missing on the server."""
+"""The digest of a clip that was found missing on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class PushedClip:
 
     Attributes:
         utterance_id: Its key there.
-        key: Identity of proposals, text and clip.
+        clip_digest: Identity of proposals, text and clip.
         hidden: (kind, characters) that its text masks.
         arm: "active" or "random" when it was chosen among others, else "".
         blind: Its proposed labels are withheld.
@@ -32,12 +32,17 @@ class PushedClip:
     """
 
     utterance_id: str
-    key: str
+    clip_digest: str
     hidden: tuple[tuple[str, str], ...] = ()
     arm: str = ""
     blind: bool = False
     votes_wanted: int = 1
     proposal: str = ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was found missing on the server."""
+        return self.clip_digest == GONE
 
 
 def record_pushes(con: DuckDBPyConnection, clips: Sequence[PushedClip], *, project_id: int, run_id: str) -> int:
@@ -48,7 +53,7 @@ def record_pushes(con: DuckDBPyConnection, clips: Sequence[PushedClip], *, proje
     """
     rows: list[dict[str, object]] = [
         {
-            "project_id": project_id, "utterance_id": clip.utterance_id, "predictions_key": clip.key,
+            "project_id": project_id, "utterance_id": clip.utterance_id, "predictions_key": clip.clip_digest,
             "hidden": canonical_json([list(part) for part in clip.hidden]), "arm": clip.arm, "blind": clip.blind,
             "votes_wanted": clip.votes_wanted, "proposal": clip.proposal, "run_id": run_id,
         }
@@ -71,10 +76,10 @@ def record_missing(con: DuckDBPyConnection, utterance_ids: Collection[str], *, p
 
 
 def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, PushedClip]:
-    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones have the key `GONE`."""
+    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select utterance_id, predictions_key as key, hidden, arm, blind, votes_wanted, proposal from current_push"
+        "select utterance_id, predictions_key as clip_digest, hidden, arm, blind, votes_wanted, proposal from current_push"
         " where project_id = ? order by utterance_id",
         [project_id],
     )

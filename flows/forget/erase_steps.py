@@ -11,7 +11,7 @@ from flows.forget.files import delete_files, find_files, rewrite_manifests
 from flows.forget.server_traces import scrub_services
 from flows.forget.source_files import settle_sources
 from flows.forget.work import Work, note_gone, note_left, read_plan, write_plan
-from flows.labelling.queues import build_queues
+from flows.labelling.queues import open_projects
 from flows.locks import hold_lock
 from flows.workspace import Say, Workspace
 from voxdata.counted import counted
@@ -75,8 +75,9 @@ def _clips(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         asks = bool(list_projects(con))
     # Clips may lie there that no row knows of, since a push died; so the server is asked for all keys.
-    queues = [queue for queue, _ in build_queues(ground.workspace)] if asks else []
-    return {"Label Studio clips": sum(queue.erase(ground.plan.keys) for queue in queues)}
+    projects = open_projects(ground.workspace) if asks else []
+    erased = [project.queue.erase(ground.plan.keys) for project in projects]
+    return {"Label Studio clips": sum(erased)}
 
 
 def _files(ground: Ground) -> Counts:

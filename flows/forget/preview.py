@@ -10,7 +10,7 @@ from flows.forget.found import Doomed, Left
 from flows.forget.source_files import settle_sources
 from flows.workspace import Workspace
 from warehouse.erase import ErasurePlan
-from warehouse.pushes import GONE, list_projects, list_pushed
+from warehouse.pushes import list_projects, list_pushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +52,5 @@ def _pushed_clips(workspace: Workspace, plan: ErasurePlan) -> tuple[str, ...]:
     keys = set(plan.keys)
     with workspace.warehouse() as con:
         pushed = [clip for project in list_projects(con) for clip in list_pushed(con, project_id=project.project_id).values()]
-    return tuple(sorted({clip.utterance_id for clip in pushed if clip.key != GONE and clip.utterance_id in keys}))
+    there = {clip.utterance_id for clip in pushed if not clip.gone}
+    return tuple(sorted(there & keys))

@@ -46,6 +46,7 @@ from voxdata.errors import (
     WorkerError,
 )
 from voxdata.scratch import move_into_place
+from voxdata.tally import add_up
 from warehouse.attempts import PASSING
 from warehouse.audio_digests import add_audio_digests
 from warehouse.connection import transaction
@@ -405,7 +406,7 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
             batch = sources[start : start + BATCH_SIZE]
             part, left = call(ingest_batch, workspace, batch, pool, decode, retry)
             untried += left
-            total = IngestSummary(**{name: getattr(total, name) + getattr(part, name) for name in IngestSummary.__slots__})
+            total = add_up(total, part)
             rate = total.listed / max(time.monotonic() - began, 1e-3)
             left_s = (len(sources) - total.listed) / rate
             say(

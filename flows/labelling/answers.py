@@ -19,12 +19,13 @@ def read_answers(con: DuckDBPyConnection, histories: Mapping[str, SchemeHistory]
     """Read the annotations that stand, in today's labels."""
     purposes = {project.project_id: project.purpose for project in list_projects(con)}
     checks = list_checks(con)
-    found = [a for a in current_annotations(con) if not a.deleted]
-    migrated = migrate(found, histories)
-    orphans = find_orphans(found, histories)
+    present = [a for a in current_annotations(con) if not a.deleted]
+    migrated = migrate(present, histories)
+    orphans = find_orphans(present, histories)
     standing = [_without(a, orphans) for a in migrated.annotations]
+    by_people = [a for a in standing if purposes.get(a.project_id) != "adjudicate"]
     return Answers(
-        labels=tuple(a for a in standing if purposes.get(a.project_id) != "adjudicate" and a.utterance_id not in checks),
+        labels=tuple(a for a in by_people if a.utterance_id not in checks),
         checks=tuple(a for a in standing if a.utterance_id in checks),
         decisions=tuple(a for a in standing if purposes.get(a.project_id) == "adjudicate"),
         undecided=migrated.undecided,
@@ -33,5 +34,8 @@ def read_answers(con: DuckDBPyConnection, histories: Mapping[str, SchemeHistory]
 
 
 def _without(annotation: Annotation, orphans: Mapping[tuple[str, str], int]) -> Annotation:
-    kept = {scheme: chosen for scheme, chosen in annotation.labels.items() if not any((scheme, label) in orphans for label in chosen)}
+    kept = {}
+    for scheme, chosen in annotation.labels.items():
+        if not any((scheme, label) in orphans for label in chosen):
+            kept[scheme] = chosen
     return annotation if kept == annotation.labels else replace(annotation, labels=kept)

@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
 from annotation.acquire import Choice, Quota, choose_next
-from annotation.budget import LeadTime, LeadTimeModel, fit_lead_times, fit_to_budget
+from annotation.budget import (
+    LeadTime,
+    LeadTimeModel,
+    fit_lead_times,
+    fit_to_budget,
+    parse_duration,
+)
 from annotation.candidate import Candidate
 from flows.settings import AnnotationSettings
 from flows.workspace import Say, Workspace
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.errors import AudioError
-from voxdata.label import Distribution, Prediction
+from voxdata.label import Prediction
 from voxdata.utterance import Utterance
 from warehouse.annotations import current_annotations
 from warehouse.utterances import list_utterances
 
+if TYPE_CHECKING:
+    from training.encoder import Encoder
+
 Embedding = npt.NDArray[np.float32]
 
 SEED = 0
-"""The seed of the control arm. It stays the same for the life of a project, or the arm would start again."""
+"""The seed of the control arm. It stays the same for the life of a project, or the arm would start
+again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,15 @@ class Budget:
 
     time_ms: int
     annotators: int
+
+
+def read_budget(text: str, annotators: int) -> Budget | None:
+    """The time that people have, such as "45min" each; None when nothing is said of it.
+
+    Raises:
+        ConfigError: It is no length of time.
+    """
+    return Budget(time_ms=parse_duration(text), annotators=annotators) if text else None
 
 
 def choose_clips(
@@ -58,9 +79,11 @@ def choose_clips(
     Args:
         utterances: Those clips.
         proposals: Scheme -> utterance id -> proposal.
-        new: Those of them that are not in Label Studio yet; only these cost anything of the budget.
+        new: Those of them that are not in Label Studio yet; only these cost anything of the
+            budget.
         budget: None chooses all of them, in the order in which they should be heard.
-        embeddings: Utterance id -> what it sounds like; strategies that spread need them, and fall back to doubt without.
+        embeddings: Utterance id -> what it sounds like; strategies that spread need them, and fall
+            back to doubt without.
         heard: Clips that somebody labelled; strategies that spread keep away from them.
 
     Returns:
@@ -69,37 +92,68 @@ def choose_clips(
     if not utterances:
         return {}
     candidates = [_candidate(u, proposals, embeddings or {}) for u in utterances]
-    done = [_candidate(u, proposals, embeddings or {}) for u in heard]
-
-    def choose(some: Sequence[Candidate], count: int) -> list[Choice]:
-        quotas = [Quota(**quota.model_dump()) for quota in settings.quotas]
-        return choose_next(
-            some, count=count, strategy=settings.strategy, random_share=settings.random_share, quotas=quotas, heard=done, seed=SEED
-        )  # fmt: skip
-
+    labelled = [_candidate(u, proposals, embeddings or {}) for u in heard]
     if budget is None:
-        return {choice.utterance_id: choice for choice in choose(candidates, len(candidates))}
-    there = [c for c in candidates if c.utterance_id not in new]
+        choices = _choose(candidates, len(candidates), settings, labelled)
+        return {choice.utterance_id: choice for choice in choices}
+    present = [c for c in candidates if c.utterance_id not in new]
     coming = [c for c in candidates if c.utterance_id in new]
-    chosen = choose(there, len(there)) if there else []
+    choices = _choose(present, len(present), settings, labelled) if present else []
     if coming:
-        cost_ms = sum(lead_times.predict(c.duration_ms, num_words=c.num_words) for c in coming) / len(coming) * settings.votes_wanted
-        # Somewhat more than will fit, so that quotas and worth a second both have a say.
-        count = min(len(coming), 10 + round(1.2 * budget.time_ms * budget.annotators / cost_ms))
-        chosen += fit_to_budget(
-            choose(coming, count), lead_times, budget.time_ms, annotators=budget.annotators, votes_wanted=settings.votes_wanted
-        )  # fmt: skip
-    return {choice.utterance_id: choice for choice in chosen}
+        count = _count_offered(coming, settings, lead_times, budget)
+        choices += fit_to_budget(
+            _choose(coming, count, settings, labelled),
+            lead_times,
+            budget.time_ms,
+            annotators=budget.annotators,
+            votes_wanted=settings.votes_wanted,
+        )
+    return {choice.utterance_id: choice for choice in choices}
+
+
+def _choose(
+    candidates: Sequence[Candidate],
+    count: int,
+    settings: AnnotationSettings,
+    labelled: Sequence[Candidate],
+) -> list[Choice]:
+    return choose_next(
+        candidates,
+        count=count,
+        strategy=settings.strategy,
+        random_share=settings.random_share,
+        quotas=[Quota(**quota.model_dump()) for quota in settings.quotas],
+        heard=labelled,
+        seed=SEED,
+    )
+
+
+def _count_offered(
+    candidates: Sequence[Candidate],
+    settings: AnnotationSettings,
+    lead_times: LeadTimeModel,
+    budget: Budget,
+) -> int:
+    """Somewhat more than will fit, so that quotas and worth a second both have a say."""
+    costs_ms = [lead_times.predict(c.duration_ms, num_words=c.num_words) for c in candidates]
+    cost_ms = sum(costs_ms) / len(candidates) * settings.votes_wanted
+    return min(len(candidates), 10 + round(1.2 * budget.time_ms * budget.annotators / cost_ms))
 
 
 def embed_utterances(
-    workspace: Workspace, utterances: Sequence[Utterance], audio_files: Mapping[str, str], *, guard: AudioGuard, say: Say
+    workspace: Workspace,
+    utterances: Sequence[Utterance],
+    audio_files: Mapping[str, str],
+    *,
+    guard: AudioGuard,
+    say: Say,
 ) -> dict[str, Embedding]:
     """What utterances sound like to the speech encoder, from the cache that training uses too.
 
     Args:
         audio_files: Recording id -> canonical file.
-        guard: Lets a recording be read when its file is what was stored; those it refuses are left out.
+        guard: Lets a recording be read when its file is what was stored; those it refuses are left
+            out.
 
     Returns:
         Utterance id -> (num_features,) float32.
@@ -107,53 +161,133 @@ def embed_utterances(
     Raises:
         TrainingError: A recording of which no digest is on record is missing or damaged.
     """
+    encoder = _load_encoder(workspace)
+    for utterance in _list_uncached(workspace, encoder, utterances):
+        with suppress(AudioError):
+            path = workspace.audio_dir / audio_files[utterance.recording_id]
+            guard.admit(path, utterance.recording_id)
+    readable = [u for u in utterances if u.recording_id not in guard.refused]
+    return _load_embeddings(workspace, encoder, readable, audio_files, guard=guard, say=say)
+
+
+def read_embeddings(
+    workspace: Workspace,
+    utterances: Sequence[Utterance],
+    audio_files: Mapping[str, str],
+    *,
+    guard: AudioGuard,
+    say: Say,
+) -> dict[str, Embedding] | None:
+    """The same from the cache alone; None when one is not in it.
+
+    Writes nothing, unless what is cached was damaged.
+
+    Args:
+        guard: Of these recordings; none of them is read.
+    """
+    if not _cache_dir(workspace).is_dir():
+        return None
+    encoder = _load_encoder(workspace)
+    if _list_uncached(workspace, encoder, utterances):
+        return None
+    return _load_embeddings(workspace, encoder, utterances, audio_files, guard=guard, say=say)
+
+
+def _cache_dir(workspace: Workspace) -> Path:
+    return workspace.models_dir / "features"
+
+
+def _load_encoder(workspace: Workspace) -> Encoder:
     from training.config import load_recipe
     from training.encoder import load_encoder
-    from training.features import cached_file, load_features
 
-    scheme = (*workspace.settings.training.schemes, workspace.schemes[0].name)[0]
-    encoder = load_encoder(load_recipe(scheme, overrides=workspace.settings.training.recipe).encoder)
-    cache_dir = workspace.models_dir / "features"
-    for u in utterances:
-        if not cached_file(encoder, cache_dir, u.utterance_id).exists():
-            with suppress(AudioError):
-                guard.admit(workspace.audio_dir / audio_files[u.recording_id], u.recording_id)
-    heard = [u for u in utterances if u.recording_id not in guard.refused]
-    if not heard:
+    training = workspace.settings.training
+    scheme = (*training.schemes, workspace.schemes[0].name)[0]
+    return load_encoder(load_recipe(scheme, overrides=training.recipe).encoder)
+
+
+def _list_uncached(
+    workspace: Workspace, encoder: Encoder, utterances: Sequence[Utterance]
+) -> list[Utterance]:
+    from training.features import cached_file
+
+    cache_dir = _cache_dir(workspace)
+    return [u for u in utterances if not cached_file(encoder, cache_dir, u.utterance_id).exists()]
+
+
+def _load_embeddings(
+    workspace: Workspace,
+    encoder: Encoder,
+    utterances: Sequence[Utterance],
+    audio_files: Mapping[str, str],
+    *,
+    guard: AudioGuard,
+    say: Say,
+) -> dict[str, Embedding]:
+    from training.features import load_features
+
+    if not utterances:
         return {}
-    examples = [
-        Example(
-            utterance_id=u.utterance_id, recording_id=u.recording_id, channel=u.channel, segment=u.segment, voice="", group="",
-            audio_file=audio_files[u.recording_id], text=u.text, language=u.language, gold={}, split=Split.TRAIN,
-        )
-        for u in heard
-    ]  # fmt: skip
-    features = load_features(encoder, examples, audio_root=workspace.audio_dir, cache_dir=cache_dir, guard=guard, progress=say)
-    return {u.utterance_id: row for u, row in zip(heard, features.values.reshape(len(heard), -1), strict=True)}
+    features = load_features(
+        encoder,
+        [_unlabelled_example(u, audio_files[u.recording_id]) for u in utterances],
+        audio_root=workspace.audio_dir,
+        cache_dir=_cache_dir(workspace),
+        guard=guard,
+        progress=say,
+    )
+    rows = features.values.reshape(len(utterances), -1)
+    return {u.utterance_id: row for u, row in zip(utterances, rows, strict=True)}
+
+
+def _unlabelled_example(utterance: Utterance, audio_file: str) -> Example:
+    return Example(
+        utterance_id=utterance.utterance_id,
+        recording_id=utterance.recording_id,
+        channel=utterance.channel,
+        segment=utterance.segment,
+        voice="",
+        group="",
+        audio_file=audio_file,
+        text=utterance.text,
+        language=utterance.language,
+        gold={},
+        split=Split.TRAIN,
+    )
 
 
 def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:
     """How long clips take to label, from the times that people took so far."""
     utterances = {u.utterance_id: u for u in list_utterances(con)}
-    return fit_lead_times(
-        [
-            LeadTime(lead_time_ms=a.lead_time_ms, duration_ms=u.segment.duration_ms, num_words=len(u.text.split()))
-            for a in current_annotations(con)
-            if a.lead_time_ms and not a.deleted and (u := utterances.get(a.utterance_id)) is not None
-        ]
-    )
+    lead_times = []
+    for annotation in current_annotations(con):
+        utterance = utterances.get(annotation.utterance_id)
+        if utterance is not None and annotation.lead_time_ms and not annotation.deleted:
+            lead_time = LeadTime(
+                lead_time_ms=annotation.lead_time_ms,
+                duration_ms=utterance.segment.duration_ms,
+                num_words=len(utterance.text.split()),
+            )
+            lead_times.append(lead_time)
+    return fit_lead_times(lead_times)
 
 
-def _candidate(utterance: Utterance, proposals: Mapping[str, Mapping[str, Prediction]], embeddings: Mapping[str, Embedding]) -> Candidate:
+def _candidate(
+    utterance: Utterance,
+    proposals: Mapping[str, Mapping[str, Prediction]],
+    embeddings: Mapping[str, Embedding],
+) -> Candidate:
+    utterance_id = utterance.utterance_id
+    distributions = {
+        scheme: of_scheme[utterance_id].distribution
+        for scheme, of_scheme in proposals.items()
+        if utterance_id in of_scheme
+    }
     return Candidate(
-        utterance_id=utterance.utterance_id,
+        utterance_id=utterance_id,
         duration_ms=utterance.segment.duration_ms,
-        distributions=_distributions(utterance.utterance_id, proposals),
-        embedding=embeddings.get(utterance.utterance_id),
+        distributions=distributions,
+        embedding=embeddings.get(utterance_id),
         language=utterance.language,
         num_words=len(utterance.text.split()),
     )
-
-
-def _distributions(utterance_id: str, proposals: Mapping[str, Mapping[str, Prediction]]) -> dict[str, Distribution]:
-    return {scheme: found[utterance_id].distribution for scheme, found in proposals.items() if utterance_id in found}

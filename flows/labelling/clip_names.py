@@ -1,4 +1,4 @@
-"""What the files of clips are called: by this voxdata knows its own among others in the media folder."""
+"""What the files of clips are called: so voxdata knows its own in the media folder."""
 
 from __future__ import annotations
 

@@ -16,41 +16,64 @@ from voxdata.privacy import mute
 from warehouse.recordings import StoredRecording
 
 
+def list_uncut(workspace: Workspace, clips: Sequence[Outgoing]) -> list[Outgoing]:
+    """Clips of which no file lies in the media folder."""
+    media_dir = workspace.media_dir
+    return [clip for clip in clips if not (media_dir / clip.entry.audio_file).exists()]
+
+
 def cut_clips(
-    workspace: Workspace, recordings: Mapping[str, StoredRecording], batch: Sequence[Outgoing], guard: AudioGuard
+    workspace: Workspace,
+    recordings: Mapping[str, StoredRecording],
+    clips: Sequence[Outgoing],
+    guard: AudioGuard,
 ) -> list[Outgoing]:
     """Write the clips that are not there yet, with what is private muted.
 
     Args:
-        guard: Lets a recording be read when its file is what was stored; it knows afterwards which did not.
+        guard: Lets a recording be read when its file is what was stored; it knows afterwards which
+            did not.
 
     Returns:
         Those whose clips are there now.
     """
     ready = []
-    for going in batch:
-        target = workspace.media_dir / going.entry.audio_file
+    for clip in clips:
+        target = workspace.media_dir / clip.entry.audio_file
         if not target.exists():
-            u = going.utterance
-            path = workspace.audio_dir / recordings[u.recording_id].audio_file
+            utterance = clip.utterance
+            recording_id = utterance.recording_id
+            path = workspace.audio_dir / recordings[recording_id].audio_file
             try:
-                expected = guard.admit(path, u.recording_id)
-                samples = read_clip(path, channel=u.channel, segment=going.window, expected=expected)
+                samples = read_clip(
+                    path,
+                    channel=utterance.channel,
+                    segment=clip.window,
+                    expected=guard.admit(path, recording_id),
+                )
             except AudioError as error:
-                guard.refuse(u.recording_id, error)
+                guard.refuse(recording_id, error)
                 continue
-            write_clip_wav(target, mute(samples, going.muted, offset_ms=going.window.start_ms))
-        ready.append(going)
+            write_clip_wav(target, mute(samples, clip.muted, offset_ms=clip.window.start_ms))
+        ready.append(clip)
     return ready
 
 
-def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordings: Collection[str], *, keep_others: bool) -> int:
-    """Delete clips that may hold what nobody should hear: those of these utterances that were cut with other spans.
+def remove_other_clips(
+    media_dir: Path,
+    entries: Collection[QueueEntry],
+    recordings: Collection[str],
+    *,
+    keep_others: bool,
+) -> int:
+    """Delete clips that may hold what nobody should hear: those of these utterances that were cut
+    with other spans.
 
     Args:
-        recordings: Ids of those that the warehouse knows. Clips of others are not judged: a warehouse that knows nothing deletes nothing.
-        keep_others: Leave clips of their other utterances alone; else they go too, since what was cut when nothing was masked is not
-            masked.
+        recordings: Ids of those that the warehouse knows. Clips of others are not judged: a
+            warehouse that knows nothing deletes nothing.
+        keep_others: Leave clips of their other utterances alone; else they go too, since what was
+            cut when nothing was masked is not masked.
 
     Returns:
         How many are of recordings that the warehouse does not know.
@@ -61,7 +84,9 @@ def remove_other_clips(media_dir: Path, entries: Collection[QueueEntry], recordi
         if path.parent.name not in recordings:
             unknown += 1
             continue
-        key = clip_key(path.name)
-        if key is not None and path != wanted.get(key, path if keep_others else None):
+        utterance_id = clip_key(path.name)
+        if utterance_id is None:
+            continue
+        if path != wanted.get(utterance_id, path if keep_others else None):
             path.unlink()
     return unknown

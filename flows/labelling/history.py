@@ -22,28 +22,41 @@ def revision_rows(workspace: Workspace, utterance_id: str) -> list[dict[str, obj
     with workspace.warehouse() as con:
         text = get_utterance(con, utterance_id).text
         revisions = list_revisions(con, utterance_id)
-        proposals = {s.name: p for s in workspace.schemes if (p := list_predictions(con, scheme=s.name).get(utterance_id)) is not None}
-        blind = {
-            project.project_id
-            for project in list_projects(con)
-            if (clip := list_pushed(con, project_id=project.project_id).get(utterance_id)) is not None and clip.blind
-        }
+        proposals = {}
+        for scheme in workspace.schemes:
+            proposal = list_predictions(con, scheme=scheme.name).get(utterance_id)
+            if proposal is not None:
+                proposals[scheme.name] = proposal
+        blind = set()
+        for project in list_projects(con):
+            clip = list_pushed(con, project_id=project.project_id).get(utterance_id)
+            if clip is not None and clip.blind:
+                blind.add(project.project_id)
     if not revisions:
-        raise NotFoundError(f"nobody has answered about utterance {utterance_id} yet; `voxdata pull` brings what there is")
+        raise NotFoundError(
+            f"nobody has answered about utterance {utterance_id} yet; `voxdata pull` brings what "
+            "there is"
+        )
     before: dict[tuple[int, int], Annotation] = {}
     rows: list[dict[str, object]] = []
     for now in revisions:
         number = (now.project_id, now.annotation_id)
+        shown = now.proposal or "nothing"
+        differs, changed = "", ""
+        if not (now.skipped or now.deleted):
+            differs = _against(now, proposals, text)
+        if number in before and not now.deleted:
+            changed = _since(before[number], now)
         rows.append(
             {
                 "annotation": now.annotation_id,
-                "who": now.annotator if not now.author else f"{now.annotator}, written by {now.author}",
+                "who": now.annotator + (f", written by {now.author}" if now.author else ""),
                 "when": now.updated_at.isoformat(timespec="seconds"),
                 "seconds": None if now.lead_time_ms is None else now.lead_time_ms / 1000,
-                "shown": "nothing (blind)" if now.project_id in blind else now.proposal or "nothing",
-                "what": "vanished" if now.deleted else "skipped" if now.skipped else _answer(now),
-                "differs from the proposal": "" if now.skipped or now.deleted else _against(now, proposals, text),
-                "changed since": "" if number not in before or now.deleted else _since(before[number], now),
+                "shown": "nothing (blind)" if now.project_id in blind else shown,
+                "what": _answer(now),
+                "differs from the proposal": differs,
+                "changed since": changed,
             }
         )
         before[number] = now
@@ -51,18 +64,26 @@ def revision_rows(workspace: Workspace, utterance_id: str) -> list[dict[str, obj
 
 
 def _answer(annotation: Annotation) -> str:
-    parts = [f"{scheme}: {' > '.join(chosen)}" for scheme, chosen in sorted(annotation.labels.items())]
+    if annotation.deleted:
+        return "vanished"
+    if annotation.skipped:
+        return "skipped"
+    labels = sorted(annotation.labels.items())
+    parts = [f"{scheme}: {' > '.join(chosen)}" for scheme, chosen in labels]
     parts += [f"{name}: {value}" for name, value in sorted(annotation.ratings.items())]
     return "; ".join(parts + list(annotation.flags))
 
 
 def _against(annotation: Annotation, proposals: Mapping[str, Prediction], text: str) -> str:
-    parts = [
-        f"{scheme}: {proposals[scheme].label} -> {' > '.join(chosen)}"
-        for scheme, chosen in sorted(annotation.labels.items())
-        if scheme in proposals and proposals[scheme].guess() is not None and chosen != (proposals[scheme].label,)
-    ]
-    return "; ".join(parts + ([f"text: {text} -> {annotation.text}"] if annotation.text is not None else []))
+    parts = []
+    for scheme, chosen in sorted(annotation.labels.items()):
+        proposal = proposals.get(scheme)
+        if proposal is None or proposal.guess() is None or chosen == (proposal.label,):
+            continue
+        parts.append(f"{scheme}: {proposal.label} -> {' > '.join(chosen)}")
+    if annotation.text is not None:
+        parts.append(f"text: {text} -> {annotation.text}")
+    return "; ".join(parts)
 
 
 def _since(before: Annotation, now: Annotation) -> str:

@@ -1,24 +1,27 @@
-"""Push: put clips with their proposals into Label Studio, each once, without the personal data in them."""
+"""Push: put clips with their proposals into Label Studio, each once, without the personal data."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
 
-from annotation.budget import parse_duration
-from annotation.checks import draw_checks
-from annotation.settle import require_no_orphans, settle_all
-from flows.labelling.answers import read_answers
-from flows.labelling.choose import Budget, choose_clips, embed_utterances, learn_lead_times
+from flows.labelling.choose import Budget, embed_utterances, read_budget
 from flows.labelling.clips import cut_clips, remove_other_clips
-from flows.labelling.outgoing import Outgoing, _disguised, _private_speech, _rank, give_out, prepare
-from flows.labelling.queues import build_queue, connect_receiver, note_queue
+from flows.labelling.outgoing import Outgoing
+from flows.labelling.plan import PushPlan, Reason, find_barriers, plan_push
+from flows.labelling.push_state import PushState, read_push_state, read_standing_answers
+from flows.labelling.queues import (
+    Project,
+    ProjectQueue,
+    build_queue,
+    connect_receiver,
+    open_project,
+)
 from flows.labelling.reconcile import mend_clips
 from flows.locks import pushing
 from flows.models import build_labelers
@@ -27,20 +30,15 @@ from flows.say import tell
 from flows.steps import call, show_table, step
 from flows.stored_audio import note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
+from voxdata.audio_digest import AudioGuard
 from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
-from voxdata.ports import AnnotationQueue, PushResult, QueueEntry
-from voxdata.utterance import Utterance
-from warehouse.annotations import current_annotations
-from warehouse.checks import add_checks, list_checks
-from warehouse.consent import find_barred
-from warehouse.labels import list_predictions
+from voxdata.ports import PushResult, QueueEntry
+from voxdata.tally import add_up
+from warehouse.checks import add_checks
 from warehouse.ledger import record_drop
-from warehouse.privacy import list_private_spans
-from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, record_pushes
-from warehouse.recordings import list_recordings
-from warehouse.utterances import list_utterances
+from warehouse.pushes import record_pushes
 
 BATCH_SIZE = 4_000
 
@@ -51,17 +49,22 @@ class PushSummary:
 
     Attributes:
         pushed: Newly in Label Studio.
-        already_there: Found there though the warehouse did not know (an earlier push died half-way), or changed since.
+        already_there: Found there though the warehouse did not know (an earlier push died
+            half-way), or changed since.
         predictions_added: Got newer proposals beside the old ones.
         replaced: Were there with another text or clip; Label Studio shows the new one now.
         blind: How many of the new ones withhold the proposed labels.
-        without_guess: How many of the new ones have proposals that tick nothing, since none is sure enough.
+        without_guess: How many of the new ones have proposals that tick nothing, since none is sure
+            enough.
         unchanged: Were there as they are.
         too_short: Not sent; in the ledger.
+        not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata
+            prelabel` does.
         not_chosen: Not sent, since the budget is spent.
-        bad_audio: Not sent, since the canonical audio of their recordings is missing, damaged or another; in the ledger.
-        no_consent: Not sent, since the consent of their recordings does not cover what [release] wants them for.
-        not_scanned: Not sent, since nobody has looked for personal data in them yet; `voxdata prelabel` does.
+        no_consent: Not sent, since the consent of their recordings does not cover what [release]
+            wants them for.
+        bad_audio: Not sent, since the canonical audio of their recordings is missing, damaged or
+            another; in the ledger.
     """
 
     pushed: int = 0
@@ -80,27 +83,35 @@ class PushSummary:
 
 @step("push-clips")
 def push_clips(
-    workspace: Workspace, queue: AnnotationQueue, project_id: int, pending: list[Outgoing], recorded: frozenset[str], say: Say
+    project: Project, clips: list[Outgoing], recorded: frozenset[str], say: Say
 ) -> PushSummary:
-    """Push clips and record, as they arrive, that they are there."""
-    going = {each.entry.utterance_id: each for each in pending}
-    seen: list[str] = []
+    """Push clips and record, as they arrive, that they are there.
+
+    Args:
+        recorded: Ids of clips that are on record as being in the project.
+    """
+    by_id = {clip.utterance_id: clip for clip in clips}
+    arrived: list[str] = []
 
     def note(part: PushResult) -> None:
-        keys = [*part.pushed, *part.already_there]
+        ids = [*part.pushed, *part.already_there]
+        pushed = [by_id[utterance_id].pushed for utterance_id in ids]
+        workspace = project.workspace
         with workspace.warehouse() as con:
-            record_pushes(con, [going[key].pushed for key in keys], project_id=project_id, run_id=workspace.run_id)
-        seen.extend(keys)
-        say(f"push: {len(seen)}/{len(pending)} clips")
+            record_pushes(con, pushed, project_id=project.project_id, run_id=workspace.run_id)
+        arrived.extend(ids)
+        say(f"push: {len(arrived)}/{len(clips)} clips")
 
-    result = queue.push([each.entry for each in pending], recorded=recorded, done=note)
+    entries = [clip.entry for clip in clips]
+    result = project.queue.push(entries, recorded=recorded, done=note)
+    new = [by_id[utterance_id].entry for utterance_id in result.pushed]
     return PushSummary(
         pushed=len(result.pushed),
         already_there=len(result.already_there),
         predictions_added=len(result.predictions_added),
         replaced=len(result.replaced),
-        blind=sum(going[key].entry.blind for key in result.pushed),
-        without_guess=sum(_ticks_nothing(going[key].entry) for key in result.pushed),
+        blind=sum(entry.blind for entry in new),
+        without_guess=sum(_ticks_nothing(entry) for entry in new),
     )
 
 
@@ -108,150 +119,193 @@ def _ticks_nothing(entry: QueueEntry) -> bool:
     return bool(entry.predictions) and not entry.sure and not entry.blind
 
 
-def push_pending(workspace: Workspace, *, say: Say, budget: Budget | None = None) -> PushSummary:
-    """Push every utterance that Label Studio lacks, or has with other proposals, another text or another clip; one push at a time.
+def push_pending(
+    workspace: Workspace,
+    *,
+    say: Say,
+    queue: ProjectQueue | None = None,
+    budget: Budget | None = None,
+) -> PushSummary:
+    """Push every utterance that Label Studio lacks, or has with other proposals, another text or
+    another clip; one push at a time.
 
     Args:
+        queue: Where people label; None for the Label Studio project of the settings.
         budget: Push only as many new clips as people have time for, the most useful first.
     """
     with pushing(workspace, say=say):
-        return push_while_alone(workspace, answers={}, budget=budget, say=say)
+        return push_while_alone(workspace, queue=queue, answers={}, budget=budget, say=say)
 
 
-def push_while_alone(workspace: Workspace, *, answers: Mapping[str, Sequence[Annotation]], budget: Budget | None, say: Say) -> PushSummary:
+def push_while_alone(
+    workspace: Workspace,
+    *,
+    answers: Mapping[str, Sequence[Annotation]],
+    budget: Budget | None,
+    say: Say,
+    queue: ProjectQueue | None = None,
+) -> PushSummary:
     """The same for whoever is `pushing` already.
 
     Args:
-        answers: Key -> annotations of a lost project that come back with the clip.
+        answers: Utterance id -> annotations of a lost project that come back with the clip.
     """
     with workspace.warehouse() as con:
-        # Label Studio would let a label that is in use go without a word.
-        require_no_orphans(read_answers(con, workspace.histories))
-    context_ms = workspace.settings.annotation.context_ms
-    queue = build_queue(workspace)
-    project_id = note_queue(workspace, queue)
+        standing = read_standing_answers(con, workspace)
+    project = open_project(workspace, build_queue(workspace) if queue is None else queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
-    recorded = mend_clips(workspace, queue, project_id, say=say)
+    recorded = mend_clips(project, say=say)
     with workspace.warehouse() as con:
-        recordings = {stored.recording.recording_id: stored for stored in list_recordings(con)}
-        utterances = list_utterances(con)
-        proposals = {name: list_predictions(con, scheme=name, model_key=model.key) for name, model in models.items()}
-        former = [p.project_id for p in list_projects(con) if p.purpose == "label" and not p.current]
-        given_out = {key: clip for number in (*former, project_id) for key, clip in list_pushed(con, project_id=number).items()}
-        there = list_pushed(con, project_id=project_id)
-        answered = {a.utterance_id for a in current_annotations(con) if not a.deleted and not a.skipped}
-        lead_times = learn_lead_times(con)
-        private = list_private_spans(con) if workspace.settings.privacy.mask else None
-        terms = workspace.settings.release
-        barred = find_barred(con, purpose=terms.purpose, policy=terms.consent, today=datetime.now(UTC).date())
-        long = [u for u in utterances if u.segment.duration_ms >= workspace.settings.annotation.min_clip_ms]
-        short = [u for u in utterances if u.segment.duration_ms < workspace.settings.annotation.min_clip_ms]
-        for u in short:
-            record_drop(
-                con, stage="push", subject=u.utterance_id, reason=DropReason.TOO_SHORT, recording_id=u.recording_id,
-                detail="shorter than [annotation] min_clip_ms", value=u.segment.duration_ms,
-                threshold=workspace.settings.annotation.min_clip_ms, run_id=workspace.run_id,
-            )  # fmt: skip
-    guard = open_guard(workspace, recordings)
-    held_back = [u for u in long if u.recording_id in barred and not _stays(u.utterance_id, there, answers)]
-    unsent = {u.utterance_id for u in held_back}
-    long = [u for u in long if u.utterance_id not in unsent]
-    leaving = [
-        give_out(going, given_out.get(going.entry.utterance_id), workspace.settings.annotation, answers=answers)
-        for going in prepare(long, recordings, proposals, private=private, unsent=(*short, *held_back), context_ms=context_ms)
-    ]
-    embeddings = {}
-    if workspace.settings.annotation.embeddings:
-        files = {key: stored.audio_file for key, stored in recordings.items()}
-        embeddings = embed_utterances(workspace, [going.utterance for going in leaving], files, guard=guard, say=say)
-    lost = [g for g in leaving if g.utterance.recording_id in guard.refused and g.entry.utterance_id not in there]
-    leaving = [g for g in leaving if g.utterance.recording_id not in guard.refused or g.entry.utterance_id in there]
-    choices = choose_clips(
-        [going.utterance for going in leaving if going.entry.utterance_id not in answered],
-        proposals,
-        settings=workspace.settings.annotation,
-        new={going.entry.utterance_id for going in leaving if going.entry.utterance_id not in given_out},
-        lead_times=lead_times,
-        budget=budget,
-        embeddings=embeddings,
-        heard=[going.utterance for going in leaving if going.entry.utterance_id in answered],
-    )
-    ranked = [_rank(going, choices, given_out.get(going.entry.utterance_id)) for going in leaving]
-    leaving = [going for going in ranked if going is not None]
-    new = sum(going.entry.utterance_id not in given_out for going in leaving)
-    with workspace.warehouse() as con:
-        if new and workspace.settings.annotation.check_share:
-            settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
-            durations = {key: stored.recording.duration_ms for key, stored in recordings.items()}
-            heard = [going.utterance for going in leaving if going.utterance.recording_id not in barred]
-            share = workspace.settings.annotation.check_share
-            add_checks(con, draw_checks(settled, heard, durations, known=list_checks(con), new=new, share=share), run_id=workspace.run_id)
-        checks = list_checks(con)
-    leaving += _disguised(
-        leaving, checks, recordings, _private_speech((*long, *short, *held_back), private), private=private, context_ms=context_ms
-    )
-    pending = [going for going in leaving if (known := there.get(going.entry.utterance_id)) is None or known.key != going.key]
-    total = PushSummary(
-        unchanged=len(leaving) - len(pending),
-        too_short=len(short),
-        not_chosen=ranked.count(None),
-        not_scanned=len(long) - len(ranked) - len(lost),
-        no_consent=len(held_back),
-        bad_audio=len(lost),
-    )
-    batches = [pending[start : start + BATCH_SIZE] for start in range(0, len(pending), BATCH_SIZE)]
-    # The clips of a batch are cut while the server takes the one before.
-    with ThreadPoolExecutor(max_workers=1) as cutter:
-        cuts = [cutter.submit(cut_clips, workspace, recordings, batch, guard) for batch in batches]
-        for batch, cut in zip(batches, cuts, strict=True):
-            ready = cut.result()
-            total = replace(total, bad_audio=total.bad_audio + len(batch) - len(ready))
-            part = call(push_clips, workspace, queue, project_id, ready, recorded, say)
-            recorded |= {going.entry.utterance_id for going in ready}
-            total = PushSummary(**{name: getattr(total, name) + getattr(part, name) for name in PushSummary.__slots__})
-    connect_receiver(workspace, queue, say=say)
-    if pending:
-        mend_clips(workspace, queue, project_id, say=say)
-    entries = [going.entry for going in (*leaving, *lost)]
-    unknown = remove_other_clips(workspace.media_dir, entries, recordings, keep_others=private is None)
-    if unknown:
-        say(
-            f"push: {counted(unknown, 'clip')} in {workspace.media_dir / 'clips'} of recordings that this warehouse does not know: left "
-            "alone; delete what nobody needs"
+        state = read_push_state(
+            con,
+            workspace,
+            project_id=project.project_id,
+            models=models,
+            answers=standing,
+            returning=answers,
         )
+    guard = open_guard(workspace, state.recordings)
+    state = _listen(workspace, state, guard, say=say)
+    plan = plan_push(state, budget=budget)
+    _note_plan(workspace, plan)
+    total = add_up(_count(plan), _send(project, state, plan, recorded, guard, say=say))
+    connect_receiver(project, say=say)
+    if plan.outgoing:
+        mend_clips(project, say=say)
+    _clear_clips(workspace, state, plan, say=say)
     note_bad(workspace, guard.refused, stage="push")
     for error in guard.refused.values():
         say(f"push: its clips are not given out: {error}")
-    say(f"push: {total.pushed} new, {total.predictions_added} with newer proposals, {total.replaced} replaced, {total.unchanged} unchanged")
-    if total.without_guess:
-        say(f"push: {total.without_guess} of the new clips come with nothing ticked, since no model is sure enough of them")
-    if total.not_chosen:
-        say(f"push: {counted(total.not_chosen, 'clip waits', 'clips wait')}, since the budget is spent")
-    if held_back:
-        barring = counted(total.no_consent, "clip is", "clips are")
-        say(f"push: {barring} not given out, since a release refuses such clips: {_count_whys(held_back, barred)}")
-    kept = [u for u in long if u.recording_id in barred]
-    if kept:
-        say(
-            f"push: {counted(len(kept), 'clip is', 'clips are')} in Label Studio already, though a release refuses such clips: "
-            f"{_count_whys(kept, barred)}; "
-            "`voxdata forget` takes a recording away everywhere"
-        )
-    if total.not_scanned:
-        say(f"push: {counted(total.not_scanned, 'clip waits', 'clips wait')} for the scan for personal data: run `voxdata prelabel`")
+    _tell_summary(total, say=say)
+    _tell_held_back(state, plan, say=say)
     show_table("push", [asdict(total)], description="Clips pushed by this run")
     return total
 
 
-def _stays(utterance_id: str, there: Mapping[str, PushedClip], answers: Collection[str]) -> bool:
-    """Whether a clip is in Label Studio, or comes back with what people said about it."""
-    clip = there.get(utterance_id)
-    return utterance_id in answers or (clip is not None and clip.key != GONE)
+def _listen(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: Say) -> PushState:
+    """The state with what the clips sound like, where the settings ask for it."""
+    if not state.settings.embeddings:
+        return state
+    barriers = find_barriers(state)
+    embeddings = embed_utterances(
+        workspace,
+        [u for u in state.utterances if u.utterance_id not in barriers],
+        {name: stored.audio_file for name, stored in state.recordings.items()},
+        guard=guard,
+        say=say,
+    )
+    bad_audio = {name: str(error) for name, error in guard.refused.items()}
+    return replace(state, embeddings=embeddings, bad_audio=bad_audio)
 
 
-def _count_whys(utterances: Sequence[Utterance], barred: Mapping[str, str]) -> str:
-    whys = Counter(barred[u.recording_id] for u in utterances)
-    return ", ".join(f"{why} {count}" for why, count in sorted(whys.items(), key=lambda pair: (-pair[1], pair[0])))
+def _note_plan(workspace: Workspace, plan: PushPlan) -> None:
+    """Write down what is too short, and the check clips that were drawn."""
+    with workspace.warehouse() as con:
+        for held in plan.list_held_back(Reason.TOO_SHORT):
+            record_drop(
+                con,
+                stage="push",
+                subject=held.utterance.utterance_id,
+                reason=DropReason.TOO_SHORT,
+                recording_id=held.utterance.recording_id,
+                detail=held.why,
+                value=held.utterance.segment.duration_ms,
+                threshold=workspace.settings.annotation.min_clip_ms,
+                run_id=workspace.run_id,
+            )
+        add_checks(con, plan.new_checks, run_id=workspace.run_id)
+
+
+def _count(plan: PushPlan) -> PushSummary:
+    """What is known before anything is sent."""
+    return PushSummary(
+        unchanged=len(plan.unchanged),
+        too_short=plan.count(Reason.TOO_SHORT),
+        not_scanned=plan.count(Reason.NOT_SCANNED),
+        not_chosen=plan.count(Reason.NOT_CHOSEN),
+        no_consent=plan.count(Reason.NO_CONSENT),
+        bad_audio=plan.count(Reason.BAD_AUDIO),
+    )
+
+
+def _send(
+    project: Project,
+    state: PushState,
+    plan: PushPlan,
+    recorded: frozenset[str],
+    guard: AudioGuard,
+    *,
+    say: Say,
+) -> PushSummary:
+    """Cut what goes out and push it; the clips of a batch are cut while the server takes the one
+    before."""
+    clips = plan.outgoing
+    batches = [clips[start : start + BATCH_SIZE] for start in range(0, len(clips), BATCH_SIZE)]
+    sent = PushSummary()
+    with ThreadPoolExecutor(max_workers=1) as cutter:
+        cuts = [
+            cutter.submit(cut_clips, project.workspace, state.recordings, batch, guard)
+            for batch in batches
+        ]
+        for batch, cut in zip(batches, cuts, strict=True):
+            ready = cut.result()
+            part = call(push_clips, project, ready, recorded, say)
+            recorded |= {clip.utterance_id for clip in ready}
+            lost = PushSummary(bad_audio=len(batch) - len(ready))
+            sent = add_up(add_up(sent, part), lost)
+    return sent
+
+
+def _clear_clips(workspace: Workspace, state: PushState, plan: PushPlan, *, say: Say) -> None:
+    """Delete clips that may hold what nobody should hear."""
+    unknown = remove_other_clips(
+        workspace.media_dir, plan.kept, state.recordings, keep_others=state.private is None
+    )
+    if unknown:
+        say(
+            f"push: {counted(unknown, 'clip')} in {workspace.media_dir / 'clips'} of recordings "
+            "that this warehouse does not know: left alone; delete what nobody needs"
+        )
+
+
+def _tell_summary(total: PushSummary, *, say: Say) -> None:
+    say(
+        f"push: {total.pushed} new, {total.predictions_added} with newer proposals, "
+        f"{total.replaced} replaced, {total.unchanged} unchanged"
+    )
+    if total.without_guess:
+        say(
+            f"push: {total.without_guess} of the new clips come with nothing ticked, since no "
+            "model is sure enough of them"
+        )
+
+
+def _tell_held_back(state: PushState, plan: PushPlan, *, say: Say) -> None:
+    not_chosen = plan.count(Reason.NOT_CHOSEN)
+    if not_chosen:
+        waiting = counted(not_chosen, "clip waits", "clips wait")
+        say(f"push: {waiting}, since the budget is spent")
+    refused = plan.list_held_back(Reason.NO_CONSENT)
+    if refused:
+        barring = counted(len(refused), "clip is", "clips are")
+        whys = _count_whys(held.why for held in refused)
+        say(f"push: {barring} not given out, since a release refuses such clips: {whys}")
+    if plan.barred:
+        barred = counted(len(plan.barred), "clip is", "clips are")
+        whys = _count_whys(state.barred[u.recording_id] for u in plan.barred)
+        say(
+            f"push: {barred} in Label Studio already, though a release refuses such clips: {whys}; "
+            "`voxdata forget` takes a recording away everywhere"
+        )
+    not_scanned = plan.count(Reason.NOT_SCANNED)
+    if not_scanned:
+        waiting = counted(not_scanned, "clip waits", "clips wait")
+        say(f"push: {waiting} for the scan for personal data: run `voxdata prelabel`")
+
+
+def _count_whys(whys: Iterable[str]) -> str:
+    ordered = sorted(Counter(whys).items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{why} {count}" for why, count in ordered)
 
 
 @flow(
@@ -261,7 +315,11 @@ def _count_whys(utterances: Sequence[Utterance], barred: Mapping[str, str]) -> s
     log_prints=True,
 )
 def push(root: str, budget: str = "", annotators: int = 1) -> dict[str, int]:
-    """Push what is pending in the workspace at `root`; with a budget such as "45min", what that many annotators have time for."""
+    """Push what is pending in the workspace at `root`.
+
+    Args:
+        budget: Such as "45min": send only what that many annotators have time for.
+    """
     quiet_child()
-    time = Budget(time_ms=parse_duration(budget), annotators=annotators) if budget else None
+    time = read_budget(budget, annotators)
     return asdict(push_pending(open_workspace(Path(root)), say=tell, budget=time))

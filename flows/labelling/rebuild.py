@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from annotation.label_studio import LabelStudioQueue
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_while_alone
-from flows.labelling.queues import build_queue, note_queue
+from flows.labelling.queues import build_queue, open_project
 from flows.labelling.reconcile import recorded_keys, standing_annotations
 from flows.locks import pushing
 from flows.services.label_studio_server import label_studio_credentials
@@ -36,20 +37,27 @@ class RebuildSummary:
     left: int
 
 
-def rebuild_project(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummary:
-    """Bring back what is on record and no longer in Label Studio. Safe to repeat, also after being killed.
+def rebuild_project(
+    workspace: Workspace, *, vanished: bool, say: Say, queue: LabelStudioQueue | None = None
+) -> RebuildSummary:
+    """Bring back what is on record and no longer in Label Studio.
+
+    Safe to repeat, also after being killed.
 
     Args:
         vanished: Also bring back annotations that somebody deleted in the project that is there.
+        queue: Where people label; None for the Label Studio project of the settings.
     """
     # From what is read to what is written: who is forgotten meanwhile would come back.
     with pushing(workspace, say=say):
-        return _rebuild(workspace, vanished=vanished, say=say)
+        wanted = build_queue(workspace) if queue is None else queue
+        return _rebuild(workspace, wanted, vanished=vanished, say=say)
 
 
-def _rebuild(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummary:
-    queue = build_queue(workspace)
-    project_id = note_queue(workspace, queue)
+def _rebuild(
+    workspace: Workspace, queue: LabelStudioQueue, *, vanished: bool, say: Say
+) -> RebuildSummary:
+    project_id = open_project(workspace, queue).project_id
     with workspace.warehouse() as con:
         lost = find_lost(con, project_id, vanished=vanished)
     if not lost:
@@ -60,43 +68,58 @@ def _rebuild(workspace: Workspace, *, vanished: bool, say: Say) -> RebuildSummar
     credentials = label_studio_credentials(workspace)
     for annotator in sorted({annotation.annotator for annotation in lost}):
         queue.server.ensure_annotator(annotator, credentials.password_for(annotator))
-    pushed = push_while_alone(workspace, answers=answers, budget=None, say=say)
+    pushed = push_while_alone(workspace, queue=queue, answers=answers, budget=None, say=say)
     pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
-        there = _by_person(standing_annotations(con, project_id).values())
+        present = _by_person(standing_annotations(con, project_id).values())
     # Their clips were there before, so they could not come with them.
-    rest = [a for a in lost if a.utterance_id in recorded and (a.utterance_id, a.annotator) not in there]
+    absent = [a for a in lost if (a.utterance_id, a.annotator) not in present]
+    rest = [a for a in absent if a.utterance_id in recorded]
     if rest:
         say(f"rebuild: writing {counted(len(rest), 'annotation')} one by one")
         queue.restore(rest)
         pull_changes(workspace, say=say)
     with workspace.warehouse() as con:
-        there = _by_person(standing_annotations(con, project_id).values())
-        moves = [(old, there[old.utterance_id, old.annotator]) for old in lost if (old.utterance_id, old.annotator) in there]
+        present = _by_person(standing_annotations(con, project_id).values())
+        moves = []
+        for old in lost:
+            new = present.get((old.utterance_id, old.annotator))
+            if new is not None:
+                moves.append((old, new))
         record_moves(con, moves, run_id=workspace.run_id)
     left = len(lost) - len(moves)
-    say(f"rebuild: {counted(pushed.pushed, 'clip')} and {counted(len(moves), 'annotation')} are back")
+    clips, annotations = counted(pushed.pushed, "clip"), counted(len(moves), "annotation")
+    say(f"rebuild: {clips} and {annotations} are back")
     if left:
-        of_old_clips = counted(left, "annotation is of a clip that is no longer cut", "annotations are of clips that are no longer cut")
+        of_old_clips = counted(
+            left,
+            "annotation is of a clip that is no longer cut",
+            "annotations are of clips that are no longer cut",
+        )
         say(f"rebuild: {of_old_clips}; kept on record")
     return RebuildSummary(clips=pushed.pushed, annotations=len(moves), left=left)
 
 
 def find_lost(con: DuckDBPyConnection, project_id: int, *, vanished: bool) -> list[Annotation]:
-    """Annotations that stand on record in a project that is gone, the newest of each person for each clip.
+    """Annotations that stand on record in a project that is gone, the newest of each person for
+    each clip.
 
     Args:
         vanished: Also those that were deleted in the project `project_id`.
     """
     moved = moved_annotations(con)
-    gone = {p.project_id for p in list_projects(con) if p.purpose == "label" and p.project_id != project_id}
-    candidates = [
-        a
-        for a in current_annotations(con)
-        if (a.project_id, a.annotation_id) not in moved
-        and ((a.project_id in gone and not a.deleted) or (vanished and a.project_id == project_id and a.deleted))
-    ]
+    labelling = {p.project_id for p in list_projects(con) if p.purpose == "label"}
+    candidates = []
+    for annotation in current_annotations(con):
+        if (annotation.project_id, annotation.annotation_id) in moved:
+            continue
+        if annotation.project_id == project_id:
+            is_lost = vanished and annotation.deleted
+        else:
+            is_lost = annotation.project_id in labelling and not annotation.deleted
+        if is_lost:
+            candidates.append(annotation)
     return sorted(_by_person(candidates).values(), key=lambda a: (a.utterance_id, a.annotator))
 
 

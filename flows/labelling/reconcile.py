@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from duckdb import DuckDBPyConnection
 
 from annotation.reconcile import Difference, compare_content, compare_keys
-from flows.labelling.queues import build_queues
+from flows.labelling.queues import Project, open_projects
 from flows.workspace import Say, Workspace
 from voxdata.label import Annotation
-from voxdata.ports import AnnotationQueue
 from warehouse.annotations import current_annotations, find_oddities
 from warehouse.chain import check_chain
 from warehouse.checks import list_checks
-from warehouse.pushes import GONE, list_pushed, record_missing
+from warehouse.pushes import list_pushed, record_missing
 from warehouse.utterances import utterance_ids
 
 
@@ -42,40 +41,47 @@ class Proof:
         return len(self.differences) + len(self.broken)
 
 
-def mend_clips(workspace: Workspace, queue: AnnotationQueue, project_id: int, *, say: Say) -> frozenset[str]:
+def mend_clips(project: Project, *, say: Say) -> frozenset[str]:
     """Compare the number of clips with the record; when it differs find out why, and fix it.
 
-    Clips that were deleted in Label Studio are pushed again, copies that nobody worked on are removed.
+    Clips that were deleted in Label Studio are pushed again, copies that nobody worked on are
+    removed.
 
     Returns:
         Keys that are on the server and on record.
     """
+    workspace, queue, project_id = project.workspace, project.queue, project.project_id
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
-        standing = {number: a.utterance_id for number, a in standing_annotations(con, project_id).items()}
+        standing = {
+            number: a.utterance_id for number, a in standing_annotations(con, project_id).items()
+        }
         ours = known_keys(con)
     if queue.counts().clips == len(recorded):
         return recorded
-    found = compare_keys(queue.list_copies(), recorded=recorded, ours=ours, standing=standing)
-    removed = queue.remove_doubles(found.doubled)
-    if found.missing:
+    keys = compare_keys(queue.list_copies(), recorded=recorded, ours=ours, standing=standing)
+    removed = queue.remove_doubles(keys.doubled)
+    if keys.missing:
         with workspace.warehouse() as con:
-            record_missing(con, found.missing, project_id=project_id, run_id=workspace.run_id)
-    for what, clips in (
-        ("had been deleted in Label Studio and are pushed again", found.missing),
-        ("are there without a note, since an earlier push died", found.unrecorded),
-        ("in the project are not ours; they are left alone", found.foreign),
+            record_missing(con, keys.missing, project_id=project_id, run_id=workspace.run_id)
+    for fate, clips in (
+        ("had been deleted in Label Studio and are pushed again", keys.missing),
+        ("are there without a note, since an earlier push died", keys.unrecorded),
+        ("in the project are not ours; they are left alone", keys.foreign),
         ("were copies that nobody worked on; they are removed", removed),
     ):
         if clips:
-            say(f"push: {len(clips)} clips {what} ({', '.join(clips[:3])}{', ...' if len(clips) > 3 else ''})")
-    return recorded - set(found.missing)
+            more = ", ..." if len(clips) > 3 else ""
+            say(f"push: {len(clips)} clips {fate} ({', '.join(clips[:3])}{more})")
+    return recorded - set(keys.missing)
 
 
 def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
-    """Read everything that Label Studio has, and compare it with the warehouse clip by clip and field by field."""
+    """Read everything that Label Studio has, and compare it with the warehouse clip by clip and
+    field by field."""
     clips, annotations, differences, oddities = 0, 0, list[Difference](), list[dict[str, object]]()
-    for queue, project_id in build_queues(workspace):
+    for project in open_projects(workspace):
+        queue, project_id = project.queue, project.project_id
         say(f"verify: reading {queue.title!r} in Label Studio")
         copies = queue.list_copies()
         pulled = queue.pull(since=None)
@@ -87,8 +93,11 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
                 ours=known_keys(con),
                 standing={number: a.utterance_id for number, a in standing.items()},
             )
-        oddities += [{"oddity": "clip that is not ours", "utterance_id": key} for key in keys.foreign]
-        pulled = replace(pulled, annotations=tuple(a for a in pulled.annotations if a.utterance_id not in keys.foreign))
+        oddities += [
+            {"oddity": "clip that is not ours", "utterance_id": key} for key in keys.foreign
+        ]
+        ours = [a for a in pulled.annotations if a.utterance_id not in keys.foreign]
+        pulled = replace(pulled, annotations=tuple(ours))
         differences += compare_content(pulled, standing=standing, keys=keys)
         clips += len(copies)
         annotations += len(pulled.annotations) + len(pulled.refused)
@@ -104,12 +113,14 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
 
 def recorded_keys(con: DuckDBPyConnection, project_id: int) -> frozenset[str]:
     """Keys of the clips that are on record as being in a project."""
-    return frozenset(key for key, clip in list_pushed(con, project_id=project_id).items() if clip.key != GONE)
+    pushed = list_pushed(con, project_id=project_id)
+    return frozenset(key for key, clip in pushed.items() if not clip.gone)
 
 
 def standing_annotations(con: DuckDBPyConnection, project_id: int) -> dict[int, Annotation]:
     """Annotation id -> newest revision, of those in a project that were not deleted."""
-    return {a.annotation_id: a for a in current_annotations(con, project_id=project_id) if not a.deleted}
+    annotations = current_annotations(con, project_id=project_id)
+    return {a.annotation_id: a for a in annotations if not a.deleted}
 
 
 def known_keys(con: DuckDBPyConnection) -> frozenset[str]:

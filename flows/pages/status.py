@@ -20,7 +20,7 @@ from warehouse.labels import list_predictions
 from warehouse.ledger import list_drops
 from warehouse.outbox import list_outbox
 from warehouse.privacy import list_private_spans
-from warehouse.pushes import GONE, list_projects, list_pushed
+from warehouse.pushes import list_projects, list_pushed
 from warehouse.recordings import list_recordings
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.status import count_rows
@@ -79,7 +79,7 @@ def read_status(workspace: Workspace) -> dict[str, object]:
 def _given_out(con: DuckDBPyConnection) -> set[str]:
     """Utterances that are in the project in which people label."""
     current = [project.project_id for project in list_projects(con) if project.purpose == "label" and project.current]
-    return {key for project_id in current for key, clip in list_pushed(con, project_id=project_id).items() if clip.key != GONE}
+    return {key for project_id in current for key, clip in list_pushed(con, project_id=project_id).items() if not clip.gone}
 
 
 def _refused(con: DuckDBPyConnection, settings: Settings, utterances: Collection[Utterance]) -> set[str]:

@@ -42,6 +42,7 @@ from voxdata.identity import canonical_json, digest
 from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
+from voxdata.tally import add_up
 from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
 from warehouse.erase import is_forgotten
@@ -110,10 +111,10 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
             raise BackendError(f"nothing can be pre-labelled: {trouble}")
         part = call(store_unit, workspace, plan, models, [*held, *outcomes])
         held = []
-        summary = _sum(summary, part)
+        summary = add_up(summary, part)
         progress.advance(unit, summary)
     if unreadable:
-        summary = _sum(summary, call(store_unit, workspace, plan, models, unreadable))
+        summary = add_up(summary, call(store_unit, workspace, plan, models, unreadable))
         lost = counted(len(unreadable), "recording has lost its", "recordings have lost their")
         say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
@@ -171,10 +172,6 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
             f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, max_ms {cutting.max_ms}) or what the cut reads has changed; "
             f"answers to utterances whose bounds change stay with the old ones"
         )
-
-
-def _sum(a: PrelabelSummary, b: PrelabelSummary) -> PrelabelSummary:
-    return PrelabelSummary(**{name: getattr(a, name) + getattr(b, name) for name in PrelabelSummary.__slots__})
 
 
 def make_units(

@@ -26,7 +26,6 @@ import flows.forget.erase_steps
 import flows.forget.tables
 import flows.ingest.flow
 import flows.labelling.pull
-import flows.labelling.push
 import flows.prelabel.flow
 import voxdata.backends
 import voxdata.durable
@@ -35,7 +34,8 @@ import warehouse.connection
 from flows.exchange.export import open_bundle
 from flows.exchange.ours import import_export
 from flows.forget.flow import forget, require_gone
-from flows.labelling.queues import note_queue
+from flows.labelling.push import PushSummary, push_pending
+from flows.labelling.queues import open_project
 from flows.release.flow import ReleaseSummary, release_version
 from flows.workspace import Workspace, open_workspace
 from voxdata.errors import LockedError, VoxdataError, WarehouseError
@@ -78,6 +78,9 @@ labels = [{ name = "ask" }, { name = "tell" }]
 [training]
 schemes = []
 """
+
+PEOPLE: dict[str, Any] = {}
+"""The queue in which people label, as this process reaches it."""
 
 Step = Callable[[Workspace], Any]
 """What a process does; it can be pickled."""
@@ -167,6 +170,11 @@ def forget_recording(workspace: Workspace, *, key: str) -> str:
     done = forget(workspace, "recording", key, reason="asked", say=quiet)
     require_gone(done)
     return done.receipt_id
+
+
+def push_clips(workspace: Workspace) -> PushSummary:
+    """Give out what is pending."""
+    return push_pending(workspace, queue=PEOPLE["queue"], say=quiet)
 
 
 def release_calls(workspace: Workspace) -> ReleaseSummary:
@@ -281,9 +289,9 @@ def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
     patch.setattr(voxdata.backends, "entry_points", lambda **_options: ())
     patch.setattr(flows.ingest.flow, "WorkerPool", PoolHere)
     patch.setattr(flows.prelabel.flow, "WorkerPool", PoolHere)
-    patch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
+    patch.setitem(PEOPLE, "queue", queue)
     for module in (flows.labelling.pull, flows.forget.erase_steps):
-        patch.setattr(module, "build_queues", lambda workspace: [(queue, note_queue(workspace, queue))])
+        patch.setattr(module, "open_projects", lambda workspace: [open_project(workspace, queue)])
 
 
 class KeptOpen:

@@ -35,7 +35,6 @@ from hypothesis.stateful import (
 
 from flows.ingest.flow import ingest_sources
 from flows.labelling.pull import pull_changes
-from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.workspace import open_workspace
@@ -53,6 +52,7 @@ from tests.flows.loop_ground import (
     import_copy,
     open_once,
     prelabel_beside_a_writer,
+    push_clips,
     quiet,
     release_calls,
     run_elsewhere,
@@ -293,7 +293,7 @@ class LoopMachine(RuleBasedStateMachine):
     @rule()
     @counted
     def push(self) -> None:
-        if self.run(partial(push_pending, say=quiet)) is not None:
+        if self.run(push_clips) is not None:
             with self.workspace.warehouse() as con:
                 assert balance_clips(con)["waits"] == 0
 

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-import flows.labelling.push
 from flows.cli.main import app
 from flows.doctor.examine import check_audio
 from flows.exchange.export import open_bundle
@@ -273,21 +272,20 @@ def test_training_elsewhere_refuses_a_bad_file_by_the_manifest(labelled: Workspa
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) -> None:
     queue = FakeQueue(schemes=labelled.schemes, media_dir=labelled.media_dir)
-    monkeypatch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
     name, path = attacked(labelled, attack)
     with labelled.warehouse() as con:
         said = list_utterances(con)
     good = {u.utterance_id for u in said if u.recording_id != name}
     lines: list[str] = []
-    summary = push_pending(labelled, say=lines.append)
+    summary = push_pending(labelled, queue=queue, say=lines.append)
     assert set(queue.entries) == good
     assert (summary.pushed, summary.bad_audio) == (len(good), len(said) - len(good))
     assert ("push", name) in noted(labelled)
     assert any(name in line and str(path) in line for line in lines)
     ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
-    again = push_pending(labelled, say=quiet)
+    again = push_pending(labelled, queue=queue, say=quiet)
     assert (again.pushed, again.bad_audio) == (len(said) - len(good), 0)
     assert verify_audio(labelled, say=quiet).bad == {}
 

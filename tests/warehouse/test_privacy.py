@@ -52,7 +52,7 @@ def test_list_private_spans_is_empty_after_another_cut(con: DuckDBPyConnection, 
 
 def test_list_hidden_gives_every_push_in_order(con: DuckDBPyConnection) -> None:
     for key, parts in (("1", (("name", "Mary"),)), ("2", ()), ("3", (("phone", "电话"), ("name", 'a "b"')))):
-        record_pushes(con, [PushedClip(utterance_id="u", key=key, hidden=tuple(parts))], project_id=7, run_id="t")
+        record_pushes(con, [PushedClip(utterance_id="u", clip_digest=key, hidden=tuple(parts))], project_id=7, run_id="t")
     found = list_hidden(con)[7, "u"]
     assert [parts for _, parts in found] == [(("name", "Mary"),), (), (("phone", "电话"), ("name", 'a "b"'))]
     times = [at for at, _ in found]

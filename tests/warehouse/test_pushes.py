@@ -6,14 +6,22 @@ from duckdb import DuckDBPyConnection
 
 from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, note_project, record_missing, record_pushes
 
-CLIP = PushedClip(utterance_id="u1", key="a", hidden=(("phone", "555"),), arm="random", blind=True, votes_wanted=3, proposal="intent:m@1")
+CLIP = PushedClip(
+    utterance_id="u1",
+    clip_digest="a",
+    hidden=(("phone", "555"),),
+    arm="random",
+    blind=True,
+    votes_wanted=3,
+    proposal="intent:m@1",
+)
 
 
 def test_record_pushes_notes_changes_and_returns_to_an_earlier_key(con: DuckDBPyConnection) -> None:
     pushes = [{"u1": "a", "u2": "a"}, {"u1": "a", "u2": "a"}, {"u1": "b"}, {"u1": "a"}, {"u1": "a"}]
-    clips = [[PushedClip(utterance_id=u, key=key) for u, key in push.items()] for push in pushes]
+    clips = [[PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()] for push in pushes]
     assert [record_pushes(con, push, project_id=1, run_id="t") for push in clips] == [2, 0, 1, 1, 0]
-    assert {key: clip.key for key, clip in list_pushed(con, project_id=1).items()} == {"u1": "a", "u2": "a"}
+    assert {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()} == {"u1": "a", "u2": "a"}
     assert list_pushed(con, project_id=2) == {}
 
 
@@ -26,7 +34,7 @@ def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(con: Duc
     record_pushes(con, [CLIP, replace(CLIP, utterance_id="u2")], project_id=1, run_id="t")
     record_missing(con, ["u1"], project_id=1, run_id="t")
     gone = list_pushed(con, project_id=1)["u1"]
-    assert (gone.key, gone.arm, gone.blind, gone.votes_wanted) == (GONE, "random", True, 3)
+    assert (gone.clip_digest, gone.arm, gone.blind, gone.votes_wanted) == (GONE, "random", True, 3)
     assert record_pushes(con, [CLIP], project_id=1, run_id="t") == 1
     assert list_pushed(con, project_id=1) == {"u1": CLIP, "u2": replace(CLIP, utterance_id="u2")}
 

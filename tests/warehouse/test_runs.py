@@ -60,7 +60,7 @@ def test_count_rows_counts_every_stage(
     add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
     heard().store(con, key="k1")
     heard().store(con, key="k2")
-    record_pushes(con, [PushedClip(utterance_id="u", key="k")], project_id=1, run_id="t")
+    record_pushes(con, [PushedClip(utterance_id="u", clip_digest="k")], project_id=1, run_id="t")
     record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
     now = datetime.now(UTC)
     said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": ("ask",)}, updated_at=now)

@@ -38,6 +38,7 @@ from flows.forget.search import search_folder
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
+from flows.labelling.queues import Project
 from flows.labelling.rebuild import rebuild_project
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
@@ -165,9 +166,9 @@ def stage(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     workspace = open_workspace(tmp_path / "w")
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     monkeypatch.setattr(flows.prelabel.flow, "run_units", run_here)
-    monkeypatch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
+    project = Project(workspace=workspace, queue=queue, project_id=1)
     for flow in (flows.forget.erase_steps, flows.labelling.pull):
-        monkeypatch.setattr(flow, "build_queues", lambda _workspace: [(queue, 1)])
+        monkeypatch.setattr(flow, "open_projects", lambda _workspace: [project])
     with workspace.warehouse() as con:
         (row,) = read_rows(con, "select recording_id from source where contains(uri, 'gone-caller')")
         name = str(row["recording_id"])
@@ -178,7 +179,7 @@ def stage(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def label(stage: Stage) -> None:
     """Push everything, and have somebody answer and correct."""
-    push_pending(stage.workspace, say=quiet)
+    push_pending(stage.workspace, queue=stage.queue, say=quiet)
     for number, key in enumerate(sorted(stage.queue.entries)):
         text = "corrected words of Gone" if key in stage.utterance_ids else "corrected words of somebody else"
         stage.queue.answer(key, {"intent": (("ask", "tell")[number % 2],)}, annotator="a", text=text)
@@ -295,7 +296,7 @@ def test_forget_waits_for_a_push_and_takes_its_clips(stage: Stage, monkeypatch: 
         threads.append(in_turn(begin, until="another process is pushing clips"))
 
     at(monkeypatch, stage.queue, "push", forget_meanwhile)
-    assert push_pending(stage.workspace, say=quiet).pushed == 4
+    assert push_pending(stage.workspace, queue=stage.queue, say=quiet).pushed == 4
     threads[0].join(120)
     assert len(stage.queue.entries) == 2
     stage.assert_gone()
@@ -308,7 +309,6 @@ def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(stage: Stage, monkey
             stage.queue.remove(annotation.annotation_id)
     assert pull_changes(stage.workspace, say=quiet).vanished == 4
     stage.queue.server = SimpleNamespace(ensure_annotator=lambda *_: None)  # type: ignore[attr-defined]
-    monkeypatch.setattr(flows.labelling.rebuild, "build_queue", lambda _workspace: stage.queue)
     threads: list[threading.Thread] = []
 
     def forget_meanwhile() -> None:
@@ -318,7 +318,7 @@ def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(stage: Stage, monkey
         threads.append(in_turn(begin, until="another process is pushing clips"))
 
     at(monkeypatch, stage.queue, "restore", forget_meanwhile)
-    assert rebuild_project(stage.workspace, vanished=True, say=quiet).annotations == 4
+    assert rebuild_project(stage.workspace, vanished=True, queue=stage.queue, say=quiet).annotations == 4
     threads[0].join(120)
     assert stage.queue.counts().annotations == 2
     stage.assert_gone()
@@ -329,7 +329,7 @@ def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pyte
         # The push dies after the server took the clips and before that is noted.
         patch.setattr(flows.labelling.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            push_pending(stage.workspace, say=quiet)
+            push_pending(stage.workspace, queue=stage.queue, say=quiet)
     assert len(stage.queue.entries) == 4
     with stage.workspace.warehouse() as con:
         assert read_rows(con, "from push") == []
@@ -342,7 +342,7 @@ def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pyte
 
 
 def test_forget_during_pull(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    push_pending(stage.workspace, say=quiet)
+    push_pending(stage.workspace, queue=stage.queue, say=quiet)
     for key in stage.queue.entries:
         stage.queue.answer(key, {"intent": ("ask",)}, annotator="a", text="corrected words of Gone" if key in stage.utterance_ids else "x")
     real = stage.queue.pull

@@ -304,7 +304,7 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
     with workspace.warehouse() as con:
         keys = [str(key) for (key,) in con.execute("select utterance_id from utterance order by text").fetchall()]
         project = note_project(con, server_id=1, made_at="now", purpose="label", title="calls", run_id="t")
-        record_pushes(con, [PushedClip(utterance_id=key, key="k") for key in keys], project_id=project, run_id="t")
+        record_pushes(con, [PushedClip(utterance_id=key, clip_digest="k") for key in keys], project_id=project, run_id="t")
     dry = run(workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json")
     assert json.loads(dry.stdout)["clips"] == keys[:1]
 

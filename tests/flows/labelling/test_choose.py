@@ -20,11 +20,19 @@ from warehouse.recordings import list_recordings
 from warehouse.utterances import list_utterances
 
 MODEL = ModelRef(name="m", revision="1")
-UTTERANCES = [make_utterance(1_000 * i, 1_000 * i + 900, language="zh" if i % 10 == 0 else "en") for i in range(100)]
+UTTERANCES = [
+    make_utterance(1_000 * i, 1_000 * i + 900, language=("en", "zh")[i % 10 == 0])
+    for i in range(100)
+]
 KEYS = [u.utterance_id for u in UTTERANCES]
 PROPOSALS = {
     "intent": {
-        key: Prediction(utterance_id=key, scheme="intent", distribution={"ask": 0.5 + i / 200, "tell": 0.5 - i / 200}, model=MODEL)
+        key: Prediction(
+            utterance_id=key,
+            scheme="intent",
+            distribution={"ask": 0.5 + i / 200, "tell": 0.5 - i / 200},
+            model=MODEL,
+        )
         for i, key in enumerate(KEYS)
     }
 }
@@ -36,23 +44,41 @@ def settings(**fields: object) -> AnnotationSettings:
 
 
 def test_choose_clips_orders_all_of_them_the_most_doubtful_first_and_keeps_a_control_arm() -> None:
-    found = choose_clips(UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR)
+    found = choose_clips(
+        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR
+    )
     assert set(found) == set(KEYS)
     assert sum(choice.arm == "random" for choice in found.values()) == 10
     active = sorted((c for c in found.values() if c.arm == "active"), key=lambda c: -c.score)
-    assert [KEYS.index(c.utterance_id) for c in active] == sorted(KEYS.index(c.utterance_id) for c in active)
+    assert [KEYS.index(c.utterance_id) for c in active] == sorted(
+        KEYS.index(c.utterance_id) for c in active
+    )
 
 
 def test_choose_clips_keeps_to_the_budget_and_to_quotas() -> None:
     one_ms = PRIOR.predict(900, num_words=1)
     budget = Budget(time_ms=10 * one_ms, annotators=2)
-    found = choose_clips(UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR, budget=budget)
+    found = choose_clips(
+        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR, budget=budget
+    )
     assert len(found) == 20
-    twice = choose_clips(UTTERANCES, PROPOSALS, settings=settings(votes_wanted=2), new=set(KEYS), lead_times=PRIOR, budget=budget)
+    twice = choose_clips(
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(votes_wanted=2),
+        new=set(KEYS),
+        lead_times=PRIOR,
+        budget=budget,
+    )
     assert len(twice) == 10
     quota = {"share": 0.1, "language": "zh"}
     with_quota = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(quotas=[quota], random_share=0.02), new=set(KEYS), lead_times=PRIOR, budget=budget
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(quotas=[quota], random_share=0.02),
+        new=set(KEYS),
+        lead_times=PRIOR,
+        budget=budget,
     )
     assert sum(c.candidate.language == "zh" for c in with_quota.values()) >= 2
 
@@ -60,7 +86,12 @@ def test_choose_clips_keeps_to_the_budget_and_to_quotas() -> None:
 def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
     one_ms = PRIOR.predict(900, num_words=1)
     found = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS[:50]), lead_times=PRIOR, budget=Budget(time_ms=5 * one_ms, annotators=1)
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(),
+        new=set(KEYS[:50]),
+        lead_times=PRIOR,
+        budget=Budget(time_ms=5 * one_ms, annotators=1),
     )
     assert set(KEYS[50:]) <= set(found)
     assert len(found) == 55
@@ -68,13 +99,21 @@ def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
 
 def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard() -> None:
     near, far = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
-    embeddings = {key: near if i < 50 else far for i, key in enumerate(KEYS)}
+    embeddings = dict.fromkeys(KEYS[:50], near) | dict.fromkeys(KEYS[50:], far)
     jitter = np.random.default_rng(0)
-    embeddings = {key: vector + jitter.normal(0, 0.01, 2).astype(np.float32) for key, vector in embeddings.items()}
+    embeddings = {
+        key: vector + jitter.normal(0, 0.01, 2).astype(np.float32)
+        for key, vector in embeddings.items()
+    }
     found = choose_clips(
-        UTTERANCES[1:], {}, settings=settings(strategy="coverage", random_share=0.02), new=set(KEYS[1:]), lead_times=PRIOR,
-        embeddings=embeddings, heard=UTTERANCES[:1],
-    )  # fmt: skip
+        UTTERANCES[1:],
+        {},
+        settings=settings(strategy="coverage", random_share=0.02),
+        new=set(KEYS[1:]),
+        lead_times=PRIOR,
+        embeddings=embeddings,
+        heard=UTTERANCES[:1],
+    )
     first = max((c for c in found.values() if c.arm == "active"), key=lambda c: c.score)
     assert KEYS.index(first.utterance_id) >= 50
 

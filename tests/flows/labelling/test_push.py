@@ -1,4 +1,5 @@
-"""What leaves for annotators: masked text, muted sound; and how the original comes back for a release."""
+"""What leaves for annotators: masked text, muted sound; and how the original comes back for a
+release."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.flows.conftest import FAKES
 
-import flows.labelling.push
 from flows.labelling.answers import read_answers
 from flows.labelling.pull import pull_annotations
 from flows.labelling.push import push_pending
+from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts
 from voxdata.label import Prediction
@@ -46,7 +47,9 @@ schemes = []
 """
 )
 RECORDING = make_recording()
-SECRET = PrivateSpan(kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9)
+SECRET = PrivateSpan(
+    kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9
+)
 LOUD = 0.5
 """Level of every sample of the recording: what is below it was muted."""
 
@@ -62,19 +65,26 @@ def workspace(tmp_path: Path) -> Workspace:
     write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 1), LOUD, np.float32))
     with workspace.warehouse() as con:
         add_recording(con, RECORDING, audio_file="call.flac", run_id="t")
-        add_source(con, uri="/calls/02079460000.wav", size_bytes=1, modified_ns=1, recording_id=RECORDING.recording_id, run_id="t")
+        add_source(
+            con,
+            uri="/calls/02079460000.wav",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=RECORDING.recording_id,
+            run_id="t",
+        )
     return workspace
 
 
 @pytest.fixture
-def queue(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    monkeypatch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
-    return queue
+def queue(workspace: Workspace) -> FakeQueue:
+    return FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
 
 
 def said(start_ms: int, end_ms: int, text: str) -> Utterance:
-    return make_utterance(start_ms, end_ms, text=text, words=(make_word(f" {text}", start_ms, end_ms),))
+    return make_utterance(
+        start_ms, end_ms, text=text, words=(make_word(f" {text}", start_ms, end_ms),)
+    )
 
 
 CALL = said(1_000, 3_000, "call 555 0132 now")
@@ -82,7 +92,13 @@ THANKS = said(4_000, 5_000, "thank you")
 OVERLAPPING = make_utterance(2_000, 3_500, speaker="S1", text="what?")
 
 
-def cut(workspace: Workspace, utterances: Sequence[Utterance], *, key: str = "c", recording: Recording = RECORDING) -> None:
+def cut(
+    workspace: Workspace,
+    utterances: Sequence[Utterance],
+    *,
+    key: str = "c",
+    recording: Recording = RECORDING,
+) -> None:
     with workspace.warehouse() as con:
         store_utterances(con, utterances, key=key, run_id="t")
         _record(con, recording, "cut", key, len(utterances))
@@ -96,29 +112,44 @@ def scan(workspace: Workspace, private: dict[str, list[PrivateSpan]], *, key: st
 
 def _record(con, recording: Recording, stage: str, key: str, rows: int) -> None:
     record_stage(
-        con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=rows, audio_ms=1, seconds=1.0, run_id="t"
-    )  # fmt: skip
+        con,
+        recording_id=recording.recording_id,
+        stage=stage,
+        key=key,
+        model_key=None,
+        num_rows=rows,
+        audio_ms=1,
+        seconds=1.0,
+        run_id="t",
+    )
 
 
-def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_set_back(workspace: Workspace, queue: FakeQueue) -> None:
+def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_set_back(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [], THANKS.utterance_id: []})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
+    project = open_project(workspace, queue)
     queue._ticks = 7_200
-    number = queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local")
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    number = queue.answer(
+        CALL.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local"
+    )
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     queue._ticks = 3_600
     queue.answer(THANKS.utterance_id, {"intent": ("tell",)}, annotator="person-1@voxdata.local")
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     queue.change(number, {"intent": ("tell",)})
-    assert pull_annotations.fn(workspace, queue, queue.project_id)["new_revisions"] == 1
+    assert pull_annotations.fn(project)["new_revisions"] == 1
     with workspace.warehouse() as con:
         standing = {a.annotation_id: a.labels["intent"] for a in current_annotations(con)}
     assert standing[number] == ("tell",)
 
 
 def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) -> np.ndarray:
-    samples, rate = soundfile.read(workspace.media_dir / queue.entries[utterance.utterance_id].audio_file, dtype="float32")
+    samples, rate = soundfile.read(
+        workspace.media_dir / queue.entries[utterance.utterance_id].audio_file, dtype="float32"
+    )
     assert rate == 16_000
     return samples
 
@@ -126,16 +157,18 @@ def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) ->
 def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
     assert queue.entries[THANKS.utterance_id].text == "thank you"
     assert "02079460000" not in queue.entries[CALL.utterance_id].note
 
 
-def test_push_mutes_the_clip_that_is_written_and_nothing_else(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_mutes_the_clip_that_is_written_and_nothing_else(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, CALL)
     assert len(served) == 2_000 * 16
     assert np.abs(served[400 * 16 : 1_600 * 16]).max() < 0.05
@@ -145,59 +178,71 @@ def test_push_mutes_the_clip_that_is_written_and_nothing_else(workspace: Workspa
     assert read_served(workspace, queue, THANKS) == pytest.approx(LOUD, abs=1e-3)
 
 
-def test_push_mutes_a_neighbour_who_is_heard_in_the_clip(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_mutes_a_neighbour_who_is_heard_in_the_clip(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL, OVERLAPPING])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, OVERLAPPING)
     assert np.abs(served[: 600 * 16]).max() < 0.05
     assert served[600 * 16 :] == pytest.approx(LOUD, abs=1e-3)
     assert queue.entries[OVERLAPPING.utterance_id].text == "what?"
 
 
-def test_push_mutes_a_neighbour_who_is_too_short_to_leave(workspace: Workspace, queue: FakeQueue) -> None:
-    brief = make_utterance(1_200, 1_400, speaker="S1", text="Mary", words=(make_word(" Mary", 1_200, 1_400),))
+def test_push_mutes_a_neighbour_who_is_too_short_to_leave(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
+    brief = make_utterance(
+        1_200, 1_400, speaker="S1", text="Mary", words=(make_word(" Mary", 1_200, 1_400),)
+    )
     name = PrivateSpan(kind="name", start=0, end=4, segment=brief.segment, score=0.9)
     cut(workspace, [CALL, brief])
     scan(workspace, {brief.utterance_id: [name]})
-    assert push_pending(workspace, say=quiet).too_short == 1
+    assert push_pending(workspace, queue=queue, say=quiet).too_short == 1
     served = read_served(workspace, queue, CALL)
     assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
     assert queue.counts().clips == 1
 
 
-def test_push_keeps_back_what_was_not_scanned(workspace: Workspace, queue: FakeQueue, said: list[str]) -> None:
+def test_push_keeps_back_what_was_not_scanned(
+    workspace: Workspace, queue: FakeQueue, said: list[str]
+) -> None:
     cut(workspace, [CALL, THANKS])
-    summary = push_pending(workspace, say=said.append)
+    summary = push_pending(workspace, queue=queue, say=said.append)
     assert (summary.pushed, summary.not_scanned, queue.counts().clips) == (0, 2, 0)
     assert not list(workspace.media_dir.rglob("*.wav"))
     assert any("voxdata prelabel" in line for line in said)
     scan(workspace, {})
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
 
 
-def test_push_replaces_clip_and_text_when_other_spans_are_found(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_replaces_clip_and_text_when_other_spans_are_found(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {}, key="before")
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     open_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
     assert open_clip.exists()
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="after")
-    summary = push_pending(workspace, say=quiet)
+    summary = push_pending(workspace, queue=queue, say=quiet)
     assert (summary.pushed, summary.replaced, summary.unchanged) == (0, 1, 1)
     masked_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
     assert masked_clip != open_clip
     assert masked_clip.exists()
     assert not open_clip.exists()
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
-    again = push_pending(workspace, say=quiet)
+    again = push_pending(workspace, queue=queue, say=quiet)
     assert (again.pushed, again.replaced, again.unchanged) == (0, 0, 2)
 
 
-def test_push_masks_nothing_when_the_operator_says_so(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_masks_nothing_when_the_operator_says_so(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS.replace("mask = true", "mask = false"))
     cut(workspace, [CALL])
-    push_pending(open_workspace(workspace.root), say=quiet)
+    push_pending(open_workspace(workspace.root), queue=queue, say=quiet)
     assert queue.entries[CALL.utterance_id].text == CALL.text
     assert read_served(workspace, queue, CALL) == pytest.approx(LOUD, abs=1e-3)
 
@@ -216,7 +261,7 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
 ) -> None:
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="a@b.c", text=edited)
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
@@ -224,41 +269,52 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
     assert texts == ({} if released is None else {CALL.utterance_id: released})
 
 
-def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    push_pending(workspace, say=quiet)
-    samples, _ = soundfile.read(workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file, dtype="float32")
+    push_pending(workspace, queue=queue, say=quiet)
+    samples, _ = soundfile.read(
+        workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file, dtype="float32"
+    )
     assert len(samples) == 4_000 * 16  # 2.5 s to 6.5 s; what was said until 2.6 s is private
     assert np.abs(samples[: 100 * 16]).max() < 0.05
     assert samples[100 * 16 :] == pytest.approx(LOUD, abs=1e-3)
-    first, _ = soundfile.read(workspace.media_dir / queue.entries[CALL.utterance_id].audio_file, dtype="float32")
+    first, _ = soundfile.read(
+        workspace.media_dir / queue.entries[CALL.utterance_id].audio_file, dtype="float32"
+    )
     assert len(first) == 4_500 * 16  # 0 s to 4.5 s: a recording has no time before it begins
-    assert push_pending(workspace, say=quiet).unchanged == 2
+    assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
 
 
-def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_gives_out_known_clips_again_in_disguise(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, say=quiet).pushed == 1
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1
     for person in "abc":
         queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
-    assert push_pending(workspace, say=quiet).pushed == 2
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
     (key,) = set(queue.entries) - {CALL.utterance_id, THANKS.utterance_id}
     twin, original = queue.entries[key], queue.entries[CALL.utterance_id]
-    assert (twin.text, [p.label for p in twin.predictions]) == (original.text, [p.label for p in original.predictions])
+    assert (twin.text, [p.label for p in twin.predictions]) == (
+        original.text,
+        [p.label for p in original.predictions],
+    )
     assert twin.note != original.note
     samples, _ = soundfile.read(workspace.media_dir / twin.audio_file, dtype="float32")
     assert np.count_nonzero(np.abs(samples) < 0.05) >= 1_200 * 16 - 1
-    again = push_pending(workspace, say=quiet)
+    again = push_pending(workspace, queue=queue, say=quiet)
     assert (again.pushed, again.unchanged) == (0, 3)
     assert (workspace.media_dir / twin.audio_file).exists()
     queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
@@ -271,18 +327,22 @@ def test_push_gives_out_known_clips_again_in_disguise(workspace: Workspace, queu
 
 def propose(workspace: Workspace, utterance: Utterance, **shares: float) -> None:
     model = FakeLabeler(scheme=workspace.schemes[0]).model
-    proposal = Prediction(utterance_id=utterance.utterance_id, scheme="intent", distribution=shares, model=model)
+    proposal = Prediction(
+        utterance_id=utterance.utterance_id, scheme="intent", distribution=shares, model=model
+    )
     with workspace.warehouse() as con:
         add_predictions(con, [proposal], scheme_versions={"intent": 1}, run_id="t")
 
 
-def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {})
     propose(workspace, CALL, ask=0.5, tell=0.5)
     propose(workspace, THANKS, ask=0.6, tell=0.4)
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.pushed, summary.without_guess) == (2, 1)
     assert [line for line in told if "nothing ticked" in line]
     assert queue.entries[CALL.utterance_id].ticked == ()
@@ -292,17 +352,19 @@ def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(workspace: Wo
     assert noted[THANKS.utterance_id].proposal.startswith("intent:")
 
 
-def test_push_takes_ticks_back_when_more_confidence_is_asked_for(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL])
     scan(workspace, {})
     propose(workspace, CALL, ask=0.6, tell=0.4)
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     assert len(queue.entries[CALL.utterance_id].ticked) == 1
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
     stricter = open_workspace(workspace.root)
-    assert push_pending(stricter, say=quiet).predictions_added == 1
+    assert push_pending(stricter, queue=queue, say=quiet).predictions_added == 1
     assert queue.entries[CALL.utterance_id].ticked == ()
-    assert push_pending(stricter, say=quiet).unchanged == 1
+    assert push_pending(stricter, queue=queue, say=quiet).unchanged == 1
 
 
 @pytest.mark.parametrize(
@@ -311,7 +373,11 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(workspace: Work
         ({"consent": "no"}, "", "consent was refused"),
         ({"consent": "oui"}, "", "consent 'oui' is neither yes nor no"),
         ({}, 'consent = "required"', "nobody said that consent was given"),
-        ({"consent": "yes", "purposes": "evaluation"}, "", "consent is for evaluation, not for training"),
+        (
+            {"consent": "yes", "purposes": "evaluation"},
+            "",
+            "consent is for evaluation, not for training",
+        ),
     ],
 )
 def test_push_holds_back_what_a_release_would_refuse_and_says_why(
@@ -324,34 +390,47 @@ def test_push_holds_back_what_a_release_would_refuse_and_says_why(
     with workspace.warehouse() as con:
         store_metadata(con, RECORDING.recording_id, metadata, manifest="m", run_id="t")
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.pushed, summary.no_consent, queue.entries) == (0, 2, {})
     assert [line for line in told if f"{why} 2" in line]
     assert not list(workspace.media_dir.glob("clips/*/*.wav"))
 
 
 @pytest.mark.parametrize("release", ['purpose = "evaluation"', 'purpose = ""'])
-def test_push_gives_out_what_the_purpose_of_the_release_covers(workspace: Workspace, queue: FakeQueue, release: str) -> None:
+def test_push_gives_out_what_the_purpose_of_the_release_covers(
+    workspace: Workspace, queue: FakeQueue, release: str
+) -> None:
     (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {})
     with workspace.warehouse() as con:
-        store_metadata(con, RECORDING.recording_id, {"consent": "yes", "purposes": "evaluation"}, manifest="m", run_id="t")
-    summary = push_pending(workspace, say=quiet)
+        store_metadata(
+            con,
+            RECORDING.recording_id,
+            {"consent": "yes", "purposes": "evaluation"},
+            manifest="m",
+            run_id="t",
+        )
+    summary = push_pending(workspace, queue=queue, say=quiet)
     assert (summary.pushed, summary.no_consent) == (1, 0)
 
 
-def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(workspace: Workspace, queue: FakeQueue) -> None:
+def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     cut(workspace, [CALL])
     scan(workspace, {})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     with workspace.warehouse() as con:
-        store_metadata(con, RECORDING.recording_id, {"consent": "withdrawn"}, manifest="m", run_id="t")
+        store_metadata(
+            con, RECORDING.recording_id, {"consent": "withdrawn"}, manifest="m", run_id="t"
+        )
     told: list[str] = []
-    summary = push_pending(workspace, say=told.append)
+    summary = push_pending(workspace, queue=queue, say=told.append)
     assert (summary.unchanged, summary.no_consent) == (1, 0)
-    assert [line for line in told if "in Label Studio already: consent was refused 1" in line]
+    (line,) = [line for line in told if "1 clip is in Label Studio already" in line]
+    assert "consent was refused 1;" in line
 
 
 @pytest.mark.parametrize(
@@ -364,13 +443,16 @@ def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
     ids=["not compared", "not heard there", "comes back late"],
 )
 def test_push_mutes_another_channel_only_where_it_is_heard_there(
-    workspace: Workspace, queue: FakeQueue, leaks: dict[int, Segment | None], muted_ms: tuple[int, int] | None
+    workspace: Workspace,
+    queue: FakeQueue,
+    leaks: dict[int, Segment | None],
+    muted_ms: tuple[int, int] | None,
 ) -> None:
     write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 2), LOUD, np.float32))
     other = make_utterance(1_000, 3_500, channel=1, speaker="C1", text="yes?")
     cut(workspace, [CALL, other])
     scan(workspace, {CALL.utterance_id: [replace(SECRET, leaks=leaks)]})
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     served = read_served(workspace, queue, other)
     quiet_ms = np.flatnonzero(np.abs(served) < 0.1) / 16 + 1_000
     found = (round(quiet_ms.min()), round(quiet_ms.max())) if len(quiet_ms) else None

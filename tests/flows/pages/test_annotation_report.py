@@ -48,7 +48,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
         shown = " ".join(f"{scheme}:{model.name}@{model.key[:8]}" for scheme, model in sorted(models.items()))
         clips = [
-            PushedClip(utterance_id=key, key="k", blind=i % 4 == 0, proposal=shown, arm="active" if i % 5 else "random")
+            PushedClip(utterance_id=key, clip_digest="k", blind=i % 4 == 0, proposal=shown, arm="active" if i % 5 else "random")
             for i, key in enumerate(keys)
         ]
         record_pushes(con, clips, project_id=project, run_id="t")

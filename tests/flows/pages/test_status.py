@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import flows.labelling.push
 from flows.cli.main import app
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
@@ -93,10 +92,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def queue(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
-    monkeypatch.setattr(flows.labelling.push, "build_queue", lambda _workspace: queue)
-    return queue
+def queue(workspace: Workspace) -> FakeQueue:
+    return FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
 
 
 def test_status_counts_clips_without_consent_as_nobodys_work(workspace: Workspace) -> None:
@@ -111,19 +108,19 @@ def test_status_holds_back_what_says_nothing_when_consent_is_required(workspace:
 
 
 def test_status_leaves_push_nothing_to_do_after_a_push(workspace: Workspace, queue: FakeQueue) -> None:
-    assert push_pending(workspace, say=quiet).pushed == 1 + 3
+    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1 + 3
     waiting = read_waiting(workspace)
     assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (0, 1 + 3, 2)
 
 
 def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdrawn(workspace: Workspace, queue: FakeQueue) -> None:
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     say_consent(workspace, RECORDINGS["silent"], "withdrawn")
     waiting = read_waiting(workspace)
     assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (0, 1, 2)
 
 
 def test_status_follows_the_least_length_of_a_clip(workspace: Workspace, queue: FakeQueue) -> None:
-    push_pending(workspace, say=quiet)
+    push_pending(workspace, queue=queue, say=quiet)
     (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_clip_ms = 50\n")
     assert read_waiting(workspace)[PUSH] == 2
