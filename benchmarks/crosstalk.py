@@ -72,8 +72,11 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
     by_speaker: dict[str, list[Path]] = {}
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
-    counted = {speaker: [read_spoken(path) for path in rng.choice(paths, NUM_CLIPS)] for speaker, paths in sorted(by_speaker.items())}
-    acted = [read_spoken(moods / row["path"]) for row in rng.choice(_rows(moods), NUM_CLIPS)]
+    counted = {
+        speaker: [read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)] for speaker, paths in sorted(by_speaker.items())
+    }
+    rows = _rows(moods)
+    acted = [read_spoken(moods / rows[index]["path"]) for index in rng.choice(len(rows), NUM_CLIPS)]
     speakers = list(counted)
     for number in range(NUM_PAIRS):
         sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]

@@ -229,6 +229,10 @@ SEARCHED_APART = frozenset(["prefect", "label-studio", "logs", "batches", "snaps
 """Folders of .voxdata that are a place of their own, or hold what the warehouse holds."""
 
 
+SERVERS_OWN = ("django_migrations", "core_asyncmigrationstatus")
+"""Tables of Label Studio's database with the names of its own migrations, in which digits of ours are found by chance."""
+
+
 def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False) -> dict[str, list[StoredText]]:
     """Place -> the texts in it, or what is heard there, after every step from ingest to export was run.
 
@@ -262,7 +266,8 @@ def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False)
         "the rest of .voxdata": list(read_texts(path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART)),
     }
     if label_studio:
-        places["Label Studio"] = list(read_texts([state / "label-studio"]))
+        stored = read_texts([state / "label-studio"])
+        places["Label Studio"] = [text for text in stored if not any(f"table {own}," in text.where for own in SERVERS_OWN)]
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
     places["export huggingface, clips"] = _heard(spoken)

