@@ -86,7 +86,8 @@ def _write_atomic(
 
 def _as_16_bit(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     scaled = np.rint(samples * np.float32(32768))
-    return np.clip(scaled, -32768, 32767).astype(np.int16)
+    clipped: npt.NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return clipped
 
 
 class _Disk:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 _DIGEST = re.compile("[0-9a-f]{32}")
 _DRAW_DIGITS = 13
+_DRAW_RANGE = 16**13
 
 
 def digest(*parts: str | int) -> str:
@@ -37,7 +38,7 @@ def draw(key: str, purpose: str) -> float:
     Numbers for different purposes are independent.
     """
     digits = digest(purpose, key)[:_DRAW_DIGITS]
-    return int(digits, 16) / 16**_DRAW_DIGITS
+    return int(digits, 16) / _DRAW_RANGE
 
 
 def canonical_json(value: object) -> str:

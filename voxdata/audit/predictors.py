@@ -23,9 +23,10 @@ NUM_PERMUTATIONS = 200
 
 def encode_codes(values: Sequence[str | None]) -> Codes:
     """(num_values,) numbers from 0 in alphabetical order; -1 for None."""
+    numbers: dict[str | None, int] = {None: -1}
     names = sorted({value for value in values if value is not None})
-    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = -1
+    for number, name in enumerate(names):
+        numbers[name] = number
     return np.array([numbers[value] for value in values], dtype=np.int64)
 
 
@@ -58,7 +59,8 @@ def predict_across(
     has_group = groups >= 0
     learned = train & has_group
     outside = ~train
-    guessable = outside & has_group & np.isin(groups, groups[learned])
+    is_learned_group = np.isin(groups, groups[learned])
+    guessable = outside & has_group & is_learned_group
     if not learned.any() or not guessable.any():
         return None
 
@@ -67,12 +69,14 @@ def predict_across(
     learned_labels = labels[learned]
     num_groups = int(groups.max()) + 1
     num_labels = int(labels.max()) + 1
-    common = int(np.bincount(labels[train], minlength=num_labels).argmax())
+    label_counts = np.bincount(labels[train], minlength=num_labels)
+    common = int(label_counts.argmax())
 
     def accuracy(learned_groups: Codes, judged_groups: Codes) -> float:
         counts = _count_labels(learned_groups, learned_labels, num_groups, num_labels)
         # A group that was not learned from has no best label.
-        best = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), common)
+        is_learned = counts.sum(axis=1) > 0
+        best = np.where(is_learned, counts.argmax(axis=1), common)
         guess = np.where(judged_groups >= 0, best[judged_groups], common)
         return float((guess == answers).mean())
 
