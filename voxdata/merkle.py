@@ -51,15 +51,15 @@ def prove_leaves(high: Halves, low: Halves, wanted: Collection[str]) -> RootProo
         low: (num_leaves,) uint64, the last 64 bits.
         wanted: Leaves that somebody may ask about, 32 hex characters each.
     """
-    asked = {leaf[:_BUCKET_CHARS] for leaf in wanted}
+    wanted_buckets = {leaf[:_BUCKET_CHARS] for leaf in wanted}
     buckets: dict[str, str] = {}
     opened: dict[str, tuple[str, ...]] = {}
     for number, content in enumerate(cut_buckets(high, low)):
-        name = f"{number:0{_BUCKET_CHARS}x}"
         if not content:
             continue
-        if name in asked:
-            opened[name] = _part(content.hex())
+        name = _bucket_name(number)
+        if name in wanted_buckets:
+            opened[name] = _split_leaves(content.hex())
         else:
             buckets[name] = hashlib.sha256(content).hexdigest()
     return RootProof(buckets=buckets, opened=opened)
@@ -73,16 +73,20 @@ def proven_root(proof: RootProof) -> str:
     """
     root = hashlib.sha256(ROOT_FORMAT)
     for number in range(NUM_BUCKETS):
-        name = f"{number:0{_BUCKET_CHARS}x}"
+        name = _bucket_name(number)
         leaves = proof.opened.get(name, ())
         # Digits of one spelling only: a leaf in capitals would give the same root and not be found.
-        plain = all(is_digest(leaf) and leaf.startswith(name) for leaf in leaves)
-        if not plain or any(a > b for a, b in pairwise(leaves)):
+        is_plain = all(is_digest(leaf) and leaf.startswith(name) for leaf in leaves)
+        if not is_plain or any(a > b for a, b in pairwise(leaves)):
             raise StatementError(
-                f"bucket {name} of the proof is cut short, not sorted, or holds what belongs elsewhere"
+                f"bucket {name} of the proof is cut short, not sorted, "
+                "or holds what belongs elsewhere"
             )
-        closed = bytes.fromhex(proof.buckets.get(name, _EMPTY))
-        root.update(hashlib.sha256(bytes.fromhex("".join(leaves))).digest() if leaves else closed)
+        bucket = bytes.fromhex(proof.buckets.get(name, _EMPTY))
+        if leaves:
+            content = bytes.fromhex("".join(leaves))
+            bucket = hashlib.sha256(content).digest()
+        root.update(bucket)
     return root.hexdigest()
 
 
@@ -108,5 +112,11 @@ def encode_proof(proof: RootProof) -> dict[str, dict[str, str]]:
     }
 
 
-def _part(text: str) -> tuple[str, ...]:
-    return tuple(text[i : i + _LEAF_CHARS] for i in range(0, len(text), _LEAF_CHARS))
+def _bucket_name(number: int) -> str:
+    """The hex characters with which all leaves of a bucket begin."""
+    return f"{number:0{_BUCKET_CHARS}x}"
+
+
+def _split_leaves(text: str) -> tuple[str, ...]:
+    starts = range(0, len(text), _LEAF_CHARS)
+    return tuple(text[start : start + _LEAF_CHARS] for start in starts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -40,50 +41,71 @@ def read_mp4_boxes(path: Path) -> Mp4Boxes | None:
 
     Source: ISO/IEC 14496-12, section 4.2.
     """
-    size, at = path.stat().st_size, 0
-    missing = joined_ms = num_films = 0
-    seen: set[bytes] = set()
+    size = path.stat().st_size
+    end = 0
+    missing = 0
+    films_ms: list[int] = []
+    names: set[bytes] = set()
     with path.open("rb") as file:
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(16)
-            length, name = int(struct.unpack(">I", head[:4])[0]), head[4:8]
-            if at == 0 and name not in _FIRST:
+        for box in _boxes(file, size):
+            if box.at == 0 and box.name not in _FIRST:
                 return None
-            if length == 1 and len(head) == 16:
-                length = int(struct.unpack(">Q", head[8:16])[0])
-            if length == 0:
-                length = size - at
-            if length < 8:
+            if box.length < 8:
                 break
-            missing = max(0, at + length - size)
-            if not missing or name in (b"mdat", b"moof"):
-                seen.add(name)
-            if name == b"moov" and not missing:
-                num_films += 1
-                joined_ms += _film_ms(file, at, length) if num_films > 1 else 0
-            at += length
-    if b"moof" in seen and at < size < at + 8:
-        missing = at + 8 - size  # cut inside the header of a box
-    if not seen and not missing:
+            end = box.at + box.length
+            missing = max(0, end - size)
+            if not missing or box.name in (b"mdat", b"moof"):
+                names.add(box.name)
+            if not missing and box.name == b"moov":
+                films_ms.append(_film_ms(file, box))
+
+    if b"moof" in names and end < size < end + 8:
+        missing = end + 8 - size  # cut inside the header of a box
+    if not names and not missing:
         return None
     return Mp4Boxes(
-        index=b"moov" in seen,
-        other_index=b"meta" in seen,
-        fragmented=b"moof" in seen,
+        index=b"moov" in names,
+        other_index=b"meta" in names,
+        fragmented=b"moof" in names,
         missing=missing,
-        joined_ms=joined_ms,
+        joined_ms=sum(films_ms[1:]),
     )
 
 
-def _film_ms(file: BinaryIO, at: int, length: int) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Box:
+    """One top-level box, by where it begins and how long it says it is."""
+
+    at: int
+    name: bytes
+    length: int
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
+    """One box after the other, up to one that is too short to hold its own header."""
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        (length,) = struct.unpack(">I", head[:4])
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack(">Q", head[8:16])
+        if length == 0:
+            length = size - at
+        yield _Box(at=at, name=head[4:8], length=length)
+        at += length
+
+
+def _film_ms(file: BinaryIO, box: _Box) -> int:
     """Duration of a `moov` box by its `mvhd`."""
-    file.seek(at)
-    found = file.read(min(length, 4096))
-    place = found.find(b"mvhd")
-    body = found[place + 4 : place + 36]
+    file.seek(box.at)
+    beginning = file.read(min(box.length, 4096))
+    place = beginning.find(b"mvhd")
+    body = beginning[place + 4 : place + 36]
     if place < 0 or len(body) < 32:
         return 0
-    long = body[0] == 1
-    scale, duration = struct.unpack(">IQ" if long else ">II", body[20:32] if long else body[12:20])
+    if body[0] == 1:
+        scale, duration = struct.unpack(">IQ", body[20:32])
+    else:
+        scale, duration = struct.unpack(">II", body[12:20])
     return int(duration) * 1000 // int(scale) if scale else 0

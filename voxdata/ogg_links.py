@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+
+AudioFormat = tuple[str, int, int]
+"""(codec, sample rate in Hz, channels)."""
 
 _SEARCH = 1 << 17
 
@@ -17,11 +20,11 @@ class OggLink:
 
     Attributes:
         offset: Where it begins, in bytes.
-        formats: (codec, sample rate, channels) of each of its audio streams.
+        formats: The formats of its audio streams.
     """
 
     offset: int
-    formats: tuple[tuple[str, int, int], ...]
+    formats: tuple[AudioFormat, ...]
 
 
 def list_ogg_links(path: Path) -> list[OggLink]:
@@ -33,26 +36,39 @@ def list_ogg_links(path: Path) -> list[OggLink]:
     Source: RFC 3533, sections 4 and 6.
     """
     links: list[OggLink] = []
-    begun = False
+    is_beginning = False
     with path.open("rb") as file:
         if file.read(4) != b"OggS":
             return []
-        for offset, flags, body in _pages(file):
-            if not flags & 2:
-                begun = False
+        for page in _pages(file):
+            if not page.begins_stream:
+                is_beginning = False
                 continue
-            found = _audio_format(body)
-            formats = (found,) if found is not None else ()
-            if begun:
-                links[-1] = OggLink(offset=links[-1].offset, formats=(*links[-1].formats, *formats))
-            else:
-                links.append(OggLink(offset=offset, formats=formats))
-            begun = True
+            if not is_beginning:
+                links.append(OggLink(offset=page.offset, formats=()))
+                is_beginning = True
+            audio_format = _audio_format(page.body)
+            if audio_format is not None:
+                formats = (*links[-1].formats, audio_format)
+                links[-1] = replace(links[-1], formats=formats)
     return links
 
 
-def _pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, flags, beginning of the body) of each page; what lies between is passed over."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """One page.
+
+    Attributes:
+        body: The beginning of its content.
+    """
+
+    offset: int
+    begins_stream: bool
+    body: bytes
+
+
+def _pages(file: BinaryIO) -> Iterator[_Page]:
+    """Each page; what lies between is passed over."""
     at = 0
     while True:
         file.seek(at)
@@ -66,23 +82,28 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
                 return
             at += place
             continue
-        num_segments = head[26]
-        sizes = head[27 : 27 + num_segments]
-        body = head[27 + num_segments : 27 + num_segments + 80]
-        yield at, head[5], body
-        at += 27 + num_segments + sum(sizes)
+        header_size = 27 + head[26]
+        yield _Page(
+            offset=at,
+            begins_stream=bool(head[5] & 2),
+            body=head[header_size : header_size + 80],
+        )
+        at += header_size + sum(head[27:header_size])
 
 
-def _audio_format(body: bytes) -> tuple[str, int, int] | None:
+def _audio_format(body: bytes) -> AudioFormat | None:
     """What the first packet of a stream says; None when it is no audio that is known."""
     if body.startswith(b"OpusHead") and len(body) >= 19:
         return "opus", 48_000, body[9]
     if body.startswith(b"\x01vorbis") and len(body) >= 16:
-        return "vorbis", int(struct.unpack("<I", body[12:16])[0]), body[11]
+        (rate_hz,) = struct.unpack("<I", body[12:16])
+        return "vorbis", int(rate_hz), body[11]
     if body.startswith(b"Speex   ") and len(body) >= 52:
         rate_hz, channels = struct.unpack("<I8xI", body[36:52])
         return "speex", int(rate_hz), int(channels)
     if body.startswith(b"\x7fFLAC") and len(body) >= 13 + 4 + 14:
         packed = int.from_bytes(body[27:31], "big")
-        return "flac", packed >> 12, (packed >> 9 & 7) + 1
+        rate_hz = packed >> 12
+        channels = (packed >> 9 & 7) + 1
+        return "flac", rate_hz, channels
     return None

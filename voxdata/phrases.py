@@ -20,6 +20,9 @@ Holding it back from all splits but one would empty the others of it.
 """
 
 
+_APOSTROPHES = str.maketrans("", "", "'’")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Separated:
     """Examples of which no phrase is in two splits.
@@ -54,25 +57,27 @@ def separate_phrases(
         ratios: Wanted shares.
         seed: Decides among equals.
     """
+    phrase_names: dict[str, str] = {}
     counts: defaultdict[str, Counter[Split]] = defaultdict(Counter)
-    names = {e.utterance_id: _name(scheme, e.text) if scheme in e.gold else "" for e in examples}
     for example in examples:
-        if names[example.utterance_id]:
-            counts[names[example.utterance_id]][example.split] += 1
-    places = {
-        name: fixed.get(name)
-        or max(
-            found,
-            key=lambda split: (
-                found[split] / max(ratios.get(split, 0), 1e-9),
-                digest(seed, name, split.value),
-            ),
-        )
-        for name, found in counts.items()
-    }
-    kept, num_taken = [], 0
+        phrase_name = _name(example, scheme)
+        phrase_names[example.utterance_id] = phrase_name
+        if phrase_name:
+            counts[phrase_name][example.split] += 1
+
+    def choose_split(name: str) -> Split:
+        def fullness(split: Split) -> tuple[float, str]:
+            ratio = max(ratios.get(split, 0), 1e-9)
+            return counts[name][split] / ratio, digest(seed, name, split.value)
+
+        return fixed.get(name) or max(counts[name], key=fullness)
+
+    places = {name: choose_split(name) for name in counts}
+    kept: list[Example] = []
+    num_taken = 0
     for example in examples:
-        if places.get(names[example.utterance_id], example.split) is example.split:
+        phrase_name = phrase_names[example.utterance_id]
+        if places.get(phrase_name, example.split) is example.split:
             kept.append(example)
             continue
         num_taken += 1
@@ -82,8 +87,11 @@ def separate_phrases(
     return Separated(examples=tuple(kept), places=places, num_taken=num_taken)
 
 
-def _name(scheme: str, text: str) -> str:
-    phrase = phrase_of(text)
+def _name(example: Example, scheme: str) -> str:
+    """The name of an example's phrase; "" for none, or without a label under the scheme."""
+    if scheme not in example.gold:
+        return ""
+    phrase = phrase_of(example.text)
     return f"phrase/{scheme}/{digest(phrase)}" if phrase else ""
 
 
@@ -100,13 +108,23 @@ def phrase_of(text: str) -> str:
     ''
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(c if c.isalnum() else "" if c in "'’" else " " for c in folded)
-    words = kept.split()
-    num_words = sum(max(1, sum(_is_ideograph(c) for c in word)) for word in words)
-    return " ".join(words) if num_words >= PHRASE_WORDS else ""
+    joined = folded.translate(_APOSTROPHES)
+    words = "".join(map(_letter_or_space, joined)).split()
+    if sum(map(_count_words, words)) < PHRASE_WORDS:
+        return ""
+    return " ".join(words)
+
+
+def _letter_or_space(character: str) -> str:
+    return character if character.isalnum() else " "
+
+
+def _count_words(word: str) -> int:
+    """How many words stand between two spaces: an ideograph counts as one."""
+    num_ideographs = sum(map(_is_ideograph, word))
+    return max(1, num_ideographs)
 
 
 def _is_ideograph(character: str) -> bool:
-    return (
-        unicodedata.category(character) == "Lo" and unicodedata.east_asian_width(character) == "W"
-    )
+    is_letter = unicodedata.category(character) == "Lo"
+    return is_letter and unicodedata.east_asian_width(character) == "W"

@@ -74,7 +74,9 @@ def scan_utterances(
     }
     for together in _in_one_breath(utterances):
         languages = sorted({u.language for u in together})
-        apart = [_only_said(u.text) + " " for u in together]
+        apart = [
+            _only_said(u.text).rstrip() + " " for u in together
+        ]  # rules want one blank between words
         close = _close_up(together)
         for language in languages:
             _give_back(scanner.scan("".join(apart), language=language), together, apart, found)

@@ -1,5 +1,6 @@
-"""The register of what voxdata wrote for people, exports and reports: forgetting deletes what
-stands in it, unchanged, and nothing else.
+"""The register of what voxdata wrote for people: exports and reports.
+
+Forgetting deletes what stands in it, unchanged, and nothing else.
 
 A line is on disk before the file takes its place, so that whoever dies in between leaves no file
 that nobody knows. A line says where, of which version and with which digest, and nothing of the
@@ -37,8 +38,8 @@ class Written:
 
     Attributes:
         path: Absolute here and now, every link above it followed; of a published export its URL.
-        sha256: Of the file; of an export's folder that of its header, which has the digests of all
-            its other files.
+        sha256: Digest of the file; for an export's folder that of its header, which has the digests
+            of all its other files.
         version: Id of the dataset version that was exported; "" for the rest.
     """
 
@@ -60,7 +61,7 @@ class Register:
 
     @property
     def path(self) -> Path:
-        """The file, one JSON object a line."""
+        """The file, one JSON object per line."""
         return self.root / ".voxdata" / NAME
 
     def read(self) -> list[Written]:
@@ -68,7 +69,7 @@ class Register:
 
         A line that cannot be read is passed over: its file is then nobody's, and stays.
         """
-        return [replace(one, path=self._here(one.path)) for one in self._lines()]
+        return [replace(written, path=self._here(written.path)) for written in self._lines()]
 
     def note(self, new: Written) -> None:
         """Note something that takes its place later, such as a copy on its way to object storage.
@@ -88,13 +89,13 @@ class Register:
         Raises:
             MachineError: It cannot be noted; nothing was written then.
         """
-        kept = [replace(one, path=self._kept(one.path)) for one in new]
-        places = {one.path for one in kept}
+        noted = [replace(written, path=self._kept(written.path)) for written in new]
+        places = {written.path for written in noted}
         with self._locked():
-            self._append(kept)
+            self._append(noted)
             yield
             with suppress(MachineError):  # an older line does no harm: it has another digest
-                self._keep(lambda one: one.path not in places or one in kept)
+                self._keep(lambda written: written.path not in places or written in noted)
 
     @contextmanager
     def unfinished(self, target: Path, *, version: str = "") -> Iterator[Path]:
@@ -121,33 +122,47 @@ class Register:
 
         One whose folder is not there either stays: its disk may be away.
         """
+
+        def may_be_there(written: Written) -> bool:
+            if "://" in written.path:
+                return True
+            return _may_be_there(Path(self._here(written.path)))
+
         with self._locked():
-            self._keep(lambda one: "://" in one.path or _may_be_there(Path(self._here(one.path))))
+            self._keep(may_be_there)
 
     def _lines(self) -> list[Written]:
-        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        return [one for line in lines if (one := _parse(line)) is not None]
+        if not self.path.exists():
+            return []
+        parsed = map(_parse, self.path.read_bytes().split(b"\n"))
+        return [written for written in parsed if written is not None]
 
     def _append(self, new: Collection[Written]) -> None:
-        there = self._lines()
-        lines = "".join(json.dumps(asdict(one)) + "\n" for one in new if one not in there).encode()
+        noted_before = self._lines()
+        lines = [json.dumps(asdict(written)) for written in new if written not in noted_before]
+        content = "".join(f"{line}\n" for line in lines).encode()
         with writing(self.path.parent):
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(handle, "r+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
                 # A line that was cut short by a crash must not spoil the next.
-                torn = size and os.pread(handle, 1, size - 1) != b"\n"
-                file.write(b"\n" + lines if torn else lines)
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    content = b"\n" + content
+                file.write(content)
                 os.fsync(handle)
             sync(self.path.parent)
 
     def _keep(self, wanted: Callable[[Written], bool]) -> None:
-        """Write the register anew with some of its lines, where that changes it."""
+        """Write the register again with some of its lines, where that changes it."""
         if not self.path.exists():
             return
         with writing(self.path.parent):
             lines = self.path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if (one := _parse(line)) is not None and wanted(one)]
+            kept: list[bytes] = []
+            for line in lines:
+                written = _parse(line)
+                if written is not None and wanted(written):
+                    kept.append(line)
             if kept != lines:
                 write_file(self.path, b"".join(kept), mode=0o600)
 
@@ -163,13 +178,19 @@ class Register:
             os.close(lock)
 
     def _kept(self, path: str) -> str:
+        """A path as the register keeps it."""
         if "://" in path:
             return path
         real = real_place(Path(path))
-        return f"./{real.relative_to(self.root)}" if real.is_relative_to(self.root) else str(real)
+        if not real.is_relative_to(self.root):
+            return str(real)
+        return f"./{real.relative_to(self.root)}"
 
     def _here(self, kept: str) -> str:
-        return str(self.root / kept.removeprefix("./")) if kept.startswith("./") else kept
+        """The inverse of `_kept`."""
+        if not kept.startswith("./"):
+            return kept
+        return str(self.root / kept.removeprefix("./"))
 
 
 def write_page(path: Path, text: str, *, register: Register | None) -> None:
@@ -185,21 +206,28 @@ def write_page(path: Path, text: str, *, register: Register | None) -> None:
     if register is None:
         write_file(path, content, mode=0o600)
         return
-    page = Written(path=str(path), kind="page", sha256=hashlib.sha256(content).hexdigest())
+    page = Written(
+        path=str(path),
+        kind="page",
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
     with writing(path.parent), register.unfinished(path) as folder:
-        write_file(folder / path.name, content, mode=0o600)
+        unfinished = folder / path.name
+        write_file(unfinished, content, mode=0o600)
         with register.noting(page):
-            (folder / path.name).replace(path)
+            unfinished.replace(path)
         sync(path.parent)
 
 
 def real_place(path: Path) -> Path:
-    """Where a file really lies: every link above it followed, and not the file itself, which may be
-    a link.
+    """Where a file really lies: every link above it followed.
+
+    The file itself, which may be a link, is not.
     """
-    return (
-        path.resolve() if path.name in ("", "..") else path.absolute().parent.resolve() / path.name
-    )
+    if path.name in ("", ".."):
+        return path.resolve()
+    folder = path.absolute().parent
+    return folder.resolve() / path.name
 
 
 def _may_be_there(path: Path) -> bool:

@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     Halves = npt.NDArray[np.uint64]
 
 ROOT_FORMAT = b"voxdata-version/2\n"
-
-
 BUCKET_BITS = 12
-
-
 LEAF_BYTES = 16
+_NOTHING = hashlib.sha256(b"").digest()
+"""The digest of an empty bucket: in a small version nearly all are."""
 
 
 def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> str:
-    """The Merkle root over examples in any order: the identity of a dataset version, 64 hex
-    characters.
+    """The Merkle root over examples in any order: the identity of a dataset version.
 
     Args:
         erased: Leaves of rows that belong to the version but were erased, 32 hex characters each.
+
+    Returns:
+        64 hex characters.
     """
-    return merkle_root(*_halves([*map(leaf_hash, examples), *erased]))
+    leaves = [*map(leaf_hash, examples), *erased]
+    high, low = _halves(leaves)
+    return merkle_root(high, low)
 
 
 def merkle_root(high: Halves, low: Halves) -> str:
@@ -52,13 +54,14 @@ def merkle_root(high: Halves, low: Halves) -> str:
     """
     root = hashlib.sha256(ROOT_FORMAT)
     for bucket in cut_buckets(high, low):
-        root.update(hashlib.sha256(bucket).digest())
+        root.update(hashlib.sha256(bucket).digest() if bucket else _NOTHING)
     return root.hexdigest()
 
 
 def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
-    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them: 16 bytes a leaf,
-    sorted.
+    """The 4,096 buckets of leaves in any order, as `merkle_root` takes them.
+
+    Each is 16 bytes per leaf, sorted.
     """
     import numpy as np
 
@@ -66,13 +69,16 @@ def cut_buckets(high: Halves, low: Halves) -> Iterator[memoryview]:
     ordered = high[order]
     if (ordered[1:] == ordered[:-1]).any():
         order = np.lexsort((low, high))  # thrice as slow, and hardly ever needed
-    edges = np.searchsorted(
-        ordered >> np.uint64(64 - BUCKET_BITS), np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64)
-    )
+
     packed = np.empty((len(order), 2), dtype=">u8")
-    packed[:, 0], packed[:, 1] = ordered, low[order]
+    packed[:, 0] = ordered
+    packed[:, 1] = low[order]
     content = memoryview(packed.tobytes())
-    for start, end in pairwise(edges):
+
+    bucket_of = ordered >> np.uint64(64 - BUCKET_BITS)
+    numbers = np.arange((1 << BUCKET_BITS) + 1, dtype=np.uint64)
+    edges = np.searchsorted(bucket_of, numbers)
+    for start, end in pairwise(edges.tolist()):
         yield content[start * LEAF_BYTES : end * LEAF_BYTES]
 
 
@@ -80,7 +86,6 @@ def _halves(leaves: Iterable[str]) -> tuple[Halves, Halves]:
     """Leaves of 32 hex characters each as `merkle_root` takes them."""
     import numpy as np
 
-    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in leaves), dtype=">u8").astype(
-        np.uint64
-    )
-    return packed[0::2], packed[1::2]
+    content = b"".join(map(bytes.fromhex, leaves))
+    numbers = np.frombuffer(content, dtype=">u8").astype(np.uint64)
+    return numbers[0::2], numbers[1::2]

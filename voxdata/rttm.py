@@ -15,19 +15,23 @@ _BLANK = re.compile("[ \t]+")
 
 
 def encode_rttm(turns: Sequence[Turn], *, uri: str) -> str:
-    """One SPEAKER line a turn, sorted by start, times in seconds with three decimals.
+    """One SPEAKER line per turn, sorted by start, times in seconds with three decimals.
 
     Args:
-        turns: Of one recording.
+        turns: The turns of one recording.
         uri: Names the recording; RTTM separates by spaces, so white space in it, or in a speaker's
             name, becomes "_".
     """
     name = _field(uri) or "recording"
-    lines = [
-        f"SPEAKER {name} {t.channel + 1} {t.segment.start_ms / 1000:.3f} {t.segment.duration_ms / 1000:.3f}"
-        f" <NA> <NA> {_field(t.speaker)} <NA> <NA>\n"
-        for t in sort_turns(turns)
-    ]
+    lines: list[str] = []
+    for turn in sort_turns(turns):
+        start_s = turn.segment.start_ms / 1000
+        duration_s = turn.segment.duration_ms / 1000
+        speaker = _field(turn.speaker)
+        lines.append(
+            f"SPEAKER {name} {turn.channel + 1} {start_s:.3f} {duration_s:.3f}"
+            f" <NA> <NA> {speaker} <NA> <NA>\n"
+        )
     return "".join(lines)
 
 
@@ -40,26 +44,32 @@ def decode_rttm(text: str, *, recording_id: str) -> list[Turn]:
     Raises:
         ValueError: A SPEAKER line is malformed; names the line.
     """
-    turns = []
-    for number, line in enumerate(split_lines(text.removeprefix("\ufeff")), start=1):
+    lines = split_lines(text.removeprefix("\ufeff"))
+    turns: list[Turn] = []
+    for number, line in enumerate(lines, start=1):
         fields = _BLANK.split(line.strip(" \t"))
         if fields[0] != "SPEAKER":
             continue
         try:
-            start_ms = round(float(fields[3]) * 1000)
-            segment = Segment(start_ms=start_ms, end_ms=start_ms + round(float(fields[4]) * 1000))
-            turns.append(
-                Turn(
-                    recording_id=recording_id,
-                    channel=_channel(fields[2]),
-                    speaker=fields[7],
-                    segment=segment,
-                )
-            )
+            turns.append(_decode_fields(fields, recording_id=recording_id))
         except (IndexError, ValueError, OverflowError) as error:
             raise ValueError(f"RTTM line {number} is malformed: {line!r} ({error})") from error
+
     first = 0 if any(turn.channel == 0 for turn in turns) else 1
     return sort_turns([replace(turn, channel=turn.channel - first) for turn in turns])
+
+
+def _decode_fields(fields: Sequence[str], *, recording_id: str) -> Turn:
+    """The turn of a SPEAKER line, with the channel as it counts them."""
+    start_ms = round(float(fields[3]) * 1000)
+    duration_ms = round(float(fields[4]) * 1000)
+    segment = Segment(start_ms=start_ms, end_ms=start_ms + duration_ms)
+    return Turn(
+        recording_id=recording_id,
+        channel=_channel(fields[2]),
+        speaker=fields[7],
+        segment=segment,
+    )
 
 
 def _channel(field: str) -> int:

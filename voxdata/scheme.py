@@ -11,8 +11,9 @@ from typing import Literal, get_args
 from voxdata.errors import SchemeError
 
 Choice = Literal["one", "many", "ranked"]
-"""How many labels a person may choose: exactly one, several of equal standing, or a main one and a
-second choice.
+"""How many labels a person may choose.
+
+Exactly one, several of equal standing, or a main one and a second choice.
 """
 
 RATING_STEPS = 5
@@ -57,8 +58,8 @@ class Scheme:
         name: Such as "intent"; names the column in a dataset version.
         version: Raised by hand whenever a label is added, renamed or removed.
         title: Shown to annotators.
-        shown: Language -> the title that annotators of that language see instead, such as {"zh":
-            "说话人想要什么？"}.
+        shown: Language -> the title that annotators of that language see instead, such as
+            {"zh": "说话人想要什么？"}.
         labels: In the order shown, except that labels of one group stand together.
         choice: How many labels a person may choose.
         scales: What is rated 1..5 beside the labels, such as "intensity", or "valence" and
@@ -78,45 +79,56 @@ class Scheme:
     shown: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_names()
+        for language in sorted(set[str]().union(*(label.shown for label in self.labels))):
+            self._check_shown_names(language)
+        for language, title in sorted(self.shown.items()):
+            if _is_blank(title):
+                raise SchemeError(
+                    f"scheme {self.name!r}: its title is blank or has a line break in {language!r}"
+                )
+        choices = get_args(Choice)
+        if self.choice not in choices:
+            raise SchemeError(
+                f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(choices)}"
+            )
+        self._check_scales()
+
+    def _check_names(self) -> None:
         names = self.label_names
         if len(names) < 2:
             raise SchemeError(f"scheme {self.name!r} needs at least two labels")
         if len(set(names)) != len(names):
             raise SchemeError(f"scheme {self.name!r} names a label twice: {sorted(names)}")
-        if any(not name.strip() or "\n" in name for name in names):
+        if any(map(_is_blank, names)):
             raise SchemeError(f"scheme {self.name!r} has a blank label or one with a line break")
-        self._check_shown_names()
-        for language, title in sorted(self.shown.items()):
-            if not title.strip() or "\n" in title:
+
+    def _check_shown_names(self, language: str) -> None:
+        name_of: dict[str, str] = {}
+        for label in self.labels:
+            shown = label.shown_name(language)
+            if _is_blank(shown):
                 raise SchemeError(
-                    f"scheme {self.name!r}: its title is blank or has a line break in {language!r}"
+                    f"scheme {self.name!r}: label {label.name!r} is shown blank "
+                    f"or with a line break in {language!r}"
                 )
-        if self.choice not in get_args(Choice):
-            raise SchemeError(
-                f"scheme {self.name!r}: choice = {self.choice!r} is none of {', '.join(get_args(Choice))}"
-            )
+            first_name = name_of.setdefault(shown, label.name)
+            if first_name != label.name:
+                raise SchemeError(
+                    f"scheme {self.name!r}: {first_name!r} and {label.name!r} "
+                    f"are both shown as {shown!r} in {language!r}; "
+                    "people could not distinguish them"
+                )
+
+    def _check_scales(self) -> None:
         for scale in self.scales:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", scale) or scale == SECOND:
                 raise SchemeError(
-                    f"scheme {self.name!r}: a scale cannot be called {scale!r}; use lower-case letters, digits and _"
+                    f"scheme {self.name!r}: a scale cannot be called {scale!r}; "
+                    "use lower-case letters, digits and _"
                 )
         if len(set(self.scales)) != len(self.scales):
             raise SchemeError(f"scheme {self.name!r} names a scale twice: {', '.join(self.scales)}")
-
-    def _check_shown_names(self) -> None:
-        for language in sorted({language for label in self.labels for language in label.shown}):
-            seen: dict[str, str] = {}
-            for label in self.labels:
-                shown = label.shown_name(language)
-                if not shown.strip() or "\n" in shown:
-                    raise SchemeError(
-                        f"scheme {self.name!r}: label {label.name!r} is shown blank or with a line break in {language!r}"
-                    )
-                if seen.setdefault(shown, label.name) != label.name:
-                    raise SchemeError(
-                        f"scheme {self.name!r}: {seen[shown]!r} and {label.name!r} are both shown as {shown!r} in {language!r}; "
-                        "people could not distinguish them"
-                    )
 
     def shown_title(self, language: str) -> str:
         """What annotators of that language see above the labels."""
@@ -124,22 +136,24 @@ class Scheme:
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:
-        """In the order shown."""
+        """The names of the labels, in the order shown."""
         return tuple(label.name for label in self.labels)
 
     @property
     def groups(self) -> dict[str, tuple[SchemeLabel, ...]]:
         """Labels under each heading, in order of first appearance; "" holds those without one."""
-        found: dict[str, list[SchemeLabel]] = {}
+        groups: dict[str, list[SchemeLabel]] = {}
         for label in self.labels:
-            found.setdefault(label.group, []).append(label)
-        return {group: tuple(labels) for group, labels in found.items()}
+            groups.setdefault(label.group, []).append(label)
+        return {group: tuple(labels) for group, labels in groups.items()}
 
     def arrange(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """Labels that one person chose, in the form they are stored: checked, none twice, and for a
-        "many" scheme in its order.
+        """Labels that one person chose, in the form they are stored.
 
-        >>> emotion = Scheme(name="emotion", version=1, labels=(SchemeLabel(name="calm"), SchemeLabel(name="sad")), choice="many")
+        They are checked, none stands twice, and those of a "many" scheme stand in its order.
+
+        >>> labels = (SchemeLabel(name="calm"), SchemeLabel(name="sad"))
+        >>> emotion = Scheme(name="emotion", version=1, labels=labels, choice="many")
         >>> emotion.arrange(["sad", "calm", "sad"])
         ('calm', 'sad')
 
@@ -150,21 +164,26 @@ class Scheme:
         most = {"one": 1, "many": len(self.labels), "ranked": 2}[self.choice]
         if len(chosen) > most:
             raise SchemeError(
-                f"scheme {self.name!r} takes at most {most} label(s) of a person, not {', '.join(chosen)}"
+                f"scheme {self.name!r} takes at most {most} label(s) of a person, "
+                f"not {', '.join(chosen)}"
             )
-        return (
-            tuple(name for name in self.label_names if name in chosen)
-            if self.choice == "many"
-            else chosen
-        )
+        if self.choice != "many":
+            return chosen
+        return tuple(name for name in self.label_names if name in chosen)
 
     def require(self, label: str) -> str:
         """Return `label`, or raise SchemeError when it is not of this scheme."""
         if label not in self.label_names:
             raise SchemeError(
-                f"{label!r} is not a label of scheme {self.name!r} v{self.version}; it has: {', '.join(self.label_names)}"
+                f"{label!r} is not a label of scheme {self.name!r} v{self.version}; "
+                f"it has: {', '.join(self.label_names)}"
             )
         return label
+
+
+def _is_blank(text: str) -> bool:
+    """Whether a screen cannot show a text on its line: it is blank, or has a line break."""
+    return not text.strip() or "\n" in text
 
 
 def find_scheme(schemes: Sequence[Scheme], name: str) -> Scheme:
@@ -176,6 +195,5 @@ def find_scheme(schemes: Sequence[Scheme], name: str) -> Scheme:
     for scheme in schemes:
         if scheme.name == name:
             return scheme
-    raise SchemeError(
-        f"no scheme is called {name!r}; voxdata.toml defines: {', '.join(s.name for s in schemes) or 'none'}"
-    )
+    defined = ", ".join(scheme.name for scheme in schemes) or "none"
+    raise SchemeError(f"no scheme is called {name!r}; voxdata.toml defines: {defined}")

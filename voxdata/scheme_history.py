@@ -1,5 +1,4 @@
-"""How the labels of a scheme changed from version to version, and what an old annotation says in
-today's labels.
+"""How the labels of a scheme changed, and what an old annotation says in today's labels.
 
 Nothing is rewritten: annotations keep the labels that people chose, and are read through the
 changes made since.
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from voxdata.errors import SchemeError
 from voxdata.label import Annotation
@@ -42,18 +42,29 @@ class SchemeChange:
         Raises:
             SchemeError: A label has two fates.
         """
-        fates = [
-            *((old, (new,)) for old, new in self.rename.items()),
-            *((old, (new,)) for new, several in self.merge.items() for old in several),
-            *((old, tuple(new)) for old, new in self.split.items()),
-            *((old, ()) for old in self.remove),
-        ]
-        twice = sorted(old for old, count in Counter(old for old, _ in fates).items() if count > 1)
+        successors: dict[str, tuple[str, ...]] = {}
+        twice: set[str] = set()
+
+        def note(old: str, *new: str) -> None:
+            if old in successors:
+                twice.add(old)
+            successors[old] = new
+
+        for old, new in self.rename.items():
+            note(old, new)
+        for new, merged in self.merge.items():
+            for old in merged:
+                note(old, new)
+        for old, parts in self.split.items():
+            note(old, *parts)
+        for old in self.remove:
+            note(old)
         if twice:
             raise SchemeError(
-                f"the change to version {self.to_version} has two entries about {', '.join(twice)}; name each label once"
+                f"the change to version {self.to_version} has two entries about "
+                f"{', '.join(sorted(twice))}; name each label once"
             )
-        return dict(fates)
+        return successors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,54 +85,58 @@ class SchemeHistory:
 
     def __post_init__(self) -> None:
         versions = [change.to_version for change in self.changes]
-        if versions != sorted(set(versions)) or any(
-            not 2 <= version <= self.scheme.version for version in versions
-        ):
+        is_rising = versions == sorted(set(versions))
+        if not is_rising or any(not 2 <= v <= self.scheme.version for v in versions):
             raise SchemeError(
-                f"scheme {self.scheme.name!r}: changes lead to {versions}; they must rise, from 2 to its version {self.scheme.version}"
+                f"scheme {self.scheme.name!r}: changes lead to {versions}; "
+                f"they must rise, from 2 to its version {self.scheme.version}"
             )
         for change in self.changes:
-            kept = sorted(
-                {*change.rename, *change.split, *change.remove} & set(self.scheme.label_names)
+            self._check_change(change)
+
+    def _check_change(self, change: SchemeChange) -> None:
+        name = self.scheme.name
+        labels = self.scheme.label_names
+        gone = {*change.rename, *change.split, *change.remove}
+        kept = sorted(gone & set(labels))
+        if kept:
+            raise SchemeError(
+                f"scheme {name!r}: {', '.join(kept)} changed in version {change.to_version} "
+                "and is still a label; give the new meaning a new name, "
+                "or old answers cannot be distinguished from new ones"
             )
-            if kept:
+        for old in change.successors():
+            meanings = self.translate(old, version=change.to_version - 1)
+            stray = sorted(set(meanings) - set(labels))
+            if stray:
                 raise SchemeError(
-                    f"scheme {self.scheme.name!r}: {', '.join(kept)} changed in version {change.to_version} and is still a label; give "
-                    "the new meaning a new name, or old answers cannot be distinguished from new ones"
+                    f"scheme {name!r}: the change to version {change.to_version} leads from "
+                    f"{old!r} to {', '.join(stray)}, which the scheme does not have; "
+                    f"it has: {', '.join(labels)}"
                 )
-            for old in change.successors():
-                stray = sorted(
-                    set(self.translate(old, version=change.to_version - 1))
-                    - set(self.scheme.label_names)
-                )
-                if stray:
-                    raise SchemeError(
-                        f"scheme {self.scheme.name!r}: the change to version {change.to_version} leads from {old!r} to {', '.join(stray)}, "
-                        f"which the scheme does not have; it has: {', '.join(self.scheme.label_names)}"
-                    )
 
     def translate(self, label: str, *, version: int) -> tuple[str, ...]:
-        """What a label of an earlier version may mean now: one label; several after a split.
+        """What a label of an earlier version may mean now.
 
-        None when it was removed.
+        Returns:
+            One label; several after a split, none when it was removed.
         """
-        found: tuple[str, ...] = (label,)
+        meanings: tuple[str, ...] = (label,)
         for change in self.changes:
             if change.to_version > version:
                 successors = change.successors()
-                found = tuple(
-                    dict.fromkeys(new for old in found for new in successors.get(old, (old,)))
-                )
-        return found
+                newer = [successors.get(old, (old,)) for old in meanings]
+                meanings = tuple(dict.fromkeys(chain.from_iterable(newer)))
+        return meanings
 
     def former_labels(self) -> dict[str, int]:
         """Label that the scheme no longer has -> the last version that had it."""
-        return {
-            old: change.to_version - 1
-            for change in self.changes
-            for old in change.successors()
-            if old not in self.scheme.label_names
-        }
+        last_version: dict[str, int] = {}
+        for change in self.changes:
+            for old in change.successors():
+                if old not in self.scheme.label_names:
+                    last_version[old] = change.to_version - 1
+        return last_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +173,8 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
     Args:
         histories: Scheme name -> history; schemes without one are left as they are.
     """
-    out, undecided = [], []
+    migrated: list[Annotation] = []
+    undecided: list[Undecided] = []
     for annotation in annotations:
         labels: dict[str, tuple[str, ...]] = {}
         for scheme, chosen in annotation.labels.items():
@@ -166,42 +182,59 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
             if history is None:
                 labels[scheme] = chosen
                 continue
-            meanings = [
-                (label, history.translate(label, version=annotation.scheme_versions.get(scheme, 1)))
-                for label in chosen
-            ]
-            open_ones = [(label, found) for label, found in meanings if len(found) != 1]
-            undecided += [
+            open_votes = _open_votes(annotation, scheme, history)
+            undecided += open_votes
+            if not open_votes:
+                labels[scheme] = _todays_labels(annotation, scheme, history)
+        migrated.append(replace(annotation, labels=labels))
+    return Migrated(annotations=tuple(migrated), undecided=tuple(undecided))
+
+
+def _open_votes(annotation: Annotation, scheme: str, history: SchemeHistory) -> list[Undecided]:
+    """The labels of an annotation under one scheme that may mean several labels now, or none."""
+    version = annotation.scheme_versions.get(scheme, 1)
+    open_votes: list[Undecided] = []
+    for label in annotation.labels[scheme]:
+        candidates = history.translate(label, version=version)
+        if len(candidates) != 1:
+            open_votes.append(
                 Undecided(
                     utterance_id=annotation.utterance_id,
                     annotator=annotation.annotator,
                     scheme=scheme,
                     label=label,
-                    candidates=found,
+                    candidates=candidates,
                 )
-                for label, found in open_ones
-            ]
-            if not open_ones:
-                labels[scheme] = tuple(dict.fromkeys(found[0] for _, found in meanings))
-        out.append(replace(annotation, labels=labels))
-    return Migrated(annotations=tuple(out), undecided=tuple(undecided))
+            )
+    return open_votes
+
+
+def _todays_labels(annotation: Annotation, scheme: str, history: SchemeHistory) -> tuple[str, ...]:
+    """The labels of an annotation that each mean one label now; none twice."""
+    version = annotation.scheme_versions.get(scheme, 1)
+    labels = annotation.labels[scheme]
+    meanings = [history.translate(label, version=version)[0] for label in labels]
+    return tuple(dict.fromkeys(meanings))
 
 
 def find_orphans(
     annotations: Sequence[Annotation], histories: Mapping[str, SchemeHistory]
 ) -> dict[tuple[str, str], int]:
-    """Labels in use that no change accounts for: (scheme, label) -> how many annotations would
-    silently lose it.
+    """Labels in use that no change accounts for.
+
+    Returns:
+        (scheme, label) -> how many annotations would silently lose it.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for annotation in annotations:
         for scheme, chosen in annotation.labels.items():
-            if (history := histories.get(scheme)) is not None:
-                version = annotation.scheme_versions.get(scheme, 1)
-                known = set(history.scheme.label_names)
-                counts.update(
-                    (scheme, label)
-                    for label in chosen
-                    if set(history.translate(label, version=version)) - known
-                )
+            history = histories.get(scheme)
+            if history is None:
+                continue
+            version = annotation.scheme_versions.get(scheme, 1)
+            labels = set(history.scheme.label_names)
+            for label in chosen:
+                meanings = history.translate(label, version=version)
+                if not labels.issuperset(meanings):
+                    counts[scheme, label] += 1
     return dict(counts)

@@ -1,4 +1,6 @@
-"""Ed25519 keys and signatures; the one place that knows the library, which it imports where there is a key or a signature.
+"""Ed25519 keys and signatures.
+
+This is the one place that knows the library, which it imports where there is a key or a signature.
 
 A public key travels as the 64 hex characters of its 32 bytes, and is known by its digest.
 """
@@ -19,8 +21,9 @@ def make_private_pem() -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    made = Ed25519PrivateKey.generate()
-    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode()
 
 
 def read_private(pem: str, *, origin: str) -> Ed25519PrivateKey:
@@ -37,15 +40,15 @@ def read_private(pem: str, *, origin: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        found = load_pem_private_key(pem.encode(), password=None)
+        key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        found = None
-    if not isinstance(found, Ed25519PrivateKey):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
         # Without the cause, which may quote the key.
         raise StatementError(
             f"{origin}: no Ed25519 private key in PEM; `voxdata receipts new-key FILE` makes one"
         ) from None
-    return found
+    return key
 
 
 def read_public(pem: str, *, origin: str) -> str:
@@ -59,12 +62,12 @@ def read_public(pem: str, *, origin: str) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        found = load_pem_public_key(pem.encode())
+        key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
-        found = None
-    if not isinstance(found, Ed25519PublicKey):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
         raise StatementError(f"{origin}: no Ed25519 public key in PEM")
-    return found.public_bytes_raw().hex()
+    return key.public_bytes_raw().hex()
 
 
 def public_of(private: Ed25519PrivateKey) -> str:

@@ -157,7 +157,7 @@ def assign_splits(
     if not new_groups:
         return placed
 
-    labels = sorted(set().union(*groups.values()))
+    labels = sorted(set[str]().union(*groups.values()))
     splits = [split for split in Split if ratios.get(split, 0) > 0]
     split_ratios = [ratios[split] for split in splits]
     wanted = np.array(split_ratios) / sum(split_ratios)

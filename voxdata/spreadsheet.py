@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 BOM = "\ufeff"
-"""By which Excel knows UTF-8."""
+"""The mark by which Excel knows UTF-8."""
 
 STARTS_FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 """What a spreadsheet takes for a formula, or looks behind for one; it reads the wide forms, too."""
@@ -14,15 +16,15 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def write_spreadsheet(frame: pl.DataFrame) -> str:
-    """A table as CSV for a spreadsheet: with a byte order mark, and an apostrophe before each text
-    that would be a formula.
+    """A table as CSV for a spreadsheet.
+
+    It has a byte order mark, and an apostrophe before each text that would be a formula.
     """
     inert = frame.with_columns(
         pl.col(name).cast(pl.String).str.replace(f"({STARTS_FORMULA})", "'${1}")
         for name, kind in frame.schema.items()
         if isinstance(kind, _TEXT)
     )
-    named = inert.rename(
-        {name: f"'{name}" for name in inert.columns if name[:1] in set("=+-@\t\r\n＝＋－＠")}
-    )
-    return BOM + named.write_csv()
+    formulas = [name for name in frame.columns if re.match(STARTS_FORMULA, name)]
+    inert = inert.rename({name: f"'{name}" for name in formulas})
+    return BOM + inert.write_csv()

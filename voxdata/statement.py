@@ -72,12 +72,13 @@ class Envelope:
 
 def wrap_statement(statement: Statement) -> Envelope:
     """A statement in an envelope that nobody signed yet."""
+    subject = [
+        {"name": name, "digest": dict(digests)}
+        for name, digests in sorted(statement.subject.items())
+    ]
     content = {
         "_type": STATEMENT_TYPE,
-        "subject": [
-            {"name": name, "digest": dict(value)}
-            for name, value in sorted(statement.subject.items())
-        ],
+        "subject": subject,
         "predicateType": statement.predicate_type,
         "predicate": dict(statement.predicate),
     }
@@ -94,11 +95,13 @@ def open_statement(envelope: Envelope) -> Statement:
         content = json.loads(envelope.payload)
         if content["_type"] != STATEMENT_TYPE:
             raise StatementError(f"the envelope holds {content['_type']!r}, not {STATEMENT_TYPE}")
+        subject: dict[str, dict[str, str]] = {}
+        for row in content["subject"]:
+            name = str(row["name"])
+            digests = row["digest"].items()
+            subject[name] = {str(algorithm): str(value) for algorithm, value in digests}
         return Statement(
-            subject={
-                str(row["name"]): {str(k): str(v) for k, v in row["digest"].items()}
-                for row in content["subject"]
-            },
+            subject=subject,
             predicate_type=str(content["predicateType"]),
             predicate=dict(content["predicate"]),
         )
@@ -128,24 +131,26 @@ def decode_envelope(row: object) -> Envelope:
     try:
         if not isinstance(row, dict) or row["payloadType"] != PAYLOAD_TYPE:
             raise StatementError("this is no DSSE envelope of an in-toto statement")
-        return Envelope(
-            payload=base64.b64decode(row["payload"], validate=True),
-            signatures=tuple(
-                Signature(key_id=str(s["keyid"]), content=base64.b64decode(s["sig"], validate=True))
-                for s in row["signatures"]
-            ),
-        )
+        payload = base64.b64decode(row["payload"], validate=True)
+        signatures: list[Signature] = []
+        for signature in row["signatures"]:
+            signatures.append(
+                Signature(
+                    key_id=str(signature["keyid"]),
+                    content=base64.b64decode(signature["sig"], validate=True),
+                )
+            )
+        return Envelope(payload=payload, signatures=tuple(signatures))
     except (KeyError, TypeError, binascii.Error) as error:
         raise StatementError(f"this is no DSSE envelope ({error!r})") from error
 
 
 def sign_envelope(envelope: Envelope, key: Ed25519PrivateKey) -> Envelope:
     """Add the signature of a key, in the place of one that it gave before."""
-    name = key_id(public_of(key))
-    made = Signature(key_id=name, content=key.sign(signed_bytes(envelope)))
-    return replace(
-        envelope, signatures=(*(s for s in envelope.signatures if s.key_id != name), made)
-    )
+    own_id = key_id(public_of(key))
+    own = Signature(key_id=own_id, content=key.sign(signed_bytes(envelope)))
+    others = [signature for signature in envelope.signatures if signature.key_id != own_id]
+    return replace(envelope, signatures=(*others, own))
 
 
 def signed_bytes(envelope: Envelope) -> bytes:
@@ -161,20 +166,20 @@ def find_signer(envelope: Envelope, trusted: Collection[str]) -> str:
         trusted: Public keys, 64 hex characters each.
     """
     content = signed_bytes(envelope)
+    signatures = [s.content for s in envelope.signatures if len(s.content) == _ED25519_BYTES]
     for public in trusted:
-        for signature in envelope.signatures:
-            if len(signature.content) == _ED25519_BYTES and signature_holds(
-                public, signature.content, content
-            ):
-                return key_id(public)
+        if any(signature_holds(public, signature, content) for signature in signatures):
+            return key_id(public)
     return ""
 
 
 def make_rotation(old: str, new: str) -> Envelope:
     """The statement that a public key follows another; it counts once both signed it."""
     statement = Statement(
-        subject={"signing key": {"sha256": key_id(new)}}, predicate_type=ROTATION, predicate={"old": old, "new": new}
-    )  # fmt: skip
+        subject={"signing key": {"sha256": key_id(new)}},
+        predicate_type=ROTATION,
+        predicate={"old": old, "new": new},
+    )
     return wrap_statement(statement)
 
 
@@ -183,8 +188,10 @@ def read_rotation(envelope: Envelope) -> tuple[str, str] | None:
     statement = open_statement(envelope)
     if statement.predicate_type != ROTATION:
         return None
-    old, new = (str(statement.predicate.get(name, "")) for name in ("old", "new"))
-    return (old, new) if find_signer(envelope, [old]) and find_signer(envelope, [new]) else None
+    old = str(statement.predicate.get("old", ""))
+    new = str(statement.predicate.get("new", ""))
+    is_signed = find_signer(envelope, [old]) and find_signer(envelope, [new])
+    return (old, new) if is_signed else None
 
 
 def follow_rotations(first: str, rotations: Iterable[Envelope]) -> tuple[str, ...]:
@@ -193,12 +200,12 @@ def follow_rotations(first: str, rotations: Iterable[Envelope]) -> tuple[str, ..
     Args:
         first: The first public key.
     """
-    steps: dict[str, str] = dict(
-        found for found in map(read_rotation, rotations) if found is not None
-    )
-    chain = [first]
-    while (following := steps.get(chain[-1])) is not None and following not in chain:
-        chain.append(following)
+    following = dict(_signed_rotations(rotations))
+    chain: list[str] = []
+    key: str | None = first
+    while key is not None and key not in chain:
+        chain.append(key)
+        key = following.get(key)
     return tuple(chain)
 
 
@@ -208,9 +215,16 @@ def trusted_keys(known: str, rotations: Sequence[Envelope]) -> frozenset[str]:
     Not those after one before it: whoever steals a key that is no longer in use could name any of
     them.
     """
-    steps = [found for found in map(read_rotation, rotations) if found is not None]
-    after, before = {known}, {known}
+    steps = _signed_rotations(rotations)
+    after = {known}
+    before = {known}
     for _ in steps:
         after |= {new for old, new in steps if old in after}
         before |= {old for old, new in steps if new in before}
     return frozenset(after | before)
+
+
+def _signed_rotations(rotations: Iterable[Envelope]) -> list[tuple[str, str]]:
+    """(old key, new key) of those that both signed."""
+    read = [read_rotation(rotation) for rotation in rotations]
+    return [keys for keys in read if keys is not None]

@@ -30,52 +30,72 @@ class Stretch:
 
 
 def read_stretch(row: Mapping[str, str], columns: Columns) -> Stretch:
-    """The times of a row: start and end, or start and duration, in seconds or (names ending in
-    "_ms") milliseconds.
+    """The times of a row: start and end, or start and duration.
+
+    They are in seconds, or in milliseconds under names ending in "_ms".
 
     Args:
         row: Column -> text; columns without a value are absent.
     """
-    found: dict[str, tuple[str, float]] = {}
+    times: dict[str, _Time] = {}
     for key in TIMES:
         name = columns.find(row, key)
         if name is None:
             continue
-        value = cell_number(row[name])
+        text = row[name]
+        value = cell_number(text)
         if value is None:
             return Stretch(
-                problem=f"its {name} is {row[name]!r}, which is no number; write seconds, or milliseconds in {key}_ms"
+                problem=f"its {name} is {text!r}, which is no number; "
+                f"write seconds, or milliseconds in {key}_ms"
             )
         if value < 0:
             return Stretch(
-                problem=f"its {name} is {row[name]}; seconds from the start of the file are 0 and more"
+                problem=f"its {name} is {text}; seconds from the start of the file are 0 and more"
             )
-        found[key] = (name, value / 1000 if column_key(name).endswith("_ms") else value)
-    start, end, duration = (found.get(key) for key in TIMES)
+        if column_key(name).endswith("_ms"):
+            value /= 1000
+        times[key] = _Time(column=name, seconds=value)
+
+    start, end, duration = (times.get(key) for key in TIMES)
+    start_column = columns.first("start")
     if end is not None:
-        if start is None and columns.first("start"):
+        if start is None and start_column:
             return Stretch(
-                problem=f"it has {end[0]} and no {columns.first('start')}; give both, or neither"
+                problem=f"it has {end.column} and no {start_column}; give both, or neither"
             )
-        return _checked(start, end[1], used=end[0])
+        return _checked(start, end.seconds, used=end.column)
     if duration is not None:
-        begin = 0.0 if start is None else start[1]
-        return _checked(start, begin + duration[1], used=duration[0], by_duration=start is None)
-    return Stretch() if start is None else Stretch(start_s=start[1], used=(start[0],))
+        start_s = 0.0 if start is None else start.seconds
+        return _checked(
+            start,
+            start_s + duration.seconds,
+            used=duration.column,
+            by_duration=start is None,
+        )
+    if start is not None:
+        return Stretch(start_s=start.seconds, used=(start.column,))
+    return Stretch()
 
 
-def _checked(
-    start: tuple[str, float] | None, end_s: float, *, used: str, by_duration: bool = False
-) -> Stretch:
-    start_s = 0.0 if start is None else start[1]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Time:
+    """A time, and the column that it stands in."""
+
+    column: str
+    seconds: float
+
+
+def _checked(start: _Time | None, end_s: float, *, used: str, by_duration: bool = False) -> Stretch:
+    start_s = 0.0 if start is None else start.seconds
     if end_s <= start_s:
         return Stretch(
-            problem=f"it ends at {end_s:g} s, before it starts at {start_s:g} s; give seconds, the start before the end"
+            problem=f"it ends at {end_s:g} s, before it starts at {start_s:g} s; "
+            "give seconds, the start before the end"
         )
-    columns = (used,) if start is None else (start[0], used)
     return Stretch(
         start_s=None if start is None else start_s,
         end_s=end_s,
         by_duration=by_duration,
-        used=columns,
+        used=(used,) if start is None else (start.column, used),
     )

@@ -51,16 +51,17 @@ def merge_turns(turns: Sequence[Turn], *, max_gap_ms: int = 300) -> list[Turn]:
             "merge_turns takes the turns of one recording; group them by recording_id first"
         )
     merged: list[Turn] = []
-    last: dict[tuple[int, str], int] = {}
+    place_of: dict[tuple[int, str], int] = {}
     for turn in sort_turns(turns):
-        key = (turn.channel, turn.speaker)
-        at = last.get(key)
-        if at is not None and turn.segment.start_ms - merged[at].segment.end_ms <= max_gap_ms:
-            end_ms = max(merged[at].segment.end_ms, turn.segment.end_ms)
-            merged[at] = replace(
-                merged[at], segment=Segment(start_ms=merged[at].segment.start_ms, end_ms=end_ms)
-            )
-        else:
-            last[key] = len(merged)
-            merged.append(turn)
+        speaker = (turn.channel, turn.speaker)
+        place = place_of.get(speaker)
+        if place is not None:
+            last = merged[place].segment
+            gap_ms = turn.segment.start_ms - last.end_ms
+            if gap_ms <= max_gap_ms:
+                joined = replace(last, end_ms=max(last.end_ms, turn.segment.end_ms))
+                merged[place] = replace(merged[place], segment=joined)
+                continue
+        place_of[speaker] = len(merged)
+        merged.append(turn)
     return sort_turns(merged)

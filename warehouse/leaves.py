@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.dataset import MICRO, ROW_FORMAT, Example
+from voxdata.dataset import MICRO, ROW_FORMAT, Example, leaf_hash
 from voxdata.errors import WarehouseError
 from voxdata.identity import canonical_json
 from voxdata.root import merkle_root
@@ -102,13 +102,29 @@ def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
 
 
 def adopt_salts(con: DuckDBPyConnection, examples: Sequence[Example], *, run_id: str) -> None:
-    """Take the salts of examples that come from elsewhere, where there are none yet, so that they keep their leaves."""
+    """Take the salts of examples that come from elsewhere, where there are none yet, so that they keep their leaves.
+
+    A leaf whose row was erased here does not come back, as receipts say: whoever gave consent again gets others.
+    """
+    erased = _erased_among(con, examples)
     found = {(e.recording_id, e.voice): e.salt for e in examples if e.salt}
+    found = {pair: salt for pair, salt in found.items() if pair not in erased}
     rows: list[dict[str, object]] = [
         {"recording_id": recording_id, "voice": voice, "salt": salt, "run_id": run_id}
         for (recording_id, voice), salt in sorted(found.items())
     ]
     insert_new(con, "row_salt", rows, key=("recording_id", "voice"))
+
+
+def _erased_among(con: DuckDBPyConnection, examples: Sequence[Example]) -> set[tuple[str, str]]:
+    """(recording, voice) of those examples whose leaves were left by rows that were erased."""
+    rows = read_rows(
+        con,
+        """select printf('%016x%016x', leaf_high, leaf_low) as leaf
+        from example_leaf anti join example using (row_id)""",
+    )
+    leaves = {str(row["leaf"]) for row in rows}
+    return {(e.recording_id, e.voice) for e in examples if leaves and leaf_hash(e) in leaves}
 
 
 def compute_root(con: DuckDBPyConnection, rows: str) -> str:

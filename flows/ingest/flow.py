@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonicalise import Canonical
 from voxdata.counted import counted
+from voxdata.durable import sync, workshop, writing
 from voxdata.errors import (
     AudioError,
     ConfigError,
@@ -44,6 +45,7 @@ from voxdata.errors import (
     VoxdataError,
     WorkerError,
 )
+from voxdata.scratch import move_into_place
 from warehouse.attempts import PASSING
 from warehouse.audio_digests import add_audio_digests
 from warehouse.connection import transaction
@@ -123,16 +125,17 @@ def ingest_batch(
     stopped: VoxdataError | None = None
     untried: list[VoxdataError] = []
     in_a_row = 0
+    new = [source for source in sources if source.uri not in passed]
     with ExitStack() as opened:
-        waiting: list[tuple[Source, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
+        waiting: list[tuple[Source, Path, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
+        staging = opened.enter_context(_staging(workspace.audio_dir)) if new else Path()
         try:
-            for source in sources:
-                if source.uri in passed:
-                    continue
+            for number, source in enumerate(new):
+                staged = staging / str(number)
                 try:
                     path = opened.enter_context(open_local(source, near=workspace.root, stall_s=settings.fetch_stall_seconds))
                 except AudioError as error:
-                    waiting.append((source, Path(), Refused(reason=error.reason, detail=str(error))))
+                    waiting.append((source, Path(), staged, Refused(reason=error.reason, detail=str(error))))
                     continue
                 except StalledError as error:
                     untried.append(error)
@@ -145,15 +148,15 @@ def ingest_batch(
                     decode_and_hash,
                     decode,
                     path,
-                    workspace.audio_dir,
+                    staged,
                     limit_ms,
                     cpu_s=settings.decode_seconds * (1 + max(source.size_bytes, 0) / PATIENT_BYTES),
                     idle_s=settings.stall_seconds,
                 )
-                waiting.append((source, path, begun))
+                waiting.append((source, path, staged, begun))
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
-        for source, path, answer in waiting:
+        for source, path, staged, answer in waiting:
             if isinstance(stopped, MachineError) and isinstance(answer, Future) and not (answer.running() or answer.done()):
                 answer.cancel()  # the ones that run would leave half a file behind
                 continue
@@ -170,13 +173,22 @@ def ingest_batch(
                 continue
             if isinstance(found, Refused) and path.name:
                 found = replace(found, detail=in_their_words(found.detail, source, path))
-            field = _settle(workspace, source, found, content)
+            field = _settle(workspace, source, found, content, staged=staged)
             summary = replace(summary, **{field: getattr(summary, field) + 1})
             if isinstance(found, Canonical) and field != "dropped":
                 summary = replace(summary, remarks=summary.remarks + len(found.remarks))
     if stopped is not None:
         raise stopped
     return summary, untried
+
+
+@contextmanager
+def _staging(audio_dir: Path) -> Iterator[Path]:
+    """A folder for audio that is decoded before anybody knows whose it is: what a killed process leaves in it is swept."""
+    with writing(audio_dir):
+        audio_dir.mkdir(parents=True, exist_ok=True)
+        with workshop(audio_dir) as folder:
+            yield folder
 
 
 def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
@@ -206,13 +218,29 @@ def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Re
     return found, content
 
 
-def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str) -> str:
+def _place(found: Canonical, staged: Path, audio_dir: Path) -> None:
+    """Move canonical audio to where it belongs, durably."""
+    name = audio_file_of(found.recording)
+    with writing(audio_dir):
+        (audio_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        move_into_place(staged / name, audio_dir / name)
+        sync((audio_dir / name).parent)
+
+
+def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str, *, staged: Path) -> str:
     """Store the outcome of one file, in one transaction.
+
+    Args:
+        staged: Folder in which its canonical audio lies. It goes to its place only once nobody is known to have been forgotten, so
+            that a process which is killed on the way leaves nothing of them.
 
     Returns:
         The field of `IngestSummary` it counts for.
     """
     run_id, new = workspace.run_id, False
+    if isinstance(found, Canonical) and (target := workspace.audio_dir / audio_file_of(found.recording)).is_dir():
+        detail = f"{target}: a folder lies where its canonical audio belongs; move it away"
+        found = Refused(reason=DropReason.NOT_READABLE, detail=detail)
     refused = found if isinstance(found, Refused) else None
     recording = None if isinstance(found, Refused) else found.recording
     if isinstance(found, Canonical) and found.silent:
@@ -223,7 +251,6 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
     with workspace.warehouse() as con, transaction(con):
         receipt = is_forgotten(con, recording.recording_id) if recording is not None else None
         if recording is not None and receipt is not None:
-            (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
             # Not even the file's name is kept.
             record_drop(
                 con, stage="ingest", subject=f"receipt {receipt}", reason=DropReason.FORGOTTEN, run_id=run_id,
@@ -233,6 +260,7 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)
         if isinstance(found, Canonical):
+            _place(found, staged, workspace.audio_dir)
             add_audio_digests(con, [found.digest], run_id=run_id)
         recording_id = None if recording is None else recording.recording_id
         if refused is None or _is_final(con, source, refused, run_id=run_id):

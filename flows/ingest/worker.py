@@ -24,7 +24,7 @@ class Refused:
 
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
-"""What a worker does with a file, the audio folder and the longest duration in ms."""
+"""What a worker does with a file, the folder for its canonical audio and the longest duration in ms."""
 
 
 def audio_file_of(recording: Recording) -> str:

@@ -68,6 +68,20 @@ def test_scan_utterances_finds_the_letters_of_a_name_said_before(texts: tuple[st
     assert not hidden & set(left)
 
 
+@pytest.mark.parametrize(
+    ("texts", "hidden"),
+    [
+        (("My password is...", "Golden River"), "golden"),
+        (("My password is.", "Golden River."), "golden"),
+        (("The user name is...", "walter"), "walter"),
+        (("Dr.", "Hughes told me to call you."), "hughes"),
+        (("My name is...", "Becker."), "becker"),
+    ],
+)
+def test_scan_utterances_finds_what_follows_its_word_after_a_pause(texts: tuple[str, ...], hidden: str) -> None:
+    assert hidden not in " ".join(masked(*texts)).lower()
+
+
 @pytest.mark.parametrize("gap_ms", [500, 12_000])
 @pytest.mark.parametrize("languages", [("en",), ("en", "de")])
 def test_scan_utterances_finds_a_number_dictated_over_a_pause(gap_ms: int, languages: tuple[str, ...]) -> None:

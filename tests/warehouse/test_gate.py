@@ -195,7 +195,8 @@ def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it
     for batch in ("cut short", "another format", "no header"):
         with staged_rows(folder, run_id="t", batch_id=batch) as staged:
             insert_rows(staged, "utterance", [utterance(name, key=batch, text=f"secret of {name}") for name in (GONE, STAYS)])
-            insert_rows(staged, "remark", [{"recording_id": STAYS, "stage": "t", "subject": "s", "kind": "k", "key": batch, "run_id": "t"}])
+            remark = {"recording_id": STAYS, "stage": "t", "subject": "s", "kind": "k", "detail": "d", "key": batch, "run_id": "t"}
+            insert_rows(staged, "remark", [remark])
     damaged = folder / "cut short" / "utterance.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
     (folder / "cut short" / "notes.txt").write_text(f"secret of {GONE}")

@@ -130,7 +130,7 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
 AS_NOBODY = """
 import encodings.ascii, os, sys  # what a user without rights could not import later
 from pathlib import Path
-import duckdb, polars
+import duckdb, numpy, polars, pyarrow
 from voxdata.errors import VoxdataError
 from warehouse.connection import open_warehouse, transaction
 from warehouse.recordings import add_source, known_uris

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.exchange.export import open_bundle
+from flows.exchange.ours import import_export
 from flows.forget.flow import forget, plan_forgetting, require_gone
 from flows.forget.search import search_folder
 from flows.ingest.flow import ingest_sources
@@ -22,16 +24,19 @@ from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import release_calls
 from training.feature_files import PADDING_POLICY
+from voxdata.dataset import leaf_hash
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
 from voxdata.register import write_page
 from warehouse.chain import check_chain
+from warehouse.erase import renew_consent
+from warehouse.exchange.read import read_export
 from warehouse.exchange.write import export_bundle
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings
 from warehouse.snapshot import list_snapshots
 from warehouse.verify import verify_all
-from warehouse.versions import list_versions, load_examples
+from warehouse.versions import erased_leaves, list_versions, load_examples
 
 RUN = "intent-0123456789ab"
 
@@ -134,6 +139,27 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(workspace: Works
     renewed = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", "--renew", found.receipt_id[:8], "--reason", "signed"])
     assert renewed.exit_code == 0
     assert ingest_sources(workspace, [str(copy)], say=quiet).recordings == 1
+
+
+def test_export_that_is_imported_once_consent_is_renewed_brings_everybody_back(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recording_id, utterance_id = first(workspace)
+    target = tmp_path_factory.mktemp("elsewhere") / "export"
+    export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=target, audio="clips")
+    copy = Path(shutil.copytree(target, target.with_name("copy")))
+    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
+    with workspace.warehouse() as con:
+        before = set(erased_leaves(con, list_versions(con)[0].version_id))
+        renew_consent(con, found.receipt_id, reason="signed", run_id="t")
+    version, new = import_export(workspace, read_export(copy), name="returned", say=quiet)
+    with workspace.warehouse() as con:
+        there = {example.utterance_id: example for example in load_examples(con, version.version_id)}
+        checked = [(one.problems, one.num_intact, one.num_erased) for one in verify_all(con)]
+    assert (new, len(there), utterance_id in there) == (True, 3, True)
+    assert checked == [((), 2, 1), ((), 3, 0)]
+    assert before
+    assert not before & {leaf_hash(example) for example in there.values()}  # as the receipt says
 
 
 def test_forget_a_folder_of_sources_keeps_the_rest(workspace: Workspace) -> None:
@@ -247,6 +273,7 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=3, max_size=12),
     st.sampled_from(["utf-8", "utf-16-le", "json"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from flows.forget.flow import forget
 from flows.ingest.flow import ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
@@ -115,6 +118,41 @@ def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     return {name: reason for name, (_, reason) in files.items()} | odd | {"leads out.wav": DropReason.OUTSIDE}
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import flows.ingest.flow
+from flows.workspace import open_workspace
+flows.ingest.flow._settle = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    flows.ingest.flow.ingest_sources(open_workspace(Path(sys.argv[1])), [sys.argv[2]], say=print)
+"""
+
+
+def test_ingest_killed_over_a_file_of_somebody_forgotten_leaves_no_audio(tmp_path: Path) -> None:
+    source = tmp_path / "call.wav"
+    source.write_bytes(wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000))
+    workspace = workspace_at(tmp_path / "w")
+    ingest_sources(workspace, [str(source)], say=quiet)
+    with workspace.warehouse() as con:
+        (stored,) = list_recordings(con)
+    key = stored.recording.recording_id
+    forget(workspace, "recording", key, reason="asked", say=quiet)
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, str(workspace.root), str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not list(workspace.audio_dir.rglob("*.flac"))
+    assert list(workspace.root.rglob(f"{key}*"))  # decoded, and nobody had asked yet
+    with workspace.warehouse():
+        pass
+    assert not list(workspace.root.rglob(f"{key}*"))
+
+
 def outcomes(workspace: Workspace) -> dict[str, DropReason | None]:
     with workspace.warehouse() as con:
         rows = read_rows(con, "select uri, recording_id from source")
@@ -149,7 +187,8 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
     assert plan_ingest(workspace, [str(calls)], say=quiet) == []
-    monkeypatch.setattr("flows.ingest.flow.decoder_version", lambda: "a newer one")
+    for module in ("flow", "plan", "standing"):
+        monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
     assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
     assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1

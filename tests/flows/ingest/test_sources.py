@@ -21,6 +21,7 @@ from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workers.pool import WorkerPool
 from flows.workspace import open_workspace
+from tests.flows.conftest import UNTRAINED, workspace_with
 from voxdata.errors import AudioError, ConfigError, DropReason, StalledError, TransientError
 from warehouse.ledger import list_drops
 from warehouse.recordings import list_recordings
@@ -97,8 +98,7 @@ def test_a_remote_file_of_which_nothing_comes_waits_and_the_next_is_fetched(halt
 
 def test_ingestion_ends_when_nothing_comes_of_several_in_a_row(halting, tmp_path):
     url, _ = halting
-    (tmp_path / FILE_NAME).write_text("[sources]\nfetch_stall_seconds = 0.2\n")
-    workspace = open_workspace(tmp_path)
+    workspace = workspace_with(tmp_path, "[sources]\nfetch_stall_seconds = 0.2\n" + UNTRAINED)
     listed = [Source(uri=f"{url}/b.wav?{n}", name="b.wav", size_bytes=32_044, modified_ns=0) for n in range(9)]
     began = time.monotonic()
     with WorkerPool(workers=1) as pool, pytest.raises(StalledError, match=r"b\.wav\?2: nothing came"):

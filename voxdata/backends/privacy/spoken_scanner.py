@@ -21,7 +21,7 @@ from voxdata.backends.weights import revision
 from voxdata.identity import ModelRef
 from voxdata.ports import PrivateText
 
-RULES = 3
+RULES = 4
 """Raised when a rule changes."""
 
 
