@@ -103,7 +103,12 @@ _AUDIO_MAGIC = (
     b"NIST",
     b"TTA1",
 )
-_FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+_FULL_SCALE = {
+    "u8": 2.0**7,
+    "s16": 2.0**15,
+    "s32": 2.0**31,
+    "s64": 2.0**63,
+}
 
 
 Channels = npt.NDArray[np.float32]
@@ -626,7 +631,10 @@ def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
 
 
 def _length_remarks(
-    container: av.container.InputContainer, lane: Lane, *, several: bool
+    container: av.container.InputContainer,
+    lane: Lane,
+    *,
+    several: bool,
 ) -> list[Remark]:
     """Remarks on the length in the header: one written when a recording ends shows a cut."""
     timeline = lane.timeline
@@ -668,7 +676,11 @@ def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -
 
 
 def _checked_block(
-    path: Path, samples: Channels, rate_hz: int, codec: str, container: str
+    path: Path,
+    samples: Channels,
+    rate_hz: int,
+    codec: str,
+    container: str,
 ) -> AudioBlock:
     if not np.isfinite(samples).all():
         message = f"{path}: holds samples that are not finite numbers; export it again"
@@ -680,7 +692,8 @@ def _frame_samples(path: Path, frame: av.AudioFrame) -> Channels:
     """(num_samples, num_channels) float32 of one frame."""
     kind = frame.format.packed.name
     raw: npt.NDArray[np.generic] = frame.to_ndarray()
-    rows = raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
+    num_channels = frame.layout.nb_channels
+    rows = raw.T if frame.format.is_planar else raw.reshape(-1, num_channels)
     if kind in ("flt", "dbl"):
         return rows.astype(np.float32)
     if kind not in _FULL_SCALE:

@@ -39,7 +39,10 @@ def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
 
 
 def write_canonical_blocks(
-    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int
+    path: Path,
+    blocks: Iterable[npt.NDArray[np.float32]],
+    *,
+    num_channels: int,
 ) -> None:
     """Write a canonical recording: 16 kHz FLAC, 16 bit. Atomic; parent folders are made.
 
@@ -67,7 +70,11 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
 
 
 def _write_atomic(
-    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int, container: str
+    path: Path,
+    blocks: Iterable[npt.NDArray[np.float32]],
+    *,
+    num_channels: int,
+    container: str,
 ) -> None:
     with replacing(path) as file:
         disk = _Disk(file)
@@ -324,7 +331,11 @@ def check_samples(
 
 
 def _check_count(
-    path: Path, expected: AudioDigest, noun: str, count: int, wanted: int | None
+    path: Path,
+    expected: AudioDigest,
+    noun: str,
+    count: int,
+    wanted: int | None,
 ) -> None:
     """Refuse a file that has another number of something than its recording."""
     if wanted is None or count == wanted:

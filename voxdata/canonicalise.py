@@ -260,7 +260,11 @@ class _Filling:
 
 
 def _fill_spool(
-    source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, max_duration_ms: int
+    source: Path,
+    file: _Scratch,
+    blocks: Iterator[AudioBlock],
+    *,
+    max_duration_ms: int,
 ) -> _Spool:
     file.clear()
     first = next(blocks)
@@ -290,7 +294,11 @@ def _fill_spool(
 
 
 def _gather(
-    source: Path, blocks: Iterable[AudioBlock], facts: _Facts, *, limit_ms: int
+    source: Path,
+    blocks: Iterable[AudioBlock],
+    facts: _Facts,
+    *,
+    limit_ms: int,
 ) -> Iterator[Channels]:
     """Pass samples on, and add them to what is known of the original."""
     for block in blocks:

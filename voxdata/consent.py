@@ -16,7 +16,19 @@ UNTIL = "consent_until"
 """Names under which manifests say whether consent was given, for what, and until when."""
 
 GIVEN = frozenset({"yes", "true", "1", "y", "given", "granted", "full"})
-REFUSED = frozenset({"no", "false", "0", "n", "refused", "withdrawn", "revoked", "denied", "none"})
+REFUSED = frozenset(
+    {
+        "no",
+        "false",
+        "0",
+        "n",
+        "refused",
+        "withdrawn",
+        "revoked",
+        "denied",
+        "none",
+    }
+)
 
 Policy = Literal["required", "unless_refused"]
 """Whether a recording that says nothing about consent may be used."""

@@ -180,7 +180,11 @@ class ShortageError(MachineError):
     """
 
     def __init__(
-        self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY
+        self,
+        message: str,
+        *,
+        number: int = 0,
+        reason: DropReason = DropReason.OUT_OF_MEMORY,
     ) -> None:
         super().__init__(message, number=number)
         self.reason = reason

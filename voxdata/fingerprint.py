@@ -174,7 +174,9 @@ def is_heard(first: Samples, second: Samples) -> bool:
 
 
 def longest_match(
-    errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR
+    errors: npt.NDArray[np.float64],
+    *,
+    max_error: float = MAX_ERROR,
 ) -> tuple[int, int] | None:
     """The stretch in which errors stay below `max_error` on average.
 

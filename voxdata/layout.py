@@ -192,9 +192,12 @@ def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
     rows: list[Floats] = []
     for block in read(size):
         squares = np.square(block - mean.astype(np.float32))
-        whole = len(squares) // frame * frame
-        frames = squares[:whole].reshape(-1, frame, squares.shape[1])
-        rows.append(np.sqrt(np.mean(frames, axis=1, dtype=np.float64)))
+        num_samples, num_channels = squares.shape
+        whole = num_samples // frame * frame
+        # shape: (num_frames, frame, num_channels)
+        frames = squares[:whole].reshape(-1, frame, num_channels)
+        powers = np.mean(frames, axis=1, dtype=np.float64)
+        rows.append(np.sqrt(powers))
         rest = squares[whole:]
         if len(rest):
             power = np.mean(rest, axis=0, dtype=np.float64)
@@ -225,7 +228,8 @@ def _correlations(read: ReadBlocks, size: int, mean: Floats) -> Floats:
 def _normalise(products: Floats) -> Floats:
     scale = np.sqrt(np.diag(products))
     norm = np.outer(scale, scale)
-    return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
+    nothing = np.zeros_like(products)
+    return np.divide(products, norm, out=nothing, where=norm > 0)
 
 
 def _median_similarity(envelopes: Floats, correlation: Floats) -> float:

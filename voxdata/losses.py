@@ -68,7 +68,10 @@ def find_losses(
     Returns:
         By split; a split that lost everything is named once, without its labels.
     """
-    vanished = {key: count for key, count in before.items() if count and not after.get(key)}
+    vanished: dict[tuple[Split, str, str], int] = {}
+    for key, count in before.items():
+        if count and not after.get(key):
+            vanished[key] = count
     losses: list[SplitLoss] = []
     for split in Split:
         total = vanished.get((split, *_ALL))
@@ -80,7 +83,9 @@ def find_losses(
 
 
 def _lost_labels(
-    vanished: SplitCounts, split: Split, labels: Mapping[str, Collection[str]] | None
+    vanished: SplitCounts,
+    split: Split,
+    labels: Mapping[str, Collection[str]] | None,
 ) -> Iterator[SplitLoss]:
     """The labels that vanished from one split, sorted."""
     for (of_split, scheme, label), count in sorted(vanished.items()):

@@ -288,7 +288,11 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
 
 
 def _check_usable(
-    origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
+    origin: str,
+    frame: pl.DataFrame,
+    columns: Mapping[str, str],
+    *,
+    num_labels: int,
 ) -> None:
     # Labels that only look the same were one when this was read; what else is wrong is still worth
     # saying.

@@ -126,7 +126,10 @@ def listen(
 
 
 def hash_clips(
-    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+    frame: pl.DataFrame,
+    chosen: Sequence[int],
+    *,
+    audio_root: Path,
 ) -> tuple[dict[int, str], list[BadClip]]:
     """Decode rows only to hash their samples.
 
@@ -147,7 +150,10 @@ def hash_clips(
 
 
 def _read_clips(
-    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+    frame: pl.DataFrame,
+    chosen: Sequence[int],
+    *,
+    audio_root: Path,
 ) -> Iterator[_Clip | BadClip]:
     """The sound of each row, or why it cannot be read.
 

@@ -81,6 +81,7 @@ FINE = RATE_HZ // 100
 
 _BATCH = 512
 _FFT_SIZE = 512
+_RATE_STEP = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,8 @@ def prepare_clip(samples: Samples) -> ClipSound:
         return empty
 
     wave = _band_limit(part)
-    rms = float(np.sqrt(np.mean(np.square(wave))))
+    power = np.mean(np.square(wave))
+    rms = float(np.sqrt(power))
     if rms < SILENT:
         return empty
 
@@ -262,8 +264,9 @@ def align(a: Floats, b: Floats) -> Common | None:
         None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
     size = 1 << int(a.size + b.size - 1).bit_length()
-    spectra = np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))
-    cross = np.fft.irfft(spectra, size)
+    spectrum_a = np.fft.rfft(a, size)
+    spectrum_b = np.fft.rfft(b, size)
+    cross = np.fft.irfft(spectrum_a * np.conj(spectrum_b), size)
     peak = int(np.argmax(np.abs(cross)))
     # b starts this much later within a
     shift = peak if peak < a.size else peak - size
@@ -283,7 +286,8 @@ def align(a: Floats, b: Floats) -> Common | None:
     if shared < MIN_SHARED or min(energy_a, energy_b) <= 0:
         return None
 
-    correlation = float(abs(cross[peak])) / float(np.sqrt(energy_a * energy_b))
+    product = float(abs(cross[peak]))
+    correlation = product / float(np.sqrt(energy_a * energy_b))
     place = start if a_is_shorter else start - shift
     return Common(
         first=first,
@@ -302,8 +306,9 @@ def _agree_evenly(common: Common) -> bool:
     """
     first = _even(common.first)
     second = _even(common.second)
-    norms = float(np.sqrt((first @ first) * (second @ second)))
-    if abs(float(first @ second)) / norms < MIN_EVEN:
+    energies = (first @ first) * (second @ second)
+    product = abs(float(first @ second))
+    if product / float(np.sqrt(energies)) < MIN_EVEN:
         return False
     power = np.square(_even(common.shorter))
     shared = float(power[common.start : common.stop].sum())
@@ -343,13 +348,18 @@ def _shape(wave: Floats) -> Floats:
     bands = np.add.reduceat(power[:, :high], edges[:-1], axis=1)
 
     # Copies with noise differ in quiet frames: the root lets them weigh little.
-    level = np.sqrt(bands)
-    level = level / max(float(np.linalg.norm(level)), 1e-9)
+    level = _to_unit_length(np.sqrt(bands))
     span = MAX_S * RATE_HZ // HOP
-    rates = np.abs(np.fft.rfft(level, span, axis=0))[: NUM_RATES * 12 : 12]
-    vector = rates.T.ravel()
-    length = max(float(np.linalg.norm(vector)), 1e-9)
-    return np.asarray(vector / length, dtype=np.float32)
+    magnitudes = np.abs(np.fft.rfft(level, span, axis=0))
+    # shape: (NUM_RATES, NUM_BANDS)
+    rates = magnitudes[: NUM_RATES * _RATE_STEP : _RATE_STEP]
+    vector = _to_unit_length(rates.T.ravel())
+    return np.asarray(vector, dtype=np.float32)
+
+
+def _to_unit_length(values: Floats) -> Floats:
+    length = float(np.linalg.norm(values))
+    return values / max(length, 1e-9)
 
 
 def _windowed_frames(wave: Floats, size: int, *, hop: int) -> Floats:

@@ -31,7 +31,12 @@ _IN_TRAINING = pl.col("split") == Split.TRAIN.value
 
 
 def find_shared(
-    frame: pl.DataFrame, column: str, *, check: str, what: str, remedy: str
+    frame: pl.DataFrame,
+    column: str,
+    *,
+    check: str,
+    what: str,
+    remedy: str,
 ) -> Finding | None:
     """Values of a column that are in two splits and more.
 
@@ -82,7 +87,11 @@ def _count_split(split: str) -> pl.Expr:
 
 
 def judge_speakers(
-    frame: pl.DataFrame, *, column: str, what: str, seed: int
+    frame: pl.DataFrame,
+    *,
+    column: str,
+    what: str,
+    seed: int,
 ) -> tuple[list[Statistic], list[Finding]]:
     """Whether who speaks (or which session it is) gives the label away.
 
@@ -127,7 +136,9 @@ def _beats_chance(statistic: Statistic) -> bool:
 
 
 def _label_across(
-    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+    statistic: Statistic,
+    what: str,
+    evidence: Sequence[Mapping[str, object]],
 ) -> Finding:
     chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
     return Finding(
@@ -148,7 +159,9 @@ def _label_across(
 
 
 def _label_within(
-    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+    statistic: Statistic,
+    what: str,
+    evidence: Sequence[Mapping[str, object]],
 ) -> Finding:
     chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
     title = (

@@ -162,7 +162,9 @@ def _beside(frame: pl.DataFrame, first: int, second: int) -> dict[str, object]:
 
 
 def find_shared_voices(
-    frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors
+    frame: pl.DataFrame,
+    rows: Sequence[int],
+    vectors: Vectors,
 ) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
@@ -213,7 +215,11 @@ def _nearest_vectors(
 
 
 def _shared_voices(
-    frame: pl.DataFrame, pairs: Sequence[Pair], outcome: str, *, are_many: bool
+    frame: pl.DataFrame,
+    pairs: Sequence[Pair],
+    outcome: str,
+    *,
+    are_many: bool,
 ) -> Finding:
     if are_many:
         severity = Severity.LEAK
@@ -399,7 +405,9 @@ def _join(links: Sequence[tuple[int, int]]) -> dict[int, int]:
 
 
 def leave_out_equal(
-    rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]
+    rows: Sequence[int],
+    copies: Sequence[Copy],
+    digests: Mapping[int, str],
 ) -> list[Pair]:
     """Pairs as (row, row, correlation) without those that are the same sound exactly."""
     pairs = []

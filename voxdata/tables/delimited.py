@@ -101,13 +101,17 @@ def _records(lines: Sequence[str], begin: int, delimiter: str) -> Iterator[_Reco
         at += record.num_lines
 
 
+def _unused_character(line: str) -> str:
+    return next(chr(code) for code in _SPARE if chr(code) not in line)
+
+
 def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) -> _Record:
     """A record with quotes, which may go over several lines.
 
     A quote that is not closed costs its own line only.
     """
     # The reader takes a lone carriage return for the end of a row, and it may stand inside a text.
-    spare = next(chr(code) for code in _SPARE if chr(code) not in lines[at])
+    spare = _unused_character(lines[at])
     remaining = (lines[number] for number in range(at, len(lines)))
     feed = (line.replace("\r", spare) + "\n" for line in remaining)
     reader = csv.reader(feed, delimiter=delimiter, strict=True)

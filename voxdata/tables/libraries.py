@@ -91,8 +91,10 @@ def _sample_at(cut: Any, time_s: float) -> int:
 
 
 def _recordings(cut: Any) -> list[Any]:
+    cuts = [cut]
     tracks = getattr(cut, "tracks", None)
-    cuts = [cut] if tracks is None else [track.cut for track in tracks]
+    if tracks is not None:
+        cuts = [track.cut for track in tracks]
     return [part.recording for part in cuts if getattr(part, "has_recording", False)]
 
 
@@ -212,7 +214,10 @@ def read_audformat(path: Path) -> Iterator[RawRow]:
     number = 0
     for name in sorted(db.tables):
         table = db.tables[name]
-        split = db.splits[table.split_id].type if table.split_id else name.rpartition(".")[2]
+        if table.split_id:
+            split = db.splits[table.split_id].type
+        else:
+            _, _, split = name.rpartition(".")
         frame = audformat.utils.to_segmented_index(table.df, allow_nat=True).reset_index()
         for entry in frame.to_dict("records"):
             number += 1

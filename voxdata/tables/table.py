@@ -180,7 +180,10 @@ def _kind_of(name: str, columns: Columns) -> Kind:
 
 
 def _build_row(
-    row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns
+    row: RawRow,
+    spelled: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+    columns: Columns,
 ) -> TableRow | BadRow:
     if row.problem:
         return BadRow(number=row.number, problem=row.problem)
