@@ -141,8 +141,10 @@ class AudioBlock:
 
 def decoder_version() -> str:
     """Changes whenever a file might decode differently: our own rules, FFmpeg or libsndfile."""
-    codec = ".".join(str(part) for part in av.library_versions["libavcodec"])
-    return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{soundfile.__libsndfile_version__}"
+    version = av.library_versions["libavcodec"]
+    codec = ".".join(str(part) for part in version)
+    libsndfile = soundfile.__libsndfile_version__
+    return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{libsndfile}"
 
 
 def decode_audio(
@@ -182,7 +184,11 @@ def decode_audio(
         MachineError: Too many files are open, or memory is short.
     """
     extent = _check_bytes(path)
-    reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
+    reading = _Reading(
+        path=path,
+        extent=extent,
+        max_duration_ms=max_duration_ms,
+    )
     try:
         consumed = _decode(reading, consume)
     except AudioError as error:
@@ -311,7 +317,11 @@ def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
 
 
 def _after_end(length_ms: int, detail: str) -> Remark:
-    return Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=length_ms)
+    return Remark(
+        kind=RemarkKind.AFTER_END,
+        detail=detail,
+        amount_ms=length_ms,
+    )
 
 
 def _surplus(extent: Extent) -> str:
@@ -449,7 +459,8 @@ def _read_container(
     choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
     for track in choice.tracks:
         _check_format(path, track.rate or None, track.channels or None)
-    _check_format(path, None, sum(track.channels for track in choice.tracks) or None)
+    num_channels = sum(track.channels for track in choice.tracks)
+    _check_format(path, None, num_channels or None)
 
     several = len(choice.tracks) > 1
     length_s = None if several else _late_length_s(path, best)
@@ -563,7 +574,13 @@ def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
     lane.add(samples, start_s)
 
 
-def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:
+def _check_lane(
+    path: Path,
+    lane: Lane,
+    container: str,
+    *,
+    fragmented: bool,
+) -> None:
     """Refuse a track of which too much is missing."""
     stream = lane.track
     heard = lane.heard
@@ -655,7 +672,13 @@ def _length_remarks(
         if short_ms >= MIN_CUT_MS:
             length = f"its header names a length of {container.duration / 1e6:.2f} s"
             detail = f"{length}, the last {short_ms / 1000:.2f} s are not there"
-            return [Remark(kind=RemarkKind.CUT_OFF, detail=detail, amount_ms=short_ms)]
+            return [
+                Remark(
+                    kind=RemarkKind.CUT_OFF,
+                    detail=detail,
+                    amount_ms=short_ms,
+                )
+            ]
     return []
 
 
@@ -668,7 +691,12 @@ def _surplus_ms(lane: Lane, rate_hz: int) -> int:
     return lane.total * 1000 // rate_hz - stated_ms
 
 
-def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -> AudioBlock:
+def _block(
+    path: Path,
+    lanes: Sequence[Channels],
+    first: Lane,
+    container: str,
+) -> AudioBlock:
     """The samples of all tracks, channels side by side."""
     samples = lanes[0] if len(lanes) == 1 else np.concatenate(lanes, axis=1)
     codec = first.track.codec_context.name
@@ -685,7 +713,12 @@ def _checked_block(
     if not np.isfinite(samples).all():
         message = f"{path}: holds samples that are not finite numbers; export it again"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-    return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
+    return AudioBlock(
+        samples=samples,
+        sample_rate_hz=rate_hz,
+        codec=codec,
+        container=container,
+    )
 
 
 def _frame_samples(path: Path, frame: av.AudioFrame) -> Channels:
@@ -757,7 +790,13 @@ def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> 
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
 
 
-def _check_duration(path: Path, num_samples: int, rate_hz: int, *, max_duration_ms: int) -> None:
+def _check_duration(
+    path: Path,
+    num_samples: int,
+    rate_hz: int,
+    *,
+    max_duration_ms: int,
+) -> None:
     if num_samples * 1000 > max_duration_ms * rate_hz:
         message = f"{path}: is longer than {max_duration_ms} ms; split it, or allow more"
         raise AudioError(message, reason=DropReason.TOO_LONG)

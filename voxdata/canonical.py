@@ -228,7 +228,11 @@ def _open(path: Path, expected: AudioDigest | None) -> BufferedReader:
     return file
 
 
-def _damaged(path: Path, why: object, expected: AudioDigest | None) -> AudioError | MachineError:
+def _damaged(
+    path: Path,
+    why: object,
+    expected: AudioDigest | None,
+) -> AudioError | MachineError:
     """The error of a file that does not decode: the disk's, when it cannot even be read."""
     try:
         with open_audio(path) as file:

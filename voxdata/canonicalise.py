@@ -255,8 +255,10 @@ class _Filling:
         if not len(samples):
             return
         self.num_samples += len(samples)
-        self.peak = max(self.peak, float(np.abs(samples).max()))
-        self._file.write(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
+        peak = float(np.abs(samples).max())
+        self.peak = max(self.peak, peak)
+        content = np.ascontiguousarray(samples, dtype=np.float32)
+        self._file.write(content.tobytes())
 
 
 def _fill_spool(
@@ -310,7 +312,11 @@ def _gather(
         yield block.samples
 
 
-def _resample(parts: Iterable[Channels], rate_hz: int, num_channels: int) -> Iterator[Channels]:
+def _resample(
+    parts: Iterable[Channels],
+    rate_hz: int,
+    num_channels: int,
+) -> Iterator[Channels]:
     if rate_hz == MODEL_RATE_HZ:
         yield from parts
         return

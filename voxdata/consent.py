@@ -90,7 +90,13 @@ def count_problems(rows: Iterable[Mapping[str, str]]) -> dict[str, int]:
     return {problem: problems[problem] for problem in by_count}
 
 
-def why_not(consent: Consent, *, purpose: str, today: date, policy: Policy) -> str:
+def why_not(
+    consent: Consent,
+    *,
+    purpose: str,
+    today: date,
+    policy: Policy,
+) -> str:
     """Why a recording may not be used for a purpose; "" when it may.
 
     Args:

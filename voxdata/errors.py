@@ -83,7 +83,13 @@ class AudioError(VoxdataError):
         recording_id: Whose canonical audio it is about; "" when it is about another file.
     """
 
-    def __init__(self, message: str, *, reason: DropReason, recording_id: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: DropReason,
+        recording_id: str = "",
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.recording_id = recording_id

@@ -120,7 +120,12 @@ def judge_stages(
     return standings
 
 
-def explain_stale(spec: StageSpec, *, stale: Collection[str], known_models: Collection[str]) -> str:
+def explain_stale(
+    spec: StageSpec,
+    *,
+    stale: Collection[str],
+    known_models: Collection[str],
+) -> str:
     """Why a stage is stale, in words.
 
     Args:

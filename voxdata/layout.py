@@ -107,8 +107,16 @@ def detect_layout(read: ReadBlocks, rate_hz: int) -> Layout:
     between = correlation[np.ix_(distinct, distinct)]
     if _is_one_room(envelopes[:, distinct], between):
         signs = tuple(np.where(between[0] < 0, -1, 1).tolist())
-        return Layout(layout=ChannelLayout.ROOM, kept=kept, signs=signs)
-    return Layout(layout=ChannelLayout.PER_CHANNEL, kept=kept, signs=(1,) * len(kept))
+        return Layout(
+            layout=ChannelLayout.ROOM,
+            kept=kept,
+            signs=signs,
+        )
+    return Layout(
+        layout=ChannelLayout.PER_CHANNEL,
+        kept=kept,
+        signs=(1,) * len(kept),
+    )
 
 
 def _drop_copies(live: Sequence[int], correlation: Floats) -> tuple[list[int], bool]:
@@ -177,10 +185,19 @@ def _measure_levels(read: ReadBlocks, size: int) -> _Levels:
         num_samples += len(block)
     if not num_samples:
         raise ValueError("a recording without samples has no layout")
-    return _Levels(mean=total / num_samples, highest=highest, lowest=lowest)
+    return _Levels(
+        mean=total / num_samples,
+        highest=highest,
+        lowest=lowest,
+    )
 
 
-def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
+def _envelopes(
+    read: ReadBlocks,
+    size: int,
+    frame: int,
+    mean: Floats,
+) -> Floats:
     """RMS of each frame without the channel's mean.
 
     Args:
@@ -208,7 +225,8 @@ def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
 def _live_channels(levels: _Levels, envelopes: Floats) -> list[int]:
     """Channels that are neither silent nor line noise, in ascending order."""
     top = np.quantile(envelopes, 0.999, axis=0)
-    top_db = 20 * np.log10(np.maximum(top, 1e-9))
+    audible = np.maximum(top, 1e-9)
+    top_db = 20 * np.log10(audible)
     is_quiet = top_db < DEAD_LEVEL_DB
     is_far_below = top_db < top_db.max() - DEAD_BELOW_DB
     is_dead = levels.are_flat() | (is_quiet & is_far_below)

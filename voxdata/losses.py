@@ -76,7 +76,14 @@ def find_losses(
     for split in Split:
         total = vanished.get((split, *_ALL))
         if total:
-            losses.append(SplitLoss(split=split, scheme="", label="", num_before=total))
+            losses.append(
+                SplitLoss(
+                    split=split,
+                    scheme="",
+                    label="",
+                    num_before=total,
+                )
+            )
         else:
             losses.extend(_lost_labels(vanished, split, labels))
     return tuple(losses)
@@ -92,7 +99,12 @@ def _lost_labels(
         if of_split is not split or not scheme:
             continue
         if labels is None or label in labels.get(scheme, ()):
-            yield SplitLoss(split=split, scheme=scheme, label=label, num_before=count)
+            yield SplitLoss(
+                split=split,
+                scheme=scheme,
+                label=label,
+                num_before=count,
+            )
 
 
 def describe_losses(losses: Sequence[SplitLoss], *, before: str) -> str:

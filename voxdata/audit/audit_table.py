@@ -87,7 +87,13 @@ def check_rows(
     return _audit_table(table, {})
 
 
-def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywhere: bool) -> None:
+def check_reach(
+    table: AuditTable,
+    path: Path,
+    *,
+    audio_root: Path | None,
+    anywhere: bool,
+) -> None:
     """Refuse a table that names files outside its folder and the audio root.
 
     None of its files is opened before that.
@@ -95,7 +101,11 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
     Raises:
         ConfigError: Names the first row, and what allows it.
     """
-    reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
+    reach = Reach(
+        folder=table.folder,
+        root=audio_root,
+        anywhere=anywhere,
+    )
     base = audio_root or table.folder
     problems: dict[str, str] = {}
     outside: list[tuple[int, str]] = []
@@ -224,7 +234,11 @@ def _complete_rows(table: Table, columns: Mapping[str, str]) -> tuple[list[Table
     return complete, incomplete
 
 
-def _check_splits(table: Table, rows: Sequence[TableRow], columns: Mapping[str, str]) -> None:
+def _check_splits(
+    table: Table,
+    rows: Sequence[TableRow],
+    columns: Mapping[str, str],
+) -> None:
     splits = [_cell(table, row, "split") for row in rows]
     unknown = Counter(split for split in splits if name_split(split) is None)
     if not unknown:

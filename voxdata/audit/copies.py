@@ -180,7 +180,13 @@ def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS)
         if common is None or not is_copy(common):
             continue
         correlation = round(common.correlation, 3)
-        copies.append(Copy(first=first, second=second, correlation=correlation))
+        copies.append(
+            Copy(
+                first=first,
+                second=second,
+                correlation=correlation,
+            )
+        )
     return copies
 
 
@@ -199,7 +205,8 @@ def _likely_pairs(clips: Sequence[ClipSound], num_partners: int) -> list[tuple[i
         alike = batch @ shapes.T
         rows = np.arange(len(batch))
         alike[rows, start + rows] = -np.inf
-        nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        most_alike_first = np.argpartition(-alike, count - 1, axis=1)
+        nearest = most_alike_first[:, :count]
         for clip, partners in zip(audible[start:], nearest, strict=False):
             for partner in partners:
                 other = audible[partner]
@@ -322,7 +329,8 @@ def _even(wave: Floats) -> npt.NDArray[np.float64]:
     """
     width = min(EVEN_FRAME, wave.size)
     squares = np.square(wave, dtype=np.float64)
-    summed = np.cumsum(np.concatenate([np.zeros(1), squares]))
+    from_zero = np.concatenate([np.zeros(1), squares])
+    summed = np.cumsum(from_zero)
     begin = np.arange(wave.size) - width // 2
     first = np.maximum(begin, 0)
     last = np.minimum(begin + width, wave.size)
@@ -340,7 +348,8 @@ def _shape(wave: Floats) -> Floats:
         (NUM_BANDS * NUM_RATES,) of unit length: magnitudes of the spectrum of the level over time.
     """
     frames = _windowed_frames(wave, FRAME, hop=HOP)
-    power = np.abs(np.fft.rfft(frames, _FFT_SIZE, axis=1)) ** 2
+    spectra = np.fft.rfft(frames, _FFT_SIZE, axis=1)
+    power = np.abs(spectra) ** 2
     low = LOW_HZ * _FFT_SIZE // RATE_HZ
     high = HIGH_HZ * _FFT_SIZE // RATE_HZ
     edges = np.linspace(low, high, NUM_BANDS + 1).astype(int)

@@ -198,8 +198,9 @@ def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statist
     for text in texts.drop_nulls().unique():
         phrase_by_text[text] = phrase_of(text) or None
     phrases = [phrase_by_text.get(text) for text in texts]
+    phrase_of_row = pl.Series("phrase", phrases, dtype=pl.String)
     shared = find_shared(
-        frame.with_columns(pl.Series("phrase", phrases, dtype=pl.String)),
+        frame.with_columns(phrase_of_row),
         "phrase",
         check="phrases",
         what="phrases",
@@ -245,7 +246,12 @@ def _silent_phrases(shared: Finding, statistic: Statistic | None = None) -> Find
     )
 
 
-def _telling_phrases(shared: Finding, statistic: Statistic, *, are_common: bool) -> Finding:
+def _telling_phrases(
+    shared: Finding,
+    statistic: Statistic,
+    *,
+    are_common: bool,
+) -> Finding:
     """The finding that shared phrases tell the label."""
     return Finding(
         check="phrases",
@@ -276,12 +282,14 @@ def find_overlaps(
             files overlap too, unless they are the same stretch, which makes them copies. None takes
             every path for a file of its own.
     """
-    rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
+    places = frame.select("audio", "channel", "start_s", "end_s", "split", "row")
+    rows = places.with_columns(
         pl.col("start_s").fill_null(0.0),
         pl.col("end_s").fill_null(float("inf")),
         pl.col("audio").replace(contents or {}).alias("content"),
     )
-    num_splits = rows.group_by("content").agg(pl.col("split").n_unique().alias("splits"))
+    count_splits = pl.col("split").n_unique().alias("splits")
+    num_splits = rows.group_by("content").agg(count_splits)
     contents_in_several = num_splits.filter(pl.col("splits") > 1)["content"]
     in_several = rows.filter(pl.col("content").is_in(contents_in_several.implode()))
     ordered = in_several.sort(["content", "start_s", "row"])
@@ -427,7 +435,8 @@ def find_conflicting_copies(frame: pl.DataFrame, keys: Sequence[str | None]) -> 
     Args:
         keys: (num_rows,) what rows of the same sound have in common; None where it is not known.
     """
-    table = frame.with_columns(pl.Series("sound", keys, dtype=pl.String))
+    sound_of_row = pl.Series("sound", keys, dtype=pl.String)
+    table = frame.with_columns(sound_of_row)
     sounds = (
         table.filter(pl.col("sound").is_not_null())
         .group_by("sound")

@@ -156,7 +156,9 @@ def _leave_one_out(groups: Codes, labels: Codes, counts: Codes) -> float:
 
     # Without itself, a row of the top label is guessed right only while that label still leads.
     lead = top[groups] - 1 - second[groups]
-    right = np.select([lead > 0, lead == 0], [1.0, 0.5], 0.0)
+    is_ahead = lead > 0
+    is_tied = lead == 0
+    right = np.select([is_ahead, is_tied], [1.0, 0.5], 0.0)
     own_top = labels == first[groups]
     return float(np.where(own_top, right, 0.0).mean())
 
@@ -175,11 +177,17 @@ def group_purity(groups: Codes, labels: Codes) -> npt.NDArray[np.float64]:
     filled = sizes > 0
 
     purity = np.full(num_groups, np.nan)
-    purity[filled] = counts.max(axis=1)[filled] / sizes[filled]
+    most_common = counts.max(axis=1)
+    purity[filled] = most_common[filled] / sizes[filled]
     return purity
 
 
-def _count_labels(groups: Codes, labels: Codes, num_groups: int, num_labels: int) -> Codes:
+def _count_labels(
+    groups: Codes,
+    labels: Codes,
+    num_groups: int,
+    num_labels: int,
+) -> Codes:
     """(num_groups, num_labels) rows of each group that have each label."""
     cells = groups * num_labels + labels
     counts = np.bincount(cells, minlength=num_groups * num_labels)

@@ -362,7 +362,11 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     return {at: str(root) for at, root in _join(links).items()}
 
 
-def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[Pair]) -> list[str | None]:
+def name_copies(
+    num_rows: int,
+    sounds: Mapping[int, str],
+    near: Sequence[Pair],
+) -> list[str | None]:
     """What rows of the same sound have in common, near copies included.
 
     Args:

@@ -51,7 +51,13 @@ def _cut_sets(path: Path) -> dict[str, Any]:
     return {folder.name: lhotse.CutSet.from_shar(in_dir=folder) for folder in folders}
 
 
-def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> RawRow:
+def _cut_row(
+    number: int,
+    cut: Any,
+    split: str,
+    sound: Path,
+    reach: Reach,
+) -> RawRow:
     """The row of a cut, whose sound is written to the file `sound`."""
     problem = _unsafe(cut, reach)
     if problem:
@@ -80,7 +86,11 @@ def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> Ra
         "language": supervision.language,
         "lhotse_id": cut.id,
     }
-    return RawRow(number=number, values=values, cut=True)
+    return RawRow(
+        number=number,
+        values=values,
+        cut=True,
+    )
 
 
 def _sample_at(cut: Any, time_s: float) -> int:
