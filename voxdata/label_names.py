@@ -76,16 +76,21 @@ def find_near_labels(counts: Mapping[str, int]) -> list[NearLabels]:
             add(group, "space")
 
     for first, second in _one_letter_apart(sorted(spaced)):
-        sizes = [sum(counts[label] for label in spaced[key]) for key in (first, second)]
-        if not _are_both_frequent(*sizes):
+        if not _are_both_frequent(spaced[first], spaced[second], counts):
             add([*spaced[first], *spaced[second]], "letter")
     return near
 
 
-def _are_both_frequent(first: int, second: int) -> bool:
-    """Whether two labels with so many rows are meant as they stand."""
-    fewer = min(first, second)
-    more = max(first, second)
+def _are_both_frequent(
+    first: Sequence[str],
+    second: Sequence[str],
+    counts: Mapping[str, int],
+) -> bool:
+    """Whether two labels, each in its spellings, are meant as they stand."""
+    num_first = sum(counts[label] for label in first)
+    num_second = sum(counts[label] for label in second)
+    fewer = min(num_first, num_second)
+    more = max(num_first, num_second)
     return fewer >= OFTEN and fewer >= NEAR_SHARE * more
 
 
