@@ -20,7 +20,10 @@ SHOWN = 5
 
 
 def check_schemes(
-    used: Mapping[str, Counter[str]], schemes: Sequence[Scheme], *, origin: str
+    used: Mapping[str, Counter[str]],
+    schemes: Sequence[Scheme],
+    *,
+    origin: str,
 ) -> list[str]:
     """Make sure that labels are those of the workspace's schemes, for training.
 
@@ -121,7 +124,8 @@ def check_voices(places: Iterable[tuple[str, Split]], *, origin: str) -> None:
         splits_of[key].add(split)
         spelling.setdefault(key, voice)
 
-    torn = sorted(spelling[key] for key, splits in splits_of.items() if len(splits) > 1)
+    torn = [spelling[key] for key, splits in splits_of.items() if len(splits) > 1]
+    torn.sort()
     if torn:
         raise WarehouseError(
             f"{origin}: {len(torn)} voice(s) in two splits: {_some(torn)}; put each into one "

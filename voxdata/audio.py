@@ -24,7 +24,7 @@ import soundfile  # type: ignore[import-untyped]
 from voxdata.errors import AudioError, DropReason, MachineError, ShortageError
 from voxdata.machine import find_fault, memory_is_short
 from voxdata.mp4_boxes import Mp4Boxes, read_mp4_boxes
-from voxdata.ogg_links import list_ogg_links
+from voxdata.ogg_links import OggLink, list_ogg_links
 from voxdata.raw_sound import HeaderlessError, PatchedFile, require_signature, wrap_command
 from voxdata.remark import Remark, RemarkKind
 from voxdata.track_lanes import LATE_S, Lane, NotAlignedError, choose_tracks, recording_origin
@@ -58,10 +58,19 @@ _DOUBTFUL = frozenset(
         DropReason.NO_AUDIO_STREAM,
     }
 )
-"""Decoders say these also of a file whose disk fails while they read, since they hide what the system says."""
+"""Decoders report these also for a file whose disk fails while they read.
+
+They hide the system's own error.
+"""
+
+_GIVEN_UP = frozenset({DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY})
+"""Reasons of the first reader for which the second is asked."""
 
 _MEDIALESS = ("rawvideo", "tty", "image2")
 _EXACT_CONTAINERS = frozenset({"flac", "wv", "ape", "tta", "aiff", "caf", "nistsphere"})
+_COUNTED_FORMATS = ("wav", "flac", "aiff", "w64", "caf", "au")
+"""What libsndfile calls the formats whose header counts the samples."""
+
 _STATED_CONTAINERS = frozenset({"matroska,webm", "asf"})
 """Containers whose length is written when the recording ends, so that a shorter file was cut."""
 
@@ -94,18 +103,28 @@ _AUDIO_MAGIC = (
     b"NIST",
     b"TTA1",
 )
-_FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+_FULL_SCALE = {
+    "u8": 2.0**7,
+    "s16": 2.0**15,
+    "s32": 2.0**31,
+    "s64": 2.0**63,
+}
 
 
 Channels = npt.NDArray[np.float32]
-"""(num_samples, num_channels) float32; integer PCM divided by its full scale, so 16-bit values are exact."""
+"""(num_samples, num_channels) float32; integer PCM divided by its full scale.
+
+So 16-bit values are exact.
+"""
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AudioBlock:
-    """A piece of the sound of a file, exactly as its decoder gives it; all blocks of a file agree in all but the samples.
+    """A piece of the sound of a file, exactly as its decoder gives it.
+
+    All blocks of a file agree in all but the samples.
 
     Attributes:
         samples: (num_samples, num_channels), at least one sample, all finite.
@@ -122,8 +141,10 @@ class AudioBlock:
 
 def decoder_version() -> str:
     """Changes whenever a file might decode differently: our own rules, FFmpeg or libsndfile."""
-    codec = ".".join(str(part) for part in av.library_versions["libavcodec"])
-    return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{soundfile.__libsndfile_version__}"
+    version = av.library_versions["libavcodec"]
+    codec = ".".join(str(part) for part in version)
+    libsndfile = soundfile.__libsndfile_version__
+    return f"voxdata-{RULES} libavcodec-{codec} libsndfile-{libsndfile}"
 
 
 def decode_audio(
@@ -143,9 +164,9 @@ def decode_audio(
 
     Args:
         path: A local file in any format FFmpeg or libsndfile reads.
-        consume: Given the blocks in order. Called anew when those gave out half-way: with the best
-            track alone when several cannot be laid side by side, with what the second reader finds
-            when the first gives up.
+        consume: Given the blocks in order. Called again when those gave out half-way: with the best
+            track alone when several cannot be laid side by side, with the blocks of the second
+            reader when the first gives up.
         max_duration_ms: Longer files are refused.
         remark: Told, once all went well, what was lost, filled in or left out.
 
@@ -163,27 +184,31 @@ def decode_audio(
         MachineError: Too many files are open, or memory is short.
     """
     extent = _check_bytes(path)
-    reading = _Reading(path=path, extent=extent, max_duration_ms=max_duration_ms)
+    reading = _Reading(
+        path=path,
+        extent=extent,
+        max_duration_ms=max_duration_ms,
+    )
     try:
-        found = _decode(reading, consume)
+        consumed = _decode(reading, consume)
     except AudioError as error:
         if error.reason in _DOUBTFUL:
             _require_readable(path)
         raise
     if remark is not None:
-        for said in [*reading.remarks, *_remarks_on_bytes(path, extent)]:
-            remark(said)
-    return found
+        for notice in (*reading.remarks, *_remarks_on_bytes(path, extent)):
+            remark(notice)
+    return consumed
 
 
 def _decode(reading: _Reading, consume: Callable[[Iterator[AudioBlock]], R]) -> R:
-    """What FFmpeg finds, or the second reader when that gives up."""
+    """Read with FFmpeg, or with the second reader when that gives up."""
     try:
         return _read_first(reading, consume)
     except HeaderlessError:
         raise
     except AudioError as first:
-        if first.reason not in (DropReason.UNDECODABLE, DropReason.NOT_AUDIO, DropReason.EMPTY):
+        if first.reason not in _GIVEN_UP:
             raise
         reading.remarks.clear()
         try:
@@ -227,7 +252,9 @@ def _check_bytes(path: Path) -> Extent:
             raise AudioError(f"{path}: {state}", reason=DropReason.MISSING)
         with path.open("rb") as file:
             head = file.read(1024)
-        boxes, extent, links = read_mp4_boxes(path), measure_extent(path), list_ogg_links(path)
+        boxes = read_mp4_boxes(path)
+        extent = measure_extent(path)
+        links = list_ogg_links(path)
     except OSError as error:
         raise explain_unreadable(path, error) from error
     except ValueError as error:
@@ -241,12 +268,17 @@ def _check_bytes(path: Path) -> Extent:
         _check_boxes(path, boxes)
     if extent.missing:
         raise _truncated(path, extent.missing)
-    changes = [link for link in links if sorted(link.formats) != sorted(links[0].formats)]
-    if changes:
-        change = f"codec, rate or channels change at byte {changes[0].offset}, where another begins"
-        message = f"{path}: holds several recordings, whose {change}; split it there"
-        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    _check_links(path, links)
     return extent
+
+
+def _check_links(path: Path, links: Sequence[OggLink]) -> None:
+    """Refuse an Ogg file whose recordings, joined one after another, differ in format."""
+    for link in links:
+        if sorted(link.formats) != sorted(links[0].formats):
+            change = f"codec, rate or channels change at byte {link.offset}, where another begins"
+            message = f"{path}: holds several recordings, whose {change}; split it there"
+            raise AudioError(message, reason=DropReason.INVALID_FORMAT)
 
 
 def _truncated(path: Path, missing: int) -> AudioError:
@@ -268,29 +300,41 @@ def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
 
 
 def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
-    """What the sizes in the header leave out."""
-    found = []
+    """Remarks on what the sizes in the header leave out."""
+    remarks = []
     if extent.after_ms >= WORTH_A_REMARK_MS:
-        seconds = f"{extent.after_ms / 1000:.2f} s"
-        if extent.kept:
-            detail = f"{seconds} lie after the end that the header names; they were read too"
-        elif extent.joined:
-            detail = _joined_on(extent.after_ms)
-        else:
-            detail = (
-                f"bytes for {seconds} of sound lie after the end that the header names and were left "
-                f"out; if they are sound, correct the header"
-            )
-        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=extent.after_ms))
+        remarks.append(_after_end(extent.after_ms, _surplus(extent)))
     boxes = read_mp4_boxes(path)
-    if boxes is not None and boxes.joined_ms >= WORTH_A_REMARK_MS:
-        detail = _joined_on(boxes.joined_ms)
-        found.append(Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=boxes.joined_ms))
-    if boxes is not None and boxes.fragmented and boxes.missing:
+    if boxes is None:
+        return remarks
+    if boxes.joined_ms >= WORTH_A_REMARK_MS:
+        remarks.append(_after_end(boxes.joined_ms, _joined_on(boxes.joined_ms)))
+    if boxes.fragmented and boxes.missing:
         lack = f"{boxes.missing} bytes of its last fragment are missing"
         detail = f"the recording was cut off, {lack}; what is there was kept"
-        found.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
-    return found
+        remarks.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
+    return remarks
+
+
+def _after_end(length_ms: int, detail: str) -> Remark:
+    return Remark(
+        kind=RemarkKind.AFTER_END,
+        detail=detail,
+        amount_ms=length_ms,
+    )
+
+
+def _surplus(extent: Extent) -> str:
+    """What became of the sound after the end that the header names."""
+    seconds = f"{extent.after_ms / 1000:.2f} s"
+    if extent.kept:
+        return f"{seconds} lie after the end that the header names; they were read too"
+    if extent.joined:
+        return _joined_on(extent.after_ms)
+    return (
+        f"bytes for {seconds} of sound lie after the end that the header names and were left out; "
+        "if they are sound, correct the header"
+    )
 
 
 def _joined_on(length_ms: int) -> str:
@@ -299,14 +343,19 @@ def _joined_on(length_ms: int) -> str:
 
 
 def explain_unreadable(path: Path, error: OSError) -> AudioError | MachineError:
-    """Why a file of somebody else's cannot be read: it is not there, the system does not let us, or this machine lacks something."""
+    """Why a file of somebody else's cannot be read.
+
+    It is not there, the system does not let us, or this machine lacks something.
+    """
     if isinstance(error, FileNotFoundError):
         return AudioError(f"{path}: there is no such file", reason=DropReason.MISSING)
     fault = find_fault(error, place=path)
     if fault is not None:
         return fault
-    why = f"{path}: cannot be read ({error.strerror or error}); give this user access, or see that its disk is there and sound"
-    return AudioError(why, reason=DropReason.NOT_READABLE)
+    why = error.strerror or error
+    remedy = "give this user access, or see that its disk is there and sound"
+    message = f"{path}: cannot be read ({why}); {remedy}"
+    return AudioError(message, reason=DropReason.NOT_READABLE)
 
 
 def _require_readable(path: Path) -> None:
@@ -320,28 +369,40 @@ def _require_readable(path: Path) -> None:
 
 
 def _text_kind(head: bytes) -> str:
-    """What kind of text the first bytes are; "" when they are not text. Playlists are text too, so none is ever followed."""
-    if head.startswith((b"NIST_1A", b"#!AMR")) or any(
-        byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head
-    ):
+    """What kind of text the first bytes are; "" when they are not text.
+
+    Playlists are text too, so none is ever followed.
+    """
+    if head.startswith((b"NIST_1A", b"#!AMR")):
         return ""
-    for cut in range(4):
+    if any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head):
+        return ""
+    text = _decode_begin(head)
+    if text is None:
+        return ""
+    if text.startswith("version https://git-lfs.github.com/spec/"):
+        return "a git-LFS pointer (run `git lfs pull`)"
+    if "\n" not in text.strip() and text.startswith(("../", "./", "/")):
+        return "the text of a symbolic link (check it out on a file system that has links)"
+    return "text"
+
+
+def _decode_begin(head: bytes) -> str | None:
+    """The first bytes of a text in UTF-8, in which the last character may be cut; else None."""
+    for num_cut in range(4):
         try:
-            text = head[: len(head) - cut].decode("utf-8")
+            return head[: len(head) - num_cut].decode("utf-8")
         except UnicodeDecodeError:
             continue
-        if text.startswith("version https://git-lfs.github.com/spec/"):
-            return "a git-LFS pointer (run `git lfs pull`)"
-        if "\n" not in text.strip() and text.startswith(("../", "./", "/")):
-            return "the text of a symbolic link (check it out on a file system that has links)"
-        return "text"
-    return ""
+    return None
 
 
 def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
     av.logging.set_level(None)
-    path, streamed = reading.path, reading.extent.streamed
-    options = {"protocol_whitelist": "file"} | ({"ignore_length": "1"} if streamed else {})
+    path = reading.path
+    options = {"protocol_whitelist": "file"}
+    if reading.extent.streamed:
+        options["ignore_length"] = "1"
     try:
         with ExitStack() as opened:
             source: Any = "file:" + os.fspath(path)
@@ -354,17 +415,30 @@ def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
             yield from _read_container(reading, container)
     except _READER_ERRORS as error:
         _blame_machine(path, error)
-        known = _begins_like_audio(path)
-        reason = DropReason.UNDECODABLE if known else DropReason.NOT_AUDIO
+        raise _undecodable(path, error) from error
+
+
+def _undecodable(path: Path, error: Exception) -> AudioError:
+    """Why FFmpeg cannot open a file, or cannot go on with it."""
+    if _begins_like_audio(path):
+        trouble = "is damaged"
+        reason = DropReason.UNDECODABLE
+    else:
         wrap = f"headerless PCM needs a WAV header: {wrap_command(path, '')}"
-        says = "is damaged" if known else f"is in no format FFmpeg knows; {wrap}"
-        raise AudioError(f"{path}: {says} ({_first_line(error)})", reason=reason) from error
+        trouble = f"is in no format FFmpeg knows; {wrap}"
+        reason = DropReason.NOT_AUDIO
+    return AudioError(f"{path}: {trouble} ({_first_line(error)})", reason=reason)
 
 
 def _blame_machine(path: Path, error: Exception) -> None:
-    """Raise the machine's part in what a decoder said; it also says "no memory" of a damaged file that asks for too much."""
+    """Raise the machine's part in the error of a decoder.
+
+    Decoders also report "no memory" for a damaged file that asks for too much.
+    """
     fault = find_fault(error, place=path)
-    if fault is not None and (not isinstance(fault, ShortageError) or memory_is_short()):
+    if fault is None:
+        return
+    if not isinstance(fault, ShortageError) or memory_is_short():
         raise fault from error
 
 
@@ -379,7 +453,42 @@ def _begins_like_audio(path: Path) -> bool:
 def _read_container(
     reading: _Reading, container: av.container.InputContainer
 ) -> Iterator[AudioBlock]:
-    path, name = reading.path, container.format.name
+    path = reading.path
+    name = container.format.name
+    best = _best_track(path, container)
+    choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
+    for track in choice.tracks:
+        _check_format(path, track.rate or None, track.channels or None)
+    num_channels = sum(track.channels for track in choice.tracks)
+    _check_format(path, None, num_channels or None)
+
+    several = len(choice.tracks) > 1
+    length_s = None if several else _late_length_s(path, best)
+    target_hz = best.rate if several else None
+    lanes = []
+    for track in choice.tracks:
+        origin_s = recording_origin(container, track, length_s=length_s)
+        lanes.append(Lane(track, origin_s=origin_s, target_hz=target_hz))
+    first = next(lane for lane in lanes if lane.track.index == best.index)
+
+    for blocks in _fill_lanes(reading, container, lanes, first):
+        yield _block(path, blocks, first, name)
+    _check_lane(path, first, name, fragmented=_is_fragmented(path, name))
+    _finish_lanes(lanes, first)
+    if first.queued:
+        blocks = [lane.take(lane.queued) for lane in lanes]
+        yield _block(path, blocks, first, name)
+
+    reading.remarks += choice.remarks()
+    for lane in lanes:
+        of = f"track {lane.track.index + 1}: " if several else ""
+        reading.remarks += _lane_remarks(lane, of=of)
+    reading.remarks += _length_remarks(container, first, several=several)
+
+
+def _best_track(path: Path, container: av.container.InputContainer) -> av.AudioStream:
+    """The track that FFmpeg likes best, if it can be decoded."""
+    name = container.format.name
     best = container.streams.best("audio")
     if not isinstance(best, av.AudioStream):
         if name in _MEDIALESS or name.endswith("_pipe"):
@@ -388,41 +497,25 @@ def _read_container(
             raise AudioError(message, reason=DropReason.NOT_AUDIO)
         raise AudioError(f"{path}: has no audio stream", reason=DropReason.NO_AUDIO_STREAM)
     if best.codec_context is None:
-        raise AudioError(
-            f"{path}: FFmpeg has no decoder for its audio", reason=DropReason.UNDECODABLE
-        )
-    choice = choose_tracks(best, container.streams.audio, alone=reading.alone)
-    for track in choice.tracks:
-        _check_format(path, track.rate or None, track.channels or None)
-    _check_format(path, None, sum(track.channels for track in choice.tracks) or None)
-    several = len(choice.tracks) > 1
-    length_s = None if several else _late_length_s(path, best)
-    lanes = [
-        Lane(
-            track,
-            origin_s=recording_origin(container, track, length_s=length_s),
-            target_hz=best.rate if several else None,
-        )
-        for track in choice.tracks
-    ]
-    first = next(lane for lane in lanes if lane.track.index == best.index)
-    for blocks in _fill_lanes(reading, container, lanes, first):
-        yield _block(path, blocks, first, name)
-    _check_lane(path, first, name, fragmented=_is_fragmented(path, name))
+        message = f"{path}: FFmpeg has no decoder for its audio"
+        raise AudioError(message, reason=DropReason.UNDECODABLE)
+    return best
+
+
+def _finish_lanes(lanes: Sequence[Lane], first: Lane) -> None:
+    """Bring all tracks to the same length once everything is decoded."""
     for lane in lanes:
-        if lane is not first and (not lane.heard or lane.damaged > max(1, lane.packets // 50)):
+        if lane is not first and (not lane.heard or _is_damaged(lane)):
             raise NotAlignedError("a track holds no sound that can be decoded")
         lane.finish()
     total = max(lane.total for lane in lanes)
     for lane in lanes:
         lane.pad(total)
-    if first.queued:
-        yield _block(path, [lane.take(lane.queued) for lane in lanes], first, name)
-    reading.remarks += choice.remarks()
-    for lane in lanes:
-        of = f"track {lane.track.index + 1}: " if several else ""
-        reading.remarks += _lane_remarks(lane, of=of)
-    reading.remarks += _length_remarks(container, first, several=several)
+
+
+def _is_damaged(lane: Lane) -> bool:
+    """Whether more of its packets are damaged than may be passed over."""
+    return lane.damaged > max(1, lane.packets // 50)
 
 
 def _fill_lanes(
@@ -452,134 +545,201 @@ def _fill_lanes(
             total = max(lane.total for lane in lanes)
             for behind in lanes:
                 behind.keep_up(total)
-        while (ready := min(lane.queued for lane in lanes)) >= BLOCK:
-            ready = min(ready, 4 * BLOCK)
-            yield [lane.take(ready) for lane in lanes]
+
+        ready = _ready(lanes)
+        while ready >= BLOCK:
+            size = min(ready, 4 * BLOCK)
+            yield [lane.take(size) for lane in lanes]
+            ready = _ready(lanes)
+
+
+def _ready(lanes: Sequence[Lane]) -> int:
+    """How many samples all tracks have."""
+    return min(lane.queued for lane in lanes)
 
 
 def _add_frame(path: Path, lane: Lane, frame: av.AudioFrame) -> None:
     samples = _frame_samples(path, frame)
+    num_channels = samples.shape[1]
     if lane.timeline is None:
-        _check_format(path, frame.rate, samples.shape[1])
-        lane.begin(frame.rate, samples.shape[1])
-    elif frame.rate != lane.timeline.rate_hz or samples.shape[1] != lane.num_channels:
+        _check_format(path, frame.rate, num_channels)
+        lane.begin(frame.rate, num_channels)
+    elif frame.rate != lane.timeline.rate_hz or num_channels != lane.num_channels:
         message = f"{path}: its rate or channels change midway; split it there"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-    pts, time_base = frame.pts, frame.time_base
-    lane.add(samples, None if pts is None or time_base is None else float(pts * time_base))
+
+    start_s = None
+    if frame.pts is not None and frame.time_base is not None:
+        start_s = float(frame.pts * frame.time_base)
+    lane.add(samples, start_s)
 
 
-def _check_lane(path: Path, lane: Lane, container: str, *, fragmented: bool) -> None:
+def _check_lane(
+    path: Path,
+    lane: Lane,
+    container: str,
+    *,
+    fragmented: bool,
+) -> None:
     """Refuse a track of which too much is missing."""
-    stream, heard, damaged = lane.track, lane.heard, lane.damaged
-    promised = 0
-    if stream.duration and stream.time_base is not None and heard:
-        promised = round(stream.duration * stream.time_base * lane.rate_of_track)
+    stream = lane.track
+    heard = lane.heard
     if not heard:
-        if stream.duration and not damaged:
-            raise AudioError(
-                f"{path}: its header promises sound, but no sample is there; fetch it again",
-                reason=DropReason.TRUNCATED,
-            )
-        if damaged:
-            message = f"{path}: none of its {lane.packets} packets can be decoded"
-            raise AudioError(message, reason=DropReason.UNDECODABLE)
-        raise AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
-    much_missing = damaged and heard < 0.9 * promised and not fragmented
+        raise _no_sample(path, lane)
+
+    promised = 0
+    if stream.duration and stream.time_base is not None:
+        promised = round(stream.duration * stream.time_base * lane.rate_of_track)
+    much_missing = lane.damaged and heard < 0.9 * promised and not fragmented
     if promised > heard and (container in _EXACT_CONTAINERS or much_missing):
         message = f"{path}: promises {promised} samples, {heard} can be decoded; fetch it again"
         raise AudioError(message, reason=DropReason.TRUNCATED)
-    if damaged > max(1, lane.packets // 50):
-        message = f"{path}: {damaged} of its {lane.packets} packets are damaged"
+    if _is_damaged(lane):
+        message = f"{path}: {lane.damaged} of its {lane.packets} packets are damaged"
         raise AudioError(message, reason=DropReason.UNDECODABLE)
 
 
+def _no_sample(path: Path, lane: Lane) -> AudioError:
+    """Why a track has no sound."""
+    if lane.damaged:
+        message = f"{path}: none of its {lane.packets} packets can be decoded"
+        return AudioError(message, reason=DropReason.UNDECODABLE)
+    if lane.track.duration:
+        message = f"{path}: its header promises sound, but no sample is there; fetch it again"
+        return AudioError(message, reason=DropReason.TRUNCATED)
+    return AudioError(f"{path}: holds no sample", reason=DropReason.EMPTY)
+
+
 def _is_fragmented(path: Path, container: str) -> bool:
-    boxes = read_mp4_boxes(path) if container.startswith("mov,") else None
+    if not container.startswith("mov,"):
+        return False
+    boxes = read_mp4_boxes(path)
     return boxes is not None and boxes.fragmented
 
 
 def _late_length_s(path: Path, track: av.AudioStream) -> float | None:
     """How long a late track sounds, by its packets; None for one that is not late."""
-    start, unit = track.start_time, track.time_base
+    start = track.start_time
+    unit = track.time_base
     if not start or unit is None or start * unit <= LATE_S:
         return None
     options = {"protocol_whitelist": "file"}
     url = "file:" + os.fspath(path)
     with av.open(url, metadata_errors="replace", container_options=options) as again:
-        last = start
+        end = start
         for packet in again.demux(again.streams[track.index]):
-            last = max(last, (packet.pts or 0) + (packet.duration or 0))
-    return float((last - start) * unit)
+            packet_end = (packet.pts or 0) + (packet.duration or 0)
+            end = max(end, packet_end)
+    return float((end - start) * unit)
 
 
 def _lane_remarks(lane: Lane, *, of: str) -> list[Remark]:
-    found = lane.timeline.remarks(of) if lane.timeline is not None else []
+    """Remarks on one track.
+
+    Args:
+        of: What they begin with: the track's number, where there are several.
+    """
+    remarks = lane.timeline.remarks(of) if lane.timeline is not None else []
     if lane.damaged:
-        some = f"{of}{lane.damaged} of its {lane.packets} packets"
-        detail = f"{some} are damaged and were passed over"
-        found.append(Remark(kind=RemarkKind.DAMAGED, detail=detail))
-    return found
+        packets = f"{of}{lane.damaged} of its {lane.packets} packets"
+        detail = f"{packets} are damaged and were passed over"
+        remarks.append(Remark(kind=RemarkKind.DAMAGED, detail=detail))
+    return remarks
 
 
 def _length_remarks(
-    container: av.container.InputContainer, lane: Lane, *, several: bool
+    container: av.container.InputContainer,
+    lane: Lane,
+    *,
+    several: bool,
 ) -> list[Remark]:
-    """What the header says of the length: where it is written at the end it tells of a cut."""
-    stream, name = lane.track, container.format.name
-    if lane.timeline is None or several:
+    """Remarks on the length in the header: one written when a recording ends shows a cut."""
+    timeline = lane.timeline
+    if timeline is None or several:
         return []
-    rate_hz = lane.timeline.rate_hz
-    if name in _EXACT_CONTAINERS and stream.duration is not None and stream.time_base is not None:
-        more_ms = lane.total * 1000 // rate_hz - round(stream.duration * stream.time_base * 1000)
-        if stream.duration and more_ms >= WORTH_A_REMARK_MS:
+    name = container.format.name
+    if name in _EXACT_CONTAINERS:
+        more_ms = _surplus_ms(lane, timeline.rate_hz)
+        if more_ms >= WORTH_A_REMARK_MS:
             more = f"{more_ms / 1000:.2f} s"
             detail = f"{more} lie after the end that the header names; they were read too"
-            return [Remark(kind=RemarkKind.AFTER_END, detail=detail, amount_ms=more_ms)]
-    alone = len(container.streams.audio) == 1 and not container.streams.video
-    end_s = lane.timeline.end_s
-    if name in _STATED_CONTAINERS and alone and container.duration and end_s is not None:
+            return [_after_end(more_ms, detail)]
+
+    is_alone = len(container.streams.audio) == 1 and not container.streams.video
+    end_s = timeline.end_s
+    if name in _STATED_CONTAINERS and is_alone and container.duration and end_s is not None:
         short_ms = round(container.duration / 1000 - end_s * 1000)
         if short_ms >= MIN_CUT_MS:
             length = f"its header names a length of {container.duration / 1e6:.2f} s"
             detail = f"{length}, the last {short_ms / 1000:.2f} s are not there"
-            return [Remark(kind=RemarkKind.CUT_OFF, detail=detail, amount_ms=short_ms)]
+            return [
+                Remark(
+                    kind=RemarkKind.CUT_OFF,
+                    detail=detail,
+                    amount_ms=short_ms,
+                )
+            ]
     return []
 
 
-def _block(path: Path, lanes: Sequence[Channels], first: Lane, container: str) -> AudioBlock:
+def _surplus_ms(lane: Lane, rate_hz: int) -> int:
+    """How much longer a track is than its header names; 0 where it names no length."""
+    stream = lane.track
+    if not stream.duration or stream.time_base is None:
+        return 0
+    stated_ms = round(stream.duration * stream.time_base * 1000)
+    return lane.total * 1000 // rate_hz - stated_ms
+
+
+def _block(
+    path: Path,
+    lanes: Sequence[Channels],
+    first: Lane,
+    container: str,
+) -> AudioBlock:
+    """The samples of all tracks, channels side by side."""
     samples = lanes[0] if len(lanes) == 1 else np.concatenate(lanes, axis=1)
     codec = first.track.codec_context.name
     return _checked_block(path, samples, first.rate_hz, codec, container)
 
 
 def _checked_block(
-    path: Path, samples: Channels, rate_hz: int, codec: str, container: str
+    path: Path,
+    samples: Channels,
+    rate_hz: int,
+    codec: str,
+    container: str,
 ) -> AudioBlock:
     if not np.isfinite(samples).all():
-        raise AudioError(
-            f"{path}: holds samples that are not finite numbers; export it again",
-            reason=DropReason.INVALID_FORMAT,
-        )
-    return AudioBlock(samples=samples, sample_rate_hz=rate_hz, codec=codec, container=container)
+        message = f"{path}: holds samples that are not finite numbers; export it again"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    return AudioBlock(
+        samples=samples,
+        sample_rate_hz=rate_hz,
+        codec=codec,
+        container=container,
+    )
 
 
 def _frame_samples(path: Path, frame: av.AudioFrame) -> Channels:
     """(num_samples, num_channels) float32 of one frame."""
     kind = frame.format.packed.name
     raw: npt.NDArray[np.generic] = frame.to_ndarray()
-    rows = raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
+    num_channels = frame.layout.nb_channels
+    rows = raw.T if frame.format.is_planar else raw.reshape(-1, num_channels)
     if kind in ("flt", "dbl"):
         return rows.astype(np.float32)
     if kind not in _FULL_SCALE:
-        raise AudioError(
-            f"{path}: samples of the unknown kind {kind!r}", reason=DropReason.INVALID_FORMAT
-        )
+        message = f"{path}: samples of the unknown kind {kind!r}"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    full_scale = _FULL_SCALE[kind]
     if kind == "u8":
-        return (rows.astype(np.float32) - np.float32(128)) / np.float32(128)
+        centred = rows.astype(np.float32) - np.float32(full_scale)
+        return centred / np.float32(full_scale)
     if kind == "s16":
-        return rows.astype(np.float32) / np.float32(_FULL_SCALE[kind])
-    return (rows.astype(np.float64) / _FULL_SCALE[kind]).astype(np.float32)
+        return rows.astype(np.float32) / np.float32(full_scale)
+    scaled = rows.astype(np.float64) / full_scale
+    return scaled.astype(np.float32)
 
 
 class _NothingFoundError(Exception):
@@ -587,12 +747,13 @@ class _NothingFoundError(Exception):
 
 
 def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[AudioBlock]:
-    """What libsndfile makes of the content of a file; its name says nothing to it.
+    """The sound that libsndfile finds in the content of a file, whatever the file is called.
 
     Args:
         at_least_s: What the first reader had given: one that finds less is not believed.
     """
-    path, num_samples = reading.path, 0
+    path = reading.path
+    num_samples = 0
     try:
         with (
             path.open("rb") as content,
@@ -601,12 +762,10 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
             if file.format == "MP3":  # FFmpeg knows all of them; what it does not know is none
                 raise _NothingFoundError
             _check_format(path, file.samplerate, file.channels)
-            rate_hz, codec, container, promised = (
-                file.samplerate,
-                file.subtype.lower(),
-                file.format.lower(),
-                file.frames,
-            )
+            rate_hz = file.samplerate
+            codec = file.subtype.lower()
+            container = file.format.lower()
+            promised = file.frames
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 num_samples += len(block)
                 _check_duration(path, num_samples, rate_hz, max_duration_ms=reading.max_duration_ms)
@@ -616,35 +775,34 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
         raise _NothingFoundError from error
     if not num_samples or num_samples / rate_hz < at_least_s - LATE_S:
         raise _NothingFoundError
-    if promised > num_samples and container in ("wav", "flac", "aiff", "w64", "caf", "au"):
-        raise AudioError(
-            f"{path}: promises {promised} samples, {num_samples} can be decoded; fetch it again",
-            reason=DropReason.TRUNCATED,
-        )
+    if promised > num_samples and container in _COUNTED_FORMATS:
+        counts = f"promises {promised} samples, {num_samples} can be decoded"
+        raise AudioError(f"{path}: {counts}; fetch it again", reason=DropReason.TRUNCATED)
 
 
 def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> None:
     """Refuse what no recorder writes; None is "not known yet"."""
     if rate_hz is not None and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioError(
-            f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read",
-            reason=DropReason.INVALID_FORMAT,
-        )
+        message = f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
     if num_channels is not None and not 1 <= num_channels <= MAX_CHANNELS:
-        raise AudioError(
-            f"{path}: claims {num_channels} channels; 1 ... {MAX_CHANNELS} are read",
-            reason=DropReason.INVALID_FORMAT,
-        )
+        message = f"{path}: claims {num_channels} channels; 1 ... {MAX_CHANNELS} are read"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
 
 
-def _check_duration(path: Path, num_samples: int, rate_hz: int, *, max_duration_ms: int) -> None:
+def _check_duration(
+    path: Path,
+    num_samples: int,
+    rate_hz: int,
+    *,
+    max_duration_ms: int,
+) -> None:
     if num_samples * 1000 > max_duration_ms * rate_hz:
-        raise AudioError(
-            f"{path}: is longer than {max_duration_ms} ms; split it, or allow more",
-            reason=DropReason.TOO_LONG,
-        )
+        message = f"{path}: is longer than {max_duration_ms} ms; split it, or allow more"
+        raise AudioError(message, reason=DropReason.TOO_LONG)
 
 
 def _first_line(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error)
-    return (str(text).splitlines() or [type(error).__name__])[0]
+    lines = str(text).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,8 +1,10 @@
-"""Digests of canonical audio: a file that is cut short, damaged or another recording's is never taken for the recording.
+"""Digests of canonical audio.
 
-The SHA-256 of a file's bytes tells every change and costs a tenth of decoding it. The head of a
+A file that is cut short, damaged or another recording's is never taken for the recording.
+
+The SHA-256 of a file's bytes shows every change and costs a tenth of decoding it. The head of a
 FLAC holds the MD5 of its samples: together with the file's size it is compared whenever a piece is
-read, which costs nothing, and tells a file that was cut or exchanged. Damage inside a piece shows
+read, which costs nothing, and shows a file that was cut or exchanged. Damage inside a piece shows
 in the checksums of the FLAC's frames, which the decoder compares.
 """
 
@@ -82,30 +84,30 @@ def open_audio(path: Path) -> BufferedReader:
 
 
 def check_head(file: BufferedReader, path: Path, expected: AudioDigest) -> None:
-    """Compare the size and the head of an open file, wherever it stands; it stands there afterwards.
+    """Compare the size and the head of an open file; its position does not change.
 
     Raises:
         AudioError: ALTERED.
         MachineError: The disk does not let it be read.
     """
     try:
-        size_bytes, md5 = os.fstat(file.fileno()).st_size, _samples_md5(file)
+        size_bytes = os.fstat(file.fileno()).st_size
+        md5 = _samples_md5(file)
     except OSError as error:
         raise machine_error(path, error) from error
-    if size_bytes < expected.size_bytes:
-        raise _altered(
-            path,
-            expected.recording_id,
-            f"is cut short, to {size_bytes} of {expected.size_bytes} bytes",
-        )
-    if md5 is None:
-        raise _altered(path, expected.recording_id, "is no FLAC any more")
-    if md5 != expected.samples_md5:
-        raise _altered(path, expected.recording_id, "holds other sound than was stored")
-    if size_bytes != expected.size_bytes:
-        raise _altered(
-            path, expected.recording_id, f"has {size_bytes} bytes instead of {expected.size_bytes}"
-        )
+
+    wanted_bytes = expected.size_bytes
+    change = ""
+    if size_bytes < wanted_bytes:
+        change = f"is cut short, to {size_bytes} of {wanted_bytes} bytes"
+    elif md5 is None:
+        change = "is no FLAC any more"
+    elif md5 != expected.samples_md5:
+        change = "holds other sound than was stored"
+    elif size_bytes != wanted_bytes:
+        change = f"has {size_bytes} bytes instead of {wanted_bytes}"
+    if change:
+        raise _altered(path, expected.recording_id, change)
 
 
 def check_whole(path: Path, expected: AudioDigest) -> None:
@@ -118,13 +120,12 @@ def check_whole(path: Path, expected: AudioDigest) -> None:
     with blaming(expected), open_audio(path) as file:
         check_head(file, path, expected)
         try:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise machine_error(path, error) from error
-    if found != expected.sha256:
-        raise _altered(
-            path, expected.recording_id, "was changed since it was stored (its SHA-256 is another)"
-        )
+    if sha256 != expected.sha256:
+        change = "was changed since it was stored (its SHA-256 is another)"
+        raise _altered(path, expected.recording_id, change)
 
 
 class AudioGuard:
@@ -144,7 +145,7 @@ class AudioGuard:
         self.refused: dict[str, AudioError] = {}
 
     def admit(self, path: Path, recording_id: str) -> AudioDigest | None:
-        """What the pieces read from a recording's file are to be compared with; None when nothing is on record.
+        """The digest that a recording's file has to match; None when nothing is on record.
 
         Raises:
             AudioError: MISSING or ALTERED.

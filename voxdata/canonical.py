@@ -1,10 +1,14 @@
-"""Canonical audio: the 16 kHz FLAC that every later stage reads, and the clips cut from it. Needs libsndfile only, no decoder."""
+"""Canonical audio: the 16 kHz FLAC that every later stage reads, and the clips cut from it.
+
+Needs libsndfile only, no decoder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -22,6 +26,7 @@ from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.segment import Segment
 
 _DECODED_AT_ONCE = 1 << 20
+_READ_AT_ONCE = 1 << 20
 
 
 def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
@@ -34,7 +39,10 @@ def write_canonical(path: Path, samples: npt.NDArray[np.float32]) -> None:
 
 
 def write_canonical_blocks(
-    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int
+    path: Path,
+    blocks: Iterable[npt.NDArray[np.float32]],
+    *,
+    num_channels: int,
 ) -> None:
     """Write a canonical recording: 16 kHz FLAC, 16 bit. Atomic; parent folders are made.
 
@@ -62,7 +70,11 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
 
 
 def _write_atomic(
-    path: Path, blocks: Iterable[npt.NDArray[np.float32]], *, num_channels: int, container: str
+    path: Path,
+    blocks: Iterable[npt.NDArray[np.float32]],
+    *,
+    num_channels: int,
+    container: str,
 ) -> None:
     with replacing(path) as file:
         disk = _Disk(file)
@@ -71,9 +83,7 @@ def _write_atomic(
                 disk, "w", MODEL_RATE_HZ, num_channels, format=container, subtype="PCM_16"
             ) as out:
                 for block in blocks:
-                    out.write(
-                        np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16)
-                    )
+                    out.write(_as_16_bit(block))
                     disk.require()
         except soundfile.SoundFileError as error:
             disk.require()
@@ -81,36 +91,49 @@ def _write_atomic(
         disk.require()
 
 
+def _as_16_bit(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    scaled = np.rint(samples * np.float32(32768))
+    clipped: npt.NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return clipped
+
+
 class _Disk:
-    """A file for libsndfile, which would hear only that something failed: keeps what the system said."""
+    """A file for libsndfile that keeps the system's error.
+
+    libsndfile itself learns only that something failed.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.tell, self.read = file.tell, file.read
-        self._trouble: OSError | None = None
+        self.tell = file.tell
+        self.read = file.read
+        self._error: OSError | None = None
 
     def write(self, content: bytes) -> int:
-        """All of it, or it is kept why not."""
-        if self._trouble is None:
+        """Write all of it, or keep why not."""
+        if self._error is None:
             try:
                 self._file.write(content)
             except OSError as error:
-                self._trouble = error
+                self._error = error
         return len(content)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Where it stands then; what still waits in the buffer is written first, and may be refused."""
-        if self._trouble is None:
+        """Move to a place, and return it.
+
+        What still waits in the buffer is written first, and may be refused.
+        """
+        if self._error is None:
             try:
                 return self._file.seek(offset, whence)
             except OSError as error:
-                self._trouble = error
+                self._error = error
         return 0
 
     def require(self) -> None:
-        """Raise what the system said, if anything."""
-        if self._trouble is not None:
-            raise self._trouble
+        """Raise the system's error, if there was one."""
+        if self._error is not None:
+            raise self._error
 
 
 def read_clip(
@@ -140,50 +163,57 @@ def read_clip(
     if not 0 <= channel < num_channels:
         message = f"{path}: has {num_channels} channel(s); channel {channel} was asked for"
         raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-    start, stop = 0, num_samples
-    if segment is not None:
-        start = segment.start_ms * MODEL_RATE_HZ // 1000
-        stop = min(stop, math.ceil(segment.end_ms * MODEL_RATE_HZ / 1000))
-        if start >= num_samples:
-            raise AudioError(
-                f"{path}: ends before {segment.start_ms} ms", reason=DropReason.TOO_SHORT
-            )
-    return _read_block(path, channel, start, stop, expected)
+    if segment is None:
+        return _read_block(path, channel, 0, num_samples, expected)
+
+    start = segment.start_ms * MODEL_RATE_HZ // 1000
+    stop = math.ceil(segment.end_ms * MODEL_RATE_HZ / 1000)
+    if start >= num_samples:
+        message = f"{path}: ends before {segment.start_ms} ms"
+        raise AudioError(message, reason=DropReason.TOO_SHORT)
+    return _read_block(path, channel, start, min(stop, num_samples), expected)
+
+
+@contextmanager
+def _decoding(path: Path, expected: AudioDigest | None) -> Iterator[soundfile.SoundFile]:
+    """Lend an open canonical file; what goes wrong while it is lent is an error about that file."""
+    try:
+        with (
+            blaming(expected),
+            _open(path, expected) as raw,
+            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
+        ):
+            yield file
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
+        raise _damaged(path, error, expected) from error
 
 
 def _probe(path: Path, expected: AudioDigest | None) -> tuple[int, int]:
     """(num_samples, num_channels) of a canonical file."""
-    try:
-        with (
-            blaming(expected),
-            _open(path, expected) as raw,
-            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
-        ):
-            rate_hz, num_samples, num_channels = file.samplerate, file.frames, file.channels
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise _damaged(path, error, expected) from error
+    with _decoding(path, expected) as file:
+        rate_hz = file.samplerate
+        num_samples = file.frames
+        num_channels = file.channels
     if rate_hz != MODEL_RATE_HZ:
-        raise AudioError(
-            f"{path}: is at {rate_hz} Hz, not canonical; {REMEDY}", reason=DropReason.INVALID_FORMAT
-        )
+        message = f"{path}: is at {rate_hz} Hz, not canonical; {REMEDY}"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
     return num_samples, num_channels
 
 
 def _read_block(
-    path: Path, channel: int, start: int, stop: int, expected: AudioDigest | None
+    path: Path,
+    channel: int,
+    start: int,
+    stop: int,
+    expected: AudioDigest | None,
 ) -> Samples:
-    try:
-        with (
-            blaming(expected),
-            _open(path, expected) as raw,
-            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
-        ):
-            file.seek(start)
-            block = file.read(stop - start, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise _damaged(path, error, expected) from error
-    if len(block) < stop - start:
-        raise _damaged(path, f"{stop - start - len(block)} samples are missing", expected)
+    size = stop - start
+    with _decoding(path, expected) as file:
+        file.seek(start)
+        block = file.read(size, dtype="float32", always_2d=True)
+    missing = size - len(block)
+    if missing > 0:
+        raise _damaged(path, f"{missing} samples are missing", expected)
     return np.ascontiguousarray(block[:, channel])
 
 
@@ -198,18 +228,24 @@ def _open(path: Path, expected: AudioDigest | None) -> BufferedReader:
     return file
 
 
-def _damaged(path: Path, why: object, expected: AudioDigest | None) -> AudioError | MachineError:
-    """What is to be said of a file that does not decode: the disk's fault, when it cannot even be read."""
+def _damaged(
+    path: Path,
+    why: object,
+    expected: AudioDigest | None,
+) -> AudioError | MachineError:
+    """The error of a file that does not decode: the disk's, when it cannot even be read."""
     try:
         with open_audio(path) as file:
-            while file.read(1 << 20):
+            while file.read(_READ_AT_ONCE):
                 pass
     except OSError as error:
         return machine_error(path, error)
-    first = (str(why).splitlines() or ["unreadable"])[0]
-    owner = "" if expected is None else expected.recording_id
+    lines = str(why).splitlines()
+    first = lines[0] if lines else "unreadable"
     message = f"{path}: the canonical audio is damaged ({first}); {REMEDY}"
-    message = f"recording {owner}: {message}" if owner else message
+    owner = "" if expected is None else expected.recording_id
+    if owner:
+        message = f"recording {owner}: {message}"
     return AudioError(message, reason=DropReason.UNDECODABLE, recording_id=owner)
 
 
@@ -255,14 +291,24 @@ def open_canonical(path: Path, *, expected: AudioDigest | None = None) -> list[C
         MachineError: The disk does not let it be read.
     """
     num_samples, num_channels = _probe(path, expected)
-    return [
-        CanonicalSound(path=path, channel=channel, num_samples=num_samples, expected=expected)
-        for channel in range(num_channels)
-    ]
+    channels = []
+    for channel in range(num_channels):
+        sound = CanonicalSound(
+            path=path,
+            channel=channel,
+            num_samples=num_samples,
+            expected=expected,
+        )
+        channels.append(sound)
+    return channels
 
 
 def check_samples(
-    path: Path, *, expected: AudioDigest, num_samples: int | None, num_channels: int | None
+    path: Path,
+    *,
+    expected: AudioDigest,
+    num_samples: int | None,
+    num_channels: int | None,
 ) -> None:
     """Decode a canonical file whole, and compare its samples with what its own head says of them.
 
@@ -274,24 +320,31 @@ def check_samples(
         AudioError: MISSING, UNDECODABLE, INVALID_FORMAT, or ALTERED: it is another recording's.
         MachineError: The disk does not let it be read.
     """
-    found = _probe(path, expected)
-    for what, there, wanted in zip(
-        ("samples", "channels"), found, (num_samples, num_channels), strict=True
-    ):
-        if wanted is not None and there != wanted:
-            message = f"recording {expected.recording_id}: its canonical audio {path} has {there} {what} instead of {wanted}; {REMEDY}"
-            raise AudioError(message, reason=DropReason.ALTERED, recording_id=expected.recording_id)
-    hasher, count = hashlib.md5(usedforsecurity=False), 0
-    try:
-        with (
-            blaming(expected),
-            _open(path, expected) as raw,
-            soundfile.SoundFile(raw.fileno(), closefd=False) as file,
-        ):
-            while len(block := file.read(_DECODED_AT_ONCE, dtype="int16", always_2d=True)):
-                hasher.update(block.astype("<i2").tobytes())
-                count += len(block)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise _damaged(path, error, expected) from error
-    if count != found[0] or hasher.hexdigest() != expected.samples_md5:
+    samples, channels = _probe(path, expected)
+    _check_count(path, expected, "samples", samples, num_samples)
+    _check_count(path, expected, "channels", channels, num_channels)
+
+    hasher = hashlib.md5(usedforsecurity=False)
+    decoded = 0
+    with _decoding(path, expected) as file:
+        while len(block := file.read(_DECODED_AT_ONCE, dtype="int16", always_2d=True)):
+            hasher.update(block.astype("<i2").tobytes())
+            decoded += len(block)
+    if decoded != samples or hasher.hexdigest() != expected.samples_md5:
         raise _damaged(path, "its samples differ from the digest in its header", expected)
+
+
+def _check_count(
+    path: Path,
+    expected: AudioDigest,
+    noun: str,
+    count: int,
+    wanted: int | None,
+) -> None:
+    """Refuse a file that has another number of something than its recording."""
+    if wanted is None or count == wanted:
+        return
+    recording_id = expected.recording_id
+    difference = f"has {count} {noun} instead of {wanted}"
+    message = f"recording {recording_id}: its canonical audio {path} {difference}; {REMEDY}"
+    raise AudioError(message, reason=DropReason.ALTERED, recording_id=recording_id)

@@ -1,13 +1,17 @@
-"""From any file to canonical audio: 16 kHz, the channels that matter, in memory that does not grow with the recording."""
+"""From any file to canonical audio: 16 kHz, and the channels that matter.
+
+Memory does not grow with the recording.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +32,13 @@ MAX_CANONICAL_CHANNELS = 8
 """What a FLAC file can hold."""
 
 MAX_CHANNEL_FACTOR = 8
-"""A file may hold this many channels at the longest duration, or more channels for less time: bounds the temporary file."""
+"""A file may hold this many channels at the longest duration, or more channels for less time.
+
+This bounds the temporary file.
+"""
 
 _WRITE = 1 << 18
+_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +47,7 @@ class Canonical:
 
     Attributes:
         digest: The digest of the FLAC that was written.
-        silent: No channel rises above -80 dBFS around its mean.
+        silent: Whether no channel rises above -80 dBFS around its mean.
         remarks: What was lost, filled in or left out.
     """
 
@@ -50,9 +58,12 @@ class Canonical:
 
 
 def canonicalise(
-    source: Path, target: Callable[[Recording], Path], *, max_duration_ms: int = 12 * 3600 * 1000
+    source: Path,
+    target: Callable[[Recording], Path],
+    *,
+    max_duration_ms: int = 12 * 3600 * 1000,
 ) -> Canonical:
-    """Decode a file once, bring it to 16 kHz and to the channels that matter, and write that as FLAC.
+    """Decode a file once, and write the channels that matter as FLAC of 16 kHz.
 
     The FLAC has round(samples * 16000 / rate) samples, at least one. Sound above full scale is
     scaled down as a whole.
@@ -70,34 +81,27 @@ def canonicalise(
     """
     with _scratch_file() as file:
         remarks: list[Remark] = []
+
+        def fill(blocks: Iterator[AudioBlock]) -> _Spool:
+            return _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms)
+
         spool = decode_audio(
             source,
-            lambda blocks: _fill_spool(source, file, blocks, max_duration_ms=max_duration_ms),
+            fill,
             max_duration_ms=max_duration_ms,
             remark=remarks.append,
         )
         layout = detect_layout(spool.blocks, MODEL_RATE_HZ)
-        if layout.layout is ChannelLayout.PER_CHANNEL and len(layout.kept) > MAX_CANONICAL_CHANNELS:
-            parties = f"{len(layout.kept)} parties on channels of their own; at most {MAX_CANONICAL_CHANNELS} are kept"
-            raise AudioError(
-                f"{source}: {parties}: split the recording", reason=DropReason.INVALID_FORMAT
-            )
-        kept = 1 if layout.layout is ChannelLayout.ROOM else len(layout.kept)
-        recording = Recording(
-            recording_id=spool.recording_id,
-            sample_rate_hz=spool.sample_rate_hz,
-            num_samples=spool.source_samples,
-            num_channels=spool.num_channels,
-            layout=layout.layout,
-            canonical_channels=kept,
-            codec=spool.codec,
-            container=spool.container,
-        )
+        recording = _describe(source, spool, layout)
         path = target(recording)
         if path.is_dir():
             message = f"{path}: a folder lies where its canonical audio belongs; move it away"
             raise AudioError(message, reason=DropReason.NOT_READABLE)
-        write_canonical_blocks(path, _canonical_blocks(spool, layout), num_channels=kept)
+        write_canonical_blocks(
+            path,
+            _canonical_blocks(spool, layout),
+            num_channels=recording.canonical_channels,
+        )
         return Canonical(
             recording=recording,
             digest=read_digest(path, recording.recording_id),
@@ -106,20 +110,40 @@ def canonicalise(
         )
 
 
+def _describe(source: Path, spool: _Spool, layout: Layout) -> Recording:
+    num_kept = len(layout.kept)
+    if layout.layout is ChannelLayout.PER_CHANNEL and num_kept > MAX_CANONICAL_CHANNELS:
+        parties = f"{num_kept} parties on channels of their own"
+        limit = f"at most {MAX_CANONICAL_CHANNELS} are kept"
+        message = f"{source}: {parties}; {limit}: split the recording"
+        raise AudioError(message, reason=DropReason.INVALID_FORMAT)
+    return Recording(
+        recording_id=spool.recording_id,
+        sample_rate_hz=spool.sample_rate_hz,
+        num_samples=spool.source_samples,
+        num_channels=spool.num_channels,
+        layout=layout.layout,
+        canonical_channels=1 if layout.layout is ChannelLayout.ROOM else num_kept,
+        codec=spool.codec,
+        container=spool.container,
+    )
+
+
 class _Scratch:
-    """A temporary file; what the system says against it is the machine's fault."""
+    """A temporary file; an error of the system is the machine's fault."""
 
     def __init__(self, file: FileIO, place: Path) -> None:
-        self._file, self._place = file, place
+        self._file = file
+        self._place = place
 
     def clear(self) -> None:
-        """Empty it."""
+        """Empty the file."""
         with writing(self._place):
             self._file.seek(0)
             self._file.truncate()
 
     def write(self, content: bytes) -> None:
-        """Append."""
+        """Append the content."""
         rest = memoryview(content)
         with writing(self._place):
             while len(rest):
@@ -130,7 +154,10 @@ class _Scratch:
         parts: list[bytes] = []
         with writing(self._place):
             self._file.seek(start)
-            while size and (part := self._file.read(size)):
+            while size:
+                part = self._file.read(size)
+                if not part:
+                    break
                 parts.append(part)
                 size -= len(part)
         return b"".join(parts)
@@ -151,8 +178,8 @@ class _Spool:
     """A decoded recording at 16 kHz, all channels, in a temporary file.
 
     Attributes:
-        num_samples: At 16 kHz.
-        source_samples: At the original's rate.
+        num_samples: Samples at 16 kHz.
+        source_samples: Samples at the original's rate.
         peak: Highest absolute value at 16 kHz.
     """
 
@@ -168,10 +195,11 @@ class _Spool:
     silent: bool
 
     def blocks(self, size: int) -> Iterator[Channels]:
-        """From the start, in blocks of `size` samples."""
-        row = 4 * self.num_channels
+        """The recording from its start, in blocks of `size` samples."""
+        row = _SAMPLE_BYTES * self.num_channels
         for start in range(0, self.num_samples, size):
-            raw = self.file.read(start * row, min(size, self.num_samples - start) * row)
+            length = min(size, self.num_samples - start)
+            raw = self.file.read(start * row, length * row)
             yield np.frombuffer(raw, dtype=np.float32).reshape(-1, self.num_channels)
 
 
@@ -179,10 +207,10 @@ class _Facts:
     """What has to be known of the original, gathered block by block."""
 
     def __init__(self, first: AudioBlock) -> None:
-        self.rate_hz, self.num_channels = first.sample_rate_hz, first.samples.shape[1]
-        self._hasher = hashlib.sha256(
-            f"voxdata-audio/1\x1f{self.rate_hz}\x1f{self.num_channels}\x1f".encode()
-        )
+        self.rate_hz = first.sample_rate_hz
+        self.num_channels = first.samples.shape[1]
+        head = f"voxdata-audio/1\x1f{self.rate_hz}\x1f{self.num_channels}\x1f"
+        self._hasher = hashlib.sha256(head.encode())
         self._sum: npt.NDArray[np.float64] = np.zeros(self.num_channels)
         self._highest = np.full(self.num_channels, -np.inf)
         self._lowest = np.full(self.num_channels, np.inf)
@@ -190,9 +218,9 @@ class _Facts:
 
     def add(self, samples: Channels) -> None:
         """Take the next block in."""
-        self._hasher.update(
-            (samples + np.float32(0)).astype("<f4").tobytes()
-        )  # adding 0 turns -0.0 into 0.0
+        # Adding 0 turns -0.0 into 0.0.
+        normalised = samples + np.float32(0)
+        self._hasher.update(normalised.astype("<f4").tobytes())
         self._sum += samples.sum(axis=0, dtype=np.float64)
         self._highest = np.maximum(self._highest, samples.max(axis=0))
         self._lowest = np.minimum(self._lowest, samples.min(axis=0))
@@ -200,54 +228,59 @@ class _Facts:
 
     @property
     def recording_id(self) -> str:
-        """Identity of the sound, whatever file carried it: 128 bits of SHA-256 over rate, channels and samples, 32 hex characters."""
+        """Identity of the sound, whatever file carried it.
+
+        32 hex characters: 128 bits of the SHA-256 over rate, channels and samples.
+        """
         return self._hasher.hexdigest()[:32]
 
     @property
     def silent(self) -> bool:
-        """Whether every channel is digital silence, a constant, or stays under -80 dBFS at its peaks."""
+        """Whether every channel is silent, a constant, or stays under -80 dBFS at its peaks."""
         mean = self._sum / self.num_samples
-        return bool((np.maximum(self._highest - mean, mean - self._lowest) < SILENCE_PEAK).all())
+        peaks = np.maximum(self._highest - mean, mean - self._lowest)
+        return bool((peaks < SILENCE_PEAK).all())
+
+
+class _Filling:
+    """Writes samples at 16 kHz into the temporary file, and measures them."""
+
+    def __init__(self, file: _Scratch) -> None:
+        self._file = file
+        self.num_samples = 0
+        self.peak = 0.0
+
+    def write(self, samples: Channels) -> None:
+        """Append samples; there may be none."""
+        if not len(samples):
+            return
+        self.num_samples += len(samples)
+        peak = float(np.abs(samples).max())
+        self.peak = max(self.peak, peak)
+        content = np.ascontiguousarray(samples, dtype=np.float32)
+        self._file.write(content.tobytes())
 
 
 def _fill_spool(
-    source: Path, file: _Scratch, blocks: Iterator[AudioBlock], *, max_duration_ms: int
+    source: Path,
+    file: _Scratch,
+    blocks: Iterator[AudioBlock],
+    *,
+    max_duration_ms: int,
 ) -> _Spool:
     file.clear()
     first = next(blocks)
     facts = _Facts(first)
-    limit = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
-    stream = (
-        None
-        if facts.rate_hz == MODEL_RATE_HZ
-        else soxr.ResampleStream(facts.rate_hz, MODEL_RATE_HZ, facts.num_channels, dtype="float32")
-    )
-    written, peak = 0, 0.0
+    limit_ms = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
+    original = _gather(source, chain([first], blocks), facts, limit_ms=limit_ms)
+    filling = _Filling(file)
+    for samples in _resample(original, facts.rate_hz, facts.num_channels):
+        filling.write(samples)
 
-    def write(samples: Channels) -> None:
-        nonlocal written, peak
-        if len(samples):
-            written += len(samples)
-            peak = max(peak, float(np.abs(samples).max()))
-            file.write(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
-
-    block: AudioBlock | None = first
-    while block is not None:
-        facts.add(block.samples)
-        if facts.num_samples * 1000 > limit * facts.rate_hz:
-            message = f"{source}: {facts.num_channels} channels are longer than {limit} ms together; split it, or allow more"
-            raise AudioError(message, reason=DropReason.TOO_LONG)
-        write(
-            block.samples
-            if stream is None
-            else stream.resample_chunk(np.ascontiguousarray(block.samples))
-        )
-        block = next(blocks, None)
-    if stream is not None:
-        write(stream.resample_chunk(np.zeros((0, facts.num_channels), np.float32), last=True))
-    wanted = max(1, (2 * facts.num_samples * MODEL_RATE_HZ + facts.rate_hz) // (2 * facts.rate_hz))
-    if written < wanted:
-        write(np.zeros((wanted - written, facts.num_channels), np.float32))
+    wanted = _resampled_length(facts.num_samples, facts.rate_hz)
+    missing = wanted - filling.num_samples
+    if missing > 0:
+        filling.write(np.zeros((missing, facts.num_channels), np.float32))
     return _Spool(
         file=file,
         num_channels=facts.num_channels,
@@ -257,16 +290,58 @@ def _fill_spool(
         codec=first.codec,
         container=first.container,
         recording_id=facts.recording_id,
-        peak=peak,
+        peak=filling.peak,
         silent=facts.silent,
     )
 
 
+def _gather(
+    source: Path,
+    blocks: Iterable[AudioBlock],
+    facts: _Facts,
+    *,
+    limit_ms: int,
+) -> Iterator[Channels]:
+    """Pass samples on, and add them to what is known of the original."""
+    for block in blocks:
+        facts.add(block.samples)
+        if facts.num_samples * 1000 > limit_ms * facts.rate_hz:
+            length = f"{facts.num_channels} channels are longer than {limit_ms} ms together"
+            message = f"{source}: {length}; split it, or allow more"
+            raise AudioError(message, reason=DropReason.TOO_LONG)
+        yield block.samples
+
+
+def _resample(
+    parts: Iterable[Channels],
+    rate_hz: int,
+    num_channels: int,
+) -> Iterator[Channels]:
+    if rate_hz == MODEL_RATE_HZ:
+        yield from parts
+        return
+    stream = soxr.ResampleStream(rate_hz, MODEL_RATE_HZ, num_channels, dtype="float32")
+    for samples in parts:
+        yield stream.resample_chunk(np.ascontiguousarray(samples))
+    nothing = np.zeros((0, num_channels), np.float32)
+    yield stream.resample_chunk(nothing, last=True)
+
+
+def _resampled_length(num_samples: int, rate_hz: int) -> int:
+    """round(num_samples * 16000 / rate_hz), at least 1, in whole numbers."""
+    doubled = 2 * num_samples * MODEL_RATE_HZ
+    return max(1, (doubled + rate_hz) // (2 * rate_hz))
+
+
 def _canonical_blocks(spool: _Spool, layout: Layout) -> Iterator[Channels]:
     for block in spool.blocks(_WRITE):
-        chosen = (
-            mix_down(block, layout)
-            if layout.layout is ChannelLayout.ROOM
-            else block[:, list(layout.kept)]
-        )
-        yield chosen if spool.peak <= 1 else np.clip(chosen / np.float32(spool.peak), -1, 1)
+        kept = _keep(block, layout)
+        if spool.peak > 1:
+            kept = np.clip(kept / np.float32(spool.peak), -1, 1)
+        yield kept
+
+
+def _keep(samples: Channels, layout: Layout) -> Channels:
+    if layout.layout is ChannelLayout.ROOM:
+        return mix_down(samples, layout)
+    return samples[:, list(layout.kept)]

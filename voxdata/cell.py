@@ -8,7 +8,10 @@ import re
 from typing import Literal
 
 Kind = Literal["words", "label", "name", "other"]
-"""What a column holds: words that somebody said (or a language); a label; a name, number or time; anything."""
+"""The content of a column.
+
+Words that somebody said (or a language); a label; a name, number or time; anything.
+"""
 
 NOT_A_NUMBER = frozenset(
     {
@@ -33,7 +36,10 @@ NOT_A_NUMBER = frozenset(
 """How programs spell a missing number in text. "Nan", a name, is none of them."""
 
 NOBODY = NOT_A_NUMBER | {"None", "NULL", "null", "Null", "N/A", "n/a", "\\N"}
-"""What stands for nothing where a name or a number is wanted. Elsewhere "null" may be a German digit, and "none" a label."""
+"""What stands for nothing where a name or a number is wanted.
+
+Elsewhere "null" may be a German digit, and "none" a label.
+"""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -67,16 +73,20 @@ def cell_text(value: object, kind: Kind = "other") -> str | None:
 
 
 def _from_text(text: str, kind: Kind) -> str | None:
-    if kind == "words":
-        return text or None
-    if not text or text in (NOBODY if kind == "name" else NOT_A_NUMBER):
+    if not text:
         return None
-    whole = _WHOLE.fullmatch(text) if kind == "name" else None
+    if kind == "words":
+        return text
+    if kind != "name":
+        return None if text in NOT_A_NUMBER else text
+    if text in NOBODY:
+        return None
+    whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
 
 def cell_number(text: str) -> float | None:
-    """A number as people write it, in any digits; None for what is none, and for what is not finite.
+    """A finite number as people write it, in any digits; None for anything else.
 
     >>> cell_number("0.25"), cell_number("1_000"), cell_number("soon")
     (0.25, None, None)

@@ -243,8 +243,9 @@ def choose_columns(
             by_meaning[meaning] = (taken[meaning],)
             continue
         candidates = [free[alias] for alias in aliases if alias in free]
+        candidates.sort(key=lambda name: name in empty)
         if candidates:
-            by_meaning[meaning] = tuple(sorted(candidates, key=lambda name: name in empty))
+            by_meaning[meaning] = tuple(candidates)
     return Columns(names=tuple(names), of=_move_offsets(by_meaning))
 
 

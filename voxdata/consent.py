@@ -16,7 +16,19 @@ UNTIL = "consent_until"
 """Names under which manifests say whether consent was given, for what, and until when."""
 
 GIVEN = frozenset({"yes", "true", "1", "y", "given", "granted", "full"})
-REFUSED = frozenset({"no", "false", "0", "n", "refused", "withdrawn", "revoked", "denied", "none"})
+REFUSED = frozenset(
+    {
+        "no",
+        "false",
+        "0",
+        "n",
+        "refused",
+        "withdrawn",
+        "revoked",
+        "denied",
+        "none",
+    }
+)
 
 Policy = Literal["required", "unless_refused"]
 """Whether a recording that says nothing about consent may be used."""
@@ -78,7 +90,13 @@ def count_problems(rows: Iterable[Mapping[str, str]]) -> dict[str, int]:
     return {problem: problems[problem] for problem in by_count}
 
 
-def why_not(consent: Consent, *, purpose: str, today: date, policy: Policy) -> str:
+def why_not(
+    consent: Consent,
+    *,
+    purpose: str,
+    today: date,
+    policy: Policy,
+) -> str:
     """Why a recording may not be used for a purpose; "" when it may.
 
     Args:

@@ -80,32 +80,40 @@ class Example:
     salt: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if self.audio_file and (why := why_outside(self.audio_file)):
-            raise ValueError(
-                f"audio_file {self.audio_file!r} {why}; it must lie in the audio folder"
-            )
+        if not self.audio_file:
+            return
+        why = why_outside(self.audio_file)
+        if why:
+            remedy = "it must lie in the audio folder"
+            raise ValueError(f"audio_file {self.audio_file!r} {why}; {remedy}")
 
 
 def encode_gold(gold: Mapping[str, GoldLabel]) -> dict[str, object]:
-    """Gold labels as JSON values, shares in millionths; its canonical JSON is what is stored, hashed and exported.
+    """Gold labels as JSON values, shares in millionths.
 
-    What is empty is left out, so that rows from before a field came keep their leaf.
+    The canonical JSON of this is what is stored, hashed and exported. What is empty is left out, so
+    that rows from before a field came keep their leaf.
     """
     return {scheme: _encode_label(label) for scheme, label in gold.items()}
 
 
 def decode_gold(encoded: Mapping[str, Any]) -> dict[str, GoldLabel]:
-    """The inverse of `encode_gold`; raises KeyError, TypeError, AttributeError or ValueError on what is not one."""
-    return {
-        str(scheme): GoldLabel(
-            label=str(row["label"]),
-            distribution=_shares(row["distribution"]),
-            num_votes=int(row["num_votes"]),
-            posterior=_shares(row.get("posterior", {})),
-            standing=str(row.get("standing", "")),
-        )
-        for scheme, row in encoded.items()
-    }
+    """The inverse of `encode_gold`.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: The values are not those of gold labels.
+    """
+    return {str(scheme): _decode_label(row) for scheme, row in encoded.items()}
+
+
+def _decode_label(row: Mapping[str, Any]) -> GoldLabel:
+    return GoldLabel(
+        label=str(row["label"]),
+        distribution=_shares(row["distribution"]),
+        num_votes=int(row["num_votes"]),
+        posterior=_shares(row.get("posterior", {})),
+        standing=str(row.get("standing", "")),
+    )
 
 
 def _encode_label(gold: GoldLabel) -> dict[str, object]:
@@ -135,27 +143,28 @@ def stored_form(example: Example) -> Example:
 
 
 def canonical_row(example: Example) -> str:
-    """All fields but the salt, joined by the unit separator, the text last; `warehouse.leaves` says the same in SQL."""
-    return UNIT.join(
-        (
-            example.utterance_id,
-            example.recording_id,
-            str(example.channel),
-            str(example.segment.start_ms),
-            str(example.segment.end_ms),
-            example.voice,
-            example.group,
-            example.audio_file,
-            example.language,
-            example.split.value,
-            canonical_json(encode_gold(example.gold)),
-            example.text,
-        )
+    """All fields but the salt, joined by the unit separator, the text last.
+
+    `warehouse.leaves` computes the same in SQL.
+    """
+    fields = (
+        example.utterance_id,
+        example.recording_id,
+        str(example.channel),
+        str(example.segment.start_ms),
+        str(example.segment.end_ms),
+        example.voice,
+        example.group,
+        example.audio_file,
+        example.language,
+        example.split.value,
+        canonical_json(encode_gold(example.gold)),
+        example.text,
     )
+    return UNIT.join(fields)
 
 
 def leaf_hash(example: Example) -> str:
     """What stands for an example in the root of a version: 32 hex characters."""
-    return hashlib.sha256(
-        UNIT.join((ROW_FORMAT, example.salt, canonical_row(example))).encode()
-    ).hexdigest()[:32]
+    content = UNIT.join((ROW_FORMAT, example.salt, canonical_row(example)))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

@@ -112,8 +112,8 @@ class Draft:
         for reason, count in _most_first(self.left_out):
             part = f"{count} by {reason}"
             if reason == CONSENT:
-                whys = ", ".join(f"{why} {number}" for why, number in _most_first(self.no_consent))
-                part += f" ({whys})"
+                whys = [f"{why} {number}" for why, number in _most_first(self.no_consent)]
+                part += f" ({', '.join(whys)})"
             parts.append(part)
         return ", ".join(parts)
 
@@ -199,7 +199,11 @@ def build_examples(
         )
         examples.append(example)
         places[row.speaker] = splits[group]
-    return Draft(examples=examples, places=places, conflicts=tuple(sorted(torn)))
+    return Draft(
+        examples=examples,
+        places=places,
+        conflicts=tuple(sorted(torn)),
+    )
 
 
 def _join_gold(
@@ -262,7 +266,12 @@ def _ties(
             yield tie, row.speaker
 
 
-def _separate(draft: Draft, scheme: str, recipe: Recipe, fixed: Mapping[str, Split]) -> Draft:
+def _separate(
+    draft: Draft,
+    scheme: str,
+    recipe: Recipe,
+    fixed: Mapping[str, Split],
+) -> Draft:
     """A draft in which no phrase of a scheme is in two splits."""
     separated = separate_phrases(
         draft.examples,

@@ -1,7 +1,7 @@
-"""Durability: what was written is on disk when this returns. The door through which everything of ours is written.
+"""Durability: what was written is on disk when this returns.
 
-What the system says against it is a `MachineError` that names the folder: no file, recording or
-clip is to blame for it.
+This is the door through which everything of ours is written. An error of the system is a
+`MachineError` that names the folder: no file, recording or clip is to blame for it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """Lend a file to be written, which takes the place of `path` at the end: whole and on disk, or not at all.
+    """Lend a file to be written, which takes the place of `path` at the end.
 
+    It does so whole and on disk, or not at all.
     Until then it lies in the scratch folder above `path`, or beside it where there is none; see
     `voxdata.scratch`.
 
@@ -106,7 +107,9 @@ def scratch_folder(*, near: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def workshop(near: Path) -> Iterator[Path]:
-    """Lend an empty folder on the file system of `near`, a folder, from which what is finished is renamed into place.
+    """Lend an empty folder on the file system of the folder `near`.
+
+    What is finished is renamed from it into place.
 
     Raises:
         MachineError: It cannot be made.
@@ -129,6 +132,5 @@ def scratch_place() -> Path:
         with writing(Path("/")):
             os.close(os.open("/", os.O_RDONLY))  # with too many open files no folder seems usable
         words = f"the temporary folder: {error.strerror or error}"
-        raise MachineError(
-            f"{words}; make room in one of them, or name another in TMPDIR, then run the command again"
-        ) from error
+        remedy = "make room in one of them, or name another in TMPDIR, then run the command again"
+        raise MachineError(f"{words}; {remedy}") from error

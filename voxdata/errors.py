@@ -1,7 +1,7 @@
 """The error tree. Every message names the id or file concerned and what to do about it.
 
 VoxdataError
-├── ConfigError            voxdata.toml or a command-line value is wrong          (exit code 2)
+├── ConfigError            voxdata.toml or a command-line value is wrong (exit code 2)
 ├── AudioError             a file gives no usable audio; carries a `DropReason`
 ├── BackendError           a model backend is unknown, lacks weights, or failed
 ├── SchemeError            a label or scheme that is not defined
@@ -16,10 +16,10 @@ VoxdataError
 ├── TrainingError          a training run could not be done; says why
 ├── StatementError         a key or a signed statement that cannot be used or believed
 ├── WorkerError            a child process hung, died or ran out of memory; carries a `DropReason`
-├── MachineError           the machine lacks room, rights, files or memory: no file is to blame, and nothing is noted about any
-│   └── ShortageError      memory ran out, or the system ended a process, over one file: others may get through
+├── MachineError           the machine lacks room, rights, files or memory: no file is to blame
+│   └── ShortageError      memory ran out, or the system ended a process, over one file
 └── TransientError         a network hiccup: exactly what flows retry
-    └── StalledError       nothing came over the network for too long: other files may get through
+    └── StalledError       nothing came over the network for too long: others may get through
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from voxdata.visible import visible
 
 
 class VoxdataError(Exception):
-    """Root of every error this project raises on purpose. What it says may stand on a terminal and in a log as it is."""
+    """Root of every error this project raises on purpose.
+
+    Its message may be shown on a terminal and in a log as it is.
+    """
 
     def __str__(self) -> str:
         return visible(super().__str__())
@@ -80,7 +83,13 @@ class AudioError(VoxdataError):
         recording_id: Whose canonical audio it is about; "" when it is about another file.
     """
 
-    def __init__(self, message: str, *, reason: DropReason, recording_id: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: DropReason,
+        recording_id: str = "",
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.recording_id = recording_id
@@ -107,7 +116,7 @@ class WarehouseError(VoxdataError):
 
 
 class LockedError(WarehouseError):
-    """Somebody else has had the DuckDB file open for longer than one waits; the message says who."""
+    """Somebody else has had the DuckDB file open for too long; the message names who."""
 
 
 class NotFoundError(VoxdataError):
@@ -115,7 +124,7 @@ class NotFoundError(VoxdataError):
 
 
 class SplitLossError(VoxdataError):
-    """A version would leave a split without a label, or without anything, that it held in the version before."""
+    """A split would lose a label, or everything, that it held in the version before."""
 
 
 class AnnotationError(VoxdataError):
@@ -123,7 +132,10 @@ class AnnotationError(VoxdataError):
 
 
 class ServiceError(VoxdataError):
-    """A background service did not start or could not be stopped; the message carries its last log lines."""
+    """A background service did not start or could not be stopped.
+
+    The message carries its last log lines.
+    """
 
 
 class TrainingError(VoxdataError):
@@ -151,7 +163,9 @@ class WorkerError(VoxdataError):
 
 
 class MachineError(VoxdataError):
-    """The machine lacks something: room on a disk, the right to write, open files, memory. No file is to blame, so none is noted.
+    """The machine lacks something: room on a disk, the right to write, open files, memory.
+
+    No file is to blame, so none is noted.
 
     Attributes:
         number: The system's number of the error; 0 when it gave none.
@@ -163,14 +177,20 @@ class MachineError(VoxdataError):
 
 
 class ShortageError(MachineError):
-    """Memory ran out, or the system ended a process, while one file was worked on: it waits for another run, others may get through.
+    """Memory ran out, or the system ended a process, while one file was worked on.
+
+    The file waits for another run, and others may get through.
 
     Attributes:
         reason: OUT_OF_MEMORY or KILLED: what is noted about a file that does this on several days.
     """
 
     def __init__(
-        self, message: str, *, number: int = 0, reason: DropReason = DropReason.OUT_OF_MEMORY
+        self,
+        message: str,
+        *,
+        number: int = 0,
+        reason: DropReason = DropReason.OUT_OF_MEMORY,
     ) -> None:
         super().__init__(message, number=number)
         self.reason = reason
@@ -181,4 +201,7 @@ class TransientError(VoxdataError):
 
 
 class StalledError(TransientError):
-    """Nothing came over the network for too long: the file waits for another run, others may get through."""
+    """Nothing came over the network for too long.
+
+    The file waits for another run, and others may get through.
+    """

@@ -1,4 +1,6 @@
-"""Near-duplicates: recordings that hold the same sound though not the same samples, by their acoustic fingerprints.
+"""Near-duplicates: recordings that hold the same sound though not the same samples.
+
+They are found by their acoustic fingerprints.
 
 Re-encoding, resampling, trimming and a change of level alter every sample and keep the fingerprint:
 a sequence of 32-bit codes, about eight a second, of which most bits stay. Two recordings are
@@ -24,16 +26,26 @@ from voxdata.sound import MODEL_RATE_HZ, Samples, Sound
 Codes = npt.NDArray[np.uint32]
 """(num_codes,) uint32, in time order."""
 
+_CODE_BITS = 32
 MIN_CODES = 8
 MAX_ERROR = 0.15
-"""Share of bits in which copies may differ. Different sounds differ in half of them (docs/benchmarks.md, near-duplicates)."""
+"""Share of bits in which copies may differ.
+
+Different sounds differ in half of them (docs/benchmarks.md, near-duplicates).
+"""
 
 MIN_DISTINCT = 0.5
-"""Share of codes that must differ from each other: silence and steady tones repeat a few, and are alike in all recordings."""
+"""Share of codes that must differ from each other.
+
+Silence and steady tones repeat a few, and are alike in all recordings.
+"""
 
 
 MIN_HEARD_S = 0.35
-"""Least length of sound, silence left out, that two recordings must share. Of copies of spoken sentences 0.4 s and more are heard."""
+"""Least length of sound, silence left out, that two recordings must share.
+
+Of copies of spoken sentences 0.4 s and more are heard.
+"""
 
 
 class Fingerprinter(Protocol):
@@ -102,32 +114,48 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
         What agrees at the first shift at which at least MIN_CODES agree; None when there is none.
     """
     for shift in shifts:
-        first = max(0, -shift)
-        length = min(len(a) - first, len(b) - first - shift)
-        if length <= 0:
-            continue
-        errors = (
-            np.bitwise_count(
-                a[first : first + length] ^ b[first + shift : first + shift + length]
-            ).astype(np.float64)
-            / 32
-        )
-        stretch = longest_match(errors)
-        if stretch is None or stretch[1] < MIN_CODES:
-            continue
-        start, size = stretch
-        if len(np.unique(a[first + start : first + start + size])) >= MIN_DISTINCT * size:
-            score = round(1 - float(errors[start : start + size].mean()), 4)
-            return SharedCodes(
-                first=first + start, second=first + start + shift, size=size, score=score
-            )
+        shared = _shared_at(a, b, shift)
+        if shared is not None:
+            return shared
     return None
 
 
+def _shared_at(a: Codes, b: Codes, shift: int) -> SharedCodes | None:
+    """The stretch that two recordings share when the second is moved by so many codes."""
+    a_part = a[max(0, -shift) :]
+    b_part = b[max(0, shift) :]
+    length = min(len(a_part), len(b_part))
+    if not length:
+        return None
+    differing = np.bitwise_count(a_part[:length] ^ b_part[:length])
+    errors = differing.astype(np.float64) / _CODE_BITS
+    stretch = longest_match(errors)
+    if stretch is None:
+        return None
+    start, size = stretch
+    if size < MIN_CODES:
+        return None
+
+    num_distinct = len(np.unique(a_part[start : start + size]))
+    if num_distinct < MIN_DISTINCT * size:
+        return None
+    mean_error = float(errors[start : start + size].mean())
+    return SharedCodes(
+        first=start + max(0, -shift),
+        second=start + max(0, shift),
+        size=size,
+        score=round(1 - mean_error, 4),
+    )
+
+
 def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | None:
-    """Whether two recordings share codes: (share of bits that agree, number of codes), as `find_shared` finds them."""
-    found = find_shared(a, b, shifts)
-    return None if found is None else (found.score, found.size)
+    """Whether two recordings share codes, as `find_shared` finds them.
+
+    Returns:
+        (share of bits that agree, number of codes); None when they share none.
+    """
+    shared = find_shared(a, b, shifts)
+    return None if shared is None else (shared.score, shared.size)
 
 
 def is_heard(first: Samples, second: Samples) -> bool:
@@ -139,18 +167,20 @@ def is_heard(first: Samples, second: Samples) -> bool:
     Args:
         first, second: (num_samples,) float32 at MODEL_RATE_HZ, the shared stretch in either.
     """
-    heard_s = [
-        measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ)
-        for part in (first, second)
-        if part.size
-    ]
-    return len(heard_s) == 2 and min(heard_s) >= MIN_HEARD_S
+    if not first.size or not second.size:
+        return False
+    heard_s = [measure_heard(part - part.mean(), rate_hz=MODEL_RATE_HZ) for part in (first, second)]
+    return min(heard_s) >= MIN_HEARD_S
 
 
 def longest_match(
-    errors: npt.NDArray[np.float64], *, max_error: float = MAX_ERROR
+    errors: npt.NDArray[np.float64],
+    *,
+    max_error: float = MAX_ERROR,
 ) -> tuple[int, int] | None:
-    """The stretch in which errors stay below `max_error` on average, chosen so that every step away from it makes that worse.
+    """The stretch in which errors stay below `max_error` on average.
+
+    It is chosen so that every step away from it makes that worse.
 
     Args:
         errors: (num_codes,) share of differing bits, 0..1.

@@ -30,7 +30,7 @@ def mark_utterance(
     word_probability: float = 0.3,
     max_rate: float = 12.0,
 ) -> tuple[str, ...]:
-    """Tell what makes the text of an utterance doubtful.
+    """Find what makes the text of an utterance doubtful.
 
     Args:
         passages: Of its channel's transcript.
@@ -45,46 +45,75 @@ def mark_utterance(
     Returns:
         Marks, sorted; none for an utterance without words.
     """
-    if not utterance.words:
+    num_words = len(utterance.words)
+    if not num_words:
         return ()
     marks = set()
-    if compression(utterance.text) > max_compression or repeats(utterance.text) > max_repeats:
+    text = utterance.text
+    if compression(text) > max_compression or repeats(text) > max_repeats:
         marks.add(REPETITION)
-    heard = max(passages, key=lambda p: overlap_ms(p.segment, utterance.segment), default=None)
-    if (
-        heard is not None
-        and heard.no_speech_probability > no_speech_probability
-        and heard.mean_log_probability < log_probability
-    ):
-        marks.add(NO_SPEECH)
+
+    passage = _nearest_passage(passages, utterance)
+    if passage is not None:
+        is_silent = passage.no_speech_probability > no_speech_probability
+        is_improbable = passage.mean_log_probability < log_probability
+        if is_silent and is_improbable:
+            marks.add(NO_SPEECH)
+
     rate = speaking_rate(utterance)
-    if rate is not None and len(utterance.words) > 2 and rate > max_rate:
+    if rate is not None and num_words > 2 and rate > max_rate:
         marks.add(SPEAKING_RATE)
-    if sum(word.probability for word in utterance.words) / len(utterance.words) < word_probability:
+    probability = sum(word.probability for word in utterance.words) / num_words
+    if probability < word_probability:
         marks.add(LOW_PROBABILITY)
     return tuple(sorted(marks))
+
+
+def _nearest_passage(passages: Sequence[Passage], utterance: Utterance) -> Passage | None:
+    """The passage that overlaps an utterance most; None without passages."""
+
+    def overlap(passage: Passage) -> int:
+        return overlap_ms(passage.segment, utterance.segment)
+
+    return max(passages, key=overlap, default=None)
 
 
 def compression(text: str) -> float:
     """Length of a text over its length after zlib; under 2.4 for speech of any length."""
     raw = text.encode()
-    return len(raw) / len(zlib.compress(raw)) if raw else 0.0
+    if not raw:
+        return 0.0
+    return len(raw) / len(zlib.compress(raw))
 
 
 def repeats(text: str) -> int:
-    """How often the same one to four words follow each other at most; in scripts without spaces, the same one to eight characters.
+    """How often the same one to four words follow each other at most.
+
+    In scripts without spaces it is the same one to eight characters.
 
     >>> repeats("no no no no"), repeats("谢谢观看谢谢观看谢谢观看")
     (4, 3)
     """
-    words = [word.strip(".,!?。，！？").casefold() for word in text.split()]
-    unspaced = len(words) * 8 < sum(c >= "\u2e80" for c in text)
-    units = [c for c in text if c.isalnum()] if unspaced else words
-    longest = 1 if units else 0
-    for size in range(1, 9 if unspaced else 5):
+    units = [word.strip(".,!?。，！？").casefold() for word in text.split()]
+    max_size = 4
+    num_ideographs = sum(c >= "\u2e80" for c in text)
+    if len(units) * 8 < num_ideographs:
+        units = [c for c in text if c.isalnum()]
+        max_size = 8
+
+    most = 1 if units else 0
+    for size in range(1, max_size + 1):
         for at in range(len(units) - size):
-            copies = 1
-            while units[at + copies * size : at + (copies + 1) * size] == units[at : at + size]:
-                copies += 1
-            longest = max(longest, copies)
-    return longest
+            most = max(most, _count_copies(units, at, size))
+    return most
+
+
+def _count_copies(units: Sequence[str], at: int, size: int) -> int:
+    """How often `size` units from a place on follow each other."""
+    pattern = units[at : at + size]
+    copies = 1
+    end = at + size
+    while units[end : end + size] == pattern:
+        copies += 1
+        end += size
+    return copies

@@ -1,4 +1,7 @@
-"""How much of a sound is heard: a file of a minute in which somebody says one word holds as much as the word."""
+"""How much of a sound is heard.
+
+A file of a minute in which somebody says one word holds as much as the word.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import numpy as np
 from voxdata.sound import Samples
 
 HEARD_SHARE = 0.95
-"""What is heard: the loudest frames that hold this share of the energy. Silence, and noise 25 dB below, hardly count."""
+"""The loudest frames that hold this share of the energy are heard.
+
+Silence, and noise 25 dB below, hardly count.
+"""
 
 FRAMES_PER_S = 100
 
@@ -27,12 +33,12 @@ def measure_heard(samples: Samples, *, rate_hz: int) -> float:
     num_frames = samples.size // size
     if num_frames == 0:
         return samples.size / rate_hz
-    power = (
-        np.square(samples[: num_frames * size], dtype=np.float64)
-        .reshape(num_frames, size)
-        .sum(axis=1)
-    )
-    summed = np.cumsum(np.sort(power)[::-1])
-    if summed[-1] <= 0:
+    squares = np.square(samples[: num_frames * size], dtype=np.float64)
+    powers = squares.reshape(num_frames, size).sum(axis=1)
+    loudest_first = np.sort(powers)[::-1]
+    summed = np.cumsum(loudest_first)
+    total = summed[-1]
+    if total <= 0:
         return 0.0
-    return (int(np.searchsorted(summed, HEARD_SHARE * summed[-1])) + 1) / FRAMES_PER_S
+    num_heard = int(np.searchsorted(summed, HEARD_SHARE * total)) + 1
+    return num_heard / FRAMES_PER_S

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 _DIGEST = re.compile("[0-9a-f]{32}")
+_DRAW_DIGITS = 13
+_DRAW_RANGE = 16**13
 
 
 def digest(*parts: str | int) -> str:
@@ -17,7 +19,8 @@ def digest(*parts: str | int) -> str:
 
     Parts are joined by the unit separator, so ("ab", "c") and ("a", "bc") differ.
     """
-    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+    content = "\x1f".join(str(part) for part in parts)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def is_digest(text: str) -> bool:
@@ -30,8 +33,12 @@ def is_digest(text: str) -> bool:
 
 
 def draw(key: str, purpose: str) -> float:
-    """A number in [0, 1) that is always the same for one key and purpose, and independent between purposes."""
-    return int(digest(purpose, key)[:13], 16) / 16**13
+    """A number in [0, 1) that is always the same for one key and purpose.
+
+    Numbers for different purposes are independent.
+    """
+    digits = digest(purpose, key)[:_DRAW_DIGITS]
+    return int(digits, 16) / _DRAW_RANGE
 
 
 def canonical_json(value: object) -> str:
@@ -41,7 +48,9 @@ def canonical_json(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRef:
-    """Which model made a result: name, revision of its weights, and its parameters. Without slots, since `key` is computed once.
+    """Which model made a result: its name, the revision of its weights, and its parameters.
+
+    It has no slots, since `key` is computed once.
 
     Attributes:
         name: For people, such as "pyannote/segmentation-3.0+cam++".

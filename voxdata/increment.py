@@ -59,15 +59,15 @@ def stage_keys(specs: Collection[StageSpec]) -> dict[str, str]:
     """
     keys: dict[str, str] = {}
     for spec in specs:
-        version = VERSIONS[LABEL if spec.name.startswith(LABEL) else spec.name]
-        model = "" if spec.model is None else spec.model.key
+        stage = LABEL if spec.name.startswith(LABEL) else spec.name
+        read_keys = [keys[name] for name in spec.reads]
         keys[spec.name] = digest(
             "stage",
             spec.name,
-            version,
-            model,
+            VERSIONS[stage],
+            "" if spec.model is None else spec.model.key,
             canonical_json(dict(spec.params)),
-            *(keys[name] for name in spec.reads),
+            *read_keys,
         )
     return keys
 
@@ -79,10 +79,11 @@ class Standing(StrEnum):
     STALE = "stale"  # computed with other models, settings or inputs
     AGAIN = "again"  # computed earlier, set aside, and wanted again: nothing is to be run
     DONE = "done"
-    FAILED = (
-        "failed"  # hung, crashed or swelled under this very key; it rests until the key changes
-    )
+    FAILED = "failed"  # hung, crashed or swelled under this very key; skipped until that changes
     BLOCKED = "blocked"  # what it reads failed
+
+
+_WITHOUT_RESULT = frozenset({Standing.FAILED, Standing.BLOCKED})
 
 
 def judge_stages(
@@ -97,28 +98,34 @@ def judge_stages(
 
     Args:
         specs: In order of execution.
-        keys: Of `stage_keys`.
+        keys: Stage -> its key, as from `stage_keys`.
         known: (stage, key) of every result the recording has.
         current: Stage -> key of the result in force.
-        failed: (stage, key) at which the recording rests.
+        failed: (stage, key) at which the recording is skipped.
     """
-    standing: dict[str, Standing] = {}
+    standings: dict[str, Standing] = {}
     for spec in specs:
-        at = (spec.name, keys[spec.name])
-        if any(standing[name] in (Standing.FAILED, Standing.BLOCKED) for name in spec.reads):
-            standing[spec.name] = Standing.BLOCKED
-        elif at in known:
-            standing[spec.name] = (
-                Standing.DONE if current.get(spec.name) == keys[spec.name] else Standing.AGAIN
-            )
-        elif at in failed:
-            standing[spec.name] = Standing.FAILED
+        stage = spec.name
+        key = keys[stage]
+        if any(standings[name] in _WITHOUT_RESULT for name in spec.reads):
+            standing = Standing.BLOCKED
+        elif (stage, key) in known:
+            is_current = current.get(stage) == key
+            standing = Standing.DONE if is_current else Standing.AGAIN
+        elif (stage, key) in failed:
+            standing = Standing.FAILED
         else:
-            standing[spec.name] = Standing.STALE if spec.name in current else Standing.NEW
-    return standing
+            standing = Standing.STALE if stage in current else Standing.NEW
+        standings[stage] = standing
+    return standings
 
 
-def explain_stale(spec: StageSpec, *, stale: Collection[str], known_models: Collection[str]) -> str:
+def explain_stale(
+    spec: StageSpec,
+    *,
+    stale: Collection[str],
+    known_models: Collection[str],
+) -> str:
     """Why a stage is stale, in words.
 
     Args:

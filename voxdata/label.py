@@ -33,17 +33,19 @@ def leading_label(distribution: Distribution) -> str | None:
     >>> leading_label({"sad": 0.5, "happy": 0.5}) is None
     True
     """
+    if not distribution:
+        return None
     ranking = sorted(distribution.values(), reverse=True)
-    if not ranking or (len(ranking) > 1 and ranking[0] - ranking[1] <= TIE):
+    if len(ranking) > 1 and ranking[0] - ranking[1] <= TIE:
         return None
     return top_label(distribution)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model says about one utterance under one scheme.
+    """The answer of a model to one utterance under one scheme.
 
-    A model that cannot tell abstains: it gives every label the same probability.
+    A model that cannot decide abstains: it gives every label the same probability.
     """
 
     utterance_id: str
@@ -53,14 +55,19 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable label; of several that lead alike, and of an abstention, the first in alphabetical order."""
+        """The most probable label.
+
+        Of several that lead alike, and of an abstention, it is the first in alphabetical order.
+        """
         return top_label(self.distribution)
 
     @property
     def abstains(self) -> bool:
-        """Whether it says nothing: all labels are equally probable, and there is more than one."""
+        """Whether all labels are equally probable, and there is more than one."""
         shares = self.distribution.values()
-        return not shares or (len(shares) > 1 and max(shares) - min(shares) <= TIE)
+        if not shares:
+            return True
+        return len(shares) > 1 and max(shares) - min(shares) <= TIE
 
     def guess(self, *, min_confidence: float = 0.0) -> str | None:
         """The one label that it stands for.
@@ -73,12 +80,14 @@ class Prediction:
             probable than that.
         """
         label = leading_label(self.distribution)
-        return label if label is not None and self.distribution[label] >= min_confidence else None
+        if label is None:
+            return None
+        return label if self.distribution[label] >= min_confidence else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What one person said about one utterance, as it stood at `updated_at`.
+    """The answer of one person to one utterance, as it stood at `updated_at`.
 
     Attributes:
         annotation_id: The server's id, unique within `project_id`.

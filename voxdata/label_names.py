@@ -75,12 +75,23 @@ def find_near_labels(counts: Mapping[str, int]) -> list[NearLabels]:
         if len(folded) > 1:
             add(group, "space")
 
-    total = {key: sum(counts[label] for label in group) for key, group in spaced.items()}
     for first, second in _one_letter_apart(sorted(spaced)):
-        fewer, more = sorted((total[first], total[second]))
-        if fewer < OFTEN or fewer < NEAR_SHARE * more:
+        if not _are_both_frequent(spaced[first], spaced[second], counts):
             add([*spaced[first], *spaced[second]], "letter")
     return near
+
+
+def _are_both_frequent(
+    first: Sequence[str],
+    second: Sequence[str],
+    counts: Mapping[str, int],
+) -> bool:
+    """Whether two labels, each in its spellings, are meant as they stand."""
+    num_first = sum(counts[label] for label in first)
+    num_second = sum(counts[label] for label in second)
+    fewer = min(num_first, num_second)
+    more = max(num_first, num_second)
+    return fewer >= OFTEN and fewer >= NEAR_SHARE * more
 
 
 def describe_near_labels(found: Sequence[NearLabels]) -> str:
@@ -123,7 +134,10 @@ def parse_renames(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def map_labels(
-    labels: Sequence[str], mapping: Mapping[str, str], *, first: Sequence[str] = ()
+    labels: Sequence[str],
+    mapping: Mapping[str, str],
+    *,
+    first: Sequence[str] = (),
 ) -> dict[str, str]:
     """Label -> what is taken for it: as mapped, and one spelling for those that look the same.
 
@@ -181,10 +195,12 @@ def _one_letter_apart(keys: Sequence[str]) -> list[tuple[str, str]]:
         for holed in _with_a_hole(key):
             by_hole[holed].add(key)
 
-    pairs: set[tuple[str, str]] = set()
+    slips: set[tuple[str, str]] = set()
     for together in by_hole.values():
-        pairs.update(combinations(sorted(together), 2))
-    return sorted(pair for pair in pairs if _is_slip(*pair))
+        for first, second in combinations(sorted(together), 2):
+            if _is_slip(first, second):
+                slips.add((first, second))
+    return sorted(slips)
 
 
 def _with_a_hole(key: str) -> Iterator[str]:

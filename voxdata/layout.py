@@ -107,8 +107,16 @@ def detect_layout(read: ReadBlocks, rate_hz: int) -> Layout:
     between = correlation[np.ix_(distinct, distinct)]
     if _is_one_room(envelopes[:, distinct], between):
         signs = tuple(np.where(between[0] < 0, -1, 1).tolist())
-        return Layout(layout=ChannelLayout.ROOM, kept=kept, signs=signs)
-    return Layout(layout=ChannelLayout.PER_CHANNEL, kept=kept, signs=(1,) * len(kept))
+        return Layout(
+            layout=ChannelLayout.ROOM,
+            kept=kept,
+            signs=signs,
+        )
+    return Layout(
+        layout=ChannelLayout.PER_CHANNEL,
+        kept=kept,
+        signs=(1,) * len(kept),
+    )
 
 
 def _drop_copies(live: Sequence[int], correlation: Floats) -> tuple[list[int], bool]:
@@ -177,10 +185,19 @@ def _measure_levels(read: ReadBlocks, size: int) -> _Levels:
         num_samples += len(block)
     if not num_samples:
         raise ValueError("a recording without samples has no layout")
-    return _Levels(mean=total / num_samples, highest=highest, lowest=lowest)
+    return _Levels(
+        mean=total / num_samples,
+        highest=highest,
+        lowest=lowest,
+    )
 
 
-def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
+def _envelopes(
+    read: ReadBlocks,
+    size: int,
+    frame: int,
+    mean: Floats,
+) -> Floats:
     """RMS of each frame without the channel's mean.
 
     Args:
@@ -192,9 +209,12 @@ def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
     rows: list[Floats] = []
     for block in read(size):
         squares = np.square(block - mean.astype(np.float32))
-        whole = len(squares) // frame * frame
-        frames = squares[:whole].reshape(-1, frame, squares.shape[1])
-        rows.append(np.sqrt(np.mean(frames, axis=1, dtype=np.float64)))
+        num_samples, num_channels = squares.shape
+        whole = num_samples // frame * frame
+        # shape: (num_frames, frame, num_channels)
+        frames = squares[:whole].reshape(-1, frame, num_channels)
+        powers = np.mean(frames, axis=1, dtype=np.float64)
+        rows.append(np.sqrt(powers))
         rest = squares[whole:]
         if len(rest):
             power = np.mean(rest, axis=0, dtype=np.float64)
@@ -205,7 +225,8 @@ def _envelopes(read: ReadBlocks, size: int, frame: int, mean: Floats) -> Floats:
 def _live_channels(levels: _Levels, envelopes: Floats) -> list[int]:
     """Channels that are neither silent nor line noise, in ascending order."""
     top = np.quantile(envelopes, 0.999, axis=0)
-    top_db = 20 * np.log10(np.maximum(top, 1e-9))
+    audible = np.maximum(top, 1e-9)
+    top_db = 20 * np.log10(audible)
     is_quiet = top_db < DEAD_LEVEL_DB
     is_far_below = top_db < top_db.max() - DEAD_BELOW_DB
     is_dead = levels.are_flat() | (is_quiet & is_far_below)
@@ -225,7 +246,8 @@ def _correlations(read: ReadBlocks, size: int, mean: Floats) -> Floats:
 def _normalise(products: Floats) -> Floats:
     scale = np.sqrt(np.diag(products))
     norm = np.outer(scale, scale)
-    return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
+    nothing = np.zeros_like(products)
+    return np.divide(products, norm, out=nothing, where=norm > 0)
 
 
 def _median_similarity(envelopes: Floats, correlation: Floats) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 
 def split_lines(text: str) -> list[str]:
-    r"""The lines of a text, without their ends; a carriage return before a line feed belongs to the end.
+    r"""The lines of a text, without their ends.
 
+    A carriage return before a line feed belongs to the end.
     `str.splitlines` also cuts at U+2028, form feeds and their like, which may stand inside what
     somebody said.
 

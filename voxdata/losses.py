@@ -68,26 +68,43 @@ def find_losses(
     Returns:
         By split; a split that lost everything is named once, without its labels.
     """
-    vanished = {key: count for key, count in before.items() if count and not after.get(key)}
+    vanished: dict[tuple[Split, str, str], int] = {}
+    for key, count in before.items():
+        if count and not after.get(key):
+            vanished[key] = count
     losses: list[SplitLoss] = []
     for split in Split:
         total = vanished.get((split, *_ALL))
         if total:
-            losses.append(SplitLoss(split=split, scheme="", label="", num_before=total))
+            losses.append(
+                SplitLoss(
+                    split=split,
+                    scheme="",
+                    label="",
+                    num_before=total,
+                )
+            )
         else:
             losses.extend(_lost_labels(vanished, split, labels))
     return tuple(losses)
 
 
 def _lost_labels(
-    vanished: SplitCounts, split: Split, labels: Mapping[str, Collection[str]] | None
+    vanished: SplitCounts,
+    split: Split,
+    labels: Mapping[str, Collection[str]] | None,
 ) -> Iterator[SplitLoss]:
     """The labels that vanished from one split, sorted."""
     for (of_split, scheme, label), count in sorted(vanished.items()):
         if of_split is not split or not scheme:
             continue
         if labels is None or label in labels.get(scheme, ()):
-            yield SplitLoss(split=split, scheme=scheme, label=label, num_before=count)
+            yield SplitLoss(
+                split=split,
+                scheme=scheme,
+                label=label,
+                num_before=count,
+            )
 
 
 def describe_losses(losses: Sequence[SplitLoss], *, before: str) -> str:

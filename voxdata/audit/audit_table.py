@@ -67,7 +67,10 @@ def read_table(
 
 
 def check_rows(
-    rows: Sequence[Mapping[str, object]], *, origin: str, names: Mapping[str, str] | None = None
+    rows: Sequence[Mapping[str, object]],
+    *,
+    origin: str,
+    names: Mapping[str, str] | None = None,
 ) -> AuditTable:
     """Rows from anywhere, such as the export of a version, as a table to audit.
 
@@ -84,7 +87,13 @@ def check_rows(
     return _audit_table(table, {})
 
 
-def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywhere: bool) -> None:
+def check_reach(
+    table: AuditTable,
+    path: Path,
+    *,
+    audio_root: Path | None,
+    anywhere: bool,
+) -> None:
     """Refuse a table that names files outside its folder and the audio root.
 
     None of its files is opened before that.
@@ -92,7 +101,11 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
     Raises:
         ConfigError: Names the first row, and what allows it.
     """
-    reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
+    reach = Reach(
+        folder=table.folder,
+        root=audio_root,
+        anywhere=anywhere,
+    )
     base = audio_root or table.folder
     problems: dict[str, str] = {}
     outside: list[tuple[int, str]] = []
@@ -104,8 +117,9 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
             outside.append((row, problems[audio]))
     if outside:
         row, why = outside[0]
+        rows = counted(len(outside), "row")
         raise ConfigError(
-            f"{path}: {counted(len(outside), 'row')} cannot be listened to, "
+            f"{path}: {rows} cannot be listened to, "
             f"the first is row {row}: {why}, or listen to none (--no-audio)"
         )
 
@@ -113,7 +127,7 @@ def check_reach(table: AuditTable, path: Path, *, audio_root: Path | None, anywh
 def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     _check_complete(table)
     columns = _check_columns(table)
-    rows, left_out = _complete_rows(table, columns)
+    rows, incomplete = _complete_rows(table, columns)
     _check_splits(table, rows, columns)
     written = [_cell(table, row, "label") for row in rows]
     names = {
@@ -126,9 +140,9 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
     remarks = [*table.remarks, *_describe(table, rows, columns, used)]
     for old, new in _merged(names.values()):
         remarks.append(f"{old!r} is taken for {new!r}")
-    if left_out:
-        listed = ", ".join(f"row {number} {why}" for number, why in left_out[:MAX_LISTED])
-        rows_were = counted(len(left_out), "row was", "rows were")
+    if incomplete:
+        listed = ", ".join(incomplete[:MAX_LISTED])
+        rows_were = counted(len(incomplete), "row was", "rows were")
         remarks.append(f"{rows_were} left out: {listed}")
     _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
     return AuditTable(
@@ -150,7 +164,9 @@ def _check_complete(table: Table) -> None:
 
 
 def _build_frame(
-    table: Table, rows: Sequence[TableRow], names: Mapping[str, Mapping[str, str]]
+    table: Table,
+    rows: Sequence[TableRow],
+    names: Mapping[str, Mapping[str, str]],
 ) -> tuple[pl.DataFrame, set[str]]:
     """The rows as `SCHEMA` describes them, and the columns that times were taken from.
 
@@ -162,17 +178,20 @@ def _build_frame(
     for row in rows:
         stretch = Stretch() if row.cut else _stretch(table, row)
         used.update(stretch.used)
+        label = _cell(table, row, "label")
+        speaker = _cell(table, row, "speaker")
+        session = _cell(table, row, "session")
         cells: dict[str, object] = {
             "row": row.number,
             "audio": _audio(table, row),
-            "label": names["label"][_cell(table, row, "label")],
+            "label": names["label"][label],
             "split": name_split(_cell(table, row, "split")),
             "text": _cell(table, row, "text") or None,
             "start_s": stretch.start_s,
             "end_s": stretch.end_s,
             "channel": _channel(table, row),
-            "speaker": names["speaker"][_cell(table, row, "speaker")] or None,
-            "session": names["session"][_cell(table, row, "session")] or None,
+            "speaker": names["speaker"][speaker] or None,
+            "session": names["session"][session] or None,
         }
         for name in SCHEMA:
             values[name].append(cells[name])
@@ -201,28 +220,33 @@ def _check_columns(table: Table) -> dict[str, str]:
     return columns
 
 
-def _complete_rows(
-    table: Table, columns: Mapping[str, str]
-) -> tuple[list[TableRow], list[tuple[int, str]]]:
-    """Rows with audio, label and split, and the numbers of the others with what they lack."""
+def _complete_rows(table: Table, columns: Mapping[str, str]) -> tuple[list[TableRow], list[str]]:
+    """Rows with audio, label and split, and in words what the others lack."""
     complete: list[TableRow] = []
-    left_out: list[tuple[int, str]] = []
+    incomplete: list[str] = []
     for row in table.rows:
         lacking = [meaning for meaning in REQUIRED if not _cell(table, row, meaning)]
         if not lacking:
             complete.append(row)
         elif row.values or row.missing:
-            left_out.append((row.number, f"has no {columns[lacking[0]]}"))
-    return complete, left_out
+            column = columns[lacking[0]]
+            incomplete.append(f"row {row.number} has no {column}")
+    return complete, incomplete
 
 
-def _check_splits(table: Table, rows: Sequence[TableRow], columns: Mapping[str, str]) -> None:
+def _check_splits(
+    table: Table,
+    rows: Sequence[TableRow],
+    columns: Mapping[str, str],
+) -> None:
     splits = [_cell(table, row, "split") for row in rows]
     unknown = Counter(split for split in splits if name_split(split) is None)
     if not unknown:
         return
-    most_common = unknown.most_common(MAX_LISTED)
-    named = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in most_common)
+    listed = []
+    for name, count in unknown.most_common(MAX_LISTED):
+        listed.append(f"{name!r} ({counted(count, 'row')})")
+    named = ", ".join(listed)
     raise ConfigError(
         f"{table.origin}: column {columns['split']!r} has {named}, which is no split; "
         "write train, validation (or dev, val) or test (or eval)"
@@ -278,7 +302,11 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
 
 
 def _check_usable(
-    origin: str, frame: pl.DataFrame, columns: Mapping[str, str], *, num_labels: int
+    origin: str,
+    frame: pl.DataFrame,
+    columns: Mapping[str, str],
+    *,
+    num_labels: int,
 ) -> None:
     # Labels that only look the same were one when this was read; what else is wrong is still worth
     # saying.

@@ -126,7 +126,10 @@ def listen(
 
 
 def hash_clips(
-    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+    frame: pl.DataFrame,
+    chosen: Sequence[int],
+    *,
+    audio_root: Path,
 ) -> tuple[dict[int, str], list[BadClip]]:
     """Decode rows only to hash their samples.
 
@@ -147,7 +150,10 @@ def hash_clips(
 
 
 def _read_clips(
-    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path
+    frame: pl.DataFrame,
+    chosen: Sequence[int],
+    *,
+    audio_root: Path,
 ) -> Iterator[_Clip | BadClip]:
     """The sound of each row, or why it cannot be read.
 
@@ -197,7 +203,12 @@ def _cut(frame: pl.DataFrame, at: int, file: _File) -> _Clip | BadClip:
         length_s = len(file.samples) / file.rate_hz
         problem = f"{audio}: starts at {start_s} s, after its end at {length_s:.2f} s"
         return BadClip(at=at, problem=problem)
-    return _Clip(at=at, samples=samples, rate_hz=file.rate_hz, codec=file.codec)
+    return _Clip(
+        at=at,
+        samples=samples,
+        rate_hz=file.rate_hz,
+        codec=file.codec,
+    )
 
 
 def _one_channel(samples: Channels, channel: int | None) -> Samples:
@@ -210,7 +221,8 @@ def _one_channel(samples: Channels, channel: int | None) -> Samples:
 
 def _digest(samples: Samples, rate_hz: int) -> str:
     prefix = f"{rate_hz}/".encode()
-    return hashlib.sha256(prefix + samples.astype("<f4").tobytes()).hexdigest()
+    content = samples.astype("<f4").tobytes()
+    return hashlib.sha256(prefix + content).hexdigest()
 
 
 def _decode(path: Path) -> _File:
@@ -247,10 +259,13 @@ def _hear(clip: _Clip, embed: Callable[[Samples], Any] | None) -> HeardClip:
 
     num_frames = padded.size // FRAME_SAMPLES
     frames = padded[: num_frames * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
-    powers = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    squares = np.square(frames, dtype=np.float64)
+    powers = np.mean(squares, axis=1)
     levels_db = 10 * np.log10(np.maximum(powers, 1e-12))
     bands = filterbank(padded)
-    features = np.concatenate([bands.mean(axis=0), bands.std(axis=0)])
+    mean = bands.mean(axis=0)
+    deviation = bands.std(axis=0)
+    features = np.concatenate([mean, deviation])
     return HeardClip(
         at=clip.at,
         digest=_digest(clip.samples, clip.rate_hz),

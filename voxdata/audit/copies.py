@@ -81,6 +81,7 @@ FINE = RATE_HZ // 100
 
 _BATCH = 512
 _FFT_SIZE = 512
+_RATE_STEP = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,8 @@ def prepare_clip(samples: Samples) -> ClipSound:
         return empty
 
     wave = _band_limit(part)
-    rms = float(np.sqrt(np.mean(np.square(wave))))
+    power = np.mean(np.square(wave))
+    rms = float(np.sqrt(power))
     if rms < SILENT:
         return empty
 
@@ -178,7 +180,13 @@ def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS)
         if common is None or not is_copy(common):
             continue
         correlation = round(common.correlation, 3)
-        copies.append(Copy(first=first, second=second, correlation=correlation))
+        copies.append(
+            Copy(
+                first=first,
+                second=second,
+                correlation=correlation,
+            )
+        )
     return copies
 
 
@@ -197,7 +205,8 @@ def _likely_pairs(clips: Sequence[ClipSound], num_partners: int) -> list[tuple[i
         alike = batch @ shapes.T
         rows = np.arange(len(batch))
         alike[rows, start + rows] = -np.inf
-        nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        most_alike_first = np.argpartition(-alike, count - 1, axis=1)
+        nearest = most_alike_first[:, :count]
         for clip, partners in zip(audible[start:], nearest, strict=False):
             for partner in partners:
                 other = audible[partner]
@@ -262,8 +271,9 @@ def align(a: Floats, b: Floats) -> Common | None:
         None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
     size = 1 << int(a.size + b.size - 1).bit_length()
-    spectra = np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))
-    cross = np.fft.irfft(spectra, size)
+    spectrum_a = np.fft.rfft(a, size)
+    spectrum_b = np.fft.rfft(b, size)
+    cross = np.fft.irfft(spectrum_a * np.conj(spectrum_b), size)
     peak = int(np.argmax(np.abs(cross)))
     # b starts this much later within a
     shift = peak if peak < a.size else peak - size
@@ -283,7 +293,8 @@ def align(a: Floats, b: Floats) -> Common | None:
     if shared < MIN_SHARED or min(energy_a, energy_b) <= 0:
         return None
 
-    correlation = float(abs(cross[peak])) / float(np.sqrt(energy_a * energy_b))
+    product = float(abs(cross[peak]))
+    correlation = product / float(np.sqrt(energy_a * energy_b))
     place = start if a_is_shorter else start - shift
     return Common(
         first=first,
@@ -302,8 +313,9 @@ def _agree_evenly(common: Common) -> bool:
     """
     first = _even(common.first)
     second = _even(common.second)
-    norms = float(np.sqrt((first @ first) * (second @ second)))
-    if abs(float(first @ second)) / norms < MIN_EVEN:
+    energies = (first @ first) * (second @ second)
+    product = abs(float(first @ second))
+    if product / float(np.sqrt(energies)) < MIN_EVEN:
         return False
     power = np.square(_even(common.shorter))
     shared = float(power[common.start : common.stop].sum())
@@ -317,7 +329,8 @@ def _even(wave: Floats) -> npt.NDArray[np.float64]:
     """
     width = min(EVEN_FRAME, wave.size)
     squares = np.square(wave, dtype=np.float64)
-    summed = np.cumsum(np.concatenate([np.zeros(1), squares]))
+    from_zero = np.concatenate([np.zeros(1), squares])
+    summed = np.cumsum(from_zero)
     begin = np.arange(wave.size) - width // 2
     first = np.maximum(begin, 0)
     last = np.minimum(begin + width, wave.size)
@@ -335,7 +348,8 @@ def _shape(wave: Floats) -> Floats:
         (NUM_BANDS * NUM_RATES,) of unit length: magnitudes of the spectrum of the level over time.
     """
     frames = _windowed_frames(wave, FRAME, hop=HOP)
-    power = np.abs(np.fft.rfft(frames, _FFT_SIZE, axis=1)) ** 2
+    spectra = np.fft.rfft(frames, _FFT_SIZE, axis=1)
+    power = np.abs(spectra) ** 2
     low = LOW_HZ * _FFT_SIZE // RATE_HZ
     high = HIGH_HZ * _FFT_SIZE // RATE_HZ
     edges = np.linspace(low, high, NUM_BANDS + 1).astype(int)
@@ -343,13 +357,18 @@ def _shape(wave: Floats) -> Floats:
     bands = np.add.reduceat(power[:, :high], edges[:-1], axis=1)
 
     # Copies with noise differ in quiet frames: the root lets them weigh little.
-    level = np.sqrt(bands)
-    level = level / max(float(np.linalg.norm(level)), 1e-9)
+    level = _to_unit_length(np.sqrt(bands))
     span = MAX_S * RATE_HZ // HOP
-    rates = np.abs(np.fft.rfft(level, span, axis=0))[: NUM_RATES * 12 : 12]
-    vector = rates.T.ravel()
-    length = max(float(np.linalg.norm(vector)), 1e-9)
-    return np.asarray(vector / length, dtype=np.float32)
+    magnitudes = np.abs(np.fft.rfft(level, span, axis=0))
+    # shape: (NUM_RATES, NUM_BANDS)
+    rates = magnitudes[: NUM_RATES * _RATE_STEP : _RATE_STEP]
+    vector = _to_unit_length(rates.T.ravel())
+    return np.asarray(vector, dtype=np.float32)
+
+
+def _to_unit_length(values: Floats) -> Floats:
+    length = float(np.linalg.norm(values))
+    return values / max(length, 1e-9)
 
 
 def _windowed_frames(wave: Floats, size: int, *, hop: int) -> Floats:

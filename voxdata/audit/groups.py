@@ -31,7 +31,12 @@ _IN_TRAINING = pl.col("split") == Split.TRAIN.value
 
 
 def find_shared(
-    frame: pl.DataFrame, column: str, *, check: str, what: str, remedy: str
+    frame: pl.DataFrame,
+    column: str,
+    *,
+    check: str,
+    what: str,
+    remedy: str,
 ) -> Finding | None:
     """Values of a column that are in two splits and more.
 
@@ -65,10 +70,9 @@ def find_shared(
 
 def _values_in_splits(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     """Values in two splits and more, with their rows by split and in all; the most rows first."""
-    in_split = [(pl.col("split") == split.value).sum().alias(split.value) for split in Split]
     counts = frame.group_by(column).agg(
         pl.col("split").n_unique().alias("splits"),
-        *in_split,
+        *(_count_split(split.value) for split in Split),
         pl.len().alias("rows"),
         pl.col("row").min().alias("first row"),
     )
@@ -76,8 +80,18 @@ def _values_in_splits(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     return shared.sort(["rows", column], descending=[True, False])
 
 
+def _count_split(split: str) -> pl.Expr:
+    """The rows of a split, as a column of its name."""
+    is_in_split = pl.col("split") == split
+    return is_in_split.sum().cast(pl.Int64).alias(split)
+
+
 def judge_speakers(
-    frame: pl.DataFrame, *, column: str, what: str, seed: int
+    frame: pl.DataFrame,
+    *,
+    column: str,
+    what: str,
+    seed: int,
 ) -> tuple[list[Statistic], list[Finding]]:
     """Whether who speaks (or which session it is) gives the label away.
 
@@ -122,7 +136,9 @@ def _beats_chance(statistic: Statistic) -> bool:
 
 
 def _label_across(
-    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+    statistic: Statistic,
+    what: str,
+    evidence: Sequence[Mapping[str, object]],
 ) -> Finding:
     chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
     return Finding(
@@ -143,7 +159,9 @@ def _label_across(
 
 
 def _label_within(
-    statistic: Statistic, what: str, evidence: Sequence[Mapping[str, object]]
+    statistic: Statistic,
+    what: str,
+    evidence: Sequence[Mapping[str, object]],
 ) -> Finding:
     chance = f"{statistic.null_low:.0%} to {statistic.null_high:.0%}"
     title = (
@@ -175,11 +193,14 @@ def find_shared_phrases(frame: pl.DataFrame, *, seed: int) -> tuple[list[Statist
     knows it by heart. Where the same sentence is said under every label, as in acted emotion, it is
     a note.
     """
-    texts = frame["text"].to_list()
-    phrase_of_text = {text: phrase_of(text) or None for text in set(texts) if text is not None}
-    phrases = [phrase_of_text.get(text) for text in texts]
+    texts = frame["text"]
+    phrase_by_text: dict[str, str | None] = {}
+    for text in texts.drop_nulls().unique():
+        phrase_by_text[text] = phrase_of(text) or None
+    phrases = [phrase_by_text.get(text) for text in texts]
+    phrase_of_row = pl.Series("phrase", phrases, dtype=pl.String)
     shared = find_shared(
-        frame.with_columns(pl.Series("phrase", phrases, dtype=pl.String)),
+        frame.with_columns(phrase_of_row),
         "phrase",
         check="phrases",
         what="phrases",
@@ -225,7 +246,12 @@ def _silent_phrases(shared: Finding, statistic: Statistic | None = None) -> Find
     )
 
 
-def _telling_phrases(shared: Finding, statistic: Statistic, *, are_common: bool) -> Finding:
+def _telling_phrases(
+    shared: Finding,
+    statistic: Statistic,
+    *,
+    are_common: bool,
+) -> Finding:
     """The finding that shared phrases tell the label."""
     return Finding(
         check="phrases",
@@ -242,7 +268,10 @@ def _telling_phrases(shared: Finding, statistic: Statistic, *, are_common: bool)
     )
 
 
-def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None) -> Finding | None:
+def find_overlaps(
+    frame: pl.DataFrame,
+    contents: Mapping[str, str] | None = None,
+) -> Finding | None:
     """Stretches of one channel of a file that overlap in time and are in two splits.
 
     Rows without times stand for the whole file.
@@ -253,16 +282,17 @@ def find_overlaps(frame: pl.DataFrame, contents: Mapping[str, str] | None = None
             files overlap too, unless they are the same stretch, which makes them copies. None takes
             every path for a file of its own.
     """
-    rows = frame.select("audio", "channel", "start_s", "end_s", "split", "row").with_columns(
+    places = frame.select("audio", "channel", "start_s", "end_s", "split", "row")
+    rows = places.with_columns(
         pl.col("start_s").fill_null(0.0),
         pl.col("end_s").fill_null(float("inf")),
         pl.col("audio").replace(contents or {}).alias("content"),
     )
-    num_splits = rows.group_by("content").agg(pl.col("split").n_unique().alias("splits"))
-    in_several = num_splits.filter(pl.col("splits") > 1)["content"]
-    ordered = rows.filter(pl.col("content").is_in(in_several.implode())).sort(
-        ["content", "start_s", "row"]
-    )
+    count_splits = pl.col("split").n_unique().alias("splits")
+    num_splits = rows.group_by("content").agg(count_splits)
+    contents_in_several = num_splits.filter(pl.col("splits") > 1)["content"]
+    in_several = rows.filter(pl.col("content").is_in(contents_in_several.implode()))
+    ordered = in_several.sort(["content", "start_s", "row"])
 
     evidence: list[Mapping[str, object]] = []
     for _, part in ordered.group_by("content", "channel", maintain_order=True):
@@ -347,7 +377,7 @@ def _rows_by_label(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns "label" and one per split that has rows, in the order of `Split`; sorted by label."""
     present = set(frame["split"].to_list())
     splits = [split.value for split in Split if split.value in present]
-    counts = [(pl.col("split") == split).sum().cast(pl.Int64).alias(split) for split in splits]
+    counts = [_count_split(split) for split in splits]
     return frame.group_by("label").agg(counts).sort("label")
 
 
@@ -379,8 +409,10 @@ def find_labels_in_names(frame: pl.DataFrame, *, share: float = 0.9) -> Finding 
     """
     paths = frame["audio"].str.to_lowercase().to_list()
     labels = [label.casefold() for label in frame["label"].to_list()]
-    pairs = zip(paths, labels, strict=True)
-    count = sum(len(label) > 1 and label in _tokens(path) for path, label in pairs)
+    count = 0
+    for path, label in zip(paths, labels, strict=True):
+        if len(label) > 1 and label in _tokens(path):
+            count += 1
     if count < share * frame.height:
         return None
     first_rows = frame.select("row", "audio", "label").head(5)
@@ -403,7 +435,8 @@ def find_conflicting_copies(frame: pl.DataFrame, keys: Sequence[str | None]) -> 
     Args:
         keys: (num_rows,) what rows of the same sound have in common; None where it is not known.
     """
-    table = frame.with_columns(pl.Series("sound", keys, dtype=pl.String))
+    sound_of_row = pl.Series("sound", keys, dtype=pl.String)
+    table = frame.with_columns(sound_of_row)
     sounds = (
         table.filter(pl.col("sound").is_not_null())
         .group_by("sound")
@@ -452,10 +485,10 @@ def _purest(frame: pl.DataFrame, column: str) -> list[Mapping[str, object]]:
         pl.len().alias("rows"),
         pl.col("label").mode().sort().first().alias("most common label"),
     )
-    ordered = sorted(rows.iter_rows(named=True), key=lambda row: (-row["rows"], row[column]))
+    largest_first = rows.sort(["rows", column], descending=[True, False])
 
     evidence = []
-    for row in ordered:
+    for row in largest_first.iter_rows(named=True):
         share = float(np.nan_to_num(shares[row[column]]))
         evidence.append({**row, "share": round(share, 3)})
     return limit_evidence(evidence)

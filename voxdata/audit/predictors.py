@@ -23,9 +23,10 @@ NUM_PERMUTATIONS = 200
 
 def encode_codes(values: Sequence[str | None]) -> Codes:
     """(num_values,) numbers from 0 in alphabetical order; -1 for None."""
+    numbers: dict[str | None, int] = {None: -1}
     names = sorted({value for value in values if value is not None})
-    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = -1
+    for number, name in enumerate(names):
+        numbers[name] = number
     return np.array([numbers[value] for value in values], dtype=np.int64)
 
 
@@ -58,7 +59,8 @@ def predict_across(
     has_group = groups >= 0
     learned = train & has_group
     outside = ~train
-    guessable = outside & has_group & np.isin(groups, groups[learned])
+    is_learned_group = np.isin(groups, groups[learned])
+    guessable = outside & has_group & is_learned_group
     if not learned.any() or not guessable.any():
         return None
 
@@ -67,12 +69,14 @@ def predict_across(
     learned_labels = labels[learned]
     num_groups = int(groups.max()) + 1
     num_labels = int(labels.max()) + 1
-    common = int(np.bincount(labels[train], minlength=num_labels).argmax())
+    label_counts = np.bincount(labels[train], minlength=num_labels)
+    common = int(label_counts.argmax())
 
     def accuracy(learned_groups: Codes, judged_groups: Codes) -> float:
         counts = _count_labels(learned_groups, learned_labels, num_groups, num_labels)
         # A group that was not learned from has no best label.
-        best = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), common)
+        is_learned = counts.sum(axis=1) > 0
+        best = np.where(is_learned, counts.argmax(axis=1), common)
         guess = np.where(judged_groups >= 0, best[judged_groups], common)
         return float((guess == answers).mean())
 
@@ -152,7 +156,9 @@ def _leave_one_out(groups: Codes, labels: Codes, counts: Codes) -> float:
 
     # Without itself, a row of the top label is guessed right only while that label still leads.
     lead = top[groups] - 1 - second[groups]
-    right = np.select([lead > 0, lead == 0], [1.0, 0.5], 0.0)
+    is_ahead = lead > 0
+    is_tied = lead == 0
+    right = np.select([is_ahead, is_tied], [1.0, 0.5], 0.0)
     own_top = labels == first[groups]
     return float(np.where(own_top, right, 0.0).mean())
 
@@ -171,11 +177,17 @@ def group_purity(groups: Codes, labels: Codes) -> npt.NDArray[np.float64]:
     filled = sizes > 0
 
     purity = np.full(num_groups, np.nan)
-    purity[filled] = counts.max(axis=1)[filled] / sizes[filled]
+    most_common = counts.max(axis=1)
+    purity[filled] = most_common[filled] / sizes[filled]
     return purity
 
 
-def _count_labels(groups: Codes, labels: Codes, num_groups: int, num_labels: int) -> Codes:
+def _count_labels(
+    groups: Codes,
+    labels: Codes,
+    num_groups: int,
+    num_labels: int,
+) -> Codes:
     """(num_groups, num_labels) rows of each group that have each label."""
     cells = groups * num_labels + labels
     counts = np.bincount(cells, minlength=num_groups * num_labels)

@@ -162,7 +162,9 @@ def _beside(frame: pl.DataFrame, first: int, second: int) -> dict[str, object]:
 
 
 def find_shared_voices(
-    frame: pl.DataFrame, rows: Sequence[int], vectors: Vectors
+    frame: pl.DataFrame,
+    rows: Sequence[int],
+    vectors: Vectors,
 ) -> tuple[str, list[Finding]]:
     """Voices that are probably in training and elsewhere, for corpora that do not say who speaks.
 
@@ -213,7 +215,11 @@ def _nearest_vectors(
 
 
 def _shared_voices(
-    frame: pl.DataFrame, pairs: Sequence[Pair], outcome: str, *, are_many: bool
+    frame: pl.DataFrame,
+    pairs: Sequence[Pair],
+    outcome: str,
+    *,
+    are_many: bool,
 ) -> Finding:
     if are_many:
         severity = Severity.LEAK
@@ -274,18 +280,22 @@ def find_bad_sound(
         clipping: -> share of clipped samples.
         durations: -> seconds.
     """
+    silent = {at: level for at, level in levels.items() if level < SILENT_DB}
+    clipped = {at: share for at, share in clipping.items() if share > CLIPPED}
+    short = {at: length for at, length in durations.items() if length < TOO_SHORT_S}
+    long = {at: length for at, length in durations.items() if length > TOO_LONG_S}
     faults = (
         _Fault(
             check="silence",
             severity=Severity.WARNING,
-            values={at: level for at, level in levels.items() if level < SILENT_DB},
+            values=silent,
             meaning=f"below {SILENT_DB:g} dBFS: silent",
             unit="level_db",
             remedy="remove them, or fetch the audio again: a label of silence teaches nothing",
         ),
         _Fault(
             check="clipping",
-            values={at: share for at, share in clipping.items() if share > CLIPPED},
+            values=clipped,
             meaning=f"clipped in more than {CLIPPED:.0%} of samples",
             unit="clipping_ratio",
             remedy=(
@@ -294,14 +304,14 @@ def find_bad_sound(
         ),
         _Fault(
             check="too_short",
-            values={at: length for at, length in durations.items() if length < TOO_SHORT_S},
+            values=short,
             meaning=f"shorter than {TOO_SHORT_S:g} s",
             unit="seconds",
             remedy="check where they were cut; hardly a word fits",
         ),
         _Fault(
             check="too_long",
-            values={at: length for at, length in durations.items() if length > TOO_LONG_S},
+            values=long,
             meaning=f"longer than {TOO_LONG_S:g} s",
             unit="seconds",
             remedy="cut them into utterances: one label rarely holds that long",
@@ -352,7 +362,11 @@ def join_sounds(*names: Mapping[int, str]) -> dict[int, str]:
     return {at: str(root) for at, root in _join(links).items()}
 
 
-def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[Pair]) -> list[str | None]:
+def name_copies(
+    num_rows: int,
+    sounds: Mapping[int, str],
+    near: Sequence[Pair],
+) -> list[str | None]:
     """What rows of the same sound have in common, near copies included.
 
     Args:
@@ -366,7 +380,10 @@ def name_copies(num_rows: int, sounds: Mapping[int, str], near: Sequence[Pair]) 
     for at, sound in sorted(sounds.items()):
         first_row.setdefault(sound, at)
 
-    links = [(first_row[sounds[first]], first_row[sounds[second]]) for first, second, _ in near]
+    links: list[tuple[int, int]] = []
+    for first, second, _ in near:
+        link = (first_row[sounds[first]], first_row[sounds[second]])
+        links.append(link)
     roots = _join(links)
     names: list[str | None] = [None] * num_rows
     for at, sound in sounds.items():
@@ -392,7 +409,9 @@ def _join(links: Sequence[tuple[int, int]]) -> dict[int, int]:
 
 
 def leave_out_equal(
-    rows: Sequence[int], copies: Sequence[Copy], digests: Mapping[int, str]
+    rows: Sequence[int],
+    copies: Sequence[Copy],
+    digests: Mapping[int, str],
 ) -> list[Pair]:
     """Pairs as (row, row, correlation) without those that are the same sound exactly."""
     pairs = []
@@ -406,8 +425,13 @@ def leave_out_equal(
 
 def _copy_row(frame: pl.DataFrame, rows: Sequence[int]) -> dict[str, object]:
     """Evidence of one sound: two of its rows, of different splits where there are any."""
-    splits = frame["split"]
-    pairs = combinations(rows, 2)
-    apart = (pair for pair in pairs if splits[pair[0]] != splits[pair[1]])
-    first, second = next(apart, (rows[0], rows[1]))
+    first, second = _rows_apart(frame["split"], rows)
     return {**_beside(frame, first, second), "copies": len(rows)}
+
+
+def _rows_apart(splits: pl.Series, rows: Sequence[int]) -> tuple[int, int]:
+    """The first two rows of different splits, or else the first two."""
+    for first, second in combinations(rows, 2):
+        if splits[first] != splits[second]:
+            return first, second
+    return rows[0], rows[1]

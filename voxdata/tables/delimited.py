@@ -43,7 +43,12 @@ class _Record:
     problem: str = ""
 
 
-def read_delimited(text: str, path: Path, *, tabs: bool) -> tuple[list[str], list[RawRow]]:
+def read_delimited(
+    text: str,
+    path: Path,
+    *,
+    tabs: bool,
+) -> tuple[list[str], list[RawRow]]:
     """The header and the rows, numbered by the line they begin in; empty lines are none.
 
     Raises:
@@ -101,13 +106,22 @@ def _records(lines: Sequence[str], begin: int, delimiter: str) -> Iterator[_Reco
         at += record.num_lines
 
 
-def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) -> _Record:
+def _unused_character(line: str) -> str:
+    return next(chr(code) for code in _SPARE if chr(code) not in line)
+
+
+def _quoted_record(
+    lines: Sequence[str],
+    at: int,
+    delimiter: str,
+    width: int,
+) -> _Record:
     """A record with quotes, which may go over several lines.
 
     A quote that is not closed costs its own line only.
     """
     # The reader takes a lone carriage return for the end of a row, and it may stand inside a text.
-    spare = next(chr(code) for code in _SPARE if chr(code) not in lines[at])
+    spare = _unused_character(lines[at])
     remaining = (lines[number] for number in range(at, len(lines)))
     feed = (line.replace("\r", spare) + "\n" for line in remaining)
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
@@ -126,4 +140,8 @@ def _quoted_record(lines: Sequence[str], at: int, delimiter: str, width: int) ->
     if fields:
         fields[-1] = fields[-1].removesuffix("\n")
     restored = [field.replace(spare, "\r") for field in fields]
-    return _Record(number=at + 1, fields=restored, num_lines=num_lines)
+    return _Record(
+        number=at + 1,
+        fields=restored,
+        num_lines=num_lines,
+    )

@@ -130,7 +130,12 @@ def _folder_rows(folder: Path) -> Iterator[RawRow]:
         if segments.values:
             values["start"] = utterance.start
             values["end"] = utterance.end
-        yield RawRow(number=0, values=values, problem=problem, folder=folder)
+        yield RawRow(
+            number=0,
+            values=values,
+            problem=problem,
+            folder=folder,
+        )
 
 
 def _list_utterances(sounds: _Map, segments: _Map) -> Iterator[_Utterance]:
@@ -142,7 +147,12 @@ def _list_utterances(sounds: _Map, segments: _Map) -> Iterator[_Utterance]:
         recording, start, end = (*rest.split(), None, None, None)[:3]
         if end in _TO_THE_END:
             end = None
-        yield _Utterance(key=key, recording=str(recording), start=start, end=end)
+        yield _Utterance(
+            key=key,
+            recording=str(recording),
+            start=start,
+            end=end,
+        )
 
 
 def _problem(key: str, location: str, *maps: _Map) -> str:
@@ -178,4 +188,9 @@ def _read_map(path: Path) -> _Map:
         if first != value:
             twice.add(key)
         numbers.setdefault(key, number)
-    return _Map(name=path.name, values=values, numbers=numbers, twice=frozenset(twice))
+    return _Map(
+        name=path.name,
+        values=values,
+        numbers=numbers,
+        twice=frozenset(twice),
+    )

@@ -51,7 +51,13 @@ def _cut_sets(path: Path) -> dict[str, Any]:
     return {folder.name: lhotse.CutSet.from_shar(in_dir=folder) for folder in folders}
 
 
-def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> RawRow:
+def _cut_row(
+    number: int,
+    cut: Any,
+    split: str,
+    sound: Path,
+    reach: Reach,
+) -> RawRow:
     """The row of a cut, whose sound is written to the file `sound`."""
     problem = _unsafe(cut, reach)
     if problem:
@@ -80,7 +86,11 @@ def _cut_row(number: int, cut: Any, split: str, sound: Path, reach: Reach) -> Ra
         "language": supervision.language,
         "lhotse_id": cut.id,
     }
-    return RawRow(number=number, values=values, cut=True)
+    return RawRow(
+        number=number,
+        values=values,
+        cut=True,
+    )
 
 
 def _sample_at(cut: Any, time_s: float) -> int:
@@ -91,8 +101,10 @@ def _sample_at(cut: Any, time_s: float) -> int:
 
 
 def _recordings(cut: Any) -> list[Any]:
+    cuts = [cut]
     tracks = getattr(cut, "tracks", None)
-    cuts = [cut] if tracks is None else [track.cut for track in tracks]
+    if tracks is not None:
+        cuts = [track.cut for track in tracks]
     return [part.recording for part in cuts if getattr(part, "has_recording", False)]
 
 
@@ -212,7 +224,10 @@ def read_audformat(path: Path) -> Iterator[RawRow]:
     number = 0
     for name in sorted(db.tables):
         table = db.tables[name]
-        split = db.splits[table.split_id].type if table.split_id else name.rpartition(".")[2]
+        if table.split_id:
+            split = db.splits[table.split_id].type
+        else:
+            _, _, split = name.rpartition(".")
         frame = audformat.utils.to_segmented_index(table.df, allow_nat=True).reset_index()
         for entry in frame.to_dict("records"):
             number += 1

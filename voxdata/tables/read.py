@@ -24,7 +24,10 @@ _JSON = ("jsonl", "ndjson", "json")
 
 
 def read_file(
-    path: Path, *, chosen: Mapping[str, str] | None = None, per_recording: bool = False
+    path: Path,
+    *,
+    chosen: Mapping[str, str] | None = None,
+    per_recording: bool = False,
 ) -> Table:
     """Read a manifest: CSV, TSV, JSON lines (Lhotse's too), Parquet, or a Kaldi folder.
 

@@ -164,8 +164,10 @@ def _filled_columns(rows: Iterable[RawRow], spelled: Mapping[str, str]) -> set[s
     filled: set[str] = set()
     for row in rows:
         for name, value in row.values.items():
-            if cell_text(value) is not None:
-                filled.add(spelled[name])
+            # A column without a name is left out.
+            column = spelled.get(name)
+            if column is not None and cell_text(value) is not None:
+                filled.add(column)
     return filled
 
 
@@ -178,7 +180,10 @@ def _kind_of(name: str, columns: Columns) -> Kind:
 
 
 def _build_row(
-    row: RawRow, spelled: Mapping[str, str], kinds: Mapping[str, Kind], columns: Columns
+    row: RawRow,
+    spelled: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+    columns: Columns,
 ) -> TableRow | BadRow:
     if row.problem:
         return BadRow(number=row.number, problem=row.problem)
