@@ -237,14 +237,16 @@ def _open_session(graph: bytes, name: str) -> Any:
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        reason = str(error).splitlines()[0]
         raise BackendError(
-            f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it"
+            f"the exported graph of {name!r} cannot be opened ({reason}); delete it"
         ) from error
 
 
