@@ -154,7 +154,12 @@ def _sweep_entry(path: Path) -> bool:
     return True
 
 
-def _open_locked(folder: Path, suffix: str, *, mode: int) -> tuple[Path, int]:
+def _open_locked(
+    folder: Path,
+    suffix: str,
+    *,
+    mode: int,
+) -> tuple[Path, int]:
     scratch = find_scratch(folder)
     while True:
         path = (

@@ -69,12 +69,22 @@ class TrackChoice:
         if len(self.tracks) > 1:
             which = f"its {len(self.tracks)} audio tracks are channels of one recording"
             detail = f"{which}, in this order: {kept}"
-            remarks.append(Remark(kind=RemarkKind.TRACKS, detail=detail))
+            remarks.append(
+                Remark(
+                    kind=RemarkKind.TRACKS,
+                    detail=detail,
+                )
+            )
         if self.left_out:
             left_out = "; ".join(f"{describe_track(track)}, {why}" for track, why in self.left_out)
             count = len(self.tracks) + len(self.left_out)
             detail = f"kept of its {count} audio tracks: {kept}. Left out: {left_out}"
-            remarks.append(Remark(kind=RemarkKind.OTHER_TRACK, detail=detail))
+            remarks.append(
+                Remark(
+                    kind=RemarkKind.OTHER_TRACK,
+                    detail=detail,
+                )
+            )
         return remarks
 
 
@@ -225,7 +235,10 @@ class Lane:
         if self._target_hz is not None and (rate_hz, num_channels) != named_format:
             raise NotAlignedError("its format is not the one the file names")
         self.num_channels = num_channels
-        self.timeline = Timeline(rate_hz=rate_hz, origin_s=self._origin_s)
+        self.timeline = Timeline(
+            rate_hz=rate_hz,
+            origin_s=self._origin_s,
+        )
         if self._target_hz not in (None, rate_hz):
             self._resampler = soxr.ResampleStream(
                 rate_hz,

@@ -289,7 +289,11 @@ def _status(weights: Weights) -> WeightsStatus:
     try:
         path = locate(weights.name)
     except BackendError as error:
-        return WeightsStatus(name=weights.name, present=False, detail=str(error))
+        return WeightsStatus(
+            name=weights.name,
+            present=False,
+            detail=str(error),
+        )
     size_mb = path.stat().st_size / 1e6
     return WeightsStatus(
         name=weights.name,

@@ -98,10 +98,20 @@ def diarize_sounds(
         AudioError: A sound cannot be read.
     """
     jobs = [
-        _Job(grid=WindowGrid(num_samples=sound.num_samples, step_samples=step_samples))
+        _Job(
+            grid=WindowGrid(
+                num_samples=sound.num_samples,
+                step_samples=step_samples,
+            )
+        )
         for sound in sounds
     ]
-    _hear(jobs, sounds, nets, voices=max_speakers != 1)
+    _hear(
+        jobs,
+        sounds,
+        nets,
+        voices=max_speakers != 1,
+    )
     diarizations: list[Diarization] = []
     for job, sound in zip(jobs, sounds, strict=True):
         end_ms = duration_ms(sound)
@@ -127,7 +137,14 @@ def diarize_sounds(
             )
         capped = np.minimum(counts, max_speakers or counts.max()).astype(np.uint8)
         runs = find_runs(job.masks, clustering.voices, capped, job.grid)
-        diarizations.append(_name_speakers(runs, clustering, job.grid, end_ms=end_ms))
+        diarizations.append(
+            _name_speakers(
+                runs,
+                clustering,
+                job.grid,
+                end_ms=end_ms,
+            )
+        )
     return diarizations
 
 
@@ -223,7 +240,11 @@ def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.where(is_enough, clean, mask).T
 
 
-def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[np.float64]:
+def _hear_voice(
+    job: _Job,
+    sound: Sound,
+    nets: DiarizationNets,
+) -> npt.NDArray[np.float64]:
     """(1, DIMENSION): the one voice of a sound.
 
     It is taken from the windows with most speech, none overlapping another.
@@ -245,7 +266,12 @@ def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[n
         embeddings.append(answer[0, 0])
     if not embeddings:
         return np.full((1, DIMENSION), np.nan)
-    mean = np.mean(embeddings, axis=0, keepdims=True, dtype=np.float64)
+    mean = np.mean(
+        embeddings,
+        axis=0,
+        keepdims=True,
+        dtype=np.float64,
+    )
     return np.asarray(mean)
 
 

@@ -88,14 +88,23 @@ class PyannoteDiarizer:
                 params=self._options,
             )
         _, _, pinned = self._name.partition("@")
-        return ModelRef(name=self._name, revision=pinned or "hub")
+        return ModelRef(
+            name=self._name,
+            revision=pinned or "hub",
+        )
 
     @property
     def voice_model(self) -> ModelRef:
         """What makes the embeddings."""
         if self._name == PACKAGED:
-            return ModelRef(name="cam++", revision=revision("cam++", "cam++.code"))
-        return ModelRef(name=f"{self._name}#voices", revision=self.model.revision)
+            return ModelRef(
+                name="cam++",
+                revision=revision("cam++", "cam++.code"),
+            )
+        return ModelRef(
+            name=f"{self._name}#voices",
+            revision=self.model.revision,
+        )
 
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None

@@ -83,7 +83,11 @@ def _runs(spoken: npt.NDArray[np.int8], *, first: int) -> Iterator[FrameRun]:
     for voice in range(spoken.shape[1]):
         changes = np.nonzero(np.diff(spoken[:, voice]))[0] + first
         for start, stop in changes.reshape(-1, 2).tolist():
-            yield FrameRun(voice=voice, start=start, stop=stop)
+            yield FrameRun(
+                voice=voice,
+                start=start,
+                stop=stop,
+            )
 
 
 def _append(runs: list[FrameRun], run: FrameRun) -> None:
@@ -132,5 +136,10 @@ def _choose(
     order = np.argsort(-activity, axis=-1)
     rank_taken = np.arange(activity.shape[1]) < counts[:, None]
     chosen = np.zeros(activity.shape, bool)
-    np.put_along_axis(chosen, order, rank_taken, axis=1)
+    np.put_along_axis(
+        chosen,
+        order,
+        rank_taken,
+        axis=1,
+    )
     return chosen

@@ -53,7 +53,11 @@ class OpenAITranscriber:
         self._language = language
         self._retries = retries
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(
+            headers=headers,
+            timeout=timeout_s,
+            trust_env=False,
+        )
 
     @property
     def model(self) -> ModelRef:
@@ -93,7 +97,13 @@ class OpenAITranscriber:
     def _ask(self, samples: Samples) -> Mapping[str, Any]:
         """The server's answer about a clip, as `_read` checks it."""
         wav = io.BytesIO()
-        soundfile.write(wav, np.asarray(samples), MODEL_RATE_HZ, format="WAV", subtype="PCM_16")
+        soundfile.write(
+            wav,
+            np.asarray(samples),
+            MODEL_RATE_HZ,
+            format="WAV",
+            subtype="PCM_16",
+        )
         files = {"file": ("clip.wav", wav.getvalue(), "audio/wav")}
         form: dict[str, Any] = {
             "model": self._name,
@@ -203,7 +213,11 @@ def _word(
     )
 
 
-def _passage(answer: Mapping[str, Any], window: Segment, language: str | None) -> Passage:
+def _passage(
+    answer: Mapping[str, Any],
+    window: Segment,
+    language: str | None,
+) -> Passage:
     named = str(answer.get("language") or "und").lower()
     segments = answer.get("segments") or ()
     no_speech = [float(segment.get("no_speech_prob") or 0.0) for segment in segments]

@@ -231,7 +231,11 @@ def input_ms(window_ms: int) -> int:
     return min(max(wanted, SHORTEST_MS), LONGEST_MS)
 
 
-def _to_word(word: dict[str, Any], offset_ms: int, window: Segment) -> Word | None:
+def _to_word(
+    word: dict[str, Any],
+    offset_ms: int,
+    window: Segment,
+) -> Word | None:
     """A word of faster-whisper within its window; None for a blank one."""
     text = word["word"]
     if not text.strip():
