@@ -18,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.backends.diarization.clustering import Clustering, cluster_voices
-from voxdata.backends.diarization.nets import NUM_FEATURES, NUM_SLOTS, DiarizationNets, Floats
+from voxdata.backends.diarization.nets import (
+    NUM_FEATURES,
+    NUM_SLOTS,
+    Bits,
+    DiarizationNets,
+    Flags,
+    Floats,
+)
 from voxdata.backends.diarization.speaker_frames import FrameRun, Masks, count_speakers, find_runs
 from voxdata.backends.diarization.speech_windows import (
     FRAME_SAMPLES,
@@ -50,7 +57,7 @@ class _Job:
     grid: WindowGrid
     masks: Masks = field(init=False)
     embeddings: Floats = field(init=False)
-    doubtful: npt.NDArray[np.bool_] = field(init=False)
+    doubtful: Flags = field(init=False)
 
     def __post_init__(self) -> None:
         num_windows = self.grid.num_windows
@@ -115,7 +122,7 @@ def diarize_sounds(
     diarizations: list[Diarization] = []
     for job, sound in zip(jobs, sounds, strict=True):
         end_ms = duration_ms(sound)
-        counts: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        counts: Bits = np.zeros(0, np.uint8)
         if job.masks.any():
             counts = count_speakers(job.masks, job.grid)
         if not counts.any():
@@ -229,7 +236,7 @@ def _centred(features: Features) -> Features:
     return np.asarray(features - features.mean(axis=0))
 
 
-def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def voice_masks(mask: Bits) -> Bits:
     """(3, NUM_FRAMES): where each voice is heard alone.
 
     If that is too little, where it is heard at all.

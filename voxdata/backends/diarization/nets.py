@@ -26,6 +26,10 @@ from voxdata.durable import write_file
 from voxdata.errors import BackendError, MachineError
 
 Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.uint8]
+"""0 and 1."""
+
+Flags = npt.NDArray[np.bool_]
 
 NUM_SLOTS = 3
 NUM_FEATURES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
@@ -56,16 +60,16 @@ class DiarizationNets(Protocol):
     speech_batch: int
     voice_batch: int
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
+    def speech(self, windows: Floats) -> Bits:
         """Who speaks when, in at most `speech_batch` windows.
 
         (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1.
         """
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """As `speech`, and (n, NUM_FRAMES): where somebody may speak."""
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
+    def voices(self, features: Floats, masks: Bits) -> Floats:
         """Who they are, in at most `voice_batch` windows.
 
         (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192).
@@ -89,17 +93,17 @@ class OnnxNets:
         self._speech = _open_graph("segmentation-3.0", cache_dir)
         self._voices = _open_graph("cam++", cache_dir)
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
+    def speech(self, windows: Floats) -> Bits:
         """See `DiarizationNets.speech`."""
         return self.hear(windows)[0]
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """See `DiarizationNets.hear`."""
         filled = _fill(windows, self.speech_batch)
         (scores,) = self._speech.run(None, {"windows": filled[:, None]})
         return _read_scores(scores[: len(windows)])
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
+    def voices(self, features: Floats, masks: Bits) -> Floats:
         """See `DiarizationNets.voices`."""
         inputs = {
             "features": _fill(features, self.voice_batch),
@@ -127,17 +131,17 @@ class TorchNets:
         self._speech = _load_module("segmentation-3.0").to(self._device)
         self._voices = _load_module("cam++").to(self._device)
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
+    def speech(self, windows: Floats) -> Bits:
         """See `DiarizationNets.speech`."""
         return self.hear(windows)[0]
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """See `DiarizationNets.hear`."""
         filled = _fill(windows, self.speech_batch)
         scores = self._run(self._speech, filled[:, None])
         return _read_scores(scores[: len(windows)])
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
+    def voices(self, features: Floats, masks: Bits) -> Floats:
         """See `DiarizationNets.voices`."""
         embeddings = self._run(
             self._voices,
@@ -178,7 +182,7 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _read_scores(scores: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _read_scores(scores: Floats) -> tuple[Bits, Flags]:
     """Masks of the likeliest class, and where silence is not all but certain.
 
     Args:

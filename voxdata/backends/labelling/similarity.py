@@ -18,6 +18,8 @@ from voxdata.label import Distribution
 from voxdata.ports import Clip
 from voxdata.scheme import Scheme, SchemeLabel
 
+Floats = npt.NDArray[np.float32]
+
 MAX_TOKENS = 256
 NEAREST = 2
 """A label is as close as the mean of its nearest examples."""
@@ -51,7 +53,7 @@ class SimilarityLabeler:
         self._scheme = scheme
         self._temperature = temperature
         self._sentences: _SentenceModel | None = None
-        self._examples: list[npt.NDArray[np.float32]] = []
+        self._examples: list[Floats] = []
 
     @property
     def model(self) -> ModelRef:
@@ -97,9 +99,9 @@ def _phrases(label: SchemeLabel) -> list[str]:
     return [example for example in label.examples if example.strip()]
 
 
-def _closeness(examples: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]) -> np.float32:
+def _closeness(examples: Floats, vector: Floats) -> np.float32:
     """The mean cosine of a text to the nearest of a label's examples."""
-    cosines: npt.NDArray[np.float32] = np.sort(examples @ vector)
+    cosines: Floats = np.sort(examples @ vector)
     return np.float32(cosines[-NEAREST:].mean())
 
 
@@ -124,11 +126,11 @@ class _SentenceModel:
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._inputs = {entry.name for entry in self._session.get_inputs()}
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> Floats:
         """(num_texts, 384) of length 1; one at a time, so that none depends on its neighbours."""
         return np.asarray([self._embed(text) for text in texts], dtype=np.float32)
 
-    def _embed(self, text: str) -> npt.NDArray[np.float32]:
+    def _embed(self, text: str) -> Floats:
         """(384,): the mean over the tokens, of length 1."""
         encoding = self._tokenizer.encode(text)
         ids = np.array([encoding.ids], dtype=np.int64)
@@ -139,6 +141,6 @@ class _SentenceModel:
         }
         inputs = {name: known_inputs[name] for name in known_inputs if name in self._inputs}
         hidden = self._session.run(None, inputs)[0]
-        mean: npt.NDArray[np.float32] = hidden[0].mean(axis=0)
+        mean: Floats = hidden[0].mean(axis=0)
         length = max(float(np.linalg.norm(mean)), 1e-12)
         return mean / length
