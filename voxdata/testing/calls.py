@@ -86,7 +86,7 @@ def compose_call(
         channels[start : start + length, turn.channel] += clip.samples[:length]
     peak = float(np.abs(channels).max())
     if peak > 1:
-        channels = channels / np.float32(peak)
+        channels /= np.float32(peak)
 
     by_start = sort_turns(turns)
     clip_of = {id(turn): clip for turn, clip in zip(turns, clips, strict=True)}
