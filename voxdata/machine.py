@@ -1,5 +1,6 @@
-"""A machine's fault is never a file's fault: which errors speak of the machine, and what is to be
-done about each.
+"""Which errors speak of the machine, and what is to be done about each.
+
+A machine's fault is never a file's fault.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from voxdata.errors import MachineError, ShortageError
 
 _LESS_WORK = "let fewer processes work at once ([sources] workers, [prelabel] workers)"
 _CONNECT = "see that its disk is there and sound, then"
-_NAME_A_FOLDER = "a part of that path is no folder or cannot be made: name another place under [storage] in voxdata.toml"
+_ANOTHER_PLACE = "name another place under [storage] in voxdata.toml"
+_NAME_A_FOLDER = f"a part of that path is no folder or cannot be made: {_ANOTHER_PLACE}"
 
 REMEDIES: Mapping[int, str] = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "the quota is used up: make room there, or raise it",
-    errno.EROFS: "have it mounted for writing, or name another place under [storage] in voxdata.toml",
+    errno.EROFS: f"have it mounted for writing, or {_ANOTHER_PLACE}",
     errno.EFBIG: "raise the limit of file sizes (`ulimit -f`)",
     errno.EMFILE: f"raise the limit of open files (`ulimit -n`), or {_LESS_WORK}",
     errno.ENFILE: f"raise the machine's limit of open files, or {_LESS_WORK}",
@@ -42,7 +44,15 @@ For any other error the disk is to be looked at.
 """
 
 EVERYWHERE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EFBIG,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    }
 )
 """These speak of the machine, whatever was being read or written."""
 
@@ -82,12 +92,12 @@ AGAIN = "run the command again; nothing was recorded about what it did not get t
 def machine_error(place: Path | str, error: BaseException) -> MachineError:
     """What the system said about a place of ours, with the remedy."""
     number = getattr(error, "errno", None) or named_errno(str(error), among=REMEDIES) or 0
-    words = (
-        getattr(error, "strerror", None)
-        or (str(error).splitlines() or [type(error).__name__])[0].strip()
-    )
-    if number and os.strerror(number) not in words and not getattr(error, "strerror", None):
-        words = f"{words} {os.strerror(number)}"
+    words = getattr(error, "strerror", None)
+    if not words:
+        lines = str(error).splitlines() or [type(error).__name__]
+        words = lines[0].strip()
+        if number and os.strerror(number) not in words:
+            words = f"{words} {os.strerror(number)}"
     remedy = f"{REMEDIES[number]}, then" if number in REMEDIES else _CONNECT
     return MachineError(f"{place}: {words}; {remedy} {AGAIN}", number=number)
 
@@ -100,21 +110,28 @@ def find_fault(error: BaseException, *, place: Path | str = "") -> MachineError 
     Args:
         place: What was being worked on, where the error does not name it.
     """
-    for one in _chain(error):
-        if isinstance(one, MachineError):
-            return one
-        number = one.errno if isinstance(one, OSError) and one.errno else named_errno(str(one))
-        if (
-            number == errno.ENOMEM
-            or isinstance(one, MemoryError)
-            or any(name in repr(one) for name in _OUT_OF_MEMORY)
-        ):
+    for cause in _chain(error):
+        if isinstance(cause, MachineError):
+            return cause
+        if isinstance(cause, OSError) and cause.errno:
+            number: int | None = cause.errno
+        else:
+            number = named_errno(str(cause))
+        if number == errno.ENOMEM or _is_out_of_memory(cause):
+            remedy = REMEDIES[errno.ENOMEM]
             return ShortageError(
-                f"{place or 'this process'}: memory ran out; {REMEDIES[errno.ENOMEM]}, then {AGAIN}"
+                f"{place or 'this process'}: memory ran out; {remedy}, then {AGAIN}"
             )
         if number in EVERYWHERE:
-            return machine_error(getattr(one, "filename", None) or place or "this machine", one)
+            named_place = getattr(cause, "filename", None)
+            return machine_error(named_place or place or "this machine", cause)
     return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return any(name in repr(error) for name in _OUT_OF_MEMORY)
 
 
 def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None:
@@ -124,17 +141,22 @@ def named_errno(text: str, *, among: Collection[int] = EVERYWHERE) -> int | None
     True
     """
     unnamed = _QUOTED.sub("", text)  # a file may be called anything
-    return next((number for number in sorted(among) if os.strerror(number) in unnamed), None)
+    for number in sorted(among):
+        if os.strerror(number) in unnamed:
+            return number
+    return None
 
 
 def memory_is_short() -> bool:
     """Whether the machine refuses memory that this process may have by its own limit, RLIMIT_DATA.
 
-    Asked after an allocation failed: when only what was being worked on wanted too much, it says
-    no.
+    Asked after an allocation failed. When only what was being worked on wanted too much, the answer
+    is no.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    left = ENOUGH_BYTES if limit == resource.RLIM_INFINITY else (limit - _data_bytes()) * 9 // 10
+    left = ENOUGH_BYTES
+    if limit != resource.RLIM_INFINITY:
+        left = (limit - _data_bytes()) * 9 // 10
     if left < mmap.PAGESIZE:
         return False
     try:
@@ -145,8 +167,10 @@ def memory_is_short() -> bool:
 
 
 def ended_from_outside(code: int) -> bool:
-    """Whether a process with this exit code, negative for a signal, was ended by the system or by
-    somebody.
+    """Whether a process was ended by the system or by somebody.
+
+    Args:
+        code: Its exit code, negative for a signal.
     """
     return code < 0 and -code not in OWN_ENDS
 
@@ -157,11 +181,13 @@ def out_of_cpu(code: int) -> bool:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may come to have: the machine's, or less where its group may have
-    less.
+    """Memory that this process may come to have.
+
+    It is the machine's, or less where the process's control group may have less.
     """
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([found, *_group_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = _group_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+    return min([machine_bytes, *limits])
 
 
 def _group_limits(membership: Path, root: Path) -> list[int]:
@@ -173,19 +199,23 @@ def _group_limits(membership: Path, root: Path) -> list[int]:
         lines = membership.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    limits: list[int] = []
     for line in lines:
         _, kinds, name = line.split(":", 2)
-        tree, file = (
-            (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
-        )
-        if kinds and "memory" not in kinds.split(","):
+        if not kinds:
+            tree = root
+            file = "memory.max"
+        elif "memory" in kinds.split(","):
+            tree = root / "memory"
+            file = "memory.limit_in_bytes"
+        else:
             continue
         own = Path(name.lstrip("/"))
         for group in (own, *own.parents):
             with suppress(OSError, ValueError):  # "max" is no number
-                found.append(int((tree / group / file).read_text(encoding="ascii")))
-    return found
+                limit = (tree / group / file).read_text(encoding="ascii")
+                limits.append(int(limit))
+    return limits
 
 
 def _data_bytes() -> int:
@@ -194,14 +224,19 @@ def _data_bytes() -> int:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+    for line in lines:
+        if line.startswith("VmData:"):
+            kilobytes = line.split()[1]
+            return int(kilobytes) * 1024
+    return 0
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error, and what caused it."""
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        context = None if cause.__suppress_context__ else cause.__context__
+        cause = cause.__cause__ or context

@@ -89,30 +89,29 @@ class Manifest:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write atomically: a reader sees the whole file or none."""
-    lines = [
-        json.dumps(
-            {
-                "format": FORMAT,
-                "version_id": manifest.version_id,
-                "root": manifest.root,
-                "name": manifest.name,
-                "audio_root": str(manifest.audio_root),
-                "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
-                "num_examples": len(manifest.examples),
-                "erased": list(manifest.erased),
-                "audio": {
-                    key: [d.size_bytes, d.sha256, d.samples_md5]
-                    for key, d in sorted(manifest.audio.items())
-                },
-            },
-            ensure_ascii=False,
-        )
-    ]
-    lines += [
-        json.dumps(encode_example(e), ensure_ascii=False)
-        for e in sorted(manifest.examples, key=lambda e: e.utterance_id)
-    ]
-    write_file(path, ("\n".join(lines) + "\n").encode())
+    examples = sorted(manifest.examples, key=lambda example: example.utterance_id)
+    rows = [_encode_header(manifest), *map(encode_example, examples)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    content = "\n".join(lines) + "\n"
+    write_file(path, content.encode())
+
+
+def _encode_header(manifest: Manifest) -> dict[str, object]:
+    audio = {
+        recording_id: [digest.size_bytes, digest.sha256, digest.samples_md5]
+        for recording_id, digest in sorted(manifest.audio.items())
+    }
+    return {
+        "format": FORMAT,
+        "version_id": manifest.version_id,
+        "root": manifest.root,
+        "name": manifest.name,
+        "audio_root": str(manifest.audio_root),
+        "schemes": {name: list(labels) for name, labels in manifest.schemes.items()},
+        "num_examples": len(manifest.examples),
+        "erased": list(manifest.erased),
+        "audio": audio,
+    }
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -128,56 +127,68 @@ def read_manifest(path: Path) -> Manifest:
         raise ManifestError(
             f"{path}: cannot be read ({error}); export the version again"
         ) from error
-    lines = text.removesuffix("\n").split(
-        "\n"
-    )  # not splitlines(): a transcript may hold U+2028 and its like
-    number, readers = 1, HEADER
+    # Not splitlines(): a transcript may hold U+2028 and its like.
+    lines = text.removesuffix("\n").split("\n")
+    number = 1
+    readers = HEADER
     row: Any = None
     try:
         row = parse_json(lines[0])
         if row["format"] != FORMAT:
             raise ManifestError(f"{path}: format {row['format']!r}, this release reads {FORMAT!r}")
-        manifest = Manifest(
-            version_id=str(row["version_id"]),
-            name=str(row["name"]),
-            audio_root=Path(row["audio_root"]),
-            schemes={str(name): tuple(map(str, labels)) for name, labels in row["schemes"].items()},
-            examples=(),
-            erased=tuple(map(str, row["erased"])),
-            root=str(row["root"]),
-            audio={
-                str(key): AudioDigest(
-                    recording_id=str(key),
-                    size_bytes=int(size),
-                    sha256=str(sha256),
-                    samples_md5=str(md5),
-                )
-                for key, (size, sha256, md5) in row.get(
-                    "audio", {}
-                ).items()  # absent before there were digests
-            },
-        )
+        manifest = _decode_header(row)
         num_examples = int(row["num_examples"])
-        examples = []
+
+        examples: list[Example] = []
         readers = EXAMPLE
         for line in lines[1:]:
-            number, row = number + 1, None
+            number += 1
+            row = None
             row = parse_json(line)
             examples.append(decode_example(row))
-        number, row = 1, None
-        root, actual = (
-            manifest.root or manifest.version_id,
-            fingerprint(examples, erased=manifest.erased),
-        )
+
+        number = 1
+        row = None
+        actual = fingerprint(examples, erased=manifest.erased)
     except FAULTS as error:
         why = in_words(error) if row is None else name_fault(row, readers, error)
         raise ManifestError(
             f"{path}: line {number} is malformed: {why}; export the version again"
         ) from error
+
+    root = manifest.root or manifest.version_id
     if actual != root or len(examples) != num_examples:
-        message = f"{path}: its {len(examples)} rows give {actual[:12]}, its header says {num_examples} and {root[:12]}"
-        raise ManifestError(f"{message}; export the version again")
+        raise ManifestError(
+            f"{path}: its {len(examples)} rows give {actual[:12]}, "
+            f"its header says {num_examples} and {root[:12]}; export the version again"
+        )
     return replace(manifest, examples=tuple(examples))
+
+
+def _decode_header(row: Any) -> Manifest:
+    """A manifest without its examples."""
+    audio: dict[str, AudioDigest] = {}
+    schemes: dict[str, tuple[str, ...]] = {}
+    for name, labels in row["schemes"].items():
+        schemes[str(name)] = tuple(map(str, labels))
+    # Absent before there were digests.
+    for recording_id, (size, sha256, md5) in row.get("audio", {}).items():
+        audio[str(recording_id)] = AudioDigest(
+            recording_id=str(recording_id),
+            size_bytes=int(size),
+            sha256=str(sha256),
+            samples_md5=str(md5),
+        )
+    return Manifest(
+        version_id=str(row["version_id"]),
+        name=str(row["name"]),
+        audio_root=Path(row["audio_root"]),
+        schemes=schemes,
+        examples=(),
+        erased=tuple(map(str, row["erased"])),
+        root=str(row["root"]),
+        audio=audio,
+    )
 
 
 def encode_example(example: Example) -> dict[str, object]:
@@ -202,16 +213,19 @@ def encode_example(example: Example) -> dict[str, object]:
 def decode_example(row: Mapping[str, object]) -> Example:
     """The inverse of `encode_example`.
 
-    Raises KeyError, TypeError or ValueError on malformed rows.
+    Raises:
+        KeyError, TypeError, ValueError: The row is malformed.
     """
     gold = row["gold"]
     if not isinstance(gold, Mapping):
         raise TypeError("gold is not an object")
+    start_ms = read_whole(row["start_ms"])
+    end_ms = read_whole(row["end_ms"])
     return Example(
         utterance_id=str(row["utterance_id"]),
         recording_id=str(row["recording_id"]),
         channel=read_whole(row["channel"]),
-        segment=Segment(start_ms=read_whole(row["start_ms"]), end_ms=read_whole(row["end_ms"])),
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
         voice=str(row["voice"]),
         group=str(row["group"]),
         audio_file=str(row["audio_file"]),

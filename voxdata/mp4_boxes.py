@@ -92,7 +92,11 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
             (length,) = struct.unpack(">Q", head[8:16])
         if length == 0:
             length = size - at
-        yield _Box(at=at, name=head[4:8], length=length)
+        yield _Box(
+            at=at,
+            name=head[4:8],
+            length=length,
+        )
         at += length
 
 

@@ -45,7 +45,12 @@ def list_ogg_links(path: Path) -> list[OggLink]:
                 is_beginning = False
                 continue
             if not is_beginning:
-                links.append(OggLink(offset=page.offset, formats=()))
+                links.append(
+                    OggLink(
+                        offset=page.offset,
+                        formats=(),
+                    )
+                )
                 is_beginning = True
             audio_format = _audio_format(page.body)
             if audio_format is not None:

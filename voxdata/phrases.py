@@ -84,7 +84,11 @@ def separate_phrases(
         gold = {name: label for name, label in example.gold.items() if name != scheme}
         if gold:
             kept.append(replace(example, gold=gold))
-    return Separated(examples=tuple(kept), places=places, num_taken=num_taken)
+    return Separated(
+        examples=tuple(kept),
+        places=places,
+        num_taken=num_taken,
+    )
 
 
 def _name(example: Example, scheme: str) -> str:

@@ -39,7 +39,7 @@ __all__ = [
     "TrainingJob",
     "TrainingLauncher",
     "Transcriber",
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

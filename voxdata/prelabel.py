@@ -87,7 +87,14 @@ class Models:
             reads: tuple[str, ...] = (),
             params: Mapping[str, object] | None = None,
         ) -> None:
-            stages.append(StageSpec(name=name, model=model, params=params or {}, reads=reads))
+            stages.append(
+                StageSpec(
+                    name=name,
+                    model=model,
+                    params=params or {},
+                    reads=reads,
+                )
+            )
 
         add(DIARIZE, self.diarizer.model, params={"max_speakers": self.max_speakers})
         add(TRANSCRIBE, self.transcriber.model, reads=(DIARIZE,))
@@ -95,13 +102,23 @@ class Models:
         if self.second_transcriber is not None:
             add(SECOND_OPINION, self.second_transcriber.model, reads=(DIARIZE,))
             measured = (CUT, SECOND_OPINION)
-        add(CUT, None, params=self._cutting_params(), reads=(DIARIZE, TRANSCRIBE))
+        add(
+            CUT,
+            None,
+            params=self._cutting_params(),
+            reads=(DIARIZE, TRANSCRIBE),
+        )
         add(MEASURE, None if self.mos is None else self.mos.model, reads=measured)
         if self.scanner is not None:
             add(SCAN, self.scanner.model, reads=(CUT,))
         for scheme, labeler in self.labelers.items():
             params = {"scheme_version": scheme_versions[scheme]}
-            add(f"{LABEL}{scheme}", labeler.model, params=params, reads=(CUT,))
+            add(
+                f"{LABEL}{scheme}",
+                labeler.model,
+                params=params,
+                reads=(CUT,),
+            )
         return tuple(stages)
 
     def _cutting_params(self) -> dict[str, object]:
@@ -247,7 +264,12 @@ def _transcribe(
     for recording in work:
         for channel, sound in enumerate(recording.sounds):
             speech = tuple(turn.segment for turn in recording.channel_turns(channel))
-            requests.append(SpeechRequest(sound=sound, speech=speech))
+            requests.append(
+                SpeechRequest(
+                    sound=sound,
+                    speech=speech,
+                )
+            )
     answers = iter(transcriber.transcribe(requests))
     transcribed: list[tuple[RecordingWork, list[Transcript]]] = []
     for recording in work:
@@ -361,7 +383,12 @@ def _label(work: Sequence[RecordingWork], scheme: str, labeler: Labeler) -> None
         recording.predictions = (*recording.predictions, *predictions)
 
 
-def predict(clips: Sequence[Clip], *, scheme: str, labeler: Labeler) -> list[Prediction]:
+def predict(
+    clips: Sequence[Clip],
+    *,
+    scheme: str,
+    labeler: Labeler,
+) -> list[Prediction]:
     """One prediction per clip, in order."""
     model: ModelRef = labeler.model
     return [

@@ -96,13 +96,16 @@ class PatchedFile:
     def read(self, count: int = -1) -> bytes:
         """The next bytes."""
         at = self._file.tell()
-        found = self._file.read(count)
+        content = self._file.read(count)
         for offset, changed in self._patch.items():
-            begin, end = max(offset, at), min(offset + len(changed), at + len(found))
+            begin = max(offset, at)
+            end = min(offset + len(changed), at + len(content))
             if begin < end:
+                before = content[: begin - at]
                 middle = changed[begin - offset : end - offset]
-                found = found[: begin - at] + middle + found[end - at :]
-        return found
+                after = content[end - at :]
+                content = before + middle + after
+        return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As files do."""
@@ -134,7 +137,8 @@ def require_signature(path: Path, found: av.ContainerFormat) -> None:
     Raises:
         HeaderlessError: It was the suffix alone: the file has no header.
     """
-    if found.name in _SIGNED or path.suffix.lower().removeprefix(".") not in found.extensions:
+    suffix = path.suffix.lower().removeprefix(".")
+    if found.name in _SIGNED or suffix not in found.extensions:
         return
     try:
         with PatchedFile(path) as content, av.open(content, metadata_errors="replace") as container:
@@ -143,8 +147,9 @@ def require_signature(path: Path, found: av.ContainerFormat) -> None:
     except (av.FFmpegError, OSError, ValueError):
         pass
     raise HeaderlessError(
-        f"{path}: is sound without a header, {found.name} by its suffix alone, at a rate that only people "
-        f"know; wrap it in a WAV file and ingest that: {wrap_command(path, found.name)}",
+        f"{path}: is sound without a header, {found.name} by its suffix alone, "
+        "at a rate that only people know; "
+        f"wrap it in a WAV file and ingest that: {wrap_command(path, found.name)}",
         reason=DropReason.NOT_AUDIO,
     )
 

@@ -1,5 +1,6 @@
-"""The recipe of a dataset version: which labelled utterances enter it, and how they are labelled
-and split.
+"""The recipe of a dataset version.
+
+It says which labelled utterances enter it, and how they are labelled and split.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Recipe:
         schemes: Whose gold labels enter; an utterance needs one of them. Empty means all.
         consensus: "majority", or how people's skill is weighed.
         min_votes: Votes an utterance needs under a scheme.
-        languages: Of the transcript; empty means all.
+        languages: Languages of the transcript; empty means all.
         since: First day of the recordings, by their metadata `recorded_at`, else the day they were
             ingested.
         until: Last day.

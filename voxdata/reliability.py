@@ -98,9 +98,19 @@ def alpha_interval(
             alphas.append(alpha)
 
     if not alphas:
-        return Interval(value=value, low=value, high=value, level=level)
+        return Interval(
+            value=value,
+            low=value,
+            high=value,
+            level=level,
+        )
     low, high = np.quantile(alphas, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value=value, low=float(low), high=float(high), level=level)
+    return Interval(
+        value=value,
+        low=float(low),
+        high=float(high),
+        level=level,
+    )
 
 
 def alpha_by_label(votes: Sequence[Vote]) -> dict[str, float | None]:
@@ -160,7 +170,11 @@ def fleiss_kappa(votes: Sequence[Vote]) -> float | None:
     return (observed - chance) / (1 - chance)
 
 
-def cohen_kappa(votes: Sequence[Vote], first: str, second: str) -> float | None:
+def cohen_kappa(
+    votes: Sequence[Vote],
+    first: str,
+    second: str,
+) -> float | None:
     """Cohen's kappa of two annotators, on the main labels of utterances that both voted on.
 
     Returns:
@@ -203,7 +217,12 @@ class _Tally:
     distance: Floats | None
 
 
-def _tally(votes: Sequence[Vote], *, distance: Distance, order: Sequence[str]) -> _Tally:
+def _tally(
+    votes: Sequence[Vote],
+    *,
+    distance: Distance,
+    order: Sequence[str],
+) -> _Tally:
     votes_on: defaultdict[str, list[Hashable]] = defaultdict(list)
     for vote in votes:
         value: Hashable = frozenset(vote.labels) if distance == "masi" else vote.label

@@ -43,4 +43,8 @@ def remark_doubt(doubtful_ms: int) -> Remark:
     detail = (
         f"somebody may speak for {doubtful_ms / 1000:.1f} s, but no turn was found; listen to it"
     )
-    return Remark(kind=RemarkKind.DOUBTFUL_SPEECH, detail=detail, amount_ms=doubtful_ms)
+    return Remark(
+        kind=RemarkKind.DOUBTFUL_SPEECH,
+        detail=detail,
+        amount_ms=doubtful_ms,
+    )

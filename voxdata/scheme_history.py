@@ -187,7 +187,10 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
             if not open_votes:
                 labels[scheme] = _todays_labels(annotation, scheme, history)
         migrated.append(replace(annotation, labels=labels))
-    return Migrated(annotations=tuple(migrated), undecided=tuple(undecided))
+    return Migrated(
+        annotations=tuple(migrated),
+        undecided=tuple(undecided),
+    )
 
 
 def _open_votes(annotation: Annotation, scheme: str, history: SchemeHistory) -> list[Undecided]:
@@ -209,7 +212,11 @@ def _open_votes(annotation: Annotation, scheme: str, history: SchemeHistory) -> 
     return open_votes
 
 
-def _todays_labels(annotation: Annotation, scheme: str, history: SchemeHistory) -> tuple[str, ...]:
+def _todays_labels(
+    annotation: Annotation,
+    scheme: str,
+    history: SchemeHistory,
+) -> tuple[str, ...]:
     """The labels of an annotation that each mean one label now; none twice."""
     version = annotation.scheme_versions.get(scheme, 1)
     labels = annotation.labels[scheme]

@@ -1,5 +1,6 @@
-"""Scratch: where files lie that are not whole yet, so that what a killed process leaves is found
-and swept.
+"""Scratch: where files lie that are not whole yet.
+
+What a killed process leaves there is found and swept.
 
 A folder that has `.voxdata/scratch` in it, such as a workspace, keeps there whatever is being
 written anywhere below it; it is then renamed into its place. A rename stays on one file system, so
@@ -21,7 +22,8 @@ from pathlib import Path
 from secrets import token_hex
 
 SCRATCH = Path(".voxdata") / "scratch"
-PARTIAL, LOCK = ".partial", ".lock"
+PARTIAL = ".partial"
+LOCK = ".lock"
 _NAME = re.compile(r"\.?[0-9a-f]{16}\.(partial|lock)")
 """What is called otherwise is not ours."""
 
@@ -34,9 +36,10 @@ def find_scratch(folder: Path) -> Path | None:
     place = folder.absolute()
     with suppress(OSError):
         for above in (place, *place.parents):
-            found = above / SCRATCH
-            if found.is_dir():
-                return found if found.stat().st_dev == place.stat().st_dev else None
+            scratch = above / SCRATCH
+            if scratch.is_dir():
+                is_same_disk = scratch.stat().st_dev == place.stat().st_dev
+                return scratch if is_same_disk else None
     return None
 
 
@@ -151,7 +154,12 @@ def _sweep_entry(path: Path) -> bool:
     return True
 
 
-def _open_locked(folder: Path, suffix: str, *, mode: int) -> tuple[Path, int]:
+def _open_locked(
+    folder: Path,
+    suffix: str,
+    *,
+    mode: int,
+) -> tuple[Path, int]:
     scratch = find_scratch(folder)
     while True:
         path = (

@@ -1,5 +1,6 @@
-"""The script of Chinese: one for a whole transcript, since a transcriber may mix simplified and
-traditional characters.
+"""The script of Chinese: one for a whole transcript.
+
+A transcriber may mix simplified and traditional characters.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ def _convert(run: Iterable[Word], script: Script) -> list[Word]:
     if len(written) != len(heard):
         # Where a phrase has another length in the other script, its words are converted apart.
         return [replace(word, text=script.convert(word.text)) for word in words]
-    converted = []
-    at = 0
+    converted: list[Word] = []
+    start = 0
     for word in words:
-        converted.append(replace(word, text=written[at : at + len(word.text)]))
-        at += len(word.text)
+        stop = start + len(word.text)
+        converted.append(replace(word, text=written[start:stop]))
+        start = stop
     return converted
 
 
@@ -65,9 +67,7 @@ def _is_chinese(word: Word, passages: Sequence[Passage]) -> bool:
         return False
 
     def closeness(passage: Passage) -> tuple[int, int]:
-        return (
-            overlap_ms(word.segment, passage.segment),
-            -abs(word.segment.start_ms - passage.segment.start_ms),
-        )  # fmt: skip
+        distance_ms = abs(word.segment.start_ms - passage.segment.start_ms)
+        return overlap_ms(word.segment, passage.segment), -distance_ms
 
     return max(passages, key=closeness).language in CHINESE

@@ -169,7 +169,12 @@ def assign_splits(
             start[row] += _vector(groups[group], labels)
 
     vectors = np.array([_vector(groups[group], labels) for group in new_groups])
-    places = _place(vectors, start, wanted, seed=seed)
+    places = _place(
+        vectors,
+        start,
+        wanted,
+        seed=seed,
+    )
     chosen = [splits[place] for place in places]
     return placed | dict(zip(new_groups, chosen, strict=True))
 
@@ -394,7 +399,11 @@ class _Measure:
                 trial[move.split] += vector
             trial_cost = float(self.of(trial))
             if trial_cost < cost - 1e-9:
-                return _Step(moves=moves, held=trial, cost=trial_cost)
+                return _Step(
+                    moves=moves,
+                    held=trial,
+                    cost=trial_cost,
+                )
         return None
 
 

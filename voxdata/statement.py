@@ -140,7 +140,10 @@ def decode_envelope(row: object) -> Envelope:
                     content=base64.b64decode(signature["sig"], validate=True),
                 )
             )
-        return Envelope(payload=payload, signatures=tuple(signatures))
+        return Envelope(
+            payload=payload,
+            signatures=tuple(signatures),
+        )
     except (KeyError, TypeError, binascii.Error) as error:
         raise StatementError(f"this is no DSSE envelope ({error!r})") from error
 
@@ -148,7 +151,10 @@ def decode_envelope(row: object) -> Envelope:
 def sign_envelope(envelope: Envelope, key: Ed25519PrivateKey) -> Envelope:
     """Add the signature of a key, in the place of one that it gave before."""
     own_id = key_id(public_of(key))
-    own = Signature(key_id=own_id, content=key.sign(signed_bytes(envelope)))
+    own = Signature(
+        key_id=own_id,
+        content=key.sign(signed_bytes(envelope)),
+    )
     others = [signature for signature in envelope.signatures if signature.key_id != own_id]
     return replace(envelope, signatures=(*others, own))
 

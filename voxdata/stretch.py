@@ -55,7 +55,10 @@ def read_stretch(row: Mapping[str, str], columns: Columns) -> Stretch:
             )
         if column_key(name).endswith("_ms"):
             value /= 1000
-        times[key] = _Time(column=name, seconds=value)
+        times[key] = _Time(
+            column=name,
+            seconds=value,
+        )
 
     start, end, duration = (times.get(key) for key in TIMES)
     start_column = columns.first("start")
@@ -74,7 +77,10 @@ def read_stretch(row: Mapping[str, str], columns: Columns) -> Stretch:
             by_duration=start is None,
         )
     if start is not None:
-        return Stretch(start_s=start.seconds, used=(start.column,))
+        return Stretch(
+            start_s=start.seconds,
+            used=(start.column,),
+        )
     return Stretch()
 
 
@@ -86,7 +92,13 @@ class _Time:
     seconds: float
 
 
-def _checked(start: _Time | None, end_s: float, *, used: str, by_duration: bool = False) -> Stretch:
+def _checked(
+    start: _Time | None,
+    end_s: float,
+    *,
+    used: str,
+    by_duration: bool = False,
+) -> Stretch:
     start_s = 0.0 if start is None else start.seconds
     if end_s <= start_s:
         return Stretch(

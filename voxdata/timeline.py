@@ -67,7 +67,12 @@ class Timeline:
         silent = 0 if start_s is None else self._silence_before(start_s)
         if silent or self._filled:
             start = self.num_samples - self._filled
-            self._gaps.append(_Gap(start=start, length=silent + self._filled))
+            self._gaps.append(
+                _Gap(
+                    start=start,
+                    length=silent + self._filled,
+                )
+            )
             self._filled = 0
         self._end_s = None if start_s is None else start_s + num_samples / self.rate_hz
         self.num_samples += silent + num_samples
@@ -107,7 +112,12 @@ class Timeline:
             places = ", ".join(f"{self._seconds(at)} s" for at in self._jumps[:_SHOWN])
             leap = f"leap by more than {MAX_GAP_S / 3600:.0f} h at {places}"
             detail = f"{of}its timestamps {leap}; they were not followed there"
-            remarks.append(Remark(kind=RemarkKind.TIME_JUMP, detail=detail))
+            remarks.append(
+                Remark(
+                    kind=RemarkKind.TIME_JUMP,
+                    detail=detail,
+                )
+            )
         return remarks
 
     def _list_places(self, gaps: Sequence[_Gap]) -> str:
@@ -138,7 +148,11 @@ class Timeline:
         return round(ahead_s * self.rate_hz) if is_gap else 0
 
     def _remark(self, kind: RemarkKind, detail: str, num_samples: int) -> Remark:
-        return Remark(kind=kind, detail=detail, amount_ms=num_samples * 1000 // self.rate_hz)
+        return Remark(
+            kind=kind,
+            detail=detail,
+            amount_ms=num_samples * 1000 // self.rate_hz,
+        )
 
     def _seconds(self, num_samples: int) -> str:
         return f"{num_samples / self.rate_hz:.2f}"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
 
+from voxdata.counted import counted
 from voxdata.remark import Remark, RemarkKind
 from voxdata.timeline import OverlapError, Timeline
 
@@ -63,28 +64,42 @@ class TrackChoice:
 
     def remarks(self) -> list[Remark]:
         """What there is to say about the choice; nothing for a file with one track."""
-        found = []
+        remarks: list[Remark] = []
+        kept = "; ".join(map(describe_track, self.tracks))
         if len(self.tracks) > 1:
-            named = "; ".join(describe_track(track) for track in self.tracks)
             which = f"its {len(self.tracks)} audio tracks are channels of one recording"
-            detail = f"{which}, in this order: {named}"
-            found.append(Remark(kind=RemarkKind.TRACKS, detail=detail))
+            detail = f"{which}, in this order: {kept}"
+            remarks.append(
+                Remark(
+                    kind=RemarkKind.TRACKS,
+                    detail=detail,
+                )
+            )
         if self.left_out:
-            named = "; ".join(f"{describe_track(track)}, {why}" for track, why in self.left_out)
-            kept = "; ".join(describe_track(track) for track in self.tracks)
+            left_out = "; ".join(f"{describe_track(track)}, {why}" for track, why in self.left_out)
             count = len(self.tracks) + len(self.left_out)
-            detail = f"kept of its {count} audio tracks: {kept}. Left out: {named}"
-            found.append(Remark(kind=RemarkKind.OTHER_TRACK, detail=detail))
-        return found
+            detail = f"kept of its {count} audio tracks: {kept}. Left out: {left_out}"
+            remarks.append(
+                Remark(
+                    kind=RemarkKind.OTHER_TRACK,
+                    detail=detail,
+                )
+            )
+        return remarks
 
 
 def describe_track(track: av.AudioStream) -> str:
     """A track in words, such as "track 2 (aac, 48000 Hz, 1 channel, fra)"."""
-    codec = track.codec_context.name if track.codec_context is not None else "unknown codec"
-    channels = f"{track.channels} channel{'' if track.channels == 1 else 's'}"
-    language = f", {track.language}" if _language(track) else ""
-    title = f", {title!r}" if (title := track.metadata.get("title")) else ""
-    return f"track {track.index + 1} ({codec}, {track.rate} Hz, {channels}{language}{title})"
+    codec = "unknown codec"
+    if track.codec_context is not None:
+        codec = track.codec_context.name
+    parts = [codec, f"{track.rate} Hz", counted(track.channels, "channel")]
+    if _language(track):
+        parts.append(str(track.language))
+    title = track.metadata.get("title")
+    if title:
+        parts.append(repr(title))
+    return f"track {track.index + 1} ({', '.join(parts)})"
 
 
 def choose_tracks(
@@ -97,14 +112,21 @@ def choose_tracks(
         tracks: All audio tracks of the file.
         alone: Why the best is to be read alone; "" when it need not be.
     """
-    chosen, left_out = [], []
+    chosen: list[av.AudioStream] = []
+    left_out: list[tuple[av.AudioStream, str]] = []
     for track in tracks:
-        why = "" if track.index == best.index else alone or _why_apart(best, track)
+        why = ""
+        if track.index != best.index:
+            why = alone or _why_apart(best, track)
         if why:
             left_out.append((track, why))
         else:
             chosen.append(track)
-    return TrackChoice(tracks=tuple(chosen), best=best, left_out=tuple(left_out))
+    return TrackChoice(
+        tracks=tuple(chosen),
+        best=best,
+        left_out=tuple(left_out),
+    )
 
 
 def _why_apart(best: av.AudioStream, track: av.AudioStream) -> str:
@@ -140,16 +162,17 @@ def recording_origin(
     Args:
         length_s: How long the track sounds, for a track on its own; None: not asked.
     """
-    own = _start_s(track)
-    if own is None:
+    own_s = _start_s(track)
+    if own_s is None:
         return None
-    starts = [_start_s(stream) for stream in container.streams if _is_sound_or_film(stream)]
-    earliest = min([own, *(start for start in starts if start is not None)])
-    if earliest < own - LATE_S:
-        return earliest
+    starts_s = [_start_s(stream) for stream in container.streams if _is_sound_or_film(stream)]
+    earliest_s = min([own_s, *(start_s for start_s in starts_s if start_s is not None)])
+    if earliest_s < own_s - LATE_S:
+        return earliest_s
+    is_late = container.format.name in _ZERO_BASED and own_s > LATE_S
     # A piece of a longer stream keeps that stream's time: it begins later than it lasts.
-    late = container.format.name in _ZERO_BASED and own > LATE_S
-    return 0.0 if late and length_s is not None and own <= length_s else None
+    is_whole = length_s is not None and own_s <= length_s
+    return 0.0 if is_late and is_whole else None
 
 
 def _is_sound_or_film(stream: object) -> bool:
@@ -177,10 +200,13 @@ class Lane:
     ) -> None:
         self.track = track
         self.timeline: Timeline | None = None
-        self.packets = self.damaged = 0
+        self.packets = 0
+        self.damaged = 0
         self.num_channels = 0
-        self.queued = self.total = 0
-        self._origin_s, self._target_hz = origin_s, target_hz
+        self.queued = 0
+        self.total = 0
+        self._origin_s = origin_s
+        self._target_hz = target_hz
         self._parts: deque[tuple[Channels | None, int]] = deque()
         self._resampler: soxr.ResampleStream | None = None
 
@@ -205,16 +231,20 @@ class Lane:
         Raises:
             NotAlignedError: They are not as the file's header says, on which other tracks rely.
         """
-        if self._target_hz is not None and (rate_hz, num_channels) != (
-            self.track.rate,
-            self.track.channels,
-        ):
+        named_format = (self.track.rate, self.track.channels)
+        if self._target_hz is not None and (rate_hz, num_channels) != named_format:
             raise NotAlignedError("its format is not the one the file names")
         self.num_channels = num_channels
-        self.timeline = Timeline(rate_hz=rate_hz, origin_s=self._origin_s)
+        self.timeline = Timeline(
+            rate_hz=rate_hz,
+            origin_s=self._origin_s,
+        )
         if self._target_hz not in (None, rate_hz):
             self._resampler = soxr.ResampleStream(
-                rate_hz, self._target_hz, num_channels, dtype="float32"
+                rate_hz,
+                self._target_hz,
+                num_channels,
+                dtype="float32",
             )
 
     def add(self, samples: Channels, start_s: float | None) -> None:
@@ -261,9 +291,14 @@ class Lane:
             samples, length = self._parts.popleft()
             use = min(length, count)
             count -= use
-            taken.append(self._silence(use) if samples is None else samples[:use])
+            rest: Channels | None = None
+            if samples is None:
+                taken.append(self._silence(use))
+            else:
+                taken.append(samples[:use])
+                rest = samples[use:]
             if use < length:
-                self._parts.appendleft((None if samples is None else samples[use:], length - use))
+                self._parts.appendleft((rest, length - use))
         return np.concatenate(taken)
 
     def _silence(self, count: int) -> Channels:
@@ -273,12 +308,11 @@ class Lane:
         if self._resampler is None:
             self._queue(samples, length)
             return
-        while length:
-            part = min(length, 1 << 16)
-            block = self._silence(part) if samples is None else samples[:part]
-            self._queue(self._resampler.resample_chunk(np.ascontiguousarray(block)))
-            samples = None if samples is None else samples[part:]
-            length -= part
+        for start in range(0, length, 1 << 16):
+            part = min(length - start, 1 << 16)
+            block = self._silence(part) if samples is None else samples[start : start + part]
+            resampled = self._resampler.resample_chunk(np.ascontiguousarray(block))
+            self._queue(resampled)
 
     def _queue(self, samples: Channels | None, length: int | None = None) -> None:
         count = length if samples is None else len(samples)

@@ -150,12 +150,18 @@ def _measure_iff(file: BinaryIO, size: int) -> Extent:
         length = sound.long_size
         if length in (0, 0xFFFFFFFF) or length >= _OPEN_64_FROM:
             sizes = struct.pack("<QQ", size - 8, size - sound.start)
-            return Extent(streamed=True, patch={20: sizes})
+            return Extent(
+                streamed=True,
+                patch={20: sizes},
+            )
     elif _is_open(length, size):
         return Extent(streamed=True)
     elif sound.common and length == 8 < size - sound.start:
         # The writer could not go back: its chunk is empty, and the rest of the file is sound.
-        return Extent(streamed=True, patch=_aiff_patch(sound, size))
+        return Extent(
+            streamed=True,
+            patch=_aiff_patch(sound, size),
+        )
 
     end = sound.start + length
     if end <= size:
@@ -250,7 +256,10 @@ def _measure_after(file: BinaryIO, sound: _Sound, end: int, size: int) -> Extent
         chunk = file.read(12)
         name = chunk[:4]
         if name in _FORMS and chunk[8:12] in _KINDS:
-            return Extent(after_ms=_joined_ms(file, here, size), joined=True)
+            return Extent(
+                after_ms=_joined_ms(file, here, size),
+                joined=True,
+            )
         length = _unpack(order + "I", chunk[4:8])
         if not _is_chunk_name(name) or here + 8 + length > size + 1:
             break
@@ -332,7 +341,10 @@ def _measure_au(head: bytes, size: int) -> Extent:
         return Extent() if missing == start else Extent(missing=missing)
     if not bytes_a_second:
         return Extent()
-    return Extent(after_ms=after * 1000 // bytes_a_second, kept=True)
+    return Extent(
+        after_ms=after * 1000 // bytes_a_second,
+        kept=True,
+    )
 
 
 def _measure_w64(file: BinaryIO, size: int) -> Extent:
@@ -369,7 +381,10 @@ def _after_w64(file: BinaryIO, end: int, size: int, bytes_a_second: int) -> Exte
     if name[4:] == _W64_NAME_END or not bytes_a_second or not _holds_sound(file, end, size):
         return Extent()
     after_ms = (size - end) * 1000 // bytes_a_second
-    return Extent(after_ms=after_ms, joined=name == _W64_RIFF)
+    return Extent(
+        after_ms=after_ms,
+        joined=name == _W64_RIFF,
+    )
 
 
 def _padded(length: int) -> int:

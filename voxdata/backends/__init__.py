@@ -10,6 +10,8 @@ from typing import Any
 
 from voxdata.errors import BackendError
 
+_CHROMAPRINT = "voxdata.backends.chromaprint_fingerprint"
+
 BUILT_IN = {
     ("diarizer", "pyannote"): "voxdata.backends.diarization.pyannote:PyannoteDiarizer",
     ("transcriber", "whisper"): "voxdata.backends.transcription.whisper:WhisperTranscriber",
@@ -17,10 +19,7 @@ BUILT_IN = {
     ("labeler", "similarity"): "voxdata.backends.labelling.similarity:SimilarityLabeler",
     ("labeler", "affect"): "voxdata.backends.labelling.affect:AffectLabeler",
     ("privacy_scanner", "spoken"): "voxdata.backends.privacy.spoken_scanner:SpokenScanner",
-    (
-        "fingerprinter",
-        "chromaprint",
-    ): "voxdata.backends.chromaprint_fingerprint:ChromaprintFingerprinter",
+    ("fingerprinter", "chromaprint"): f"{_CHROMAPRINT}:ChromaprintFingerprinter",
     ("mos_predictor", "dnsmos"): "voxdata.backends.dnsmos:DnsMos",
 }
 """(port, name) -> "module:Class"."""
@@ -43,31 +42,39 @@ def load_backend(
         BackendError: Unknown name, import failure or unknown option; the message says which and
             what there is.
     """
-    target = BUILT_IN.get((port, name)) or next(
-        (e.value for e in entry_points(group=f"voxdata.{port}") if e.name == name), None
-    )
-    if target is None and ":" in name:
-        target = name
-    if target is None:
-        known = ", ".join(sorted(n for p, n in BUILT_IN if p == port))
-        raise BackendError(
-            f'no {port} backend is called {name!r}; built in: {known}, or give "module:Class"'
-        )
+    target = _find_target(port, name)
     module, _, attribute = target.partition(":")
     try:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, OSError) as error:
         raise BackendError(
-            f"{port} backend {name!r} cannot be imported from {target} ({error}); run `voxdata doctor`"
+            f"{port} backend {name!r} cannot be imported from {target} ({error}); "
+            "run `voxdata doctor`"
         ) from error
     try:
-        wanted = {
-            name: value
-            for name, value in (offers or {}).items()
-            if name in signature(factory).parameters
-        }
-        return factory(**{**wanted, **options})
+        arguments: dict[str, Any] = {}
+        for argument, value in (offers or {}).items():
+            if argument in signature(factory).parameters:
+                arguments[argument] = value
+        arguments |= options
+        return factory(**arguments)
     except TypeError as error:
         raise BackendError(
             f"{port} backend {name!r}: {error}; check its table in voxdata.toml"
         ) from error
+
+
+def _find_target(port: str, name: str) -> str:
+    """The "module:Class" of a backend."""
+    built_in = BUILT_IN.get((port, name))
+    if built_in is not None:
+        return built_in
+    for entry_point in entry_points(group=f"voxdata.{port}"):
+        if entry_point.name == name:
+            return entry_point.value
+    if ":" in name:
+        return name
+    names = ", ".join(sorted(known for kind, known in BUILT_IN if kind == port))
+    raise BackendError(
+        f'no {port} backend is called {name!r}; built in: {names}, or give "module:Class"'
+    )

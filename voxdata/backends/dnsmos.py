@@ -1,5 +1,6 @@
-"""Predicted opinion scores by DNSMOS P.835 (its overall score), from the ONNX file that the
-speechmos package ships.
+"""Predicted opinion scores by DNSMOS P.835 (its overall score).
+
+The network is the ONNX file that the speechmos package ships.
 
 Source: C. Reddy et al., DNSMOS P.835, ICASSP 2022. It knows wide-band speech: telephone audio
 scores lower for its bandwidth alone, and clipping it hardly hears. So it is one measure beside
@@ -17,7 +18,7 @@ from voxdata.backends.weights import locate, revision
 from voxdata.errors import BackendError
 from voxdata.identity import ModelRef
 from voxdata.segment import Segment
-from voxdata.sound import MODEL_RATE_HZ, Samples, Sound
+from voxdata.sound import MODEL_RATE_HZ, Samples, Sound, duration_ms
 
 WINDOW = 144_160
 """Samples the network takes, 9.01 s."""
@@ -40,7 +41,9 @@ class DnsMos:
     def model(self) -> ModelRef:
         """What is running."""
         return ModelRef(
-            name="dnsmos-p835", revision=revision("dnsmos"), params={"every_ms": EVERY_MS}
+            name="dnsmos-p835",
+            revision=revision("dnsmos"),
+            params={"every_ms": EVERY_MS},
         )
 
     def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
@@ -48,17 +51,19 @@ class DnsMos:
 
         One window in each EVERY_MS that holds speech, from the first speech in it.
         """
-        found: list[tuple[Segment, float]] = []
-        end_ms = sound.num_samples * 1000 // MODEL_RATE_HZ
+        scores: list[tuple[Segment, float]] = []
+        end_ms = duration_ms(sound)
         for start_ms in range(0, end_ms, EVERY_MS):
             stop_ms = min(start_ms + EVERY_MS, end_ms)
-            first = next((s for s in speech if s.end_ms > start_ms and s.start_ms < stop_ms), None)
+            inside = (s for s in speech if s.end_ms > start_ms and s.start_ms < stop_ms)
+            first = next(inside, None)
             if first is None:
                 continue
             at = max(first.start_ms, start_ms) * MODEL_RATE_HZ // 1000
             samples = sound.read(at, min(at + WINDOW, sound.num_samples))
-            found.append((Segment(start_ms=start_ms, end_ms=stop_ms), self._score(samples)))
-        return found
+            stretch = Segment(start_ms=start_ms, end_ms=stop_ms)
+            scores.append((stretch, self._score(samples)))
+        return scores
 
     def _score(self, samples: Samples) -> float:
         if self._session is None:
@@ -66,12 +71,11 @@ class DnsMos:
         if not len(samples):
             return 1.0
         whole = np.resize(samples, WINDOW)  # a shorter stretch is repeated, as DNSMOS itself does
-        signal, background, overall = self._session.run(
-            None, {self._session.get_inputs()[0].name: whole[None]}
-        )[0][0]
-        del signal, background
+        input_name = self._session.get_inputs()[0].name
+        outputs = self._session.run(None, {input_name: whole[None]})
+        _, _, overall = map(float, outputs[0][0])
         # The published polynomial from the network's scale to opinion scores.
-        mos = -0.06766283 * float(overall) ** 2 + 1.11546468 * float(overall) + 0.04602535
+        mos = -0.06766283 * overall**2 + 1.11546468 * overall + 0.04602535
         return round(min(max(mos, 1.0), 5.0), 3)
 
 

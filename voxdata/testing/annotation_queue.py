@@ -55,7 +55,12 @@ QUEUE_SCHEMES = (
 Their titles, groups and labels hold quotes, angle brackets, ampersands and Chinese.
 """
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(
+    2026,
+    1,
+    1,
+    tzinfo=UTC,
+)
 """When the fake queue's clock begins."""
 
 PERSON = "person-1@voxdata.local"
@@ -208,7 +213,10 @@ class FakeQueue:
     def _read(self, clips: set[str]) -> PullResult:
         annotations = [a for a in self._annotations.values() if a.utterance_id in clips]
         annotations.sort(key=lambda a: (a.updated_at, a.annotation_id))
-        return PullResult(annotations=tuple(annotations), clips=frozenset(clips))
+        return PullResult(
+            annotations=tuple(annotations),
+            clips=frozenset(clips),
+        )
 
     def list_copies(self) -> dict[str, list[tuple[int, ...]]]:
         """See `AnnotationQueue.list_copies`."""
@@ -253,7 +261,10 @@ class FakeQueue:
 
     def counts(self) -> QueueCounts:
         """See `AnnotationQueue.counts`."""
-        return QueueCounts(clips=len(self.entries), annotations=len(self._annotations))
+        return QueueCounts(
+            clips=len(self.entries),
+            annotations=len(self._annotations),
+        )
 
     def answer(
         self,
@@ -344,7 +355,10 @@ def make_prediction(
         utterance_id=utterance_id,
         scheme=scheme,
         distribution={label: 0.7} | dict.fromkeys(others, 0.3 / len(others)),
-        model=ModelRef(name=f"test-{scheme}", revision=revision),
+        model=ModelRef(
+            name=f"test-{scheme}",
+            revision=revision,
+        ),
     )
 
 
@@ -379,7 +393,12 @@ def _answer(
 ) -> int:
     """Say "greet" and an emotion; returns the id of the annotation."""
     labels = {"intent": ("greet",), "emotion": (emotion,)}
-    return people.answer(utterance_id, labels, annotator=annotator, text=text)
+    return people.answer(
+        utterance_id,
+        labels,
+        annotator=annotator,
+        text=text,
+    )
 
 
 class QueueContract:
@@ -411,7 +430,11 @@ class QueueContract:
 
     def test_push_does_nothing_without_entries(self, queue: AnnotationQueue) -> None:
         """An empty push is a push."""
-        nothing = PushResult(pushed=(), already_there=(), predictions_added=())
+        nothing = PushResult(
+            pushed=(),
+            already_there=(),
+            predictions_added=(),
+        )
         assert queue.push([]) == nothing
         assert queue.counts().clips == 0
 
@@ -531,7 +554,12 @@ class QueueContract:
         queue.push([make_entry("u0", audio_file=audio_file)])
         labels = {"intent": ('refund "now" <&>',), "emotion": ("高兴",)}
         text = '我要 "退款" <now> & 谢谢'
-        annotation_id = people.answer("u0", labels, annotator=PERSON, text=text)
+        annotation_id = people.answer(
+            "u0",
+            labels,
+            annotator=PERSON,
+            text=text,
+        )
         (annotation,) = queue.pull(since=None).annotations
         assert annotation.annotation_id == annotation_id
         assert annotation.utterance_id == "u0"
@@ -566,7 +594,12 @@ class QueueContract:
     ) -> None:
         """Passing on a clip is an answer too."""
         queue.push([make_entry("u0", audio_file=audio_file)])
-        people.answer("u0", {"emotion": ("neutral",)}, annotator=PERSON, skipped=True)
+        people.answer(
+            "u0",
+            {"emotion": ("neutral",)},
+            annotator=PERSON,
+            skipped=True,
+        )
         (annotation,) = queue.pull(since=None).annotations
         assert annotation.skipped
         assert dict(annotation.labels) == {}
@@ -578,7 +611,12 @@ class QueueContract:
         queue.push([make_entry("u0", audio_file=audio_file)])
         emotions = {PERSON: "angry", "person-2@voxdata.local": "neutral"}
         for annotator, emotion in emotions.items():
-            _answer(people, "u0", emotion=emotion, annotator=annotator)
+            _answer(
+                people,
+                "u0",
+                emotion=emotion,
+                annotator=annotator,
+            )
         annotations = queue.pull(since=None).annotations
         assert {a.annotator: a.labels["emotion"][0] for a in annotations} == emotions
 

@@ -43,7 +43,11 @@ class FakeDiarizer:
     @property
     def model(self) -> ModelRef:
         """Names itself a fake."""
-        return ModelRef(name="fake/level", revision="1", params={"floor": self._floor})
+        return ModelRef(
+            name="fake/level",
+            revision="1",
+            params={"floor": self._floor},
+        )
 
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
@@ -65,7 +69,12 @@ class FakeDiarizer:
                 start = i
             elif not is_loud and start is not None:
                 segment = Segment(start_ms=start * 100, end_ms=i * 100)
-                segments.append(SpeakerSegment(speaker="S0", segment=segment))
+                segments.append(
+                    SpeakerSegment(
+                        speaker="S0",
+                        segment=segment,
+                    )
+                )
                 start = None
 
         return Diarization(
@@ -104,7 +113,11 @@ class FakeTranscriber:
             Passage(segment=segment, language="en", language_probability=1.0)
             for segment in union(inside)
         ]
-        return Transcript(passages=tuple(passages), words=tuple(words), model=self.model)
+        return Transcript(
+            passages=tuple(passages),
+            words=tuple(words),
+            model=self.model,
+        )
 
 
 def _count_half_seconds(speech: Segment) -> list[Word]:
@@ -112,7 +125,13 @@ def _count_half_seconds(speech: Segment) -> list[Word]:
     words: list[Word] = []
     for at_ms in range(speech.start_ms, speech.end_ms, 500):
         segment = Segment(start_ms=at_ms, end_ms=min(at_ms + 400, speech.end_ms))
-        words.append(Word(text=f" {at_ms // 500}", segment=segment, probability=1.0))
+        words.append(
+            Word(
+                text=f" {at_ms // 500}",
+                segment=segment,
+                probability=1.0,
+            )
+        )
     return words
 
 
@@ -201,7 +220,10 @@ def check_transcriber(transcriber: Transcriber, samples: Samples, *, speech: Seg
     """
 
     def hear(heard: Samples, *segments: Segment) -> SpeechRequest:
-        return SpeechRequest(sound=ArraySound(heard), speech=segments)
+        return SpeechRequest(
+            sound=ArraySound(heard),
+            speech=segments,
+        )
 
     end_ms = _duration_ms(samples)
     (transcript,) = transcriber.transcribe([hear(samples, speech)])
@@ -265,7 +287,12 @@ def _check_passages(transcript: Transcript) -> None:
     _require(bounds == sorted(bounds) and is_disjoint, "passages are sorted and disjoint")
 
 
-def check_labeler(labeler: Labeler, clips: Sequence[Clip], *, labels: Sequence[str]) -> None:
+def check_labeler(
+    labeler: Labeler,
+    clips: Sequence[Clip],
+    *,
+    labels: Sequence[str],
+) -> None:
     """Hold a labeler to its contract.
 
     Raises:

@@ -60,7 +60,12 @@ def compose_call(
     clips = _in_turn(parties)
     if not clips or any(clip.samples.size < _SAMPLES_PER_MS for clip in clips):
         raise ValueError("a call needs at least one clip, each of at least 1 ms")
-    segments = _place_clips(clips, pause_ms=pause_ms, overlap_ms=overlap_ms, lead_ms=lead_ms)
+    segments = _place_clips(
+        clips,
+        pause_ms=pause_ms,
+        overlap_ms=overlap_ms,
+        lead_ms=lead_ms,
+    )
     turns = [
         Turn(
             recording_id=recording_id,
@@ -112,7 +117,13 @@ def _in_turn(parties: Sequence[Sequence[Samples]]) -> list[_Clip]:
     clips: list[_Clip] = []
     for party, samples_of_party in enumerate(parties):
         for index, samples in enumerate(samples_of_party):
-            clips.append(_Clip(party=party, index=index, samples=samples))
+            clips.append(
+                _Clip(
+                    party=party,
+                    index=index,
+                    samples=samples,
+                )
+            )
     return sorted(clips, key=lambda clip: (clip.index, clip.party))
 
 

@@ -24,5 +24,6 @@ def read_recording(path: Path) -> tuple[Recording, npt.NDArray[np.float32]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "canonical.flac"
-        found = canonicalise(path, lambda _: target)
-        return found.recording, np.stack([sound.read() for sound in open_canonical(target)], axis=1)
+        canonical = canonicalise(path, lambda _: target)
+        channels = [sound.read() for sound in open_canonical(target)]
+        return canonical.recording, np.stack(channels, axis=1)

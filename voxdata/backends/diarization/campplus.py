@@ -35,7 +35,10 @@ def load_network() -> torch.nn.Module:
         )
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    network: torch.nn.Module = module.CAMPPlus(feat_dim=80, embedding_size=DIMENSION)
+    network: torch.nn.Module = module.CAMPPlus(
+        feat_dim=80,
+        embedding_size=DIMENSION,
+    )
     network.load_state_dict(torch.load(locate("cam++"), map_location="cpu", weights_only=True))
     return network.eval()
 

@@ -83,7 +83,10 @@ def cluster_voices(
     dimension = embeddings.shape[2]
     if bound < 2:
         voices = np.where(spoken, 0, -2)
-        return Clustering(voices=voices, centroids=_lone_centroid(trained, dimension))
+        return Clustering(
+            voices=voices,
+            centroids=_lone_centroid(trained, dimension),
+        )
 
     clusters = _cut_tree(
         trained,
@@ -281,7 +284,11 @@ class _LivingClusters:
         self.sizes[high] = size
         self.rows[self.place[high]] = self.means[high]
         self.dead[low] = True
-        return _Merge(low=low, high=high, height=height)
+        return _Merge(
+            low=low,
+            high=high,
+            height=height,
+        )
 
 
 def _sort_tree(merges: list[_Merge], count: int) -> Floats:

@@ -18,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.backends.diarization.clustering import Clustering, cluster_voices
-from voxdata.backends.diarization.nets import NUM_FEATURES, NUM_SLOTS, DiarizationNets, Floats
+from voxdata.backends.diarization.nets import (
+    NUM_FEATURES,
+    NUM_SLOTS,
+    Bits,
+    DiarizationNets,
+    Flags,
+    Floats,
+)
 from voxdata.backends.diarization.speaker_frames import FrameRun, Masks, count_speakers, find_runs
 from voxdata.backends.diarization.speech_windows import (
     FRAME_SAMPLES,
@@ -50,7 +57,7 @@ class _Job:
     grid: WindowGrid
     masks: Masks = field(init=False)
     embeddings: Floats = field(init=False)
-    doubtful: npt.NDArray[np.bool_] = field(init=False)
+    doubtful: Flags = field(init=False)
 
     def __post_init__(self) -> None:
         num_windows = self.grid.num_windows
@@ -98,14 +105,24 @@ def diarize_sounds(
         AudioError: A sound cannot be read.
     """
     jobs = [
-        _Job(grid=WindowGrid(num_samples=sound.num_samples, step_samples=step_samples))
+        _Job(
+            grid=WindowGrid(
+                num_samples=sound.num_samples,
+                step_samples=step_samples,
+            )
+        )
         for sound in sounds
     ]
-    _hear(jobs, sounds, nets, voices=max_speakers != 1)
+    _hear(
+        jobs,
+        sounds,
+        nets,
+        voices=max_speakers != 1,
+    )
     diarizations: list[Diarization] = []
     for job, sound in zip(jobs, sounds, strict=True):
         end_ms = duration_ms(sound)
-        counts: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        counts: Bits = np.zeros(0, np.uint8)
         if job.masks.any():
             counts = count_speakers(job.masks, job.grid)
         if not counts.any():
@@ -127,7 +144,14 @@ def diarize_sounds(
             )
         capped = np.minimum(counts, max_speakers or counts.max()).astype(np.uint8)
         runs = find_runs(job.masks, clustering.voices, capped, job.grid)
-        diarizations.append(_name_speakers(runs, clustering, job.grid, end_ms=end_ms))
+        diarizations.append(
+            _name_speakers(
+                runs,
+                clustering,
+                job.grid,
+                end_ms=end_ms,
+            )
+        )
     return diarizations
 
 
@@ -212,7 +236,7 @@ def _centred(features: Features) -> Features:
     return np.asarray(features - features.mean(axis=0))
 
 
-def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def voice_masks(mask: Bits) -> Bits:
     """(3, NUM_FRAMES): where each voice is heard alone.
 
     If that is too little, where it is heard at all.
@@ -223,7 +247,11 @@ def voice_masks(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.where(is_enough, clean, mask).T
 
 
-def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[np.float64]:
+def _hear_voice(
+    job: _Job,
+    sound: Sound,
+    nets: DiarizationNets,
+) -> npt.NDArray[np.float64]:
     """(1, DIMENSION): the one voice of a sound.
 
     It is taken from the windows with most speech, none overlapping another.
@@ -245,7 +273,12 @@ def _hear_voice(job: _Job, sound: Sound, nets: DiarizationNets) -> npt.NDArray[n
         embeddings.append(answer[0, 0])
     if not embeddings:
         return np.full((1, DIMENSION), np.nan)
-    mean = np.mean(embeddings, axis=0, keepdims=True, dtype=np.float64)
+    mean = np.mean(
+        embeddings,
+        axis=0,
+        keepdims=True,
+        dtype=np.float64,
+    )
     return np.asarray(mean)
 
 

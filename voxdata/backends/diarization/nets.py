@@ -1,5 +1,6 @@
-"""The two networks of diarization, speech activity and voices, each as a function on a batch of
-windows.
+"""The two networks of diarization: speech activity and voices.
+
+Each is a function on a batch of windows.
 
 On a CPU they run in ONNX Runtime on one thread, exported from the packaged weights at first use; on
 a GPU in torch, at half precision. Batches always have the same shape: a window's answer depends
@@ -25,11 +26,24 @@ from voxdata.durable import write_file
 from voxdata.errors import BackendError, MachineError
 
 Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.uint8]
+"""0 and 1."""
+
+Flags = npt.NDArray[np.bool_]
 
 NUM_SLOTS = 3
 NUM_FEATURES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
 POWERSET = np.array(
-    [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8
+    [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 1, 0],
+        [1, 0, 1],
+        [0, 1, 1],
+    ],
+    np.uint8,
 )
 """Class of segmentation-3.0 -> which of three slots speak."""
 
@@ -46,17 +60,19 @@ class DiarizationNets(Protocol):
     speech_batch: int
     voice_batch: int
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
-        """Who speaks when: (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1, n at most
-        `speech_batch`.
+    def speech(self, windows: Floats) -> Bits:
+        """Who speaks when, in at most `speech_batch` windows.
+
+        (n, WINDOW_SAMPLES) float32 -> (n, NUM_FRAMES, 3) of 0 and 1.
         """
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """As `speech`, and (n, NUM_FRAMES): where somebody may speak."""
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
-        """Who they are: (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192), n at most
-        `voice_batch`.
+    def voices(self, features: Floats, masks: Bits) -> Floats:
+        """Who they are, in at most `voice_batch` windows.
+
+        (n, NUM_FEATURES, 80) centred, (n, 3, NUM_FRAMES) -> (n, 3, 192).
         """
 
 
@@ -64,12 +80,12 @@ class OnnxNets:
     """`DiarizationNets` on one CPU thread.
 
     Args:
-        cache_dir: Where the exported graphs are kept; None exports them anew in every process (4
-            s).
+        cache_dir: Where the exported graphs are kept; None exports them again in every process,
+            which takes 4 s.
     """
 
-    # On one core: speech costs 35, 31, 56 ms a window in batches of 1, 8, 32; the trunk is fastest
-    # while one window fits the cache.
+    # On one core: speech costs 35, 31, 56 ms per window in batches of 1, 8, 32; the trunk is
+    # fastest while one window fits the cache.
     speech_batch = 8
     voice_batch = 1
 
@@ -77,24 +93,25 @@ class OnnxNets:
         self._speech = _open_graph("segmentation-3.0", cache_dir)
         self._voices = _open_graph("cam++", cache_dir)
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
+    def speech(self, windows: Floats) -> Bits:
         """See `DiarizationNets.speech`."""
         return self.hear(windows)[0]
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """See `DiarizationNets.hear`."""
-        (scores,) = self._speech.run(None, {"windows": _fill(windows, self.speech_batch)[:, None]})
+        filled = _fill(windows, self.speech_batch)
+        (scores,) = self._speech.run(None, {"windows": filled[:, None]})
         return _read_scores(scores[: len(windows)])
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
+    def voices(self, features: Floats, masks: Bits) -> Floats:
         """See `DiarizationNets.voices`."""
-        fed = {
+        inputs = {
             "features": _fill(features, self.voice_batch),
             "masks": _fill(masks.astype(np.float32), self.voice_batch),
         }
-        (embedded,) = self._voices.run(None, fed)
-        found: Floats = embedded[: len(features)]
-        return found
+        (outputs,) = self._voices.run(None, inputs)
+        embeddings: Floats = outputs[: len(features)]
+        return embeddings
 
 
 class TorchNets:
@@ -114,20 +131,24 @@ class TorchNets:
         self._speech = _load_module("segmentation-3.0").to(self._device)
         self._voices = _load_module("cam++").to(self._device)
 
-    def speech(self, windows: Floats) -> npt.NDArray[np.uint8]:
+    def speech(self, windows: Floats) -> Bits:
         """See `DiarizationNets.speech`."""
         return self.hear(windows)[0]
 
-    def hear(self, windows: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def hear(self, windows: Floats) -> tuple[Bits, Flags]:
         """See `DiarizationNets.hear`."""
-        scores = self._run(self._speech, _fill(windows, self.speech_batch)[:, None])
+        filled = _fill(windows, self.speech_batch)
+        scores = self._run(self._speech, filled[:, None])
         return _read_scores(scores[: len(windows)])
 
-    def voices(self, features: Floats, masks: npt.NDArray[np.uint8]) -> Floats:
+    def voices(self, features: Floats, masks: Bits) -> Floats:
         """See `DiarizationNets.voices`."""
-        return self._run(
-            self._voices, _fill(features, self.voice_batch), _fill(masks, self.voice_batch)
-        )[: len(features)]
+        embeddings = self._run(
+            self._voices,
+            _fill(features, self.voice_batch),
+            _fill(masks, self.voice_batch),
+        )
+        return embeddings[: len(features)]
 
     def _run(self, module: Any, *inputs: npt.NDArray[Any]) -> Floats:
         import torch
@@ -139,13 +160,14 @@ class TorchNets:
                 torch.inference_mode(),
                 torch.autocast(self._device.type, torch.float16, enabled=half),
             ):
-                found: Floats = module(*tensors).float().cpu().numpy()
+                outputs: Floats = module(*tensors).float().cpu().numpy()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise BackendError(
-                f'diarization failed on {self._device} ({reason}); free its memory, or set device = "cpu"'
+                f"diarization failed on {self._device} ({reason}); "
+                'free its memory, or set device = "cpu"'
             ) from error
-        return found
+        return outputs
 
 
 def has_cuda() -> bool:
@@ -160,14 +182,17 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _read_scores(scores: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _read_scores(scores: Floats) -> tuple[Bits, Flags]:
     """Masks of the likeliest class, and where silence is not all but certain.
 
     Args:
         scores: (n, NUM_FRAMES, 7) logarithms of probabilities; the first class is silence.
     """
-    masks = np.asarray(POWERSET[scores.argmax(axis=-1)])
-    return masks, np.asarray(scores[..., 0] <= np.log(1 - DOUBT_FROM))
+    likeliest = scores.argmax(axis=-1)
+    masks = np.asarray(POWERSET[likeliest])
+    silence = scores[..., 0]
+    doubtful = np.asarray(silence <= np.log(1 - DOUBT_FROM))
+    return masks, doubtful
 
 
 def _fill(rows: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
@@ -216,14 +241,16 @@ def _open_session(graph: bytes, name: str) -> Any:
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        reason = str(error).splitlines()[0]
         raise BackendError(
-            f"the exported graph of {name!r} cannot be opened ({str(error).splitlines()[0]}); delete it"
+            f"the exported graph of {name!r} cannot be opened ({reason}); delete it"
         ) from error
 
 

@@ -1,5 +1,7 @@
-"""Diarization by pyannote.audio: its packaged weights in a fast engine that gives the same turns,
-or any hub pipeline by name.
+"""Diarization by pyannote.audio.
+
+Either its packaged weights run in a fast engine that gives the same turns, or any hub pipeline by
+name in pyannote's own.
 
 Source: H. Bredin, pyannote.audio 2.1 speaker diarization pipeline, INTERSPEECH 2023; segmentation
 by powerset classes.
@@ -85,24 +87,34 @@ class PyannoteDiarizer:
                 revision=revision("segmentation-3.0", "cam++", "cam++.code"),
                 params=self._options,
             )
-        return ModelRef(name=self._name, revision=self._name.partition("@")[2] or "hub")
+        _, _, pinned = self._name.partition("@")
+        return ModelRef(
+            name=self._name,
+            revision=pinned or "hub",
+        )
 
     @property
     def voice_model(self) -> ModelRef:
         """What makes the embeddings."""
         if self._name == PACKAGED:
-            return ModelRef(name="cam++", revision=revision("cam++", "cam++.code"))
-        return ModelRef(name=f"{self._name}#voices", revision=self.model.revision)
+            return ModelRef(
+                name="cam++",
+                revision=revision("cam++", "cam++.code"),
+            )
+        return ModelRef(
+            name=f"{self._name}#voices",
+            revision=self.model.revision,
+        )
 
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         if self._name == PACKAGED:
-            found = self._diarize_packaged(sounds, max_speakers)
+            diarizations = self._diarize_packaged(sounds, max_speakers)
         else:
-            found = [self._diarize_hub(sound.read(), max_speakers) for sound in sounds]
-        return [replace(diarization, voice_model=self.voice_model) for diarization in found]
+            diarizations = [self._diarize_hub(sound.read(), max_speakers) for sound in sounds]
+        return [replace(diarization, voice_model=self.voice_model) for diarization in diarizations]
 
     def _diarize_packaged(
         self, sounds: Sequence[Sound], max_speakers: int | None
@@ -111,34 +123,34 @@ class PyannoteDiarizer:
         from voxdata.backends.diarization.speech_windows import WINDOW_SAMPLES
         from voxdata.backends.filterbank import HOP_SAMPLES
 
-        heard = [sound for sound in sounds if sound.num_samples >= MIN_SAMPLES]
-        if not heard:
-            return [SILENCE] * len(sounds)
-        found = iter(
-            diarize_sounds(
-                heard,
-                self._nets(),
-                threshold=self._options["threshold"],
-                min_cluster_size=int(self._options["min_cluster_size"]),
-                step_samples=round(
-                    self._options["segmentation_step"] * WINDOW_SAMPLES / HOP_SAMPLES
-                )
-                * HOP_SAMPLES,
-                max_speakers=max_speakers,
-            )
+        long_places = [i for i, sound in enumerate(sounds) if sound.num_samples >= MIN_SAMPLES]
+        diarizations = [SILENCE] * len(sounds)
+        if not long_places:
+            return diarizations
+
+        step = self._options["segmentation_step"] * WINDOW_SAMPLES
+        answers = diarize_sounds(
+            [sounds[place] for place in long_places],
+            self._nets(),
+            threshold=self._options["threshold"],
+            min_cluster_size=int(self._options["min_cluster_size"]),
+            step_samples=round(step / HOP_SAMPLES) * HOP_SAMPLES,
+            max_speakers=max_speakers,
         )
-        return [next(found) if sound.num_samples >= MIN_SAMPLES else SILENCE for sound in sounds]
+        for place, answer in zip(long_places, answers, strict=True):
+            diarizations[place] = answer
+        return diarizations
 
     def _nets(self) -> Any:
         if self._loaded is None:
             from voxdata.backends.diarization.nets import OnnxNets, TorchNets
 
-            cache = Path(self._cache_dir) / "diarization" if self._cache_dir else None
-            self._loaded = (
-                OnnxNets(cache)
-                if self._torch_device() == "cpu"
-                else TorchNets(self._torch_device())
-            )
+            device = self._torch_device()
+            if device == "cpu":
+                cache_dir = Path(self._cache_dir) / "diarization" if self._cache_dir else None
+                self._loaded = OnnxNets(cache_dir)
+            else:
+                self._loaded = TorchNets(device)
         return self._loaded
 
     def _torch_device(self) -> str:
@@ -155,15 +167,15 @@ class PyannoteDiarizer:
 
         if self._loaded is None:
             self._loaded = self._load_hub().to(torch.device(self._torch_device()))
+        waveform = torch.from_numpy(np.ascontiguousarray(samples))
         file = {
-            "waveform": torch.from_numpy(np.ascontiguousarray(samples))[None],
+            "waveform": waveform[None],
             "sample_rate": MODEL_RATE_HZ,
             "uri": "recording",
         }
         output = self._loaded(file, max_speakers=max_speakers)
-        annotation = getattr(output, "speaker_diarization", output)
         return encode_annotation(
-            annotation,
+            getattr(output, "speaker_diarization", output),
             getattr(output, "speaker_embeddings", None),
             end_ms=len(samples) * 1000 // MODEL_RATE_HZ,
         )
@@ -177,11 +189,17 @@ class PyannoteDiarizer:
         )
         from pyannote.audio import Pipeline
 
-        remedy = 'set HF_TOKEN, accept the model\'s terms on its page and check the network, or use pipeline = "packaged"'
+        remedy = (
+            "set HF_TOKEN, accept the model's terms on its page and check the network, "
+            'or use pipeline = "packaged"'
+        )
         name, _, pinned = self._name.partition("@")
         try:
             pipeline = Pipeline.from_pretrained(
-                name, revision=pinned or None, token=self._token, cache_dir=self._cache_dir
+                name,
+                revision=pinned or None,
+                token=self._token,
+                cache_dir=self._cache_dir,
             )
         except (
             HfHubHTTPError,
@@ -190,8 +208,9 @@ class PyannoteDiarizer:
             OSError,
             ValueError,
         ) as error:
+            reason = str(error).splitlines()[0]
             raise BackendError(
-                f"diarization pipeline {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); {remedy}"
+                f"diarization pipeline {self._name!r} cannot be loaded ({reason}); {remedy}"
             ) from error
         if pipeline is None:
             raise BackendError(f"diarization pipeline {self._name!r} is not accessible; {remedy}")
@@ -212,27 +231,28 @@ def encode_annotation(annotation: Any, vectors: Any, *, end_ms: int) -> Diarizat
     from voxdata.backends.diarization.engine import unit_vector
 
     spans: dict[str, list[Segment]] = {}
-    for turn, _, speaker in annotation.itertracks(yield_label=True):
-        start, end = max(0, round(turn.start * 1000)), min(end_ms, round(turn.end * 1000))
-        if end > start:
-            spans.setdefault(str(speaker), []).append(Segment(start_ms=start, end_ms=end))
-    joined = {speaker: union(segments) for speaker, segments in spans.items()}
-    order = sorted(joined, key=lambda speaker: (joined[speaker][0], speaker))
-    names = {speaker: f"S{i}" for i, speaker in enumerate(order)}
-    rows = (
-        {}
-        if vectors is None
-        else {
-            str(label): unit_vector(row)
-            for label, row in zip(annotation.labels(), vectors, strict=False)
-        }
-    )
-    found = [
-        SpeakerSegment(speaker=names[speaker], segment=segment)
-        for speaker in order
-        for segment in joined[speaker]
-    ]
+    for turn, _, label in annotation.itertracks(yield_label=True):
+        start_ms = max(0, round(turn.start * 1000))
+        stop_ms = min(end_ms, round(turn.end * 1000))
+        if start_ms < stop_ms:
+            segment = Segment(start_ms=start_ms, end_ms=stop_ms)
+            spans.setdefault(str(label), []).append(segment)
+    joined = {label: union(parts) for label, parts in spans.items()}
+
+    vector_of: dict[str, tuple[float, ...]] = {}
+    if vectors is not None:
+        for label, row in zip(annotation.labels(), vectors, strict=False):
+            vector_of[str(label)] = unit_vector(row)
+
+    segments: list[SpeakerSegment] = []
+    embeddings: dict[str, tuple[float, ...]] = {}
+    by_appearance = sorted(joined, key=lambda label: (joined[label][0], label))
+    for i, label in enumerate(by_appearance):
+        speaker = f"S{i}"
+        segments += [SpeakerSegment(speaker=speaker, segment=s) for s in joined[label]]
+        if vector_of.get(label):
+            embeddings[speaker] = vector_of[label]
     return Diarization(
-        segments=tuple(sorted(found, key=lambda s: (s.segment, s.speaker))),
-        embeddings={name: rows[speaker] for speaker, name in names.items() if rows.get(speaker)},
+        segments=tuple(sorted(segments, key=lambda s: (s.segment, s.speaker))),
+        embeddings=embeddings,
     )

@@ -23,6 +23,12 @@ from voxdata.backends.diarization.speech_windows import NUM_FRAMES, WindowGrid
 Masks = npt.NDArray[np.uint8]
 """(num_windows, NUM_FRAMES, 3) of 0 and 1: who speaks when in each window."""
 
+Counts = npt.NDArray[np.uint8]
+"""(num_frames,): how many speak at once."""
+
+Activity = npt.NDArray[np.float32]
+"""(num_frames, num_voices): in how many windows each voice speaks."""
+
 BLOCK_FRAMES = 5000
 
 
@@ -35,7 +41,7 @@ class FrameRun:
     stop: int
 
 
-def count_speakers(masks: Masks, grid: WindowGrid) -> npt.NDArray[np.uint8]:
+def count_speakers(masks: Masks, grid: WindowGrid) -> Counts:
     """(grid.num_frames,) how many speak at once, by the mean over the windows that hear a frame."""
     spoken = np.zeros(grid.num_frames, np.float32)
     heard = np.zeros(grid.num_frames, np.float32)
@@ -44,13 +50,11 @@ def count_speakers(masks: Masks, grid: WindowGrid) -> npt.NDArray[np.uint8]:
         spoken[first : first + NUM_FRAMES] += mask.sum(axis=1, dtype=np.float32)
         heard[first : first + NUM_FRAMES] += 1
     mean = spoken / np.maximum(heard, np.float32(1e-12))
-    counts: npt.NDArray[np.uint8] = np.rint(mean).astype(np.uint8)
+    counts: Counts = np.rint(mean).astype(np.uint8)
     return counts
 
 
-def find_runs(
-    masks: Masks, voices: Ints, counts: npt.NDArray[np.uint8], grid: WindowGrid
-) -> list[FrameRun]:
+def find_runs(masks: Masks, voices: Ints, counts: Counts, grid: WindowGrid) -> list[FrameRun]:
     """Who speaks when.
 
     Args:
@@ -83,7 +87,11 @@ def _runs(spoken: npt.NDArray[np.int8], *, first: int) -> Iterator[FrameRun]:
     for voice in range(spoken.shape[1]):
         changes = np.nonzero(np.diff(spoken[:, voice]))[0] + first
         for start, stop in changes.reshape(-1, 2).tolist():
-            yield FrameRun(voice=voice, start=start, stop=stop)
+            yield FrameRun(
+                voice=voice,
+                start=start,
+                stop=stop,
+            )
 
 
 def _append(runs: list[FrameRun], run: FrameRun) -> None:
@@ -99,11 +107,11 @@ class _Block:
 
     Attributes:
         first: The number of the first frame.
-        activity: (frames, num_voices) float32, the number of windows in which a voice speaks.
+        activity: What is heard in them.
     """
 
     first: int
-    activity: npt.NDArray[np.float32]
+    activity: Activity
 
 
 def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> Iterator[_Block]:
@@ -125,12 +133,15 @@ def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> It
         yield _Block(first=at, activity=activity)
 
 
-def _choose(
-    activity: npt.NDArray[np.float32], counts: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.bool_]:
+def _choose(activity: Activity, counts: Counts) -> npt.NDArray[np.bool_]:
     """(frames, voices): in each frame the `counts` most active voices."""
     order = np.argsort(-activity, axis=-1)
     rank_taken = np.arange(activity.shape[1]) < counts[:, None]
     chosen = np.zeros(activity.shape, bool)
-    np.put_along_axis(chosen, order, rank_taken, axis=1)
+    np.put_along_axis(
+        chosen,
+        order,
+        rank_taken,
+        axis=1,
+    )
     return chosen

@@ -1,9 +1,11 @@
-"""The windows that diarization slides over a sound: where they lie, what they hold, and which
-frames of the recording they cover.
+"""The windows that diarization slides over a sound.
+
+Where they lie, what they hold, and which frames of the recording they cover.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,12 +46,14 @@ class WindowGrid:
         """At least 1, unless there is no sound."""
         if self.num_samples == 0:
             return 0
-        return 1 + max(0, -(-(self.num_samples - WINDOW_SAMPLES) // self.step_samples))
+        steps = math.ceil((self.num_samples - WINDOW_SAMPLES) / self.step_samples)
+        return 1 + max(0, steps)
 
     @property
     def num_frames(self) -> int:
         """Frames that the windows cover together."""
-        return nearest_frame((self.num_windows - 1) * self.step_samples + WINDOW_SAMPLES) + 1
+        last_start = (self.num_windows - 1) * self.step_samples
+        return nearest_frame(last_start + WINDOW_SAMPLES) + 1
 
     def first_frame(self, window: int) -> int:
         """The frame of the recording at which a window begins."""
@@ -67,8 +71,8 @@ class WindowGrid:
             length = (count - 1) * self.step_samples + WINDOW_SAMPLES
             start = first * self.step_samples
             block = np.zeros(length, np.float32)
-            heard = sound.read(start, start + length)
-            block[: len(heard)] = heard
+            samples = sound.read(start, start + length)
+            block[: len(samples)] = samples
             yield first, block
 
 

@@ -190,7 +190,11 @@ def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
     return float(np.median(pitch_hz[voiced])) if voiced.any() else 0.0
 
 
-def _track_pitch(samples: npt.NDArray[np.floating], first: int, stop: int) -> Floats:
+def _track_pitch(
+    samples: npt.NDArray[np.floating],
+    first: int,
+    stop: int,
+) -> Floats:
     """Pitch of the frames from `first` to before `stop`, by autocorrelation.
 
     Returns:

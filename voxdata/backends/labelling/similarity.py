@@ -16,7 +16,9 @@ from voxdata.errors import BackendError
 from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Distribution
 from voxdata.ports import Clip
-from voxdata.scheme import Scheme
+from voxdata.scheme import Scheme, SchemeLabel
+
+Floats = npt.NDArray[np.float32]
 
 MAX_TOKENS = 256
 NEAREST = 2
@@ -40,19 +42,18 @@ class SimilarityLabeler:
     """
 
     def __init__(self, *, scheme: Scheme, temperature: float = 0.08) -> None:
-        bare = [
-            label.name
-            for label in scheme.labels
-            if not any(example.strip() for example in label.examples)
-        ]
+        phrases = [_phrases(label) for label in scheme.labels]
+        bare = [name for name, own in zip(scheme.label_names, phrases, strict=True) if not own]
         if bare:
             raise BackendError(
-                f"scheme {scheme.name!r}: `similarity` needs example phrases for {', '.join(bare)}; add `examples` in voxdata.toml"
+                f"scheme {scheme.name!r}: `similarity` needs example phrases "
+                f"for {', '.join(bare)}; add `examples` in voxdata.toml"
             )
+        self._phrases = phrases
         self._scheme = scheme
         self._temperature = temperature
         self._sentences: _SentenceModel | None = None
-        self._examples: list[npt.NDArray[np.float32]] = []
+        self._examples: list[Floats] = []
 
     @property
     def model(self) -> ModelRef:
@@ -72,35 +73,36 @@ class SimilarityLabeler:
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:
         """See `Labeler.label`."""
+        return [self._label(clip) for clip in clips]
+
+    def _label(self, clip: Clip) -> Distribution:
         names = self._scheme.label_names
-        out: list[Distribution] = [dict.fromkeys(names, 1 / len(names)) for _ in clips]
-        readable = [
-            i
-            for i, clip in enumerate(clips)
-            if clip.language == "en" and any(map(str.isalnum, clip.text))
-        ]
-        if not readable:
-            return out
-        model = self._load()
-        for i in readable:
-            (vector,) = model.embed([clips[i].text])
-            scores = np.array(
-                [np.sort(examples @ vector)[-NEAREST:].mean() for examples in self._examples]
-            )
-            weights = np.exp((scores - scores.max()) / self._temperature)
-            out[i] = dict(zip(names, map(float, weights / weights.sum()), strict=True))
-        return out
+        is_readable = clip.language == "en" and any(map(str.isalnum, clip.text))
+        if not is_readable:
+            return dict.fromkeys(names, 1 / len(names))
+
+        (vector,) = self._load().embed([clip.text])
+        scores = np.array([_closeness(examples, vector) for examples in self._examples])
+        weights = np.exp((scores - scores.max()) / self._temperature)
+        shares = weights / weights.sum()
+        return dict(zip(names, map(float, shares), strict=True))
 
     def _load(self) -> _SentenceModel:
         if self._sentences is None:
             sentences = _SentenceModel()
-            phrases = [
-                [example for example in label.examples if example.strip()]
-                for label in self._scheme.labels
-            ]
-            self._examples = [sentences.embed(examples) for examples in phrases]
+            self._examples = [sentences.embed(phrases) for phrases in self._phrases]
             self._sentences = sentences
         return self._sentences
+
+
+def _phrases(label: SchemeLabel) -> list[str]:
+    return [example for example in label.examples if example.strip()]
+
+
+def _closeness(examples: Floats, vector: Floats) -> np.float32:
+    """The mean cosine of a text to the nearest of a label's examples."""
+    cosines: Floats = np.sort(examples @ vector)
+    return np.float32(cosines[-NEAREST:].mean())
 
 
 class _SentenceModel:
@@ -115,27 +117,30 @@ class _SentenceModel:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(
-            str(locate("minilm.onnx")), options, providers=["CPUExecutionProvider"]
+            str(locate("minilm.onnx")),
+            options,
+            providers=["CPUExecutionProvider"],
         )
         self._tokenizer: Any = Tokenizer.from_file(str(locate("minilm.tokenizer")))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._inputs = {entry.name for entry in self._session.get_inputs()}
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(num_texts, 384) of length 1, one text at a time, so that none depends on its neighbours."""
-        rows = []
-        for text in texts:
-            encoding = self._tokenizer.encode(text)
-            ids = np.array([encoding.ids], dtype=np.int64)
-            feed = {
-                "input_ids": ids,
-                "attention_mask": np.ones_like(ids),
-                "token_type_ids": np.zeros_like(ids),
-            }
-            hidden = self._session.run(
-                None, {name: feed[name] for name in feed if name in self._inputs}
-            )[0]
-            mean = hidden[0].mean(axis=0)
-            rows.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
-        return np.asarray(rows, dtype=np.float32)
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """(num_texts, 384) of length 1; one at a time, so that none depends on its neighbours."""
+        return np.asarray([self._embed(text) for text in texts], dtype=np.float32)
+
+    def _embed(self, text: str) -> Floats:
+        """(384,): the mean over the tokens, of length 1."""
+        encoding = self._tokenizer.encode(text)
+        ids = np.array([encoding.ids], dtype=np.int64)
+        known_inputs = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        inputs = {name: known_inputs[name] for name in known_inputs if name in self._inputs}
+        hidden = self._session.run(None, inputs)[0]
+        mean: Floats = hidden[0].mean(axis=0)
+        length = max(float(np.linalg.norm(mean)), 1e-12)
+        return mean / length

@@ -28,4 +28,8 @@ def load_script(name: str) -> Script:
         raise BackendError(
             f"OpenCC does not load ({error}); install from requirements.lock, or set [transcriber] chinese = 'as heard'"
         ) from error
-    return Script(name=name, revision=f"opencc {version('opencc')}", convert=converter.convert)
+    return Script(
+        name=name,
+        revision=f"opencc {version('opencc')}",
+        convert=converter.convert,
+    )

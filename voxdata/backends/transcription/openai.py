@@ -1,7 +1,7 @@
-"""Transcription by any server that speaks OpenAI's audio API (vLLM, Speaches, whisper.cpp server,
-OpenAI itself).
+"""Transcription by any server that speaks OpenAI's audio API.
 
-The audio leaves this machine: configure a server that may have it.
+Such are vLLM, Speaches, the server of whisper.cpp, and OpenAI itself. The audio leaves this
+machine: configure a server that may have it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import httpx
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
-from voxdata.backends.transcription.whisper import cut_windows
+from voxdata.backends.transcription.whisper import clip_speech, cut_windows
 from voxdata.errors import BackendError, TransientError
 from voxdata.identity import ModelRef
 from voxdata.ports import SpeechRequest
-from voxdata.segment import Segment, union
+from voxdata.segment import Segment
 from voxdata.sound import MODEL_RATE_HZ, Samples, cut_sound, duration_ms
 from voxdata.utterance import Passage, Transcript, Word
 
@@ -49,17 +49,26 @@ class OpenAITranscriber:
         retries: int = 2,
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
-        self._name, self._language, self._retries = model, language, retries
+        self._name = model
+        self._language = language
+        self._retries = retries
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(
+            headers=headers,
+            timeout=timeout_s,
+            trust_env=False,
+        )
 
     @property
     def model(self) -> ModelRef:
-        """What is asked for. A server may change its weights under one name: give it a name that
-        tells.
+        """What is asked for.
+
+        A server may change its weights under one name: give it a name that tells.
         """
         return ModelRef(
-            name=f"openai/{self._name}", revision=self._url, params={"language": self._language}
+            name=f"openai/{self._name}",
+            revision=self._url,
+            params={"language": self._language},
         )
 
     def transcribe(self, requests: Sequence[SpeechRequest]) -> list[Transcript]:
@@ -72,15 +81,10 @@ class OpenAITranscriber:
         return [self._transcribe(request) for request in requests]
 
     def _transcribe(self, request: SpeechRequest) -> Transcript:
-        end_ms = duration_ms(request.sound)
-        inside = [
-            Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms))
-            for s in request.speech
-            if s.start_ms < end_ms
-        ]
+        spoken = clip_speech(request)
         words: list[Word] = []
         passages: list[Passage] = []
-        for window in cut_windows(union(inside), end_ms=end_ms):
+        for window in cut_windows(spoken, end_ms=duration_ms(request.sound)):
             answer = self._ask(cut_sound(request.sound, window).read())
             words += read_words(answer, window)
             passages.append(_passage(answer, window, self._language))
@@ -91,19 +95,29 @@ class OpenAITranscriber:
         )
 
     def _ask(self, samples: Samples) -> Mapping[str, Any]:
+        """The server's answer about a clip, as `_read` checks it."""
         wav = io.BytesIO()
-        soundfile.write(wav, np.asarray(samples), MODEL_RATE_HZ, format="WAV", subtype="PCM_16")
+        soundfile.write(
+            wav,
+            np.asarray(samples),
+            MODEL_RATE_HZ,
+            format="WAV",
+            subtype="PCM_16",
+        )
+        files = {"file": ("clip.wav", wav.getvalue(), "audio/wav")}
         form: dict[str, Any] = {
-            "model": self._name, "response_format": "verbose_json", "temperature": "0", "timestamp_granularities[]": ["word", "segment"],
-        }  # fmt: skip
+            "model": self._name,
+            "response_format": "verbose_json",
+            "temperature": "0",
+            "timestamp_granularities[]": ["word", "segment"],
+        }
         if self._language is not None:
             form["language"] = self._language
+
         trouble = ""
         for _ in range(self._retries + 1):
             try:
-                response = self._client.post(
-                    self._url, data=form, files={"file": ("clip.wav", wav.getvalue(), "audio/wav")}
-                )
+                response = self._client.post(self._url, data=form, files=files)
             except httpx.HTTPError as error:
                 trouble = f"cannot be reached ({type(error).__name__}: {error})"
                 continue
@@ -117,8 +131,9 @@ class OpenAITranscriber:
 
     def _read(self, response: httpx.Response) -> Mapping[str, Any]:
         if response.status_code >= 400:
+            refusal = f"{response.status_code}: {response.text[:200]}"
             raise BackendError(
-                f"transcription server {self._url} refuses ({response.status_code}: {response.text[:200]}); "
+                f"transcription server {self._url} refuses ({refusal}); "
                 "check base_url, model and VOXDATA_TRANSCRIBER_KEY"
             )
         try:
@@ -129,7 +144,8 @@ class OpenAITranscriber:
             ) from error
         if not isinstance(answer, dict) or "text" not in answer:
             raise BackendError(
-                f"transcription server {self._url} answers JSON without a text; is it an audio server?"
+                f"transcription server {self._url} answers JSON without a text; "
+                "is it an audio server?"
             )
         return answer
 
@@ -137,60 +153,81 @@ class OpenAITranscriber:
 def read_words(answer: Mapping[str, Any], window: Segment) -> list[Word]:
     """The words of a verbose_json answer, in ms of the recording, within the window."""
     words: list[Word] = []
-    for item in answer.get("words") or ():
-        text = str(item.get("word", ""))
+    for timed in answer.get("words") or ():
+        text = str(timed.get("word", ""))
         if text.strip():
             words.append(
                 _word(
                     text if text.startswith(" ") else f" {text}",
-                    item["start"],
-                    item["end"],
-                    window,
-                    item.get("probability"),
+                    start_s=timed["start"],
+                    end_s=timed["end"],
+                    window=window,
+                    probability=timed.get("probability"),
                 )
             )
-    if words:
-        return words
-    segments = answer.get("segments") or (
-        [{"text": answer["text"], "start": 0.0, "end": window.duration_ms / 1000}]
-        if answer["text"]
-        else []
-    )
-    for segment in segments:
-        parts = str(segment.get("text", "")).split()
-        step = (float(segment["end"]) - float(segment["start"])) / max(len(parts), 1)
-        start = float(segment["start"])
-        words += [
-            _word(f" {part}", start + i * step, start + (i + 1) * step, window, None)
-            for i, part in enumerate(parts)
-        ]
+    return words or _spread_words(answer, window)
+
+
+def _spread_words(answer: Mapping[str, Any], window: Segment) -> list[Word]:
+    """The words of an answer without word times, spread evenly over its segments."""
+    segments = answer.get("segments")
+    if not segments and answer["text"]:
+        segments = [{"text": answer["text"], "start": 0.0, "end": window.duration_ms / 1000}]
+    words: list[Word] = []
+    for segment in segments or ():
+        texts = str(segment.get("text", "")).split()
+        start_s = float(segment["start"])
+        end_s = float(segment["end"])
+        step_s = (end_s - start_s) / max(len(texts), 1)
+        for i, text in enumerate(texts):
+            words.append(
+                _word(
+                    f" {text}",
+                    start_s=start_s + i * step_s,
+                    end_s=start_s + (i + 1) * step_s,
+                    window=window,
+                    probability=None,
+                )
+            )
     return words
 
 
 def _word(
-    text: str, start_s: float, end_s: float, window: Segment, probability: float | None
+    text: str,
+    *,
+    start_s: float,
+    end_s: float,
+    window: Segment,
+    probability: float | None,
 ) -> Word:
-    start = min(
-        max(window.start_ms + round(float(start_s) * 1000), window.start_ms), window.end_ms - 1
+    """A word by its times from the start of its window, kept within it."""
+    start_ms = window.start_ms + round(float(start_s) * 1000)
+    start_ms = min(max(start_ms, window.start_ms), window.end_ms - 1)
+    end_ms = window.start_ms + round(float(end_s) * 1000)
+    end_ms = min(max(end_ms, start_ms + 1), window.end_ms)
+    certainty = 1.0 if probability is None else min(max(float(probability), 0.0), 1.0)
+    return Word(
+        text=text,
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+        probability=round(certainty, 4),
     )
-    end = min(max(window.start_ms + round(float(end_s) * 1000), start + 1), window.end_ms)
-    sure = 1.0 if probability is None else min(max(float(probability), 0.0), 1.0)
-    return Word(text=text, segment=Segment(start_ms=start, end_ms=end), probability=round(sure, 4))
 
 
-def _passage(answer: Mapping[str, Any], window: Segment, language: str | None) -> Passage:
+def _passage(
+    answer: Mapping[str, Any],
+    window: Segment,
+    language: str | None,
+) -> Passage:
     named = str(answer.get("language") or "und").lower()
     segments = answer.get("segments") or ()
+    no_speech = [float(segment.get("no_speech_prob") or 0.0) for segment in segments]
+    log_probabilities = [float(segment.get("avg_logprob") or 0.0) for segment in segments]
     return Passage(
         segment=window,
         language=language or _language_code(named),
         language_probability=1.0,
-        no_speech_probability=round(
-            max((float(s.get("no_speech_prob") or 0.0) for s in segments), default=0.0), 4
-        ),
-        mean_log_probability=round(
-            min((float(s.get("avg_logprob") or 0.0) for s in segments), default=0.0), 4
-        ),
+        no_speech_probability=round(max(no_speech, default=0.0), 4),
+        mean_log_probability=round(min(log_probabilities, default=0.0), 4),
     )
 
 

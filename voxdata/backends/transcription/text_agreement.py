@@ -1,5 +1,6 @@
-"""How far two texts differ, by the field's own libraries: jiwer for the distance, Whisper's
-normalisers for what does not count.
+"""How far two texts differ, by the field's own libraries.
+
+jiwer gives the distance, Whisper's normalisers say what does not count.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ def error_rate(reference: str, hypothesis: str, language: str) -> float | None:
     import jiwer
 
     normalise = _normaliser(language)
-    wanted, heard = normalise(reference).strip(), normalise(hypothesis).strip()
-    if not any(character.isalnum() for character in wanted):
+    wanted = normalise(reference).strip()
+    heard = normalise(hypothesis).strip()
+    if not any(map(str.isalnum, wanted)):
         return None
     if language in UNSPACED:
-        wanted, heard = wanted.replace(" ", ""), heard.replace(" ", "")
-        return round(float(jiwer.cer(wanted, heard)), 4)
-    return round(float(jiwer.wer(wanted, heard)), 4)
+        rate = jiwer.cer(wanted.replace(" ", ""), heard.replace(" ", ""))
+    else:
+        rate = jiwer.wer(wanted, heard)
+    return round(float(rate), 4)
 
 
 @lru_cache

@@ -7,7 +7,9 @@ cutting into windows follows M. Bain et al., WhisperX, INTERSPEECH 2023.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, pairwise
 from typing import Any
 
 from voxdata.backends.transcription.whisper_decoding import (
@@ -15,6 +17,7 @@ from voxdata.backends.transcription.whisper_decoding import (
     SHORTEST_MS,
     STEP_MS,
     SURE,
+    Listened,
     WindowDecoder,
 )
 from voxdata.backends.weights import locate, revision
@@ -88,10 +91,13 @@ class WhisperTranscriber:
     def model(self) -> ModelRef:
         """What is running."""
         packaged = PACKAGED.get(self._name)
-        parts = [part for names in packaged.values() for part in names] if packaged else []
+        model_revision = self._name
+        if packaged is not None:
+            parts = chain.from_iterable(packaged.values())
+            model_revision = revision(*parts)
         return ModelRef(
             name=f"whisper/{self._name}",
-            revision=revision(*parts) if packaged else self._name,
+            revision=model_revision,
             params={
                 "language": self._language,
                 "beam_size": self._beam_size,
@@ -109,36 +115,40 @@ class WhisperTranscriber:
         return [self._transcribe(request) for request in requests]
 
     def _transcribe(self, request: SpeechRequest) -> Transcript:
-        end_ms = duration_ms(request.sound)
-        inside = [
-            Segment(start_ms=s.start_ms, end_ms=min(s.end_ms, end_ms))
-            for s in request.speech
-            if s.start_ms < end_ms
-        ]
-        spoken = union(inside)
+        spoken = clip_speech(request)
         if not spoken:
-            return Transcript(passages=(), words=(), model=self.model)
+            return Transcript(
+                passages=(),
+                words=(),
+                model=self.model,
+            )
         decoder = self._load()
-        heard: list[tuple[list[Word], Passage]] = []
+
+        def listen(window: Segment) -> Listened:
+            return decoder.listen(cut_sound(request.sound, window).read())
+
+        decoded: list[tuple[list[Word], Passage]] = []
         unsure: list[Segment] = []
-        for window in cut_windows(spoken, end_ms=end_ms):
-            listened = decoder.listen(cut_sound(request.sound, window).read())
+        for window in cut_windows(spoken, end_ms=duration_ms(request.sound)):
+            listened = listen(window)
             if self._language is None and listened.probability < SURE:
                 unsure.append(window)
-            else:
-                heard.append(
-                    decoder.decode(listened, window, language=self._language or listened.language)
-                )
-        common = common_language([passage for _, passage in heard])
+                continue
+            language = self._language or listened.language
+            decoded.append(decoder.decode(listened, window, language=language))
+
+        common = common_language([passage for _, passage in decoded])
         for window in unsure:
-            listened = decoder.listen(cut_sound(request.sound, window).read())
-            heard.append(decoder.decode(listened, window, language=common or listened.language))
-        heard.sort(key=lambda pair: pair[1].segment)
-        kept = tuple(
-            w for words, _ in heard for w in words if any(_near(w.segment, s) for s in spoken)
-        )
+            listened = listen(window)
+            language = common or listened.language
+            decoded.append(decoder.decode(listened, window, language=language))
+
+        decoded.sort(key=lambda pair: pair[1].segment)
+        words = chain.from_iterable(words for words, _ in decoded)
         return Transcript(
-            passages=tuple(passage for _, passage in heard), words=kept, model=self.model
+            passages=tuple(passage for _, passage in decoded),
+            words=tuple(word for word in words if _is_spoken(word.segment, spoken)),
+            model=self.model,
         )
 
     def loaded_model(self) -> Any:
@@ -150,34 +160,46 @@ class WhisperTranscriber:
 
     def _load(self) -> WindowDecoder:
         if self._decoder is None:
-            from faster_whisper import WhisperModel  # type: ignore[import-untyped]
-
-            options: dict[str, Any] = {
-                "device": self._device,
-                "compute_type": self._compute_type,
-                "cpu_threads": self._threads,
-            }
-            packaged = PACKAGED.get(self._name)
             try:
-                if packaged is not None:
-                    # Assembled in memory: the packaged model comes in parts, and nothing is to be
-                    # written.
-                    files = {
-                        file: b"".join(locate(part).read_bytes() for part in parts)
-                        for file, parts in packaged.items()
-                    }
-                    whisper = WhisperModel(self._name, files=files, **options)
-                else:
-                    whisper = WhisperModel(self._name, download_root=self._cache_dir, **options)
+                whisper = self._load_whisper()
             except (OSError, RuntimeError, ValueError, TypeError) as error:
+                reason = str(error).splitlines()[0]
                 raise BackendError(
-                    f"transcription model {self._name!r} cannot be loaded ({str(error).splitlines()[0]}); "
+                    f"transcription model {self._name!r} cannot be loaded ({reason}); "
                     f"use {' or '.join(PACKAGED)}, or check the name, the folder and the network"
                 ) from error
             self._decoder = WindowDecoder(
-                whisper, beam_size=self._beam_size, full_windows=whisper.model.device == "cuda"
+                whisper,
+                beam_size=self._beam_size,
+                full_windows=whisper.model.device == "cuda",
             )
         return self._decoder
+
+    def _load_whisper(self) -> Any:
+        from faster_whisper import WhisperModel  # type: ignore[import-untyped]
+
+        options: dict[str, Any] = {
+            "device": self._device,
+            "compute_type": self._compute_type,
+            "cpu_threads": self._threads,
+        }
+        packaged = PACKAGED.get(self._name)
+        if packaged is None:
+            return WhisperModel(self._name, download_root=self._cache_dir, **options)
+        # Assembled in memory: the packaged model comes in parts, and nothing is to be written.
+        files = {file: _join_files(parts) for file, parts in packaged.items()}
+        return WhisperModel(self._name, files=files, **options)
+
+
+def _join_files(names: Sequence[str]) -> bytes:
+    return b"".join(locate(name).read_bytes() for name in names)
+
+
+def clip_speech(request: SpeechRequest) -> list[Segment]:
+    """The speech of a request up to the end of its sound, sorted and disjoint."""
+    end_ms = duration_ms(request.sound)
+    inside = [speech for speech in request.speech if speech.start_ms < end_ms]
+    return union(replace(speech, end_ms=min(speech.end_ms, end_ms)) for speech in inside)
 
 
 def cut_windows(
@@ -194,33 +216,36 @@ def cut_windows(
     Returns:
         Sorted windows that cover all speech, with a little room at the edges; they do not overlap.
     """
-    pieces = [
-        Segment(start_ms=at, end_ms=min(at + window_ms, s.end_ms))
-        for s in spoken
-        for at in range(s.start_ms, s.end_ms, window_ms)
-    ]
     windows: list[Segment] = []
-    for piece in pieces:
-        last = windows[-1] if windows else None
-        if (
-            last is not None
-            and piece.start_ms - last.end_ms <= gap_ms
-            and piece.end_ms - last.start_ms <= window_ms
-        ):
-            windows[-1] = Segment(start_ms=last.start_ms, end_ms=piece.end_ms)
-        else:
-            windows.append(piece)
-    roomy = []
-    for i, window in enumerate(windows):
-        floor = (windows[i - 1].end_ms + window.start_ms) // 2 if i else 0
-        ceiling = (window.end_ms + windows[i + 1].start_ms) // 2 if i + 1 < len(windows) else end_ms
-        roomy.append(
-            Segment(
-                start_ms=max(window.start_ms - EDGE_MS, floor),
-                end_ms=min(window.end_ms + EDGE_MS, ceiling),
-            )
+    for piece in _pieces(spoken, window_ms=window_ms):
+        if windows:
+            last = windows[-1]
+            pause_ms = piece.start_ms - last.end_ms
+            length_ms = piece.end_ms - last.start_ms
+            if pause_ms <= gap_ms and length_ms <= window_ms:
+                windows[-1] = replace(last, end_ms=piece.end_ms)
+                continue
+        windows.append(piece)
+
+    # Between two windows each has room up to the middle of the silence.
+    borders_ms = [(a.end_ms + b.start_ms) // 2 for a, b in pairwise(windows)]
+    floors_ms = [0, *borders_ms]
+    ceilings_ms = [*borders_ms, end_ms]
+    return [
+        Segment(
+            start_ms=max(window.start_ms - EDGE_MS, floor_ms),
+            end_ms=min(window.end_ms + EDGE_MS, ceiling_ms),
         )
-    return roomy
+        for window, floor_ms, ceiling_ms in zip(windows, floors_ms, ceilings_ms, strict=False)
+    ]
+
+
+def _pieces(spoken: Sequence[Segment], *, window_ms: int) -> Iterator[Segment]:
+    """The speech, each segment cut where it is longer than a window."""
+    for speech in spoken:
+        for start_ms in range(speech.start_ms, speech.end_ms, window_ms):
+            end_ms = min(start_ms + window_ms, speech.end_ms)
+            yield Segment(start_ms=start_ms, end_ms=end_ms)
 
 
 def common_language(passages: Sequence[Passage]) -> str | None:
@@ -228,9 +253,10 @@ def common_language(passages: Sequence[Passage]) -> str | None:
     votes: Counter[str] = Counter()
     for passage in passages:
         votes[passage.language] += passage.segment.duration_ms
-    return max(sorted(votes), key=lambda name: votes[name], default=None)
+    return max(sorted(votes), key=votes.__getitem__, default=None)
 
 
-def _near(word: Segment, speech: Segment) -> bool:
-    gap_ms = max(word.start_ms - speech.end_ms, speech.start_ms - word.end_ms)
-    return gap_ms <= TOLERANCE_MS
+def _is_spoken(word: Segment, spoken: Sequence[Segment]) -> bool:
+    """Whether a word lies in speech, or within TOLERANCE_MS of it."""
+    gaps_ms = [max(word.start_ms - s.end_ms, s.start_ms - word.end_ms) for s in spoken]
+    return min(gaps_ms) <= TOLERANCE_MS

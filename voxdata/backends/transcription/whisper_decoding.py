@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,10 @@ TOKENS_PER_S = 14
 """More than anybody says; bounds a decoder that runs in circles."""
 
 SURE = 0.5
-"""A language detected with less probability than this gives way to that of the rest of the channel.
-"""
+"""A language detected with less probability gives way to that of the rest of the channel."""
 
 _FRAMES_PER_S = 100
+_FRAME_SAMPLES = MODEL_RATE_HZ // _FRAMES_PER_S
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
 
@@ -77,11 +78,17 @@ class WindowDecoder:
         `decode` goes on from there.
         """
         encoded = self._encode(samples)
-        if not self.whisper.model.is_multilingual:
-            return Listened(samples=samples, encoded=encoded, language="en", probability=1.0)
-        token, probability = self.whisper.model.detect_language(encoded)[0][0]
+        language = "en"
+        probability = 1.0
+        if self.whisper.model.is_multilingual:
+            (ranked,) = self.whisper.model.detect_language(encoded)
+            token, probability = ranked[0]
+            language = token.removeprefix("<|").removesuffix("|>")
         return Listened(
-            samples=samples, encoded=encoded, language=token[2:-2], probability=float(probability)
+            samples=samples,
+            encoded=encoded,
+            language=language,
+            probability=float(probability),
         )
 
     def decode(
@@ -97,44 +104,48 @@ class WindowDecoder:
             Words sorted by start, within the window, and what the model thinks of it.
         """
         words: list[Word] = []
-        no_speech, log_probability, tokens = 0.0, 0.0, 0
-        start, encoded = 0, listened.encoded
+        answers: list[_Answer] = []
+        log_probability = 0.0
+        start = 0
         while len(listened.samples) - start >= MODEL_RATE_HZ // 5:
             part = listened.samples[start:]
-            answer = self._decode_part(
-                part, encoded if start == 0 else self._encode(part), language=language
-            )
-            offset_ms = window.start_ms + start * 1000 // MODEL_RATE_HZ
-            words += [
-                w
-                for w in (_to_word(word, offset_ms, window) for word in answer.words)
-                if w is not None
-            ]
-            no_speech = answer.no_speech_probability if start == 0 else no_speech
+            encoded = self._encode(part) if start > 0 else listened.encoded
+            answer = self._decode_part(part, encoded, language=language)
+            answers.append(answer)
             log_probability += answer.log_probability
-            tokens += answer.num_tokens
+            offset_ms = window.start_ms + start * 1000 // MODEL_RATE_HZ
+            for timed_text in answer.words:
+                word = _to_word(timed_text, offset_ms, window)
+                if word is not None:
+                    words.append(word)
             # The model may stop at a time stamp before the end; what follows is heard again from
             # there.
-            if not 0 < answer.seek < len(part) // (MODEL_RATE_HZ // _FRAMES_PER_S):
+            if not 0 < answer.seek < len(part) // _FRAME_SAMPLES:
                 break
-            start += answer.seek * (MODEL_RATE_HZ // _FRAMES_PER_S)
+            start += answer.seek * _FRAME_SAMPLES
+
+        num_tokens = sum(answer.num_tokens for answer in answers)
+
+        no_speech = answers[0].no_speech_probability if answers else 0.0
         passage = Passage(
             segment=window,
             language=language,
             language_probability=round(listened.probability, 4),
             no_speech_probability=round(no_speech, 4),
-            mean_log_probability=round(log_probability / (tokens + 1), 4),
+            mean_log_probability=round(log_probability / (num_tokens + 1), 4),
         )
         return sorted(words, key=lambda w: w.segment), passage
 
     def _decode_part(self, samples: Samples, encoded: Any, *, language: str) -> _Answer:
-        model, tokenizer = self.whisper.model, self._tokenizer(language)
-        frames = len(samples) // (MODEL_RATE_HZ // _FRAMES_PER_S)
-        (result,) = model.generate(
+        """Transcribe up to the last time stamp that the model gives."""
+        tokenizer = self._tokenizer(language)
+        num_frames = len(samples) // _FRAME_SAMPLES
+        most_said = len(samples) * TOKENS_PER_S // MODEL_RATE_HZ
+        (result,) = self.whisper.model.generate(
             encoded,
             [list(tokenizer.sot_sequence)],
             beam_size=self._beam_size,
-            max_length=min(448, 32 + len(samples) * TOKENS_PER_S // MODEL_RATE_HZ),
+            max_length=min(448, 32 + most_said),
             return_scores=True,
             return_no_speech_prob=True,
         )
@@ -143,17 +154,23 @@ class WindowDecoder:
             tokenizer,
             tokens,
             time_offset=0.0,
-            segment_size=frames,
-            segment_duration=frames / _FRAMES_PER_S,
+            segment_size=num_frames,
+            segment_duration=num_frames / _FRAMES_PER_S,
             seek=0,
         )
         segments = [s for s in segments if any(token < tokenizer.eot for token in s["tokens"])]
         if segments:
             self.whisper.add_word_timestamps(
-                [segments], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0
+                [segments],
+                tokenizer,
+                encoded,
+                num_frames,
+                _PREPENDED,
+                _APPENDED,
+                0.0,
             )
         return _Answer(
-            words=[word for s in segments for word in s.get("words", ())],
+            words=list(chain.from_iterable(s.get("words", ()) for s in segments)),
             seek=int(seek),
             no_speech_probability=float(result.no_speech_prob),
             log_probability=float(result.scores[0]) * len(tokens),
@@ -163,31 +180,40 @@ class WindowDecoder:
     def _encode(self, samples: Samples) -> Any:
         import ctranslate2  # type: ignore[import-untyped]
 
-        wanted = (
-            LONGEST_MS if self._full_windows else input_ms(len(samples) * 1000 // MODEL_RATE_HZ)
-        )
-        padded = np.zeros(wanted * MODEL_RATE_HZ // 1000, np.float32)
+        length_ms = LONGEST_MS
+        if not self._full_windows:
+            length_ms = input_ms(len(samples) * 1000 // MODEL_RATE_HZ)
+        padded = np.zeros(length_ms * MODEL_RATE_HZ // 1000, np.float32)
         padded[: len(samples)] = samples[: len(padded)]
-        features = self.whisper.feature_extractor(padded, padding=0)[
-            None, :, : wanted * _FRAMES_PER_S // 1000
-        ]
-        return self.whisper.model.encode(
-            ctranslate2.StorageView.from_array(np.ascontiguousarray(features, dtype=np.float32))
-        )
+
+        num_frames = length_ms * _FRAMES_PER_S // 1000
+        features = self.whisper.feature_extractor(padded, padding=0)
+        batch = features[None, :, :num_frames]
+        contiguous = np.ascontiguousarray(batch, dtype=np.float32)
+        return self.whisper.model.encode(ctranslate2.StorageView.from_array(contiguous))
 
     def _tokenizer(self, language: str) -> Any:
         if language not in self._tokenizers:
             from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
 
-            multilingual = self.whisper.model.is_multilingual
             self._tokenizers[language] = Tokenizer(
-                self.whisper.hf_tokenizer, multilingual, task="transcribe", language=language
+                self.whisper.hf_tokenizer,
+                self.whisper.model.is_multilingual,
+                task="transcribe",
+                language=language,
             )
         return self._tokenizers[language]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
+    """What the model says of a part.
+
+    Attributes:
+        words: As faster-whisper has them.
+        seek: Frames up to the last time stamp.
+    """
+
     words: Sequence[dict[str, Any]]
     seek: int
     no_speech_probability: float
@@ -205,14 +231,22 @@ def input_ms(window_ms: int) -> int:
     return min(max(wanted, SHORTEST_MS), LONGEST_MS)
 
 
-def _to_word(word: dict[str, Any], offset_ms: int, window: Segment) -> Word | None:
-    start = offset_ms + max(0, round(word["start"] * 1000))
-    end = offset_ms + round(word["end"] * 1000)
-    start = min(max(start, window.start_ms), window.end_ms - 1)
-    end = min(max(end, start + 1), window.end_ms)
-    if not word["word"].strip():
+def _to_word(
+    word: dict[str, Any],
+    offset_ms: int,
+    window: Segment,
+) -> Word | None:
+    """A word of faster-whisper within its window; None for a blank one."""
+    text = word["word"]
+    if not text.strip():
         return None
-    probability = min(max(round(float(word["probability"]), 4), 0.0), 1.0)
+    start_ms = offset_ms + max(0, round(word["start"] * 1000))
+    start_ms = min(max(start_ms, window.start_ms), window.end_ms - 1)
+    end_ms = offset_ms + round(word["end"] * 1000)
+    end_ms = min(max(end_ms, start_ms + 1), window.end_ms)
+    probability = round(float(word["probability"]), 4)
     return Word(
-        text=word["word"], segment=Segment(start_ms=start, end_ms=end), probability=probability
+        text=text,
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+        probability=min(max(probability, 0.0), 1.0),
     )
