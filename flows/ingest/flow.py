@@ -257,6 +257,8 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
                 con, stage="ingest", subject=f"receipt {receipt}", reason=DropReason.FORGOTTEN, run_id=run_id,
                 detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
             )  # fmt: skip
+            # Earlier releases decoded to its place before anybody was asked, and may have been killed.
+            (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
             return "dropped"
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)

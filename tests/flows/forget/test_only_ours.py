@@ -324,7 +324,7 @@ def test_forget_knows_exports_of_earlier_releases_by_their_headers(tmp_path: Pat
     assert files(changed) == {"utterances.csv": b"mine now"}
     assert files(spared) == before
     assert f"{table} was not written by voxdata, as far as it knows" in done.stderr
-    assert "if it was written by an earlier release" in done.stderr
+    assert "earlier release wrote it, which recorded nothing" in done.stderr
 
 
 def test_forget_trusts_no_header_that_was_changed(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> 
     (Path(root) / "team" / "plan.txt").write_text("theirs")
     for _ in ("with a header", "without one"):
         before = files(Path(root))
-        with pytest.raises(ConfigError, match=r"files that no export of this version put there: .*team/plan\.txt"):
+        with pytest.raises(ConfigError, match=r"file that no export of this version put there: .*team/plan\.txt"):
             publish_bundle(bundle, format_name="webdataset", url=url)
         assert files(Path(root)) == before
         (Path(root) / HEADER).unlink(missing_ok=True)
