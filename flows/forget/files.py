@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from flows.forget.lines import keep_lines
 from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
+from voxdata.scratch import PARTIAL, find_scratch
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
 from warehouse.exchange.bundle import hash_file
@@ -117,11 +118,25 @@ def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: Erasu
             keep_lines(folder / name, _names_none_of(gone))
 
 
+def _find_staged(audio_dir: Path, names: Sequence[str]) -> list[Path]:
+    """Canonical audio that an ingestion has decoded at this moment, and will not place any more."""
+    scratch = find_scratch(audio_dir)
+    places = [audio_dir] if scratch is None else [audio_dir, scratch]
+    staged: list[Path] = []
+    for place in places:
+        for name in names:
+            staged += place.glob(f"*{PARTIAL}/*/{name}")
+    return sorted(staged)
+
+
 def _find_own(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
     """What lies where nobody but voxdata writes, or is named by a digest of ours."""
     batches = [workspace.batches_dir / name for name in (MERGED, REJECTED)]
     kinds = {
-        "canonical files": [path for name in plan.audio_files if (path := workspace.audio_dir / name).exists()],
+        "canonical files": [
+            *(path for name in plan.audio_files if (path := workspace.audio_dir / name).exists()),
+            *_find_staged(workspace.audio_dir, plan.audio_files),
+        ],
         "features": cached_features(workspace.models_dir, plan.utterance_ids),
         "snapshots": list(walk_files(workspace.snapshots_dir)),
         "merged batches": [path for folder in batches for path in walk_files(folder)],

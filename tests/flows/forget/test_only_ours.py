@@ -412,7 +412,7 @@ def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> 
     (Path(root) / "team" / "plan.txt").write_text("theirs")
     for _ in ("with a header", "without one"):
         before = files(Path(root))
-        with pytest.raises(ConfigError, match=r"file that no export of this version put there: .*team/plan\.txt"):
+        with pytest.raises(ConfigError, match=r"files? that no export of this version put there: .*team/plan\.txt"):
             publish_bundle(bundle, format_name="webdataset", url=url)
         assert files(Path(root)) == before
         (Path(root) / HEADER).unlink(missing_ok=True)
