@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from flows.quiet_exit import quiet_exit
 
 LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promotion.py")
 """Files of minutes: first, so that no worker of several is left alone with one at the end."""
+
+
+# How long an example may take says how busy the machine is.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
