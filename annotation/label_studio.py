@@ -715,7 +715,7 @@ def _server_clip(row: Json, emails: Mapping[int, str]) -> ServerClip:
 
 
 def _choose_copy(clips: Sequence[ServerClip]) -> ServerClip:
-    """Of several copies the one with the most answers, with those that nobody worked on beside."""
+    """The copy with the most answers, which names the other copies that nobody worked on."""
     best = max(clips, key=lambda clip: (len(clip.annotations), -clip.number))
     untouched = [clip.number for clip in clips if clip is not best and not clip.annotations]
     return replace(best, doubles=tuple(sorted(untouched)))

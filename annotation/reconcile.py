@@ -86,7 +86,7 @@ def compare_keys(
 
 
 def find_vanished(standing: Iterable[Annotation], pulled: PullResult) -> list[Annotation]:
-    """Of these annotations, those whose clip was looked at and does not have them any more.
+    """The annotations whose clip was looked at and does not have them any more.
 
     Args:
         standing: The newest revision of each, none of them deleted.
