@@ -204,7 +204,8 @@ def _mix(
     """
     size = len(active) + len(control)
     control_ids = [candidate.utterance_id for candidate in control]
-    rng = np.random.default_rng(int(digest("mix", seed, *control_ids)[:8], 16))
+    start = int(digest("mix", seed, *control_ids)[:8], 16)
+    rng = np.random.default_rng(start)
     control_places = set(rng.permutation(size)[: len(control)].tolist())
 
     next_active = iter(active)

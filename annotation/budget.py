@@ -216,7 +216,10 @@ def fit_to_budget(
     left_ms = total_ms - sum(costs_ms[utterance_id] for utterance_id in kept)
 
     active = [choice for choice in choices if choice.arm == "active"]
-    active.sort(key=lambda choice: utility(choice, model), reverse=True)
+    active.sort(
+        key=lambda choice: utility(choice, model),
+        reverse=True,
+    )
     for choice in active:
         cost_ms = costs_ms[choice.utterance_id]
         if cost_ms <= left_ms:

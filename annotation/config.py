@@ -196,15 +196,14 @@ def _scheme_rows(
     rows = [_scheme_row(scheme, own_keys, language, title=title)]
     if scheme.choice == "ranked":
         shifted = tuple(with_shift(key) for key in own_keys)
-        rows.append(
-            _scheme_row(
-                scheme,
-                shifted,
-                language,
-                title=words.second,
-                second=True,
-            )
+        second_row = _scheme_row(
+            scheme,
+            shifted,
+            language,
+            title=words.second,
+            second=True,
         )
+        rows.append(second_row)
     for scale in scheme.scales:
         name = rating(scheme, scale)
         (key,) = keys[name]
@@ -237,7 +236,12 @@ def _scheme_row(
     groups = []
     for group, labels in scheme.groups.items():
         choices = "".join(
-            _choice(label.shown_name(language), label.name, key_of[label.name], label.description)
+            _choice(
+                label.shown_name(language),
+                label.name,
+                key_of[label.name],
+                label.description,
+            )
             for label in labels
         )
         if group:

@@ -275,7 +275,7 @@ def _weigh_labels(votes: Sequence[Vote], consensus: Consensus, labels: Sequence[
 
 
 def _log_likelihood(chances: Sequence[Distribution], carried: Sequence[str]) -> float:
-    """Of votes on an utterance that carries these labels, each heard by as many people.
+    """Log-likelihood of votes if the utterance carries these labels, each heard by as many people.
 
     Args:
         chances: For each vote: true label -> probability of that vote.

@@ -139,7 +139,11 @@ def select_diverse(embeddings: Floats, doubt: Floats, *, count: int, seed: int) 
 
     directions = _directions(embeddings[pool])
     num_distinct = len(np.unique(directions, axis=0))
-    model = KMeans(min(count, num_distinct), n_init=1, random_state=seed)
+    model = KMeans(
+        min(count, num_distinct),
+        n_init=1,
+        random_state=seed,
+    )
     model.fit(directions, sample_weight=doubt[pool] + 1e-6)
 
     # The pool is sorted by doubt, so the first of a cluster is its most doubtful.
@@ -160,7 +164,11 @@ def _query_library(strategy: Any, embeddings: Floats, heard: Floats, *, count: i
     heard_rows = np.asarray(heard).reshape(num_heard, embeddings.shape[1])
     directions = _directions(np.concatenate([heard_rows, embeddings]))
 
-    _, first_rows = np.unique(directions.round(6), axis=0, return_index=True)
+    _, first_rows = np.unique(
+        directions.round(6),
+        axis=0,
+        return_index=True,
+    )
     rows = np.sort(first_rows)
     waiting = np.flatnonzero(rows >= num_heard)
     size = min(count, len(waiting))

@@ -240,11 +240,13 @@ def encode_labels(
     for name, chosen in labels.items():
         if name in ranked and len(chosen) > 1:
             results.append(_choices(name, chosen[:1], lead=lead))
-            results.append(_choices(second_choice(ranked[name]), chosen[1:], lead=lead))
+            second_row = second_choice(ranked[name])
+            results.append(_choices(second_row, chosen[1:], lead=lead))
         elif chosen:
             results.append(_choices(name, chosen, lead=lead))
     for name, value in (ratings or {}).items():
-        results.append(_result(name, "rating", {"rating": value}, lead=lead))
+        stars = _result(name, "rating", {"rating": value}, lead=lead)
+        results.append(stars)
     if flags:
         results.append(_choices(REMARKS, flags, lead=lead))
     if text:
@@ -260,7 +262,8 @@ def encode_simulation(annotator: str, error_rate: float, *, lead: str = "r") -> 
     """
     line = f"Simulated: a script answered, with {error_rate:.0%} errors"
     facts = {"annotator": annotator, "error_rate": error_rate}
-    return {**_text(PROPOSAL, [line], lead=lead), "meta": {SIMULATED: facts}}
+    mark = _text(PROPOSAL, [line], lead=lead)
+    return {**mark, "meta": {SIMULATED: facts}}
 
 
 def _choices(name: str, chosen: Sequence[str], *, lead: str) -> Json:

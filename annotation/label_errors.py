@@ -225,7 +225,11 @@ def _flag(labels: Integers, predicted: OutOfFold) -> Booleans:
     flags: Booleans = np.zeros(len(labels), dtype=bool)
     judged = _select_judged(labels, predicted)
     if len(judged.columns) >= 2:
-        flags[judged.rows] = find_label_issues(judged.labels, judged.shares, n_jobs=1)
+        flags[judged.rows] = find_label_issues(
+            judged.labels,
+            judged.shares,
+            n_jobs=1,
+        )
     return flags
 
 

@@ -206,7 +206,11 @@ class LabelStudioQueue:
         if same_title:
             project = min(same_title, key=lambda project: int(project["id"]))
             if any(project.get(name) != value for name, value in wanted.items()):
-                self.server.request("PATCH", f"/api/projects/{project['id']}/", json=wanted)
+                self.server.request(
+                    "PATCH",
+                    f"/api/projects/{project['id']}/",
+                    json=wanted,
+                )
             return project
 
         with self.server.sdk_errors("make the project"):
@@ -215,8 +219,9 @@ class LabelStudioQueue:
                 maximum_annotations=self._votes_wanted,
                 request_options=NO_RETRY,
             )
-        answer: Json = self.server.request("GET", f"/api/projects/{made.id}/").json()
-        return answer
+        answer = self.server.request("GET", f"/api/projects/{made.id}/")
+        made_project: Json = answer.json()
+        return made_project
 
     def _projects(self) -> Iterator[Json]:
         for page in count(1):
@@ -229,7 +234,8 @@ class LabelStudioQueue:
         folder = self._media_dir / CLIPS
         folder.mkdir(parents=True, exist_ok=True)
         address = "/api/storages/localfiles/"
-        attached = self.server.request("GET", address, params={"project": project_id}).json()
+        answer = self.server.request("GET", address, params={"project": project_id})
+        attached = answer.json()
         if not any(storage["path"] == str(folder) for storage in attached):
             storage = {
                 "project": project_id,
@@ -251,7 +257,8 @@ class LabelStudioQueue:
         The next clips are encoded, and `done` runs, while the server takes some.
         """
         wanted = _by_id(entries)
-        chunks = [_by_id(chunk) for chunk in _chunks(list(wanted.values()), IMPORT_CHUNK)]
+        distinct = list(wanted.values())
+        chunks = [_by_id(chunk) for chunk in _chunks(distinct, IMPORT_CHUNK)]
         total = PushResult(
             pushed=(),
             already_there=(),
@@ -421,7 +428,11 @@ class LabelStudioQueue:
         with self.server.errors("set how many people should hear a clip"):
             for number, votes in votes_wanted.items():
                 if votes != self._usual_votes:
-                    self.server.request("PATCH", f"/api/tasks/{number}/", json={"overlap": votes})
+                    self.server.request(
+                        "PATCH",
+                        f"/api/tasks/{number}/",
+                        json={"overlap": votes},
+                    )
 
     def _replace(self, changed: Mapping[ServerClip, QueueEntry]) -> None:
         """Show another text and clip; the proposals go first, since they repeat the old text."""
@@ -430,7 +441,11 @@ class LabelStudioQueue:
                 for number in chain.from_iterable(clip.predictions.values()):
                     self._delete_prediction(number)
                 data = {"data": self._encode(entry)["data"]}
-                self.server.request("PATCH", f"/api/tasks/{clip.number}/", json=data)
+                self.server.request(
+                    "PATCH",
+                    f"/api/tasks/{clip.number}/",
+                    json=data,
+                )
 
     def _remove_predictions(self, unfit: Mapping[ServerClip, QueueEntry]) -> None:
         """Take away proposals that tick what should not be ticked, or the other way round."""
@@ -652,10 +667,11 @@ class LabelStudioQueue:
         """See `AnnotationQueue.erase`."""
         with self.server.errors("erase a clip"):
             # All are listed before the first goes, which would move the pages.
-            rows = list(self._list_clips(utterance_ids, fields="task_only", include="id"))
-            for row in rows:
-                self._delete_clip(row["id"])
-        return len(rows)
+            tasks = self._list_clips(utterance_ids, fields="task_only", include="id")
+            numbers = [task["id"] for task in tasks]
+            for number in numbers:
+                self._delete_clip(number)
+        return len(numbers)
 
     def page(self, utterance_id: str | None = None) -> str:
         """Address of the project, or of one clip in it."""
@@ -682,22 +698,25 @@ def _server_clip(row: Json, emails: Mapping[int, str]) -> ServerClip:
         version = str(prediction.get("model_version"))
         rows = ticked_rows(prediction["result"] or [])
         ticked[version] = ticked.get(version, frozenset()) | rows
-        numbers[version] = (*numbers.get(version, ()), int(prediction["id"]))
+        number = int(prediction["id"])
+        numbers[version] = (*numbers.get(version, ()), number)
 
     answers = row["annotations"]
+    answer_ids = sorted(int(answer["id"]) for answer in answers)
+    annotators = {_name(answer.get("completed_by"), emails) for answer in answers}
     return ServerClip(
         number=int(row["id"]),
         utterance_id=_key(row),
         ticked=ticked,
         predictions=numbers,
         shown=_shown(row["data"]),
-        annotations=tuple(sorted(int(answer["id"]) for answer in answers)),
-        annotators=frozenset(_name(answer.get("completed_by"), emails) for answer in answers),
+        annotations=tuple(answer_ids),
+        annotators=frozenset(annotators),
     )
 
 
 def _choose_copy(clips: Sequence[ServerClip]) -> ServerClip:
-    """Of several copies the one with the most answers, with those that nobody worked on beside."""
+    """The copy with the most answers, which names the other copies that nobody worked on."""
     best = max(clips, key=lambda clip: (len(clip.annotations), -clip.number))
     untouched = [clip.number for clip in clips if clip is not best and not clip.annotations]
     return replace(best, doubles=tuple(sorted(untouched)))
@@ -716,7 +735,10 @@ def _version(entry: QueueEntry) -> str:
 
 
 def _shown(data: Json) -> Shown:
-    return Shown(text=str(data.get("text", "")), audio=str(data.get("audio", "")))
+    return Shown(
+        text=str(data.get("text", "")),
+        audio=str(data.get("audio", "")),
+    )
 
 
 def _key(task: Json) -> str:

@@ -109,8 +109,10 @@ def wilson_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[floa
     share = hits / total
     scale = 1 + z * z / total
     middle = share + z * z / (2 * total)
-    variance = share * (1 - share) / total + z * z / (4 * total * total)
+    sampling = share * (1 - share) / total
+    correction = z * z / (4 * total * total)
+    variance = sampling + correction
     half = z * variance**0.5
-    low = max(0.0, (middle - half) / scale)
-    high = min(1.0, (middle + half) / scale)
-    return low, high
+    low = (middle - half) / scale
+    high = (middle + half) / scale
+    return max(0.0, low), min(1.0, high)

@@ -72,18 +72,21 @@ def compare_keys(
     ours_in_queue = [key for key in copies if key in all_ours]
     unread_ids = key_of_annotation.keys() - standing.keys()
     unread = {key_of_annotation[annotation_id] for annotation_id in unread_ids}
+    vanished = standing.keys() - key_of_annotation.keys()
+    unrecorded = [key for key in ours_in_queue if key not in recorded]
+    doubled = [key for key in ours_in_queue if len(copies[key]) > 1]
     return KeyDifference(
         missing=tuple(sorted(set(recorded) - set(copies))),
-        unrecorded=tuple(sorted(key for key in ours_in_queue if key not in recorded)),
+        unrecorded=tuple(sorted(unrecorded)),
         foreign=tuple(sorted(set(copies) - all_ours)),
-        vanished=tuple(sorted(standing.keys() - key_of_annotation.keys())),
+        vanished=tuple(sorted(vanished)),
         unread=tuple(sorted(unread & all_ours)),
-        doubled=tuple(sorted(key for key in ours_in_queue if len(copies[key]) > 1)),
+        doubled=tuple(sorted(doubled)),
     )
 
 
 def find_vanished(standing: Iterable[Annotation], pulled: PullResult) -> list[Annotation]:
-    """Of these annotations, those whose clip was looked at and does not have them any more.
+    """The annotations whose clip was looked at and does not have them any more.
 
     Args:
         standing: The newest revision of each, none of them deleted.

@@ -54,7 +54,8 @@ def _redirected(answer: httpx.Response, url: str) -> AnnotationError:
     site = f"{target.scheme}://{target.netloc}"
 
     # The same page under another scheme or name: what stands before it is the address to use.
-    page = source.path.removeprefix(urlsplit(url).path.rstrip("/")).rstrip("/")
+    prefix = urlsplit(url).path.rstrip("/")
+    page = source.path.removeprefix(prefix).rstrip("/")
     target_path = target.path.rstrip("/")
     same_page = bool(target.netloc) and target_path.endswith(page)
     same_site = (target.scheme, target.netloc) == (source.scheme, source.netloc)

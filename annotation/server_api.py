@@ -23,7 +23,11 @@ from annotation.server_answers import not_label_studio, require_api
 from annotation.server_auth import TokenAuth, explain_refusal
 from voxdata.errors import AnnotationError, TransientError
 
-T = TypeVar("T", list[Any], dict[str, Any])
+T = TypeVar(
+    "T",
+    list[Any],
+    dict[str, Any],
+)
 
 
 class LabelStudioServer:

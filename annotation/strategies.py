@@ -130,7 +130,12 @@ def _by_coverage(task: _Task) -> list[Ranked]:
         count=task.count,
         seed=task.seed,
     )
-    return _follow([pool[row] for row in rows], task.waiting, doubt, name="coverage")
+    return _follow(
+        [pool[row] for row in rows],
+        task.waiting,
+        doubt,
+        name="coverage",
+    )
 
 
 def _by_type(task: _Task) -> list[Ranked]:
@@ -147,7 +152,12 @@ def _by_type(task: _Task) -> list[Ranked]:
         count=task.count,
         seed=task.seed,
     )
-    return _follow([pool[row] for row in rows], task.waiting, doubt, name="typiclust")
+    return _follow(
+        [pool[row] for row in rows],
+        task.waiting,
+        doubt,
+        name="typiclust",
+    )
 
 
 def _by_badge(task: _Task) -> list[Ranked]:
@@ -204,7 +214,12 @@ def _by_both(task: _Task) -> list[Ranked]:
         count=task.count,
         seed=task.seed,
     )
-    return _follow([pool[row] for row in rows], task.waiting, doubt, name="hybrid")
+    return _follow(
+        [pool[row] for row in rows],
+        task.waiting,
+        doubt,
+        name="hybrid",
+    )
 
 
 Strategy = Callable[[_Task], list[Ranked]]
@@ -243,7 +258,12 @@ def _follow(
             why = "the model abstains"
         else:
             why = "no prediction"
-        ranked.append(Ranked(candidate=candidate, reason=f"{name}: {why}"))
+        ranked.append(
+            Ranked(
+                candidate=candidate,
+                reason=f"{name}: {why}",
+            )
+        )
     return ranked
 
 

@@ -62,7 +62,13 @@ def timeline_alpha(
     totals: defaultdict[Speakers, float] = defaultdict(float)
     disagreed = 0.0
     length = 0.0
-    for number, (timelines, duration_ms) in enumerate(zip(recordings, durations_ms, strict=True)):
+    for number, (timelines, duration_ms) in enumerate(
+        zip(
+            recordings,
+            durations_ms,
+            strict=True,
+        )
+    ):
         if len(timelines) < 2:
             continue
         for stretch in _cut_stretches(timelines, prefix=f"{number}/", duration_ms=duration_ms):
@@ -98,7 +104,15 @@ def _cut_stretches(timelines: Timelines, *, prefix: str, duration_ms: int) -> It
     for start_ms, end_ms in pairwise(sorted({0, duration_ms, *inner})):
         answers = []
         for turns in matched:
-            talking = [name for name, turn in turns if _lies_in(turn, start_ms, end_ms)]
+            talking = [
+                name
+                for name, turn in turns
+                if _lies_in(
+                    turn,
+                    start_ms,
+                    end_ms,
+                )
+            ]
             answers.append(frozenset(f"{prefix}{name}" for name in talking))
         yield _Stretch(length_ms=end_ms - start_ms, answers=tuple(answers))
 
@@ -169,5 +183,7 @@ def _speech_ms(turns: Sequence[Turn]) -> int:
 
 
 def _shared_ms(first: Sequence[Turn], second: Sequence[Turn]) -> int:
-    pairs = product(first, second)
-    return sum(overlap_ms(a.segment, b.segment) for a, b in pairs)
+    total_ms = 0
+    for a, b in product(first, second):
+        total_ms += overlap_ms(a.segment, b.segment)
+    return total_ms

@@ -59,13 +59,21 @@ def ensure_webhook(server: LabelStudioServer, project_id: int, *, url: str, secr
         comparable = {**current, "actions": actions}
         if all(comparable.get(name) == value for name, value in wanted.items()):
             return len(ours) > 1
-        server.request("PATCH", f"/api/webhooks/{current['id']}/", json=wanted)
+        server.request(
+            "PATCH",
+            f"/api/webhooks/{current['id']}/",
+            json=wanted,
+        )
         return True
 
 
 def _our_hooks(server: LabelStudioServer, project_id: int) -> list[dict[str, Any]]:
     """Webhooks of the project that carry our secret, whatever address they lead to."""
-    hooks = server.request("GET", "/api/webhooks/", params={"project": project_id}).json()
+    hooks = server.request(
+        "GET",
+        "/api/webhooks/",
+        params={"project": project_id},
+    ).json()
     ours = []
     for hook in hooks:
         has_secret = SECRET_HEADER in (hook.get("headers") or {})
