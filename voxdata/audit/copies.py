@@ -271,9 +271,9 @@ def align(a: Floats, b: Floats) -> Common | None:
         None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
     size = 1 << int(a.size + b.size - 1).bit_length()
-    spectrum_a = np.fft.rfft(a, size)
-    spectrum_b = np.fft.rfft(b, size)
-    cross = np.fft.irfft(spectrum_a * np.conj(spectrum_b), size)
+    # In one expression: numpy multiplies a temporary in place, which rounds otherwise.
+    spectra = np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))
+    cross = np.fft.irfft(spectra, size)
     peak = int(np.argmax(np.abs(cross)))
     # b starts this much later within a
     shift = peak if peak < a.size else peak - size
