@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,13 @@ MAX_HEARD = 500
 COLD_START_PER_LABEL = 2
 """`hybrid` spreads over the embeddings until this many clips per label were heard, then follows the
 model's doubt."""
+
+
+class Select(Protocol):
+    """Chooses `count` rows of embeddings beside those that were heard before."""
+
+    def __call__(self, embeddings: Floats, heard: Floats, /, *, count: int, seed: int) -> list[int]:
+        """Rows of `embeddings`, in the order of choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,47 +125,20 @@ def _by_entropy(task: _Task) -> list[Ranked]:
 
 
 def _by_coverage(task: _Task) -> list[Ranked]:
-    pool = task.waiting[:MAX_POOL]
-    space = _embed(
-        pool,
-        task.heard,
-        name="coverage",
-        seed=task.seed,
-    )
-    rows = select_core_set(
-        space.waiting,
-        space.heard,
-        count=task.count,
-        seed=task.seed,
-    )
-    return _follow(
-        [pool[row] for row in rows],
-        task.waiting,
-        doubt,
-        name="coverage",
-    )
+    return _by_place(task, select_core_set, name="coverage")
 
 
 def _by_type(task: _Task) -> list[Ranked]:
+    return _by_place(task, select_typical, name="typiclust")
+
+
+def _by_place(task: _Task, select: Select, *, name: str) -> list[Ranked]:
+    """What a selection chooses by where embeddings lie; the rest follows by doubt."""
     pool = task.waiting[:MAX_POOL]
-    space = _embed(
-        pool,
-        task.heard,
-        name="typiclust",
-        seed=task.seed,
-    )
-    rows = select_typical(
-        space.waiting,
-        space.heard,
-        count=task.count,
-        seed=task.seed,
-    )
-    return _follow(
-        [pool[row] for row in rows],
-        task.waiting,
-        doubt,
-        name="typiclust",
-    )
+    space = _embed(pool, task.heard, name=name, seed=task.seed)
+    rows = select(space.waiting, space.heard, count=task.count, seed=task.seed)
+    chosen = [pool[row] for row in rows]
+    return _follow(chosen, task.waiting, doubt, name=name)
 
 
 def _by_badge(task: _Task) -> list[Ranked]:

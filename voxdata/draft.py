@@ -266,7 +266,7 @@ def _ties(
             yield tie, row.speaker
 
 
-def _separate(
+def separate_by_phrase(
     draft: Draft,
     scheme: str,
     recipe: Recipe,

@@ -20,9 +20,17 @@ ARCHIVES = frozenset({Kind.ZIP, Kind.TAR})
 STREAMS = frozenset({Kind.GZIP, Kind.BZIP2, Kind.XZ, Kind.LZMA, Kind.ZSTD, Kind.LZ4, Kind.BROTLI, Kind.ZLIB})
 
 DAMAGED = (
-    OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,  # how zipfile refuses a method of packing that it does not know
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
     pa.ArrowException,
-)  # fmt: skip
+)
 """What the libraries raise about a file that is damaged, encrypted, or packed in a way they do not know."""
 
 _ENCRYPTED = 1

@@ -25,7 +25,7 @@ from flows.steps import call, in_flow_run, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.counted import counted
 from voxdata.dataset import Example, Split, stored_form
-from voxdata.draft import Draft, _separate, build_examples, corrected_texts
+from voxdata.draft import Draft, build_examples, corrected_texts, separate_by_phrase
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
 from voxdata.losses import SplitCounts, count_by_split, describe_losses, find_losses
 from voxdata.name_slips import find_meant_name
@@ -116,7 +116,7 @@ def draft_version(
     no_consent = Counter(barred[u.recording_id] for u in utterances if u.utterance_id in gold_ids and u.recording_id in barred)
     draft = replace(draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent)
     for scheme in recipe.phrases:
-        draft = _separate(draft, scheme, recipe, split_assignments(con))
+        draft = separate_by_phrase(draft, scheme, recipe, split_assignments(con))
     if not draft.examples:
         raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it")
     newest = _newest(con, name)
