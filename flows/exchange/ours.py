@@ -19,7 +19,7 @@ from voxdata.errors import ManifestError
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from warehouse.audio_digests import add_audio_digests, list_audio_digests
 from warehouse.exchange.bundle import canonical_path
-from warehouse.exchange.read import TOLERANCE_MS, Export, _check_lengths, _file_names
+from warehouse.exchange.read import TOLERANCE_MS, Export, check_lengths, export_files
 from warehouse.exchange.read_clips import find_clips
 from warehouse.gate import forgotten_among
 from warehouse.leaves import adopt_salts
@@ -50,7 +50,7 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
     by_recording: defaultdict[str, list[Example]] = defaultdict(list)
     for example in export.examples:
         by_recording[example.recording_id].append(example)
-    _check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
+    check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
     recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
     cut_by = export.header.get("recipe")
     if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
@@ -58,7 +58,7 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
         made: list[AudioDigest] = []
-        clips = find_clips(export.folder, _file_names(export), origin=export.origin) if needed else None
+        clips = find_clips(export.folder, export_files(export), origin=export.origin) if needed else None
         for number, key in enumerate(needed, start=1):
             if clips is not None:
                 place = staging.place(key)

@@ -13,10 +13,10 @@ from duckdb import DuckDBPyConnection
 from prefect import flow
 
 from flows.ingest.duplicates import find_duplicates
-from flows.ingest.listing import _list, _list_manifest, _tell_odd_consents
+from flows.ingest.listing import list_manifest, list_wanted, tell_odd_consents
 from flows.ingest.manifests import describe_times
 from flows.ingest.sources import Source, in_their_words, open_local, storable
-from flows.ingest.standing import _standing
+from flows.ingest.standing import read_standing
 from flows.ingest.tries import (
     ANOTHER_DAY,
     Retry,
@@ -119,7 +119,7 @@ def ingest_batch(
         TransientError: A remote source could not be fetched, or nothing came of `MOST_STALLS` in a row; what was fetched before is stored.
     """
     settings = workspace.settings.sources
-    standing = _standing(workspace, sources, retry)
+    standing = read_standing(workspace, sources, retry)
     passed = standing.known | standing.waiting
     summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
     limit_ms = round(settings.max_hours * 3_600_000)
@@ -331,7 +331,7 @@ def ingest_sources(
     """
     newest_ns = time.time_ns() - round(still_s * 1e9)
     wanted = find_retry(workspace, retry)
-    listed = _list(workspace, patterns, wanted, say=say)
+    listed = list_wanted(workspace, patterns, wanted, say=say)
     for source in listed:
         if source.path is None and source.problem:
             say(f"ingest: {source.uri}: {source.problem}")
@@ -363,7 +363,7 @@ def ingest_manifest(
         ManifestError: No row names a recording that can be read; nothing is written then.
         TransientError: A row's store cannot be reached; all other rows are done.
     """
-    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    named = list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
     for remark in (*named.table.remarks, *describe_times(named.table)):
         say(f"manifest: {manifest}: {remark}")
     with workspace.warehouse() as con:
@@ -387,7 +387,7 @@ def ingest_manifest(
     wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
     again = f" ({counted(repeated, 'of them repeats', 'of them repeat')} another)" if repeated else ""
     say(f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, {counted(changed, 'value')} new or changed")
-    _tell_odd_consents(named.rows, say=say)
+    tell_odd_consents(named.rows, say=say)
     if named.unreachable:
         waiting = counted(len(named.unreachable), "row waits", "rows wait")
         raise TransientError(f"{manifest}: {waiting}, the others are done; {named.unreachable[0]}")

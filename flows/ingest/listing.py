@@ -28,7 +28,8 @@ NAMED_PROBLEMS = 10
 """So many values of consent that nobody can understand are named; the others are counted."""
 
 
-def _list(workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say) -> list[Source]:
+def list_wanted(workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say) -> list[Source]:
+    """The files that patterns name, or the inbox; of a retry without patterns all that were refused for its reason."""
     if retry.reason is not None and not patterns:
         return list_refused(retry, say=say)
     return list_sources(source_patterns(workspace, patterns))
@@ -58,7 +59,7 @@ class _Named:
         return [once[uri] for uri in sorted(once)]
 
 
-def _list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -> _Named:
+def list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -> _Named:
     """Read a manifest and look for the files that it names.
 
     Raises:
@@ -93,7 +94,7 @@ def _list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -
     return _Named(table=table, rows=kept, sources=sources, bad=bad, unreachable=unreachable)
 
 
-def _tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
+def tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
     """Say in one line which consents cannot be understood, and how many rows have each."""
     problems = list(count_problems(row.metadata for row in rows).items())
     if not problems:

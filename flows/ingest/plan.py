@@ -7,10 +7,10 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from flows.ingest.listing import _list, _list_manifest, _tell_odd_consents
+from flows.ingest.listing import list_manifest, list_wanted, tell_odd_consents
 from flows.ingest.manifests import describe_times
 from flows.ingest.sources import Source
-from flows.ingest.standing import _Standing, _standing
+from flows.ingest.standing import Standing, read_standing
 from flows.ingest.tries import (
     Retry,
     describe_tries,
@@ -36,7 +36,7 @@ def plan_ingest(workspace: Workspace, patterns: Sequence[str], *, say: Say, retr
         vain and has days left.
     """
     wanted = find_retry(workspace, retry)
-    return _plan_listed(workspace, _list(workspace, patterns, wanted, say=say), wanted)
+    return _plan_listed(workspace, list_wanted(workspace, patterns, wanted, say=say), wanted)
 
 
 def plan_manifest(
@@ -54,20 +54,20 @@ def plan_manifest(
         ConfigError: The manifest cannot be read.
         ManifestError: No row names a recording that can be read.
     """
-    named = _list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
+    named = list_manifest(manifest, audio_root=audio_root, anywhere=anywhere)
     for remark in (*named.table.remarks, *describe_times(named.table)):
         say(f"manifest: {manifest}: {remark}")
     for trouble in named.bad:
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
         say(f"manifest: {manifest}: {counted(len(named.unreachable), 'row')} cannot be reached now; {named.unreachable[0]}")
-    _tell_odd_consents(named.rows, say=say)
+    tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
 def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    standing = _standing(workspace, sources, retry)
+    standing = read_standing(workspace, sources, retry)
     with workspace.warehouse() as con:
         seen = known_uris(con)
         for source in sources:
@@ -78,7 +78,7 @@ def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) 
     return rows
 
 
-def _plan_source(con: DuckDBPyConnection, source: Source, standing: _Standing, seen: set[str]) -> tuple[str, str]:
+def _plan_source(con: DuckDBPyConnection, source: Source, standing: Standing, seen: set[str]) -> tuple[str, str]:
     """How a file stands that is not known, and why."""
     tries = standing.tries.get(source.uri)
     if source.uri in standing.waiting and tries is not None:

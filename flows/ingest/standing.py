@@ -41,7 +41,7 @@ CHECKED_AT_ONCE = 60 * MODEL_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
+class Standing:
     """How files stand that were seen before.
 
     Attributes:
@@ -55,14 +55,14 @@ class _Standing:
     waiting: set[str]
 
 
-def _standing(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> _Standing:
+def read_standing(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> Standing:
     """How files stand; those of a retry as if nothing were known of them but their tries."""
     known = _known(workspace, [source for source in sources if source.uri not in retry.uris])
     with workspace.warehouse() as con:
         found = find_tries(con, sources)
     tries = {uri: found[uri] for uri in found if uri not in known}
     waiting = {uri for uri, one in tries.items() if waits(one)} - retry.uris
-    return _Standing(known=known, tries=tries, waiting=waiting)
+    return Standing(known=known, tries=tries, waiting=waiting)
 
 
 def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:

@@ -166,12 +166,18 @@ def fetch_export(url: str, folder: Path) -> Path:
     return folder
 
 
-def _file_names(export: Export) -> list[str]:
+def export_files(export: Export) -> list[str]:
+    """Paths in the folder of an export that its header lists."""
     files = export.header["files"]
     return [str(name) for name in files] if isinstance(files, Mapping) else []
 
 
-def _check_lengths(export: Export, *, max_ms: int) -> None:
+def check_lengths(export: Export, *, max_ms: int) -> None:
+    """Make sure that no recording is longer than this workspace takes.
+
+    Raises:
+        ConfigError: One is; the message names it and the setting.
+    """
     for example in export.examples:
         if example.segment.end_ms > max_ms:
             raise ConfigError(
