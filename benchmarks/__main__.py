@@ -30,7 +30,10 @@ def main() -> int:
     chosen = sys.argv[1:] or list(NAMES)
     unknown = [name for name in chosen if name not in NAMES]
     if unknown:
-        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        print(
+            f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}",
+            file=sys.stderr,
+        )
         return 2
     failed = []
     for name in chosen:

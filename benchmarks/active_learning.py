@@ -31,7 +31,16 @@ from training.metrics import average_recall, confusion_matrix
 Floats = npt.NDArray[np.float64]
 
 WITH_CONTROL = "hybrid, 10 % at random"
-STRATEGIES = ("random", "entropy", "margin", "coverage", "typiclust", "badge", "hybrid", WITH_CONTROL)
+STRATEGIES = (
+    "random",
+    "entropy",
+    "margin",
+    "coverage",
+    "typiclust",
+    "badge",
+    "hybrid",
+    WITH_CONTROL,
+)
 SPREADING = ("coverage", "typiclust", "hybrid", WITH_CONTROL)
 """They choose their first batch too; the others get random's first batch."""
 
@@ -63,12 +72,26 @@ def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
     names = tuple(np.unique(corpus.voices).tolist())
     if corpus.name == "fsdd":
         choosing, reporting = ((names[0],), (names[1],)), ((names[2],), (names[3],))
-        return Plan(start=20, step=20, budget=300, num_seeds=2 * num_seeds, choosing=choosing, reporting=reporting)
+        return Plan(
+            start=20,
+            step=20,
+            budget=300,
+            num_seeds=2 * num_seeds,
+            choosing=choosing,
+            reporting=reporting,
+        )
 
     def four_ways(half: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         return half[:4], half[4:], half[::2], half[1::2]
 
-    return Plan(start=40, step=40, budget=440, num_seeds=num_seeds, choosing=four_ways(names[::2]), reporting=four_ways(names[1::2]))
+    return Plan(
+        start=40,
+        step=40,
+        budget=440,
+        num_seeds=num_seeds,
+        choosing=four_ways(names[::2]),
+        reporting=four_ways(names[1::2]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +139,53 @@ def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
     answers = np.zeros((len(fold.pool), len(fold.labels)))
     answers[:, model.classes_] = model.predict_proba(fold.pool)
-    confusion = confusion_matrix(fold.test_targets, model.predict(fold.test), num_labels=len(fold.labels))
+    confusion = confusion_matrix(
+        fold.test_targets, model.predict(fold.test), num_labels=len(fold.labels)
+    )
     return answers, float(average_recall(confusion))
 
 
-def _choose(fold: Fold, strategy: str, labelled: npt.NDArray[np.bool_], answers: Floats, *, size: int, seed: int) -> npt.NDArray[np.int64]:
+def _choose(
+    fold: Fold,
+    strategy: str,
+    labelled: npt.NDArray[np.bool_],
+    answers: Floats,
+    *,
+    size: int,
+    seed: int,
+) -> npt.NDArray[np.int64]:
     """Rows of the pool to label next."""
 
     def candidate(row: int) -> Candidate:
-        shares = {fold.scheme: dict(zip(fold.labels, answers[row].tolist(), strict=True))} if answers.shape[1] else {}
-        return Candidate(utterance_id=fold.pool_ids[row], duration_ms=1000, distributions=shares, embedding=fold.pool[row])
+        shares = (
+            {fold.scheme: dict(zip(fold.labels, answers[row].tolist(), strict=True))}
+            if answers.shape[1]
+            else {}
+        )
+        return Candidate(
+            utterance_id=fold.pool_ids[row],
+            duration_ms=1000,
+            distributions=shares,
+            embedding=fold.pool[row],
+        )
 
-    waiting, heard = [candidate(row) for row in np.flatnonzero(~labelled)], [candidate(row) for row in np.flatnonzero(labelled)]
+    waiting, heard = (
+        [candidate(row) for row in np.flatnonzero(~labelled)],
+        [candidate(row) for row in np.flatnonzero(labelled)],
+    )
     if strategy == WITH_CONTROL:
-        ids = [choice.utterance_id for choice in choose_next(waiting, count=size, heard=heard, strategy="hybrid", seed=seed)]
+        ids = [
+            choice.utterance_id
+            for choice in choose_next(
+                waiting, count=size, heard=heard, strategy="hybrid", seed=seed
+            )
+        ]
     else:
         name = strategy if heard or strategy in SPREADING else "random"
-        ids = [r.candidate.utterance_id for r in rank(waiting, strategy=name, count=size, heard=heard, seed=seed)[:size]]
+        ids = [
+            r.candidate.utterance_id
+            for r in rank(waiting, strategy=name, count=size, heard=heard, seed=seed)[:size]
+        ]
     rows = {utterance_id: row for row, utterance_id in enumerate(fold.pool_ids)}
     return np.array([rows[utterance_id] for utterance_id in ids])
 
@@ -141,7 +194,9 @@ Scores = Mapping[str, list[ArmScore]]
 """Strategy -> its scores; `arm` is "random" for random and "active" for the others."""
 
 
-def play_all(corpus: CachedFeatures, splits: Sequence[Sequence[str]], plan: Plan, *, said: str) -> Scores:
+def play_all(
+    corpus: CachedFeatures, splits: Sequence[Sequence[str]], plan: Plan, *, said: str
+) -> Scores:
     """Every strategy on every split and seed."""
     scores: dict[str, list[ArmScore]] = {name: [] for name in STRATEGIES}
     for number, held_out in enumerate(splits, start=1):
@@ -150,17 +205,34 @@ def play_all(corpus: CachedFeatures, splits: Sequence[Sequence[str]], plan: Plan
             for seed in range(plan.num_seeds):
                 for num_labels, uar in play(fold, name, plan, seed=seed):
                     arm: Arm = "random" if name == "random" else "active"
-                    scores[name].append(ArmScore(arm=arm, num_labels=num_labels, score=uar, unit=f"{'+'.join(held_out)}/{seed}"))
-        print(f"{corpus.name}, {said}: split {number} of {len(splits)} done", file=sys.stderr, flush=True)
+                    scores[name].append(
+                        ArmScore(
+                            arm=arm,
+                            num_labels=num_labels,
+                            score=uar,
+                            unit=f"{'+'.join(held_out)}/{seed}",
+                        )
+                    )
+        print(
+            f"{corpus.name}, {said}: split {number} of {len(splits)} done",
+            file=sys.stderr,
+            flush=True,
+        )
     return scores
 
 
 def summarise(scores: Scores) -> dict[str, LabelsSaved]:
     """Labels saved by every strategy but random."""
-    return {name: labels_saved([*rows, *scores["random"]]) for name, rows in scores.items() if name != "random"}
+    return {
+        name: labels_saved([*rows, *scores["random"]])
+        for name, rows in scores.items()
+        if name != "random"
+    }
 
 
-def mean_curve(rows: Sequence[ArmScore], *, num_draws: int = 2000) -> tuple[Floats, Floats, Floats, Floats]:
+def mean_curve(
+    rows: Sequence[ArmScore], *, num_draws: int = 2000
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Labels, mean score, and the 95 % bootstrap interval over units, each (num_rounds,)."""
     units = sorted({row.unit for row in rows})
     rounds = sorted({row.num_labels for row in rows})
@@ -172,7 +244,9 @@ def mean_curve(rows: Sequence[ArmScore], *, num_draws: int = 2000) -> tuple[Floa
     return np.array(rounds, dtype=float), table.mean(axis=0), low, high
 
 
-def print_table(name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, ceiling: float, pool: int) -> None:
+def print_table(
+    name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, ceiling: float, pool: int
+) -> None:
     """One line a strategy.
 
     Args:
@@ -180,9 +254,14 @@ def print_table(name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, 
     """
     units = len({row.unit for row in scores["random"]})
     last = mean_curve(scores["random"])
-    print(f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} labels: UAR {last[1][-1]:.3f};", end=" ")
+    print(
+        f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} labels: UAR {last[1][-1]:.3f};",
+        end=" ",
+    )
     print(f"at all {pool}: {ceiling:.3f}")
-    print(f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %               UAR at the end   mean UAR")
+    print(
+        f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %               UAR at the end   mean UAR"
+    )
     for strategy, rows in scores.items():
         _, mean, low, high = mean_curve(rows)
         end = f"{mean[-1]:.3f} [{low[-1]:.3f}, {high[-1]:.3f}]  {mean.mean():.3f}"
@@ -192,7 +271,9 @@ def print_table(name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, 
         s = saved[strategy]
         low_share, high_share = s.interval or (float("nan"), float("nan"))
         interval = f"[{low_share:6.1%}, {high_share:6.1%}]"
-        print(f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   {s.share:6.1%}   {interval:<17}  {end}")
+        print(
+            f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   {s.share:6.1%}   {interval:<17}  {end}"
+        )
 
 
 def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
@@ -202,15 +283,36 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    colours = dict(zip(STRATEGIES, ("#555555", "#b07aa1", "#f28e2b", "#9c755f", "#76b7b2", "#59a14f", "#d62728", "#ff9da7"), strict=True))
-    figure, panels = plt.subplots(1, len(figures), figsize=(7 * len(figures), 5), squeeze=False, layout="constrained")
+    colours = dict(
+        zip(
+            STRATEGIES,
+            (
+                "#555555",
+                "#b07aa1",
+                "#f28e2b",
+                "#9c755f",
+                "#76b7b2",
+                "#59a14f",
+                "#d62728",
+                "#ff9da7",
+            ),
+            strict=True,
+        )
+    )
+    figure, panels = plt.subplots(
+        1, len(figures), figsize=(7 * len(figures), 5), squeeze=False, layout="constrained"
+    )
     for panel, (title, scores) in zip(panels[0], figures.items(), strict=True):
         for name, rows in scores.items():
             num_labels, mean, low, high = mean_curve(rows)
             strong = name in ("random", "hybrid")
-            panel.plot(num_labels, mean, color=colours[name], label=name, linewidth=2.4 if strong else 1.2)
+            panel.plot(
+                num_labels, mean, color=colours[name], label=name, linewidth=2.4 if strong else 1.2
+            )
             if strong:
-                panel.fill_between(num_labels, low, high, color=colours[name], alpha=0.15, linewidth=0)
+                panel.fill_between(
+                    num_labels, low, high, color=colours[name], alpha=0.15, linewidth=0
+                )
         end = mean_curve(scores["random"])[1][-1]
         panel.axhline(end, color="#555555", linestyle=":", linewidth=1)
         panel.set(title=f"{title}: held-out voices", xlabel="labels", ylabel="UAR")
@@ -223,30 +325,62 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
 
 def main() -> int:
     """Choose on one half of the held-out voices, report on the other; fail unless the chosen one beats random and margin alone."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, default=FEATURES, help="folder of feature files; computed when missing")
-    parser.add_argument("--seeds", type=int, default=6, help="repetitions a split (FSDD, with fewer splits: twice as many)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        default=FEATURES,
+        help="folder of feature files; computed when missing",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=6,
+        help="repetitions a split (FSDD, with fewer splits: twice as many)",
+    )
     parser.add_argument("--picture", type=Path, default=OUT / "active_learning.png")
     options = parser.parse_args()
     began = monotonic()
-    corpora = [c for c in (cached_features(name, folder=options.features) for name in ("ravdess", "fsdd")) if c is not None]
+    corpora = [
+        c
+        for c in (cached_features(name, folder=options.features) for name in ("ravdess", "fsdd"))
+        if c is not None
+    ]
     if not corpora:
         return 0
     plans = {c.name: plan_corpus(c, num_seeds=options.seeds) for c in corpora}
-    rehearsals = {c.name: summarise(play_all(c, plans[c.name].choosing, plans[c.name], said="choosing")) for c in corpora}
-    shares = {name: float(np.mean([saved[name].share for saved in rehearsals.values()])) for name in STRATEGIES if name != "random"}
+    rehearsals = {
+        c.name: summarise(play_all(c, plans[c.name].choosing, plans[c.name], said="choosing"))
+        for c in corpora
+    }
+    shares = {
+        name: float(np.mean([saved[name].share for saved in rehearsals.values()]))
+        for name in STRATEGIES
+        if name != "random"
+    }
     best = max((name for name in shares if name != WITH_CONTROL), key=lambda name: shares[name])
-    print("Half that chooses, labels saved on average: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+    print(
+        "Half that chooses, labels saved on average: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    )
     print(f"Chosen: {best}. The other half, whose held-out voices took no part in that:")
     figures, beaten = {}, []
     for corpus in corpora:
-        scores = play_all(corpus, plans[corpus.name].reporting, plans[corpus.name], said="reporting")
+        scores = play_all(
+            corpus, plans[corpus.name].reporting, plans[corpus.name], said="reporting"
+        )
         saved = summarise(scores)
         folds = [fold_corpus(corpus, held_out) for held_out in plans[corpus.name].reporting]
-        ceiling = float(np.mean([learn(fold, np.ones(len(fold.pool), dtype=bool))[1] for fold in folds]))
+        ceiling = float(
+            np.mean([learn(fold, np.ones(len(fold.pool), dtype=bool))[1] for fold in folds])
+        )
         print_table(corpus.name.upper(), scores, saved, ceiling=ceiling, pool=len(folds[0].pool))
         if best != "margin":
-            alone = labels_saved([*scores[best], *(replace(row, arm="random") for row in scores["margin"])])
+            alone = labels_saved(
+                [*scores[best], *(replace(row, arm="random") for row in scores["margin"])]
+            )
             low, high = alone.interval or (float("nan"), float("nan"))
             print(
                 f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: {alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
@@ -255,7 +389,9 @@ def main() -> int:
         low, _ = saved[best].interval or (float("nan"), float("nan"))
         beaten.append(low > 0 and saved[best].share >= saved["margin"].share)
     draw_curves(options.picture, figures)
-    print(f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.active_learning")
+    print(
+        f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.active_learning"
+    )
     return 0 if all(beaten) else 1
 
 

@@ -41,9 +41,17 @@ from warehouse.annotations import current_annotations
 def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title: str) -> float:
     """Seconds to import tasks by bare requests into a project of their own."""
     url, token = label_studio_access(workspace)
-    queue = LabelStudioQueue(url=url, token=token, project_title=title, schemes=workspace.schemes, media_dir=workspace.media_dir)
+    queue = LabelStudioQueue(
+        url=url,
+        token=token,
+        project_title=title,
+        schemes=workspace.schemes,
+        media_dir=workspace.media_dir,
+    )
     address = f"{url}/api/projects/{queue.project_id}/import"
-    with httpx.Client(headers={"Authorization": f"Token {token}"}, timeout=600, trust_env=False) as session:
+    with httpx.Client(
+        headers={"Authorization": f"Token {token}"}, timeout=600, trust_env=False
+    ) as session:
         began = time.perf_counter()
         for start in range(0, len(payload), IMPORT_CHUNK):
             session.post(address, json=payload[start : start + IMPORT_CHUNK]).raise_for_status()
@@ -102,7 +110,9 @@ def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) ->
     killed, kept, doubled, missing = 0, [], 0, 0
     while killed < kills:
         workspace = rename(workspace, f"killed-{len(kept)}-{rng.randrange(10**6)}")
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             process.wait(timeout=rng.uniform(0.3, 1.0) * whole_s)
         except subprocess.TimeoutExpired:
@@ -126,12 +136,18 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     queue = build_queue(workspace)
     everything = {"selectedItems": {"all": True, "excluded": []}, "project": queue.project_id}
     queue.server.request(
-        "POST", "/api/dm/actions", params={"project": queue.project_id, "id": "predictions_to_annotations"}, json=everything
+        "POST",
+        "/api/dm/actions",
+        params={"project": queue.project_id, "id": "predictions_to_annotations"},
+        json=everything,
     )
     began = time.perf_counter()
     whole = pull_changes(workspace, say=quiet)
     whole_s = time.perf_counter() - began
-    print(f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor has left them behind", flush=True)
+    print(
+        f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor has left them behind",
+        flush=True,
+    )
     time.sleep(OVERLAP.total_seconds() + 1)
     with workspace.warehouse(read_only=True) as con:
         numbers = [a.annotation_id for a in current_annotations(con)[:3]]
@@ -149,7 +165,11 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     pull_changes(workspace, say=quiet)
     later_s = time.perf_counter() - began
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "pull"], capture_output=True, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "pull"],
+        capture_output=True,
+        check=True,
+    )
     command_s = time.perf_counter() - began
     began = time.perf_counter()
     proof = verify_annotations(workspace, say=quiet)
@@ -166,7 +186,10 @@ def _payload(workspace: Workspace) -> list[dict[str, Any]]:
     queue = build_queue(workspace)
     keep = ("model_version", "score", "result")
     return [
-        {"data": task["data"], "predictions": [{name: p[name] for name in keep} for p in task["predictions"]]}
+        {
+            "data": task["data"],
+            "predictions": [{name: p[name] for name in keep} for p in task["predictions"]],
+        }
         for task in queue.server.list_tasks(queue.project_id)
     ]
 

@@ -62,25 +62,46 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
     (root / FILE_NAME).write_text(SETTINGS.format(name=name))
     workspace = open_workspace(root)
     models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
-    noise = np.random.default_rng(0).normal(scale=0.05, size=(PER_RECORDING * CLIP_MS * 16, 1)).astype(np.float32)
+    noise = (
+        np.random.default_rng(0)
+        .normal(scale=0.05, size=(PER_RECORDING * CLIP_MS * 16, 1))
+        .astype(np.float32)
+    )
     for number in range(-(-clips // PER_RECORDING)):
         recording = make_recording(number, num_samples=len(noise))
         count = min(PER_RECORDING, clips - number * PER_RECORDING)
         utterances = [
-            make_utterance(i * CLIP_MS, (i + 1) * CLIP_MS, text=f"clip {i} of {number}", recording_id=recording.recording_id)
+            make_utterance(
+                i * CLIP_MS,
+                (i + 1) * CLIP_MS,
+                text=f"clip {i} of {number}",
+                recording_id=recording.recording_id,
+            )
             for i in range(count)
         ]
         write_canonical(workspace.audio_dir / f"{number}.flac", noise)
         with workspace.warehouse() as con:
             add_recording(con, recording, audio_file=f"{number}.flac", run_id="b")
-            add_source(con, uri=f"{number}.wav", size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="b")
+            add_source(
+                con,
+                uri=f"{number}.wav",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=recording.recording_id,
+                run_id="b",
+            )
             store_utterances(con, utterances, key="c", run_id="b")
             record_stage(
                 con, recording_id=recording.recording_id, stage="cut", key="c", model_key=None, num_rows=count, audio_ms=1,
                 seconds=0.0, run_id="b",
             )  # fmt: skip
             predictions = [
-                Prediction(utterance_id=u.utterance_id, scheme=scheme, distribution=shares, model=models[scheme])
+                Prediction(
+                    utterance_id=u.utterance_id,
+                    scheme=scheme,
+                    distribution=shares,
+                    model=models[scheme],
+                )
                 for u in utterances
                 for scheme, shares in (
                     ("intent", {"ask": 0.6, "tell": 0.3, "complain": 0.1}),
@@ -94,7 +115,9 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
 @contextmanager
 def running_server(workspace: Workspace) -> Iterator[None]:
     """Label Studio for the workspace, stopped at the end."""
-    ensure_running(workspace.state_dir, label_studio_spec(workspace, receiver=None, say=print), say=quiet)
+    ensure_running(
+        workspace.state_dir, label_studio_spec(workspace, receiver=None, say=print), say=quiet
+    )
     try:
         yield
     finally:

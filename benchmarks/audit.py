@@ -61,7 +61,13 @@ def read_rows(folder: Path) -> Rows:
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         known = list(csv.DictReader(file, delimiter="\t"))
     return [
-        {"audio": r["path"], "label": r[LABELS[folder.name]], "speaker": r["speaker"], "text": r["transcript"], "split": "train"}
+        {
+            "audio": r["path"],
+            "label": r[LABELS[folder.name]],
+            "speaker": r["speaker"],
+            "text": r["transcript"],
+            "split": "train",
+        }
         for r in known
     ]
 
@@ -81,7 +87,10 @@ def without(rows: Rows, column: str) -> Rows:
 def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
     """Labels that follow the speaker in `share` of the rows, and differ from the speaker's in the others."""
     draws = np.random.default_rng(seed)
-    labels, speakers = sorted({str(row["label"]) for row in rows}), sorted({str(row["speaker"]) for row in rows})
+    labels, speakers = (
+        sorted({str(row["label"]) for row in rows}),
+        sorted({str(row["speaker"]) for row in rows}),
+    )
     own = {speaker: labels[i % len(labels)] for i, speaker in enumerate(speakers)}
     return [
         {
@@ -97,7 +106,9 @@ def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
 def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit:
     """The whole audit, as the command runs it."""
     table = check_rows(rows, origin=folder.name)
-    return audit_table(table, audio_root=folder, with_audio=with_audio, max_clips=MAX_CLIPS, seed=seed, say=silent)
+    return audit_table(
+        table, audio_root=folder, with_audio=with_audio, max_clips=MAX_CLIPS, seed=seed, say=silent
+    )
 
 
 def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
@@ -116,14 +127,29 @@ def print_verdicts(folder: Path) -> None:
     rows, name = read_rows(folder), folder.name
     tell(
         f"{name}, by speaker",
-        [audit(split_rows(rows, by="speaker", seed=s), folder, with_audio=s < 2, seed=s) for s in SEEDS],
+        [
+            audit(split_rows(rows, by="speaker", seed=s), folder, with_audio=s < 2, seed=s)
+            for s in SEEDS
+        ],
         wanted="want 0",
     )
-    tell(f"{name}, by clip", [audit(split_rows(rows, by="audio", seed=s), folder, with_audio=False) for s in SEEDS], wanted="want all")
+    tell(
+        f"{name}, by clip",
+        [audit(split_rows(rows, by="audio", seed=s), folder, with_audio=False) for s in SEEDS],
+        wanted="want all",
+    )
     nameless = without(rows, "speaker")
     tell(
         f"{name}, by speaker, speaker column removed",
-        [audit(without(split_rows(rows, by="speaker", seed=s), "speaker"), folder, with_audio=True, seed=s) for s in range(3)],
+        [
+            audit(
+                without(split_rows(rows, by="speaker", seed=s), "speaker"),
+                folder,
+                with_audio=True,
+                seed=s,
+            )
+            for s in range(3)
+        ],
         wanted="want 0",
     )
     tell(
@@ -131,9 +157,20 @@ def print_verdicts(folder: Path) -> None:
         [audit(split_rows(nameless, by="audio", seed=s), folder, with_audio=True, seed=s) for s in range(3)], wanted="want all",
     )  # fmt: skip
     for by in ("audio", "speaker"):
-        given = [audit(split_rows(give_away(rows, share=GIVEN_AWAY, seed=s), by=by, seed=s), folder, with_audio=False) for s in SEEDS]
+        given = [
+            audit(
+                split_rows(give_away(rows, share=GIVEN_AWAY, seed=s), by=by, seed=s),
+                folder,
+                with_audio=False,
+            )
+            for s in SEEDS
+        ]
         wanted = "want all" if by == "audio" else "want 0, and a warning"
-        tell(f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by {'clip' if by == 'audio' else by}", given, wanted=wanted)
+        tell(
+            f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by {'clip' if by == 'audio' else by}",
+            given,
+            wanted=wanted,
+        )
 
 
 def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
@@ -146,9 +183,9 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
             samples = samples[len(samples) // 10 : -(len(samples) // 10)]
         else:
             ratio = 10 ** (-float(name.split(",")[1].split()[0]) / 20)
-            samples = samples + np.random.default_rng(seed).normal(0, ratio * float(np.sqrt(np.mean(samples**2))), len(samples)).astype(
-                np.float32
-            )
+            samples = samples + np.random.default_rng(seed).normal(
+                0, ratio * float(np.sqrt(np.mean(samples**2))), len(samples)
+            ).astype(np.float32)
         soundfile.write(target, samples, rate)
         return target
     subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", path, *options, target], check=True)
@@ -158,16 +195,33 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
 def print_copies(folder: Path) -> None:
     """Share of altered copies that are found among all clips of the corpus, and clips wrongly called copies."""
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
-    originals = [row for row in rows if row["split"] == "train"][:: max(1, len(rows) // NUM_COPIED)][:NUM_COPIED]
-    kept, _ = listen(check_rows(rows, origin="c").frame, range(len(rows)), audio_root=folder, with_voices=False, say=silent)
+    originals = [row for row in rows if row["split"] == "train"][
+        :: max(1, len(rows) // NUM_COPIED)
+    ][:NUM_COPIED]
+    kept, _ = listen(
+        check_rows(rows, origin="c").frame,
+        range(len(rows)),
+        audio_root=folder,
+        with_voices=False,
+        say=silent,
+    )
     started = monotonic()
-    alarms = [c for c in find_copies([clip.sound for clip in kept]) if kept[c.first].digest != kept[c.second].digest]
+    alarms = [
+        c
+        for c in find_copies([clip.sound for clip in kept])
+        if kept[c.first].digest != kept[c.second].digest
+    ]
     pairs = len(kept) * (len(kept) - 1) // 2
-    print(f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by mistake ({monotonic() - started:.0f} s)")
+    print(
+        f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by mistake ({monotonic() - started:.0f} s)"
+    )
     names = [str(row["audio"]) for row in rows]
     with tempfile.TemporaryDirectory() as place:
         for name in ALTERATIONS:
-            paths = [alter(folder / str(row["audio"]), Path(place) / f"{i}", name, seed=i) for i, row in enumerate(originals)]
+            paths = [
+                alter(folder / str(row["audio"]), Path(place) / f"{i}", name, seed=i)
+                for i, row in enumerate(originals)
+            ]
             frame = pl.DataFrame(
                 {
                     "audio": [str(p) for p in paths],
@@ -176,10 +230,17 @@ def print_copies(folder: Path) -> None:
                     "channel": [None] * len(paths),
                 }
             )
-            heard, _ = listen(frame, range(len(paths)), audio_root=Path(place), with_voices=False, say=silent)
+            heard, _ = listen(
+                frame, range(len(paths)), audio_root=Path(place), with_voices=False, say=silent
+            )
             found = find_copies([*(clip.sound for clip in kept), *(clip.sound for clip in heard)])
-            wanted = {(names.index(str(originals[clip.at]["audio"])), len(kept) + i) for i, clip in enumerate(heard)}
-            hits = {(kept[c.first].at if c.first < len(kept) else -1, c.second) for c in found} & wanted
+            wanted = {
+                (names.index(str(originals[clip.at]["audio"])), len(kept) + i)
+                for i, clip in enumerate(heard)
+            }
+            hits = {
+                (kept[c.first].at if c.first < len(kept) else -1, c.second) for c in found
+            } & wanted
             print(f"  {name:<32}{len(hits):>3} of {len(heard)} found", flush=True)
 
 
@@ -192,7 +253,9 @@ def print_shared_sounds(folder: Path) -> None:
     tone = np.sin(2 * np.pi * 1_000 * time)
     click = np.random.default_rng(0).normal(size=40)
     kinds: dict[str, list[Samples]] = {
-        "their loudest 0.2 s in 3 s of a quiet room": [in_quiet_room(clip, seed=i) for i, clip in enumerate(clips)]
+        "their loudest 0.2 s in 3 s of a quiet room": [
+            in_quiet_room(clip, seed=i) for i, clip in enumerate(clips)
+        ]
     }
     for louder_db in (20, 30, 40):
         for name, sound in (("click", click), ("0.2 s of tone", tone)):
@@ -201,10 +264,15 @@ def print_shared_sounds(folder: Path) -> None:
             ]
     for name, altered in kinds.items():
         alarms = find_copies([prepare_clip(clip) for clip in altered])
-        print(f"  {folder.name}, {name}: {len(alarms)} of {len(clips) * (len(clips) - 1) // 2} pairs called near copies", flush=True)
+        print(
+            f"  {folder.name}, {name}: {len(alarms)} of {len(clips) * (len(clips) - 1) // 2} pairs called near copies",
+            flush=True,
+        )
 
 
-def add_sound(clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float, seed: int) -> Samples:
+def add_sound(
+    clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float, seed: int
+) -> Samples:
     """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
     both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))
     at = int(np.random.default_rng(seed).integers(0, both.size - sound.size))
@@ -216,10 +284,16 @@ def add_sound(clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float
 def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
     """The loudest 0.2 s of a clip, anywhere in 3 s of noise 50 dB below."""
     size = MODEL_RATE_HZ // 5
-    power = np.convolve(np.square(clip), np.ones(size), mode="valid") if clip.size > size else np.zeros(1)
+    power = (
+        np.convolve(np.square(clip), np.ones(size), mode="valid")
+        if clip.size > size
+        else np.zeros(1)
+    )
     part = clip[int(np.argmax(power)) :][:size]
     draws = np.random.default_rng(seed)
-    room = draws.normal(0, 10**-2.5 * float(np.sqrt(np.mean(np.square(part)))), 3 * MODEL_RATE_HZ).astype(np.float32)
+    room = draws.normal(
+        0, 10**-2.5 * float(np.sqrt(np.mean(np.square(part)))), 3 * MODEL_RATE_HZ
+    ).astype(np.float32)
     at = int(draws.integers(0, room.size - part.size))
     room[at : at + part.size] += part
     return room
@@ -229,20 +303,34 @@ def print_noise(folder: Path) -> None:
     """How many of the labels doubted first were made wrong."""
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
     table: AuditTable = check_rows(rows, origin="noise")
-    heard, _ = listen(table.frame, range(len(rows)), audio_root=folder, with_voices=False, say=silent)
+    heard, _ = listen(
+        table.frame, range(len(rows)), audio_root=folder, with_voices=False, say=silent
+    )
     labels = sorted({str(row["label"]) for row in rows})
     precision = []
     for seed in range(3):
         draws = np.random.default_rng(seed)
-        wrong = set(draws.choice(len(rows), size=round(NOISE_SHARE * len(rows)), replace=False).tolist())
-        given = [str(draws.choice([a for a in labels if a != r["label"]])) if i in wrong else str(r["label"]) for i, r in enumerate(rows)]
+        wrong = set(
+            draws.choice(len(rows), size=round(NOISE_SHARE * len(rows)), replace=False).tolist()
+        )
+        given = [
+            str(draws.choice([a for a in labels if a != r["label"]]))
+            if i in wrong
+            else str(r["label"])
+            for i, r in enumerate(rows)
+        ]
         frame = table.frame.with_columns(pl.Series("label", given))
-        says, statistic, finding = judge_labels(frame, heard, [str(row["speaker"]) for row in rows], seed=seed)
+        says, statistic, finding = judge_labels(
+            frame, heard, [str(row["speaker"]) for row in rows], seed=seed
+        )
         first = {int(str(e["row"])) - 1 for e in finding.evidence} if finding else set()
         precision.append(len(first & wrong) / max(len(first), 1))
         if seed == 0 and statistic:
             print(f"{folder.name}, {NOISE_SHARE:.0%} of labels wrong: {says}")
-    print(f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random {NOISE_SHARE:.0%})", flush=True)
+    print(
+        f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random {NOISE_SHARE:.0%})",
+        flush=True,
+    )
 
 
 def main() -> int:

@@ -42,7 +42,9 @@ class CachedFeatures:
     ids: tuple[str, ...]
 
 
-def cached_features(corpus: str, *, folder: Path = FEATURES, encoder: str = ENCODER) -> CachedFeatures | None:
+def cached_features(
+    corpus: str, *, folder: Path = FEATURES, encoder: str = ENCODER
+) -> CachedFeatures | None:
     """Read the features, computing and keeping them first where needed.
 
     Returns:
@@ -53,7 +55,11 @@ def cached_features(corpus: str, *, folder: Path = FEATURES, encoder: str = ENCO
         return None
     with np.load(path, allow_pickle=False) as stored:
         pooled, names, voices = stored["X"], stored["y"].astype(str), stored["g"].astype(str)
-        ids = stored["id"].astype(str).tolist() if "id" in stored else [f"{corpus}{i:05}" for i in range(len(names))]
+        ids = (
+            stored["id"].astype(str).tolist()
+            if "id" in stored
+            else [f"{corpus}{i:05}" for i in range(len(names))]
+        )
     labels, targets = np.unique(names, return_inverse=True)
     return CachedFeatures(
         name=corpus, scheme=CORPORA[corpus], labels=tuple(labels.tolist()), values=pooled.reshape(len(pooled), -1),
@@ -92,7 +98,9 @@ def main() -> int:
     for corpus in CORPORA:
         found = cached_features(corpus, folder=options.features, encoder=options.encoder)
         if found is not None:
-            print(f"{corpus}: {found.values.shape[0]} clips, {found.values.shape[1]} features, {len(found.labels)} labels")
+            print(
+                f"{corpus}: {found.values.shape[0]} clips, {found.values.shape[1]} features, {len(found.labels)} labels"
+            )
     return 0
 
 

@@ -38,17 +38,22 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
             _voxdata(root, *command)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             row[f"{command[0]}_wall_s"] = round(time.monotonic() - began, 1)
-            row[f"{command[0]}_cpu_s"] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
+            row[f"{command[0]}_cpu_s"] = round(
+                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
+            )
             row[f"{command[0]}_peak_mib"] = after.ru_maxrss // 1024
         from flows.workspace import open_workspace
         from warehouse.rows import read_rows
 
         with open_workspace(root).warehouse(read_only=True) as con:
             stages = read_rows(
-                con, "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)"
+                con,
+                "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)",
             )
             (counts,) = read_rows(con, "select count(*) as utterances from utterance")
-        row["stages"] = {str(stage["stage"]): round(float(str(stage["seconds"])), 1) for stage in stages}
+        row["stages"] = {
+            str(stage["stage"]): round(float(str(stage["seconds"])), 1) for stage in stages
+        }
         row["utterances"] = counts["utterances"]
         return row
 

@@ -46,7 +46,12 @@ class CallPlan:
     telephone: bool = False
 
 
-def _plan(part: Literal["tune", "show"], actors: Sequence[int], digits: Sequence[str], others: Sequence[str]) -> list[CallPlan]:
+def _plan(
+    part: Literal["tune", "show"],
+    actors: Sequence[int],
+    digits: Sequence[str],
+    others: Sequence[str],
+) -> list[CallPlan]:
     """Ten calls: six of two voices (three of them stereo), four of three voices."""
     a = [f"ravdess/actor{number:02d}" for number in actors]
     d = [f"fsdd/{name}" for name in digits]
@@ -59,19 +64,27 @@ def _plan(part: Literal["tune", "show"], actors: Sequence[int], digits: Sequence
         CallPlan(name=f"{part}05", part=part, parties=(d[0], a[6]), stereo=True, telephone=True),
         CallPlan(name=f"{part}06", part=part, parties=(o[0], o[1]), stereo=True, pause_ms=600),
         CallPlan(name=f"{part}07", part=part, parties=(a[0], a[3], a[7]), overlap_ms=300),
-        CallPlan(name=f"{part}08", part=part, parties=(d[1], a[1], a[2]), telephone=True, overlap_ms=200),
+        CallPlan(
+            name=f"{part}08", part=part, parties=(d[1], a[1], a[2]), telephone=True, overlap_ms=200
+        ),
         CallPlan(name=f"{part}09", part=part, parties=(a[4], a[5], o[1]), pause_ms=300),
-        CallPlan(name=f"{part}10", part=part, parties=(o[0], a[6], a[7]), overlap_ms=600, telephone=True),
+        CallPlan(
+            name=f"{part}10", part=part, parties=(o[0], a[6], a[7]), overlap_ms=600, telephone=True
+        ),
     ]
 
 
 PLANS = (
     *_plan("tune", range(1, 9), ("george", "jackson"), ("ravdess/actor02", "barista/3")),
-    *_plan("show", range(9, 17), ("lucas", "nicolas"), ("asterisk_en/en_US_f_Allison", "barista/120")),
+    *_plan(
+        "show", range(9, 17), ("lucas", "nicolas"), ("asterisk_en/en_US_f_Allison", "barista/120")
+    ),
 )
 
 
-def compose_calls(part: Literal["tune", "show", "all"] = "all") -> Iterator[tuple[CallPlan, ComposedCall]]:
+def compose_calls(
+    part: Literal["tune", "show", "all"] = "all",
+) -> Iterator[tuple[CallPlan, ComposedCall]]:
     """The calls in order; none when a corpus is missing, after saying which."""
     folders = {name: find_corpus(name) for name in ("ravdess", "fsdd", "asterisk_en", "barista")}
     if any(folder is None for folder in folders.values()):
@@ -83,15 +96,27 @@ def compose_calls(part: Literal["tune", "show", "all"] = "all") -> Iterator[tupl
 
 
 def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator) -> ComposedCall:
-    parties = [[_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)] for voice in plan.parties]
+    parties = [
+        [_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)]
+        for voice in plan.parties
+    ]
     call = compose_call(
-        parties, pause_ms=plan.pause_ms, overlap_ms=plan.overlap_ms, stereo=plan.stereo, lead_ms=500, recording_id=plan.name
+        parties,
+        pause_ms=plan.pause_ms,
+        overlap_ms=plan.overlap_ms,
+        stereo=plan.stereo,
+        lead_ms=500,
+        recording_id=plan.name,
     )
     noise = rng.standard_normal(call.samples.shape).astype(np.float32) * np.float32(NOISE)
-    return ComposedCall(samples=np.clip(call.samples + noise, -1, 1), turns=call.turns, clips=call.clips)
+    return ComposedCall(
+        samples=np.clip(call.samples + noise, -1, 1), turns=call.turns, clips=call.clips
+    )
 
 
-def _turns(voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.Generator) -> list[Samples]:
+def _turns(
+    voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.Generator
+) -> list[Samples]:
     """What one voice says, turn by turn."""
     corpus, _, name = voice.partition("/")
     with (folders[corpus] / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
@@ -101,11 +126,19 @@ def _turns(voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.
     rows = [row for row in rows if row["speaker"] == name]
     if corpus == "ravdess":
         mood = MOODS[int(rng.integers(len(MOODS)))]
-        rows = [row for row in rows if row["emotion"] in ("neutral", "calm") or (row["emotion"], row["intensity"]) == (mood, "normal")]
+        rows = [
+            row
+            for row in rows
+            if row["emotion"] in ("neutral", "calm")
+            or (row["emotion"], row["intensity"]) == (mood, "normal")
+        ]
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
     sizes = rng.integers(low, high, endpoint=True, size=num_turns)
     chosen = itertools.cycle(rng.permutation(len(rows)))
-    return [join_clips([read_spoken(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)]) for size in sizes]
+    return [
+        join_clips([read_spoken(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)])
+        for size in sizes
+    ]
 
 
 def read_spoken(path: Path) -> Samples:

@@ -42,7 +42,13 @@ def main() -> int:
         print("VOXDATA_CORPORA has no cremad_votes: no table of the CREMA-D crowd")
     else:
         with (folder / "tabulatedVotes.csv").open(encoding="utf-8") as file:
-            print_crowd([row for row in csv.DictReader(file) if row[""].startswith("1") and len(row[""]) == 6])
+            print_crowd(
+                [
+                    row
+                    for row in csv.DictReader(file)
+                    if row[""].startswith("1") and len(row[""]) == 6
+                ]
+            )
     print_consensus(seeds=chosen.seeds)
     print_contests(seeds=chosen.seeds)
     return 0
@@ -56,17 +62,27 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
         for i, label in enumerate(label for label in "ADFHNS" for _ in range(int(row[label])))
     ]
     golds = resolve(votes, scheme="emotion")
-    tied = {g.utterance_id for g in golds if list(g.distribution.values()).count(max(g.distribution.values())) > 1}
-    acted = sum(g.utterance_id not in tied and g.label == g.utterance_id.split("_")[2][0] for g in golds)
+    tied = {
+        g.utterance_id
+        for g in golds
+        if list(g.distribution.values()).count(max(g.distribution.values())) > 1
+    }
+    acted = sum(
+        g.utterance_id not in tied and g.label == g.utterance_id.split("_")[2][0] for g in golds
+    )
     began = time.process_time()
     ours = krippendorff_alpha(votes)
     ours_s = time.process_time() - began
     began = time.process_time()
     theirs = AnnotationTask([(v.annotator, v.utterance_id, v.label) for v in votes]).alpha()
     theirs_s = time.process_time() - began
-    interval = alpha_interval(votes, calls={v.utterance_id: v.utterance_id[:4] for v in votes}, draws=1_000)
+    interval = alpha_interval(
+        votes, calls={v.utterance_id: v.utterance_id[:4] for v in votes}, draws=1_000
+    )
     print(f"CREMA-D, voice only: {len(golds)} clips, {len(votes)} votes")
-    print(f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: {fleiss_kappa(votes):.3f}")
+    print(
+        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: {fleiss_kappa(votes):.3f}"
+    )
     cost = f"{ours_s:.2f} CPU-s against {theirs_s:.2f} ({theirs_s / ours_s:.0f}x)"
     print(f"  Krippendorff's alpha: voxdata {ours:.4f}, nltk {theirs:.4f}; {cost}")
     if interval is not None:
@@ -84,22 +100,32 @@ def simulate(
         truth[key] = labels[rng.integers(len(labels))]
         for person in rng.choice(len(skills), size=per_clip, replace=False):
             others = [label for label in labels if label != truth[key]]
-            label = truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
+            label = (
+                truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
+            )
             votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
     return votes, truth
 
 
 def print_consensus(*, seeds: int) -> None:
     """Share of clips whose inferred label is the true one."""
-    print(f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} seeds (simulated annotators)")
-    print("| annotators | " + " | ".join(METHODS) + " | Dawid-Skene minus majority, lowest and highest seed |")
+    print(
+        f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} seeds (simulated annotators)"
+    )
+    print(
+        "| annotators | "
+        + " | ".join(METHODS)
+        + " | Dawid-Skene minus majority, lowest and highest seed |"
+    )
     for crew, skills in CREWS.items():
         found: dict[str, list[float]] = {method: [] for method in METHODS}
         for seed in range(seeds):
             votes, truth = simulate(clips=1_000, skills=skills, per_clip=3, seed=seed)
             for method in METHODS:
                 inferred = infer_consensus(votes, labels=LABELS, method=method)
-                found[method].append(sum(inferred.label(key) == label for key, label in truth.items()) / len(truth))
+                found[method].append(
+                    sum(inferred.label(key) == label for key, label in truth.items()) / len(truth)
+                )
         gains = [a - b for a, b in zip(found["dawid_skene"], found["majority"], strict=True)]
         cells = " | ".join(f"{mean(found[method]):.3f}" for method in METHODS)
         print(f"| {crew} | {cells} | {min(gains):+.3f} to {max(gains):+.3f} |")
@@ -121,7 +147,9 @@ def print_contests(*, seeds: int) -> None:
                 label = LABELS[heard] if rng.random() < skill else LABELS[rng.integers(len(LABELS))]
                 votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
         contests = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
-        called = {contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS}
+        called = {
+            contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS
+        }
         precisions.append(len(called & ambiguous) / max(len(called), 1))
         recalls.append(len(called & ambiguous) / len(ambiguous))
     print(f"\nAmbiguous or careless, {seeds} seeds (simulated), of ambiguous clips:")

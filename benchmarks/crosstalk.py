@@ -73,7 +73,8 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
     counted = {
-        speaker: [read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)] for speaker, paths in sorted(by_speaker.items())
+        speaker: [read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)]
+        for speaker, paths in sorted(by_speaker.items())
     }
     rows = _rows(moods)
     acted = [read_spoken(moods / rows[index]["path"]) for index in rng.choice(len(rows), NUM_CLIPS)]
@@ -118,7 +119,9 @@ def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | Non
     utterance = make_utterance(0, len(said) * 1000 // MODEL_RATE_HZ)
     part = Segment(start_ms=START_MS, end_ms=START_MS + length_ms)
     span = PrivateSpan(kind="number", start=0, end=1, segment=part, score=1.0)
-    found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [ArraySound(said), ArraySound(heard)])
+    found = measure_leaks(
+        {utterance.utterance_id: [span]}, [utterance], [ArraySound(said), ArraySound(heard)]
+    )
     return found[utterance.utterance_id][0].leaks[1]
 
 
@@ -141,7 +144,9 @@ def main() -> int:
     alarms: Counter[tuple[str, str]] = Counter()
     for pair in pairs:
         lines = {"speaking": pair.other + pair.noise, "silent": pair.noise}
-        for (line, heard), (length, length_ms) in itertools.product(lines.items(), LENGTHS_MS.items()):
+        for (line, heard), (length, length_ms) in itertools.product(
+            lines.items(), LENGTHS_MS.items()
+        ):
             alarms[line, length] += find_leak(pair.said, heard, length_ms=length_ms) is not None
             for level_db, lag_ms in itertools.product(LEVELS_DB, LAGS_MS):
                 leaking = leak_into(pair.said, heard, level_db=level_db, lag_ms=lag_ms)
@@ -150,10 +155,16 @@ def main() -> int:
                 found[line, length, level_db, lag_ms] += covered
                 elsewhere[line, length] += answer is not None and not covered
     print(f"{len(pairs)} pairs, a peak counts from {SURE} deviations")
-    print("| other party | part | level | " + " | ".join(f"{lag_ms} ms later" for lag_ms in LAGS_MS) + " |")
+    print(
+        "| other party | part | level | "
+        + " | ".join(f"{lag_ms} ms later" for lag_ms in LAGS_MS)
+        + " |"
+    )
     print("|---|---|---|" + "---|" * len(LAGS_MS))
     for line, length, level_db in itertools.product(("speaking", "silent"), LENGTHS_MS, LEVELS_DB):
-        counts = " | ".join(f"{found[line, length, level_db, lag_ms]} of {len(pairs)}" for lag_ms in LAGS_MS)
+        counts = " | ".join(
+            f"{found[line, length, level_db, lag_ms]} of {len(pairs)}" for lag_ms in LAGS_MS
+        )
         print(f"| {line} | {length}, {LENGTHS_MS[length] / 1000} s | {level_db} dB | {counts} |")
     for line, length in itertools.product(("speaking", "silent"), LENGTHS_MS):
         print(

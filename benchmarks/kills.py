@@ -78,7 +78,9 @@ def main() -> int:
     parser.add_argument("--real", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = compare(Path(folder), files=chosen.files, kills=chosen.kills, seed=chosen.seed, real=chosen.real)
+        outcome = compare(
+            Path(folder), files=chosen.files, kills=chosen.kills, seed=chosen.seed, real=chosen.real
+        )
     print(json.dumps(outcome, indent=2))
     return 0 if outcome["equal"] else 1
 
@@ -126,8 +128,15 @@ def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: in
 
 def _start(workspace: Path, calls: Path) -> subprocess.Popen[bytes]:
     voxdata = [sys.executable, "-m", "flows.cli", "--dir", str(workspace)]
-    script = " && ".join(" ".join([*voxdata, *words]) for words in (["ingest", str(calls)], ["prelabel"]))
-    return subprocess.Popen(["bash", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    script = " && ".join(
+        " ".join([*voxdata, *words]) for words in (["ingest", str(calls)], ["prelabel"])
+    )
+    return subprocess.Popen(
+        ["bash", "-c", script],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _table(workspace: Path, name: str) -> list[str]:
@@ -140,10 +149,20 @@ def _make_calls(folder: Path, files: int, *, real: bool) -> None:
     if not real:
         for number in range(files):
             rng = np.random.default_rng(number)
-            parts = [np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)]) for _ in range(1 + number % 3)]
-            soundfile.write(folder / f"{number:04d}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
+            parts = [
+                np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
+                for _ in range(1 + number % 3)
+            ]
+            soundfile.write(
+                folder / f"{number:04d}.wav", np.concatenate(parts), 16_000, subtype="PCM_16"
+            )
         return
-    found = [path for name in ("asterisk_en", "ravdess") if (corpus := find_corpus(name)) for path in sorted(corpus.rglob("*.flac"))]
+    found = [
+        path
+        for name in ("asterisk_en", "ravdess")
+        if (corpus := find_corpus(name))
+        for path in sorted(corpus.rglob("*.flac"))
+    ]
     if len(found) < files:
         raise SystemExit(f"--real needs {files} recordings; VOXDATA_CORPORA has {len(found)}")
     for number, path in enumerate(random.Random(0).sample(found, files)):

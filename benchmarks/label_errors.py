@@ -53,7 +53,12 @@ def inject(targets: Ints, flips: Floats, *, seed: int) -> tuple[Ints, npt.NDArra
 
 
 def queue_precision(
-    corpus: CachedFeatures, features: npt.NDArray[np.float32], given: Ints, wrong: npt.NDArray[np.bool_], *, seed: int
+    corpus: CachedFeatures,
+    features: npt.NDArray[np.float32],
+    given: Ints,
+    wrong: npt.NDArray[np.bool_],
+    *,
+    seed: int,
 ) -> list[float]:
     """Precision at the number injected of the queue, of plain self-confidence, and of chance."""
     labels = [corpus.labels[i] for i in given]
@@ -61,10 +66,15 @@ def queue_precision(
     size = int(wrong.sum())
     out = []
     for num_passes in (2, 1):
-        predicted = out_of_fold(features, labels, corpus.voices.tolist(), num_passes=num_passes, seed=seed)
+        predicted = out_of_fold(
+            features, labels, corpus.voices.tolist(), num_passes=num_passes, seed=seed
+        )
         queue = find_label_errors(corpus.ids, labels, predicted, count=size)
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
-    return [*out, float(wrong[np.random.default_rng([seed, 1]).permutation(len(wrong))[:size]].mean())]
+    return [
+        *out,
+        float(wrong[np.random.default_rng([seed, 1]).permutation(len(wrong))[:size]].mean()),
+    ]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -76,8 +86,15 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def main() -> int:
     """Print one line a corpus and kind of noise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, default=FEATURES, help="folder of feature files; computed when missing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        default=FEATURES,
+        help="folder of feature files; computed when missing",
+    )
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     began = monotonic()
@@ -87,22 +104,43 @@ def main() -> int:
         if corpus is None:
             continue
         features = compact_embeddings(corpus.values)
-        clean = out_of_fold(features, [corpus.labels[i] for i in corpus.targets], corpus.voices.tolist(), num_passes=1)
+        clean = out_of_fold(
+            features,
+            [corpus.labels[i] for i in corpus.targets],
+            corpus.voices.tolist(),
+            num_passes=1,
+        )
         accuracy = float((clean.probabilities.argmax(axis=1) == corpus.targets).mean())
-        even = np.full((len(corpus.labels),) * 2, 1 / (len(corpus.labels) - 1)) * (1 - np.eye(len(corpus.labels)))
+        even = np.full((len(corpus.labels),) * 2, 1 / (len(corpus.labels) - 1)) * (
+            1 - np.eye(len(corpus.labels))
+        )
         injected = round(NOISE_SHARE * len(corpus.targets))
-        print(f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels injected, {options.seeds} draws;", end=" ")
+        print(
+            f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels injected, {options.seeds} draws;",
+            end=" ",
+        )
         print(f"models of other voices are right on {accuracy:.1%} of the clean labels")
-        print(f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} {'queue minus plain':<24} random order")
+        print(
+            f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} {'queue minus plain':<24} random order"
+        )
         for kind, flips in zip(KINDS, (even, confusions(corpus, clean)), strict=True):
             runs = np.array(
-                [queue_precision(corpus, features, *inject(corpus.targets, flips, seed=s), seed=s) for s in range(options.seeds)]
+                [
+                    queue_precision(
+                        corpus, features, *inject(corpus.targets, flips, seed=s), seed=s
+                    )
+                    for s in range(options.seeds)
+                ]
             )
             columns = [runs[:, 0], runs[:, 1], runs[:, 0] - runs[:, 1], runs[:, 2]]
-            cells = [f"{c.mean():6.1%} [{interval(c)[0]:.1%}, {interval(c)[1]:.1%}]" for c in columns]
+            cells = [
+                f"{c.mean():6.1%} [{interval(c)[0]:.1%}, {interval(c)[1]:.1%}]" for c in columns
+            ]
             print(f"  {kind:<12} " + " ".join(f"{cell:<24}" for cell in cells), flush=True)
             reached.append(float(runs[:, 0].mean()))
-    print(f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.label_errors")
+    print(
+        f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.label_errors"
+    )
     return 0 if not reached or min(reached) >= TARGET else 1
 
 

@@ -114,7 +114,9 @@ class Leak:
     sure: bool
 
 
-def find_secrets_in(text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True) -> list[str]:
+def find_secrets_in(
+    text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True
+) -> list[str]:
     """The private parts of which something stands in a text: a word, or a run of four of their digits.
 
     Args:
@@ -122,7 +124,11 @@ def find_secrets_in(text: str, keys: Mapping[str, Sequence[str]], *, strict: boo
     """
     runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
     words = set(re.findall(r"[a-z]+", text.lower()))
-    return [secret for secret, parts in keys.items() if any(_stands(part, runs, words, strict=strict) for part in parts)]
+    return [
+        secret
+        for secret, parts in keys.items()
+        if any(_stands(part, runs, words, strict=strict) for part in parts)
+    ]
 
 
 def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
@@ -134,14 +140,23 @@ def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) ->
     return any(piece in run for run in runs for piece in pieces)
 
 
-def find_leaks(texts: Iterable[StoredText], keys: Mapping[str, Sequence[str]], *, strict: bool) -> list[Leak]:
+def find_leaks(
+    texts: Iterable[StoredText], keys: Mapping[str, Sequence[str]], *, strict: bool
+) -> list[Leak]:
     """The private parts in some texts, each once for every place in which it stands."""
     found: dict[Leak, None] = {}
     for stored in texts:
         hits = find_secrets_in(stored.text, keys)
         if hits:
-            sure = hits if strict else find_secrets_in(leave_identities(stored.text), keys, strict=False)
-            found.update((Leak(secret=secret, where=stored.where, sure=secret in sure), None) for secret in hits)
+            sure = (
+                hits
+                if strict
+                else find_secrets_in(leave_identities(stored.text), keys, strict=False)
+            )
+            found.update(
+                (Leak(secret=secret, where=stored.where, sure=secret in sure), None)
+                for secret in hits
+            )
     return list(found)
 
 
@@ -195,8 +210,12 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
         server = ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
         if label_studio:
-            receiver = ensure_running(workspace.state_dir, receiver_spec(workspace, server), say=lines.append)
-            spec = label_studio_spec(workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=lines.append)
+            receiver = ensure_running(
+                workspace.state_dir, receiver_spec(workspace, server), say=lines.append
+            )
+            spec = label_studio_spec(
+                workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=lines.append
+            )
             ensure_running(workspace.state_dir, spec, say=lines.append)
             command.append("--label-studio")
         done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
@@ -211,7 +230,10 @@ def export_all(workspace: Workspace) -> dict[str, Path]:
     """Format -> the export of the version in it; the folder of `huggingface` holds clips."""
     bundle = open_bundle(workspace, DATASET)
     formats: tuple[str, ...] = ("jsonl", "parquet", "huggingface")
-    return {name: export_bundle(bundle, format_name=name, output=workspace.exports_dir / name) for name in formats}
+    return {
+        name: export_bundle(bundle, format_name=name, output=workspace.exports_dir / name)
+        for name in formats
+    }
 
 
 def exported_clips(export: Path, folder: Path) -> list[Path]:
@@ -233,13 +255,17 @@ SERVERS_OWN = ("django_migrations", "core_asyncmigrationstatus")
 """Tables of Label Studio's database with the names of its own migrations, in which digits of ours are found by chance."""
 
 
-def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False) -> dict[str, list[StoredText]]:
+def read_places(
+    root: Path, names: Sequence[str], *, label_studio: bool = False
+) -> dict[str, list[StoredText]]:
     """Place -> the texts in it, or what is heard there, after every step from ingest to export was run.
 
     Args:
         label_studio: Push into a real server, and search its database and what it writes.
     """
-    ports = "".join(f"{name}_port = {choose_port(0)}\n" for name in ("prefect", "label_studio", "receiver"))
+    ports = "".join(
+        f"{name}_port = {choose_port(0)}\n" for name in ("prefect", "label_studio", "receiver")
+    )
     workspace = make_workspace(root, names, more=f"{TRAINED}{ports}")
     tasks = root.with_name(f"{root.name}-tasks.json")
     said = run_chain(root, tasks, label_studio=label_studio)
@@ -258,16 +284,22 @@ def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False)
         "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
         "Prefect": list(read_texts([prefect_home(workspace)])),
         "model card": list(read_texts(path for path in models if path.name == "model.json")),
-        "predictions": list(read_texts(path for path in models if path.name == "predictions.jsonl")),
+        "predictions": list(
+            read_texts(path for path in models if path.name == "predictions.jsonl")
+        ),
         "training run": list(read_texts(set(models) - set(handed))),
         "training manifest": list(read_texts(handed)),
         "warehouse": list(read_texts([workspace.warehouse_path])),
         "report": list(read_texts([report])),
-        "the rest of .voxdata": list(read_texts(path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART)),
+        "the rest of .voxdata": list(
+            read_texts(path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART)
+        ),
     }
     if label_studio:
         stored = read_texts([state / "label-studio"])
-        places["Label Studio"] = [text for text in stored if not any(f"table {own}," in text.where for own in SERVERS_OWN)]
+        places["Label Studio"] = [
+            text for text in stored if not any(f"table {own}," in text.where for own in SERVERS_OWN)
+        ]
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
     places["export huggingface, clips"] = _heard(spoken)
@@ -275,7 +307,10 @@ def read_places(root: Path, names: Sequence[str], *, label_studio: bool = False)
 
 
 def _numbered(what: str, texts: Iterable[str]) -> list[StoredText]:
-    return [StoredText(text=text, where=f"{what} {number}") for number, text in enumerate(texts, start=1)]
+    return [
+        StoredText(text=text, where=f"{what} {number}")
+        for number, text in enumerate(texts, start=1)
+    ]
 
 
 def _heard(clips: Sequence[Path]) -> list[StoredText]:
@@ -286,14 +321,18 @@ def find_all(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     """Place -> the private parts that can be read or heard there, after every step, with a real Label Studio server."""
     keys = secret_keys(names)
     places = read_places(root, names, label_studio=True)
-    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()}
+    return {
+        place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()
+    }
 
 
 def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     """The same of what leaves for the annotators when masking is off."""
     keys = secret_keys(names)
     lines: list[str] = []
-    workspace = make_workspace(root, names, more="[privacy]\nmask = false\n[training]\nschemes = []\n")
+    workspace = make_workspace(
+        root, names, more="[privacy]\nmask = false\n[training]\nschemes = []\n"
+    )
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
@@ -305,7 +344,9 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
         "clips": _heard(clips),
         "said": _numbered("line", lines),
     }
-    return {place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()}
+    return {
+        place: find_leaks(texts, keys, strict=place in STRICT) for place, texts in places.items()
+    }
 
 
 def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
@@ -316,7 +357,9 @@ def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
     for leak in [leak for leak in leaks if leak.sure][:NAMED]:
         print(f"    {leak.secret!r} in {leak.where}")
     if perhaps:
-        print(f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, such as:")
+        print(
+            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, such as:"
+        )
         for leak in perhaps[:NAMED]:
             print(f"    {leak.secret!r} in {leak.where}")
 

@@ -73,7 +73,11 @@ SENTENCES: dict[str, tuple[str, ...]] = {
 BORDERS: dict[str, tuple[str, ...]] = {
     "email_name.opus": ("My email is {email:sophie dot turner}", "{email:at gmail dot com}."),
     "email_domain.opus": ("It is {email:daniel dot foster at}", "{email:outlook dot com}."),
-    "phone.opus": ("My number is {phone:four one five}", "{phone:five five five}", "{phone:zero one seven two}."),
+    "phone.opus": (
+        "My number is {phone:four one five}",
+        "{phone:five five five}",
+        "{phone:zero one seven two}.",
+    ),
     "card.opus": (
         "The card number is {card:four two four two}",
         "{card:four two four two}",
@@ -87,6 +91,9 @@ BORDERS: dict[str, tuple[str, ...]] = {
     "birth.opus": ("My date of birth is", "{birth_date:the sixth of April, nineteen seventy one}."),
     "street.opus": ("I live at {address:forty two}", "{address:Chestnut Street}."),
     "password.opus": ("My password is", "{password:golden river}."),
-    "hesitation.opus": ("The phone number is {phone:two one three}, uh,", "{phone:five five five, zero one eight four}."),
+    "hesitation.opus": (
+        "The phone number is {phone:two one three}, uh,",
+        "{phone:five five five, zero one eight four}.",
+    ),
 }
 """One dictation each, with pauses of two and a half seconds, after which a new utterance begins."""

@@ -73,10 +73,24 @@ LAG_MS = 40
 EDGE_MS = 30
 """Silence that the synthesis leaves at either end of a piece."""
 
-_NUMBER = (
-    "zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|thirty|forty|twenty|first|second|sixth|ninth|eleventh"
+_NUMBER = "zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|thirty|forty|twenty|first|second|sixth|ninth|eleventh"
+COMMON = frozenset(
+    [
+        "the",
+        "of",
+        "at",
+        "dot",
+        "com",
+        "co",
+        "uk",
+        "underscore",
+        "and",
+        "street",
+        "road",
+        "avenue",
+        *_NUMBER.split("|"),
+    ]
 )
-COMMON = frozenset(["the", "of", "at", "dot", "com", "co", "uk", "underscore", "and", "street", "road", "avenue", *_NUMBER.split("|")])
 """Words of private parts that say nothing alone."""
 
 PROVIDERS = frozenset(["gmail", "outlook", "yahoo"])
@@ -188,7 +202,14 @@ def stands_in(keys: Iterable[str], text: str) -> bool:
     return False
 
 
-def read_parts(name: str, sentence: str, private_ms: Sequence[Sequence[int]], *, channel: int = 0, shift_ms: int = 0) -> list[Part]:
+def read_parts(
+    name: str,
+    sentence: str,
+    private_ms: Sequence[Sequence[int]],
+    *,
+    channel: int = 0,
+    shift_ms: int = 0,
+) -> list[Part]:
     """The private parts of a marked sentence, with the times at which they are said."""
     text, spans = read_marks(sentence)
     return [
@@ -209,8 +230,14 @@ def spoken_calls() -> Iterator[Call]:
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     for group, recordings in (("sentences", SENTENCES), ("borders", BORDERS)):
         for name, sentences in recordings.items():
-            parts = [part for said, row in zip(sentences, truth[name], strict=True) for part in read_parts(name, said, row["private_ms"])]
-            yield Call(name=name, group=group, samples=read_recording(FOLDER / name)[1], parts=tuple(parts))
+            parts = [
+                part
+                for said, row in zip(sentences, truth[name], strict=True)
+                for part in read_parts(name, said, row["private_ms"])
+            ]
+            yield Call(
+                name=name, group=group, samples=read_recording(FOLDER / name)[1], parts=tuple(parts)
+            )
 
 
 def two_channel_calls() -> Iterator[Call]:
@@ -228,16 +255,29 @@ def two_channel_calls() -> Iterator[Call]:
                 for turn, (party, index) in zip(call.turns, call.clips, strict=True):
                     row = truth[parties[party]][index]
                     shift_ms = turn.segment.start_ms - row["start_ms"]
-                    parts += read_parts(name, SENTENCES[parties[party]][index], row["private_ms"], channel=party, shift_ms=shift_ms)
-                noise = rng.standard_normal(call.samples.shape).astype(np.float32) * np.float32(1e-3)
-                samples = np.clip(call.samples + _leaking(call.samples, level_db) + noise, -1, 1).astype(np.float32)
+                    parts += read_parts(
+                        name,
+                        SENTENCES[parties[party]][index],
+                        row["private_ms"],
+                        channel=party,
+                        shift_ms=shift_ms,
+                    )
+                noise = rng.standard_normal(call.samples.shape).astype(np.float32) * np.float32(
+                    1e-3
+                )
+                samples = np.clip(
+                    call.samples + _leaking(call.samples, level_db) + noise, -1, 1
+                ).astype(np.float32)
                 group = f"{at_once}, {'no crosstalk' if level_db is None else f'{level_db:.0f} dB'}"
                 yield Call(name=name, group=group, samples=samples, parts=tuple(parts))
 
 
 def _sentence_clips(name: str, rows: Sequence[Mapping[str, int]]) -> list[Samples]:
     samples = read_recording(FOLDER / name)[1][:, 0]
-    return [samples[row["start_ms"] * MODEL_RATE_HZ // 1000 : row["end_ms"] * MODEL_RATE_HZ // 1000] for row in rows]
+    return [
+        samples[row["start_ms"] * MODEL_RATE_HZ // 1000 : row["end_ms"] * MODEL_RATE_HZ // 1000]
+        for row in rows
+    ]
 
 
 def _leaking(samples: npt.NDArray[np.float32], level_db: float | None) -> npt.NDArray[np.float32]:
@@ -258,7 +298,9 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     (root / "calls").mkdir(parents=True)
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     for call in calls:
-        soundfile.write(root / "calls" / f"{call.name}.wav", call.samples, MODEL_RATE_HZ, subtype="PCM_16")
+        soundfile.write(
+            root / "calls" / f"{call.name}.wav", call.samples, MODEL_RATE_HZ, subtype="PCM_16"
+        )
     lines: list[str] = []
     workspace = open_workspace(root)
     ingest_sources(workspace, [str(root / "calls")], say=lines.append)
@@ -268,7 +310,9 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     # No server is needed to see what is sent.
     push_pending(open_workspace(root), queue=queue, say=lines.append)
     with open_workspace(root).warehouse(read_only=True) as con:
-        names = {key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()}
+        names = {
+            key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()
+        }
         utterances, spans = list_utterances(con), list_private_spans(con)
     heard = hear_clips([workspace.media_dir / going.entry.audio_file for going in left])
     sent: dict[str, Sent] = {}
@@ -277,7 +321,9 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
         sent[name] = Sent(
             clips=clips,
             heard=[heard[workspace.media_dir / going.entry.audio_file] for going in clips],
-            spans={going.utterance.utterance_id: spans[going.utterance.utterance_id] for going in clips},
+            spans={
+                going.utterance.utterance_id: spans[going.utterance.utterance_id] for going in clips
+            },
         )
     return sent, [u for u in utterances if u.recording_id in names]
 
@@ -296,7 +342,9 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
         for span in sent.spans[going.utterance.utterance_id]
         if overlap_ms(span.segment, part.segment)
     ]  # fmt: skip
-    heard = [(going.utterance.channel, text) for going, text in zip(sent.clips, sent.heard, strict=True)]
+    heard = [
+        (going.utterance.channel, text) for going, text in zip(sent.clips, sent.heard, strict=True)
+    ]
     lagged = Segment(start_ms=part.segment.start_ms + LAG_MS, end_ms=part.segment.end_ms + LAG_MS)
     return Fate(
         part=part,
@@ -306,13 +354,18 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
         other=any(stands_in(part.keys, text) for channel, text in heard if channel != part.channel),
         muted_ms=_muted_ms(part.segment, own),
         left_ms=played_ms(part.segment, [(going.window, going.muted) for going in own]),
-        leaking_ms=played_ms(lagged, [(going.window, going.muted) for going in others]) if leaks else 0,
+        leaking_ms=played_ms(lagged, [(going.window, going.muted) for going in others])
+        if leaks
+        else 0,
         leaks=tuple(heard_in is not None for span in spans for heard_in in span.leaks.values()),
     )
 
 
 def _muted_ms(segment: Segment, clips: Sequence[Outgoing]) -> int:
-    return sum(overlap_ms(segment, muted) for muted in union([span for going in clips for span in going.muted]))
+    return sum(
+        overlap_ms(segment, muted)
+        for muted in union([span for going in clips for span in going.muted])
+    )
 
 
 def played_ms(segment: Segment, clips: Sequence[tuple[Segment, Sequence[Segment]]]) -> int:
@@ -332,7 +385,10 @@ def played_ms(segment: Segment, clips: Sequence[tuple[Segment, Sequence[Segment]
 
 
 def _inside(span: Segment, segment: Segment) -> slice:
-    begin, end = (min(max(ms - segment.start_ms, 0), segment.duration_ms) for ms in (span.start_ms, span.end_ms))
+    begin, end = (
+        min(max(ms - segment.start_ms, 0), segment.duration_ms)
+        for ms in (span.start_ms, span.end_ms)
+    )
     return slice(begin, end)
 
 
@@ -350,10 +406,20 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
         flush=True,
     )
     for fate in fates:
-        notes = [word for word, is_so in (("not found", not fate.found), ("readable", fate.readable), ("heard", fate.own)) if is_so]
+        notes = [
+            word
+            for word, is_so in (
+                ("not found", not fate.found),
+                ("readable", fate.readable),
+                ("heard", fate.own),
+            )
+            if is_so
+        ]
         notes += ["heard in the other channel"] if fate.other else []
         if notes or fate.left_ms:
-            print(f"    {fate.part.recording} {fate.part.text!r}: {', '.join([*notes, f'{fate.left_ms} ms played'])}")
+            print(
+                f"    {fate.part.recording} {fate.part.text!r}: {', '.join([*notes, f'{fate.left_ms} ms played'])}"
+            )
 
 
 def main() -> int:
@@ -366,7 +432,9 @@ def main() -> int:
     calls += two_channel_calls() if "calls" in wanted else []
     with tempfile.TemporaryDirectory() as folder:
         sent, utterances = send_calls(Path(folder) / "w", calls)
-    print(f"{len(calls)} recordings, {len(utterances)} utterances, {sum(len(each.clips) for each in sent.values())} clips")
+    print(
+        f"{len(calls)} recordings, {len(utterances)} utterances, {sum(len(each.clips) for each in sent.values())} clips"
+    )
     groups: defaultdict[str, list[Fate]] = defaultdict(list)
     for call in calls:
         leaks = call.group.endswith("dB")

@@ -68,12 +68,16 @@ def print_chain() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = chain_files(Path(folder))
         count = len(list(Path(folder).iterdir()))
-        print(f"{count} recordings, {seconds / 60:.1f} min of audio, default models, one thread a worker; starting and loading included")
+        print(
+            f"{count} recordings, {seconds / 60:.1f} min of audio, default models, one thread a worker; starting and loading included"
+        )
         for workers in (1, 2):
             row = run_chain(Path(folder), workers=workers)
             wall, cpu = (row[f"ingest_{x}"] + row[f"prelabel_{x}"] for x in ("wall_s", "cpu_s"))
             print(json.dumps(row), flush=True)
-            print(f"workers {workers}: {seconds / wall:.1f}x real time by the clock, {seconds / cpu:.1f}x by CPU time")
+            print(
+                f"workers {workers}: {seconds / wall:.1f}x real time by the clock, {seconds / cpu:.1f}x by CPU time"
+            )
 
 
 def hear_whisperx(python: str, prompts: Sequence[transcription.Prompt]) -> transcription.Score:
@@ -88,10 +92,18 @@ def hear_whisperx(python: str, prompts: Sequence[transcription.Prompt]) -> trans
             _write(clips / f"{number:04d}.wav", prompt.samples)
         worker = Path(__file__).parent / "whisperx_worker.py"
         command = [python, str(worker), str(model), str(clips)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
     answer = json.loads(done.stdout.splitlines()[-1])
     heard = [answer["texts"][f"{number:04d}.wav"] for number in range(len(prompts))]
-    return transcription.score_texts(f"WhisperX {answer['version']}", prompts, heard, cpu_s=float(answer["cpu_s"]))
+    return transcription.score_texts(
+        f"WhisperX {answer['version']}", prompts, heard, cpu_s=float(answer["cpu_s"])
+    )
 
 
 def print_transcription(limit: int, whisperx: str | None) -> None:
@@ -107,15 +119,22 @@ def print_transcription(limit: int, whisperx: str | None) -> None:
     )
     print("weights are on a hub), the others with them")
     for row in rows:
-        print(f"{row.system:<24}WER {row.wer:>6.1%}   {row.cpu_s:>8.1f} CPU-s   {row.cpu_s / rows[0].cpu_s:.2f}x ours")
+        print(
+            f"{row.system:<24}WER {row.wer:>6.1%}   {row.cpu_s:>8.1f} CPU-s   {row.cpu_s / rows[0].cpu_s:.2f}x ours"
+        )
     if not whisperx:
-        print("WhisperX: not measured; it pins another torch, so give the Python of an environment that has it: --whisperx PYTHON")
+        print(
+            "WhisperX: not measured; it pins another torch, so give the Python of an environment that has it: --whisperx PYTHON"
+        )
 
 
 def long_recording(path: Path, hours: float) -> None:
     """A recording of that length: AMI extracts and composed calls over and over, TALK_SHARE of the time, else faint noise."""
     rng = np.random.default_rng(0)
-    talk = np.concatenate([mono(file.samples) for file in real_files()] + [mono(call.samples) for _, call in compose_calls("show")])
+    talk = np.concatenate(
+        [mono(file.samples) for file in real_files()]
+        + [mono(call.samples) for _, call in compose_calls("show")]
+    )
     period = round(len(talk) / TALK_SHARE)
     loop = (rng.standard_normal(period) * 1e-4).astype(np.float32)
     loop[: len(talk)] += talk
@@ -131,7 +150,10 @@ def print_memory(hours: Sequence[float]) -> None:
     for length in hours:
         with tempfile.TemporaryDirectory() as folder:
             long_recording(Path(folder) / "long.flac", length)
-            print(json.dumps({"hours": round(length, 3), **run_chain(Path(folder), workers=1)}), flush=True)
+            print(
+                json.dumps({"hours": round(length, 3), **run_chain(Path(folder), workers=1)}),
+                flush=True,
+            )
 
 
 def main() -> int:
@@ -139,14 +161,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument(
-        "--whisperx", default=os.environ.get("VOXDATA_WHISPERX"), help="a Python in whose environment whisperx is installed"
+        "--whisperx",
+        default=os.environ.get("VOXDATA_WHISPERX"),
+        help="a Python in whose environment whisperx is installed",
     )
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[])
     parser.add_argument("--hours", nargs="*", type=float, default=[1 / 6, 1, 10])
     chosen = parser.parse_args()
     parts = {
         "chain": print_chain,
-        "diarization": lambda: print({k: v if v is None else round(v, 2) for k, v in prelabel_diarization.peer_ratio().items()}),
+        "diarization": lambda: print(
+            {
+                k: v if v is None else round(v, 2)
+                for k, v in prelabel_diarization.peer_ratio().items()
+            }
+        ),
         "transcription": lambda: print_transcription(chosen.prompts, chosen.whisperx),
         "memory": lambda: print_memory(chosen.hours),
     }

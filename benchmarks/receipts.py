@@ -50,23 +50,40 @@ def measure(workspace: Workspace, size: int) -> None:
     print(f"{size} examples")
     examples = [example(number) for number in range(size)]
     with workspace.warehouse() as con:
-        version, _ = timed("release", lambda: create_version(con, "calls", examples, recipe={}, run_id="b"))
+        version, _ = timed(
+            "release", lambda: create_version(con, "calls", examples, recipe={}, run_id="b")
+        )
     keys = timed("make the key", lambda: make_keys(workspace))
     timed("sign the root", lambda: sign_version(workspace, version))
     with workspace.warehouse() as con:
         plan = plan_erasure(con, [examples[0].recording_id, examples[EACH].recording_id])
         receipt_id = begin_erasure(con, plan, kind="recording", subject="b", reason="", run_id="b")
-        timed("erase rows", lambda: erase_rows(con, plan, receipt_id=receipt_id, kind="recording", subject="b", reason="", run_id="b"))
+        timed(
+            "erase rows",
+            lambda: erase_rows(
+                con,
+                plan,
+                receipt_id=receipt_id,
+                kind="recording",
+                subject="b",
+                reason="",
+                run_id="b",
+            ),
+        )
         create_version(con, "calls", examples[2 * EACH :], recipe={}, run_id="b")
     issued = timed("issue the receipt", lambda: issue_receipt(workspace, receipt_id))
     key = workspace.root / "public.pem"
     key.write_text(public_pem(keys.current), encoding="utf-8")
     command = [sys.executable, "-I", str(SCRIPT), str(issued.path), "--key", str(key)]
-    timed("check it without voxdata", lambda: subprocess.run(command, check=True, capture_output=True))
+    timed(
+        "check it without voxdata", lambda: subprocess.run(command, check=True, capture_output=True)
+    )
     leaves = issued.predicate["num_leaves"]
     # Hex; absence takes the paths of both neighbours.
     binary = 64 * math.ceil(math.log2(size)) * leaves * 3
-    print(f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in binary trees: {binary}")
+    print(
+        f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in binary trees: {binary}"
+    )
 
 
 def timed(what: str, do: Callable[[], T]) -> T:

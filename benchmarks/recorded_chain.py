@@ -33,7 +33,9 @@ LABELS = ("ask", "tell")
 class VoicelessDiarizer(FakeDiarizer):
     """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be held out."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         heard = super().diarize(sounds, max_speakers=max_speakers)
         return [replace(each, embeddings={}) for each in heard]
@@ -86,7 +88,10 @@ def answer_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
     script = ScriptedAnnotator(email="script@voxdata.local", error_rate=0.0, seed=1)
     answered = script.answer(
         build_queue(workspace),
-        {utterance_id: {"intent": LABELS[number % 2]} for number, utterance_id in enumerate(utterance_ids)},
+        {
+            utterance_id: {"intent": LABELS[number % 2]}
+            for number, utterance_id in enumerate(utterance_ids)
+        },
         utterance_ids,
         schemes=workspace.schemes,
         password=label_studio_credentials(workspace).password_for(script.email),

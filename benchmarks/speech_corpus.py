@@ -76,7 +76,14 @@ def run_folds(
     encoder, answers = load_encoder(config.encoder), {}
     for number, (test, validation) in enumerate(folds, start=1):
         split = [
-            replace(e, split=Split.TEST if e.voice in test else Split.VALIDATION if e.voice in validation else Split.TRAIN)
+            replace(
+                e,
+                split=Split.TEST
+                if e.voice in test
+                else Split.VALIDATION
+                if e.voice in validation
+                else Split.TRAIN,
+            )
             for e in examples
         ]
         manifest = Manifest(
@@ -89,8 +96,12 @@ def run_folds(
             config, manifest, {e.utterance_id: flat for e in split}, encoder=encoder, cache_dir=OUT / "features",
             say=lambda line: print(line, file=sys.stderr) if "features" in line else None,
         )  # fmt: skip
-        answers |= {key: np.array([shares[label] for label in labels]) for key, shares in outcome.predictions.items()}
+        answers |= {
+            key: np.array([shares[label] for label in labels])
+            for key, shares in outcome.predictions.items()
+        }
         print(
-            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, best epoch {outcome.fit.best_epoch}", flush=True
+            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, best epoch {outcome.fit.best_epoch}",
+            flush=True,
         )
     return answers

@@ -33,7 +33,13 @@ def make_voices(count: int, *, seed: int, start: int = 0) -> dict[str, Counter[s
         favourite = draws.dirichlet(np.array(SHARES) * 4)
         said = draws.multinomial(size, favourite)
         language = "language=zh" if draws.random() < 0.3 else "language=en"
-        tally = Counter({f"emotion={label}": int(times) for label, times in zip(LABELS, said, strict=True) if times})
+        tally = Counter(
+            {
+                f"emotion={label}": int(times)
+                for label, times in zip(LABELS, said, strict=True)
+                if times
+            }
+        )
         tally["examples"] = tally[language] = size
         voices[f"voice-{number}"] = tally
     return voices
@@ -55,7 +61,12 @@ def deviation(voices: dict[str, Counter[str]], placed: dict[str, Split]) -> floa
 def hash_splits(voices: dict[str, Counter[str]], *, seed: int) -> dict[str, Split]:
     """The plain way: a hash of the voice decides."""
     edges = np.cumsum(list(RATIOS.values()))
-    return {voice: list(RATIOS)[int(np.searchsorted(edges, int(digest(seed, voice)[:12], 16) / 16**12, side="right"))] for voice in voices}
+    return {
+        voice: list(RATIOS)[
+            int(np.searchsorted(edges, int(digest(seed, voice)[:12], 16) / 16**12, side="right"))
+        ]
+        for voice in voices
+    }
 
 
 def main() -> None:

@@ -26,13 +26,17 @@ from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
 class CamPlusPlus(Model):
     """CAM++ as an ordinary pyannote.audio embedding model: whole waveforms in, statistics pooled by `weights`."""
 
-    def __init__(self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None) -> None:
+    def __init__(
+        self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None
+    ) -> None:
         super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
         self.save_hyperparameters("sample_rate", "num_channels")
         network: Any = load_network()
         layers = dict(network.xvector.named_children())
         self.head, self.dense = network.head, layers["dense"]
-        self.trunk = torch.nn.Sequential(*(layer for name, layer in layers.items() if name not in ("stats", "dense")))
+        self.trunk = torch.nn.Sequential(
+            *(layer for name, layer in layers.items() if name not in ("stats", "dense"))
+        )
         self.pool = StatsPool()
 
     @property
@@ -42,13 +46,20 @@ class CamPlusPlus(Model):
 
     def forward(self, waveforms: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """(batch, 1, num_samples), (batch, num_weights) -> (batch, 192)."""
-        rows = [kaldi.fbank(waveform, num_mel_bins=80, sample_frequency=MODEL_RATE_HZ, dither=0.0) for waveform in waveforms]
+        rows = [
+            kaldi.fbank(waveform, num_mel_bins=80, sample_frequency=MODEL_RATE_HZ, dither=0.0)
+            for waveform in waveforms
+        ]
         features = torch.stack([row - row.mean(dim=0, keepdim=True) for row in rows])
-        embedded: torch.Tensor = self.dense(self.pool(self.trunk(self.head(features.permute(0, 2, 1))), weights))
+        embedded: torch.Tensor = self.dense(
+            self.pool(self.trunk(self.head(features.permute(0, 2, 1))), weights)
+        )
         return embedded
 
 
-def build_stock(*, threshold: float, min_cluster_size: int, segmentation_step: float, batch_size: int = 32) -> Pipeline:
+def build_stock(
+    *, threshold: float, min_cluster_size: int, segmentation_step: float, batch_size: int = 32
+) -> Pipeline:
     """The pipeline, on one thread of the CPU."""
     torch.set_num_threads(1)
     with warnings.catch_warnings():
@@ -67,14 +78,28 @@ def build_stock(*, threshold: float, min_cluster_size: int, segmentation_step: f
     pipeline.instantiate(
         {
             "segmentation": {"min_duration_off": 0.0},
-            "clustering": {"method": "average", "threshold": threshold, "min_cluster_size": min_cluster_size},
+            "clustering": {
+                "method": "average",
+                "threshold": threshold,
+                "min_cluster_size": min_cluster_size,
+            },
         }
     )
     return pipeline
 
 
-def diarize_stock(pipeline: Pipeline, samples: Samples, *, max_speakers: int | None = None) -> Diarization:
+def diarize_stock(
+    pipeline: Pipeline, samples: Samples, *, max_speakers: int | None = None
+) -> Diarization:
     """Its answer in voxdata's words."""
-    file = {"waveform": torch.from_numpy(np.ascontiguousarray(samples))[None], "sample_rate": MODEL_RATE_HZ, "uri": "recording"}
+    file = {
+        "waveform": torch.from_numpy(np.ascontiguousarray(samples))[None],
+        "sample_rate": MODEL_RATE_HZ,
+        "uri": "recording",
+    }
     output: Any = pipeline(file, max_speakers=max_speakers)
-    return encode_annotation(output.speaker_diarization, output.speaker_embeddings, end_ms=len(samples) * 1000 // MODEL_RATE_HZ)
+    return encode_annotation(
+        output.speaker_diarization,
+        output.speaker_embeddings,
+        end_ms=len(samples) * 1000 // MODEL_RATE_HZ,
+    )

@@ -90,7 +90,9 @@ def _sqlite_texts(path: Path) -> Placed:
         tables = con.execute("select name from sqlite_master where type = 'table'").fetchall()
         for (table,) in tables:
             found = con.execute(f'select * from "{table}"')
-            yield from _row_texts(f"table {table}, ", [column[0] for column in found.description], found.fetchall())
+            yield from _row_texts(
+                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+            )
 
 
 def _duckdb_texts(path: Path) -> Placed:
@@ -98,7 +100,9 @@ def _duckdb_texts(path: Path) -> Placed:
         tables = con.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         for schema, table in tables:
             found = con.execute(f'from "{schema}"."{table}"')
-            yield from _row_texts(f"table {table}, ", [column[0] for column in found.description], found.fetchall())
+            yield from _row_texts(
+                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+            )
 
 
 def _row_texts(table: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Placed:

@@ -55,7 +55,10 @@ def read_prompts(limit: int | None) -> list[Prompt] | None:
         return None
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))[:limit]
-    return [Prompt(samples=read_recording(folder / row["path"])[1][:, 0], text=row["transcript"]) for row in rows]
+    return [
+        Prompt(samples=read_recording(folder / row["path"])[1][:, 0], text=row["transcript"])
+        for row in rows
+    ]
 
 
 def score(system: str, prompts: Sequence[Prompt], hear: Callable[[Samples], str]) -> Score:
@@ -65,12 +68,23 @@ def score(system: str, prompts: Sequence[Prompt], hear: Callable[[Samples], str]
     return score_texts(system, prompts, heard, cpu_s=process_time() - began)
 
 
-def score_texts(system: str, prompts: Sequence[Prompt], heard: Sequence[str], *, cpu_s: float) -> Score:
+def score_texts(
+    system: str, prompts: Sequence[Prompt], heard: Sequence[str], *, cpu_s: float
+) -> Score:
     """Compare what was heard with what is said."""
     normalise = EnglishTextNormalizer()
-    pairs = [(reference, normalise(text)) for prompt, text in zip(prompts, heard, strict=True) if (reference := normalise(prompt.text))]
+    pairs = [
+        (reference, normalise(text))
+        for prompt, text in zip(prompts, heard, strict=True)
+        if (reference := normalise(prompt.text))
+    ]
     references, hypotheses = [p[0] for p in pairs], [p[1] for p in pairs]
-    return Score(system=system, wer=jiwer.wer(references, hypotheses), cer=jiwer.cer(references, hypotheses), cpu_s=cpu_s)
+    return Score(
+        system=system,
+        wer=jiwer.wer(references, hypotheses),
+        cer=jiwer.cer(references, hypotheses),
+        cpu_s=cpu_s,
+    )
 
 
 def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
@@ -108,7 +122,10 @@ def main() -> int:
     for model in MODELS:
         ours, peer = compare(model, prompts)
         for row in (ours, peer):
-            print(f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}", flush=True)
+            print(
+                f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}",
+                flush=True,
+            )
         print(
             f"{model:<20}faster-whisper / voxdata = {peer.cpu_s / ours.cpu_s:.2f} in CPU, {100 * (ours.wer - peer.wer):+.2f} points of WER"
         )

@@ -21,35 +21,65 @@ from benchmarks.versions_content import write_versions
 from benchmarks.versions_worker import STEPS
 
 WORKER = Path(__file__).parent / "versions_worker.py"
-PEERS = ("deltalake==1.6.6", "pylance==14.0.2", "dvc==3.67.1", "duckdb==2.0.0", "polars==2.1.0", "pyarrow>=26,<27")
-SAYS = {"voxdata": "voxdata", "duckdb": "DuckDB, full copies", "delta": "Delta Lake", "lance": "Lance", "dvc": "DVC"}
+PEERS = (
+    "deltalake==1.6.6",
+    "pylance==14.0.2",
+    "dvc==3.67.1",
+    "duckdb==2.0.0",
+    "polars==2.1.0",
+    "pyarrow>=26,<27",
+)
+SAYS = {
+    "voxdata": "voxdata",
+    "duckdb": "DuckDB, full copies",
+    "delta": "Delta Lake",
+    "lance": "Lance",
+    "dvc": "DVC",
+}
 
 
 def main() -> None:
     """Measure and print a table for each size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--systems", nargs="+", choices=list(SAYS), default=list(SAYS))
-    parser.add_argument("--keep", type=Path, help="where the made-up content stays for the next time")
-    parser.add_argument("--peers", type=Path, default=Path(".venv") / "peers", help="the peers' environment")
+    parser.add_argument(
+        "--keep", type=Path, help="where the made-up content stays for the next time"
+    )
+    parser.add_argument(
+        "--peers", type=Path, default=Path(".venv") / "peers", help="the peers' environment"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         content = options.keep or Path(scratch) / "content"
         for size in options.sizes:
             print(f"content of {size:,} utterances", file=sys.stderr, flush=True)
             first, second = write_versions(content, size)
-            found = {name: measure(name, Path(scratch), first, second, peers=options.peers) for name in options.systems}
+            found = {
+                name: measure(name, Path(scratch), first, second, peers=options.peers)
+                for name in options.systems
+            }
             print_table(size, found)
 
 
-def measure(system: str, scratch: Path, first: Path, second: Path, *, peers: Path) -> dict[str, Any]:
+def measure(
+    system: str, scratch: Path, first: Path, second: Path, *, peers: Path
+) -> dict[str, Any]:
     """Run one system in a process of its own."""
     python = Path(sys.executable) if system == "voxdata" else peer_python(peers)
     print(SAYS[system], file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        run = [str(python.absolute()), *(["-m", "benchmarks.versions_worker"] if system == "voxdata" else [str(WORKER)])]
+        run = [
+            str(python.absolute()),
+            *(["-m", "benchmarks.versions_worker"] if system == "voxdata" else [str(WORKER)]),
+        ]
         done = subprocess.run(
-            [*run, system, folder, str(first.absolute()), str(second.absolute())], stdout=subprocess.PIPE, text=True, check=True
+            [*run, system, folder, str(first.absolute()), str(second.absolute())],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
@@ -72,13 +102,27 @@ def print_table(size: int, found: dict[str, dict[str, Any]]) -> None:
     print(f"|---|{'---|' * len(names)}")
     for step in STEPS:
         cells = [found[name]["steps"].get(step) for name in names]
-        shown = ["-" if cell is None else f"{cell['cpu']:.2f} ({cell['wall']:.2f})" for cell in cells]
+        shown = [
+            "-" if cell is None else f"{cell['cpu']:.2f} ({cell['wall']:.2f})" for cell in cells
+        ]
         print(f"| {step} | {' | '.join(shown)} |")
-    sizes = {name: [found[name]["notes"][key] for key in ("bytes first", "bytes second")] for name in names}
-    print(f"| MB after the first version | {' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |")
-    print(f"| MB after the second | {' | '.join(f'{sizes[name][1] / 1e6:.1f}' for name in names)} |")
-    print(f"| bytes a row that the second added | {' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |")
-    peaks, diffs = [found[name]["peak"] for name in names], [found[name]["notes"]["diff"] for name in names]
+    sizes = {
+        name: [found[name]["notes"][key] for key in ("bytes first", "bytes second")]
+        for name in names
+    }
+    print(
+        f"| MB after the first version | {' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"
+    )
+    print(
+        f"| MB after the second | {' | '.join(f'{sizes[name][1] / 1e6:.1f}' for name in names)} |"
+    )
+    print(
+        f"| bytes a row that the second added | {' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
+    )
+    peaks, diffs = (
+        [found[name]["peak"] for name in names],
+        [found[name]["notes"]["diff"] for name in names],
+    )
     print(f"| peak memory, MB | {' | '.join(f'{peak / 1e6:.0f}' for peak in peaks)} |")
     print(f"| added, removed, relabelled | {' | '.join(map(str, diffs))} |", flush=True)
 

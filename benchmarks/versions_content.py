@@ -21,7 +21,9 @@ ROWS = """
       || '"intent":{"distribution":{"' || intent || '":1000000},"label":"' || intent || '","num_votes":3}}' as gold
   from (select i, r, ['happy', 'sad', 'angry'][1 + (i + moved) % 3] as emotion,
           ['question', 'request', 'complaint', 'answer'][1 + (i * 7 + moved) % 4] as intent
-        from (select i, i // PER as r, RELABELLED as moved from range(SIZE) t(i)))""".replace("PER", str(UTTERANCES_PER_RECORDING))
+        from (select i, i // PER as r, RELABELLED as moved from range(SIZE) t(i)))""".replace(
+    "PER", str(UTTERANCES_PER_RECORDING)
+)
 
 
 def write_versions(folder: Path, size: int) -> list[Path]:
@@ -33,14 +35,16 @@ def write_versions(folder: Path, size: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"rows-{size}-{number}.parquet" for number in (1, 2)]
     first = ROWS.replace("RELABELLED", "0").replace("SIZE", str(size))
-    later = ROWS.replace("RELABELLED", f"(hash(i // {UTTERANCES_PER_RECORDING}) % 100 = 0)::integer").replace(
-        "SIZE", str(size + size // 200)
-    )
+    later = ROWS.replace(
+        "RELABELLED", f"(hash(i // {UTTERANCES_PER_RECORDING}) % 100 = 0)::integer"
+    ).replace("SIZE", str(size + size // 200))
     second = f"select * from ({later}) where hash(recording_id) % 1000 <> 1"
     for path, query in zip(paths, (first, second), strict=True):
         if not path.exists():
             partial = path.with_suffix(".partial")
             with duckdb.connect() as con:
-                con.execute(f"copy ({query} order by recording_id, start_ms) to '{partial}' (format parquet, compression zstd)")
+                con.execute(
+                    f"copy ({query} order by recording_id, start_ms) to '{partial}' (format parquet, compression zstd)"
+                )
             partial.replace(path)
     return paths

@@ -19,7 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-STEPS = ("first release", "second release", "same again", "diff", "verify", "to polars", "to parquet")
+STEPS = (
+    "first release",
+    "second release",
+    "same again",
+    "diff",
+    "verify",
+    "to polars",
+    "to parquet",
+)
 
 
 class Meter:
@@ -39,7 +47,10 @@ class Meter:
 
 
 def _cpu() -> float:
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    own, children = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -79,14 +90,20 @@ def run_voxdata(meter: Meter, folder: Path, first: Path, second: Path) -> None:
         old, new = list_versions(con)
         with meter("diff"):
             found = diff_versions(con, old.version_id, new.version_id)
-        meter.notes["diff"] = [len(found.added), len(found.removed), len({c.utterance_id for c in found.relabelled})]
+        meter.notes["diff"] = [
+            len(found.added),
+            len(found.removed),
+            len({c.utterance_id for c in found.relabelled}),
+        ]
         with meter("verify"):
             meter.notes["verified"] = verify_version(con, old).ok
         kept = "from example semi join (from manifest where manifest_key = 1) using (row_id)"
         with meter("to polars"):
             meter.notes["rows"] = len(con.sql(kept).pl())
         with meter("to parquet"):
-            con.execute(f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, compression zstd)")
+            con.execute(
+                f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, compression zstd)"
+            )
     (folder / "out.parquet").unlink()
     compact_warehouse(path)
     meter.notes["bytes second"] = _size(folder)
@@ -98,7 +115,11 @@ def run_duckdb(meter: Meter, folder: Path, first: Path, second: Path) -> None:
 
     con = duckdb.connect(folder / "w.duckdb")
     con.execute("set memory_limit = '8GB'; set threads = 1")
-    for step, name, content in ((STEPS[0], "v1", first), (STEPS[1], "v2", second), (STEPS[2], "v3", second)):
+    for step, name, content in (
+        (STEPS[0], "v1", first),
+        (STEPS[1], "v2", second),
+        (STEPS[2], "v3", second),
+    ):
         con.execute(f"create or replace temp table content as from '{content}'")
         with meter(step):
             con.execute(f"create table {name} as from content")
@@ -134,7 +155,9 @@ def run_delta(meter: Meter, folder: Path, first: Path, second: Path) -> None:
         if step != STEPS[2]:
             meter.notes["bytes first" if step == STEPS[0] else "bytes second"] = _size(folder)
     with meter("diff"):
-        meter.notes["diff"] = _frame_diff(pl.read_delta(table, version=0), pl.read_delta(table, version=1))
+        meter.notes["diff"] = _frame_diff(
+            pl.read_delta(table, version=0), pl.read_delta(table, version=1)
+        )
     with meter("to polars"):
         meter.notes["rows"] = len(pl.read_delta(table, version=0))
     with meter("to parquet"):
@@ -170,7 +193,12 @@ def run_lance(meter: Meter, folder: Path, first: Path, second: Path) -> None:
 def run_dvc(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     """A Parquet file under DVC, in a git repository, each version a commit."""
     dvc = [sys.executable, "-m", "dvc", "-q"]
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "GIT_AUTHOR_NAME": "b", "GIT_AUTHOR_EMAIL": "b@localhost"}
+    environment = {
+        **os.environ,
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_AUTHOR_NAME": "b",
+        "GIT_AUTHOR_EMAIL": "b@localhost",
+    }
     environment |= {"GIT_COMMITTER_NAME": "b", "GIT_COMMITTER_EMAIL": "b@localhost"}
 
     def call(*command: str) -> None:
@@ -188,7 +216,9 @@ def run_dvc(meter: Meter, folder: Path, first: Path, second: Path) -> None:
             if step != STEPS[2]:
                 call("git", "tag", "v1" if step == STEPS[0] else "v2")
         if step != STEPS[2]:
-            meter.notes["bytes first" if step == STEPS[0] else "bytes second"] = _size(folder / ".dvc" / "cache")
+            meter.notes["bytes first" if step == STEPS[0] else "bytes second"] = _size(
+                folder / ".dvc" / "cache"
+            )
     import polars as pl
 
     def load(tag: str) -> pl.DataFrame:
@@ -208,7 +238,9 @@ def run_dvc(meter: Meter, folder: Path, first: Path, second: Path) -> None:
 def _frame_diff(old: Any, new: Any) -> list[int]:
     import polars as pl
 
-    both = old.select("utterance_id", "gold").join(new.select("utterance_id", "gold"), on="utterance_id")
+    both = old.select("utterance_id", "gold").join(
+        new.select("utterance_id", "gold"), on="utterance_id"
+    )
     return [
         new.join(old, on="utterance_id", how="anti").height,
         old.join(new, on="utterance_id", how="anti").height,

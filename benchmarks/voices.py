@@ -54,7 +54,10 @@ def read_clips(folder: Path) -> dict[str, list[Path]]:
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             clips[row["speaker"]].append(folder / row["path"])
-    return {speaker: sorted(paths, key=lambda path: digest(path.name)) for speaker, paths in sorted(clips.items())}
+    return {
+        speaker: sorted(paths, key=lambda path: digest(path.name))
+        for speaker, paths in sorted(clips.items())
+    }
 
 
 def read_speech(path: Path) -> Samples:
@@ -91,16 +94,30 @@ def take_all(corpus: str, folder: Path, diarizer: PyannoteDiarizer) -> list[Take
                 print(f"{corpus} {person} #{number}, {length_s} s: no voice heard")
                 continue
             recording_id = digest("voices", corpus, person, number)
-            heard = HeardSpeaker(speaker=(recording_id, 0, "S0"), vector=tuple(found.embeddings["S0"]), speech_ms=speech_ms)
+            heard = HeardSpeaker(
+                speaker=(recording_id, 0, "S0"),
+                vector=tuple(found.embeddings["S0"]),
+                speech_ms=speech_ms,
+            )
             takes.append(Take(corpus=corpus, person=person, length_s=length_s, heard=heard))
     return takes
 
 
 def halves(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
     """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS alternates men and women)."""
-    people = {corpus: sorted({t.person for t in takes if t.corpus == corpus}) for corpus in {t.corpus for t in takes}}
-    first = {(corpus, person) for corpus, names in people.items() for i, person in enumerate(names) if i // 2 % 2 == 0}
-    return [t for t in takes if (t.corpus, t.person) in first], [t for t in takes if (t.corpus, t.person) not in first]
+    people = {
+        corpus: sorted({t.person for t in takes if t.corpus == corpus})
+        for corpus in {t.corpus for t in takes}
+    }
+    first = {
+        (corpus, person)
+        for corpus, names in people.items()
+        for i, person in enumerate(names)
+        if i // 2 % 2 == 0
+    }
+    return [t for t in takes if (t.corpus, t.person) in first], [
+        t for t in takes if (t.corpus, t.person) not in first
+    ]
 
 
 def pair_scores(takes: Sequence[Take], *, length_s: int) -> tuple[list[float], list[float]]:
@@ -110,7 +127,9 @@ def pair_scores(takes: Sequence[Take], *, length_s: int) -> tuple[list[float], l
     different: list[float] = []
     for a, b in combinations(chosen, 2):
         if a.corpus == b.corpus:
-            (same if a.person == b.person else different).append(float(np.dot(a.heard.vector, b.heard.vector)))
+            (same if a.person == b.person else different).append(
+                float(np.dot(a.heard.vector, b.heard.vector))
+            )
     return same, different
 
 
@@ -123,14 +142,21 @@ def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[floa
     return float(rejects[at] + accepts[at]) / 2, float(thresholds[at])
 
 
-def link_outcome(takes: Sequence[Take], *, threshold: float, min_speech_ms: int = MIN_SPEECH_MS) -> str:
+def link_outcome(
+    takes: Sequence[Take], *, threshold: float, min_speech_ms: int = MIN_SPEECH_MS
+) -> str:
     """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little are in no pair."""
-    links = link_speakers([t.heard for t in takes], {}, threshold=threshold, min_speech_ms=min_speech_ms)
+    links = link_speakers(
+        [t.heard for t in takes], {}, threshold=threshold, min_speech_ms=min_speech_ms
+    )
     voice = {link.speaker: link.voice_id for link in links}
     rich = [t for t in takes if t.heard.speech_ms >= min_speech_ms]
     counts: Counter[str] = Counter()
     for a, b in combinations(rich, 2):
-        one, joined = (a.corpus, a.person) == (b.corpus, b.person), voice[a.heard.speaker] == voice[b.heard.speaker]
+        one, joined = (
+            (a.corpus, a.person) == (b.corpus, b.person),
+            voice[a.heard.speaker] == voice[b.heard.speaker],
+        )
         if a.heard.speaker[0] != b.heard.speaker[0] and (one or a.corpus == b.corpus):
             counts["one" if one else "two"] += 1
             counts["apart"] += one and not joined
@@ -138,7 +164,10 @@ def link_outcome(takes: Sequence[Take], *, threshold: float, min_speech_ms: int 
     people: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for t in rich:
         people[voice[t.heard.speaker]].add((t.corpus, t.person))
-    num_people, mixed = len({(t.corpus, t.person) for t in rich}), sum(len(found) > 1 for found in people.values())
+    num_people, mixed = (
+        len({(t.corpus, t.person) for t in rich}),
+        sum(len(found) > 1 for found in people.values()),
+    )
     return (
         f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with too little): {len(people)} voices, "
         f"{mixed} of them mixed; pairs wrongly joined {counts['joined']}/{counts['two']}, wrongly apart {counts['apart']}/{counts['one']}"
@@ -150,16 +179,22 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
     takes = []
     for plan, call in compose_calls(part):
         for channel in range(call.samples.shape[1]):
-            (found,) = diarizer.diarize([ArraySound(np.ascontiguousarray(call.samples[:, channel]))])
+            (found,) = diarizer.diarize(
+                [ArraySound(np.ascontiguousarray(call.samples[:, channel]))]
+            )
             for speaker, vector in sorted(found.embeddings.items()):
                 heard = [s.segment for s in found.segments if s.speaker == speaker]
                 shared: Counter[str] = Counter()
                 for turn in call.turns:
                     if turn.channel == channel:
-                        shared[turn.speaker] += sum(overlap_ms(turn.segment, segment) for segment in heard)
+                        shared[turn.speaker] += sum(
+                            overlap_ms(turn.segment, segment) for segment in heard
+                        )
                 party = plan.parties[int(shared.most_common(1)[0][0].removeprefix("S"))]
                 who = HeardSpeaker(
-                    speaker=(plan.name, channel, speaker), vector=tuple(vector), speech_ms=sum(segment.duration_ms for segment in heard)
+                    speaker=(plan.name, channel, speaker),
+                    vector=tuple(vector),
+                    speech_ms=sum(segment.duration_ms for segment in heard),
                 )
                 takes.append(Take(corpus="calls", person=party, length_s=0, heard=who))
     return takes
@@ -167,14 +202,21 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
 
 def print_pairs(title: str, takes: Sequence[Take]) -> None:
     """Pairs of recordings by threshold and length."""
-    print(f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} people; false accept % / false reject %")
+    print(
+        f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} people; false accept % / false reject %"
+    )
     print("  threshold " + "".join(f"{length:>14} s" for length in LENGTHS_S))
     scores = {length: pair_scores(takes, length_s=length) for length in LENGTHS_S}
     for threshold in THRESHOLDS:
-        rates = ((100 * np.mean(np.array(b) >= threshold), 100 * np.mean(np.array(a) < threshold)) for a, b in scores.values())
+        rates = (
+            (100 * np.mean(np.array(b) >= threshold), 100 * np.mean(np.array(a) < threshold))
+            for a, b in scores.values()
+        )
         cells = (f"{accepts:.2f} /{rejects:6.2f}" for accepts, rejects in rates)
         print(f"  {threshold:9.2f} " + " ".join(f"{cell:>15}" for cell in cells))
-    equal = (f"{100 * rate:.2f} at {at:.2f}" for rate, at in (equal_error(*s) for s in scores.values()))
+    equal = (
+        f"{100 * rate:.2f} at {at:.2f}" for rate, at in (equal_error(*s) for s in scores.values())
+    )
     print("  equal     " + " ".join(f"{cell:>15}" for cell in equal))
     print("  pairs     " + " ".join(f"{f'{len(b)} /{len(a):6}':>15}" for a, b in scores.values()))
 
@@ -196,15 +238,21 @@ def main() -> int:
         takes += take_all(corpus, folder, diarizer) if folder is not None else []
     if not takes:
         return 0
-    print(f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in {time.process_time() - began:.0f} CPU s")
-    for title, half in zip(("chosen on the first half", "shown on the second half"), halves(takes), strict=True):
+    print(
+        f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in {time.process_time() - began:.0f} CPU s"
+    )
+    for title, half in zip(
+        ("chosen on the first half", "shown on the second half"), halves(takes), strict=True
+    ):
         print_pairs(title, half)
         print_links(half, LEAST_SPEECH_MS)
     parts: tuple[Literal["tune"], Literal["show"]] = ("tune", "show")
     for part in parts:
         print(f"\nspeakers found in the composed calls, part {part}")
         print_links(hear_calls(part, diarizer), (MIN_SPEECH_MS,))
-    print(f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices")
+    print(
+        f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices"
+    )
     return 0
 
 

@@ -60,23 +60,39 @@ def work(root: Path, phase: str, seed: int) -> None:
             with open_warehouse(root / "w.duckdb") as con:
                 with transaction(con):
                     con.execute("create table if not exists ballast(a bigint, b varchar)")
-                    con.execute("insert into ballast select i, sha256(i::varchar) from range(300000) t(i)")
+                    con.execute(
+                        "insert into ballast select i, sha256(i::varchar) from range(300000) t(i)"
+                    )
                     con.execute("delete from ballast where random() < 0.3")
                 print("checkpoint", flush=True)
                 con.execute("checkpoint")
 
 
 def _sources(names: list[str]) -> pl.DataFrame:
-    rows = [{"uri": name, "size_bytes": 1, "modified_ns": 1, "recording_id": None, "decoder": "", "run_id": "k"} for name in names]
+    rows = [
+        {
+            "uri": name,
+            "size_bytes": 1,
+            "modified_ns": 1,
+            "recording_id": None,
+            "decoder": "",
+            "run_id": "k",
+        }
+        for name in names
+    ]
     return pl.DataFrame(rows, schema_overrides={"recording_id": pl.String})
 
 
 def main() -> None:
     """Kill, look, and print what was found; exit code 1 when anything was lost or doubled."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", nargs=3, metavar=("ROOT", "PHASE", "SEED"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--work", nargs=3, metavar=("ROOT", "PHASE", "SEED"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     if options.work:
         work(Path(options.work[0]), options.work[1], int(options.work[2]))
@@ -105,7 +121,15 @@ def run(root: Path, *, kills: int, seed: int) -> int:
     inside, slowest = 0, 0.0
     for number in range(kills):
         phase = PHASES[number % len(PHASES)]
-        command = [sys.executable, "-m", "benchmarks.warehouse_kills", "--work", str(root), phase, str(seed * 10_000 + number)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.warehouse_kills",
+            "--work",
+            str(root),
+            phase,
+            str(seed * 10_000 + number),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
@@ -130,17 +154,26 @@ def run(root: Path, *, kills: int, seed: int) -> int:
         merge_batches(con, root / "batches", run_id="k")
         there = Counter(str(row["uri"]) for row in read_rows(con, "select uri from source"))
         versions = {
-            (str(row["ref"]), str(row["root"])) for row in read_rows(con, "select name || '@' || number as ref, root from dataset_version")
+            (str(row["ref"]), str(row["root"]))
+            for row in read_rows(
+                con, "select name || '@' || number as ref, root from dataset_version"
+            )
         }
         verified = verify_all(con)
     lost = [name for name in left if name not in there]
     doubled = [name for name, count in there.items() if count > 1]
     gone = [ref for ref, digest in cut if (ref, digest) not in versions]
     broken = [one.version.ref for one in verified if not one.ok]
-    print(f"kill -9: {sum(killed.values())} ({', '.join(f'{phase} {count}' for phase, count in killed.items())})")
+    print(
+        f"kill -9: {sum(killed.values())} ({', '.join(f'{phase} {count}' for phase, count in killed.items())})"
+    )
     print(f"  inside a checkpoint: {inside}")
-    print(f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: {sum(there.values())}, doubled {len(doubled)}")
-    print(f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: {len(verified) - len(broken)} of {len(verified)}")
+    print(
+        f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: {sum(there.values())}, doubled {len(doubled)}"
+    )
+    print(
+        f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: {len(verified) - len(broken)} of {len(verified)}"
+    )
     print(f"  slowest opening afterwards: {slowest:.2f} s")
     return 1 if lost or doubled or gone or broken else 0
 

@@ -23,12 +23,16 @@ import polars as pl
 
 def main() -> None:
     """Run both and print a table; exit code 1 when batches lose a row or show somebody an error."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--producers", type=int, default=8)
     parser.add_argument("--readers", type=int, default=3)
     parser.add_argument("--rows", type=int, default=500, help="rows a batch")
-    parser.add_argument("--child", nargs=4, metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=4, metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     if options.child:
         role, root, number, until = options.child
@@ -54,10 +58,29 @@ def run(name: str, writer: str, root: Path, options: argparse.Namespace) -> bool
     with open_warehouse(root / "w.duckdb"):
         pass
     until = time.time() + options.seconds
-    roles = [writer] * options.producers + ["read"] * options.readers + (["merge"] if writer == "leave" else [])
-    command = [sys.executable, "-m", "benchmarks.warehouse_writers", "--rows", str(options.rows), "--child"]
+    roles = (
+        [writer] * options.producers
+        + ["read"] * options.readers
+        + (["merge"] if writer == "leave" else [])
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.warehouse_writers",
+        "--rows",
+        str(options.rows),
+        "--child",
+    ]
     children = [
-        (role, subprocess.Popen([*command, role, str(root), str(n), str(until)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        (
+            role,
+            subprocess.Popen(
+                [*command, role, str(root), str(n), str(until)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ),
+        )
         for n, role in enumerate(roles)
     ]
     said = [(role, *child.communicate()) for role, child in children]
@@ -74,17 +97,23 @@ def run(name: str, writer: str, root: Path, options: argparse.Namespace) -> bool
     if writer == "leave":
         _merge(root)
     with open_warehouse(root / "w.duckdb", read_only=True) as con:
-        there = read_rows(con, "select count(*) as n, count(distinct uri) as different from source")[0]
+        there = read_rows(
+            con, "select count(*) as n, count(distinct uri) as different from source"
+        )[0]
     missing = written - int(str(there["different"]))
     doubled = int(str(there["n"])) - int(str(there["different"]))
-    print(f"{name}: {options.producers} producers, {options.readers} readers, {options.seconds:g} s")
+    print(
+        f"{name}: {options.producers} producers, {options.readers} readers, {options.seconds:g} s"
+    )
     print(
         f"  rows written {written} ({written / options.seconds:.0f} a second), missing {missing}, doubled {doubled}, errors seen {errors}"
     )
     for kind, values in took.items():
         if values:
             cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
-            print(f"  {kind}: {len(values)} times, p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms")
+            print(
+                f"  {kind}: {len(values)} times, p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms"
+            )
     return bool(missing or doubled or errors)
 
 

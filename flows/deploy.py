@@ -30,7 +30,9 @@ from flows.retrain.finetune import finetune
 from flows.workspace import Workspace, open_workspace
 from warehouse.versions import CREATED_EVENT
 
-ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+ONE_AT_A_TIME = ConcurrencyLimitConfig(
+    limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+)
 """A tick that comes while the run before it is still at work is skipped: the next one finds all there is."""
 
 
@@ -38,7 +40,11 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
     """Every deployment of a workspace: the flows on their schedules, and fine-tuning on the release of a version."""
     root, schedules = str(workspace.root), workspace.settings.schedules
     scheduled: list[tuple[Flow[Any, Any], str, dict[str, Any]]] = [
-        (ingest, schedules.ingest if workspace.settings.sources.inbox else "", {"still_s": STILL_S}),
+        (
+            ingest,
+            schedules.ingest if workspace.settings.sources.inbox else "",
+            {"still_s": STILL_S},
+        ),
         (prelabel, schedules.prelabel, {}),
         (push, schedules.push, {}),
         (pull, schedules.pull, {}),
@@ -74,7 +80,13 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
 
 def _from_event(field: str) -> dict[str, Any]:
     """A parameter taken from the event's payload; wrapped as JSON, since a bare template would always give a string."""
-    return {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "template": "{{ event.payload." + field + " | tojson }}"}}
+    return {
+        "__prefect_kind": "json",
+        "value": {
+            "__prefect_kind": "jinja",
+            "template": "{{ event.payload." + field + " | tojson }}",
+        },
+    }
 
 
 def main() -> None:

@@ -42,7 +42,13 @@ def snapshot_warehouse(workspace: Workspace, *, keep: int) -> Path:
     """
     with workspace.warehouse():
         pass
-    return take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC), keep=keep)
+    return take_snapshot(
+        workspace.warehouse_path,
+        workspace.snapshots_dir,
+        batches=workspace.batches_dir,
+        now=datetime.now(UTC),
+        keep=keep,
+    )
 
 
 def repair_workspace(workspace: Workspace, *, say: Say) -> Repair:
@@ -93,10 +99,16 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
         known = now
     folders = [name for name in names if name in FOLDERS]
     if folders and known is None:
-        raise WarehouseError(f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is")
+        raise WarehouseError(
+            f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is"
+        )
     if folders and known is not None:
-        write_known(workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders))
-        say(f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack")
+        write_known(
+            workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders)
+        )
+        say(
+            f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack"
+        )
     return broken
 
 
@@ -114,14 +126,20 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
     Returns:
         What is known, and how many entries of who must stay out it lacked.
     """
-    with open_warehouse(workspace.warehouse_path, create=False, places=workspace.places, say=lambda line: None) as con:
+    with open_warehouse(
+        workspace.warehouse_path, create=False, places=workspace.places, say=lambda line: None
+    ) as con:
         with transaction(con):
             told = restore_bans(workspace.state_dir, con, run_id=workspace.run_id)
         if told:
-            say(f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, which this warehouse did not have")
+            say(
+                f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, which this warehouse did not have"
+            )
         back = _forget_who_came_back(workspace, con)
         if back:
-            say(f"repair: {counted(back, 'recording')} of who was forgotten came back with it and must go again")
+            say(
+                f"repair: {counted(back, 'recording')} of who was forgotten came back with it and must go again"
+            )
         remember_bans(workspace.state_dir, con)
         state = read_state(con)
     former = (*before.warehouse.former, before.warehouse.warehouse_id) if before else ()
@@ -144,7 +162,11 @@ def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
     back: defaultdict[str, list[str]] = defaultdict(list)
     for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():
         back[receipt_id].append(recording_id)
-    begun = {recording_id for work in list_work(workspace.state_dir) for recording_id in work.recording_ids}
+    begun = {
+        recording_id
+        for work in list_work(workspace.state_dir)
+        for recording_id in work.recording_ids
+    }
     for _, recordings in sorted(back.items()):
         if not begun.issuperset(recordings):
             begin_work(

@@ -17,7 +17,9 @@ COPY = "copy"
 
 
 @contextmanager
-def hold_lock(path: Path, *, doing: str, say: Say, timeout_s: float = 600.0, shared: bool = False) -> Iterator[None]:
+def hold_lock(
+    path: Path, *, doing: str, say: Say, timeout_s: float = 600.0, shared: bool = False
+) -> Iterator[None]:
     """Let one process at a time do something; others wait and say so.
 
     Args:
@@ -37,7 +39,9 @@ def hold_lock(path: Path, *, doing: str, say: Say, timeout_s: float = 600.0, sha
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise ServiceError(f"another process has been {doing} for {timeout_s:.0f} s ({path}); stop it") from None
+                    raise ServiceError(
+                        f"another process has been {doing} for {timeout_s:.0f} s ({path}); stop it"
+                    ) from None
                 if not told:
                     say(f"another process is {doing}; waiting for it")
                     told = True
@@ -55,7 +59,11 @@ def alone(workspace: Workspace, *, say: Say, timeout_s: float = 600.0) -> Iterat
     Raises:
         ServiceError: Somebody does for longer than one waits.
     """
-    locks = ((FORGET, "forgetting somebody"), (PUSH, "pushing clips"), (COPY, "writing files of what people said"))
+    locks = (
+        (FORGET, "forgetting somebody"),
+        (PUSH, "pushing clips"),
+        (COPY, "writing files of what people said"),
+    )
     with ExitStack() as held:
         for name, doing in locks:
             patience_s = timeout_s if name == FORGET else 600.0
@@ -83,5 +91,7 @@ def copying(workspace: Workspace, *, say: Say) -> Iterator[None]:
     Raises:
         ServiceError: Somebody is being forgotten for longer than one waits.
     """
-    with hold_lock(workspace.state_dir / f"{COPY}.lock", doing="forgetting somebody", say=say, shared=True):
+    with hold_lock(
+        workspace.state_dir / f"{COPY}.lock", doing="forgetting somebody", say=say, shared=True
+    ):
         yield

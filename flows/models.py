@@ -66,7 +66,9 @@ def labeler_specs(workspace: Workspace) -> dict[str, LabelerSpec]:
     if any(run is not None for run in runs.values()):
         workspace.require_folders("models")
     return {
-        name: LabelerSpec(scheme=name, checkpoint="" if run is None else str(workspace.root / run.checkpoint_dir))
+        name: LabelerSpec(
+            scheme=name, checkpoint="" if run is None else str(workspace.root / run.checkpoint_dir)
+        )
         for name, run in runs.items()
     }
 

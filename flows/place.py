@@ -25,10 +25,14 @@ def find_workspace(start: Path, *, explicit: Path | None = None) -> Path:
     if explicit is not None:
         if (explicit / FILE_NAME).is_file():
             return explicit.resolve()
-        raise ConfigError(f"{explicit} holds no {FILE_NAME}; make one with `voxdata init {explicit}`")
+        raise ConfigError(
+            f"{explicit} holds no {FILE_NAME}; make one with `voxdata init {explicit}`"
+        )
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
             return folder.resolve()
     if (start / DEMO_DIR / FILE_NAME).is_file():
         return (start / DEMO_DIR).resolve()
-    raise ConfigError(f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, or try `voxdata demo`")
+    raise ConfigError(
+        f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, or try `voxdata demo`"
+    )

@@ -17,7 +17,16 @@ from warehouse.exchange.table import flat_frame
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RATE_HZ", "Audit", "Example", "Workspace", "audit_table", "iter_examples", "load_version", "open_workspace"]
+__all__ = [
+    "RATE_HZ",
+    "Audit",
+    "Example",
+    "Workspace",
+    "audit_table",
+    "iter_examples",
+    "load_version",
+    "open_workspace",
+]
 
 RATE_HZ = MODEL_RATE_HZ
 """The sample rate of all sound that voxdata gives out."""
@@ -38,7 +47,9 @@ def load_version(workspace: Workspace, version: str) -> pl.DataFrame:
     return flat_frame(open_bundle(workspace, version).examples)
 
 
-def iter_examples(workspace: Workspace, version: str, *, split: str | None = None) -> Iterator[tuple[Example, Samples]]:
+def iter_examples(
+    workspace: Workspace, version: str, *, split: str | None = None
+) -> Iterator[tuple[Example, Samples]]:
     """The examples of a dataset version with their sound, sorted by utterance id; read as they are asked for.
 
     Args:
@@ -59,7 +70,9 @@ def iter_examples(workspace: Workspace, version: str, *, split: str | None = Non
         yield example, bundle.samples(example)
 
 
-def audit_table(table: Path | str, *, audio_root: Path | str | None = None, with_audio: bool = True) -> Audit:
+def audit_table(
+    table: Path | str, *, audio_root: Path | str | None = None, with_audio: bool = True
+) -> Audit:
     """Look for leaks between the splits of anybody's dataset.
 
     Args:

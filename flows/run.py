@@ -231,4 +231,6 @@ def _run_recorded(flow: Flow[Any, Any], *args: Any, say: Say) -> Any:
 def _tell_lost(name: str, error: BaseException, *, say: Say) -> None:
     _lost.set()
     why = f"{type(error).__name__}: {error}" if str(error) else "it took too long"
-    say(f"{name}: Prefect was lost on the way ({why}), so it does not know how this run ended; the work goes on without it")
+    say(
+        f"{name}: Prefect was lost on the way ({why}), so it does not know how this run ended; the work goes on without it"
+    )

@@ -121,7 +121,9 @@ class PrivacySettings(_Table):
     @model_validator(mode="after")
     def _masking_needs_a_scanner(self) -> PrivacySettings:
         if self.mask and not self.scanner:
-            raise ValueError("mask = true needs a scanner: name one, or set mask = false and let everything leave for the annotators")
+            raise ValueError(
+                "mask = true needs a scanner: name one, or set mask = false and let everything leave for the annotators"
+            )
         return self
 
 
@@ -164,7 +166,9 @@ class AnnotationSettings(_Table):
     blind_share: float = Field(default=0.0, ge=0, le=1)
     min_confidence: float = Field(default=0.3, ge=0, le=1)
     check_share: float = Field(default=0.0, ge=0, le=0.5)
-    strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = "hybrid"
+    strategy: Literal["hybrid", "margin", "entropy", "badge", "typiclust", "coverage", "random"] = (
+        "hybrid"
+    )
     random_share: float = Field(default=0.1, ge=0.02, le=1)
     embeddings: bool = False
     quotas: tuple[QuotaSettings, ...] = ()
@@ -191,7 +195,11 @@ class ReleaseSettings(_Table):
     @field_validator("ratios")
     @classmethod
     def _ratios_add_up(cls, ratios: Mapping[Split, float]) -> Mapping[Split, float]:
-        if set(ratios) != set(Split) or any(share < 0 for share in ratios.values()) or abs(sum(ratios.values()) - 1) > 1e-6:
+        if (
+            set(ratios) != set(Split)
+            or any(share < 0 for share in ratios.values())
+            or abs(sum(ratios.values()) - 1) > 1e-6
+        ):
             raise ValueError("give train, validation and test as shares that add up to 1")
         return ratios
 
@@ -200,7 +208,9 @@ class ReleaseSettings(_Table):
     def _limits_are_of_measures(cls, limits: Mapping[str, float]) -> Mapping[str, float]:
         unknown = sorted(set(limits) - set(MEASURES))
         if unknown:
-            raise ValueError(f"no measure is called {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+            raise ValueError(
+                f"no measure is called {', '.join(unknown)}; there are {', '.join(MEASURES)}"
+            )
         return limits
 
     @model_validator(mode="after")
@@ -301,7 +311,10 @@ class SchemeSettings(_Table):
     @property
     def history(self) -> SchemeHistory:
         """The scheme with how it came about."""
-        return SchemeHistory(scheme=self.scheme, changes=tuple(SchemeChange(**change.model_dump()) for change in self.changes))
+        return SchemeHistory(
+            scheme=self.scheme,
+            changes=tuple(SchemeChange(**change.model_dump()) for change in self.changes),
+        )
 
     @property
     def scheme(self) -> Scheme:
@@ -392,8 +405,13 @@ def parse_settings(text: str, *, origin: str) -> Settings:
 
 def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     """What is wrong in a file, a line for each value."""
-    lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
-    return ConfigError(f"{origin}: {counted(len(lines), 'setting is', 'settings are')} wrong:\n" + "\n".join(lines))
+    lines = [
+        f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}"
+        for e in error.errors()
+    ]
+    return ConfigError(
+        f"{origin}: {counted(len(lines), 'setting is', 'settings are')} wrong:\n" + "\n".join(lines)
+    )
 
 
 def template(name: str = "voxdata.toml") -> str:

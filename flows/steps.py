@@ -65,7 +65,9 @@ def show_table(key: str, rows: list[dict[str, object]], *, description: str) -> 
 def show_text(key: str, markdown: str, *, description: str) -> None:
     """Publish Markdown on the page of the current flow run, if there is one."""
     if in_flow_run():
-        _publish(lambda: create_markdown_artifact(key=key, markdown=markdown, description=description))
+        _publish(
+            lambda: create_markdown_artifact(key=key, markdown=markdown, description=description)
+        )
 
 
 def _publish(create: Callable[[], object]) -> None:

@@ -70,7 +70,9 @@ def parse_part(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= part <= parts:
-        raise ConfigError(f"--part {text!r} is no part of a whole; write 3/7 for the third of seven")
+        raise ConfigError(
+            f"--part {text!r} is no part of a whole; write 3/7 for the third of seven"
+        )
     return part, parts
 
 
@@ -79,7 +81,13 @@ def choose_part(stored: Iterable[StoredAudio], part: int, parts: int) -> list[St
     return [one for one in stored if int(one.recording_id[:8], 16) % parts == part - 1]
 
 
-def verify_audio(workspace: Workspace, *, part: tuple[int, int] = (1, 1), only: Collection[str] | None = None, say: Say) -> AudioReport:
+def verify_audio(
+    workspace: Workspace,
+    *,
+    part: tuple[int, int] = (1, 1),
+    only: Collection[str] | None = None,
+    say: Say,
+) -> AudioReport:
     """Read canonical files whole and compare them; recordings from before digests get theirs. Bad ones go to the ledger.
 
     Args:
@@ -90,7 +98,11 @@ def verify_audio(workspace: Workspace, *, part: tuple[int, int] = (1, 1), only: 
         MachineError: The audio folder is away, or the disk does not let a file be read.
     """
     with workspace.warehouse(read_only=True) as con:
-        chosen = [one for one in choose_part(list_audio(con), *part) if only is None or one.recording_id in only]
+        chosen = [
+            one
+            for one in choose_part(list_audio(con), *part)
+            if only is None or one.recording_id in only
+        ]
     if chosen:
         workspace.require_folders("audio")
     bad: dict[str, AudioError] = {}
@@ -156,7 +168,9 @@ def sample_audio(workspace: Workspace) -> AudioSample:
             check_whole(workspace.audio_dir / one.audio_file, one.digest)
         except AudioError as error:
             bad[one.recording_id] = error
-    return AudioSample(stored=len(stored), files=files, undigested=len(stored) - len(known), bad=bad)
+    return AudioSample(
+        stored=len(stored), files=files, undigested=len(stored) - len(known), bad=bad
+    )
 
 
 def recordings_of(workspace: Workspace, refs: Iterable[str]) -> set[str]:
@@ -213,7 +227,9 @@ def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str)
             )
 
 
-def find_bad(workspace: Workspace, files: Mapping[str, str], guard: AudioGuard) -> dict[str, AudioError]:
+def find_bad(
+    workspace: Workspace, files: Mapping[str, str], guard: AudioGuard
+) -> dict[str, AudioError]:
     """Recording id -> what is wrong with its file, which is read whole when its digest is on record.
 
     Args:

@@ -13,7 +13,14 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from flows.folders.bans import remember_bans
-from flows.folders.known import Known, mark_folders, read_known, require_folder, require_unused, write_known
+from flows.folders.known import (
+    Known,
+    mark_folders,
+    read_known,
+    require_folder,
+    require_unused,
+    write_known,
+)
 from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.place import FILE_NAME
 from flows.say import tell
@@ -134,7 +141,12 @@ class Workspace:
             with suppress(MachineError):
                 require_folder(known, name, folder)
                 there.append(folder)
-        apart = [folder for folder in there if folder.is_dir() and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))]
+        apart = [
+            folder
+            for folder in there
+            if folder.is_dir()
+            and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
+        ]
         return tuple(dict.fromkeys(folder / SCRATCH for folder in (self.root, *apart)))
 
     def sweep_scratch(self) -> int:
@@ -159,7 +171,9 @@ class Workspace:
     def engine(self) -> Engine:
         """What a connection to the warehouse may take."""
         gigabytes = self.settings.warehouse.memory_gb
-        return Engine(memory_bytes=round(gigabytes * (1 << 30)), spill=self.state_dir / "scratch" / "duckdb")
+        return Engine(
+            memory_bytes=round(gigabytes * (1 << 30)), spill=self.state_dir / "scratch" / "duckdb"
+        )
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
@@ -194,12 +208,21 @@ class Workspace:
         known, new = self.known_warehouse(), not self.warehouse_path.exists()
         if new and known is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
-        with open_warehouse(self.warehouse_path, read_only=read_only, places=self.places, known=known, engine=self.engine, say=tell) as con:
+        with open_warehouse(
+            self.warehouse_path,
+            read_only=read_only,
+            places=self.places,
+            known=known,
+            engine=self.engine,
+            say=tell,
+        ) as con:
             if read_only:
                 yield con
                 return
             if known is None and not new:
-                tell(f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now on; no other one is taken for it")
+                tell(
+                    f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now on; no other one is taken for it"
+                )
             try:
                 if list_batches(self.batches_dir):
                     merge_batches(con, self.batches_dir, run_id=self.run_id)
@@ -209,7 +232,9 @@ class Workspace:
                 self._remember(con)
         if refused:
             rows = ", ".join(f"{table} {count}" for table, count in sorted(refused.items()))
-            tell(f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt")
+            tell(
+                f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt"
+            )
 
     def known_warehouse(self) -> KnownWarehouse | None:
         """What this workspace knows of its warehouse; None while it has none.
@@ -229,21 +254,33 @@ class Workspace:
             state = read_state(con)
             before = read_known(self.state_dir)
             former = before.warehouse.former if before else ()
-            folders = before.folders if before and before.warehouse.warehouse_id == state.warehouse_id else ()
-            known = Known(warehouse=replace(state, former=former), place=self.settings.storage.warehouse, folders=folders)
+            folders = (
+                before.folders
+                if before and before.warehouse.warehouse_id == state.warehouse_id
+                else ()
+            )
+            known = Known(
+                warehouse=replace(state, former=former),
+                place=self.settings.storage.warehouse,
+                folders=folders,
+            )
             known = mark_folders(known, self.storage_folders)
             if known != before:
                 write_known(self.state_dir, known)
         except (duckdb.Error, WarehouseError):
             return  # the connection is beyond use, and whoever used it says so; or the file is damaged, and the next opening says so
         except (MachineError, OSError) as error:
-            tell(f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})")
+            tell(
+                f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})"
+            )
 
     def _remember_bans(self, con: DuckDBPyConnection) -> None:
         try:
             remember_bans(self.state_dir, con)
         except WarehouseError as error:
-            tell(f"workspace: everything is stored; who must stay out could not be written down beside it: {error}")
+            tell(
+                f"workspace: everything is stored; who must stay out could not be written down beside it: {error}"
+            )
 
 
 def open_workspace(root: Path | str) -> Workspace:

@@ -17,13 +17,17 @@ CORPORA = os.environ.get("VOXDATA_CORPORA")
 
 def run_lax(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run as from a shell whose umask keeps nothing private."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False, umask=0)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=1400, check=False, umask=0
+    )
 
 
 def voxdata(directory: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = run_lax([sys.executable, "-m", "flows.cli", "--dir", str(directory), *words])
     if check and done.returncode:
-        pytest.fail(f"voxdata {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        pytest.fail(
+            f"voxdata {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}"
+        )
     return done
 
 
@@ -47,7 +51,15 @@ def test_demo_fills_every_stage(demo: tuple[Path, str]) -> None:
     status = as_json(demo[0], "status")
     empty = [
         stage
-        for stage in ("recordings", "utterances", "predictions", "pushed", "annotations", "versions", "training_runs")
+        for stage in (
+            "recordings",
+            "utterances",
+            "predictions",
+            "pushed",
+            "annotations",
+            "versions",
+            "training_runs",
+        )
         if not status[stage]
     ]
     assert empty == []
@@ -89,16 +101,22 @@ def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Pat
     for name in ("parquet", "jsonl"):
         paths = [tmp_path / f"{i}.{name}" for i in range(2)]
         for path in paths:
-            assert voxdata(demo[0], "export", "demo", "--format", name, "--output", str(path)).stdout.strip() == str(path)
+            assert voxdata(
+                demo[0], "export", "demo", "--format", name, "--output", str(path)
+            ).stdout.strip() == str(path)
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def clips_in_label_studio(directory: Path) -> int:
     access = json.loads((directory / ".voxdata" / "label-studio.json").read_text(encoding="utf-8"))
     services = json.loads((directory / ".voxdata" / "services.json").read_text(encoding="utf-8"))
-    port = next(service["port"] for service in services["services"] if service["name"] == "label-studio")
+    port = next(
+        service["port"] for service in services["services"] if service["name"] == "label-studio"
+    )
     headers = {"Authorization": f"Token {access['token']}"}
-    projects = httpx.get(f"http://127.0.0.1:{port}/api/projects/", headers=headers, timeout=60).json()["results"]
+    projects = httpx.get(
+        f"http://127.0.0.1:{port}/api/projects/", headers=headers, timeout=60
+    ).json()["results"]
     return sum(project["task_number"] + project["total_annotations_number"] for project in projects)
 
 
@@ -121,16 +139,26 @@ def test_up_is_safe_to_repeat(demo: tuple[Path, str]) -> None:
 
 def test_secrets_are_readable_by_their_owner_only(demo: tuple[Path, str]) -> None:
     assert (demo[0] / ".voxdata" / "label-studio.json").stat().st_mode & 0o077 == 0
-    token = json.loads((demo[0] / ".voxdata" / "label-studio.json").read_text(encoding="utf-8"))["token"]
+    token = json.loads((demo[0] / ".voxdata" / "label-studio.json").read_text(encoding="utf-8"))[
+        "token"
+    ]
     logs = list((demo[0] / ".voxdata" / "logs").iterdir())
     assert logs
-    assert [log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")] == []
+    assert [
+        log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")
+    ] == []
 
 
-def test_demo_leaves_nothing_that_others_can_read_whatever_the_umask(demo: tuple[Path, str]) -> None:
+def test_demo_leaves_nothing_that_others_can_read_whatever_the_umask(
+    demo: tuple[Path, str],
+) -> None:
     paths = [demo[0], *demo[0].rglob("*")]
     assert len(paths) > 100
-    lax = [str(path.relative_to(demo[0])) for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
+    lax = [
+        str(path.relative_to(demo[0]))
+        for path in paths
+        if not path.is_symlink() and path.lstat().st_mode & 0o077
+    ]
     assert lax == []
 
 

@@ -86,7 +86,9 @@ def wait(what: str, reached: Callable[[], bool | int], *, within_s: float) -> fl
 
 
 @pytest.fixture(scope="module")
-def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, dict[str, float]]]:
+def turned(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Workspace, dict[str, float]]]:
     """A workspace in which schedules alone turned the loop, and the seconds each stage took."""
     root = tmp_path_factory.mktemp("schedules") / "demo"
     workspace = prepare_workspace(root)
@@ -148,9 +150,13 @@ def test_every_schedule_ends_well(turned: tuple[Workspace, dict[str, float]], na
     assert scheduled_runs(workspace, name, "FAILED") == 0
 
 
-def test_worker_keeps_its_log_free_of_noise_at_the_end_of_runs(turned: tuple[Workspace, dict[str, float]]) -> None:
+def test_worker_keeps_its_log_free_of_noise_at_the_end_of_runs(
+    turned: tuple[Workspace, dict[str, float]],
+) -> None:
     workspace, _ = turned
-    assert "nanobind" not in (workspace.state_dir / "logs" / "worker.log").read_text(encoding="utf-8")
+    assert "nanobind" not in (workspace.state_dir / "logs" / "worker.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_status_shows_schedules_that_are_on_time(
@@ -168,12 +174,16 @@ def test_doctor_finds_no_error_of_the_scheduler(
     turned: tuple[Workspace, dict[str, float]],
 ) -> None:
     workspace, _ = turned
-    checks = {row["name"]: row for row in json.loads(voxdata(workspace.root, "doctor", "--json").stdout)}
+    checks = {
+        row["name"]: row for row in json.loads(voxdata(workspace.root, "doctor", "--json").stdout)
+    }
     names = ("scheduler", "schedules", "prefect-server", "worker", "label-studio", "receiver")
     assert {name: checks[name]["ok"] for name in names} == dict.fromkeys(names, True)
 
 
-def test_ingest_by_hand_shows_on_the_server_that_is_up(turned: tuple[Workspace, dict[str, float]], tmp_path: Path) -> None:
+def test_ingest_by_hand_shows_on_the_server_that_is_up(
+    turned: tuple[Workspace, dict[str, float]], tmp_path: Path
+) -> None:
     workspace, _ = turned
 
     def by_hand() -> int:

@@ -23,25 +23,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 the run could not be done (the reason is on stderr), `voxdata.machine.EXIT_CODE` when this machine is to blame.
         Wrong usage exits with 2.
     """
-    parser = argparse.ArgumentParser(prog="python -m training", description="Train and judge a model on a dataset version.")
-    parser.add_argument("--config", type=Path, required=True, help="TOML file, see training/configs")
-    parser.add_argument("--manifest", type=Path, required=True, help="the dataset version, JSON lines")
-    parser.add_argument("--incumbent", type=Path, required=True, help="answers of the model to beat for the test examples, JSON lines")
-    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint, result.json and curves")
-    parser.add_argument("--cache", type=Path, help="folder of cached features (default: OUTPUT/features)")
-    parser.add_argument("--device", default="cpu", help="torch device of the encoder (default: cpu)")
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train and judge a model on a dataset version."
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, help="TOML file, see training/configs"
+    )
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="the dataset version, JSON lines"
+    )
+    parser.add_argument(
+        "--incumbent",
+        type=Path,
+        required=True,
+        help="answers of the model to beat for the test examples, JSON lines",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for checkpoint, result.json and curves"
+    )
+    parser.add_argument(
+        "--cache", type=Path, help="folder of cached features (default: OUTPUT/features)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="torch device of the encoder (default: cpu)"
+    )
     chosen = parser.parse_args(arguments)
 
     def say(line: str) -> None:
         print(visible(line), file=sys.stderr, flush=True)
 
     try:
-        config, manifest, incumbent = read_config(chosen.config), read_manifest(chosen.manifest), read_incumbent(chosen.incumbent)
+        config, manifest, incumbent = (
+            read_config(chosen.config),
+            read_manifest(chosen.manifest),
+            read_incumbent(chosen.incumbent),
+        )
         with writing(chosen.output):
             chosen.output.mkdir(parents=True, exist_ok=True)
             (chosen.output / "result.json").unlink(missing_ok=True)
         cache_dir = chosen.cache or chosen.output / "features"
-        outcome = run_training(config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say)
+        outcome = run_training(
+            config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say
+        )
         write_outcome(chosen.output, outcome)
     except (VoxdataError, OSError, MemoryError, RuntimeError) as error:
         fault = find_fault(error)

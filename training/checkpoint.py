@@ -49,7 +49,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
     Raises:
         MachineError: They cannot be written.
     """
-    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in checkpoint.head.state_dict().items()})
+    weights = safetensors.torch.save(
+        {name: tensor.contiguous() for name, tensor in checkpoint.head.state_dict().items()}
+    )
     card: dict[str, object] = {
         "format": FORMAT,
         "config": asdict(checkpoint.config),
@@ -64,7 +66,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
     }
     card["revision"] = _revision(weights, card)
     write_file(folder / "head.safetensors", weights)
-    write_file(folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode())
+    write_file(
+        folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode()
+    )
     return _model_ref(card)
 
 
@@ -78,9 +82,13 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = (folder / "head.safetensors").read_bytes()
         if card["format"] != FORMAT:
-            raise TrainingError(f"{folder}: format {card['format']!r}, this release reads {FORMAT!r}")
+            raise TrainingError(
+                f"{folder}: format {card['format']!r}, this release reads {FORMAT!r}"
+            )
         if _revision(weights, card) != card["revision"]:
-            raise TrainingError(f"{folder}: the content does not match its revision {card['revision'][:12]}; train again or restore it")
+            raise TrainingError(
+                f"{folder}: the content does not match its revision {card['revision'][:12]}; train again or restore it"
+            )
         config = parse_config(card["config"], origin=str(folder / "model.json"))
         num_layers, dim = card["shape"]
         head = Head(num_layers=num_layers, dim=dim, num_labels=len(card["labels"]), config=config)
@@ -91,7 +99,9 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
         )  # fmt: skip
         return checkpoint, _model_ref(card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(f"{folder}: is no readable checkpoint ({error!r}); train again or restore it") from error
+        raise TrainingError(
+            f"{folder}: is no readable checkpoint ({error!r}); train again or restore it"
+        ) from error
 
 
 def _revision(weights: bytes, card: Mapping[str, object]) -> str:
@@ -105,5 +115,9 @@ def _model_ref(card: Mapping[str, object]) -> ModelRef:
     return ModelRef(
         name=f"{scheme}-head/{card['encoder']}",
         revision=str(card["revision"]),
-        params={"scheme": scheme, "encoder_revision": card["encoder_revision"], "padding_policy": card["padding_policy"]},
+        params={
+            "scheme": scheme,
+            "encoder_revision": card["encoder_revision"],
+            "padding_policy": card["padding_policy"],
+        },
     )

@@ -56,15 +56,24 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.layers not in ("concat", "weighted"):
-            raise TrainingError(f'training configuration: layers is {self.layers!r}; use "concat" or "weighted"')
+            raise TrainingError(
+                f'training configuration: layers is {self.layers!r}; use "concat" or "weighted"'
+            )
         for name in ("max_epochs", "fixed_epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"training configuration: {name} must be at least 1")
         for name in ("dropout", "warmup_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"training configuration: {name} must be in [0, 1)")
-        if self.learning_rate <= 0 or self.weight_decay < 0 or self.hidden_units < 0 or self.min_gain < 0:
-            raise TrainingError("training configuration: learning_rate must be positive; weight_decay, hidden_units, min_gain not negative")
+        if (
+            self.learning_rate <= 0
+            or self.weight_decay < 0
+            or self.hidden_units < 0
+            or self.min_gain < 0
+        ):
+            raise TrainingError(
+                "training configuration: learning_rate must be positive; weight_decay, hidden_units, min_gain not negative"
+            )
 
     @property
     def key(self) -> str:
@@ -81,7 +90,9 @@ def parse_config(values: Mapping[str, object], *, origin: str) -> TrainingConfig
     known = {field.name: field.type for field in fields(TrainingConfig)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise TrainingError(f"{origin}: unknown key {', '.join(unknown)}; there are {', '.join(known)}")
+        raise TrainingError(
+            f"{origin}: unknown key {', '.join(unknown)}; there are {', '.join(known)}"
+        )
     if "scheme" not in values:
         raise TrainingError(f"{origin}: scheme is missing")
     typed: dict[str, object] = {}
@@ -90,7 +101,9 @@ def parse_config(values: Mapping[str, object], *, origin: str) -> TrainingConfig
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
-            raise TrainingError(f"{origin}: {key} is {value!r}; it takes a value of type {wanted.__name__}")
+            raise TrainingError(
+                f"{origin}: {key} is {value!r}; it takes a value of type {wanted.__name__}"
+            )
         typed[key] = value
     return TrainingConfig(**typed)  # type: ignore[arg-type]
 
@@ -111,7 +124,10 @@ def read_config(path: Path) -> TrainingConfig:
 def write_config(path: Path, config: TrainingConfig) -> None:
     """Write a configuration that `read_config` reads back equal."""
     # A JSON string, number or boolean is also a TOML one; only U+007F must be escaped by hand.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f") for key, value in asdict(config).items()]
+    lines = [
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
+        for key, value in asdict(config).items()
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
 
@@ -123,5 +139,9 @@ def load_recipe(scheme: str, *, overrides: Mapping[str, object] | None = None) -
         TrainingError: An override is unknown or wrong.
     """
     shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
-    values: dict[str, object] = tomllib.loads(shipped.get(scheme, shipped["intent"]).read_text(encoding="utf-8"))
-    return parse_config({**values, **(overrides or {}), "scheme": scheme}, origin=f"recipe {scheme!r}")
+    values: dict[str, object] = tomllib.loads(
+        shipped.get(scheme, shipped["intent"]).read_text(encoding="utf-8")
+    )
+    return parse_config(
+        {**values, **(overrides or {}), "scheme": scheme}, origin=f"recipe {scheme!r}"
+    )

@@ -49,16 +49,22 @@ def read_ct2(content: bytes) -> dict[str, Array]:
     try:
         version = number("I")
         if version != 6:
-            raise TrainingError(f"the packaged encoder is CTranslate2 format {version}; this release reads 6: install the locked packages")
+            raise TrainingError(
+                f"the packaged encoder is CTranslate2 format {version}; this release reads 6: install the locked packages"
+            )
         text(), number("I")
         for _ in range(number("I")):
             name = text()
             shape = tuple(number("I") for _ in range(number("B")))
             dtype, size = np.dtype(_TYPES[number("B")]), number("I")
-            variables[name] = np.frombuffer(content, dtype, count=size // dtype.itemsize, offset=at).reshape(shape)
+            variables[name] = np.frombuffer(
+                content, dtype, count=size // dtype.itemsize, offset=at
+            ).reshape(shape)
             at += size
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise TrainingError(f"the packaged encoder is damaged ({error!r}); install its package again") from error
+        raise TrainingError(
+            f"the packaged encoder is damaged ({error!r}); install its package again"
+        ) from error
     return variables
 
 

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2Model, WhisperConfig
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    Wav2Vec2Config,
+    Wav2Vec2Model,
+    WhisperConfig,
+)
 from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -93,7 +99,11 @@ def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = Non
 
 def _whisper_config(*, dim: int, num_layers: int, num_heads: int) -> WhisperConfig:
     return WhisperConfig(
-        d_model=dim, encoder_layers=num_layers, encoder_attention_heads=num_heads, encoder_ffn_dim=4 * dim, num_mel_bins=80
+        d_model=dim,
+        encoder_layers=num_layers,
+        encoder_attention_heads=num_heads,
+        encoder_ffn_dim=4 * dim,
+        num_mel_bins=80,
     )
 
 
@@ -102,13 +112,19 @@ def _packaged_whisper(name: str) -> WhisperEncoder:
     for package, file in PACKAGED[name]:
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise TrainingError(f"encoder {name!r} needs the package {package}; install the locked requirements")
+            raise TrainingError(
+                f"encoder {name!r} needs the package {package}; install the locked requirements"
+            )
         content += (Path(spec.submodule_search_locations[0]) / file).read_bytes()
     variables = read_ct2(content)
     state = whisper_encoder_state(variables)
     num_layers = sum(key.endswith("fc1.weight") for key in state)
     num_heads = int(variables["encoder/num_heads"])
-    model = WhisperEncoder(_whisper_config(dim=state["layer_norm.weight"].shape[0], num_layers=num_layers, num_heads=num_heads))
+    model = WhisperEncoder(
+        _whisper_config(
+            dim=state["layer_norm.weight"].shape[0], num_layers=num_layers, num_heads=num_heads
+        )
+    )
     model.load_state_dict(state)
     return model
 
@@ -126,8 +142,12 @@ def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encod
             f"encoder {name!r}: no such packaged encoder ({', '.join(PACKAGED)}), folder or reachable checkpoint ({error})"
         ) from error
     if not hasattr(model, "feature_extractor"):
-        raise TrainingError(f"encoder {name!r} is a {model.config.model_type} model, not one that reads waveforms")
-    return _Waveform(name, model, normalise=bool(getattr(extractor, "do_normalize", True)), device=device)
+        raise TrainingError(
+            f"encoder {name!r} is a {model.config.model_type} model, not one that reads waveforms"
+        )
+    return _Waveform(
+        name, model, normalise=bool(getattr(extractor, "do_normalize", True)), device=device
+    )
 
 
 def weights_revision(model: torch.nn.Module) -> str:
@@ -135,14 +155,25 @@ def weights_revision(model: torch.nn.Module) -> str:
     hasher = hashlib.sha256()
     for key, tensor in sorted(model.state_dict().items()):
         hasher.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        hasher.update(tensor.detach().cpu().contiguous().view(torch.uint8 if tensor.dim() else tensor.dtype).numpy().tobytes())
+        hasher.update(
+            tensor.detach()
+            .cpu()
+            .contiguous()
+            .view(torch.uint8 if tensor.dim() else tensor.dtype)
+            .numpy()
+            .tobytes()
+        )
     return hasher.hexdigest()
 
 
 def _windows(samples: Samples) -> list[Samples]:
     """The clip with its margins, as equal windows of at most 30 s."""
     samples = np.pad(samples, MARGIN_SAMPLES)
-    return list(np.array_split(samples.astype(np.float32, copy=False), -(-len(samples) // MAX_WINDOW_SAMPLES)))
+    return list(
+        np.array_split(
+            samples.astype(np.float32, copy=False), -(-len(samples) // MAX_WINDOW_SAMPLES)
+        )
+    )
 
 
 class _Whisper:
@@ -156,7 +187,15 @@ class _Whisper:
         loaded: Any = model
         self._model = loaded.eval().to(device)
         self._device = device
-        bins = mel_filter_bank(201, model.config.num_mel_bins, 0.0, 8000.0, MODEL_RATE_HZ, norm="slaney", mel_scale="slaney")
+        bins = mel_filter_bank(
+            201,
+            model.config.num_mel_bins,
+            0.0,
+            8000.0,
+            MODEL_RATE_HZ,
+            norm="slaney",
+            mel_scale="slaney",
+        )
         self._filters = torch.from_numpy(bins.T.astype(np.float32)).to(device)
         self._window = torch.hann_window(400, device=device)
 
@@ -168,7 +207,11 @@ class _Whisper:
     def log_mel(self, samples: Samples) -> torch.Tensor:
         """Whisper's log-mel spectrogram of exactly these samples, (num_mel_bins, num_samples // 160) float32."""
         waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
-        spectrum = torch.stft(waveform, 400, 160, window=self._window, return_complex=True)[:, :-1].abs().square()
+        spectrum = (
+            torch.stft(waveform, 400, 160, window=self._window, return_complex=True)[:, :-1]
+            .abs()
+            .square()
+        )
         log_mel = (self._filters @ spectrum).clamp(min=1e-10).log10()
         return (log_mel.maximum(log_mel.max() - 8.0) + 4.0) / 4.0
 
@@ -205,5 +248,8 @@ class _Waveform:
     def _run(self, samples: Samples) -> list[torch.Tensor]:
         if self._normalise:
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        out = self._model(torch.from_numpy(np.ascontiguousarray(samples))[None].to(self._device), output_hidden_states=True)
+        out = self._model(
+            torch.from_numpy(np.ascontiguousarray(samples))[None].to(self._device),
+            output_hidden_states=True,
+        )
         return [state[0].float() for state in out.hidden_states]

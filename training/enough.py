@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from voxdata.dataset import Example, Split
 
 
-def find_shortage(examples: Sequence[Example], *, scheme: str, min_examples: int, min_voices: int) -> str:
+def find_shortage(
+    examples: Sequence[Example], *, scheme: str, min_examples: int, min_voices: int
+) -> str:
     """Say what a version lacks for training under a scheme.
 
     Args:
@@ -24,7 +26,9 @@ def find_shortage(examples: Sequence[Example], *, scheme: str, min_examples: int
     counts = Counter({example.gold[scheme].label: 0 for example in labelled})
     training = [example for example in labelled if example.split is Split.TRAIN]
     counts.update(example.gold[scheme].label for example in training)
-    scarce = [f"{label} {counts[label]}" for label in sorted(counts) if counts[label] < min_examples]
+    scarce = [
+        f"{label} {counts[label]}" for label in sorted(counts) if counts[label] < min_examples
+    ]
     voices = {example.voice for example in labelled if example.split is Split.TEST}
     lacks = []
     if scarce:

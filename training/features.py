@@ -45,7 +45,10 @@ class FeatureSet:
 def pool_clip(encoder: Encoder, samples: Samples) -> Features:
     """Features of one clip, (num_layers + 1, 2 * dim) float32."""
     states = encoder.hidden_states(samples)
-    rows = [np.concatenate([s.mean(dim=0).cpu().numpy(), s.std(dim=0, correction=0).cpu().numpy()]) for s in states]
+    rows = [
+        np.concatenate([s.mean(dim=0).cpu().numpy(), s.std(dim=0, correction=0).cpu().numpy()])
+        for s in states
+    ]
     return np.stack(rows).astype(np.float32)
 
 
@@ -76,7 +79,9 @@ def load_features(
             try:
                 audio = audio_root / example.audio_file
                 expected = guard.admit(audio, example.recording_id)
-                samples = read_clip(audio, channel=example.channel, segment=example.segment, expected=expected)
+                samples = read_clip(
+                    audio, channel=example.channel, segment=example.segment, expected=expected
+                )
             except AudioError as error:
                 raise TrainingError(f"example {example.utterance_id}: {error}") from error
             row = pool_clip(encoder, samples)
@@ -86,13 +91,21 @@ def load_features(
             num_cached += 1
         rows.append(row)
         if progress and (number % 100 == 0 or number == len(examples)):
-            progress(f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache")
-    return FeatureSet(values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached)
+            progress(
+                f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache"
+            )
+    return FeatureSet(
+        values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached
+    )
 
 
 def cached_file(encoder: Encoder, cache_dir: Path, utterance_id: str) -> Path:
     """Where the features of an utterance are cached."""
-    return cache_dir / digest(encoder.name, encoder.revision, PADDING_POLICY) / feature_file(utterance_id)
+    return (
+        cache_dir
+        / digest(encoder.name, encoder.revision, PADDING_POLICY)
+        / feature_file(utterance_id)
+    )
 
 
 def _read(path: Path) -> Features | None:

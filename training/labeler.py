@@ -30,11 +30,15 @@ class TrainedLabeler:
         TrainingError: The checkpoint is missing, damaged, or made under another padding policy.
     """
 
-    def __init__(self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu"
+    ) -> None:
         self._checkpoint, self._model = load_checkpoint(checkpoint_dir)
         if self._checkpoint.padding_policy != PADDING_POLICY:
             policy = self._checkpoint.padding_policy
-            raise TrainingError(f"{checkpoint_dir}: made under padding policy {policy}, this release uses {PADDING_POLICY}; train again")
+            raise TrainingError(
+                f"{checkpoint_dir}: made under padding policy {policy}, this release uses {PADDING_POLICY}; train again"
+            )
         self._cache_dir = cache_dir
         self._device = device
         self._encoder: Encoder | None = None
@@ -58,7 +62,9 @@ class TrainedLabeler:
         if not clips:
             return []
         encoder = self._load()
-        answers = predict(self._checkpoint.head, np.stack([pool_clip(encoder, clip.samples) for clip in clips]))
+        answers = predict(
+            self._checkpoint.head, np.stack([pool_clip(encoder, clip.samples) for clip in clips])
+        )
         return [dict(zip(self.labels, map(float, row), strict=True)) for row in answers]
 
     def _load(self) -> Encoder:
@@ -66,6 +72,8 @@ class TrainedLabeler:
             name = self._checkpoint.config.encoder
             encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
             if encoder.revision != self._checkpoint.encoder_revision:
-                raise TrainingError(f"encoder {name!r} has other weights than the head was trained on; install that version or train again")
+                raise TrainingError(
+                    f"encoder {name!r} has other weights than the head was trained on; install that version or train again"
+                )
             self._encoder = encoder
         return self._encoder

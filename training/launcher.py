@@ -25,7 +25,13 @@ class LocalLauncher:
         device: A torch device.
     """
 
-    def __init__(self, *, cache_dir: Path | None = None, progress: Callable[[str], None] | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        *,
+        cache_dir: Path | None = None,
+        progress: Callable[[str], None] | None = None,
+        device: str = "cpu",
+    ) -> None:
         self._cache_dir = cache_dir
         self._progress = progress
         self._device = device
@@ -56,16 +62,22 @@ class LocalLauncher:
                 child.kill()
                 raise
         if child.returncode == EXIT_CODE:
-            raise MachineError((last or ["training stopped without a word"])[-1].removeprefix("error: "))
+            raise MachineError(
+                (last or ["training stopped without a word"])[-1].removeprefix("error: ")
+            )
         if ended_from_outside(child.returncode):
             why = f"training was ended from outside (signal {-child.returncode}), as the system does when memory runs out"
             raise ShortageError(f"{why}; free memory, then {AGAIN}")
         if child.returncode != 0:
-            raise TrainingError(f"training ended with exit code {child.returncode}:\n" + "\n".join(last))
+            raise TrainingError(
+                f"training ended with exit code {child.returncode}:\n" + "\n".join(last)
+            )
         try:
             result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise TrainingError(f"training ended well but left no readable result.json in {job.output} ({error})") from error
+            raise TrainingError(
+                f"training ended well but left no readable result.json in {job.output} ({error})"
+            ) from error
         if not isinstance(result, dict):
             raise TrainingError(f"{job.output / 'result.json'}: is not an object")
         return result

@@ -66,11 +66,22 @@ def fit_head(
     validated = len(set(gold.tolist())) >= 2
     num_epochs = config.max_epochs if validated else config.fixed_epochs
     what = "empty" if len(gold) == 0 else "of one label only"
-    note = "" if validated else f"the validation split is {what}: no early stopping, {num_epochs} epochs as configured"
+    note = (
+        ""
+        if validated
+        else f"the validation split is {what}: no early stopping, {num_epochs} epochs as configured"
+    )
     x, y = torch.from_numpy(features), torch.from_numpy(targets.astype(np.float32))
-    vx, vy = torch.from_numpy(validation_features), torch.from_numpy(validation_targets.astype(np.float32))
+    vx, vy = (
+        torch.from_numpy(validation_features),
+        torch.from_numpy(validation_targets.astype(np.float32)),
+    )
     mass = y.sum(dim=0)
-    weights = torch.where(mass > 0, mass.sum() / (mass.clamp(min=1e-9) * (mass > 0).sum()), 0.0) if config.class_weights else None
+    weights = (
+        torch.where(mass > 0, mass.sum() / (mass.clamp(min=1e-9) * (mass > 0).sum()), 0.0)
+        if config.class_weights
+        else None
+    )
     steps = math.ceil(len(x) / config.batch_size) * num_epochs
     curves: list[Epoch] = []
     with torch.random.fork_rng(devices=[]):
@@ -79,12 +90,17 @@ def fit_head(
         head.fit_standardiser(x)
         optimizer = torch.optim.AdamW(
             [
-                {"params": [p for p in head.parameters() if p.dim() > 1], "weight_decay": config.weight_decay},
+                {
+                    "params": [p for p in head.parameters() if p.dim() > 1],
+                    "weight_decay": config.weight_decay,
+                },
                 {"params": [p for p in head.parameters() if p.dim() <= 1], "weight_decay": 0.0},
             ],
             lr=config.learning_rate,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, config.warmup_share))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, steps, config.warmup_share)
+        )
         best, best_epoch, best_rank = copy.deepcopy(head.state_dict()), 0, (-1.0, -math.inf)
         for epoch in range(1, num_epochs + 1):
             head.train()
@@ -100,7 +116,11 @@ def fit_head(
             validation_loss = validation_uar = None
             if validated:
                 validation_loss, validation_uar = _validate(head, vx, vy, weights)
-            rank = (validation_uar, -validation_loss) if validation_uar is not None and validation_loss is not None else (float(epoch), 0.0)
+            rank = (
+                (validation_uar, -validation_loss)
+                if validation_uar is not None and validation_loss is not None
+                else (float(epoch), 0.0)
+            )
             if rank > best_rank:
                 best, best_epoch, best_rank = copy.deepcopy(head.state_dict()), epoch, rank
             curves.append(
@@ -129,10 +149,16 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
 
 
 @torch.no_grad()
-def _validate(head: Head, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None) -> tuple[float, float]:
+def _validate(
+    head: Head, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None
+) -> tuple[float, float]:
     logits = head.eval()(x)
-    confusion = confusion_matrix(y.argmax(dim=1).numpy(), logits.argmax(dim=1).numpy(), num_labels=y.shape[1])
-    return float(functional.cross_entropy(logits, y, weight=weights)), float(average_recall(confusion))
+    confusion = confusion_matrix(
+        y.argmax(dim=1).numpy(), logits.argmax(dim=1).numpy(), num_labels=y.shape[1]
+    )
+    return float(functional.cross_entropy(logits, y, weight=weights)), float(
+        average_recall(confusion)
+    )
 
 
 @torch.inference_mode()
@@ -142,5 +168,7 @@ def predict(head: Head, features: Features) -> Floats:
     One clip at a time, so that an answer does not depend, not even in its last bit, on the clips beside it.
     """
     head.eval()
-    rows = [head(torch.from_numpy(row[None])).double().softmax(dim=1)[0].numpy() for row in features]
+    rows = [
+        head(torch.from_numpy(row[None])).double().softmax(dim=1)[0].numpy() for row in features
+    ]
     return np.stack(rows) if rows else np.zeros((0, head.out.out_features))

@@ -55,7 +55,11 @@ class Difference:
 
 def confusion_matrix(gold: Ints, predicted: Ints, *, num_labels: int) -> Ints:
     """(num_labels, num_labels) counts; rows are gold."""
-    return np.bincount(gold * num_labels + predicted, minlength=num_labels**2).reshape(num_labels, num_labels).astype(np.int64)
+    return (
+        np.bincount(gold * num_labels + predicted, minlength=num_labels**2)
+        .reshape(num_labels, num_labels)
+        .astype(np.int64)
+    )
 
 
 def average_recall(confusion: npt.NDArray[np.number]) -> Floats:
@@ -64,18 +68,33 @@ def average_recall(confusion: npt.NDArray[np.number]) -> Floats:
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     recall = np.divide(hits, support, out=np.zeros(support.shape), where=support > 0)
     present = (support > 0).sum(axis=-1)
-    return np.asarray(np.divide(recall.sum(axis=-1), present, out=np.full(present.shape, np.nan), where=present > 0))
+    return np.asarray(
+        np.divide(
+            recall.sum(axis=-1), present, out=np.full(present.shape, np.nan), where=present > 0
+        )
+    )
 
 
 def expected_calibration_error(gold: Ints, probabilities: Floats, *, num_bins: int = 10) -> float:
     """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gaps = [abs(float(confidence[bins == b].mean()) - float(right[bins == b].mean())) * float((bins == b).mean()) for b in np.unique(bins)]
+    gaps = [
+        abs(float(confidence[bins == b].mean()) - float(right[bins == b].mean()))
+        * float((bins == b).mean())
+        for b in np.unique(bins)
+    ]
     return float(sum(gaps))
 
 
-def score(gold: Ints, probabilities: Floats, voices: Sequence[str], *, labels: Sequence[str], num_draws: int = 2000) -> Scores:
+def score(
+    gold: Ints,
+    probabilities: Floats,
+    voices: Sequence[str],
+    *,
+    labels: Sequence[str],
+    num_draws: int = 2000,
+) -> Scores:
     """Score one model.
 
     Args:
@@ -86,7 +105,9 @@ def score(gold: Ints, probabilities: Floats, voices: Sequence[str], *, labels: S
     confusion = confusion_matrix(gold, probabilities.argmax(axis=1), num_labels=len(labels))
     hits, support, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     f1 = [2 * h / (s + g) for h, s, g in zip(hits, support, guessed, strict=True) if s > 0]
-    draws, note = _draw_uars([gold], [probabilities], voices, num_labels=len(labels), num_draws=num_draws)
+    draws, note = _draw_uars(
+        [gold], [probabilities], voices, num_labels=len(labels), num_draws=num_draws
+    )
     return Scores(
         num_clips=len(gold),
         num_voices=len(set(voices)),
@@ -97,7 +118,11 @@ def score(gold: Ints, probabilities: Floats, voices: Sequence[str], *, labels: S
         uar_interval=_interval(draws[0]) if draws is not None else None,
         interval_note=note,
         per_class={
-            label: ClassScore(recall=float(h / s) if s else None, precision=float(h / g) if g else None, support=int(s))
+            label: ClassScore(
+                recall=float(h / s) if s else None,
+                precision=float(h / g) if g else None,
+                support=int(s),
+            )
             for label, h, s, g in zip(labels, hits, support, guessed, strict=True)
         },
         confusion=confusion.tolist(),
@@ -105,12 +130,26 @@ def score(gold: Ints, probabilities: Floats, voices: Sequence[str], *, labels: S
 
 
 def paired_difference(
-    gold: Ints, before: Floats, after: Floats, voices: Sequence[str], *, num_labels: int, num_draws: int = 2000
+    gold: Ints,
+    before: Floats,
+    after: Floats,
+    voices: Sequence[str],
+    *,
+    num_labels: int,
+    num_draws: int = 2000,
 ) -> Difference:
     """UAR after minus before on the same clips, with the interval over voices."""
-    uars = [float(average_recall(confusion_matrix(gold, p.argmax(axis=1), num_labels=num_labels))) for p in (before, after)]
-    draws, _ = _draw_uars([gold, gold], [before, after], voices, num_labels=num_labels, num_draws=num_draws)
-    return Difference(uar=uars[1] - uars[0], uar_interval=_interval(draws[1] - draws[0]) if draws is not None else None)
+    uars = [
+        float(average_recall(confusion_matrix(gold, p.argmax(axis=1), num_labels=num_labels)))
+        for p in (before, after)
+    ]
+    draws, _ = _draw_uars(
+        [gold, gold], [before, after], voices, num_labels=num_labels, num_draws=num_draws
+    )
+    return Difference(
+        uar=uars[1] - uars[0],
+        uar_interval=_interval(draws[1] - draws[0]) if draws is not None else None,
+    )
 
 
 def _interval(draws: Floats) -> tuple[float, float]:
@@ -119,16 +158,30 @@ def _interval(draws: Floats) -> tuple[float, float]:
 
 
 def _draw_uars(
-    golds: Sequence[Ints], answers: Sequence[Floats], voices: Sequence[str], *, num_labels: int, num_draws: int
+    golds: Sequence[Ints],
+    answers: Sequence[Floats],
+    voices: Sequence[str],
+    *,
+    num_labels: int,
+    num_draws: int,
 ) -> tuple[list[Floats] | None, str]:
     """UAR of each model on the same resamples of voices, or None and the reason."""
     names, index = np.unique(np.asarray(voices), return_inverse=True)
     if len(names) < 2:
         return None, "the test set has one voice; an interval over voices needs at least two"
-    weights = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=num_draws).astype(float)
+    weights = (
+        np.random.default_rng(0)
+        .multinomial(len(names), np.full(len(names), 1 / len(names)), size=num_draws)
+        .astype(float)
+    )
     out = []
     for gold, probabilities in zip(golds, answers, strict=True):
         predicted = probabilities.argmax(axis=1)
-        per_voice = np.stack([confusion_matrix(gold[index == v], predicted[index == v], num_labels=num_labels) for v in range(len(names))])
+        per_voice = np.stack(
+            [
+                confusion_matrix(gold[index == v], predicted[index == v], num_labels=num_labels)
+                for v in range(len(names))
+            ]
+        )
         out.append(average_recall(np.tensordot(weights, per_voice.astype(float), axes=1)))
     return out, ""

@@ -21,11 +21,15 @@ class Head(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, *, num_layers: int, dim: int, num_labels: int, config: TrainingConfig) -> None:
+    def __init__(
+        self, *, num_layers: int, dim: int, num_labels: int, config: TrainingConfig
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(num_layers, dim))
         self.register_buffer("scale", torch.ones(num_layers, dim))
-        self.layer_scores = nn.Parameter(torch.zeros(num_layers)) if config.layers == "weighted" else None
+        self.layer_scores = (
+            nn.Parameter(torch.zeros(num_layers)) if config.layers == "weighted" else None
+        )
         width = dim if config.layers == "weighted" else num_layers * dim
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(width, config.hidden_units) if config.hidden_units else None

@@ -55,7 +55,10 @@ def _read_shares(value: Mapping[str, object]) -> Distribution:
     return {str(label): float(str(share)) for label, share in value.items()}
 
 
-INCUMBENT: Readers = {"utterance_id": (str, "text"), "distribution": (_read_shares, "a number for each label")}
+INCUMBENT: Readers = {
+    "utterance_id": (str, "text"),
+    "distribution": (_read_shares, "a number for each label"),
+}
 """The fields of an answer of the model to beat."""
 
 
@@ -121,7 +124,9 @@ def run_training(
     """
     tell = say or (lambda line: None)
     if config.scheme not in manifest.schemes:
-        raise TrainingError(f"scheme {config.scheme!r} is not in version {manifest.name!r}; it has: {', '.join(manifest.schemes)}")
+        raise TrainingError(
+            f"scheme {config.scheme!r} is not in version {manifest.name!r}; it has: {', '.join(manifest.schemes)}"
+        )
     labels = manifest.schemes[config.scheme]
     parts = {split: list(select(manifest, split, scheme=config.scheme)) for split in Split}
     check_splits([example for part in parts.values() for example in part])
@@ -133,7 +138,9 @@ def run_training(
     guard = AudioGuard(manifest.audio)
     sets = {s: _features(encoder, parts[s], manifest, cache_dir, guard, s, tell) for s in Split}
     width = sets[Split.TRAIN].values.shape[1:]
-    values: dict[Split, Features] = {s: sets[s].values if parts[s] else np.zeros((0, *width), np.float32) for s in Split}
+    values: dict[Split, Features] = {
+        s: sets[s].values if parts[s] else np.zeros((0, *width), np.float32) for s in Split
+    }
     encoded = monotonic()
     targets = {s: _targets(parts[s], config, labels) for s in Split}
 
@@ -175,7 +182,10 @@ def run_training(
         },
     }  # fmt: skip
     ids = [e.utterance_id for e in parts[Split.TEST]]
-    predictions = {i: dict(zip(labels, map(float, row), strict=True)) for i, row in zip(ids, answers, strict=True)}
+    predictions = {
+        i: dict(zip(labels, map(float, row), strict=True))
+        for i, row in zip(ids, answers, strict=True)
+    }
     return Outcome(result=result, fit=fit, predictions=predictions, checkpoint=checkpoint)
 
 
@@ -189,7 +199,9 @@ def _features(
     tell: Say,
 ) -> FeatureSet:
     if not examples:
-        return FeatureSet(values=np.zeros((0, 0, 0), np.float32), computed_seconds=0.0, num_cached=0)
+        return FeatureSet(
+            values=np.zeros((0, 0, 0), np.float32), computed_seconds=0.0, num_cached=0
+        )
     return load_features(
         encoder,
         examples,
@@ -201,17 +213,24 @@ def _features(
 
 
 def _check_labels(
-    config: TrainingConfig, labels: Sequence[str], parts: Mapping[Split, list[Example]], incumbent: Mapping[str, Distribution]
+    config: TrainingConfig,
+    labels: Sequence[str],
+    parts: Mapping[Split, list[Example]],
+    incumbent: Mapping[str, Distribution],
 ) -> None:
     for part in parts.values():
         for example in part:
             gold = example.gold[config.scheme]
             strange = {gold.label, *gold.distribution} - set(labels)
             if strange:
-                raise TrainingError(f"example {example.utterance_id}: {sorted(strange)} is not in scheme {config.scheme!r}; release again")
+                raise TrainingError(
+                    f"example {example.utterance_id}: {sorted(strange)} is not in scheme {config.scheme!r}; release again"
+                )
     train = parts[Split.TRAIN]
     if not train:
-        raise TrainingError(f"no training example has a label for scheme {config.scheme!r}; label some and release a version again")
+        raise TrainingError(
+            f"no training example has a label for scheme {config.scheme!r}; label some and release a version again"
+        )
     found = sorted({e.gold[config.scheme].label for e in train})
     if len(found) < 2:
         raise TrainingError(
@@ -219,7 +238,9 @@ def _check_labels(
         )
     missing = [e.utterance_id for e in parts[Split.TEST] if e.utterance_id not in incumbent]
     if missing:
-        raise TrainingError(f"the incumbent file has no answer for {len(missing)} test examples, the first is {missing[0]}")
+        raise TrainingError(
+            f"the incumbent file has no answer for {len(missing)} test examples, the first is {missing[0]}"
+        )
 
 
 def _targets(examples: Sequence[Example], config: TrainingConfig, labels: Sequence[str]) -> Floats:
@@ -227,7 +248,9 @@ def _targets(examples: Sequence[Example], config: TrainingConfig, labels: Sequen
     rows = np.zeros((len(examples), len(labels)))
     for row, example in zip(rows, examples, strict=True):
         gold = example.gold[config.scheme]
-        shares = gold.distribution if config.soft_targets and gold.distribution else {gold.label: 1.0}
+        shares = (
+            gold.distribution if config.soft_targets and gold.distribution else {gold.label: 1.0}
+        )
         for label, share in shares.items():
             row[labels.index(label)] = share
         row /= row.sum()
@@ -235,12 +258,18 @@ def _targets(examples: Sequence[Example], config: TrainingConfig, labels: Sequen
 
 
 def _judge(
-    examples: Sequence[Example], answers: Floats, incumbent: Mapping[str, Distribution], config: TrainingConfig, labels: Sequence[str]
+    examples: Sequence[Example],
+    answers: Floats,
+    incumbent: Mapping[str, Distribution],
+    config: TrainingConfig,
+    labels: Sequence[str],
 ) -> dict[str, object]:
     before = after = difference = None
     voices = [e.voice for e in examples]
     if examples:
-        gold = np.array([labels.index(e.gold[config.scheme].label) for e in examples], dtype=np.int64)
+        gold = np.array(
+            [labels.index(e.gold[config.scheme].label) for e in examples], dtype=np.int64
+        )
         old = np.array([_aligned(incumbent[e.utterance_id], labels) for e in examples])
         before = score(gold, old, voices, labels=labels)
         after = score(gold, answers, voices, labels=labels)
@@ -286,7 +315,12 @@ def _write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         writer.writeheader()
         writer.writerows(rows)
     _write_events(output / "tensorboard", outcome.fit.curves)
-    card = {"name": model.name, "revision": model.revision, "params": dict(model.params), "key": model.key}
+    card = {
+        "name": model.name,
+        "revision": model.revision,
+        "params": dict(model.params),
+        "key": model.key,
+    }
     result = json.dumps({**outcome.result, "model": card}, ensure_ascii=False, indent=2) + "\n"
     write_file(output / "result.json", result.encode())
     return model

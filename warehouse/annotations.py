@@ -19,7 +19,9 @@ from warehouse.connection import transaction
 from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_naive
 
 
-def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str) -> int:
+def add_annotations(
+    con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str
+) -> int:
     """Add revisions and seal them: new is what has not been seen with this project, id, time of change and deletion.
 
     Returns:
@@ -39,12 +41,16 @@ def add_annotations(con: DuckDBPyConnection, annotations: Sequence[Annotation], 
         for a in annotations
     ]  # fmt: skip
     with transaction(con):
-        added = insert_new(con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted"))
+        added = insert_new(
+            con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted")
+        )
         seal_entries(con, run_id=run_id)  # also what was there before there were seals
     return added
 
 
-def current_annotations(con: DuckDBPyConnection, *, project_id: int | None = None) -> list[Annotation]:
+def current_annotations(
+    con: DuckDBPyConnection, *, project_id: int | None = None
+) -> list[Annotation]:
     """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
     return [
         _annotation(row)
@@ -71,33 +77,59 @@ def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
 
 def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotation]:
     """Every revision about one utterance, in the order in which they arrived."""
-    rows = read_rows(con, f"select {ANNOTATION} from annotation where utterance_id = ? order by seq", [utterance_id])
+    rows = read_rows(
+        con,
+        f"select {ANNOTATION} from annotation where utterance_id = ? order by seq",
+        [utterance_id],
+    )
     return [_annotation(row) for row in rows]
 
 
 def last_read_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
     """When a project was last read for changes, by the server's clock, UTC; None when it never was."""
-    rows = read_rows(con, "select read_at from queue_read where project_id = ? order by seq desc limit 1", [project_id])
+    rows = read_rows(
+        con,
+        "select read_at from queue_read where project_id = ? order by seq desc limit 1",
+        [project_id],
+    )
     return utc_aware(rows[0]["read_at"]) if rows else None
 
 
-def record_read(con: DuckDBPyConnection, *, project_id: int, read_at: datetime, marks: Mapping[str, str], run_id: str) -> None:
+def record_read(
+    con: DuckDBPyConnection,
+    *,
+    project_id: int,
+    read_at: datetime,
+    marks: Mapping[str, str],
+    run_id: str,
+) -> None:
     """Note when a project was read for changes, and the state in which its changed clips were read."""
     rows: list[dict[str, object]] = [
-        {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id} for key, mark in marks.items()
+        {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id}
+        for key, mark in marks.items()
     ]
     with transaction(con):
         insert_rows(con, "clip_mark", rows)
-        insert_rows(con, "queue_read", [{"project_id": project_id, "read_at": utc_naive(read_at), "run_id": run_id}])
+        insert_rows(
+            con,
+            "queue_read",
+            [{"project_id": project_id, "read_at": utc_naive(read_at), "run_id": run_id}],
+        )
 
 
 def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
     """Clip -> the state in which it was last read."""
-    rows = read_rows(con, "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all", [project_id])
+    rows = read_rows(
+        con,
+        "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all",
+        [project_id],
+    )
     return {str(row["utterance_id"]): str(row["mark"]) for row in rows}
 
 
-def record_moves(con: DuckDBPyConnection, moves: Sequence[tuple[Annotation, Annotation]], *, run_id: str) -> None:
+def record_moves(
+    con: DuckDBPyConnection, moves: Sequence[tuple[Annotation, Annotation]], *, run_id: str
+) -> None:
     """Note that annotations were written again into another project: (as it was, as it is)."""
     rows: list[dict[str, object]] = [
         {
@@ -113,7 +145,9 @@ def record_moves(con: DuckDBPyConnection, moves: Sequence[tuple[Annotation, Anno
 
 def moved_annotations(con: DuckDBPyConnection) -> set[tuple[int, int]]:
     """(project, annotation) of all that were written again elsewhere."""
-    rows: list[dict[str, Any]] = read_rows(con, "select project_id, annotation_id from annotation_move")
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select project_id, annotation_id from annotation_move"
+    )
     return {(row["project_id"], row["annotation_id"]) for row in rows}
 
 

@@ -91,7 +91,9 @@ def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
         from attempt group by all order by max(seq)""",
     )
     return {
-        (row["stage"], row["subject"], row["key"]): Tries(days=row["days"], last_day=row["last_day"], reason=DropReason(row["reason"]))
+        (row["stage"], row["subject"], row["key"]): Tries(
+            days=row["days"], last_day=row["last_day"], reason=DropReason(row["reason"])
+        )
         for row in rows
     }
 

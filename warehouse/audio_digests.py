@@ -32,17 +32,24 @@ class StoredAudio:
     digest: AudioDigest | None
 
 
-def add_audio_digests(con: DuckDBPyConnection, digests: Iterable[AudioDigest], *, run_id: str) -> int:
+def add_audio_digests(
+    con: DuckDBPyConnection, digests: Iterable[AudioDigest], *, run_id: str
+) -> int:
     """Store the digests that are not the newest of their recordings, as one statement.
 
     Returns:
         How many were new.
     """
-    rows: list[dict[str, object]] = [{**{name: getattr(digest, name) for name in _FIELDS}, "run_id": run_id} for digest in digests]
+    rows: list[dict[str, object]] = [
+        {**{name: getattr(digest, name) for name in _FIELDS}, "run_id": run_id}
+        for digest in digests
+    ]
     return insert_new(con, "audio_digest", rows, key=_FIELDS, existing="current_audio_digest")
 
 
-def list_audio_digests(con: DuckDBPyConnection, recording_ids: Collection[str] | None = None) -> dict[str, AudioDigest]:
+def list_audio_digests(
+    con: DuckDBPyConnection, recording_ids: Collection[str] | None = None
+) -> dict[str, AudioDigest]:
     """Recording id -> digest in force, of some recordings or of all."""
     condition = "" if recording_ids is None else "where list_contains(?, recording_id)"
     rows: list[dict[str, Any]] = read_rows(
@@ -68,7 +75,9 @@ def list_audio(con: DuckDBPyConnection) -> list[StoredAudio]:
         StoredAudio(
             recording_id=row["recording_id"],
             audio_file=row["audio_file"],
-            recording=known[row["recording_id"]].recording if row["recording_id"] in known else None,
+            recording=known[row["recording_id"]].recording
+            if row["recording_id"] in known
+            else None,
             digest=digests.get(row["recording_id"]),
         )
         for row in rows

@@ -82,7 +82,9 @@ class _Batch:
     tables: Mapping[str, int]
 
 
-def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str | None = None) -> str:
+def leave_batch(
+    folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str | None = None
+) -> str:
     """Leave rows for the next merge; when this returns they are on disk.
 
     Args:
@@ -99,7 +101,9 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
     """
     unknown = sorted(set(tables) - set(KEYS))
     if unknown:
-        raise ValueError(f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}")
+        raise ValueError(
+            f"rows of {', '.join(unknown)} cannot be left as a batch; there are {', '.join(KEYS)}"
+        )
     batch_id = batch_id or token_hex(16)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,9 @@ def leave_batch(folder: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str
     return batch_id
 
 
-def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str) -> None:
+def _leave(
+    folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, run_id: str, batch_id: str
+) -> None:
     target = folder / batch_id
     files = {}
     for name, frame in tables.items():
@@ -117,8 +123,17 @@ def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, r
             content = BytesIO()
             frame.drop(*_GIVEN, strict=False).write_parquet(content, compression="zstd")
             write_file(path, content.getvalue())
-            files[name] = {"rows": len(frame), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
-    header = {"format": FORMAT, "batch_id": batch_id, "run_id": run_id, "left_at": datetime.now(UTC).isoformat(), "tables": files}
+            files[name] = {
+                "rows": len(frame),
+                "sha256": hashlib.sha256(content.getvalue()).hexdigest(),
+            }
+    header = {
+        "format": FORMAT,
+        "batch_id": batch_id,
+        "run_id": run_id,
+        "left_at": datetime.now(UTC).isoformat(),
+        "tables": files,
+    }
     write_file(partial / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(partial)
     try:
@@ -130,7 +145,9 @@ def _leave(folder: Path, partial: Path, tables: Mapping[str, pl.DataFrame], *, r
 
 
 @contextmanager
-def staged_rows(folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None) -> Iterator[DuckDBPyConnection]:
+def staged_rows(
+    folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None
+) -> Iterator[DuckDBPyConnection]:
     """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
     with connect(IN_MEMORY) as con:
         migrate(con)
@@ -144,7 +161,11 @@ def list_batches(folder: Path) -> list[Path]:
     """Batches that wait for a merge, oldest first."""
     if not folder.is_dir():
         return []
-    waiting = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name not in (MERGED, REJECTED)]
+    waiting = [
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name not in (MERGED, REJECTED)
+    ]
     return sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
@@ -157,7 +178,9 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
     waiting = list_batches(folder)
     for start in range(0, len(waiting), MERGE_AT_ONCE):
         found, bad = _read_headers(waiting[start : start + MERGE_AT_ONCE])
-        known = {str(row["batch_id"]) for row in read_rows(con, "select batch_id from merged_batch")}
+        known = {
+            str(row["batch_id"]) for row in read_rows(con, "select batch_id from merged_batch")
+        }
         new = [batch for batch in found if batch.batch_id not in known]
         rows = 0
         try:
@@ -168,7 +191,12 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
             _blame_machine(error, folder)
             # One of them does not fit the tables: find out which, so that the others go on.
             if len(new) == 1:
-                bad.append((new[0].path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
+                bad.append(
+                    (
+                        new[0].path,
+                        f"its rows do not fit the warehouse: {str(error).splitlines()[0]}",
+                    )
+                )
                 new = []
             else:
                 rows, refused = _insert_singly(con, new, run_id=run_id)
@@ -181,23 +209,39 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
                 keep_batch(con, batch.path, folder / MERGED)
         total = Merge(
             merged=total.merged + len(new),
-            known=total.known + len(found) - len(new) - sum(path in {b.path for b in found} for path, _ in bad),
+            known=total.known
+            + len(found)
+            - len(new)
+            - sum(path in {b.path for b in found} for path, _ in bad),
             rejected=total.rejected + len(bad),
             rows=total.rows + rows,
         )
     return total
 
 
-def _put_aside(con: DuckDBPyConnection, path: Path, why: str, rejected: Path, *, run_id: str) -> None:
+def _put_aside(
+    con: DuckDBPyConnection, path: Path, why: str, rejected: Path, *, run_id: str
+) -> None:
     """Keep a batch that cannot be merged, with its reason, but for what may hold somebody who was forgotten.
 
     That is deleted, since a proof that they are gone would be none while it lies there. It costs nothing but time: rows of a batch are
     computed from recordings, and what was not merged does not count as done, so that the next run computes it again.
     """
     doubtful = doubtful_files(con, path)
-    gone = f"; {', '.join(file.name for file in doubtful)} deleted, which may have held somebody who was forgotten" if doubtful else ""
+    gone = (
+        f"; {', '.join(file.name for file in doubtful)} deleted, which may have held somebody who was forgotten"
+        if doubtful
+        else ""
+    )
     detail = f"{why}; put aside in {rejected}{gone}"
-    record_drop(con, stage="merge", subject=path.name, reason=DropReason.BAD_ROW, detail=detail, run_id=run_id)
+    record_drop(
+        con,
+        stage="merge",
+        subject=path.name,
+        reason=DropReason.BAD_ROW,
+        detail=detail,
+        run_id=run_id,
+    )
     for file in doubtful:
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)
@@ -215,7 +259,11 @@ def forget_merged(folder: Path, *, held: Collection[str]) -> int:
     Returns:
         How many.
     """
-    done = [path for path in (folder / MERGED).glob("*") if path.is_dir() and path.name in held] if folder.is_dir() else []
+    done = (
+        [path for path in (folder / MERGED).glob("*") if path.is_dir() and path.name in held]
+        if folder.is_dir()
+        else []
+    )
     for path in done:
         shutil.rmtree(path)
     return len(done)
@@ -233,10 +281,19 @@ def _read_headers(paths: list[Path]) -> tuple[list[_Batch], list[tuple[Path, str
             damaged = [
                 name
                 for name, said in header["tables"].items()
-                if name not in strange and hashlib.sha256((path / f"{name}.parquet").read_bytes()).hexdigest() != said["sha256"]
+                if name not in strange
+                and hashlib.sha256((path / f"{name}.parquet").read_bytes()).hexdigest()
+                != said["sha256"]
             ]
             if strange or damaged:
-                bad.append((path, f"{', '.join(damaged)} is damaged" if damaged else f"{', '.join(strange)} cannot be merged"))
+                bad.append(
+                    (
+                        path,
+                        f"{', '.join(damaged)} is damaged"
+                        if damaged
+                        else f"{', '.join(strange)} cannot be merged",
+                    )
+                )
                 continue
             good.append(
                 _Batch(
@@ -244,11 +301,15 @@ def _read_headers(paths: list[Path]) -> tuple[list[_Batch], list[tuple[Path, str
                     batch_id=str(header["batch_id"]),
                     run_id=str(header["run_id"]),
                     left_at=datetime.fromisoformat(header["left_at"]),
-                    tables={str(name): int(said["rows"]) for name, said in header["tables"].items()},
+                    tables={
+                        str(name): int(said["rows"]) for name, said in header["tables"].items()
+                    },
                 )
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            if isinstance(error, OSError) and not isinstance(
+                error, FileNotFoundError | NotADirectoryError | IsADirectoryError
+            ):
                 raise machine_error(path, error) from error
             bad.append((path, f"it is no batch ({error!r})"))
     return good, bad
@@ -281,7 +342,9 @@ def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
     return rows
 
 
-def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str) -> tuple[int, list[tuple[Path, str]]]:
+def _insert_singly(
+    con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str
+) -> tuple[int, list[tuple[Path, str]]]:
     rows, refused = 0, []
     for batch in batches:
         try:
@@ -290,7 +353,9 @@ def _insert_singly(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: st
                 _note(con, [batch], run_id=run_id)
         except duckdb.Error as error:
             _blame_machine(error, batch.path)
-            refused.append((batch.path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}"))
+            refused.append(
+                (batch.path, f"its rows do not fit the warehouse: {str(error).splitlines()[0]}")
+            )
     return rows, refused
 
 
@@ -298,7 +363,12 @@ def _note(con: DuckDBPyConnection, batches: list[_Batch], *, run_id: str) -> Non
     if not batches:
         return
     rows: list[dict[str, object]] = [
-        {"batch_id": b.batch_id, "num_rows": sum(b.tables.values()), "left_at": utc_naive(b.left_at), "run_id": b.run_id or run_id}
+        {
+            "batch_id": b.batch_id,
+            "num_rows": sum(b.tables.values()),
+            "left_at": utc_naive(b.left_at),
+            "run_id": b.run_id or run_id,
+        }
         for b in batches
     ]
     insert_rows(con, "merged_batch", rows)

@@ -25,10 +25,14 @@ def read_beside(path: Path, *, at_most: int, remedy: str) -> bytes | None:
             content = file.read(at_most + 1)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise WarehouseError(f"{path}: this link leads nowhere: mount the disk that it leads to; or {remedy}") from error
+            raise WarehouseError(
+                f"{path}: this link leads nowhere: mount the disk that it leads to; or {remedy}"
+            ) from error
         return None
     except OSError as error:
-        raise WarehouseError(f"{path}: cannot be read ({error.strerror}): let this user read it; or {remedy}") from error
+        raise WarehouseError(
+            f"{path}: cannot be read ({error.strerror}): let this user read it; or {remedy}"
+        ) from error
     if len(content) > at_most:
         raise WarehouseError(f"{path}: is larger than any of ours ({at_most:,} bytes); {remedy}")
     return content

@@ -45,7 +45,9 @@ def seal_entries(con: DuckDBPyConnection, *, run_id: str) -> int:
     waiting = _entries(con, only="where seq not in (select annotation_seq from annotation_seal)")
     for number, (_, row) in sorted(waiting.items()):
         sealed = _hash(previous, row)
-        seals.append({"annotation_seq": number, "previous": previous, "hash": sealed, "run_id": run_id})
+        seals.append(
+            {"annotation_seq": number, "previous": previous, "hash": sealed, "run_id": run_id}
+        )
         previous = sealed
     write_past_the_gate(con, "annotation_seal", seals)
     return len(seals)
@@ -64,18 +66,27 @@ def check_chain(con: DuckDBPyConnection) -> list[str]:
     """
     wrong: list[str] = []
     entries = _entries(con)
-    erased = {int(str(row["annotation_seq"])) for row in read_rows(con, "select annotation_seq from erased_annotation")}
+    erased = {
+        int(str(row["annotation_seq"]))
+        for row in read_rows(con, "select annotation_seq from erased_annotation")
+    }
     previous, sealed = _FIRST, set()
-    for seal in read_rows(con, "select annotation_seq, previous, hash from annotation_seal order by seq"):
+    for seal in read_rows(
+        con, "select annotation_seq, previous, hash from annotation_seal order by seq"
+    ):
         number = int(str(seal["annotation_seq"]))
         sealed.add(number)
         if seal["previous"] != previous:
-            wrong.append(f"ledger entry {number}: the entry before it is not the one it was chained to")
+            wrong.append(
+                f"ledger entry {number}: the entry before it is not the one it was chained to"
+            )
         if number not in entries:
             if number not in erased:
                 wrong.append(f"ledger entry {number} is gone")
         elif _hash(str(seal["previous"]), entries[number][1]) != seal["hash"]:
-            wrong.append(f"ledger entry {number} ({_name(*entries[number])}) is not as it was written")
+            wrong.append(
+                f"ledger entry {number} ({_name(*entries[number])}) is not as it was written"
+            )
         previous = str(seal["hash"])
     for number in sorted(set(entries) - sealed):
         wrong.append(f"ledger entry {number} ({_name(*entries[number])}) was never sealed")
@@ -88,7 +99,9 @@ def chain_head(con: DuckDBPyConnection) -> str:
     return str(rows[0]["hash"]) if rows else ""
 
 
-def _entries(con: DuckDBPyConnection, *, only: str = "") -> dict[int, tuple[str, dict[str, object]]]:
+def _entries(
+    con: DuckDBPyConnection, *, only: str = ""
+) -> dict[int, tuple[str, dict[str, object]]]:
     """Number -> the table of an entry, and what of it is sealed."""
     return {
         int(str(row["seq"])): (table, row)

@@ -18,12 +18,21 @@ def add_checks(con: DuckDBPyConnection, checks: Sequence[CheckClip], *, run_id: 
         How many were new.
     """
     rows: list[dict[str, object]] = [
-        {"key": c.key, "utterance_id": c.utterance_id, "purpose": c.purpose, "shift_ms": c.shift_ms, "run_id": run_id} for c in checks
+        {
+            "key": c.key,
+            "utterance_id": c.utterance_id,
+            "purpose": c.purpose,
+            "shift_ms": c.shift_ms,
+            "run_id": run_id,
+        }
+        for c in checks
     ]
     return insert_new(con, "check_clip", rows, key=("key",))
 
 
 def list_checks(con: DuckDBPyConnection) -> dict[str, CheckClip]:
     """Key -> check clip."""
-    rows: list[dict[str, Any]] = read_rows(con, "select key, utterance_id, purpose, shift_ms from check_clip order by seq")
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select key, utterance_id, purpose, shift_ms from check_clip order by seq"
+    )
     return {row["key"]: CheckClip(**row) for row in rows}

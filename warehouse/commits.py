@@ -61,7 +61,9 @@ def held_commits(con: DuckDBPyConnection) -> int:
 
 def count_commit(con: DuckDBPyConnection) -> int | None:
     """Count the transaction that is about to be committed; None where nobody counts."""
-    if not read_rows(con, "select coalesce(getvariable('count_commits'), false) as counts")[0]["counts"]:
+    if not read_rows(con, "select coalesce(getvariable('count_commits'), false) as counts")[0][
+        "counts"
+    ]:
         return None
     con.execute("insert into commit_count select coalesce(max(n), 0) + 1 from commit_count")
     return held_commits(con)

@@ -47,7 +47,9 @@ def _run(path: Path, output: Path) -> None:
         capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     if done.returncode == EXIT_CODE:
-        raise MachineError((done.stderr.strip().splitlines() or [f"{output}: could not be written"])[-1])
+        raise MachineError(
+            (done.stderr.strip().splitlines() or [f"{output}: could not be written"])[-1]
+        )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise WarehouseError(f"{path}: could not be written again: {last}")
@@ -79,8 +81,16 @@ def _copy_to(partial: Path, path: Path, output: Path) -> None:
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    tables = read_rows(con, "select table_name from duckdb_tables() where database_name = current_database() and not temporary order by 1")
-    return {str(row["table_name"]): int(str(read_rows(con, f'select count(*) as n from "{row["table_name"]}"')[0]["n"])) for row in tables}
+    tables = read_rows(
+        con,
+        "select table_name from duckdb_tables() where database_name = current_database() and not temporary order by 1",
+    )
+    return {
+        str(row["table_name"]): int(
+            str(read_rows(con, f'select count(*) as n from "{row["table_name"]}"')[0]["n"])
+        )
+        for row in tables
+    }
 
 
 def _name(con: duckdb.DuckDBPyConnection) -> str:
@@ -96,6 +106,8 @@ if __name__ == "__main__":
         _copy(Path(sys.argv[1]), Path(sys.argv[2]))
     except (VoxdataError, duckdb.Error, OSError) as error:
         found = find_fault(error, place=Path(sys.argv[2]).parent)
-        found = found or (machine_error(Path(sys.argv[2]).parent, error) if isinstance(error, OSError) else None)
+        found = found or (
+            machine_error(Path(sys.argv[2]).parent, error) if isinstance(error, OSError) else None
+        )
         print(found or error, file=sys.stderr)
         sys.exit(1 if found is None else EXIT_CODE)

@@ -23,7 +23,13 @@ from warehouse.chain import seal_earlier_entries
 from warehouse.commits import check_commits, count_commit, held_commits, note_commits
 from warehouse.engine import DEFAULT, Engine, connect
 from warehouse.guards import check_sidecar, ensure_triggers, note_versions, told_later
-from warehouse.identity import KnownWarehouse, check_identity, missing, read_identity, require_present
+from warehouse.identity import (
+    KnownWarehouse,
+    check_identity,
+    missing,
+    read_identity,
+    require_present,
+)
 from warehouse.leaves import seal_earlier_rows
 from warehouse.places import Places, use_places
 from warehouse.rows import read_rows
@@ -89,10 +95,14 @@ def open_warehouse(
     with _TURNSTILES_LOCK:
         turnstile = _TURNSTILES.setdefault(path, _Turnstile())
     if not turnstile.lock.acquire(timeout=max(wait_s, 0)):
-        raise LockedError(f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first")
+        raise LockedError(
+            f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first"
+        )
     try:
         if turnstile.modes and turnstile.modes[-1] and not read_only:
-            raise WarehouseError(f"{path}: already open for reading in this thread; leave that block before opening it for writing")
+            raise WarehouseError(
+                f"{path}: already open for reading in this thread; leave that block before opening it for writing"
+            )
         mode = turnstile.modes[-1] if turnstile.modes else read_only
         con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s, engine=engine)
         turnstile.modes.append(mode)
@@ -156,7 +166,9 @@ def newest_version() -> int:
     return max(number for number, _ in _migrations())
 
 
-def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, engine: Engine) -> DuckDBPyConnection:
+def _connect(
+    path: Path, *, read_only: bool, deadline: float, wait_s: float, engine: Engine
+) -> DuckDBPyConnection:
     if not read_only:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,9 +178,16 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, eng
             return connect(path, read_only=read_only, engine=engine)
         except duckdb.IOException as error:
             message = str(error)
-            being_made = "not a valid DuckDB database file" in message and path.exists() and path.stat().st_size < 12_288
+            being_made = (
+                "not a valid DuckDB database file" in message
+                and path.exists()
+                and path.stat().st_size < 12_288
+            )
             late = time.monotonic() >= deadline
-            if "Could not set lock" not in message and named_errno(message, among=REMEDIES) is not None:
+            if (
+                "Could not set lock" not in message
+                and named_errno(message, among=REMEDIES) is not None
+            ):
                 raise machine_error(path, error) from error
             if "Could not set lock" not in message and (late or not being_made):
                 raise _damaged(path, error) from error
@@ -185,7 +204,11 @@ def _connect(path: Path, *, read_only: bool, deadline: float, wait_s: float, eng
 def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
     """What the system refused about the warehouse's own files, such as its log in a folder that cannot be written."""
     own = f'"{path}' in str(error)
-    return machine_error(path.parent, error) if own and named_errno(str(error), among=REMEDIES) is not None else None
+    return (
+        machine_error(path.parent, error)
+        if own and named_errno(str(error), among=REMEDIES) is not None
+        else None
+    )
 
 
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
@@ -198,11 +221,29 @@ def _holder(message: str) -> str:
     return f"process {found[2]} ({found[1]})" if found else "another process"
 
 
-def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: KnownWarehouse | None, create: bool) -> None:
-    tables = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables() where not internal")}
+def _prepare(
+    con: DuckDBPyConnection,
+    path: Path,
+    *,
+    read_only: bool,
+    known: KnownWarehouse | None,
+    create: bool,
+) -> None:
+    tables = {
+        str(row["table_name"])
+        for row in read_rows(con, "select table_name from duckdb_tables() where not internal")
+    }
     if tables and "schema_version" not in tables:
-        raise WarehouseError(f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under [storage] warehouse")
-    found = read_rows(con, "select coalesce(max(version), 0) as version from schema_version")[0]["version"] if tables else 0
+        raise WarehouseError(
+            f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under [storage] warehouse"
+        )
+    found = (
+        read_rows(con, "select coalesce(max(version), 0) as version from schema_version")[0][
+            "version"
+        ]
+        if tables
+        else 0
+    )
     have = int(str(found))
     if have > newest_version():
         raise WarehouseError(
@@ -211,10 +252,14 @@ def _prepare(con: DuckDBPyConnection, path: Path, *, read_only: bool, known: Kno
     if not tables and known is not None:
         raise missing(path, known)
     if not tables and not create:
-        raise WarehouseError(f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` rebuild it")
+        raise WarehouseError(
+            f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` rebuild it"
+        )
     held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
-        check_identity(path, known, found=read_identity(con) if "identity" in tables else "", held=held)
+        check_identity(
+            path, known, found=read_identity(con) if "identity" in tables else "", held=held
+        )
     if not read_only:
         migrate(con, have=have)
         ensure_triggers(con)
@@ -245,8 +290,13 @@ def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
     for number, file in _migrations():
         if number > have:
             with transaction(con):
-                con.execute("create table if not exists schema_version(version integer, name varchar, applied_at timestamp)")
+                con.execute(
+                    "create table if not exists schema_version(version integer, name varchar, applied_at timestamp)"
+                )
                 con.execute(file.read_text(encoding="utf-8"))
                 if number in FOLLOW_UPS:
                     FOLLOW_UPS[number](con)
-                con.execute("insert into schema_version values (?, ?, now() at time zone 'UTC')", [number, file.stem])
+                con.execute(
+                    "insert into schema_version values (?, ?, now() at time zone 'UTC')",
+                    [number, file.stem],
+                )

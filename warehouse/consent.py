@@ -12,15 +12,22 @@ from warehouse.metadata import list_metadata
 from warehouse.rows import read_rows
 
 
-def find_barred(con: DuckDBPyConnection, *, purpose: str, policy: Policy, today: date) -> dict[str, str]:
+def find_barred(
+    con: DuckDBPyConnection, *, purpose: str, policy: Policy, today: date
+) -> dict[str, str]:
     """Recording id -> why it may not be used; only those that may not."""
     said = list_metadata(con)
-    names = [str(row["recording_id"]) for row in read_rows(con, "select recording_id from recording order by recording_id")]
+    names = [
+        str(row["recording_id"])
+        for row in read_rows(con, "select recording_id from recording order by recording_id")
+    ]
     barred = dict.fromkeys(forgotten_among(con, names), "it was forgotten")
     for recording_id in names:
         if recording_id in barred:
             continue
-        why = why_not(read_consent(said.get(recording_id, {})), purpose=purpose, today=today, policy=policy)
+        why = why_not(
+            read_consent(said.get(recording_id, {})), purpose=purpose, today=today, policy=policy
+        )
         if why:
             barred[recording_id] = why
     return barred

@@ -35,7 +35,9 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
     old, new = fetch_row_ids(con, a), fetch_row_ids(con, b)
     for name, ids in (("gone", rows_only_in(old, new)), ("came", rows_only_in(new, old))):
         con.register("changed_rows", pl.DataFrame({"row_id": ids}, schema={"row_id": pl.Int64}))
-        con.execute(f"create or replace temp table {name} as from example semi join changed_rows using (row_id)")
+        con.execute(
+            f"create or replace temp table {name} as from example semi join changed_rows using (row_id)"
+        )
         con.unregister("changed_rows")
     con.execute(f"create or replace temp table label_change as {_LABELS}")
     differs = " or ".join(f'a."{field}" <> b."{field}"' for field in _ELSE)
@@ -45,12 +47,16 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
             removed=_ids(con, "from gone anti join came using (utterance_id)"),
             relabelled=tuple(
                 Relabelled(*row)
-                for row in _rows(con, "select utterance_id, scheme, before, after from label_change where before is distinct from after")
+                for row in _rows(
+                    con,
+                    "select utterance_id, scheme, before, after from label_change where before is distinct from after",
+                )
             ),
             resplit=tuple(
                 Resplit(key, Split(before), Split(after))
                 for key, before, after in _rows(
-                    con, "select utterance_id, a.split, b.split from gone a join came b using (utterance_id) where a.split <> b.split"
+                    con,
+                    "select utterance_id, a.split, b.split from gone a join came b using (utterance_id) where a.split <> b.split",
                 )
             ),
             changed=_ids(
@@ -60,7 +66,10 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
             ),
             counts=_totals(con, a, b, "num_examples"),
             lost=find_losses(_by_split(con, a), _by_split(con, b)),
-            minutes={label: (x / 60_000, y / 60_000) for label, (x, y) in _totals(con, a, b, "duration_ms").items()},
+            minutes={
+                label: (x / 60_000, y / 60_000)
+                for label, (x, y) in _totals(con, a, b, "duration_ms").items()
+            },
         )
     finally:
         for name in ("label_change", "gone", "came"):

@@ -26,17 +26,35 @@ MAX_SHARING = 8
 DUPLICATE_SHARE = 0.5
 
 
-def store_fingerprint(con: DuckDBPyConnection, recording_id: str, codes: npt.NDArray[np.uint32], *, key: str, run_id: str) -> None:
+def store_fingerprint(
+    con: DuckDBPyConnection,
+    recording_id: str,
+    codes: npt.NDArray[np.uint32],
+    *,
+    key: str,
+    run_id: str,
+) -> None:
     """Store the fingerprint of a recording; `key` names what made it."""
-    insert_rows(con, "fingerprint", [{"recording_id": recording_id, "key": key, "codes": codes.tolist(), "run_id": run_id}])
+    insert_rows(
+        con,
+        "fingerprint",
+        [{"recording_id": recording_id, "key": key, "codes": codes.tolist(), "run_id": run_id}],
+    )
 
 
 def list_fingerprinted(con: DuckDBPyConnection, *, key: str) -> set[str]:
     """Recordings with a fingerprint made by `key`."""
-    return {str(row["recording_id"]) for row in read_rows(con, "select distinct recording_id from fingerprint where key = ?", [key])}
+    return {
+        str(row["recording_id"])
+        for row in read_rows(
+            con, "select distinct recording_id from fingerprint where key = ?", [key]
+        )
+    }
 
 
-def list_fingerprints(con: DuckDBPyConnection, recording_ids: Collection[str], *, key: str) -> dict[str, npt.NDArray[np.uint32]]:
+def list_fingerprints(
+    con: DuckDBPyConnection, recording_ids: Collection[str], *, key: str
+) -> dict[str, npt.NDArray[np.uint32]]:
     """Recording id -> (num_codes,) uint32 of some recordings, as made by `key`."""
     rows: list[dict[str, Any]] = read_rows(
         con,
@@ -46,16 +64,27 @@ def list_fingerprints(con: DuckDBPyConnection, recording_ids: Collection[str], *
     return {row["recording_id"]: np.asarray(row["codes"], dtype=np.uint32) for row in rows}
 
 
-def store_near_duplicates(con: DuckDBPyConnection, pairs: Sequence[NearDuplicate], *, key: str, run_id: str) -> None:
+def store_near_duplicates(
+    con: DuckDBPyConnection, pairs: Sequence[NearDuplicate], *, key: str, run_id: str
+) -> None:
     """Write down pairs that share their sound."""
     rows: list[dict[str, object]] = [
-        {"recording_id": p.recording_id, "other_id": p.other_id, "key": key, "score": p.score, "shared_ms": p.shared_ms, "run_id": run_id}
+        {
+            "recording_id": p.recording_id,
+            "other_id": p.other_id,
+            "key": key,
+            "score": p.score,
+            "shared_ms": p.shared_ms,
+            "run_id": run_id,
+        }
         for p in pairs
     ]
     insert_rows(con, "near_duplicate", rows)
 
 
-def find_hints(con: DuckDBPyConnection, arrivals: Collection[str], *, key: str) -> dict[tuple[str, str], list[int]]:
+def find_hints(
+    con: DuckDBPyConnection, arrivals: Collection[str], *, key: str
+) -> dict[tuple[str, str], list[int]]:
     """Where recordings may share sound, by codes that agree in their leading bits.
 
     Args:

@@ -54,7 +54,9 @@ class Engine:
 DEFAULT = Engine()
 
 
-def connect(path: Path | str, *, read_only: bool = False, engine: Engine = DEFAULT) -> DuckDBPyConnection:
+def connect(
+    path: Path | str, *, read_only: bool = False, engine: Engine = DEFAULT
+) -> DuckDBPyConnection:
     """Connect to a DuckDB file, or to a database in memory.
 
     Raises:
@@ -80,6 +82,8 @@ def time_limit(con: DuckDBPyConnection, seconds: float, *, what: str) -> Iterato
         yield
     except duckdb.InterruptException as error:
         remedy = "ask for less, or raise [warehouse] query_seconds"
-        raise ConfigError(f"{what} took longer than {seconds:g} s and was stopped; {remedy}") from error
+        raise ConfigError(
+            f"{what} took longer than {seconds:g} s and was stopped; {remedy}"
+        ) from error
     finally:
         timer.cancel()

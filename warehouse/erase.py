@@ -117,21 +117,34 @@ def known_recordings(con: DuckDBPyConnection) -> list[str]:
 
 def known_voices(con: DuckDBPyConnection) -> list[str]:
     """Every voice that was ever heard here or came by an import, sorted."""
-    return _column(con, "select voice_id from voice_event union select voice from example order by 1")
+    return _column(
+        con, "select voice_id from voice_event union select voice from example order by 1"
+    )
 
 
 def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> ErasurePlan:
     """Find everything that hangs on some recordings; writes nothing."""
     ids = sorted(recording_ids)
     utterances = _everywhere(con, "utterance_id", of=ids)
-    checks = _column(con, "select key from check_clip where list_contains(?, utterance_id)", utterances)
+    checks = _column(
+        con, "select key from check_clip where list_contains(?, utterance_id)", utterances
+    )
     keys = [*utterances, *checks]
-    uris = _column(con, "select distinct placed(uri) from source where list_contains(?, recording_id) order by 1", ids)
+    uris = _column(
+        con,
+        "select distinct placed(uri) from source where list_contains(?, recording_id) order by 1",
+        ids,
+    )
     texts = _texts(con, ids, keys)
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
-        counts = {name: count for name, where in doomed.items() if (count := _count(con, name, where))}
-        counts |= {f"{place.table}.{place.column}": len(rows) for place, rows in _mentions(con, doomed).items()}
+        counts = {
+            name: count for name, where in doomed.items() if (count := _count(con, name, where))
+        }
+        counts |= {
+            f"{place.table}.{place.column}": len(rows)
+            for place, rows in _mentions(con, doomed).items()
+        }
     return ErasurePlan(
         recording_ids=tuple(ids),
         utterance_ids=tuple(utterances),
@@ -154,7 +167,15 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     )
 
 
-def begin_erasure(con: DuckDBPyConnection, plan: ErasurePlan, *, kind: Kind, subject: str, reason: str, run_id: str) -> str:
+def begin_erasure(
+    con: DuckDBPyConnection,
+    plan: ErasurePlan,
+    *,
+    kind: Kind,
+    subject: str,
+    reason: str,
+    run_id: str,
+) -> str:
     """Bar the recordings, their utterances and the check clips of these from now on, before anything is erased.
 
     Whoever has the warehouse open from the planning of an erasure to here knows that the plan has everything.
@@ -168,12 +189,27 @@ def begin_erasure(con: DuckDBPyConnection, plan: ErasurePlan, *, kind: Kind, sub
     known = forgotten_among(con, plan.recording_ids)
     receipt_id = min(known.values()) if known else digest("voxdata-erasure", kind, subject, run_id)
     with transaction(con):
-        bar(con, "recording", dict.fromkeys(plan.recording_ids, receipt_id), reason=reason, run_id=run_id)
+        bar(
+            con,
+            "recording",
+            dict.fromkeys(plan.recording_ids, receipt_id),
+            reason=reason,
+            run_id=run_id,
+        )
         bar(con, "utterance", dict.fromkeys(plan.keys, receipt_id), reason=reason, run_id=run_id)
     return receipt_id
 
 
-def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, kind: Kind, subject: str, reason: str, run_id: str) -> None:
+def erase_rows(
+    con: DuckDBPyConnection,
+    plan: ErasurePlan,
+    *,
+    receipt_id: str,
+    kind: Kind,
+    subject: str,
+    reason: str,
+    run_id: str,
+) -> None:
     """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then takes the bytes out of the file."""
     ids = list(plan.recording_ids)
     doomed = _doomed(con)
@@ -187,7 +223,10 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
             semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
             [receipt_id, ids],
         )
-        con.execute("insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)", [receipt_id, ids])
+        con.execute(
+            "insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)",
+            [receipt_id, ids],
+        )
         with (
             _named(con, ids, plan.keys, plan.uris, plan.texts),
             unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
@@ -203,19 +242,34 @@ def erase_rows(con: DuckDBPyConnection, plan: ErasurePlan, *, receipt_id: str, k
         }  # fmt: skip
         insert_rows(con, "erasure", [receipt])
         if plan.models:
-            payload = {"receipt_id": receipt_id, "models": sorted(plan.models), "versions": dict(plan.versions)}
+            payload = {
+                "receipt_id": receipt_id,
+                "models": sorted(plan.models),
+                "versions": dict(plan.versions),
+            }
             add_event(con, RETRAINING_EVENT, payload, key=(receipt_id,), run_id=run_id)
 
 
 def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> int:
     """How often rows were erased under a receipt by one forgetting; more than once when some came in late."""
-    found = read_rows(con, "select count(*) as n from erasure where receipt_id = ? and run_id = ?", [receipt_id, run_id])
+    found = read_rows(
+        con,
+        "select count(*) as n from erasure where receipt_id = ? and run_id = ?",
+        [receipt_id, run_id],
+    )
     return int(str(found[0]["n"]))
 
 
-def note_proof(con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_files: int, run_id: str) -> None:
+def note_proof(
+    con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_files: int, run_id: str
+) -> None:
     """Write down that a search found nothing left of what a receipt is about; once for what was erased since it was last proven."""
-    row: dict[str, object] = {"receipt_id": receipt_id, "num_texts": num_texts, "num_files": num_files, "run_id": run_id}
+    row: dict[str, object] = {
+        "receipt_id": receipt_id,
+        "num_texts": num_texts,
+        "num_files": num_files,
+        "run_id": run_id,
+    }
     with transaction(con):
         proven = read_rows(
             con,
@@ -241,7 +295,9 @@ def require_one(found: Sequence[object], ref: str, *, lists: str, which: str = "
     if not found:
         raise NotFoundError(f"no {which} begins with {ref!r}; `{lists}` shows what there is")
     if len(found) > 1:
-        raise NotFoundError(f"more than one {which} begins with {ref!r}; give more of the id, which `{lists}` shows")
+        raise NotFoundError(
+            f"more than one {which} begins with {ref!r}; give more of the id, which `{lists}` shows"
+        )
 
 
 def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id: str) -> int:
@@ -256,11 +312,27 @@ def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id:
     Raises:
         NotFoundError: No receipt, or several, begin so.
     """
-    found = sorted({value for value in forgotten_receipts(con).values() if receipt and value.startswith(receipt)})
-    require_one(found, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out")
-    barred = read_rows(con, "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject", [found[0]])
+    found = sorted(
+        {
+            value
+            for value in forgotten_receipts(con).values()
+            if receipt and value.startswith(receipt)
+        }
+    )
+    require_one(
+        found, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out"
+    )
+    barred = read_rows(
+        con,
+        "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject",
+        [found[0]],
+    )
     with transaction(con):
-        write_past_the_gate(con, "forgotten", [{**row, "renewed": True, "reason": reason, "run_id": run_id} for row in barred])
+        write_past_the_gate(
+            con,
+            "forgotten",
+            [{**row, "renewed": True, "reason": reason, "run_id": run_id} for row in barred],
+        )
         seal_entries(con, run_id=run_id)
     return sum(row["kind"] == "recording" for row in barred)
 
@@ -312,24 +384,33 @@ def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
           select table_name from duckdb_tables() where not internal and not temporary and database_name = current_database())
         order by table_name, column_index""",
     ):
-        columns.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(row["data_type"])
+        columns.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
+            row["data_type"]
+        )
     return columns
 
 
-def _everywhere(con: DuckDBPyConnection, column: str, *, of: Sequence[str] | None = None) -> list[str]:
+def _everywhere(
+    con: DuckDBPyConnection, column: str, *, of: Sequence[str] | None = None
+) -> list[str]:
     """All that stands in columns of one name, whatever the table; in rows of some recordings only."""
     where = "" if of is None else "where list_contains($of, recording_id)"
     wanted = {column} if of is None else {column, "recording_id"}
     tables = [table for table, names in _columns(con).items() if wanted <= set(names)]
     parts = " union ".join(f'select "{column}" as name from "{table}" {where}' for table in tables)
-    rows = read_rows(con, f"select name from ({parts}) where name is not null order by name", {} if of is None else {"of": list(of)})
+    rows = read_rows(
+        con,
+        f"select name from ({parts}) where name is not null order by name",
+        {} if of is None else {"of": list(of)},
+    )
     return [str(row["name"]) for row in rows]
 
 
 def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
     """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes later is found by its columns."""
     names, clips, places, phrases = (
-        f"(select name from {FRAME} where kind in ({kinds}))" for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
+        f"(select name from {FRAME} where kind in ({kinds}))"
+        for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
     )
     doomed: dict[str, str] = {}
     for table, columns in _columns(con).items():
@@ -339,17 +420,23 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
         if table in ("ledger", "attempt"):
             tests += [f"(recording_id is null and subject in {places})"]
         if table == "ledger":
-            tests += [f"exists (select 1 from {FRAME} where kind = 'uri' and contains(detail, name))"]
+            tests += [
+                f"exists (select 1 from {FRAME} where kind = 'uri' and contains(detail, name))"
+            ]
         if table == "source":
             tests += [f"(recording_id is null and uri in {places})"]
         if table == "split_assignment":
             tests += [f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
         if table == "annotation_move":
-            tests = [f"(project_id, annotation_id) in (select (project_id, annotation_id) from annotation where utterance_id in {clips})"]
+            tests = [
+                f"(project_id, annotation_id) in (select (project_id, annotation_id) from annotation where utterance_id in {clips})"
+            ]
         if tests:
             doomed[table] = " or ".join(tests)
     # What others are found by goes last.
-    return dict(sorted(doomed.items(), key=lambda item: item[0] in ("annotation", "example", "recording")))
+    return dict(
+        sorted(doomed.items(), key=lambda item: item[0] in ("annotation", "example", "recording"))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +451,10 @@ class _Place:
 def _places(con: DuckDBPyConnection) -> list[_Place]:
     """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it is, and its rows go by the columns
     that name them."""
-    filled = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")}
+    filled = {
+        str(row["table_name"])
+        for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")
+    }
     return [
         _Place(table=table, column=column, type=kind)
         for table, columns in _columns(con).items()
@@ -389,22 +479,42 @@ def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place
               and list_has_any(regexp_extract_all({text}, '{_ID}'), (select coalesce(list(name), []) from {names}))) {stays}"""
         )
     found: dict[_Place, list[int]] = {}
-    for row in read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []:
+    for row in (
+        read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []
+    ):
         found.setdefault(places[int(str(row["number"]))], []).append(int(str(row["place"])))
     return found
 
 
 def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> None:
     """Write the text of some rows anew, without the ids in it."""
-    named = {str(row["name"]) for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")}
+    named = {
+        str(row["name"])
+        for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")
+    }
     for number in rows:
-        found = read_rows(con, f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?', [number])
-        text = re.sub(_ID, lambda match: ERASED if match[0] in named else match[0], str(found[0]["text"]))
-        con.execute(f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?', [text, number])
+        found = read_rows(
+            con,
+            f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?',
+            [number],
+        )
+        text = re.sub(
+            _ID, lambda match: ERASED if match[0] in named else match[0], str(found[0]["text"])
+        )
+        con.execute(
+            f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?',
+            [text, number],
+        )
 
 
 @contextmanager
-def _named(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str], uris: Sequence[str], texts: Sequence[str]) -> Iterator[None]:
+def _named(
+    con: DuckDBPyConnection,
+    ids: Sequence[str],
+    keys: Sequence[str],
+    uris: Sequence[str],
+    texts: Sequence[str],
+) -> Iterator[None]:
     """Let queries see, as rows of kind and name, what an erasure is about."""
     import polars as pl
 
@@ -468,4 +578,7 @@ def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
 
 
 def _column(con: DuckDBPyConnection, sql: str, *parameters: Sequence[str]) -> list[str]:
-    return [str(next(iter(row.values()))) for row in read_rows(con, sql, [list(part) for part in parameters])]
+    return [
+        str(next(iter(row.values())))
+        for row in read_rows(con, sql, [list(part) for part in parameters])
+    ]

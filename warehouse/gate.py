@@ -68,7 +68,9 @@ def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str
         con.unregister(ASKED)
 
 
-def bar(con: DuckDBPyConnection, kind: str, names: Mapping[str, str], *, reason: str, run_id: str) -> int:
+def bar(
+    con: DuckDBPyConnection, kind: str, names: Mapping[str, str], *, reason: str, run_id: str
+) -> int:
     """Keep ids out from now on: each under its receipt, and sealed. Call it in a transaction.
 
     Returns:
@@ -76,7 +78,14 @@ def bar(con: DuckDBPyConnection, kind: str, names: Mapping[str, str], *, reason:
     """
     known = forgotten_among(con, names)
     rows: list[dict[str, object]] = [
-        {"kind": kind, "subject": forgotten_digest(name), "receipt_id": receipt, "renewed": False, "reason": reason, "run_id": run_id}
+        {
+            "kind": kind,
+            "subject": forgotten_digest(name),
+            "receipt_id": receipt,
+            "renewed": False,
+            "reason": reason,
+            "run_id": run_id,
+        }
         for name, receipt in sorted(names.items())
         if name not in known
     ]
@@ -110,7 +119,9 @@ def count_bans(con: DuckDBPyConnection) -> int:
 
 def list_bans(con: DuckDBPyConnection) -> list[Ban]:
     """All such entries, oldest first."""
-    rows: list[dict[str, Any]] = read_rows(con, "select kind, subject, receipt_id, renewed, reason from forgotten order by seq")
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select kind, subject, receipt_id, renewed, reason from forgotten order by seq"
+    )
     return [Ban(**row) for row in rows]
 
 
@@ -121,7 +132,9 @@ def add_bans(con: DuckDBPyConnection, bans: Sequence[Ban], *, run_id: str) -> No
         seal_entries(con, run_id=run_id)
 
 
-def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]) -> str:
+def refuse(
+    con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]
+) -> str:
     """Look through the gate at rows that are about to be inserted.
 
     Rows that name somebody who was forgotten are counted and noted in the ledger, without a name; what else they would have been known
@@ -143,7 +156,10 @@ def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Paramete
         return ""
     import polars as pl
 
-    frame = pl.DataFrame({"name": list(found), "receipt": list(found.values())}, schema={"name": pl.String, "receipt": pl.String})
+    frame = pl.DataFrame(
+        {"name": list(found), "receipt": list(found.values())},
+        schema={"name": pl.String, "receipt": pl.String},
+    )
     con.register(NAMES, frame)
     run = "max(run_id)" if "run_id" in columns else "''"
     refused = read_rows(
@@ -155,8 +171,16 @@ def refuse(con: DuckDBPyConnection, table: str, query: str, parameters: Paramete
     )
     _bar_what_follows(con, table, query, parameters, columns)
     for row in refused:
-        _note(con, table, int(str(row["n"])), receipt=str(row["receipt"]), run_id=str(row["run_id"]) or STAGE)
-    return " and ".join(f"coalesce({place} not in (select name from {NAMES}), true)" for place in places.values())
+        _note(
+            con,
+            table,
+            int(str(row["n"])),
+            receipt=str(row["receipt"]),
+            run_id=str(row["run_id"]) or STAGE,
+        )
+    return " and ".join(
+        f"coalesce({place} not in (select name from {NAMES}), true)" for place in places.values()
+    )
 
 
 def open_gate(con: DuckDBPyConnection) -> None:
@@ -187,22 +211,37 @@ def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dic
     return {str(row["name"]): str(row["receipt"]) for row in rows}
 
 
-def _bar_what_follows(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]) -> None:
+def _bar_what_follows(
+    con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]
+) -> None:
     """Bar utterances that nobody knew when their recording was forgotten, and check clips of them: later rows name only these."""
-    pairs = [("recording_id", "utterance_id"), ("utterance_id", "key")] if table == "check_clip" else [("recording_id", "utterance_id")]
+    pairs = (
+        [("recording_id", "utterance_id"), ("utterance_id", "key")]
+        if table == "check_clip"
+        else [("recording_id", "utterance_id")]
+    )
     for known, follows in pairs:
         if {known, follows} <= set(columns):
             rows = read_rows(
-                con, f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"', parameters
+                con,
+                f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"',
+                parameters,
             )
-            bar(con, "utterance", {str(row["name"]): str(row["receipt"]) for row in rows}, reason=FOLLOWS, run_id=STAGE)
+            bar(
+                con,
+                "utterance",
+                {str(row["name"]): str(row["receipt"]) for row in rows},
+                reason=FOLLOWS,
+                run_id=STAGE,
+            )
 
 
 def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_id: str) -> None:
     """Write down how many rows of a run were refused, and let the connection know."""
     subject, key = f"receipt {receipt}", f"{table} {run_id}"
     known = con.execute(
-        "update ledger set value = value + ? where stage = ? and subject = ? and key = ?", [float(count), STAGE, subject, key]
+        "update ledger set value = value + ? where stage = ? and subject = ? and key = ?",
+        [float(count), STAGE, subject, key],
     ).fetchall()
     if not known[0][0]:
         row: dict[str, object] = {
@@ -211,4 +250,6 @@ def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_
         }  # fmt: skip
         write_past_the_gate(con, "ledger", [row])
     told = refused_rows(con)
-    con.execute("set variable refused_rows = ?", [json.dumps({**told, table: told.get(table, 0) + count})])
+    con.execute(
+        "set variable refused_rows = ?", [json.dumps({**told, table: told.get(table, 0) + count})]
+    )

@@ -30,7 +30,9 @@ _LINES = ({"name", "number", "version_id"}, {BANS, "seal"})
 LARGEST = 256 << 20
 """A list of a million versions is smaller, in bytes."""
 
-_REMEDY = "restore it from a backup, or let `voxdata repair` verify every version and write it again"
+_REMEDY = (
+    "restore it from a backup, or let `voxdata repair` verify every version and write it again"
+)
 
 IMMUTABLE_TABLES = (
     "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
@@ -44,8 +46,16 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
     Returns:
         How many were.
     """
-    present = {str(row["trigger_name"]) for row in read_rows(con, "select trigger_name from duckdb_triggers()")}
-    missing = [(table, verb) for table in IMMUTABLE_TABLES for verb in ("update", "delete") if f"{table}_no_{verb}" not in present]
+    present = {
+        str(row["trigger_name"])
+        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
+    }
+    missing = [
+        (table, verb)
+        for table in IMMUTABLE_TABLES
+        for verb in ("update", "delete")
+        if f"{table}_no_{verb}" not in present
+    ]
     for table, verb in missing:
         con.execute(
             f"create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement "
@@ -76,10 +86,17 @@ def require_triggers(con: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: A trigger is missing.
     """
-    present = {str(row["trigger_name"]) for row in read_rows(con, "select trigger_name from duckdb_triggers()")}
-    missing = {f"{table}_no_{verb}" for table in IMMUTABLE_TABLES for verb in ("update", "delete")} - present
+    present = {
+        str(row["trigger_name"])
+        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
+    }
+    missing = {
+        f"{table}_no_{verb}" for table in IMMUTABLE_TABLES for verb in ("update", "delete")
+    } - present
     if missing:
-        raise WarehouseError(f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts them back")
+        raise WarehouseError(
+            f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts them back"
+        )
 
 
 def sidecar_path(warehouse: Path) -> Path:
@@ -105,7 +122,10 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
             f"Put it back from a backup; or let `voxdata repair` verify every version and write it again"
         )
     if there and not listed:
-        note_later(con, f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again")
+        note_later(
+            con,
+            f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again",
+        )
     for row in listed or ():
         if BANS in row:
             _check_bans(con, path, row)
@@ -126,7 +146,9 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     sidecar = sidecar_path(path)
     if rows == read_sidecar(sidecar):
         return
-    write_file(sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    write_file(
+        sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    )
     with writing(sidecar.parent):
         sync(sidecar.parent)
 
@@ -154,7 +176,9 @@ def told_later(con: DuckDBPyConnection) -> list[str]:
 
 def warehouse_path(con: DuckDBPyConnection) -> Path | None:
     """The file behind a connection; None for a database in memory."""
-    path = read_rows(con, "select path from duckdb_databases() where database_name = current_database()")[0]["path"]
+    path = read_rows(
+        con, "select path from duckdb_databases() where database_name = current_database()"
+    )[0]["path"]
     return None if path is None else Path(str(path))
 
 
@@ -186,7 +210,10 @@ def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
 
 
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    return read_rows(con, "select version_id, root, name, number, num_examples as n from dataset_version order by seq")
+    return read_rows(
+        con,
+        "select version_id, root, name, number, num_examples as n from dataset_version order by seq",
+    )
 
 
 def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
@@ -202,7 +229,10 @@ def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
         rows = [json.loads(line) for line in split_lines(content.decode("utf-8"))]
     except (ValueError, RecursionError) as error:
         raise WarehouseError(f"{sidecar}: not readable ({error}); {_REMEDY}") from error
-    if not all(isinstance(row, dict) and _is_plain(row) and any(keys <= row.keys() for keys in _LINES) for row in rows):
+    if not all(
+        isinstance(row, dict) and _is_plain(row) and any(keys <= row.keys() for keys in _LINES)
+        for row in rows
+    ):
         raise WarehouseError(f"{sidecar}: is no list of versions; {_REMEDY}")
     return rows
 

@@ -72,7 +72,9 @@ def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -
     if there:
         return
     if path.is_symlink():
-        raise WarehouseError(f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link to start with none")
+        raise WarehouseError(
+            f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link to start with none"
+        )
     beside = (sidecar_path(path), commits_path(path))
     left = [part.name for part in beside if part.is_symlink() or part.exists()]
     if left:
@@ -82,7 +84,9 @@ def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -
             f"and the batches"
         )
     if not create:
-        raise WarehouseError(f"{path}: there is no warehouse yet; ingest something first, or name the right folder")
+        raise WarehouseError(
+            f"{path}: there is no warehouse yet; ingest something first, or name the right folder"
+        )
 
 
 def missing(path: Path, known: KnownWarehouse) -> WarehouseError:

@@ -31,7 +31,12 @@ def add_models(con: DuckDBPyConnection, models: Iterable[ModelRef], *, run_id: s
 
 
 def add_predictions(
-    con: DuckDBPyConnection, predictions: Sequence[Prediction], *, scheme_versions: Mapping[str, int], run_id: str, key: str = ""
+    con: DuckDBPyConnection,
+    predictions: Sequence[Prediction],
+    *,
+    scheme_versions: Mapping[str, int],
+    run_id: str,
+    key: str = "",
 ) -> int:
     """Add predictions with their models, each once for utterance, scheme, scheme version, model and key.
 
@@ -58,7 +63,9 @@ def add_predictions(
         return insert_new(con, "prediction", rows, key=("prediction_id",))
 
 
-def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | None = None) -> dict[str, Prediction]:
+def list_predictions(
+    con: DuckDBPyConnection, *, scheme: str, model_key: str | None = None
+) -> dict[str, Prediction]:
     """Utterance id -> its newest prediction under a scheme, by one model or, with None, by any."""
     rows: list[dict[str, Any]] = read_rows(
         con,
@@ -84,10 +91,19 @@ def list_predictions(con: DuckDBPyConnection, *, scheme: str, model_key: str | N
 
 def model_keys(con: DuckDBPyConnection, *, scheme: str) -> list[str]:
     """Keys of every model that ever proposed under a scheme."""
-    rows = read_rows(con, "select distinct model_key from prediction where scheme = ? order by model_key", [scheme])
+    rows = read_rows(
+        con,
+        "select distinct model_key from prediction where scheme = ? order by model_key",
+        [scheme],
+    )
     return [str(row["model_key"]) for row in rows]
 
 
 def _models(con: DuckDBPyConnection) -> dict[str, ModelRef]:
-    rows: list[dict[str, Any]] = read_rows(con, "select model_key, name, revision, params, weak from model")
-    return {row.pop("model_key"): ModelRef(**{**row, "params": json.loads(row["params"])}) for row in rows}
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select model_key, name, revision, params, weak from model"
+    )
+    return {
+        row.pop("model_key"): ModelRef(**{**row, "params": json.loads(row["params"])})
+        for row in rows
+    }

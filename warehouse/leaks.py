@@ -40,7 +40,10 @@ def find_leaks(con: DuckDBPyConnection) -> list[Leak]:
     """Everybody who is on two sides of a split in one version or in two, by voice."""
     import polars as pl
 
-    voices = [{"recording_id": r, "channel": c, "speaker": s, "now": voice} for (r, c, s), voice in sorted(current_voices(con).items())]
+    voices = [
+        {"recording_id": r, "channel": c, "speaker": s, "now": voice}
+        for (r, c, s), voice in sorted(current_voices(con).items())
+    ]
     types = {"recording_id": pl.String, "channel": pl.Int32, "speaker": pl.String, "now": pl.String}
     con.register(FRAME, pl.DataFrame(voices, schema=types))
     try:

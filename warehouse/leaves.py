@@ -60,9 +60,15 @@ def intern_rows(con: DuckDBPyConnection, candidate: str, *, run_id: str) -> int:
         from {candidate} c semi join (from found where row_id is null) f on f.place = c.rowid""",
         [run_id],
     )
-    unit = " or ".join(f'contains("{field}", chr(31))' for field in ("voice", "group", "audio_file", "language"))
-    for row in read_rows(con, f"select utterance_id from example where row_id > {last} and ({unit}) limit 1"):
-        raise WarehouseError(f"utterance {row['utterance_id']} has the control character U+001F in a field other than its text; remove it")
+    unit = " or ".join(
+        f'contains("{field}", chr(31))' for field in ("voice", "group", "audio_file", "language")
+    )
+    for row in read_rows(
+        con, f"select utterance_id from example where row_id > {last} and ({unit}) limit 1"
+    ):
+        raise WarehouseError(
+            f"utterance {row['utterance_id']} has the control character U+001F in a field other than its text; remove it"
+        )
     seal_rows(con, after=last, run_id=run_id)
     con.execute(
         """create or replace temp table member as
@@ -86,9 +92,19 @@ def seal_rows(con: DuckDBPyConnection, *, after: int, run_id: str) -> None:
     if len(wanted):
         salts = secrets.token_bytes(_SALT_BYTES * len(wanted)).hex()
         width = _SALT_BYTES * 2
-        con.register(FRAME, wanted.with_columns(pl.Series("salt", [salts[i : i + width] for i in range(0, len(salts), width)])))
+        con.register(
+            FRAME,
+            wanted.with_columns(
+                pl.Series("salt", [salts[i : i + width] for i in range(0, len(salts), width)])
+            ),
+        )
         try:
-            insert_query(con, "row_salt", f"select *, ? as run_id from {FRAME} order by recording_id, voice", [run_id])
+            insert_query(
+                con,
+                "row_salt",
+                f"select *, ? as run_id from {FRAME} order by recording_id, voice",
+                [run_id],
+            )
         finally:
             con.unregister(FRAME)
     con.execute("drop table unsalted")
@@ -133,7 +149,9 @@ def compute_root(con: DuckDBPyConnection, rows: str) -> str:
     Args:
         rows: A table or a query in parentheses with a column row_id.
     """
-    found = con.sql(f"select leaf_high, leaf_low from example_leaf semi join {rows} using (row_id)").fetchnumpy()
+    found = con.sql(
+        f"select leaf_high, leaf_low from example_leaf semi join {rows} using (row_id)"
+    ).fetchnumpy()
     return merkle_root(found["leaf_high"], found["leaf_low"])
 
 
@@ -143,9 +161,19 @@ def seal_earlier_rows(con: DuckDBPyConnection) -> None:
 
     rows = read_rows(con, "select row_id, gold from example")
     if rows:
-        con.register(FRAME, pl.DataFrame([{"row_id": row["row_id"], "gold": _gold_in_micro(str(row["gold"]))} for row in rows]))
+        con.register(
+            FRAME,
+            pl.DataFrame(
+                [
+                    {"row_id": row["row_id"], "gold": _gold_in_micro(str(row["gold"]))}
+                    for row in rows
+                ]
+            ),
+        )
         try:
-            con.execute(f"update example set gold = f.gold from {FRAME} f where f.row_id = example.row_id")
+            con.execute(
+                f"update example set gold = f.gold from {FRAME} f where f.row_id = example.row_id"
+            )
         finally:
             con.unregister(FRAME)
     seal_rows(con, after=0, run_id="migration-6")
@@ -156,7 +184,14 @@ def seal_earlier_rows(con: DuckDBPyConnection) -> None:
         add_summary(con, key, f"(from manifest where manifest_key = {key})")
 
 
-def add_summary(con: DuckDBPyConnection, manifest_key: int, rows: str, *, base_key: int | None = None, less: str | None = None) -> None:
+def add_summary(
+    con: DuckDBPyConnection,
+    manifest_key: int,
+    rows: str,
+    *,
+    base_key: int | None = None,
+    less: str | None = None,
+) -> None:
     """Count what a version holds.
 
     Args:
@@ -190,7 +225,10 @@ def _count(rows: str, sign: int) -> str:
 
 def _last_row(con: DuckDBPyConnection) -> int:
     # Rows may be erased, leaves never: their numbers are not given out again.
-    found = read_rows(con, "select greatest((select max(row_id) from example_leaf), (select max(row_id) from example), 0) as last")
+    found = read_rows(
+        con,
+        "select greatest((select max(row_id) from example_leaf), (select max(row_id) from example), 0) as last",
+    )
     return int(str(found[0]["last"]))
 
 

@@ -71,7 +71,14 @@ def record_drop(
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
 
 
-def record_drops(con: DuckDBPyConnection, details: Mapping[str, str], *, stage: str, reason: DropReason, run_id: str) -> int:
+def record_drops(
+    con: DuckDBPyConnection,
+    details: Mapping[str, str],
+    *,
+    stage: str,
+    reason: DropReason,
+    run_id: str,
+) -> int:
     """Write several drops of one stage and reason down, as one statement; see `record_drop`.
 
     Args:
@@ -81,7 +88,14 @@ def record_drops(con: DuckDBPyConnection, details: Mapping[str, str], *, stage: 
         How many were new.
     """
     rows: list[dict[str, object]] = [
-        {"stage": stage, "subject": keep_place(con, subject), "reason": reason.value, "detail": detail, "key": "", "run_id": run_id}
+        {
+            "stage": stage,
+            "subject": keep_place(con, subject),
+            "reason": reason.value,
+            "detail": detail,
+            "key": "",
+            "run_id": run_id,
+        }
         for subject, detail in details.items()
     ]
     return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))

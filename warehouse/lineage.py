@@ -65,12 +65,24 @@ def explain(con: DuckDBPyConnection, ref: str) -> Story:
             f"(`voxdata recordings`) or training run (`voxdata models`)"
         )
     kind, key = found[0]
-    return _explain_run(con, key) if kind == "training run" else _explain_sound(con, key, whole=kind == "recording")
+    return (
+        _explain_run(con, key)
+        if kind == "training run"
+        else _explain_sound(con, key, whole=kind == "recording")
+    )
 
 
 def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
-    of = "recording_id = $key" if whole else "recording_id in (select recording_id from utterance where utterance_id = $key)"
-    one = "utterance_id in (select utterance_id from utterance where recording_id = $key)" if whole else "utterance_id = $key"
+    of = (
+        "recording_id = $key"
+        if whole
+        else "recording_id in (select recording_id from utterance where utterance_id = $key)"
+    )
+    one = (
+        "utterance_id in (select utterance_id from utterance where recording_id = $key)"
+        if whole
+        else "utterance_id = $key"
+    )
     story = {
         "recording": _table(
             con,
@@ -80,7 +92,9 @@ def _explain_sound(con: DuckDBPyConnection, key: str, *, whole: bool) -> Story:
             key,
         ),
         "said by manifests": _table(
-            con, f"select name, value, placed(manifest) as manifest, created_at as at from recording_metadata where {of} order by seq", key
+            con,
+            f"select name, value, placed(manifest) as manifest, created_at as at from recording_metadata where {of} order by seq",
+            key,
         ),
         "remarks": _table(
             con,

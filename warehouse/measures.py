@@ -13,10 +13,23 @@ from voxdata.measure import LARGER_IS_WORSE, MEASURES, Quality
 from warehouse.rows import insert_rows, read_rows
 
 
-def store_measures(con: DuckDBPyConnection, recording_id: str, measures: Mapping[str, Quality], *, key: str, run_id: str) -> None:
+def store_measures(
+    con: DuckDBPyConnection,
+    recording_id: str,
+    measures: Mapping[str, Quality],
+    *,
+    key: str,
+    run_id: str,
+) -> None:
     """Store the measures of a recording's utterances; `key` is the measuring's."""
     rows: list[dict[str, object]] = [
-        {"utterance_id": utterance_id, "recording_id": recording_id, "key": key, "run_id": run_id, **asdict(quality)}
+        {
+            "utterance_id": utterance_id,
+            "recording_id": recording_id,
+            "key": key,
+            "run_id": run_id,
+            **asdict(quality),
+        }
         for utterance_id, quality in sorted(measures.items())
     ]
     insert_rows(con, "measure", rows)
@@ -26,7 +39,8 @@ def list_measures(con: DuckDBPyConnection) -> dict[str, Quality]:
     """Utterance id -> its newest measures, for the utterances in force that were measured."""
     columns = ", ".join(MEASURES)
     rows: list[dict[str, Any]] = read_rows(
-        con, f"select utterance_id, {columns} from current_measure semi join current_utterance using (utterance_id) order by utterance_id"
+        con,
+        f"select utterance_id, {columns} from current_measure semi join current_utterance using (utterance_id) order by utterance_id",
     )
     return {row.pop("utterance_id"): Quality(**row) for row in rows}
 
@@ -46,8 +60,13 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
     """
     unknown = sorted(set(limits) - set(MEASURES))
     if unknown or not limits:
-        raise ConfigError(f"no measure is called {', '.join(unknown) or repr('')}; there are {', '.join(MEASURES)}")
-    fails = " or ".join(f"coalesce(m.{name} {'>' if name in LARGER_IS_WORSE else '<'} ${name}, false)" for name in sorted(limits))
+        raise ConfigError(
+            f"no measure is called {', '.join(unknown) or repr('')}; there are {', '.join(MEASURES)}"
+        )
+    fails = " or ".join(
+        f"coalesce(m.{name} {'>' if name in LARGER_IS_WORSE else '<'} ${name}, false)"
+        for name in sorted(limits)
+    )
     return read_rows(
         con,
         f"""

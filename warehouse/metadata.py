@@ -14,7 +14,14 @@ CALL = "call_id"
 """Recordings with the same value belong to one call and stay in one split."""
 
 
-def store_metadata(con: DuckDBPyConnection, recording_id: str, values: Mapping[str, str], *, manifest: str, run_id: str) -> int:
+def store_metadata(
+    con: DuckDBPyConnection,
+    recording_id: str,
+    values: Mapping[str, str],
+    *,
+    manifest: str,
+    run_id: str,
+) -> int:
     """Write down what a manifest says about a recording; a value it has already is not repeated.
 
     Returns:
@@ -22,7 +29,13 @@ def store_metadata(con: DuckDBPyConnection, recording_id: str, values: Mapping[s
     """
     known = list_metadata(con, recording_id=recording_id).get(recording_id, {})
     rows: list[dict[str, object]] = [
-        {"recording_id": recording_id, "name": name, "value": value, "manifest": manifest, "run_id": run_id}
+        {
+            "recording_id": recording_id,
+            "name": name,
+            "value": value,
+            "manifest": manifest,
+            "run_id": run_id,
+        }
         for name, value in sorted(values.items())
         if known.get(name) != value
     ]
@@ -30,7 +43,9 @@ def store_metadata(con: DuckDBPyConnection, recording_id: str, values: Mapping[s
     return len(rows)
 
 
-def list_metadata(con: DuckDBPyConnection, *, recording_id: str | None = None) -> dict[str, dict[str, str]]:
+def list_metadata(
+    con: DuckDBPyConnection, *, recording_id: str | None = None
+) -> dict[str, dict[str, str]]:
     """Recording id -> name -> value, for recordings that a manifest named (or one of them)."""
     rows = read_rows(
         con,
@@ -46,5 +61,9 @@ def list_metadata(con: DuckDBPyConnection, *, recording_id: str | None = None) -
 
 def list_call_groups(con: DuckDBPyConnection) -> dict[str, str]:
     """Recording id -> its call, for recordings whose call is known; names that look the same are one call."""
-    rows = read_rows(con, "select recording_id, value from current_recording_metadata where name = ? and value <> ''", [CALL])
+    rows = read_rows(
+        con,
+        "select recording_id, value from current_recording_metadata where name = ? and value <> ''",
+        [CALL],
+    )
     return {str(row["recording_id"]): name_key(str(row["value"])) for row in rows}

@@ -32,7 +32,14 @@ class OutboxEvent:
     sent_at: datetime | None
 
 
-def add_event(con: DuckDBPyConnection, event: str, payload: Mapping[str, object], *, key: tuple[str | int, ...], run_id: str) -> bool:
+def add_event(
+    con: DuckDBPyConnection,
+    event: str,
+    payload: Mapping[str, object],
+    *,
+    key: tuple[str | int, ...],
+    run_id: str,
+) -> bool:
     """Put an event into the outbox, once for each `key`; call it in the transaction that makes the event true.
 
     Returns:
@@ -76,4 +83,9 @@ def mark_sent(con: DuckDBPyConnection, event_id: str, *, run_id: str) -> bool:
     """
     if not read_rows(con, "select 1 from outbox where event_id = ?", [event_id]):
         raise NotFoundError(f"no event {event_id!r} in the outbox of the warehouse")
-    return insert_new(con, "outbox_send", [{"event_id": event_id, "run_id": run_id}], key=("event_id",)) == 1
+    return (
+        insert_new(
+            con, "outbox_send", [{"event_id": event_id, "run_id": run_id}], key=("event_id",)
+        )
+        == 1
+    )

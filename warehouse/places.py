@@ -37,19 +37,30 @@ class Places:
         """All of them, each also as a URL, in which names are written that are no UTF-8."""
         folders = [("./", self.root)]
         for name in self.inboxes:
-            outside = (self.root / name).resolve() if name.startswith("../") and not any(mark in name for mark in "*?[") else self.root
+            outside = (
+                (self.root / name).resolve()
+                if name.startswith("../") and not any(mark in name for mark in "*?[")
+                else self.root
+            )
             if outside != self.root and not outside.is_relative_to(self.root):
                 folders.append((name.rstrip("/") + "/", outside))
         plain = [(kept, f"{folder}/".replace("//", "/")) for kept, folder in folders]
-        return plain + [(f"file:{kept}", f"{folder.as_uri().rstrip('/')}/") for kept, folder in folders]
+        return plain + [
+            (f"file:{kept}", f"{folder.as_uri().rstrip('/')}/") for kept, folder in folders
+        ]
 
 
 def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
     """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without it every place is as it is stored."""
     prefixes = [] if places is None else places.prefixes()
-    cases = "".join(f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]" for kept, here in prefixes)
+    cases = "".join(
+        f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]"
+        for kept, here in prefixes
+    )
     con.execute("set variable places = ?", [json.dumps(prefixes)])
-    con.execute(f"create or replace temp macro placed(uri) as {f'case{cases} else uri end' if cases else 'uri'}")
+    con.execute(
+        f"create or replace temp macro placed(uri) as {f'case{cases} else uri end' if cases else 'uri'}"
+    )
 
 
 def keep_place(con: DuckDBPyConnection, uri: str) -> str:
@@ -71,7 +82,9 @@ def place_inside(kept: str) -> str:
 
 def is_there(place: str) -> bool:
     """Whether there is a file at a local place."""
-    return os.path.lexists(unquote(urlsplit(place).path, errors="surrogateescape") if "://" in place else place)
+    return os.path.lexists(
+        unquote(urlsplit(place).path, errors="surrogateescape") if "://" in place else place
+    )
 
 
 def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:

@@ -19,7 +19,9 @@ OWN_FRAME = "rows_of_the_gate"
 Parameters = Sequence[object] | Mapping[str, object]
 
 
-def read_rows(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -> list[dict[str, object]]:
+def read_rows(
+    con: DuckDBPyConnection, sql: str, parameters: Parameters = ()
+) -> list[dict[str, object]]:
     """Run a query and fetch it whole (an unread result would block the connection).
 
     Args:

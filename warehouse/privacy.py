@@ -16,7 +16,12 @@ from warehouse.rows import insert_rows, read_rows, utc_aware
 
 
 def store_private_spans(
-    con: DuckDBPyConnection, recording_id: str, private: Mapping[str, Sequence[PrivateSpan]], *, key: str, run_id: str
+    con: DuckDBPyConnection,
+    recording_id: str,
+    private: Mapping[str, Sequence[PrivateSpan]],
+    *,
+    key: str,
+    run_id: str,
 ) -> None:
     """Store the personal data in a recording's utterances; `key` is the scan's."""
     rows: list[dict[str, object]] = [
@@ -62,25 +67,43 @@ def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, 
             end=row["end_char"],
             segment=Segment(start_ms=row["start_ms"], end_ms=row["end_ms"]),
             score=row["score"],
-            leaks=leaks.get((row["utterance_id"], row["kind"], row["start_char"], row["end_char"]), {}),
+            leaks=leaks.get(
+                (row["utterance_id"], row["kind"], row["start_char"], row["end_char"]), {}
+            ),
         )
         found[row["utterance_id"]].append(span)
     return {str(row["utterance_id"]): tuple(found[str(row["utterance_id"])]) for row in scanned}
 
 
-def _list_leaks(con: DuckDBPyConnection) -> dict[tuple[str, str, int, int], dict[int, Segment | None]]:
+def _list_leaks(
+    con: DuckDBPyConnection,
+) -> dict[tuple[str, str, int, int], dict[int, Segment | None]]:
     found: defaultdict[tuple[str, str, int, int], dict[int, Segment | None]] = defaultdict(dict)
-    rows: list[dict[str, Any]] = read_rows(con, "select l.* from private_leak l semi join current_scan using (recording_id, key)")
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select l.* from private_leak l semi join current_scan using (recording_id, key)"
+    )
     for row in rows:
-        heard = None if row["start_ms"] is None else Segment(start_ms=row["start_ms"], end_ms=row["end_ms"])
-        found[row["utterance_id"], row["kind"], row["start_char"], row["end_char"]][row["channel"]] = heard
+        heard = (
+            None
+            if row["start_ms"] is None
+            else Segment(start_ms=row["start_ms"], end_ms=row["end_ms"])
+        )
+        found[row["utterance_id"], row["kind"], row["start_char"], row["end_char"]][
+            row["channel"]
+        ] = heard
     return dict(found)
 
 
-def list_hidden(con: DuckDBPyConnection) -> dict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]]:
+def list_hidden(
+    con: DuckDBPyConnection,
+) -> dict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]]:
     """(project id, utterance id) -> what each push of it hid, with its time, oldest first."""
-    found: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = defaultdict(list)
-    rows: list[dict[str, Any]] = read_rows(con, "select project_id, utterance_id, hidden, created_at from push order by seq")
+    found: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = (
+        defaultdict(list)
+    )
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select project_id, utterance_id, hidden, created_at from push order by seq"
+    )
     for row in rows:
         parts = tuple((kind, characters) for kind, characters in json.loads(row["hidden"] or "[]"))
         found[row["project_id"], row["utterance_id"]].append((utc_aware(row["created_at"]), parts))

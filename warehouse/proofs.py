@@ -59,7 +59,9 @@ def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
     Raises:
         NotFoundError: None, or several, begin so.
     """
-    found = [receipt for receipt in whole_receipts(con) if ref and receipt.receipt_id.startswith(ref)]
+    found = [
+        receipt for receipt in whole_receipts(con) if ref and receipt.receipt_id.startswith(ref)
+    ]
     require_one(found, ref, lists="voxdata receipts")
     return found[0]
 
@@ -81,12 +83,24 @@ def leaves_left(con: DuckDBPyConnection, receipt_id: str) -> dict[str, tuple[str
 
 def count_unnamed(con: DuckDBPyConnection, receipt: Receipt) -> int:
     """How many rows an erasure of an earlier release took of versions without it being known which."""
-    named = {version_id: len(leaves) for version_id, leaves in leaves_left(con, receipt.receipt_id).items()}
+    named = {
+        version_id: len(leaves)
+        for version_id, leaves in leaves_left(con, receipt.receipt_id).items()
+    }
     versions = {version.ref: version.version_id for version in list_versions(con)}
-    return max((count - named.get(versions[ref], 0) for ref, count in receipt.versions.items() if ref in versions), default=0)
+    return max(
+        (
+            count - named.get(versions[ref], 0)
+            for ref, count in receipt.versions.items()
+            if ref in versions
+        ),
+        default=0,
+    )
 
 
-def prove_version(con: DuckDBPyConnection, version: DatasetVersion, leaves: Collection[str]) -> RootProof:
+def prove_version(
+    con: DuckDBPyConnection, version: DatasetVersion, leaves: Collection[str]
+) -> RootProof:
     """The proof that a version holds some leaves, or does not."""
     found = con.sql(
         "select leaf_high, leaf_low from example_leaf semi join (from manifest where manifest_key = ?) using (row_id)",
@@ -105,12 +119,17 @@ def find_hearers(con: DuckDBPyConnection, receipt: Receipt) -> list[Hearer]:
     """The models that heard what an erasure took, and whether there is one since that did not; oldest first."""
     held = set(leaves_left(con, receipt.receipt_id)) | _concerned(con, receipt)
     runs = [run for run in list_training_runs(con) if run.state == "done"]
-    clean = [run for run in runs if run.version_id not in held and run.created_at > receipt.created_at]
+    clean = [
+        run for run in runs if run.version_id not in held and run.created_at > receipt.created_at
+    ]
     return [
         Hearer(
             run=run,
-            in_use=(current := promoted_run(con, run.scheme)) is not None and current.training_id == run.training_id,
-            retrained=next((other for other in reversed(clean) if other.scheme == run.scheme), None),
+            in_use=(current := promoted_run(con, run.scheme)) is not None
+            and current.training_id == run.training_id,
+            retrained=next(
+                (other for other in reversed(clean) if other.scheme == run.scheme), None
+            ),
         )
         for run in runs
         if has_heard(run, receipt, held)
@@ -124,13 +143,17 @@ def has_heard(run: TrainingRun, receipt: Receipt, held: Collection[str]) -> bool
         held: Ids of the versions that held it.
     """
     began = run.created_at.timestamp() - run.seconds
-    return run.training_id in receipt.models or (run.version_id in held and began <= receipt.created_at.timestamp())
+    return run.training_id in receipt.models or (
+        run.version_id in held and began <= receipt.created_at.timestamp()
+    )
 
 
 def forgotten_since(con: DuckDBPyConnection, version: DatasetVersion) -> list[Receipt]:
     """The erasures that took rows of a version, oldest first."""
     rows = read_rows(
-        con, "select distinct receipt_id from manifest_erasure where manifest_key = ?", [manifest_key(con, version.version_id)]
+        con,
+        "select distinct receipt_id from manifest_erasure where manifest_key = ?",
+        [manifest_key(con, version.version_id)],
     )
     ids = {str(row["receipt_id"]) for row in rows}
     return [receipt for receipt in whole_receipts(con) if receipt.receipt_id in ids]

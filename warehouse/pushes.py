@@ -45,7 +45,9 @@ class PushedClip:
         return self.clip_digest == GONE
 
 
-def record_pushes(con: DuckDBPyConnection, clips: Sequence[PushedClip], *, project_id: int, run_id: str) -> int:
+def record_pushes(
+    con: DuckDBPyConnection, clips: Sequence[PushedClip], *, project_id: int, run_id: str
+) -> int:
     """Note what each clip shows on the server.
 
     Returns:
@@ -59,10 +61,18 @@ def record_pushes(con: DuckDBPyConnection, clips: Sequence[PushedClip], *, proje
         }
         for clip in sorted(clips, key=lambda clip: clip.utterance_id)
     ]  # fmt: skip
-    return insert_new(con, "push", rows, key=("project_id", "utterance_id", "predictions_key"), existing="current_push")
+    return insert_new(
+        con,
+        "push",
+        rows,
+        key=("project_id", "utterance_id", "predictions_key"),
+        existing="current_push",
+    )
 
 
-def record_missing(con: DuckDBPyConnection, utterance_ids: Collection[str], *, project_id: int, run_id: str) -> None:
+def record_missing(
+    con: DuckDBPyConnection, utterance_ids: Collection[str], *, project_id: int, run_id: str
+) -> None:
     """Note that clips are no longer on the server; the next push brings them back as they were given out."""
     there = list_pushed(con, project_id=project_id)
     rows: list[dict[str, object]] = [
@@ -83,7 +93,12 @@ def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, Pushed
         " where project_id = ? order by utterance_id",
         [project_id],
     )
-    return {row["utterance_id"]: PushedClip(**{**row, "hidden": tuple(map(tuple, json.loads(row["hidden"])))}) for row in rows}
+    return {
+        row["utterance_id"]: PushedClip(
+            **{**row, "hidden": tuple(map(tuple, json.loads(row["hidden"])))}
+        )
+        for row in rows
+    }
 
 
 def first_pushed_at(con: DuckDBPyConnection, *, project_id: int) -> list[datetime]:
@@ -113,7 +128,9 @@ class AnnotationProject:
     current: bool
 
 
-def note_project(con: DuckDBPyConnection, *, server_id: int, made_at: str, purpose: str, title: str, run_id: str) -> int:
+def note_project(
+    con: DuckDBPyConnection, *, server_id: int, made_at: str, purpose: str, title: str, run_id: str
+) -> int:
     """Our number of a project; one that was not seen before is noted.
 
     The server's own number when it is free. A server that was set up anew counts from 1 again, and its projects are not the old ones.

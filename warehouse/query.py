@@ -60,12 +60,18 @@ def _check_calls(con: DuckDBPyConnection, sql: str) -> None:
     Raises:
         ConfigError: Names the function.
     """
-    parsed = json.loads(str(read_rows(con, "select json_serialize_sql(?) as tree", [sql])[0]["tree"]))
+    parsed = json.loads(
+        str(read_rows(con, "select json_serialize_sql(?) as tree", [sql])[0]["tree"])
+    )
     if parsed["error"]:
         raise ConfigError(str(parsed["error_message"]))
     for name, is_table in _calls(parsed):
         if name not in (TABLES if is_table else QUERIES):
-            reads = "no table function that a query may read from" if is_table else "no function that a query may call"
+            reads = (
+                "no table function that a query may read from"
+                if is_table
+                else "no function that a query may call"
+            )
             raise ConfigError(f"{name}() is {reads}; docs/warehouse.md lists the allowed ones")
 
 

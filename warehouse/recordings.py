@@ -58,7 +58,9 @@ class StoredRecording:
     created_at: datetime
 
 
-def add_recording(con: DuckDBPyConnection, recording: Recording, *, audio_file: str, run_id: str) -> bool:
+def add_recording(
+    con: DuckDBPyConnection, recording: Recording, *, audio_file: str, run_id: str
+) -> bool:
     """Add a recording.
 
     Returns:
@@ -67,7 +69,9 @@ def add_recording(con: DuckDBPyConnection, recording: Recording, *, audio_file: 
     return add_recordings(con, {audio_file: recording}, run_id=run_id) == 1
 
 
-def add_recordings(con: DuckDBPyConnection, recordings: Mapping[str, Recording], *, run_id: str) -> int:
+def add_recordings(
+    con: DuckDBPyConnection, recordings: Mapping[str, Recording], *, run_id: str
+) -> int:
     """Add recordings, each under its canonical file, as one statement.
 
     Returns:
@@ -76,7 +80,9 @@ def add_recordings(con: DuckDBPyConnection, recordings: Mapping[str, Recording],
     rows: list[dict[str, object]] = []
     for audio_file, recording in recordings.items():
         fields: dict[str, object] = {name: getattr(recording, name) for name in _FIELDS.split(", ")}
-        rows.append({**fields, "layout": recording.layout.value, "audio_file": audio_file, "run_id": run_id})
+        rows.append(
+            {**fields, "layout": recording.layout.value, "audio_file": audio_file, "run_id": run_id}
+        )
     return insert_new(con, "recording", rows, key=("recording_id",))
 
 
@@ -103,10 +109,14 @@ def add_source(
         "uri": keep_place(con, uri), "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
         "content": content, "run_id": run_id,
     }  # fmt: skip
-    return insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
+    return (
+        insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
+    )
 
 
-def find_source(con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int) -> SourceRow | None:
+def find_source(
+    con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int
+) -> SourceRow | None:
     """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was.
 
     One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
@@ -131,7 +141,13 @@ def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> S
         order by uri = $kept desc, seq desc limit 1""",
         {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
-    return SourceRow(**rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}) if rows else None
+    return (
+        SourceRow(
+            **rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}
+        )
+        if rows
+        else None
+    )
 
 
 def has_moved(found: SourceRow) -> bool:
@@ -147,12 +163,20 @@ def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
 
 def known_uris(con: DuckDBPyConnection) -> set[str]:
     """Every uri ever dealt with."""
-    return {str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")}
+    return {
+        str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")
+    }
 
 
 def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
     """Whether a file ever gave a recording."""
-    return bool(read_rows(con, "select 1 from source where uri = ? and recording_id is not null limit 1", [keep_place(con, uri)]))
+    return bool(
+        read_rows(
+            con,
+            "select 1 from source where uri = ? and recording_id is not null limit 1",
+            [keep_place(con, uri)],
+        )
+    )
 
 
 def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
@@ -178,7 +202,9 @@ def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording
     """
     rows = read_rows(con, f"{_SELECT} where recording_id = ?", [recording_id])
     if not rows:
-        raise NotFoundError(f"no recording {recording_id!r} in the warehouse; `voxdata status` shows what there is")
+        raise NotFoundError(
+            f"no recording {recording_id!r} in the warehouse; `voxdata status` shows what there is"
+        )
     return _stored(rows[0])
 
 
@@ -204,7 +230,12 @@ def named_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) ->
 
 
 def _stored(row: dict[str, Any]) -> StoredRecording:
-    fields = {name: row[name] for name in _FIELDS.split(", ")} | {"layout": ChannelLayout(row["layout"])}
+    fields = {name: row[name] for name in _FIELDS.split(", ")} | {
+        "layout": ChannelLayout(row["layout"])
+    }
     return StoredRecording(
-        recording=Recording(**fields), audio_file=row["audio_file"], uri=row["uri"], created_at=utc_aware(row["created_at"])
+        recording=Recording(**fields),
+        audio_file=row["audio_file"],
+        uri=row["uri"],
+        created_at=utc_aware(row["created_at"]),
     )

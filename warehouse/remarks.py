@@ -93,7 +93,9 @@ def list_remarks(con: DuckDBPyConnection) -> list[RemarkRow]:
     )
     return [
         RemarkRow(
-            remark=Remark(kind=RemarkKind(row["kind"]), detail=row["detail"], amount_ms=row["amount_ms"]),
+            remark=Remark(
+                kind=RemarkKind(row["kind"]), detail=row["detail"], amount_ms=row["amount_ms"]
+            ),
             recording_id=row["recording_id"],
             stage=row["stage"],
             subject=row["subject"],

@@ -65,7 +65,13 @@ class _Candidate:
 
 
 def repair_warehouse(
-    path: Path, *, snapshots: Path, batches: Path, now: datetime, run_id: str, known: KnownWarehouse | None = None
+    path: Path,
+    *,
+    snapshots: Path,
+    batches: Path,
+    now: datetime,
+    run_id: str,
+    known: KnownWarehouse | None = None,
 ) -> Repair:
     """Make a warehouse anew from whatever has most: the file as it opens, the file without its write-ahead log, or a snapshot.
 
@@ -101,7 +107,12 @@ def repair_warehouse(
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
             bans = int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
-            there = {str(row["ref"]) for row in read_rows(con, "select name || '@' || number as ref from dataset_version")}
+            there = {
+                str(row["ref"])
+                for row in read_rows(
+                    con, "select name || '@' || number as ref from dataset_version"
+                )
+            }
             con.execute("checkpoint")
             write_sidecar(con, best.path)
         write_commits(best.path, held)
@@ -140,9 +151,17 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
         _require_free(path)
     try:
         with connect(path) as con:
-            have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
+            have = int(
+                str(
+                    read_rows(con, "select max(version) as version from schema_version")[0][
+                        "version"
+                    ]
+                )
+            )
             if have > newest_version():
-                raise WarehouseError(f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it")
+                raise WarehouseError(
+                    f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it"
+                )
             read_everything(con)
             migrate(con, have=have)
             ensure_triggers(con)
@@ -153,7 +172,9 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
             write_commits(path, held_commits(con))
     except duckdb.Error as error:
         fault = find_fault(error, place=path.parent)
-        raise fault or WarehouseError(f"{path}: cannot be opened ({error}); put a sound copy there") from error
+        raise fault or WarehouseError(
+            f"{path}: cannot be opened ({error}); put a sound copy there"
+        ) from error
     return broken
 
 
@@ -178,17 +199,24 @@ def _require_free(path: Path) -> None:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LockedError(f"{path}: somebody has it open; stop `voxdata up` and whoever reads it, then repair") from error
+            raise LockedError(
+                f"{path}: somebody has it open; stop `voxdata up` and whoever reads it, then repair"
+            ) from error
 
 
-def _candidates(path: Path, snapshots: Path, folder: Path, known: KnownWarehouse | None) -> list[_Candidate]:
+def _candidates(
+    path: Path, snapshots: Path, folder: Path, known: KnownWarehouse | None
+) -> list[_Candidate]:
     wal = path.with_name(path.name + ".wal")
     sources: list[tuple[str, Path, Path | None]] = []
     if path.exists():
         sources.append(("the file as it opens", path, wal if wal.exists() else None))
         if wal.exists():
             sources.append(("the file without its write-ahead log", path, None))
-    sources += [(f"snapshot {snapshot.name}", snapshot, None) for snapshot in reversed(list_snapshots(snapshots))]
+    sources += [
+        (f"snapshot {snapshot.name}", snapshot, None)
+        for snapshot in reversed(list_snapshots(snapshots))
+    ]
     found: list[_Candidate] = []
     for number, (name, source, log) in enumerate(sources):
         copy = folder / f"{number}.duckdb"
@@ -197,13 +225,28 @@ def _candidates(path: Path, snapshots: Path, folder: Path, known: KnownWarehouse
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
         try:
             with connect(copy) as con:
-                have = int(str(read_rows(con, "select max(version) as version from schema_version")[0]["version"]))
-                if have > newest_version() or (known and read_identity(con) not in ("", known.warehouse_id, *known.former)):
+                have = int(
+                    str(
+                        read_rows(con, "select max(version) as version from schema_version")[0][
+                            "version"
+                        ]
+                    )
+                )
+                if have > newest_version() or (
+                    known and read_identity(con) not in ("", known.warehouse_id, *known.former)
+                ):
                     continue
                 migrate(con, have=have)
                 ensure_triggers(con)
                 read_everything(con)
-                found.append(_Candidate(name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)))
+                found.append(
+                    _Candidate(
+                        name=name,
+                        path=copy,
+                        commits=held_commits(con),
+                        broken=_broken_versions(con),
+                    )
+                )
         except duckdb.Error as error:
             fault = find_fault(error, place=folder)
             if fault is not None:
@@ -235,7 +278,9 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
     move_into_place(repaired, path)
     for beside in (sidecar_path, commits_path):
         if os.path.lexists(beside(path)):
-            beside(path).rename(kept / beside(path).name)  # whatever it is: a folder, a link that leads nowhere
+            beside(path).rename(
+                kept / beside(path).name
+            )  # whatever it is: a folder, a link that leads nowhere
         move_into_place(beside(repaired), beside(path))
     sync(path.parent)
     return kept
@@ -257,11 +302,17 @@ def _noted(path: Path) -> int:
 
 
 def _listed_versions(path: Path) -> list[str]:
-    return [f"{row['name']}@{row['number']}" for row in _listed(path) if {"name", "number"} <= row.keys()]
+    return [
+        f"{row['name']}@{row['number']}"
+        for row in _listed(path)
+        if {"name", "number"} <= row.keys()
+    ]
 
 
 def _listed_bans(path: Path) -> int:
-    return max((number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0)
+    return max(
+        (number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0
+    )
 
 
 def _listed(path: Path) -> list[dict[str, object]]:

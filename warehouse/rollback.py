@@ -10,7 +10,9 @@ from warehouse.rows import read_rows
 from warehouse.versions import DatasetVersion, add_version, manifest_key, publish_version
 
 
-def roll_back(con: DuckDBPyConnection, version: DatasetVersion, *, run_id: str) -> tuple[DatasetVersion, bool]:
+def roll_back(
+    con: DuckDBPyConnection, version: DatasetVersion, *, run_id: str
+) -> tuple[DatasetVersion, bool]:
     """Make a version's rows the next version under its name; rows that were erased since do not come back.
 
     Returns:
@@ -21,10 +23,13 @@ def roll_back(con: DuckDBPyConnection, version: DatasetVersion, *, run_id: str) 
     """
     key = manifest_key(con, version.version_id)
     con.execute(
-        "create or replace temp table member as select row_id from manifest semi join example using (row_id) where manifest_key = ?", [key]
+        "create or replace temp table member as select row_id from manifest semi join example using (row_id) where manifest_key = ?",
+        [key],
     )
     if not read_rows(con, "select 1 from member limit 1"):
-        raise WarehouseError(f"every row of {version.ref} was erased, so there is nothing to go back to")
+        raise WarehouseError(
+            f"every row of {version.ref} was erased, so there is nothing to go back to"
+        )
     with transaction(con):
         recipe = {**version.recipe, "rollback_of": version.ref}
         new = add_version(con, version.name, "member", recipe=recipe, run_id=run_id)

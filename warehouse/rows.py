@@ -10,10 +10,26 @@ from duckdb import DuckDBPyConnection
 from warehouse.gate import open_gate, refuse
 from warehouse.plain import FRAME, Parameters, Row, frame_of, read_rows
 
-__all__ = ["FRAME", "Row", "insert_new", "insert_query", "insert_rows", "read_rows", "utc_aware", "utc_naive"]
+__all__ = [
+    "FRAME",
+    "Row",
+    "insert_new",
+    "insert_query",
+    "insert_rows",
+    "read_rows",
+    "utc_aware",
+    "utc_naive",
+]
 
 
-def insert_new(con: DuckDBPyConnection, table: str, rows: Sequence[Row], *, key: Sequence[str], existing: str | None = None) -> int:
+def insert_new(
+    con: DuckDBPyConnection,
+    table: str,
+    rows: Sequence[Row],
+    *,
+    key: Sequence[str],
+    existing: str | None = None,
+) -> int:
     """Insert, as one statement, the rows whose key is not there yet; of several with one key the first.
 
     Args:
@@ -54,7 +70,9 @@ def insert_rows(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> int
         con.unregister(FRAME)
 
 
-def insert_query(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters = ()) -> int:
+def insert_query(
+    con: DuckDBPyConnection, table: str, query: str, parameters: Parameters = ()
+) -> int:
     """Insert what a query gives, by the names of its columns.
 
     Args:
@@ -68,11 +86,22 @@ def insert_query(con: DuckDBPyConnection, table: str, query: str, parameters: Pa
     return _insert(con, table, query, parameters, columns=columns)
 
 
-def _insert(con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, *, columns: Sequence[str]) -> int:
+def _insert(
+    con: DuckDBPyConnection,
+    table: str,
+    query: str,
+    parameters: Parameters,
+    *,
+    columns: Sequence[str],
+) -> int:
     kept_out = refuse(con, table, query, parameters, columns)
     admitted = f"from ({query}) where {kept_out}" if kept_out else query
     try:
-        return int(con.execute(f'insert into "{table}" by name {admitted}', parameters or None).fetchall()[0][0])
+        return int(
+            con.execute(f'insert into "{table}" by name {admitted}', parameters or None).fetchall()[
+                0
+            ][0]
+        )
     finally:
         if kept_out:
             open_gate(con)
@@ -92,5 +121,7 @@ def utc_naive(moment: datetime) -> datetime:
         ValueError: `moment` has no time zone.
     """
     if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} has no time zone; give times with one, such as datetime.now(UTC)")
+        raise ValueError(
+            f"{moment.isoformat()} has no time zone; give times with one, such as datetime.now(UTC)"
+        )
     return moment.astimezone(UTC).replace(tzinfo=None)

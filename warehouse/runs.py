@@ -58,8 +58,16 @@ def add_training_run(con: DuckDBPyConnection, run: TrainingRun, *, run_id: str) 
         True when it was new.
     """
     row: dict[str, object] = {name: getattr(run, name) for name in _FIELDS}
-    row |= {"result": canonical_json(dict(run.result)), "seconds": float(run.seconds), "run_id": run_id}
-    done = read_rows(con, "select 1 from training_run where training_id = ? and state = 'done' limit 1", [run.training_id])
+    row |= {
+        "result": canonical_json(dict(run.result)),
+        "seconds": float(run.seconds),
+        "run_id": run_id,
+    }
+    done = read_rows(
+        con,
+        "select 1 from training_run where training_id = ? and state = 'done' limit 1",
+        [run.training_id],
+    )
     return not done and insert_new(con, "training_run", [row], key=("training_id", "state")) == 1
 
 
@@ -79,7 +87,11 @@ def find_training_run(con: DuckDBPyConnection, training_id: str) -> TrainingRun:
     Raises:
         NotFoundError: There is none of that id.
     """
-    rows = read_rows(con, f"select {', '.join(_FIELDS)}, created_at from current_training_run where training_id = ?", [training_id])
+    rows = read_rows(
+        con,
+        f"select {', '.join(_FIELDS)}, created_at from current_training_run where training_id = ?",
+        [training_id],
+    )
     if not rows:
         raise NotFoundError(f"no training run {training_id!r}; `voxdata models` lists them")
     return _run(rows[0])
@@ -92,4 +104,6 @@ def promoted_run(con: DuckDBPyConnection, scheme: str) -> TrainingRun | None:
 
 
 def _run(row: dict[str, Any]) -> TrainingRun:
-    return TrainingRun(**{**row, "result": json.loads(row["result"]), "created_at": utc_aware(row["created_at"])})
+    return TrainingRun(
+        **{**row, "result": json.loads(row["result"]), "created_at": utc_aware(row["created_at"])}
+    )

@@ -70,10 +70,14 @@ def select_utterances(
     conditions = _conditions(recipe, [*PLAIN, *MEASURES, *found.columns[1:]])
     con.register("gold_found", found)
     bars = pl.DataFrame(
-        [{"recording_id": key, "why": why} for key, why in barred.items()], schema={"recording_id": pl.String, "why": pl.String}
+        [{"recording_id": key, "why": why} for key, why in barred.items()],
+        schema={"recording_id": pl.String, "why": pl.String},
     )
     con.register("barred", bars)
-    cases = " ".join(f"when not coalesce({condition}, false) then '{reason}'" for reason, condition in conditions.items())
+    cases = " ".join(
+        f"when not coalesce({condition}, false) then '{reason}'"
+        for reason, condition in conditions.items()
+    )
     try:
         with time_limit(con, seconds, what=f"the recipe's condition {recipe.where!r}"):
             rows: list[dict[str, Any]] = read_rows(
@@ -83,7 +87,9 @@ def select_utterances(
                 _parameters(recipe),
             )
     except duckdb.Error as error:
-        raise ConfigError(f"the recipe's condition {recipe.where!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"the recipe's condition {recipe.where!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from error
     finally:
         con.unregister("gold_found")
         con.unregister("barred")
@@ -118,7 +124,9 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
                 raise ConfigError(f"{where!r}: {problem}")
         return parsed.sql(dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
-        raise ConfigError(f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500") from error
+        raise ConfigError(
+            f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500"
+        ) from error
     except RecursionError as error:
         raise ConfigError(f"{where[:60]!r}...: has too many parts inside each other") from error
 
@@ -141,7 +149,9 @@ def _problem(node: exp.Expr, columns: Sequence[str]) -> str:
             return ""
         return f"there is no {node.sql()}; a condition may name {', '.join(columns)}"
     if isinstance(node, exp.Query):
-        return f"{node.sql(dialect='duckdb')} is a query; a condition looks at one utterance at a time"
+        return (
+            f"{node.sql(dialect='duckdb')} is a query; a condition looks at one utterance at a time"
+        )
     if isinstance(node, exp.AggFunc | exp.Window):
         return f"{node.sql(dialect='duckdb')} looks at several utterances; a condition looks at one at a time"
     if isinstance(node, _SHAPES):
@@ -170,10 +180,14 @@ def _conditions(recipe: Recipe, columns: Sequence[str]) -> dict[str, str]:
     if recipe.languages:
         conditions["language"] = "list_contains($languages, language)"
     if recipe.since or recipe.until:
-        conditions["date"] = "recorded_on between coalesce($since, recorded_on) and coalesce($until, recorded_on)"
+        conditions["date"] = (
+            "recorded_on between coalesce($since, recorded_on) and coalesce($until, recorded_on)"
+        )
     for name in sorted(recipe.limits):
         # What was not measured stays: a limit is about what is known to be bad.
-        conditions[name] = f"coalesce({name} {'<=' if name in LARGER_IS_WORSE else '>='} $limit_{name}, true)"
+        conditions[name] = (
+            f"coalesce({name} {'<=' if name in LARGER_IS_WORSE else '>='} $limit_{name}, true)"
+        )
     if recipe.where:
         conditions["where"] = f"({parse_condition(recipe.where, columns)})"
     return conditions
@@ -197,8 +211,14 @@ def _gold_frame(gold: Mapping[str, Mapping[str, Gold]]) -> pl.DataFrame:
         there = [found.get(key) for key in ids]
         columns |= {
             scheme: pl.Series([g.label if g else None for g in there], dtype=pl.String),
-            f"{scheme}_votes": pl.Series([g.num_votes if g else None for g in there], dtype=pl.Int64),
-            f"{scheme}_share": pl.Series([g.distribution.get(g.label) if g else None for g in there], dtype=pl.Float64),
-            f"{scheme}_standing": pl.Series([g.standing if g else None for g in there], dtype=pl.String),
+            f"{scheme}_votes": pl.Series(
+                [g.num_votes if g else None for g in there], dtype=pl.Int64
+            ),
+            f"{scheme}_share": pl.Series(
+                [g.distribution.get(g.label) if g else None for g in there], dtype=pl.Float64
+            ),
+            f"{scheme}_standing": pl.Series(
+                [g.standing if g else None for g in there], dtype=pl.String
+            ),
         }
     return pl.DataFrame(columns)

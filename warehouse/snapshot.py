@@ -50,7 +50,9 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     number = max((_number(old) for old in list_snapshots(folder)), default=0) + 1
-    target = folder / f"warehouse-n{number:06d}-{now:%Y%m%dT%H%M%SZ}-schema{newest_version()}.duckdb"
+    target = (
+        folder / f"warehouse-n{number:06d}-{now:%Y%m%dT%H%M%SZ}-schema{newest_version()}.duckdb"
+    )
     write_copy(path, target)
     with writing(folder):
         forget_merged(batches, held=_held_batches(target))
@@ -83,7 +85,9 @@ def write_copy(path: Path, target: Path) -> None:
         good = True
     except duckdb.Error as error:
         fault = find_fault(error, place=target.parent)
-        raise fault or WarehouseError(f"{target}: the copy that was just made cannot be read ({error}); look at its disk") from error
+        raise fault or WarehouseError(
+            f"{target}: the copy that was just made cannot be read ({error}); look at its disk"
+        ) from error
     finally:
         if not good:
             for part in (target, sidecar_path(target)):
@@ -92,7 +96,11 @@ def write_copy(path: Path, target: Path) -> None:
 
 def list_snapshots(folder: Path) -> list[Path]:
     """Snapshots in a folder, oldest first."""
-    found = [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    found = (
+        [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
+        if folder.is_dir()
+        else []
+    )
     return sorted(found, key=lambda path: (_number(path), path.name))
 
 

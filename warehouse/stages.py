@@ -32,18 +32,29 @@ def list_stage_results(con: DuckDBPyConnection) -> dict[str, StageResults]:
     known: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     current: defaultdict[str, dict[str, str]] = defaultdict(dict)
     models: defaultdict[str, set[str]] = defaultdict(set)
-    rows: list[dict[str, Any]] = read_rows(con, "select recording_id, stage, key, model_key from stage_result order by seq")
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select recording_id, stage, key, model_key from stage_result order by seq"
+    )
     for row in rows:
         known[row["recording_id"]].add((row["stage"], row["key"]))
         current[row["recording_id"]][row["stage"]] = row["key"]
         if row["model_key"] is not None:
             models[row["recording_id"]].add(row["model_key"])
-    return {name: StageResults(known=frozenset(known[name]), current=current[name], models=frozenset(models[name])) for name in known}
+    return {
+        name: StageResults(
+            known=frozenset(known[name]), current=current[name], models=frozenset(models[name])
+        )
+        for name in known
+    }
 
 
 def has_result(con: DuckDBPyConnection, *, recording_id: str, stage: str, key: str) -> bool:
     """Whether a stage was computed for a recording under this key."""
-    rows = read_rows(con, "select 1 from stage_result where recording_id = ? and stage = ? and key = ? limit 1", [recording_id, stage, key])
+    rows = read_rows(
+        con,
+        "select 1 from stage_result where recording_id = ? and stage = ? and key = ? limit 1",
+        [recording_id, stage, key],
+    )
     return bool(rows)
 
 
@@ -67,7 +78,9 @@ def record_stage(
     insert_rows(con, "stage_result", [row])
 
 
-def reuse_results(con: DuckDBPyConnection, wanted: Collection[tuple[str, str, str]], *, run_id: str) -> int:
+def reuse_results(
+    con: DuckDBPyConnection, wanted: Collection[tuple[str, str, str]], *, run_id: str
+) -> int:
     """Put earlier results in force again.
 
     Args:

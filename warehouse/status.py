@@ -65,8 +65,15 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
                (select count(*) from current_training_run) as training_runs
         """,
     )[0]
-    drops: list[dict[str, Any]] = read_rows(con, "select stage, reason, count(*) as n from ledger group by all order by all")
-    promoted: list[dict[str, Any]] = read_rows(
-        con, "select scheme, arg_max(training_id, seq) as id from current_training_run where promoted group by scheme order by scheme"
+    drops: list[dict[str, Any]] = read_rows(
+        con, "select stage, reason, count(*) as n from ledger group by all order by all"
     )
-    return Counts(**totals, drops={(r["stage"], r["reason"]): r["n"] for r in drops}, promoted={r["scheme"]: r["id"] for r in promoted})
+    promoted: list[dict[str, Any]] = read_rows(
+        con,
+        "select scheme, arg_max(training_id, seq) as id from current_training_run where promoted group by scheme order by scheme",
+    )
+    return Counts(
+        **totals,
+        drops={(r["stage"], r["reason"]): r["n"] for r in drops},
+        promoted={r["scheme"]: r["id"] for r in promoted},
+    )

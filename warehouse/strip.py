@@ -56,18 +56,34 @@ def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
         return []
     try:
         header = path / "batch.json"
-        told = {str(name): str(said["sha256"]) for name, said in json.loads(header.read_text(encoding="utf-8"))["tables"].items()}
+        told = {
+            str(name): str(said["sha256"])
+            for name, said in json.loads(header.read_text(encoding="utf-8"))["tables"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return sorted(path.iterdir())
-    return [file for file in sorted(path.iterdir()) if file != header and not _tells_whom(con, file, told.get(file.stem, ""))]
+    return [
+        file
+        for file in sorted(path.iterdir())
+        if file != header and not _tells_whom(con, file, told.get(file.stem, ""))
+    ]
 
 
 def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
     """Whether a file is as it was left, and says of each row whom it is about, as the table in the warehouse does."""
-    if not file.is_file() or file.suffix != ".parquet" or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+    if (
+        not file.is_file()
+        or file.suffix != ".parquet"
+        or hashlib.sha256(file.read_bytes()).hexdigest() != sha256
+    ):
         return False
     columns = {
-        str(row["name"]) for row in read_rows(con, "select column_name as name from duckdb_columns() where table_name = ?", [file.stem])
+        str(row["name"])
+        for row in read_rows(
+            con,
+            "select column_name as name from duckdb_columns() where table_name = ?",
+            [file.stem],
+        )
     }
     try:
         there = con.sql("select * from read_parquet(?) limit 0", params=[str(file)]).columns
@@ -90,11 +106,17 @@ def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[p
             continue
         con.register(FRAME, rows)
         try:
-            names = con.sql(f"select distinct unnest([{', '.join(places)}])::varchar as name from {FRAME}").fetchall()
+            names = con.sql(
+                f"select distinct unnest([{', '.join(places)}])::varchar as name from {FRAME}"
+            ).fetchall()
             found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
             if found:
-                kept = " and ".join(f"not coalesce(list_contains(?, {place}), false)" for place in places)
-                stays = con.sql(f"select * from {FRAME} where {kept}", params=[list(found)] * len(places)).pl()
+                kept = " and ".join(
+                    f"not coalesce(list_contains(?, {place}), false)" for place in places
+                )
+                stays = con.sql(
+                    f"select * from {FRAME} where {kept}", params=[list(found)] * len(places)
+                ).pl()
                 less[file.stem] = stays, len(rows) - len(stays)
         finally:
             con.unregister(FRAME)
@@ -114,6 +136,9 @@ def _write_anew(path: Path, written: Path, less: dict[str, pl.DataFrame]) -> Non
         content = BytesIO()
         frame.write_parquet(content, compression="zstd")
         write_file(written / f"{table}.parquet", content.getvalue())
-        header["tables"][table] = {"rows": len(frame), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
+        header["tables"][table] = {
+            "rows": len(frame),
+            "sha256": hashlib.sha256(content.getvalue()).hexdigest(),
+        }
     write_file(written / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(written)

@@ -21,15 +21,27 @@ def add_tag(con: DuckDBPyConnection, tag: str, version: DatasetVersion, *, run_i
     for row in read_rows(con, "select name, number from version_tag where tag = ?", [tag]):
         if (row["name"], row["number"]) == (version.name, version.number):
             return False
-        raise WarehouseError(f"tag {tag!r} permanently names {row['name']}@{row['number']}; choose another tag for {version.ref}")
+        raise WarehouseError(
+            f"tag {tag!r} permanently names {row['name']}@{row['number']}; choose another tag for {version.ref}"
+        )
     check_name(con, tag)
     if read_rows(con, "select 1 from dataset_version where name = ?", [tag]):
-        raise WarehouseError(f"{tag!r} is the name of a dataset, and `{tag}` means its newest version; choose another tag")
-    new: dict[str, object] = {"tag": tag, "name": version.name, "number": version.number, "run_id": run_id}
+        raise WarehouseError(
+            f"{tag!r} is the name of a dataset, and `{tag}` means its newest version; choose another tag"
+        )
+    new: dict[str, object] = {
+        "tag": tag,
+        "name": version.name,
+        "number": version.number,
+        "run_id": run_id,
+    }
     return insert_new(con, "version_tag", [new], key=("tag",)) == 1
 
 
 def list_tags(con: DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
     """ "name@number" -> its tags, oldest first."""
-    rows = read_rows(con, "select name || '@' || number as ref, list(tag order by seq) as tags from version_tag group by all")
+    rows = read_rows(
+        con,
+        "select name || '@' || number as ref, list(tag order by seq) as tags from version_tag group by all",
+    )
     return {str(row["ref"]): tuple(row["tags"]) for row in rows}  # type: ignore[arg-type]

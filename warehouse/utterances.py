@@ -18,7 +18,9 @@ from warehouse.rows import insert_rows, read_rows
 _FIELDS = "recording_id, channel, speaker, start_ms, end_ms, text, language, words, marks"
 
 
-def store_turns(con: DuckDBPyConnection, recording_id: str, turns: Sequence[Turn], *, key: str, run_id: str) -> None:
+def store_turns(
+    con: DuckDBPyConnection, recording_id: str, turns: Sequence[Turn], *, key: str, run_id: str
+) -> None:
     """Store the turns of a recording, sorted as given; `key` is the diarization's."""
     rows: list[dict[str, object]] = [
         {
@@ -30,7 +32,14 @@ def store_turns(con: DuckDBPyConnection, recording_id: str, turns: Sequence[Turn
     insert_rows(con, "turn", rows)
 
 
-def store_transcripts(con: DuckDBPyConnection, recording_id: str, transcripts: Sequence[Transcript], *, key: str, run_id: str) -> None:
+def store_transcripts(
+    con: DuckDBPyConnection,
+    recording_id: str,
+    transcripts: Sequence[Transcript],
+    *,
+    key: str,
+    run_id: str,
+) -> None:
     """Store the transcripts of a recording, one a channel in order; `key` is the transcription's."""
     rows: list[dict[str, object]] = [
         {
@@ -43,7 +52,9 @@ def store_transcripts(con: DuckDBPyConnection, recording_id: str, transcripts: S
     insert_rows(con, "transcript", rows)
 
 
-def store_utterances(con: DuckDBPyConnection, utterances: Sequence[Utterance], *, key: str, run_id: str) -> None:
+def store_utterances(
+    con: DuckDBPyConnection, utterances: Sequence[Utterance], *, key: str, run_id: str
+) -> None:
     """Store the utterances of a recording; `key` is the cut's."""
     rows: list[dict[str, object]] = [
         {
@@ -57,14 +68,18 @@ def store_utterances(con: DuckDBPyConnection, utterances: Sequence[Utterance], *
     insert_rows(con, "utterance", rows)
 
 
-def list_transcripts(con: DuckDBPyConnection, recording_id: str, *, key: str, model: ModelRef) -> list[Transcript]:
+def list_transcripts(
+    con: DuckDBPyConnection, recording_id: str, *, key: str, model: ModelRef
+) -> list[Transcript]:
     """The transcripts of a recording under a key, by channel.
 
     Args:
         model: What made them; `key` names it already.
     """
     rows: list[dict[str, Any]] = read_rows(
-        con, "select passages, words from transcript where recording_id = ? and key = ? order by channel", [recording_id, key]
+        con,
+        "select passages, words from transcript where recording_id = ? and key = ? order by channel",
+        [recording_id, key],
     )
     return [
         Transcript(
@@ -94,10 +109,15 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
         where recording_id = $recording_id and ($key is null or key = $key) order by position""",
         {"recording_id": recording_id, "key": key},
     )
-    return [Turn(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), **row) for row in rows]
+    return [
+        Turn(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), **row)
+        for row in rows
+    ]
 
 
-def list_utterances(con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None) -> list[Utterance]:
+def list_utterances(
+    con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
+) -> list[Utterance]:
     """The utterances of the newest result of each recording, sorted by recording, start and channel.
 
     Args:
@@ -128,9 +148,15 @@ def get_utterance(con: DuckDBPyConnection, utterance_id: str) -> Utterance:
     Raises:
         NotFoundError: There is none of that id.
     """
-    rows = read_rows(con, f"select {_FIELDS} from utterance where utterance_id = ? order by seq desc limit 1", [utterance_id])
+    rows = read_rows(
+        con,
+        f"select {_FIELDS} from utterance where utterance_id = ? order by seq desc limit 1",
+        [utterance_id],
+    )
     if not rows:
-        raise NotFoundError(f"no utterance {utterance_id!r} in the warehouse; `voxdata prelabel` makes them")
+        raise NotFoundError(
+            f"no utterance {utterance_id!r} in the warehouse; `voxdata prelabel` makes them"
+        )
     return _utterance(rows[0])
 
 
@@ -154,9 +180,19 @@ def _words(stored: str) -> tuple[Word, ...]:
 
 def _utterance(row: dict[str, Any]) -> Utterance:
     words, marks = _words(row.pop("words")), tuple(json.loads(row.pop("marks") or "[]"))
-    return Utterance(segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")), words=words, marks=marks, **row)
+    return Utterance(
+        segment=Segment(start_ms=row.pop("start_ms"), end_ms=row.pop("end_ms")),
+        words=words,
+        marks=marks,
+        **row,
+    )
 
 
 def utterance_ids(con: DuckDBPyConnection) -> list[str]:
     """Ids of all utterances there ever were, those of earlier cuts included."""
-    return [str(row["utterance_id"]) for row in read_rows(con, "select distinct utterance_id from utterance order by utterance_id")]
+    return [
+        str(row["utterance_id"])
+        for row in read_rows(
+            con, "select distinct utterance_id from utterance order by utterance_id"
+        )
+    ]

@@ -43,15 +43,33 @@ def verify_version(con: DuckDBPyConnection, version: DatasetVersion) -> Verifica
         left join row_salt s using (recording_id, voice) left join example_leaf l using (row_id)
         where l.row_id is null or s.salt is null or {LEAF}[:32] <> printf('%016x%016x', l.leaf_high, l.leaf_low) order by utterance_id""",
     )
-    present = int(str(read_rows(con, f"select count(*) as n from example semi join {rows} using (row_id)")[0]["n"]))
-    problems = [f"utterance {row['utterance_id']} is not as it was when the version was cut" for row in changed]
+    present = int(
+        str(
+            read_rows(con, f"select count(*) as n from example semi join {rows} using (row_id)")[0][
+                "n"
+            ]
+        )
+    )
+    problems = [
+        f"utterance {row['utterance_id']} is not as it was when the version was cut"
+        for row in changed
+    ]
     if listed != version.num_examples:
-        problems.append(f"it lists {counted(listed, 'row')}, and was cut with {version.num_examples}")
+        problems.append(
+            f"it lists {counted(listed, 'row')}, and was cut with {version.num_examples}"
+        )
     if listed - present != version.num_erased:
-        problems.append(f"{counted(listed - present, 'row is', 'rows are')} gone; erased on record: {version.num_erased}")
+        problems.append(
+            f"{counted(listed - present, 'row is', 'rows are')} gone; erased on record: {version.num_erased}"
+        )
     if compute_root(con, rows) != version.root:
         problems.append(f"its leaves do not give its root {version.root[:16]}")
-    return Verification(version=version, num_intact=present - len(changed), num_erased=version.num_erased, problems=tuple(problems))
+    return Verification(
+        version=version,
+        num_intact=present - len(changed),
+        num_erased=version.num_erased,
+        problems=tuple(problems),
+    )
 
 
 def verify_all(con: DuckDBPyConnection) -> list[Verification]:
@@ -61,5 +79,7 @@ def verify_all(con: DuckDBPyConnection) -> list[Verification]:
 
 def read_everything(con: DuckDBPyConnection) -> None:
     """Read every block: damage in the file shows when it is read, not when it is opened."""
-    for row in read_rows(con, "select table_name from duckdb_tables() where not internal and not temporary"):
+    for row in read_rows(
+        con, "select table_name from duckdb_tables() where not internal and not temporary"
+    ):
         con.execute(f'select bit_xor(hash(t)) from "{row["table_name"]}" t').fetchall()

@@ -81,8 +81,14 @@ def create_version(
     """Create the next version of a dataset from examples in memory; see `cut_version`."""
     import polars as pl
 
-    rows = [{**encode_example(example), "gold": canonical_json(encode_gold(example.gold))} for example in examples]
-    types: dict[str, Any] = {name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String for name in FIELDS}
+    rows = [
+        {**encode_example(example), "gold": canonical_json(encode_gold(example.gold))}
+        for example in examples
+    ]
+    types: dict[str, Any] = {
+        name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String
+        for name in FIELDS
+    }
     frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=types)
     con.register(FRAME, frame)
     try:
@@ -92,7 +98,9 @@ def create_version(
     finally:
         con.unregister(FRAME)
     try:
-        return cut_version(con, name, "candidate", recipe=recipe, run_id=run_id, places=places, along=along)
+        return cut_version(
+            con, name, "candidate", recipe=recipe, run_id=run_id, places=places, along=along
+        )
     finally:
         con.execute("drop table candidate")
 
@@ -142,13 +150,16 @@ def cut_version(
                 [run_id],
             )
             rows: list[dict[str, object]] = [
-                {"voice": voice, "split": split.value, "run_id": run_id} for voice, split in sorted((places or {}).items())
+                {"voice": voice, "split": split.value, "run_id": run_id}
+                for voice, split in sorted((places or {}).items())
             ]
             insert_new(con, "split_assignment", rows, key=("voice",))
     return publish_version(con, name, new=new), new
 
 
-def add_version(con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mapping[str, object], run_id: str) -> bool:
+def add_version(
+    con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mapping[str, object], run_id: str
+) -> bool:
     """List stored rows as the next version of a dataset, with its event. The caller holds a transaction; `publish_version` follows.
 
     Args:
@@ -159,11 +170,15 @@ def add_version(con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mappin
     """
     root = compute_root(con, rows)
     newest: list[dict[str, Any]] = read_rows(
-        con, "select number, version_id, root, manifest_key from dataset_version where name = ? order by number desc limit 1", [name]
+        con,
+        "select number, version_id, root, manifest_key from dataset_version where name = ? order by number desc limit 1",
+        [name],
     )
     if newest and newest[0]["root"] == root:
         return False
-    known: list[dict[str, Any]] = read_rows(con, "select version_id, manifest_key from dataset_version where root = ? limit 1", [root])
+    known: list[dict[str, Any]] = read_rows(
+        con, "select version_id, manifest_key from dataset_version where root = ? limit 1", [root]
+    )
     base_key = newest[0]["manifest_key"] if newest else None
     key = known[0]["manifest_key"] if known else _add_manifest(con, rows, base_key=base_key)
     number = newest[0]["number"] + 1 if newest else 1
@@ -174,8 +189,15 @@ def add_version(con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mappin
         "run_id": run_id,
     }  # fmt: skip
     insert_new(con, "dataset_version", [version], key=("name", "number"))
-    payload = {"version_id": version["version_id"], "name": name, "number": number, "num_examples": count}
-    add_event(con, CREATED_EVENT, payload, key=(str(version["version_id"]), name, number), run_id=run_id)
+    payload = {
+        "version_id": version["version_id"],
+        "name": name,
+        "number": number,
+        "num_examples": count,
+    }
+    add_event(
+        con, CREATED_EVENT, payload, key=(str(version["version_id"]), name, number), run_id=run_id
+    )
     return True
 
 
@@ -192,7 +214,16 @@ def publish_version(con: DuckDBPyConnection, name: str, *, new: bool) -> Dataset
 def list_versions(con: DuckDBPyConnection) -> list[DatasetVersion]:
     """All versions, oldest first."""
     rows: list[dict[str, Any]] = read_rows(con, f"{_SELECT} order by seq")
-    return [DatasetVersion(**{**row, "recipe": json.loads(row["recipe"]), "created_at": utc_aware(row["created_at"])}) for row in rows]
+    return [
+        DatasetVersion(
+            **{
+                **row,
+                "recipe": json.loads(row["recipe"]),
+                "created_at": utc_aware(row["created_at"]),
+            }
+        )
+        for row in rows
+    ]
 
 
 def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
@@ -202,7 +233,10 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
         NotFoundError: None, or several contents, match; the message lists what there is.
     """
     versions = list_versions(con)
-    tagged = {row["tag"]: f"{row['name']}@{row['number']}" for row in read_rows(con, "select tag, name, number from version_tag")}
+    tagged = {
+        row["tag"]: f"{row['name']}@{row['number']}"
+        for row in read_rows(con, "select tag, name, number from version_tag")
+    }
     found = [version for version in versions if tagged.get(ref, ref) in (version.name, version.ref)]
     if not found and len(ref) >= MIN_PREFIX:
         found = [version for version in versions if version.version_id.startswith(ref.lower())]
@@ -212,7 +246,8 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
             )
     if not found:
         there = (
-            ", ".join(f"{version.ref} ({version.version_id[:12]})" for version in versions) or "none yet; `voxdata release NAME` makes one"
+            ", ".join(f"{version.ref} ({version.version_id[:12]})" for version in versions)
+            or "none yet; `voxdata release NAME` makes one"
         )
         raise NotFoundError(f"no dataset version {ref!r}; there are: {there}")
     return found[-1]
@@ -228,17 +263,23 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
     return _read_examples(con, version_id, "")
 
 
-def load_some_examples(con: DuckDBPyConnection, version_id: str, utterance_ids: Sequence[str]) -> dict[str, Example]:
+def load_some_examples(
+    con: DuckDBPyConnection, version_id: str, utterance_ids: Sequence[str]
+) -> dict[str, Example]:
     """Utterance id -> its example in a version; ids that are not in it, or were erased since, are absent.
 
     Raises:
         NotFoundError: No version has this id.
     """
-    found = _read_examples(con, version_id, "where list_contains(?, utterance_id)", list(utterance_ids))
+    found = _read_examples(
+        con, version_id, "where list_contains(?, utterance_id)", list(utterance_ids)
+    )
     return {example.utterance_id: example for example in found}
 
 
-def _read_examples(con: DuckDBPyConnection, version_id: str, condition: str, *values: object) -> list[Example]:
+def _read_examples(
+    con: DuckDBPyConnection, version_id: str, condition: str, *values: object
+) -> list[Example]:
     columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
         con,
@@ -280,15 +321,21 @@ def manifest_key(con: DuckDBPyConnection, version_id: str) -> int:
     Raises:
         NotFoundError: No version has this id.
     """
-    rows: list[dict[str, Any]] = read_rows(con, "select manifest_key from dataset_version where version_id = ? limit 1", [version_id])
+    rows: list[dict[str, Any]] = read_rows(
+        con, "select manifest_key from dataset_version where version_id = ? limit 1", [version_id]
+    )
     if not rows:
-        raise NotFoundError(f"no dataset version has the id {version_id!r}; `voxdata versions` lists them")
+        raise NotFoundError(
+            f"no dataset version has the id {version_id!r}; `voxdata versions` lists them"
+        )
     return int(rows[0]["manifest_key"])
 
 
 def fetch_row_ids(con: DuckDBPyConnection, key: int) -> RowIds:
     """The rows listed under a key."""
-    found = con.sql("select row_id from manifest where manifest_key = ? order by row_id", params=[key]).fetchnumpy()
+    found = con.sql(
+        "select row_id from manifest where manifest_key = ? order by row_id", params=[key]
+    ).fetchnumpy()
     return cast("RowIds", found["row_id"])
 
 
@@ -312,7 +359,9 @@ def check_name(con: DuckDBPyConnection, name: str) -> None:
     """
     check_name_form(name)
     if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
-        raise WarehouseError(f"{name!r} is the tag of a version already (`voxdata versions`); choose another name")
+        raise WarehouseError(
+            f"{name!r} is the tag of a version already (`voxdata versions`); choose another name"
+        )
 
 
 def check_name_form(name: str) -> None:
@@ -322,7 +371,9 @@ def check_name_form(name: str) -> None:
         WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", or reads like a version id.
     """
     if not NAME.fullmatch(name):
-        raise WarehouseError(f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'")
+        raise WarehouseError(
+            f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'"
+        )
     if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
         raise WarehouseError(
             f"a dataset or tag cannot be called {name!r}, which could be the beginning of a version's id; choose another name"
@@ -331,31 +382,49 @@ def check_name_form(name: str) -> None:
 
 def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:
     """Voice -> the split it was first put into."""
-    return {str(row["voice"]): Split(str(row["split"])) for row in read_rows(con, "select voice, split from split_assignment order by seq")}
+    return {
+        str(row["voice"]): Split(str(row["split"]))
+        for row in read_rows(con, "select voice, split from split_assignment order by seq")
+    }
 
 
 def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
     if not read_rows(con, f"select 1 from {candidate} limit 1"):
-        raise WarehouseError(f"dataset {name!r} would be empty: no utterance has a gold label yet; annotate and pull first")
+        raise WarehouseError(
+            f"dataset {name!r} would be empty: no utterance has a gold label yet; annotate and pull first"
+        )
     # By hash, since ten million ids take long; what looks like a repetition is looked at again.
     hashes = con.sql(f"select hash(utterance_id) as hashed from {candidate}").fetchnumpy()["hashed"]
     hashes.sort()
     if (hashes[1:] == hashes[:-1]).any():
-        for row in read_rows(con, f"select utterance_id from {candidate} group by utterance_id having count(*) > 1 limit 1"):
+        for row in read_rows(
+            con,
+            f"select utterance_id from {candidate} group by utterance_id having count(*) > 1 limit 1",
+        ):
             raise WarehouseError(f"dataset {name!r} holds utterance {row['utterance_id']} twice")
     con.execute(
         f"""create or replace temp table candidate_voice as
         select voice, min(split) as split, max(split) as other from {candidate} group by voice"""
     )
     for row in read_rows(con, "select voice from candidate_voice where split <> other limit 1"):
-        raise WarehouseError(f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group")
+        raise WarehouseError(
+            f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group"
+        )
 
 
 def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:
     import polars as pl
 
-    key = int(str(read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0]["key"]))
-    insert_query(con, "manifest", f"select ? as manifest_key, row_id from {rows} order by row_id", [key])
+    key = int(
+        str(
+            read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0][
+                "key"
+            ]
+        )
+    )
+    insert_query(
+        con, "manifest", f"select ? as manifest_key, row_id from {rows} order by row_id", [key]
+    )
     if base_key is None:
         add_summary(con, key, f"(from manifest where manifest_key = {key})")
         return key

@@ -45,12 +45,21 @@ def list_heard_speakers(con: DuckDBPyConnection) -> dict[str, list[HeardSpeaker]
     found: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
     for row in rows:
         speaker = (row["recording_id"], row["channel"], row["speaker"])
-        heard = HeardSpeaker(speaker=speaker, vector=tuple(row["vector"]), speech_ms=row["speech_ms"], key=row["key"])
+        heard = HeardSpeaker(
+            speaker=speaker, vector=tuple(row["vector"]), speech_ms=row["speech_ms"], key=row["key"]
+        )
         found[row["model_key"]].append(heard)
     return dict(found)
 
 
-def record_links(con: DuckDBPyConnection, links: Sequence[VoiceLink], *, model_key: str, threshold: float, run_id: str) -> None:
+def record_links(
+    con: DuckDBPyConnection,
+    links: Sequence[VoiceLink],
+    *,
+    model_key: str,
+    threshold: float,
+    run_id: str,
+) -> None:
     """Write links down; call it once for each speaker."""
     rows: list[dict[str, object]] = [
         {
@@ -66,31 +75,47 @@ def record_links(con: DuckDBPyConnection, links: Sequence[VoiceLink], *, model_k
 def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
     """Every linked speaker of the diarizations in force -> its voice now, after all merges and splits in their order."""
     keys: dict[object, object] = {
-        row["recording_id"]: row["key"] for row in read_rows(con, "select recording_id, key from current_result where stage = 'diarize'")
+        row["recording_id"]: row["key"]
+        for row in read_rows(
+            con, "select recording_id, key from current_result where stage = 'diarize'"
+        )
     }
-    return {speaker: voice for (speaker, key), voice in _replay(con).items() if keys.get(speaker[0]) == key}
+    return {
+        speaker: voice
+        for (speaker, key), voice in _replay(con).items()
+        if keys.get(speaker[0]) == key
+    }
 
 
 def used_voice_ids(con: DuckDBPyConnection) -> set[str]:
     """Ids that any voice has or had."""
-    return {str(row["voice_id"]) for row in read_rows(con, "select distinct voice_id from voice_event")}
+    return {
+        str(row["voice_id"]) for row in read_rows(con, "select distinct voice_id from voice_event")
+    }
 
 
 def _replay(con: DuckDBPyConnection) -> dict[tuple[Speaker, str], str]:
     """(speaker, key of its diarization) -> voice, all events applied."""
     voices: dict[tuple[Speaker, str], str] = {}
     events: list[dict[str, Any]] = read_rows(
-        con, "select kind, voice_id, other_id, recording_id, channel, speaker, key from voice_event order by seq"
+        con,
+        "select kind, voice_id, other_id, recording_id, channel, speaker, key from voice_event order by seq",
     )
     for event in events:
         if event["kind"] == "merge":
-            voices = {s: event["other_id"] if v == event["voice_id"] else v for s, v in voices.items()}
+            voices = {
+                s: event["other_id"] if v == event["voice_id"] else v for s, v in voices.items()
+            }
         else:
-            voices[(event["recording_id"], event["channel"], event["speaker"]), event["key"]] = event["voice_id"]
+            voices[(event["recording_id"], event["channel"], event["speaker"]), event["key"]] = (
+                event["voice_id"]
+            )
     return voices
 
 
-def merge_voices(con: DuckDBPyConnection, voice_id: str, into: str, *, reason: str, run_id: str) -> tuple[str, str]:
+def merge_voices(
+    con: DuckDBPyConnection, voice_id: str, into: str, *, reason: str, run_id: str
+) -> tuple[str, str]:
     """Say that two voices are one person: all speakers of `voice_id` belong to `into` from here on.
 
     Args:
@@ -106,7 +131,19 @@ def merge_voices(con: DuckDBPyConnection, voice_id: str, into: str, *, reason: s
     gone, stays = (_find(known, ref, what="voice") for ref in (voice_id, into))
     if gone == stays:
         raise NotFoundError(f"{voice_id!r} and {into!r} are one voice already")
-    insert_rows(con, "voice_event", [{"kind": "merge", "voice_id": gone, "other_id": stays, "reason": reason, "run_id": run_id}])
+    insert_rows(
+        con,
+        "voice_event",
+        [
+            {
+                "kind": "merge",
+                "voice_id": gone,
+                "other_id": stays,
+                "reason": reason,
+                "run_id": run_id,
+            }
+        ],
+    )
     return gone, stays
 
 
@@ -125,10 +162,21 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
     voices = current_voices(con)
     recording, _, rest = ref.partition(":")
     names = {":".join(map(str, speaker)): speaker for speaker in voices}
-    speaker = names[_find(sorted(name for name in names if name.partition(":")[2] == rest), recording, what="speaker", shown=ref)]
+    speaker = names[
+        _find(
+            sorted(name for name in names if name.partition(":")[2] == rest),
+            recording,
+            what="speaker",
+            shown=ref,
+        )
+    ]
     if sum(voice == voices[speaker] for voice in voices.values()) == 1:
         raise NotFoundError(f"{ref!r} has voice {voices[speaker]} for itself already")
-    key = next(key for (known, key), voice in _replay(con).items() if known == speaker and voice == voices[speaker])
+    key = next(
+        key
+        for (known, key), voice in _replay(con).items()
+        if known == speaker and voice == voices[speaker]
+    )
     voice_id = voice_id_of(speaker, taken=used_voice_ids(con))
     row: dict[str, object] = {
         "kind": "split", "voice_id": voice_id, "other_id": voices[speaker], "recording_id": speaker[0], "channel": speaker[1],
@@ -140,12 +188,21 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
 
 def divided_voices(con: DuckDBPyConnection) -> set[str]:
     """Voices that a speaker was taken out of: they may be another person than the one they once were."""
-    return {str(row["other_id"]) for row in read_rows(con, "select distinct other_id from voice_event where kind = 'split'")}
+    return {
+        str(row["other_id"])
+        for row in read_rows(con, "select distinct other_id from voice_event where kind = 'split'")
+    }
 
 
 def _find(names: Sequence[str], ref: str, *, what: str, shown: str | None = None) -> str:
-    found = [name for name in names if name == ref] or [name for name in names if ref and name.startswith(ref)]
+    found = [name for name in names if name == ref] or [
+        name for name in names if ref and name.startswith(ref)
+    ]
     if len(found) != 1:
-        trouble = f"{len(found)} begin like that; give more of it" if found else "`voxdata voices` lists what there is"
+        trouble = (
+            f"{len(found)} begin like that; give more of it"
+            if found
+            else "`voxdata voices` lists what there is"
+        )
         raise NotFoundError(f"no {what} {shown or ref!r}: {trouble}")
     return found[0]

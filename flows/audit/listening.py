@@ -79,7 +79,9 @@ def _choose(corpus: Corpus, max_clips: int) -> tuple[list[int], str]:
     )
 
 
-def _listen(frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path, with_voices: bool, say: Say) -> Heard:
+def _listen(
+    frame: pl.DataFrame, chosen: Sequence[int], *, audio_root: Path, with_voices: bool, say: Say
+) -> Heard:
     problem = ""
     try:
         clips, bad = listen(frame, chosen, audio_root=audio_root, with_voices=with_voices, say=say)
@@ -107,7 +109,9 @@ def _check_readable(corpus: Corpus, heard: Heard, copies: CopySearch) -> CheckRe
     return CheckResult(outcomes={"clips heard": outcome}, findings=(unreadable,))
 
 
-def _find_unreadable(frame: pl.DataFrame, files: CorpusFiles, bad: Sequence[BadClip]) -> Finding | None:
+def _find_unreadable(
+    frame: pl.DataFrame, files: CorpusFiles, bad: Sequence[BadClip]
+) -> Finding | None:
     """Rows whose audio cannot be read: those that were to be heard, and those whose file is not there at all."""
     problems = {clip.at: clip.problem for clip in bad}
     for at, audio in enumerate(frame["audio"].to_list()):
@@ -115,7 +119,10 @@ def _find_unreadable(frame: pl.DataFrame, files: CorpusFiles, bad: Sequence[BadC
             problems.setdefault(at, files.problems[audio])
     if not problems:
         return None
-    evidence = [{"row": frame["row"][at], "audio": frame["audio"][at], "why": why} for at, why in sorted(problems.items())]
+    evidence = [
+        {"row": frame["row"][at], "audio": frame["audio"][at], "why": why}
+        for at, why in sorted(problems.items())
+    ]
     return Finding(
         check="unreadable",
         severity=Severity.WARNING,
@@ -139,7 +146,9 @@ def _check_sound(frame: pl.DataFrame, heard: Heard) -> CheckResult:
     clipping = {clip.at: clip.quality.clipping_ratio for clip in heard.clips}
     lengths = {clip.at: clip.duration_s for clip in heard.clips}
     bad = find_bad_sound(frame, levels, clipping, lengths)
-    return one_check("silence, clipping, length", bad, "nothing is silent, clipped, too short or too long")
+    return one_check(
+        "silence, clipping, length", bad, "nothing is silent, clipped, too short or too long"
+    )
 
 
 def _check_voices(frame: pl.DataFrame, heard: Heard) -> CheckResult:
@@ -157,10 +166,15 @@ def _check_voices(frame: pl.DataFrame, heard: Heard) -> CheckResult:
     return CheckResult(outcomes={"voices": outcome}, findings=tuple(findings))
 
 
-def _check_channel(corpus: Corpus, heard: Heard, groups: Sequence[str], *, nameless: bool) -> list[CheckResult]:
+def _check_channel(
+    corpus: Corpus, heard: Heard, groups: Sequence[str], *, nameless: bool
+) -> list[CheckResult]:
     """Whether the recording condition gives the label or the split away."""
     if not nameless:
-        return [_check_channel_of(corpus, heard, groups, "label"), _check_channel_of(corpus, heard, groups, "split")]
+        return [
+            _check_channel_of(corpus, heard, groups, "label"),
+            _check_channel_of(corpus, heard, groups, "split"),
+        ]
     unjudged = "not checked: without a speaker column a microphone cannot be told from a person"
     return [
         CheckResult(outcomes={"channel and split": unjudged}),
@@ -168,13 +182,17 @@ def _check_channel(corpus: Corpus, heard: Heard, groups: Sequence[str], *, namel
     ]
 
 
-def _check_channel_of(corpus: Corpus, heard: Heard, groups: Sequence[str], column: str) -> CheckResult:
+def _check_channel_of(
+    corpus: Corpus, heard: Heard, groups: Sequence[str], column: str
+) -> CheckResult:
     name = f"channel and {column}"
     targets = [str(corpus.frame[column][clip.at]) for clip in heard.clips]
     statistic, finding = judge_channel(heard.clips, targets, groups, of=column, seed=corpus.seed)
     findings = () if finding is None else (finding,)
     if statistic is None:
-        return CheckResult(outcomes={name: "not checked: too few clips or speakers"}, findings=findings)
+        return CheckResult(
+            outcomes={name: "not checked: too few clips or speakers"}, findings=findings
+        )
     chance = f"chance {statistic.null_low:.0%} to {statistic.null_high:.0%}"
     outcome = f"{statistic.value:.0%} guessed, {chance}"
     return CheckResult(outcomes={name: outcome}, findings=findings, statistics=(statistic,))

@@ -43,22 +43,37 @@ def judge_channel(
 
     answers = encode_codes(targets)
     counts = np.bincount(answers)
-    spread = min(len({g for g, a in zip(groups, answers, strict=True) if a == label}) for label in range(len(counts)))
+    spread = min(
+        len({g for g, a in zip(groups, answers, strict=True) if a == label})
+        for label in range(len(counts))
+    )
     num_folds = min(NUM_FOLDS, int(counts.min()), spread)
     if len(heard) < MIN_CLIPS or len(counts) < 2 or num_folds < 2:
         return None, None
     codecs = encode_codes([clip.codec for clip in heard])
     values = np.array(
-        [[c.rate_hz, codec, c.quality.bandwidth_hz, c.noise_db, c.quality.clipping_ratio] for c, codec in zip(heard, codecs, strict=True)]
+        [
+            [c.rate_hz, codec, c.quality.bandwidth_hz, c.noise_db, c.quality.clipping_ratio]
+            for c, codec in zip(heard, codecs, strict=True)
+        ]
     )
-    model = RandomForestClassifier(60, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1)
+    model = RandomForestClassifier(
+        60, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1
+    )
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)
-        guesses: npt.NDArray[np.int64] = cross_val_predict(model, values, answers, groups=encode_codes(groups), cv=folds)
+        guesses: npt.NDArray[np.int64] = cross_val_predict(
+            model, values, answers, groups=encode_codes(groups), cv=folds
+        )
     draws = np.random.default_rng(seed)
     value = float(balanced_accuracy_score(answers, guesses))
-    null = np.array([balanced_accuracy_score(draws.permutation(answers), guesses) for _ in range(NUM_PERMUTATIONS)])
+    null = np.array(
+        [
+            balanced_accuracy_score(draws.permutation(answers), guesses)
+            for _ in range(NUM_PERMUTATIONS)
+        ]
+    )
     low, high = np.percentile(null, (2.5, 97.5))
     statistic = Statistic(
         name=f"{of} by recording channel alone (balanced accuracy)", value=round(value, 4), baseline=round(1 / len(counts), 4),
@@ -68,9 +83,21 @@ def judge_channel(
     if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
         return statistic, None
     table = (
-        pl.DataFrame({of: list(targets), "codec": [c.codec for c in heard], "bandwidth_hz": values[:, 2], "noise_db": values[:, 3]})
+        pl.DataFrame(
+            {
+                of: list(targets),
+                "codec": [c.codec for c in heard],
+                "bandwidth_hz": values[:, 2],
+                "noise_db": values[:, 3],
+            }
+        )
         .group_by(of)
-        .agg(pl.len().alias("clips"), pl.col("codec").mode().sort().first(), pl.col("bandwidth_hz").median(), pl.col("noise_db").median())
+        .agg(
+            pl.len().alias("clips"),
+            pl.col("codec").mode().sort().first(),
+            pl.col("bandwidth_hz").median(),
+            pl.col("noise_db").median(),
+        )
         .sort(of)
     )
     finding = Finding(
@@ -120,7 +147,11 @@ def judge_labels(
     if not doubts:
         return "no label is doubted", statistic, None
     if statistic.p_value > SURE:
-        return f"not checked: cheap features guess {value:.0%} of the labels, no better than chance", statistic, None
+        return (
+            f"not checked: cheap features guess {value:.0%} of the labels, no better than chance",
+            statistic,
+            None,
+        )
     able = statistic.gain >= TELLING_GAIN
     doubts = doubts if able else doubts[:MAX_EVIDENCE]
     share = len(doubts) / len(heard)

@@ -14,7 +14,13 @@ from voxdata.audit.clips import BadClip, HeardClip, hash_clips
 from voxdata.audit.copies import find_copies
 from voxdata.audit.findings import Finding
 from voxdata.audit.groups import find_conflicting_copies
-from voxdata.audit.sound_checks import find_exact_copies, find_near_copies, join_sounds, leave_out_equal, name_copies
+from voxdata.audit.sound_checks import (
+    find_exact_copies,
+    find_near_copies,
+    join_sounds,
+    leave_out_equal,
+    name_copies,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +39,12 @@ class CopySearch:
 
 
 def search_copies(
-    frame: pl.DataFrame, files: CorpusFiles, heard: Sequence[HeardClip], bad: Sequence[BadClip], *, audio_root: Path
+    frame: pl.DataFrame,
+    files: CorpusFiles,
+    heard: Sequence[HeardClip],
+    bad: Sequence[BadClip],
+    *,
+    audio_root: Path,
 ) -> CopySearch:
     """Find exact copies among all rows and near copies among those heard.
 
@@ -64,7 +75,12 @@ def search_copies(
 
 
 def _confirm(
-    frame: pl.DataFrame, stretches: Mapping[int, str], digests: Mapping[int, str], bad: Sequence[BadClip], *, audio_root: Path
+    frame: pl.DataFrame,
+    stretches: Mapping[int, str],
+    digests: Mapping[int, str],
+    bad: Sequence[BadClip],
+    *,
+    audio_root: Path,
 ) -> tuple[dict[int, str], tuple[BadClip, ...]]:
     """Decode one row of each group of equal bytes in which none was heard.
 

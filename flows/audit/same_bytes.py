@@ -28,7 +28,9 @@ class CorpusFiles:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def hash_files(paths: Sequence[str], *, audio_root: Path, say: Callable[[str], None]) -> CorpusFiles:
+def hash_files(
+    paths: Sequence[str], *, audio_root: Path, say: Callable[[str], None]
+) -> CorpusFiles:
     """Find files that are equal byte for byte.
 
     A file whose size no other has is equal to none, and is not read.
@@ -53,7 +55,9 @@ def hash_files(paths: Sequence[str], *, audio_root: Path, say: Callable[[str], N
         for audio in alike:
             try:
                 with (audio_root / audio).open("rb") as file:
-                    found.contents[audio] = f"{size} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+                    found.contents[audio] = (
+                        f"{size} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+                    )
             except OSError as error:
                 found.problems[audio] = str(error)
             done += 1
@@ -69,7 +73,9 @@ def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
         frame: As `voxdata.audit.findings.SCHEMA` says.
     """
     names = {}
-    for at, (audio, start_s, end_s, channel) in enumerate(frame.select("audio", "start_s", "end_s", "channel").iter_rows()):
+    for at, (audio, start_s, end_s, channel) in enumerate(
+        frame.select("audio", "start_s", "end_s", "channel").iter_rows()
+    ):
         content = files.contents.get(audio)
         if content is not None:
             names[at] = f"{content} {start_s or 0.0} {end_s} {channel}"

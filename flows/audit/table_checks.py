@@ -94,7 +94,9 @@ def check_phrases(corpus: Corpus) -> CheckResult:
 def check_stretches(corpus: Corpus) -> CheckResult:
     """The same stretch of a file in two splits."""
     overlaps = find_overlaps(corpus.frame, corpus.files.contents)
-    return one_check("the same stretch of a file", [overlaps], "no stretch of a file is in two splits")
+    return one_check(
+        "the same stretch of a file", [overlaps], "no stretch of a file is in two splits"
+    )
 
 
 def check_file_names(corpus: Corpus) -> CheckResult:

@@ -18,7 +18,9 @@ from voxdata.dataset import Split
 MAX_CLIPS = 2_000
 MAX_PICTURED = 30
 NOT_HEARD = CheckResult(
-    outcomes={"audio": "not checked: --no-audio leaves out copies, voices, channel, label noise, silence and clipping"},
+    outcomes={
+        "audio": "not checked: --no-audio leaves out copies, voices, channel, label noise, silence and clipping"
+    },
     limit="no clip was listened to (--no-audio): copies, voices, channel, wrong labels and bad sound were not looked for",
 )
 Say = Callable[[str], None]
@@ -90,7 +92,11 @@ def _count_rows(frame: pl.DataFrame) -> dict[str, dict[str, int]]:
 def _by_speaker(frame: pl.DataFrame) -> Mapping[str, Mapping[str, int]]:
     """Speaker -> split -> rows, of those who speak most."""
     named = frame.filter(pl.col("speaker").is_not_null())
-    by_count = named["speaker"].value_counts(sort=True).sort(["count", "speaker"], descending=[True, False])
+    by_count = (
+        named["speaker"]
+        .value_counts(sort=True)
+        .sort(["count", "speaker"], descending=[True, False])
+    )
     largest = by_count["speaker"].head(MAX_PICTURED)
     table: dict[str, dict[str, int]] = {name: {} for name in largest.to_list()}
     pictured = named.filter(pl.col("speaker").is_in(largest.implode()))

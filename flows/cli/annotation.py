@@ -10,7 +10,11 @@ import typer
 from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
 from voxdata.counted import counted
 
-annotation_app = typer.Typer(rich_markup_mode=None, help="Prove, rebuild and judge what people labelled.", no_args_is_help=True)
+annotation_app = typer.Typer(
+    rich_markup_mode=None,
+    help="Prove, rebuild and judge what people labelled.",
+    no_args_is_help=True,
+)
 
 
 @annotation_app.command()
@@ -39,7 +43,12 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
 @annotation_app.command()
 def rebuild(
     ctx: typer.Context,
-    vanished: Annotated[bool, typer.Option("--vanished", help="Also bring back annotations that were deleted in Label Studio.")] = False,
+    vanished: Annotated[
+        bool,
+        typer.Option(
+            "--vanished", help="Also bring back annotations that were deleted in Label Studio."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Restore a lost Label Studio project from the warehouse: clips, and annotations in their makers' names."""
@@ -51,7 +60,11 @@ def rebuild(
 
 
 @annotation_app.command()
-def history(ctx: typer.Context, utterance: Annotated[str, typer.Argument(help="An utterance's id.")], as_json: Json = False) -> None:
+def history(
+    ctx: typer.Context,
+    utterance: Annotated[str, typer.Argument(help="An utterance's id.")],
+    as_json: Json = False,
+) -> None:
     """Show every revision of every annotation of one clip: who, when, how long, and what differs from the proposal."""
     from flows.labelling.history import revision_rows
 
@@ -77,16 +90,23 @@ def adjudicate(
     rows = [asdict(case) for case in cases]
     if cases and not plan:
         push_cases(workspace, cases, say=tell)
-    show_result("contested clips", rows, as_json=as_json, then="people agree, or too few have answered")
+    show_result(
+        "contested clips", rows, as_json=as_json, then="people agree, or too few have answered"
+    )
 
 
 @annotation_app.command()
 def doubts(
     ctx: typer.Context,
     scheme: Annotated[str, typer.Argument(help="The scheme whose labels are looked at.")],
-    version: Annotated[str, typer.Option("--version", help="A dataset version: name, name@2 or the start of its id.")],
+    version: Annotated[
+        str,
+        typer.Option("--version", help="A dataset version: name, name@2 or the start of its id."),
+    ],
     count: Annotated[int, typer.Option("--count", min=1, help="How many labels to list.")] = 50,
-    push: Annotated[bool, typer.Option("--push", help="Give them to experts in the adjudication project.")] = False,
+    push: Annotated[
+        bool, typer.Option("--push", help="Give them to experts in the adjudication project.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List labels that are probably wrong, worst first: models of other voices would not have given them."""
@@ -96,7 +116,12 @@ def doubts(
     found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
     if push and found:
         cases = [
-            Case(utterance_id=d.utterance_id, why=f"{scheme}: {d.given}, models give {d.suggested}", urgency=1 - d.quality) for d in found
+            Case(
+                utterance_id=d.utterance_id,
+                why=f"{scheme}: {d.given}, models give {d.suggested}",
+                urgency=1 - d.quality,
+            )
+            for d in found
         ]
         push_cases(workspace, cases, say=tell)
     elif not found:
@@ -116,14 +141,21 @@ def checks(ctx: typer.Context, as_json: Json = False) -> None:
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
         answers, known = read_answers(con, workspace.histories), list_checks(con)
-    rows = [asdict(score) for score in score_checks(answers, settle_all(answers, workspace.schemes), known)]
-    show_result("check clips", rows, as_json=as_json, then="[annotation] check_share gives some out")
+    rows = [
+        asdict(score)
+        for score in score_checks(answers, settle_all(answers, workspace.schemes), known)
+    ]
+    show_result(
+        "check clips", rows, as_json=as_json, then="[annotation] check_share gives some out"
+    )
 
 
 @annotation_app.command()
 def report(
     ctx: typer.Context,
-    pseudonyms: Annotated[bool, typer.Option("--pseudonyms", help='Call people "Annotator 1", "Annotator 2".')] = False,
+    pseudonyms: Annotated[
+        bool, typer.Option("--pseudonyms", help='Call people "Annotator 1", "Annotator 2".')
+    ] = False,
 ) -> None:
     """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast. Prints its path."""
     from flows.pages.annotation_report import write_annotation_report
@@ -134,7 +166,9 @@ def report(
 @annotation_app.command()
 def people(
     ctx: typer.Context,
-    person: Annotated[str | None, typer.Argument(help="A login name: only that person's own view.")] = None,
+    person: Annotated[
+        str | None, typer.Argument(help="A login name: only that person's own view.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show how often each person answers as most of the others do, label by label, with intervals; nobody's own vote judges them."""
@@ -154,4 +188,9 @@ def people(
         for skill in judge_people(state.votes)
         if person in {None, skill.annotator}
     ]  # fmt: skip
-    show_result("people", rows, as_json=as_json, then="nobody has answered yet; `voxdata push`, then `voxdata pull`")
+    show_result(
+        "people",
+        rows,
+        as_json=as_json,
+        then="nobody has answered yet; `voxdata push`, then `voxdata pull`",
+    )

@@ -16,23 +16,52 @@ from voxdata.register import Register
 
 def audit(
     path: Annotated[
-        Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split.")
+        Path,
+        typer.Argument(
+            help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split."
+        ),
     ],
     audio_root: Annotated[
-        Path | None, typer.Option("--audio-root", help="The folder that audio paths are relative to; by default the file's folder.")
+        Path | None,
+        typer.Option(
+            "--audio-root",
+            help="The folder that audio paths are relative to; by default the file's folder.",
+        ),
     ] = None,
-    label: Annotated[str, typer.Option("--label", metavar="NAME", help="The column of the label.")] = "",
-    speaker: Annotated[str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")] = "",
-    audio: Annotated[str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")] = "",
-    split: Annotated[str, typer.Option("--split", metavar="NAME", help="The column of the split.")] = "",
+    label: Annotated[
+        str, typer.Option("--label", metavar="NAME", help="The column of the label.")
+    ] = "",
+    speaker: Annotated[
+        str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")
+    ] = "",
+    audio: Annotated[
+        str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")
+    ] = "",
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="The column of the split.")
+    ] = "",
     rename: Rename = None,
     anywhere: Anywhere = False,
-    output: Annotated[Path | None, typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here.")] = None,
-    no_audio: Annotated[bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="HTML", help="Write the page with tables and pictures here."
+        ),
+    ] = None,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")
+    ] = False,
     max_clips: Annotated[
-        int, typer.Option("--max-clips", min=2, help="The most clips to listen to, drawn at random; the bytes of all are compared.")
+        int,
+        typer.Option(
+            "--max-clips",
+            min=2,
+            help="The most clips to listen to, drawn at random; the bytes of all are compared.",
+        ),
     ] = 2_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
@@ -42,24 +71,46 @@ def audit(
     from voxdata.label_names import parse_renames
 
     if audio_root is not None and not audio_root.is_dir():
-        raise ConfigError(f"--audio-root {audio_root} is no folder; name the one that the audio paths start from")
-    names = {key: value for key, value in (("label", label), ("speaker", speaker), ("audio", audio), ("split", split)) if value}
+        raise ConfigError(
+            f"--audio-root {audio_root} is no folder; name the one that the audio paths start from"
+        )
+    names = {
+        key: value
+        for key, value in (
+            ("label", label),
+            ("speaker", speaker),
+            ("audio", audio),
+            ("split", split),
+        )
+        if value
+    }
     table = read_table(path, names=names, rename=parse_renames(rename or ()))
     if not no_audio:
         check_reach(table, path, audio_root=audio_root, anywhere=anywhere)
     for remark in table.remarks:
         tell(f"audit: {remark}")
-    found = audit_table(table, audio_root=audio_root or table.folder, with_audio=not no_audio, max_clips=max_clips, seed=seed, say=tell)
+    found = audit_table(
+        table,
+        audio_root=audio_root or table.folder,
+        with_audio=not no_audio,
+        max_clips=max_clips,
+        seed=seed,
+        say=tell,
+    )
     if output is not None:
         try:
             write_audit_page(output, found, register=_register_of(path))
         except OSError as error:
-            raise ConfigError(f"--output {output} cannot be written ({error.strerror}); name another file") from error
+            raise ConfigError(
+                f"--output {output} cannot be written ({error.strerror}); name another file"
+            ) from error
         tell(f"audit: wrote {output}")
     if as_json:
         show_json({"verdict": found.verdict, "leak": found.has_leak, **asdict(found)})
     else:
-        rows: list[dict[str, object]] = [{"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in found.findings]
+        rows: list[dict[str, object]] = [
+            {"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in found.findings
+        ]
         if rows:
             show_rows("findings", rows)
         show_line(f"{found.name}: {found.verdict}")

@@ -31,15 +31,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 AudioRoot = Annotated[
     Path | None,
     typer.Option(
-        "--audio-root", metavar="FOLDER", help="The folder that audio paths in a table are relative to; by default the table's folder."
+        "--audio-root",
+        metavar="FOLDER",
+        help="The folder that audio paths in a table are relative to; by default the table's folder.",
     ),
 ]
 Rename = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="OLD=NEW", help="Replace one label by another, such as ON=on; may be repeated."),
+    typer.Option(
+        "--rename",
+        metavar="OLD=NEW",
+        help="Replace one label by another, such as ON=on; may be repeated.",
+    ),
 ]
-ForExcel = Annotated[bool, typer.Option("--for-excel", help="Make a CSV safe to open in a spreadsheet: no text in it becomes a formula.")]
-Anywhere = Annotated[bool, typer.Option("--anywhere", help="Let a table name files outside its folder and the audio root.")]
+ForExcel = Annotated[
+    bool,
+    typer.Option(
+        "--for-excel",
+        help="Make a CSV safe to open in a spreadsheet: no text in it becomes a formula.",
+    ),
+]
+Anywhere = Annotated[
+    bool,
+    typer.Option(
+        "--anywhere", help="Let a table name files outside its folder and the audio root."
+    ),
+]
 
 
 def open_here(ctx: typer.Context) -> Workspace:
@@ -95,7 +112,9 @@ def show_file(content: str) -> None:
     typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
-def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def show_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """What nobody foresaw; for `sys.excepthook`."""
     tell("".join(traceback.format_exception(kind, error, trace)).rstrip())
 

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.console import Anywhere, AudioRoot, ForExcel, Json, Rename, open_here, show_json, show_line, tell
+from flows.cli.console import (
+    Anywhere,
+    AudioRoot,
+    ForExcel,
+    Json,
+    Rename,
+    open_here,
+    show_json,
+    show_line,
+    tell,
+)
 from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import AudioError, ConfigError
@@ -26,7 +36,9 @@ NAMELESS = "name the dataset: --name NAME"
 
 def export(
     ctx: typer.Context,
-    version: Annotated[str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")],
+    version: Annotated[
+        str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")
+    ],
     output: Annotated[
         str,
         typer.Option(
@@ -36,10 +48,22 @@ def export(
             "kaldi, audformat, or a format of another package.",
         ),
     ] = "parquet",
-    path: Annotated[str, typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder.")] = "",
-    audio: Annotated[Literal["none", "clips"], typer.Option("--audio", help="Give a table its clips, too, in a folder.")] = "none",
+    path: Annotated[
+        str,
+        typer.Option(
+            "--output", help="File, folder or fsspec URL; by default in the exports folder."
+        ),
+    ] = "",
+    audio: Annotated[
+        Literal["none", "clips"],
+        typer.Option("--audio", help="Give a table its clips, too, in a folder."),
+    ] = "none",
     absolute_paths: Annotated[
-        bool, typer.Option("--absolute-paths", help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.")
+        bool,
+        typer.Option(
+            "--absolute-paths",
+            help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.",
+        ),
     ] = False,
     for_excel: ForExcel = False,
     as_json: Json = False,
@@ -53,11 +77,15 @@ def export(
 
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
-        raise ConfigError("--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones")
+        raise ConfigError(
+            "--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones"
+        )
     with copying(workspace, say=tell):
         bundle = replace(open_bundle(workspace, version), for_excel=for_excel)
         try:
-            where = _write(workspace, bundle, output, path, audio=audio, absolute_paths=absolute_paths)
+            where = _write(
+                workspace, bundle, output, path, audio=audio, absolute_paths=absolute_paths
+            )
         except AudioError as error:
             if error.recording_id:
                 note_bad(workspace, {error.recording_id: error}, stage="export")
@@ -67,7 +95,14 @@ def export(
 
 def _tell_where(where: str, version: DatasetVersion, as_json: bool) -> None:
     if as_json:
-        show_json({"path": where, "version": version.ref, "version_id": version.version_id, "root": version.root})
+        show_json(
+            {
+                "path": where,
+                "version": version.ref,
+                "version_id": version.version_id,
+                "root": version.root,
+            }
+        )
     else:
         show_line(where)
 
@@ -86,32 +121,62 @@ def _write(
     from warehouse.exchange.write import export_bundle, publish_bundle
 
     if not bundle.terms.licence:
-        tell("export: no licence is stated; [project] license in voxdata.toml states the terms under which the data may be used")
+        tell(
+            "export: no licence is stated; [project] license in voxdata.toml states the terms under which the data may be used"
+        )
     if output == "kaldi" and not absolute_paths:
-        tell("export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths")
+        tell(
+            "export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths"
+        )
     if "://" in path:
         return publish_bundle(bundle, format_name=output, url=path, audio=audio)
     name = f"{bundle.version.name}-{bundle.version.number}"
     folder = output not in TABLES or audio == "clips"
-    target = Path(path) if path else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
+    target = (
+        Path(path)
+        if path
+        else workspace.exports_dir / (f"{name}.{output}.d" if folder else f"{name}.{output}")
+    )
     if not folder and target.is_dir():
         target = target / f"{name}.{output}"
-    return str(export_bundle(bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths))
+    return str(
+        export_bundle(
+            bundle, format_name=output, output=target, audio=audio, absolute_paths=absolute_paths
+        )
+    )
 
 
 def import_(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(help="What `voxdata export` wrote (a folder or fsspec URL), or labelled clips of others.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="What `voxdata export` wrote (a folder or fsspec URL), or labelled clips of others."
+        ),
+    ],
     name: Annotated[str, typer.Option("--name", help="The dataset it becomes a version of.")] = "",
     kind: Annotated[
-        Source, typer.Option("--format", help="The format; auto: an export of voxdata, or a manifest when it is a file.")
+        Source,
+        typer.Option(
+            "--format",
+            help="The format; auto: an export of voxdata, or a manifest when it is a file.",
+        ),
     ] = "auto",
-    scheme: Annotated[str, typer.Option("--scheme", help="The scheme of the labels of others.")] = "",
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The column that holds the labels of others.")] = "label",
+    scheme: Annotated[
+        str, typer.Option("--scheme", help="The scheme of the labels of others.")
+    ] = "",
+    label: Annotated[
+        str,
+        typer.Option(
+            "--label", metavar="COLUMN", help="The column that holds the labels of others."
+        ),
+    ] = "label",
     rename: Rename = None,
     audio_root: AudioRoot = None,
     anywhere: Anywhere = False,
-    check: Annotated[bool, typer.Option("--check", help="Verify an export, files and root; import nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Verify an export, files and root; import nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring an export, or somebody's labelled clips, in as a dataset version."""
@@ -119,7 +184,9 @@ def import_(
         if "://" not in path:
             place = Path(path)
         elif kind != "auto":
-            raise ConfigError(f"{path}: a dataset in {kind} format is read from this machine; copy it here first")
+            raise ConfigError(
+                f"{path}: a dataset in {kind} format is read from this machine; copy it here first"
+            )
         else:
             from warehouse.exchange.read import fetch_export
 
@@ -157,7 +224,9 @@ class Theirs:
     anywhere: bool
 
 
-def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: bool) -> dict[str, object]:
+def _import_ours(
+    ctx: typer.Context, path: Path, origin: str, name: str, check: bool
+) -> dict[str, object]:
     from flows.exchange.ours import import_export
     from warehouse.exchange.read import read_export
 
@@ -165,14 +234,23 @@ def _import_ours(ctx: typer.Context, path: Path, origin: str, name: str, check: 
         raise ConfigError(NAMELESS)
     export = read_export(path, origin=origin)
     if check:
-        tell(f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; root {export.root} verified")
-        return {"version": export.ref, "root": export.root, "num_examples": len(export.examples), "verified": True}
+        tell(
+            f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; root {export.root} verified"
+        )
+        return {
+            "version": export.ref,
+            "root": export.root,
+            "num_examples": len(export.examples),
+            "verified": True,
+        }
     workspace = open_here(ctx)
     version, new = import_export(workspace, export, name=name, say=tell)
     return _said(workspace, version, new, [])
 
 
-def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, theirs: Theirs) -> dict[str, object]:
+def _import_others(
+    ctx: typer.Context, path: Path, name: str, kind: Source, theirs: Theirs
+) -> dict[str, object]:
     from flows.exchange.theirs import import_manifest
 
     if not name:
@@ -195,15 +273,26 @@ def _import_others(ctx: typer.Context, path: Path, name: str, kind: Source, thei
     )
     for row, why in imported.dropped:
         tell(f"import: row {row} was dropped: {why}")
-    return _said(workspace, version, new, [{"row": row, "why": why} for row, why in imported.dropped])
+    return _said(
+        workspace, version, new, [{"row": row, "why": why} for row, why in imported.dropped]
+    )
 
 
-def _said(workspace: Workspace, version: DatasetVersion, new: bool, dropped: list[dict[str, object]]) -> dict[str, object]:
+def _said(
+    workspace: Workspace, version: DatasetVersion, new: bool, dropped: list[dict[str, object]]
+) -> dict[str, object]:
     from flows.signing.sign import sign_version, try_signing
 
     if new:
         try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
     what = "new version" if new else "nothing changed since"
-    tell(f"import: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}")
-    known = {"version": version.ref, "version_id": version.version_id, "root": version.root, "num_examples": version.num_examples}
+    tell(
+        f"import: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}"
+    )
+    known = {
+        "version": version.ref,
+        "version_id": version.version_id,
+        "root": version.root,
+        "num_examples": version.num_examples,
+    }
     return {**known, "new": new, "dropped": dropped}

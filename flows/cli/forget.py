@@ -25,17 +25,46 @@ NAMED = 20
 
 def forget(
     ctx: typer.Context,
-    recording: Annotated[str, typer.Option("--recording", metavar="ID", help="A recording; the start of its id is enough.")] = "",
-    voice: Annotated[str, typer.Option("--voice", metavar="ID", help="A voice: every recording in which it was heard, whole.")] = "",
-    source: Annotated[str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")] = "asked to be forgotten",
+    recording: Annotated[
+        str,
+        typer.Option(
+            "--recording", metavar="ID", help="A recording; the start of its id is enough."
+        ),
+    ] = "",
+    voice: Annotated[
+        str,
+        typer.Option(
+            "--voice", metavar="ID", help="A voice: every recording in which it was heard, whole."
+        ),
+    ] = "",
+    source: Annotated[
+        str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")
+    ] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")
+    ] = "asked to be forgotten",
     delete_sources: Annotated[
-        bool, typer.Option("--delete-sources", help="Delete the local files they came from, too, where these still are what was ingested.")
+        bool,
+        typer.Option(
+            "--delete-sources",
+            help="Delete the local files they came from, too, where these still are what was ingested.",
+        ),
     ] = False,
-    renew: Annotated[str, typer.Option("--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in.")] = "",
-    finish: Annotated[bool, typer.Option("--finish", help="Finish what was begun and is not proven.")] = False,
-    show_receipts: Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")] = False,
+    renew: Annotated[
+        str,
+        typer.Option(
+            "--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in."
+        ),
+    ] = "",
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Finish what was begun and is not proven.")
+    ] = False,
+    show_receipts: Annotated[
+        bool, typer.Option("--list", help="List receipts; erase nothing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -47,9 +76,13 @@ def forget(
     asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
     chosen = [(kind, ref) for kind, ref in asked if ref]
     if len(chosen) + bool(renew) + show_receipts + finish != 1:
-        raise ConfigError("give one of --recording, --voice, --source, --renew, --finish and --list")
+        raise ConfigError(
+            "give one of --recording, --voice, --source, --renew, --finish and --list"
+        )
     if (dry_run or delete_sources) and not chosen:
-        raise ConfigError("--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else")
+        raise ConfigError(
+            "--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else"
+        )
     if show_receipts:
         from warehouse.erase import list_receipts
 
@@ -77,11 +110,15 @@ def forget(
         kind, ref = chosen[0]
         begun = _begun(workspace, kind, ref)
         if dry_run and begun:
-            raise ConfigError("there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it")
+            raise ConfigError(
+                "there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it"
+            )
         if (dry_run or not yes) and not begun:
             from flows.forget.preview import preview_forgetting
 
-            preview = preview_forgetting(workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources)
+            preview = preview_forgetting(
+                workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources
+            )
             if dry_run and as_json:
                 show_json(_preview_row(preview))
             else:
@@ -114,7 +151,10 @@ def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
     """Whether this very thing was begun, and is only to be finished; says so."""
     from flows.forget.work import list_work, subject_digest
 
-    found = any((work.kind, work.subject) == (kind, subject_digest(ref)) for work in list_work(workspace.state_dir))
+    found = any(
+        (work.kind, work.subject) == (kind, subject_digest(ref))
+        for work in list_work(workspace.state_dir)
+    )
     if found:
         tell("forget: this was begun before and is not proven yet; to go on is to finish it")
     return found
@@ -131,11 +171,26 @@ def _result_row(found: Forgotten) -> dict[str, object]:
 
 
 def _show_result(found: Forgotten) -> None:
-    show_rows("erased", [{"what": name, "how many": count} for name, count in sorted(found.counts.items())])
-    show_rows("versions that lost examples; they still verify", [{"version": v, "examples": n} for v, n in found.plan.versions.items()])
-    show_rows("models that heard them; train them again", [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()])
-    outcome = "proven" if found.proven else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
-    tell(f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}")
+    show_rows(
+        "erased",
+        [{"what": name, "how many": count} for name, count in sorted(found.counts.items())],
+    )
+    show_rows(
+        "versions that lost examples; they still verify",
+        [{"version": v, "examples": n} for v, n in found.plan.versions.items()],
+    )
+    show_rows(
+        "models that heard them; train them again",
+        [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()],
+    )
+    outcome = (
+        "proven"
+        if found.proven
+        else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
+    )
+    tell(
+        f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}"
+    )
 
 
 def _preview_row(preview: Preview) -> dict[str, object]:
@@ -150,17 +205,38 @@ def _preview_row(preview: Preview) -> dict[str, object]:
 
 def _show_preview(preview: Preview, *, whole: bool) -> None:
     plan = preview.plan
-    rows: list[dict[str, object]] = [{"what": "recording", "which": key, "how many": ""} for key in plan.recording_ids]
-    rows += [{"what": "rows", "which": table, "how many": count} for table, count in plan.counts.items()]
-    rows += [{"what": "examples", "which": version, "how many": count} for version, count in plan.versions.items()]
-    rows += [{"what": "model to train again", "which": run[:12], "how many": ""} for run in plan.models]
+    rows: list[dict[str, object]] = [
+        {"what": "recording", "which": key, "how many": ""} for key in plan.recording_ids
+    ]
+    rows += [
+        {"what": "rows", "which": table, "how many": count} for table, count in plan.counts.items()
+    ]
+    rows += [
+        {"what": "examples", "which": version, "how many": count}
+        for version, count in plan.versions.items()
+    ]
+    rows += [
+        {"what": "model to train again", "which": run[:12], "how many": ""} for run in plan.models
+    ]
     kinds = Counter(doomed.kind for doomed in preview.files)
-    rows += [{"what": "files", "which": kind, "how many": count} for kind, count in sorted(kinds.items())]
-    rows += [{"what": "clips in Label Studio", "which": "", "how many": len(preview.clips)}] if preview.clips else []
-    rows += [{"what": "sources", "which": "", "how many": len(preview.sources)}] if preview.sources else []
+    rows += [
+        {"what": "files", "which": kind, "how many": count} for kind, count in sorted(kinds.items())
+    ]
+    rows += (
+        [{"what": "clips in Label Studio", "which": "", "how many": len(preview.clips)}]
+        if preview.clips
+        else []
+    )
+    rows += (
+        [{"what": "sources", "which": "", "how many": len(preview.sources)}]
+        if preview.sources
+        else []
+    )
     show_rows("would go", rows)
     if whole:
-        files = [(doomed.kind, str(doomed.path)) for doomed in preview.files] + [("source", str(path)) for path in preview.sources]
+        files = [(doomed.kind, str(doomed.path)) for doomed in preview.files] + [
+            ("source", str(path)) for path in preview.sources
+        ]
         files += [("clip in Label Studio", key) for key in preview.clips]
         show_rows("one by one", [{"what": kind, "which": place} for kind, place in files])
     _tell_left(preview.left_sources, would="would stay: ")

@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import audit, exchange, forget, labelling, recordings, services, training, versions, warehouse
+from flows.cli import (
+    audit,
+    exchange,
+    forget,
+    labelling,
+    recordings,
+    services,
+    training,
+    versions,
+    warehouse,
+)
 from flows.cli.annotation import annotation_app
 from flows.cli.console import SafeGroup, show_crash, show_line, tell
 from flows.cli.receipts import receipts_app
@@ -31,8 +41,22 @@ app = typer.Typer(
 )
 
 COMMANDS = {
-    "Start": (services.init, services.demo, services.doctor, services.up, services.down, services.status, services.report),
-    "Collect": (recordings.ingest, recordings.inspect, recordings.recordings, recordings.ledger, audit.audit),
+    "Start": (
+        services.init,
+        services.demo,
+        services.doctor,
+        services.up,
+        services.down,
+        services.status,
+        services.report,
+    ),
+    "Collect": (
+        recordings.ingest,
+        recordings.inspect,
+        recordings.recordings,
+        recordings.ledger,
+        audit.audit,
+    ),
     "Label": (recordings.prelabel, labelling.push, labelling.pull),
     "Dataset": (
         versions.release,
@@ -77,9 +101,20 @@ def _show_version(wanted: bool) -> None:
 def _root(
     ctx: typer.Context,
     directory: Annotated[
-        Path | None, typer.Option("--dir", "-C", envvar="VOXDATA_DIR", help="The workspace: the folder that holds voxdata.toml.")
+        Path | None,
+        typer.Option(
+            "--dir",
+            "-C",
+            envvar="VOXDATA_DIR",
+            help="The workspace: the folder that holds voxdata.toml.",
+        ),
     ] = None,
-    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
 ) -> None:
     ctx.obj = directory
 

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from flows.signing.keys import Keys
 
 receipts_app = typer.Typer(
-    rich_markup_mode=None, help="List receipts of erasures; show writes one for outsiders, the others are about the keys that sign."
+    rich_markup_mode=None,
+    help="List receipts of erasures; show writes one for outsiders, the others are about the keys that sign.",
 )
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Statements or receipts.")]
-KeyFile = Annotated[Path, typer.Option("--key", metavar="PATH", help="The private key; only its owner may be able to read it.")]
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        "--key", metavar="PATH", help="The private key; only its owner may be able to read it."
+    ),
+]
 
 
 @receipts_app.callback(invoke_without_command=True)
@@ -50,7 +56,9 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
 def show(
     ctx: typer.Context,
     receipt: Annotated[str, typer.Argument(help="A receipt; the start of its id is enough.")],
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write a copy there.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write a copy there.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the signed receipt of an erasure as things are now, with its proofs. Prints the path."""
@@ -81,20 +89,31 @@ def sign(files: Files, key: KeyFile) -> None:
 
 
 @receipts_app.command("new-key")
-def new_key(path: Annotated[Path, typer.Argument(help="Of the private key; the public one is written beside it.")]) -> None:
+def new_key(
+    path: Annotated[
+        Path, typer.Argument(help="Of the private key; the public one is written beside it.")
+    ],
+) -> None:
     """Make a key; needs no workspace. Prints its id."""
     from flows.signing.keys import write_key_pair
     from voxdata.signature import key_id
 
     public = write_key_pair(path)
-    tell(f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: `voxdata receipts trust {path.name}.pub`")
+    tell(
+        f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: `voxdata receipts trust {path.name}.pub`"
+    )
     typer.echo(key_id(public))
 
 
 @receipts_app.command()
 def trust(
     ctx: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A public key in PEM, whose private key is kept elsewhere.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A public key in PEM, whose private key is kept elsewhere."
+        ),
+    ],
 ) -> None:
     """Have this workspace believe a key that is kept elsewhere, and sign nothing itself."""
     from flows.signing.keys import read_public_file, rotation_path, trust_public_key
@@ -106,7 +125,9 @@ def trust(
     if public == keys.current:
         tell(f"trust: {key_id(public)[:16]} signs for this workspace, elsewhere")
     else:
-        tell(f"trust: {key_id(public)[:16]} follows once {rotation_path(workspace, public)} is signed by it and by the key before it")
+        tell(
+            f"trust: {key_id(public)[:16]} follows once {rotation_path(workspace, public)} is signed by it and by the key before it"
+        )
 
 
 @receipts_app.command()
@@ -116,13 +137,18 @@ def rotate(ctx: typer.Context) -> None:
     from voxdata.signature import key_id
 
     keys = rotate_key(open_here(ctx))
-    tell(f"rotate: {key_id(keys.current)[:16]} signs from now on, and follows {key_id(keys.chain[-2])[:16]}")
+    tell(
+        f"rotate: {key_id(keys.current)[:16]} signs from now on, and follows {key_id(keys.chain[-2])[:16]}"
+    )
 
 
 @receipts_app.command("keys")
 def list_keys(
     ctx: typer.Context,
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write the public key in use there, in PEM.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write the public key in use there, in PEM."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the public keys of this workspace, the one in use last; an outsider should get it from you, not from a receipt."""
@@ -131,7 +157,9 @@ def list_keys(
 
     keys = read_keys(open_here(ctx))
     if keys is None:
-        raise ConfigError("nothing was signed here yet; a release, a training run or `voxdata receipts show` makes the first key")
+        raise ConfigError(
+            "nothing was signed here yet; a release, a training run or `voxdata receipts show` makes the first key"
+        )
     if output is not None:
         output.write_text(public_pem(keys.current), encoding="utf-8")
     rows = _key_rows(keys)
@@ -141,13 +169,22 @@ def list_keys(
 def tell_receipt(issued: IssuedReceipt) -> None:
     """Say in a line or two what a receipt proves by now."""
     said = issued.predicate
-    signed = f"signed by {issued.signer[:16]}" if issued.signer else f"unsigned: run `voxdata receipts sign {issued.path} --key PATH`"
-    leaves, versions = counted(said["num_leaves"], "leaf", "leaves"), counted(len(said["versions"]), "version")
+    signed = (
+        f"signed by {issued.signer[:16]}"
+        if issued.signer
+        else f"unsigned: run `voxdata receipts sign {issued.path} --key PATH`"
+    )
+    leaves, versions = (
+        counted(said["num_leaves"], "leaf", "leaves"),
+        counted(len(said["versions"]), "version"),
+    )
     tell(f"receipt: {said['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
     for row in said["now"]:
         tell(f"receipt: {row['newest']}, the newest of {row['dataset']}: {row['status']}")
     if said["num_unnamed"]:
-        tell(f"receipt: an earlier release erased {counted(said['num_unnamed'], 'row')}, and it is not known which leaves were left")
+        tell(
+            f"receipt: an earlier release erased {counted(said['num_unnamed'], 'row')}, and it is not known which leaves were left"
+        )
     for model in said["models"]:
         since = model["retrained"]
         tell(

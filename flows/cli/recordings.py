@@ -7,23 +7,50 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.console import Anywhere, AudioRoot, Json, open_here, run_named, show_file, show_json, show_result, show_rows, tell
+from flows.cli.console import (
+    Anywhere,
+    AudioRoot,
+    Json,
+    open_here,
+    run_named,
+    show_file,
+    show_json,
+    show_result,
+    show_rows,
+    tell,
+)
 from voxdata.errors import ConfigError, DropReason
 
 
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox.")] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox."),
+    ] = None,
     manifest: Annotated[
-        Path | None, typer.Option("--manifest", metavar="FILE", help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.")
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.",
+        ),
     ] = None,
     audio_root: AudioRoot = None,
     anywhere: Anywhere = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")
+    ] = False,
     retry: Annotated[
         DropReason | None,
-        typer.Option("--retry", metavar="REASON", help="Try now what was refused for this, such as timed_out; without a path all of it."),
+        typer.Option(
+            "--retry",
+            metavar="REASON",
+            help="Try now what was refused for this, such as timed_out; without a path all of it.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -31,9 +58,13 @@ def ingest(
     workspace = open_here(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
     if manifest is not None and (absolute or watch):
-        raise ConfigError("--manifest names the recordings itself: give no PATH or --watch beside it")
+        raise ConfigError(
+            "--manifest names the recordings itself: give no PATH or --watch beside it"
+        )
     if manifest is None and (audio_root or anywhere):
-        raise ConfigError("--audio-root and --anywhere set which files a manifest may name; give --manifest, too")
+        raise ConfigError(
+            "--audio-root and --anywhere set which files a manifest may name; give --manifest, too"
+        )
     if retry is not None and watch:
         raise ConfigError("--retry tries once, and --watch goes on: give one of the two")
     if plan and watch:
@@ -45,7 +76,14 @@ def ingest(
             rows = plan_ingest(workspace, absolute, say=tell, retry=retry)
         else:
             table_file = manifest.absolute()
-            rows = plan_manifest(workspace, table_file, say=tell, audio_root=audio_root, anywhere=anywhere, retry=retry)
+            rows = plan_manifest(
+                workspace,
+                table_file,
+                say=tell,
+                audio_root=audio_root,
+                anywhere=anywhere,
+                retry=retry,
+            )
         show_result("pending", rows, as_json=as_json, then="everything is done")
         return
     from flows.ingest.sources import STILL_S
@@ -66,7 +104,9 @@ def ingest(
 
 def prelabel(
     ctx: typer.Context,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would run and why; run nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would run and why; run nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Diarize, transcribe and propose labels for whatever is pending."""
@@ -82,7 +122,10 @@ def prelabel(
     if as_json:
         show_json(rows)
         return
-    show_rows("pending", [{name: value for name, value in row.items() if name != "subjects"} for row in rows])
+    show_rows(
+        "pending",
+        [{name: value for name, value in row.items() if name != "subjects"} for row in rows],
+    )
     total = sum(float(str(row["work_minutes"])) for row in rows)
     tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
 
@@ -90,12 +133,19 @@ def prelabel(
 def inspect(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Any recording.")],
-    output: Annotated[Literal["table", "json", "rttm", "srt"], typer.Option("--format", help="The format on stdout.")] = "table",
+    output: Annotated[
+        Literal["table", "json", "rttm", "srt"],
+        typer.Option("--format", help="The format on stdout."),
+    ] = "table",
 ) -> None:
     """Show everything the models find in one file, without a warehouse."""
     from flows.prelabel.inspection import inspect_file
 
-    show_file(inspect_file(file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None))
+    show_file(
+        inspect_file(
+            file, output=output, directory=ctx.obj or Path.cwd(), explicit=ctx.obj is not None
+        )
+    )
 
 
 def recordings(ctx: typer.Context, as_json: Json = False) -> None:
@@ -104,13 +154,23 @@ def recordings(ctx: typer.Context, as_json: Json = False) -> None:
 
     with open_here(ctx).warehouse(read_only=True) as con:
         rows = recording_rows(con)
-    show_result("recordings", rows, as_json=as_json, then="put files into the inbox and run `voxdata ingest`")
+    show_result(
+        "recordings",
+        rows,
+        as_json=as_json,
+        then="put files into the inbox and run `voxdata ingest`",
+    )
 
 
 def ledger(
     ctx: typer.Context,
     what_if: Annotated[
-        list[str] | None, typer.Option("--what-if", metavar="MEASURE=NUMBER", help="Show what a threshold would remove; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="MEASURE=NUMBER",
+            help="Show what a threshold would remove; may be repeated.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

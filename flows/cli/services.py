@@ -14,7 +14,11 @@ from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
 
-def init(directory: Annotated[Path, typer.Argument(help="The folder of the workspace; created when absent.")] = Path()) -> None:
+def init(
+    directory: Annotated[
+        Path, typer.Argument(help="The folder of the workspace; created when absent.")
+    ] = Path(),
+) -> None:
     """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises from then on."""
     from flows.settings import template
 
@@ -28,13 +32,27 @@ def init(directory: Annotated[Path, typer.Argument(help="The folder of the works
 
     with open_workspace(directory).warehouse():
         pass
-    tell(f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`")
+    tell(
+        f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`"
+    )
 
 
 def demo(
-    directory: Annotated[Path, typer.Option("--dir", help="Where the demo's workspace lies.")] = Path(DEMO_DIR),
-    annotate: Annotated[bool, typer.Option("--annotate", help="Label the clips yourself instead of the scripted annotators.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end instead of leaving them up to look at.")] = False,
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Where the demo's workspace lies.")
+    ] = Path(DEMO_DIR),
+    annotate: Annotated[
+        bool,
+        typer.Option(
+            "--annotate", help="Label the clips yourself instead of the scripted annotators."
+        ),
+    ] = False,
+    stop: Annotated[
+        bool,
+        typer.Option(
+            "--stop", help="Stop the servers at the end instead of leaving them up to look at."
+        ),
+    ] = False,
 ) -> None:
     """Run the whole loop on the sample recordings."""
     from flows.demo.loop import run_demo
@@ -56,8 +74,12 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
 
         announced = announce_versions(workspace)
         if announced:
-            tell(f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself")
-    rows: list[dict[str, object]] = [{"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services]
+            tell(
+                f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself"
+            )
+    rows: list[dict[str, object]] = [
+        {"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services
+    ]
     if as_json:
         show_json(rows)
         return
@@ -108,7 +130,9 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
     checks = run_workspace_checks(ctx.obj or Path.cwd(), explicit=ctx.obj is not None)
     if as_json:
-        show_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
+        show_json(
+            [{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks]
+        )
     else:
         render_checks(checks)
     if any(check.ok is False for check in checks):

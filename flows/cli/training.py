@@ -11,9 +11,15 @@ from flows.cli.console import Json, open_here, show_result, tell
 
 def train(
     ctx: typer.Context,
-    scheme: Annotated[str, typer.Argument(metavar="TASK", help="The scheme to learn: intent or emotion.")],
-    version: Annotated[str, typer.Option("--version", help="A version: name, name@2 or the start of its id.")],
-    force: Annotated[bool, typer.Option("--force", help="Train again though this was trained before.")] = False,
+    scheme: Annotated[
+        str, typer.Argument(metavar="TASK", help="The scheme to learn: intent or emotion.")
+    ],
+    version: Annotated[
+        str, typer.Option("--version", help="A version: name, name@2 or the start of its id.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Train again though this was trained before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a dataset version and judge the model against the one before."""
@@ -34,7 +40,11 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         runs = list_training_runs(con)
-        current = {run.training_id for s in workspace.schemes if (run := promoted_run(con, s.name)) is not None}
+        current = {
+            run.training_id
+            for s in workspace.schemes
+            if (run := promoted_run(con, s.name)) is not None
+        }
     rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
     show_result(
         "models",

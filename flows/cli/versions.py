@@ -11,7 +11,12 @@ import typer
 from flows.cli.console import Json, open_here, run_named, show_json, show_result, show_rows, tell
 from voxdata.errors import ConfigError
 
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version: name, name@2, a tag or the start of its id.")]
+Version = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION", help="A version: name, name@2, a tag or the start of its id."
+    ),
+]
 
 
 def release(
@@ -25,13 +30,31 @@ def release(
             help="A TOML file with the keys of [release], which it overrides.",
         ),
     ] = None,
-    where: Annotated[str, typer.Option("--where", metavar="SQL", help="Take only utterances for which this SQL condition holds.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing.")] = False,
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where",
+            metavar="SQL",
+            help="Take only utterances for which this SQL condition holds.",
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing."),
+    ] = False,
     accept_losses: Annotated[
         bool,
-        typer.Option("--accept-losses", help="Go on when a split loses all it held in the version before, or all of a label."),
+        typer.Option(
+            "--accept-losses",
+            help="Go on when a split loses all it held in the version before, or all of a label.",
+        ),
     ] = False,
-    new: Annotated[bool, typer.Option("--new", help="Start a dataset although its name is nearly that of an existing one.")] = False,
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new", help="Start a dataset although its name is nearly that of an existing one."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
@@ -54,7 +77,15 @@ def release(
         else:
             _show_preview(found)
         return
-    run_named(workspace, "release", name, "" if recipe is None else str(recipe.absolute()), where, accept_losses, new)
+    run_named(
+        workspace,
+        "release",
+        name,
+        "" if recipe is None else str(recipe.absolute()),
+        where,
+        accept_losses,
+        new,
+    )
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_result("release", row, as_json=as_json)
@@ -68,8 +99,13 @@ def versions(ctx: typer.Context, as_json: Json = False) -> None:
 
     with open_here(ctx).warehouse(read_only=True) as con:
         tags = list_tags(con)
-        rows = [{**version_row(version), "tags": " ".join(tags.get(version.ref, ()))} for version in list_versions(con)]
-    show_result("versions", rows, as_json=as_json, then="`voxdata release NAME` cuts one from the votes")
+        rows = [
+            {**version_row(version), "tags": " ".join(tags.get(version.ref, ()))}
+            for version in list_versions(con)
+        ]
+    show_result(
+        "versions", rows, as_json=as_json, then="`voxdata release NAME` cuts one from the votes"
+    )
 
 
 def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
@@ -83,7 +119,9 @@ def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
         show_json(found)
         return
     plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
-    show_rows(str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()])
+    show_rows(
+        str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()]
+    )
     for name, value in found.items():
         if isinstance(value, dict) and value:
             show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
@@ -93,9 +131,15 @@ def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
 
 def diff(
     ctx: typer.Context,
-    a: Annotated[str, typer.Argument(metavar="A", help="A version: name, name@2, a tag or the start of its id.")],
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A version: name, name@2, a tag or the start of its id."),
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.")],
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of it, too.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with a picture of it, too."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
@@ -112,7 +156,9 @@ def diff(
             found = diff_versions(con, before.version_id, after.version_id)
             examples = example_tables(con, before, after, found) if html is not None else {}
         if html is not None:
-            write_diff_page(html, before, after, found, examples=examples, register=workspace.written)
+            write_diff_page(
+                html, before, after, found, examples=examples, register=workspace.written
+            )
             tell(f"diff: {html}")
     tables = diff_tables(found)
     if as_json:
@@ -126,7 +172,9 @@ def diff(
 def tag(
     ctx: typer.Context,
     version: Version,
-    name: Annotated[str, typer.Argument(metavar="TAG", help="Its second name, given once and permanently.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TAG", help="Its second name, given once and permanently.")
+    ],
 ) -> None:
     """Give a version a second name."""
     from warehouse.tags import add_tag
@@ -136,7 +184,9 @@ def tag(
     with workspace.warehouse() as con:
         found = find_version(con, version)
         new = add_tag(con, name, found, run_id=workspace.run_id)
-    tell(f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})")
+    tell(
+        f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})"
+    )
 
 
 def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
@@ -159,11 +209,23 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
 def verify(
     ctx: typer.Context,
     versions: Annotated[
-        list[str] | None, typer.Argument(metavar="VERSION_OR_MODEL...", help="Versions or folders of models; without any, all versions.")
+        list[str] | None,
+        typer.Argument(
+            metavar="VERSION_OR_MODEL...",
+            help="Versions or folders of models; without any, all versions.",
+        ),
     ] = None,
-    audio: Annotated[bool, typer.Option("--audio", help="Read the canonical audio, too, and compare its digests.")] = False,
+    audio: Annotated[
+        bool,
+        typer.Option("--audio", help="Read the canonical audio, too, and compare its digests."),
+    ] = False,
     part: Annotated[
-        str, typer.Option("--part", metavar="N/OF", help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.")
+        str,
+        typer.Option(
+            "--part",
+            metavar="N/OF",
+            help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.",
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -187,27 +249,43 @@ def verify(
 
         chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
-    folders = {ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None}
+    folders = {
+        ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None
+    }
     refs = [ref for ref in versions or () if ref not in folders]
     with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
-        found = [verify_version(con, find_version(con, ref)) for ref in refs] if versions else verify_all(con)
+        found = (
+            [verify_version(con, find_version(con, ref)) for ref in refs]
+            if versions
+            else verify_all(con)
+        )
         models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
     standings = [version_standing(workspace, one.version) for one in found]
-    rows = [{**verification_row(one), "root is": words} for one, (_, words) in zip(found, standings, strict=True)]
+    rows = [
+        {**verification_row(one), "root is": words}
+        for one, (_, words) in zip(found, standings, strict=True)
+    ]
     heard = None
     if audio:
         only = recordings_of(workspace, refs) if versions else None
         heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        said = {"versions": rows, "models": [asdict(model) for model in models], "annotations": chain, "leaks": leaks}
+        said = {
+            "versions": rows,
+            "models": [asdict(model) for model in models],
+            "annotations": chain,
+            "leaks": leaks,
+        }
         show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
     else:
         if rows:
             show_rows("versions", rows)
         elif not versions:
-            tell("verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are")
+            tell(
+                "verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are"
+            )
         for model in models:
             show_rows(str(model.folder), model_rows(model))
         for line in chain:
@@ -226,7 +304,13 @@ def verify(
 
 def why(
     ctx: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="ID", help="An utterance, a recording or a training run; the start of its id is enough.")],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="An utterance, a recording or a training run; the start of its id is enough.",
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show where a label comes from and what became of it: audio, models, every annotation, versions, training runs, promotions."""
@@ -243,7 +327,11 @@ def why(
 
 
 def _show_preview(found: dict[str, object]) -> None:
-    plain = [{"what": name, "value": value} for name, value in found.items() if not isinstance(value, (dict, list))]
+    plain = [
+        {"what": name, "value": value}
+        for name, value in found.items()
+        if not isinstance(value, (dict, list))
+    ]
     show_rows("dry run: nothing is written", plain)
     for name in ("splits", "languages", "labels"):
         table = found[name]

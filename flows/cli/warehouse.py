@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import ForExcel, Json, open_here, show_file, show_json, show_line, show_rows, tell
+from flows.cli.console import (
+    ForExcel,
+    Json,
+    open_here,
+    show_file,
+    show_json,
+    show_line,
+    show_rows,
+    tell,
+)
 from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
@@ -17,10 +26,17 @@ if TYPE_CHECKING:
 
 def query(
     ctx: typer.Context,
-    sql: Annotated[str, typer.Argument(help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views.")],
+    sql: Annotated[
+        str,
+        typer.Argument(
+            help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views."
+        ),
+    ],
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file instead.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file instead.")
+    ] = None,
     for_excel: ForExcel = False,
 ) -> None:
     """Ask the warehouse in SQL; nothing can be changed."""
@@ -50,8 +66,13 @@ def query(
 
 def snapshot(
     ctx: typer.Context,
-    path: Annotated[Path | None, typer.Argument(help="A file; without it, one among the workspace's own snapshots.")] = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")] = 3,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A file; without it, one among the workspace's own snapshots."),
+    ] = None,
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")
+    ] = 3,
 ) -> None:
     """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
     from flows.keep import snapshot_warehouse
@@ -94,7 +115,9 @@ def repair(
         if as_json:
             show_json(dict(broken))
         else:
-            show_rows("versions broken", [{"version": ref, "why": why} for ref, why in broken.items()])
+            show_rows(
+                "versions broken", [{"version": ref, "why": why} for ref, why in broken.items()]
+            )
         _forget_again(workspace)
         if broken:
             raise typer.Exit(1)

@@ -75,7 +75,9 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
         from flows.labelling.queues import build_queue
 
         state_dir = workspace.state_dir
-        tell(f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})")
+        tell(
+            f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})"
+        )
         prefect = read_services(state_dir).get("prefect-server")
         if prefect is not None:
             tell(f"  Prefect        {prefect.url}  (password: {state_dir / LOGIN_FILE})")
@@ -146,7 +148,9 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
             )
         if monotonic() - told > 15:
             told = monotonic()
-            tell(f"demo: {ref} was released; the training deployment is at work ({told - began:.0f} s)")
+            tell(
+                f"demo: {ref} was released; the training deployment is at work ({told - began:.0f} s)"
+            )
         sleep(2)
     failed = [run for run in runs if run.state == "failed"]
     if failed and len({run.scheme for run in runs if run.state == "done"}) < len(wanted):
@@ -154,5 +158,7 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
     for run in runs:
         tell(f"train: {run.scheme}: {'promoted' if run.promoted else 'not promoted'}: {run.reason}")
     if not any(run.promoted for run in runs):
-        tell("train: no model was better on voices it had never heard, so none is promoted: a minute of labels is too little")
+        tell(
+            "train: no model was better on voices it had never heard, so none is promoted: a minute of labels is too little"
+        )
     return runs

@@ -49,7 +49,9 @@ def sample_paths() -> list[Path]:
         folder = next(iter(spec.submodule_search_locations or ()), None) if spec else None
         path = Path(folder or "") / inside
         if folder is None or not path.is_file():
-            raise NotFoundError(f"sample {inside} of package {package} is missing; install the versions of requirements.lock")
+            raise NotFoundError(
+                f"sample {inside} of package {package} is missing; install the versions of requirements.lock"
+            )
         found.append(path)
     return found
 
@@ -67,7 +69,9 @@ def read_answers() -> list[Answer]:
     ]
 
 
-def match_answers(utterances: Sequence[Utterance], answers: Sequence[Answer], *, names: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+def match_answers(
+    utterances: Sequence[Utterance], answers: Sequence[Answer], *, names: Mapping[str, str]
+) -> dict[str, Mapping[str, str]]:
     """Give each utterance the answer it overlaps most.
 
     Args:

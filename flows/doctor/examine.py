@@ -33,7 +33,12 @@ from voxdata.visible import visible
 from warehouse.chain import check_chain
 from warehouse.connection import open_warehouse
 
-PINS = {"torch": "2.11.0", "torchaudio": "2.11.0", "torchcodec": "0.11.1", "pyannote.audio": "4.0.7"}
+PINS = {
+    "torch": "2.11.0",
+    "torchaudio": "2.11.0",
+    "torchcodec": "0.11.1",
+    "pyannote.audio": "4.0.7",
+}
 """The set whose binaries fit together."""
 
 REINSTALL = "reinstall the pinned packages: `make clean && make test`"
@@ -58,13 +63,23 @@ def run_checks(*, workspace: Path | None, secrets: Secrets, expected: bool = Fal
             check_pins(),
             check_torchcodec(),
             check_pyannote(),
-            check_program("ffmpeg", ("ffmpeg",), remedy="apt-get install ffmpeg (or brew install ffmpeg)", required=False),
+            check_program(
+                "ffmpeg",
+                ("ffmpeg",),
+                remedy="apt-get install ffmpeg (or brew install ffmpeg)",
+                required=False,
+            ),
             check_gpu(),
             *check_weights(),
             check_chromaprint(),
             check_token(secrets.hf_token),
             *[future.result() for future in reached],
-            check_program("browser", ("chromium", "google-chrome"), remedy="apt-get install chromium (UI tests only)", required=False),
+            check_program(
+                "browser",
+                ("chromium", "google-chrome"),
+                remedy="apt-get install chromium (UI tests only)",
+                required=False,
+            ),
             check_disk(workspace or Path.cwd()),
             check_workspace(workspace, expected=expected),
             *check_rights(workspace),
@@ -113,7 +128,9 @@ def check_python(found: tuple[int, int]) -> Check:
     """Python itself."""
     ok = (3, 11) <= found <= (3, 13)
     remedy = "" if ok else "use Python 3.11 to 3.13: `make clean && make PYTHON=python3.12 test`"
-    return Check(name="Python", ok=ok, detail=f"{found[0]}.{found[1]} at {sys.executable}", remedy=remedy)
+    return Check(
+        name="Python", ok=ok, detail=f"{found[0]}.{found[1]} at {sys.executable}", remedy=remedy
+    )
 
 
 def check_pins(find_version: Callable[[str], str] = version) -> Check:
@@ -125,7 +142,12 @@ def check_pins(find_version: Callable[[str], str] = version) -> Check:
         except PackageNotFoundError:
             found[name] = "missing"
     detail = ", ".join(f"{name} {text}" for name, text in found.items())
-    return Check(name="model packages", ok=found == PINS, detail=detail, remedy="" if found == PINS else REINSTALL)
+    return Check(
+        name="model packages",
+        ok=found == PINS,
+        detail=detail,
+        remedy="" if found == PINS else REINSTALL,
+    )
 
 
 def check_torchcodec() -> Check:
@@ -135,7 +157,10 @@ def check_torchcodec() -> Check:
     except (ImportError, OSError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Check(
-            name="torchcodec and ffmpeg libraries", ok=False, detail=first, remedy="apt-get install ffmpeg (or brew install ffmpeg)"
+            name="torchcodec and ffmpeg libraries",
+            ok=False,
+            detail=first,
+            remedy="apt-get install ffmpeg (or brew install ffmpeg)",
         )
     return Check(name="torchcodec and ffmpeg libraries", ok=True, detail="loaded")
 
@@ -171,11 +196,21 @@ def check_weights() -> list[Check]:
         try:
             import_module(target.partition(":")[0])
         except (ImportError, OSError) as error:
-            checks.append(Check(name=f"{port} {name}", ok=False, detail=f"cannot be imported: {error}", remedy=REINSTALL))
+            checks.append(
+                Check(
+                    name=f"{port} {name}",
+                    ok=False,
+                    detail=f"cannot be imported: {error}",
+                    remedy=REINSTALL,
+                )
+            )
         else:
             checks.append(Check(name=f"{port} {name}", ok=True, detail="imports"))
     remedy = {True: "", False: REINSTALL}
-    return checks + [Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present]) for w in weights_status()]
+    return checks + [
+        Check(name=f"weights {w.name}", ok=w.present, detail=w.detail, remedy=remedy[w.present])
+        for w in weights_status()
+    ]
 
 
 def check_chromaprint() -> Check:
@@ -194,14 +229,24 @@ def check_token(token: str | None) -> Check:
     """A token of the Hugging Face hub, for larger models."""
     if token:
         return Check(name="hub token", ok=True, detail="HF_TOKEN is set")
-    return Check(name="hub token", ok=None, detail="not set; packaged weights are used", remedy="set HF_TOKEN to use models of the hub")
+    return Check(
+        name="hub token",
+        ok=None,
+        detail="not set; packaged weights are used",
+        remedy="set HF_TOKEN to use models of the hub",
+    )
 
 
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
     """Whether one of the programs is on the path."""
     found = next((path for program in programs if (path := shutil.which(program))), None)
     if found is None:
-        return Check(name=name, ok=False if required else None, detail=f"no {' or '.join(programs)} on the path", remedy=remedy)
+        return Check(
+            name=name,
+            ok=False if required else None,
+            detail=f"no {' or '.join(programs)} on the path",
+            remedy=remedy,
+        )
     return Check(name=name, ok=True, detail=found)
 
 
@@ -210,7 +255,9 @@ def check_disk(folder: Path, *, min_free_gb: float = MIN_FREE_GB) -> Check:
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     ok = free_gb >= min_free_gb
-    remedy = "" if ok else f"free {min_free_gb - free_gb:.1f} GB, or put the workspace on another disk"
+    remedy = (
+        "" if ok else f"free {min_free_gb - free_gb:.1f} GB, or put the workspace on another disk"
+    )
     return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {there}", remedy=remedy)
 
 
@@ -218,13 +265,24 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
     """Whether voxdata.toml is there and right."""
     if root is None or not (root / FILE_NAME).is_file():
         where = "here" if root is None else f"in {root}"
-        return Check(name="workspace", ok=False if expected else None, detail=f"no {FILE_NAME} {where}", remedy="`voxdata init` makes one")
+        return Check(
+            name="workspace",
+            ok=False if expected else None,
+            detail=f"no {FILE_NAME} {where}",
+            remedy="`voxdata init` makes one",
+        )
     path = root / FILE_NAME
     try:
-        require_separate(root.resolve(), parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage)
+        require_separate(
+            root.resolve(),
+            parse_settings(path.read_text(encoding="utf-8"), origin=str(path)).storage,
+        )
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return Check(
-            name="workspace", ok=False, detail=" ".join(str(error).split()), remedy=f"correct {path}; docs/settings.md lists every key"
+            name="workspace",
+            ok=False,
+            detail=" ".join(str(error).split()),
+            remedy=f"correct {path}; docs/settings.md lists every key",
         )
     return Check(name="workspace", ok=True, detail=str(path))
 
@@ -234,11 +292,17 @@ def check_rights(root: Path | None) -> list[Check]:
     if root is None or not (root / FILE_NAME).is_file():
         return []
     try:
-        storage = parse_settings((root / FILE_NAME).read_text(encoding="utf-8"), origin=FILE_NAME).storage
+        storage = parse_settings(
+            (root / FILE_NAME).read_text(encoding="utf-8"), origin=FILE_NAME
+        ).storage
     except (VoxdataError, UnicodeDecodeError, OSError):
         return []  # `check_workspace` says so.
     places = [root, *(root / place for place in storage.model_dump().values())]
-    outside = [place for place in places[1:] if place.exists() and not place.resolve().is_relative_to(root.resolve())]
+    outside = [
+        place
+        for place in places[1:]
+        if place.exists() and not place.resolve().is_relative_to(root.resolve())
+    ]
     opened = [str(place) for place in (root, *outside) if is_open(place)]
     if not opened:
         return [Check(name="rights", ok=True, detail="the workspace is closed to other accounts")]
@@ -265,8 +329,15 @@ def check_books(root: Path | None) -> Check:
         return Check(name=name, ok=False, detail=" ".join(str(error).split()), remedy=remedy)
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return Check(name=name, ok=False, detail=f"{wrong[0]}{more}; `voxdata verify` lists all", remedy=remedy)
-    return Check(name=name, ok=True, detail="annotations, and who must stay out, are as they were written")
+        return Check(
+            name=name,
+            ok=False,
+            detail=f"{wrong[0]}{more}; `voxdata verify` lists all",
+            remedy=remedy,
+        )
+    return Check(
+        name=name, ok=True, detail="annotations, and who must stay out, are as they were written"
+    )
 
 
 def check_audio(root: Path | None) -> list[Check]:
@@ -282,11 +353,29 @@ def check_audio(root: Path | None) -> list[Check]:
         return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
     if found.bad:
         detail = "; ".join(str(error) for error in found.bad.values())
-        return [Check(name="audio", ok=False, detail=detail, remedy="`voxdata verify --audio` finds all such recordings")]
+        return [
+            Check(
+                name="audio",
+                ok=False,
+                detail=detail,
+                remedy="`voxdata verify --audio` finds all such recordings",
+            )
+        ]
     lacking = counted(found.undigested, "recording has", "recordings have")
-    remedy = f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing" if found.undigested else ""
+    remedy = (
+        f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing"
+        if found.undigested
+        else ""
+    )
     ok = None if found.undigested else True
-    return [Check(name="audio", ok=ok, detail=f"{found.files} of {found.stored} recordings are as they were stored", remedy=remedy)]
+    return [
+        Check(
+            name="audio",
+            ok=ok,
+            detail=f"{found.files} of {found.stored} recordings are as they were stored",
+            remedy=remedy,
+        )
+    ]
 
 
 def check_storage(root: Path | None) -> list[Check]:
@@ -300,15 +389,36 @@ def check_storage(root: Path | None) -> list[Check]:
     try:
         known = workspace.known_warehouse()
         if known is None and not workspace.warehouse_path.exists():
-            return [Check(name="storage", ok=None, detail="no warehouse yet", remedy="`voxdata ingest` makes it")]
+            return [
+                Check(
+                    name="storage",
+                    ok=None,
+                    detail="no warehouse yet",
+                    remedy="`voxdata ingest` makes it",
+                )
+            ]
         workspace.require_folders()
-        with open_warehouse(workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None):
+        with open_warehouse(
+            workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None
+        ):
             pass
     except LockedError as error:
-        return [Check(name="storage", ok=True, detail=f"every folder is there; the warehouse was not looked into ({error})")]
+        return [
+            Check(
+                name="storage",
+                ok=True,
+                detail=f"every folder is there; the warehouse was not looked into ({error})",
+            )
+        ]
     except (VoxdataError, OSError) as error:
         return [Check(name="storage", ok=False, detail=" ".join(str(error).split()))]
-    return [Check(name="storage", ok=True, detail="the warehouse and every folder are those that they were")]
+    return [
+        Check(
+            name="storage",
+            ok=True,
+            detail="the warehouse and every folder are those that they were",
+        )
+    ]
 
 
 def check_scheduler(root: Path | None) -> Check:

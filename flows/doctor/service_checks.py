@@ -47,7 +47,11 @@ def service_checks(root: Path | None, secrets: Secrets) -> list[Callable[[], Che
     return [
         lambda: check_own("prefect-server", services.get("prefect-server"), "/api/health"),
         lambda: check_own("worker", services.get("worker"), None),
-        lambda: check_label_studio(outside, secrets.label_studio_token) if outside else check_own_label_studio(root, services),
+        lambda: (
+            check_label_studio(outside, secrets.label_studio_token)
+            if outside
+            else check_own_label_studio(root, services)
+        ),
         lambda: check_receiver(services.get("receiver"), outside=bool(outside)),
     ]
 
@@ -57,7 +61,12 @@ def check_own(name: str, service: Service | None, health_path: str | None) -> Ch
     if service is None:
         return Check(name=name, ok=None, detail="not started", remedy=UP)
     if not service.alive:
-        return Check(name=name, ok=False, detail=f"it has ended by itself; its last words are in {service.log}", remedy=UP)
+        return Check(
+            name=name,
+            ok=False,
+            detail=f"it has ended by itself; its last words are in {service.log}",
+            remedy=UP,
+        )
     if health_path is None or service.url is None:
         return Check(name=name, ok=True, detail=f"runs as process {service.pid}")
     return check_service(name, f"{service.url}{health_path}")
@@ -91,18 +100,24 @@ def check_own_label_studio(root: Path | None, services: dict[str, Service]) -> C
     try:
         token = label_studio_credentials(open_workspace(root)).token
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
-        return Check(name="label-studio", ok=False, detail=" ".join(str(error).split()), remedy=RESTART)
+        return Check(
+            name="label-studio", ok=False, detail=" ".join(str(error).split()), remedy=RESTART
+        )
     return check_label_studio(service.url, token, remedy=RESTART)
 
 
 def check_label_studio(url: str, token: str | None, *, remedy: str = OUTSIDE) -> Check:
     """Whether Label Studio's API answers there and takes the token: a page with status 200 is none."""
     if not token:
-        return Check(name="label-studio", ok=False, detail=f"{url}: there is no token for it", remedy=remedy)
+        return Check(
+            name="label-studio", ok=False, detail=f"{url}: there is no token for it", remedy=remedy
+        )
     server = LabelStudioServer(url=url, token=token, timeout_s=PATIENCE_S)
     try:
         with server.errors("list its projects"):
             server.read_page("/api/projects/?page_size=1&page=1", kind=dict)
     except VoxdataError as error:
-        return Check(name="label-studio", ok=False, detail=" ".join(str(error).split()), remedy=remedy)
+        return Check(
+            name="label-studio", ok=False, detail=" ".join(str(error).split()), remedy=remedy
+        )
     return Check(name="label-studio", ok=True, detail=f"{url}: its API answers and takes the token")

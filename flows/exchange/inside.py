@@ -25,7 +25,9 @@ checked there.
 _CARDS = ("README.md", ".huggingface.yaml")
 
 
-def refuse_what_leads_out(path: Path, *, kind: Format, roots: Sequence[Path], anywhere: bool = False) -> None:
+def refuse_what_leads_out(
+    path: Path, *, kind: Format, roots: Sequence[Path], anywhere: bool = False
+) -> None:
     """Make sure that reading a dataset opens files in its folder only, and runs nothing.
 
     Args:
@@ -90,13 +92,19 @@ def _lhotse_cuts(path: Path) -> Iterator[Any]:
         if path.is_file():
             yield from lhotse.CutSet.from_file(path)
             return
-        folders = [path] if any(path.glob("cuts.*")) else sorted({found.parent for found in path.glob("*/cuts.*")})
+        folders = (
+            [path]
+            if any(path.glob("cuts.*"))
+            else sorted({found.parent for found in path.glob("*/cuts.*")})
+        )
         for folder in folders:
             yield from lhotse.CutSet.from_shar(in_dir=folder)
     except VoxdataError:
         raise
     except Exception as error:  # a library's own words for a damaged file, of many kinds
-        raise ConfigError(f"{path}: Lhotse cannot read it ({type(error).__name__}: {error})") from error
+        raise ConfigError(
+            f"{path}: Lhotse cannot read it ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _sources(cut: Any) -> Iterator[Any]:
@@ -130,9 +138,17 @@ def _refuse_patterns(path: Path) -> None:
 
 
 def _require_plain(pattern: str, origin: Path) -> None:
-    why = "is a URL" if "://" in pattern or "::" in pattern else why_outside(pattern) if pattern else ""
+    why = (
+        "is a URL"
+        if "://" in pattern or "::" in pattern
+        else why_outside(pattern)
+        if pattern
+        else ""
+    )
     if why:
-        raise ConfigError(f"{origin}: names {pattern!r}, which {why}; keep the data in the dataset's folder")
+        raise ConfigError(
+            f"{origin}: names {pattern!r}, which {why}; keep the data in the dataset's folder"
+        )
 
 
 def _front_matter(path: Path) -> object:
@@ -163,11 +179,18 @@ def _strings(value: object) -> Iterator[str]:
 def _refuse_code(path: Path) -> None:
     """audformat loads a table's pickle, and a header in which YAML may name any function of Python."""
     for pickled in sorted(path.rglob("*.pkl")):
-        raise ConfigError(f"{pickled}: is a pickle, and reading one may run anything; save the table as CSV or Parquet and remove it")
+        raise ConfigError(
+            f"{pickled}: is a pickle, and reading one may run anything; save the table as CSV or Parquet and remove it"
+        )
     for header in sorted(path.glob("*.yaml")):
         try:
-            tags = {str(getattr(event, "tag", "")) for event in yaml.parse(header.read_text(encoding="utf-8"))}
+            tags = {
+                str(getattr(event, "tag", ""))
+                for event in yaml.parse(header.read_text(encoding="utf-8"))
+            }
         except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{header}: is no YAML ({error})") from error
         if any("python" in tag for tag in tags):
-            raise ConfigError(f"{header}: names objects of Python, and reading them may run anything; do not import it")
+            raise ConfigError(
+                f"{header}: names objects of Python, and reading them may run anything; do not import it"
+            )

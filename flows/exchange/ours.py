@@ -26,7 +26,9 @@ from warehouse.leaves import adopt_salts
 from warehouse.versions import DatasetVersion, check_name_form, create_version
 
 
-def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) -> tuple[DatasetVersion, bool]:
+def import_export(
+    workspace: Workspace, export: Export, *, name: str, say: Say
+) -> tuple[DatasetVersion, bool]:
     """Bring an exported version into a workspace: the same examples under the same root, and their
     audio.
 
@@ -45,7 +47,9 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
         WarehouseError: The name will not do.
     """
     check_name_form(name)
-    for remark in check_schemes(count_labels(export.examples), workspace.schemes, origin=export.origin):
+    for remark in check_schemes(
+        count_labels(export.examples), workspace.schemes, origin=export.origin
+    ):
         say(f"import: {remark}")
     by_recording: defaultdict[str, list[Example]] = defaultdict(list)
     for example in export.examples:
@@ -58,7 +62,11 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
         made: list[AudioDigest] = []
-        clips = find_clips(export.folder, export_files(export), origin=export.origin) if needed else None
+        clips = (
+            find_clips(export.folder, export_files(export), origin=export.origin)
+            if needed
+            else None
+        )
         for number, key in enumerate(needed, start=1):
             if clips is not None:
                 place = staging.place(key)
@@ -69,12 +77,18 @@ def import_export(workspace: Workspace, export: Export, *, name: str, say: Say) 
         with workspace.warehouse() as con:
             examples = admit(con, export.examples, say=say)
             if not examples:
-                raise ManifestError(f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in")
+                raise ManifestError(
+                    f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in"
+                )
             admitted = {example.recording_id for example in examples}
 
             def bring_along() -> None:
                 adopt_salts(con, examples, run_id=workspace.run_id)
-                add_audio_digests(con, [one for one in made if one.recording_id in admitted], run_id=workspace.run_id)
+                add_audio_digests(
+                    con,
+                    [one for one in made if one.recording_id in admitted],
+                    run_id=workspace.run_id,
+                )
                 staging.publish([key for key in needed if key in admitted])
 
             return create_version(
@@ -92,12 +106,16 @@ def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> 
     forgotten = forgotten_among(con, {example.recording_id for example in examples})
     kept = [example for example in examples if example.recording_id not in forgotten]
     if len(kept) < len(examples):
-        left_out = counted(len(examples) - len(kept), "example of somebody who was", "examples of people who were")
+        left_out = counted(
+            len(examples) - len(kept), "example of somebody who was", "examples of people who were"
+        )
         say(f"import: left out {left_out} forgotten here")
     return kept
 
 
-def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str) -> list[str]:
+def _missing_recordings(
+    workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str
+) -> list[str]:
     """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
     missing = []
     with workspace.warehouse() as con:
@@ -110,7 +128,10 @@ def _missing_recordings(workspace: Workspace, by_recording: Mapping[str, Sequenc
         channels = open_canonical(path, expected=digests.get(recording_id))
         length_ms = channels[0].num_samples * 1000 // MODEL_RATE_HZ
         for example in examples:
-            if example.channel >= len(channels) or example.segment.end_ms > length_ms + TOLERANCE_MS:
+            if (
+                example.channel >= len(channels)
+                or example.segment.end_ms > length_ms + TOLERANCE_MS
+            ):
                 raise ManifestError(
                     f"{origin}: utterance {example.utterance_id} is on channel "
                     f"{example.channel} up to {example.segment.end_ms} ms, and "

@@ -85,7 +85,9 @@ def read_labelled(
         ConfigError: The table cannot be read or lacks a column, or a renamed label is in no row.
     """
     if audio_root is not None and not audio_root.is_dir():
-        raise ConfigError(f"--audio-root {audio_root} is no folder; name the one that the recordings lie in")
+        raise ConfigError(
+            f"--audio-root {audio_root} is no folder; name the one that the recordings lie in"
+        )
     folder = path if path.is_dir() else path.parent
     reach = Reach(folder=folder, root=audio_root, anywhere=anywhere, own=scratch)
     chosen = {"label": label} if column_key(label) != "label" else None
@@ -105,7 +107,9 @@ def _check_columns(table: Table) -> None:
         if table.rows and not said:
             there = ", ".join(sorted(table.columns.names)) or "none"
             wanted = repr(column or key)
-            raise ConfigError(f"{table.origin}: has no column {wanted}, or nothing in it; there are {there}")
+            raise ConfigError(
+                f"{table.origin}: has no column {wanted}, or nothing in it; there are {there}"
+            )
 
 
 def _read_rows(table: Table, reach: Reach) -> tuple[list[LabelledRow], list[BadRow]]:
@@ -122,7 +126,9 @@ def _read_rows(table: Table, reach: Reach) -> tuple[list[LabelledRow], list[BadR
     return rows, bad
 
 
-def _labelled(table: Table, row: TableRow, located: ManifestRow, reach: Reach) -> LabelledRow | BadRow:
+def _labelled(
+    table: Table, row: TableRow, located: ManifestRow, reach: Reach
+) -> LabelledRow | BadRow:
     columns = table.columns
     said = {key: columns.value(row.values, key) or "" for key in columns.of}
     label, split = said.get("label", ""), name_split(said.get("split", ""))
@@ -132,13 +138,19 @@ def _labelled(table: Table, row: TableRow, located: ManifestRow, reach: Reach) -
     if split is None:
         why = f"its split is {said.get('split') or None!r}; write train, validation or test"
     elif not label:
-        why = f"its {column} {row.missing[column]}" if column in row.missing else f"it has no {column}"
+        why = (
+            f"its {column} {row.missing[column]}"
+            if column in row.missing
+            else f"it has no {column}"
+        )
     else:
         why = stretch.problem or _unreadable(located.uri, reach)
     if why or split is None:
         return BadRow(number=row.number, problem=why)
     known = {key: said.get(key, "") for key in ("speaker", "text", "language", "channel")}
-    return LabelledRow(number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **known)
+    return LabelledRow(
+        number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **known
+    )
 
 
 def _unreadable(uri: str, reach: Reach) -> str:
@@ -150,16 +162,22 @@ def _unreadable(uri: str, reach: Reach) -> str:
     return "" if Path(uri).is_file() else f"{uri}: there is no such file"
 
 
-def _settle_names(rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]) -> tuple[list[LabelledRow], list[str]]:
+def _settle_names(
+    rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]
+) -> tuple[list[LabelledRow], list[str]]:
     """Rows with one spelling for names that look the same, and what to say about names that nearly do."""
     labels = map_labels([row.label for row in rows], rename, first=known)
     people = unify_names(row.speaker for row in rows)
     settled = [replace(row, label=labels[row.label], speaker=people[row.speaker]) for row in rows]
-    merged = sorted({(old, new) for names in (labels, people) for old, new in names.items() if old != new})
+    merged = sorted(
+        {(old, new) for names in (labels, people) for old, new in names.items() if old != new}
+    )
     remarks = [f"{old!r} is taken for {new!r}" for old, new in merged]
     near = find_near_labels(Counter(row.label for row in settled))
     if near:
-        remarks.append(f"labels that look like slips: {describe_near_labels(near)}; --rename OLD=NEW makes them one")
+        remarks.append(
+            f"labels that look like slips: {describe_near_labels(near)}; --rename OLD=NEW makes them one"
+        )
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for row in settled:
         if row.speaker:
@@ -167,7 +185,9 @@ def _settle_names(rows: Sequence[LabelledRow], *, rename: Mapping[str, str], kno
     alike = find_near_names(splits)
     if alike:
         named = "; ".join(" and ".join(map(repr, group)) for group in alike[:MAX_NAMED])
-        remarks.append(f"speakers in different splits with nearly the same name: {named}; write one name if they are one person")
+        remarks.append(
+            f"speakers in different splits with nearly the same name: {named}; write one name if they are one person"
+        )
     return settled, remarks
 
 
@@ -175,4 +195,6 @@ def _describe_times(table: Table, rows: Sequence[LabelledRow]) -> list[str]:
     unused = unused_times(table.columns, {name for row in rows for name in row.stretch.used})
     if not unused or not rows:
         return []
-    return [f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"]
+    return [
+        f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"
+    ]

@@ -139,7 +139,9 @@ def import_manifest(
         return _import_rows(workspace, source, found, say=say)
 
 
-def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, say: Say) -> tuple[DatasetVersion, bool, Imported]:
+def _import_rows(
+    workspace: Workspace, source: Source, found: LabelledRows, *, say: Say
+) -> tuple[DatasetVersion, bool, Imported]:
     path = source.path
     dropped = [(row.number, row.problem) for row in found.bad]
     if not found.rows:
@@ -166,7 +168,11 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
 
             def bring_along() -> None:
                 add_recordings(con, recordings, run_id=workspace.run_id)
-                add_audio_digests(con, {draft.digest.recording_id: draft.digest for draft in drafts}.values(), run_id=workspace.run_id)
+                add_audio_digests(
+                    con,
+                    {draft.digest.recording_id: draft.digest for draft in drafts}.values(),
+                    run_id=workspace.run_id,
+                )
                 record_drops(
                     con,
                     {f"{path.absolute()}:{number}": why for number, why in dropped},
@@ -189,7 +195,9 @@ def _import_rows(workspace: Workspace, source: Source, found: LabelledRows, *, s
 
 
 def _nothing_given(path: Path, dropped: Sequence[tuple[int, str]]) -> ManifestError:
-    none = f"{path}: none of its {counted(len(dropped), 'row')} gives an example ({_reasons(dropped)})"
+    none = (
+        f"{path}: none of its {counted(len(dropped), 'row')} gives an example ({_reasons(dropped)})"
+    )
     return ManifestError(f"{none}. Nothing was written; {REMEDY}")
 
 
@@ -208,7 +216,9 @@ def _decode_rows(
     longest_ms = round(workspace.settings.sources.max_hours * 3_600_000)
     for count, row in enumerate(rows, start=1):
         if row.uri not in decoded:
-            decoded[row.uri] = decode_to(Path(row.uri), lambda recording: staging.place(recording.recording_id), longest_ms)
+            decoded[row.uri] = decode_to(
+                Path(row.uri), lambda recording: staging.place(recording.recording_id), longest_ms
+            )
         heard = decoded[row.uri]
         if count % 100 == 0 or count == len(rows):
             say(f"import: {count}/{len(rows)} clips")
@@ -220,7 +230,11 @@ def _decode_rows(
             dropped.append((row.number, place))
             continue
         example = _example(row, heard.recording, place, source)
-        drafts.append(Draft(number=row.number, example=example, recording=heard.recording, digest=heard.digest))
+        drafts.append(
+            Draft(
+                number=row.number, example=example, recording=heard.recording, digest=heard.digest
+            )
+        )
     return drafts, dropped
 
 
@@ -231,7 +245,9 @@ def _in_their_words(detail: str, row: LabelledRow, source: Source) -> str:
     return detail
 
 
-def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment], source: Source) -> Example:
+def _example(
+    row: LabelledRow, recording: Recording, place: tuple[int, Segment], source: Source
+) -> Example:
     channel, segment = place
     gold = GoldLabel(label=row.label, distribution={row.label: 1.0}, num_votes=1)
     return Example(
@@ -249,10 +265,14 @@ def _example(row: LabelledRow, recording: Recording, place: tuple[int, Segment],
     )
 
 
-def _without_forgotten(con: DuckDBPyConnection, drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
+def _without_forgotten(
+    con: DuckDBPyConnection, drafts: Sequence[Draft]
+) -> tuple[list[Draft], list[tuple[int, str]]]:
     forgotten = forgotten_among(con, [draft.recording.recording_id for draft in drafts])
     kept = [draft for draft in drafts if draft.recording.recording_id not in forgotten]
-    return kept, [(draft.number, FORGOTTEN) for draft in drafts if draft.recording.recording_id in forgotten]
+    return kept, [
+        (draft.number, FORGOTTEN) for draft in drafts if draft.recording.recording_id in forgotten
+    ]
 
 
 def _grouped(examples: Iterable[Example]) -> list[Example]:
@@ -267,7 +287,13 @@ def _reasons(dropped: Sequence[tuple[int, str]]) -> str:
     for number, why in dropped:
         rows[why].append(number)
     commonest = sorted(rows.items(), key=lambda reason: -len(reason[1]))[:3]
-    return "; ".join(f"{counted(len(numbers), 'row')}, such as {numbers[0]}: {why}" for why, numbers in commonest) or "it is empty"
+    return (
+        "; ".join(
+            f"{counted(len(numbers), 'row')}, such as {numbers[0]}: {why}"
+            for why, numbers in commonest
+        )
+        or "it is empty"
+    )
 
 
 def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
@@ -298,7 +324,11 @@ def _place(row: LabelledRow, recording: Recording) -> tuple[int, Segment] | str:
         # A duration alone is how long the recording is, as rounded by somebody.
         end_ms = length_ms
     if end_ms > length_ms + TOLERANCE_MS:
-        hint = "; call columns that are in milliseconds start_ms and end_ms" if end_ms / 1000 <= length_ms + TOLERANCE_MS else ""
+        hint = (
+            "; call columns that are in milliseconds start_ms and end_ms"
+            if end_ms / 1000 <= length_ms + TOLERANCE_MS
+            else ""
+        )
         return f"it ends at {end_ms / 1000} s, and the recording at {length_ms / 1000} s{hint}"
     if start_ms >= min(end_ms, length_ms):
         return f"it starts at {start_ms / 1000} s, and ends at {min(end_ms, length_ms) / 1000} s"

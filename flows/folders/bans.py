@@ -35,7 +35,11 @@ def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:
         return
     there = dict.fromkeys((*known, *list_bans(con)))
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_file(state_dir / FILE, "".join(json.dumps(asdict(ban)) + "\n" for ban in there).encode(), mode=0o600)
+    write_file(
+        state_dir / FILE,
+        "".join(json.dumps(asdict(ban)) + "\n" for ban in there).encode(),
+        mode=0o600,
+    )
 
 
 def restore_bans(state_dir: Path, con: DuckDBPyConnection, *, run_id: str) -> int:

@@ -148,7 +148,9 @@ def require_unused(path: Path, state_dir: Path, folders: Mapping[str, Path]) -> 
         "merged batches": (state_dir / "batches" / "merged").glob("*"),
         "canonical audio": folders["audio"].glob("??/*.flac"),
         "clips": (folders["media"] / "clips").glob("*/*.wav"),
-        "marks of a warehouse": (mark for folder in folders.values() for mark in folder.glob(f"{MARK}*")),
+        "marks of a warehouse": (
+            mark for folder in folders.values() for mark in folder.glob(f"{MARK}*")
+        ),
     }
     for what, found in traces.items():
         first = next(iter(found), None)

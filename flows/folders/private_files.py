@@ -31,7 +31,9 @@ def make_private_folder(folder: Path, *, say: Callable[[str], None]) -> None:
         folder.chmod(folder.stat().st_mode & 0o700)
         say(f"{folder.absolute()}: closed to other accounts (it will hold speech of people)")
     except OSError as error:
-        say(f"{folder.absolute()}: stays open to other accounts ({error.strerror}); let its owner run `chmod go-rwx`")
+        say(
+            f"{folder.absolute()}: stays open to other accounts ({error.strerror}); let its owner run `chmod go-rwx`"
+        )
 
 
 def is_open(path: Path) -> bool:

@@ -30,15 +30,29 @@ def require_separate(root: Path, storage: StorageSettings) -> None:
     places = {name: (root / getattr(storage, name)).resolve() for name in FOLDERS}
     for name, place in places.items():
         told = f"[storage] {name} = {getattr(storage, name)!r}"
-        _refuse_if(_holds(place, root), f"{told} is the workspace {root}, or a folder that holds it")
-        _refuse_if(_holds(place, _home()), f"{told} is the home folder {_home()}, or a folder that holds it")
+        _refuse_if(
+            _holds(place, root), f"{told} is the workspace {root}, or a folder that holds it"
+        )
+        _refuse_if(
+            _holds(place, _home()),
+            f"{told} is the home folder {_home()}, or a folder that holds it",
+        )
     own = {**places, STATE_DIR: (root / STATE_DIR).resolve()}
     for (name, place), (other, outer) in permutations(own.items(), 2):
-        _refuse_if(_holds(outer, place), f"{_told(name, storage)} lies in {_told(other, storage)} ({outer}), or is the same folder")
+        _refuse_if(
+            _holds(outer, place),
+            f"{_told(name, storage)} lies in {_told(other, storage)} ({outer}), or is the same folder",
+        )
     warehouse = (root / storage.warehouse).resolve()
     for name, place in own.items():
-        _refuse_if(_holds(place, warehouse), f"{_told('warehouse', storage)} lies in {_told(name, storage)} ({place}), or is that folder")
-        _refuse_if(_holds(warehouse, place), f"{_told(name, storage)} lies in {_told('warehouse', storage)}, which is a file")
+        _refuse_if(
+            _holds(place, warehouse),
+            f"{_told('warehouse', storage)} lies in {_told(name, storage)} ({place}), or is that folder",
+        )
+        _refuse_if(
+            _holds(warehouse, place),
+            f"{_told(name, storage)} lies in {_told('warehouse', storage)}, which is a file",
+        )
 
 
 def _refuse_if(wrong: bool, trouble: str) -> None:
@@ -47,7 +61,11 @@ def _refuse_if(wrong: bool, trouble: str) -> None:
 
 
 def _told(name: str, storage: StorageSettings) -> str:
-    return f"the workspace's own {STATE_DIR}" if name == STATE_DIR else f"[storage] {name} = {getattr(storage, name)!r}"
+    return (
+        f"the workspace's own {STATE_DIR}"
+        if name == STATE_DIR
+        else f"[storage] {name} = {getattr(storage, name)!r}"
+    )
 
 
 def _holds(folder: Path, place: Path) -> bool:

@@ -22,10 +22,14 @@ COPIES = frozenset({"snapshots", "merged batches", "damaged copies"})
 
 def keep_copies(found: FoundFiles) -> FoundFiles:
     """What was found, without the copies of the warehouse: they go when the warehouse holds nothing any more."""
-    return replace(found, doomed=tuple(doomed for doomed in found.doomed if doomed.kind not in COPIES))
+    return replace(
+        found, doomed=tuple(doomed for doomed in found.doomed if doomed.kind not in COPIES)
+    )
 
 
-def replace_copies(workspace: Workspace, plan: ErasurePlan, *, receipt_id: str, run_id: str) -> dict[str, int]:
+def replace_copies(
+    workspace: Workspace, plan: ErasurePlan, *, receipt_id: str, run_id: str
+) -> dict[str, int]:
     """Delete the copies that may hold what was erased; where there was a snapshot, one without it is there before the old ones go.
 
     Args:
@@ -48,7 +52,9 @@ def replace_copies(workspace: Workspace, plan: ErasurePlan, *, receipt_id: str, 
         ]  # fmt: skip
     kept = {part for path in clean for part in (path, sidecar_path(path), commits_path(path))}
     found = find_files(workspace, plan)
-    doomed = tuple(doomed for doomed in found.doomed if doomed.kind in COPIES and doomed.path not in kept)
+    doomed = tuple(
+        doomed for doomed in found.doomed if doomed.kind in COPIES and doomed.path not in kept
+    )
     return delete_files(workspace, replace(found, doomed=doomed)).counts
 
 

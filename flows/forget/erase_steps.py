@@ -47,7 +47,9 @@ class Ground:
         """
         plan = read_plan(self.work)
         if plan is None:
-            raise NotFoundError(f"{self.work.folder}: holds no plan; remove it and forget them once more")
+            raise NotFoundError(
+                f"{self.work.folder}: holds no plan; remove it and forget them once more"
+            )
         return plan
 
 
@@ -59,7 +61,9 @@ def bar(workspace: Workspace, work: Work) -> str:
     """
     with workspace.warehouse() as con:
         plan = plan_erasure(con, work.recording_ids)
-        return begin_erasure(con, plan, kind=work.kind, subject=work.ref, reason=work.reason, run_id=work.run_id)
+        return begin_erasure(
+            con, plan, kind=work.kind, subject=work.ref, reason=work.reason, run_id=work.run_id
+        )
 
 
 def _plan(ground: Ground) -> Counts:
@@ -91,9 +95,21 @@ def _rows(ground: Ground) -> Counts:
         if not there.counts and count_erasures(con, ground.receipt_id, run_id=work.run_id):
             return {}
         write_plan(work, there)
-        plan = replace(ground.plan, counts=there.counts, versions=there.versions, models=there.models)
-        erase_rows(con, plan, receipt_id=ground.receipt_id, kind=work.kind, subject=work.ref, reason=work.reason, run_id=work.run_id)
-    ground.say(f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again")
+        plan = replace(
+            ground.plan, counts=there.counts, versions=there.versions, models=there.models
+        )
+        erase_rows(
+            con,
+            plan,
+            receipt_id=ground.receipt_id,
+            kind=work.kind,
+            subject=work.ref,
+            reason=work.reason,
+            run_id=work.run_id,
+        )
+    ground.say(
+        f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again"
+    )
     return there.counts
 
 
@@ -109,7 +125,9 @@ def _compact(ground: Ground) -> Counts:
 
 
 def _copies(ground: Ground) -> Counts:
-    return replace_copies(ground.workspace, ground.plan, receipt_id=ground.receipt_id, run_id=ground.work.run_id)
+    return replace_copies(
+        ground.workspace, ground.plan, receipt_id=ground.receipt_id, run_id=ground.work.run_id
+    )
 
 
 def _services(ground: Ground) -> Counts:
@@ -129,7 +147,9 @@ def _leftovers(ground: Ground) -> Counts:
     with hold_lock(workspace.state_dir / "import.lock", doing="starting an import", say=ground.say):
         clear_staging(workspace)
     places = {workspace.root, *(folder for folder in workspace.storage_dirs if folder.is_dir())}
-    return {"half-written files": workspace.sweep_scratch() + sum(map(sweep_beside, sorted(places)))}
+    return {
+        "half-written files": workspace.sweep_scratch() + sum(map(sweep_beside, sorted(places)))
+    }
 
 
 STEPS: Mapping[str, Callable[[Ground], Counts]] = {

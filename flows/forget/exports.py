@@ -39,7 +39,9 @@ def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
         versions = list_versions(con)
     ids = _Versions(
         known=frozenset(version.version_id for version in versions),
-        spared=frozenset(version.version_id for version in versions if version.ref not in plan.versions),
+        spared=frozenset(
+            version.version_id for version in versions if version.ref not in plan.versions
+        ),
     )
     noted: defaultdict[str, list[Written]] = defaultdict(list)
     for written in workspace.written.read():
@@ -55,7 +57,9 @@ def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
         found += _judge_folder(folder, header, hash_file(folder / HEADER), ids)
     named = {doomed.path for doomed in found.doomed} | {Path(left.place) for left in found.left}
     others = [path for place in places for path in _unknown(place, known) if path not in named]
-    return found + FoundFiles(left=tuple(Left(place=str(path), why=f"{NOT_OURS}, or {EARLIER}") for path in others))
+    return found + FoundFiles(
+        left=tuple(Left(place=str(path), why=f"{NOT_OURS}, or {EARLIER}") for path in others)
+    )
 
 
 def _in_force(lines: Sequence[Written]) -> Written:
@@ -104,7 +108,10 @@ def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> 
     """An export's folder: its own files go, the header last, so that a second try still knows them."""
     if header.version_id in ids.spared:
         return FoundFiles()
-    own = [Doomed(path=folder / name, kind="exports", sha256=digest) for name, digest in sorted(header.files.items())]
+    own = [
+        Doomed(path=folder / name, kind="exports", sha256=digest)
+        for name, digest in sorted(header.files.items())
+    ]
     own = [doomed for doomed in own if os.path.lexists(doomed.path)]
     left = tuple(Left(place=str(path), why=NOT_OURS) for path in other_files(folder, header))
     return FoundFiles(
@@ -114,9 +121,13 @@ def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> 
     )
 
 
-def _unnoted_exports(places: Sequence[Path], known: Collection[Path], ids: _Versions) -> Iterator[tuple[Path, Header]]:
+def _unnoted_exports(
+    places: Sequence[Path], known: Collection[Path], ids: _Versions
+) -> Iterator[tuple[Path, Header]]:
     """Exports from before there was a register: folders whose header is of a version of this warehouse."""
-    for path in (path for place in places for path in _unknown(place, known) if path.name == HEADER):
+    for path in (
+        path for place in places for path in _unknown(place, known) if path.name == HEADER
+    ):
         header = read_header(path.parent)
         if header is not None and header.is_sound and header.version_id in ids.known:
             yield path.parent, header

@@ -51,7 +51,12 @@ def find_files(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 
     Deletes nothing.
     """
-    return _find_own(workspace, plan) + _find_clips(workspace, plan) + _find_damaged(workspace) + find_written(workspace, plan)
+    return (
+        _find_own(workspace, plan)
+        + _find_clips(workspace, plan)
+        + _find_damaged(workspace)
+        + find_written(workspace, plan)
+    )
 
 
 def check_files(found: FoundFiles) -> FoundFiles:
@@ -79,7 +84,11 @@ def why_kept(doomed: Doomed) -> str:
         same = hash_file(path) == doomed.sha256
     except OSError as error:
         return f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; delete it by hand"
-    return "" if same else "was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+    return (
+        ""
+        if same
+        else "was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+    )
 
 
 def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
@@ -95,7 +104,13 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
         try:
             doomed.path.unlink()
         except OSError as error:
-            left.append(Left(place=str(doomed.path), why=f"cannot be deleted ({error.strerror}); delete it by hand", ours=True))
+            left.append(
+                Left(
+                    place=str(doomed.path),
+                    why=f"cannot be deleted ({error.strerror}); delete it by hand",
+                    ours=True,
+                )
+            )
             continue
         counts[doomed.kind] += 1
     for folder in found.emptied:
@@ -108,11 +123,19 @@ def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: Erasu
     """Write the hand-off files of training runs anew from what is left, and take erased utterances out of their predictions."""
     schemes = {s.name: s.label_names for s in workspace.schemes}
     gone = set(plan.utterance_ids)
-    versions = {run.checkpoint_dir: run.version_id for run in list_training_runs(con) if run.checkpoint_dir}
+    versions = {
+        run.checkpoint_dir: run.version_id for run in list_training_runs(con) if run.checkpoint_dir
+    }
     for checkpoint, version_id in versions.items():
         folder = (workspace.root / checkpoint).parent
         if (folder / "manifest.jsonl").exists():
-            write_version_manifest(con, version_id, audio_root=workspace.audio_dir, schemes=schemes, path=folder / "manifest.jsonl")
+            write_version_manifest(
+                con,
+                version_id,
+                audio_root=workspace.audio_dir,
+                schemes=schemes,
+                path=folder / "manifest.jsonl",
+            )
     for folder in _run_folders(workspace):
         for name in ("predictions.jsonl", "incumbent.jsonl"):
             keep_lines(folder / name, _names_none_of(gone))
@@ -163,7 +186,11 @@ def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 def _find_damaged(workspace: Workspace) -> FoundFiles:
     """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its own."""
     name = workspace.warehouse_path.name
-    folders = [path for path in workspace.warehouse_path.parent.glob(f"{name}.damaged-*") if path.is_dir() and not path.is_symlink()]
+    folders = [
+        path
+        for path in workspace.warehouse_path.parent.glob(f"{name}.damaged-*")
+        if path.is_dir() and not path.is_symlink()
+    ]
     doomed, left = [], []
     for path in (path for folder in folders for path in walk_files(folder)):
         if path.name == name or path.name.startswith(f"{name}."):
@@ -176,8 +203,14 @@ def _find_damaged(workspace: Workspace) -> FoundFiles:
 def _failed_manifests(workspace: Workspace, plan: ErasurePlan) -> list[Path]:
     """Hand-off files of runs without a model that name any of it: nothing else needs them."""
     with workspace.warehouse() as con:
-        trained = {(workspace.root / run.checkpoint_dir).parent for run in list_training_runs(con) if run.checkpoint_dir}
-    manifests = [folder / "manifest.jsonl" for folder in _run_folders(workspace) if folder not in trained]
+        trained = {
+            (workspace.root / run.checkpoint_dir).parent
+            for run in list_training_runs(con)
+            if run.checkpoint_dir
+        }
+    manifests = [
+        folder / "manifest.jsonl" for folder in _run_folders(workspace) if folder not in trained
+    ]
     return [path for path in manifests if path.is_file() and _mentions(path, plan.recording_ids)]
 
 
@@ -188,7 +221,11 @@ def _mentions(path: Path, names: Collection[str]) -> bool:
 
 def _run_folders(workspace: Workspace) -> Iterator[Path]:
     """Folders of training runs, known by their names."""
-    yield from (path for path in sorted(workspace.models_dir.glob("*")) if path.is_dir() and _RUN.fullmatch(path.name))
+    yield from (
+        path
+        for path in sorted(workspace.models_dir.glob("*"))
+        if path.is_dir() and _RUN.fullmatch(path.name)
+    )
 
 
 def _names_none_of(gone: Collection[str]) -> Callable[[str], bool]:

@@ -104,9 +104,15 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
         return {_one(known_recordings(con), ref, what="recording")}
     if kind == "voice":
         return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
-    found = {recording_id for recording_id, uris in list_uris(con).items() if any(_lies_at(uri, ref) for uri in uris)}
+    found = {
+        recording_id
+        for recording_id, uris in list_uris(con).items()
+        if any(_lies_at(uri, ref) for uri in uris)
+    }
     if not found:
-        raise NotFoundError(f"no recording came from {ref!r}; `voxdata recordings` shows where each came from")
+        raise NotFoundError(
+            f"no recording came from {ref!r}; `voxdata recordings` shows where each came from"
+        )
     return found
 
 
@@ -116,7 +122,15 @@ def plan_forgetting(workspace: Workspace, kind: Kind, ref: str) -> ErasurePlan:
         return plan_erasure(con, find_recordings(con, kind, ref))
 
 
-def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say, delete_sources: bool = False) -> Forgotten:
+def forget(
+    workspace: Workspace,
+    kind: Kind,
+    ref: str,
+    *,
+    reason: str,
+    say: Say,
+    delete_sources: bool = False,
+) -> Forgotten:
     """Erase everything about some recordings, once what was begun before is finished.
 
     When these recordings are what was begun before, to finish that is all there is to do.
@@ -137,7 +151,11 @@ def forget(workspace: Workspace, kind: Kind, ref: str, *, reason: str, say: Say,
         same: list[Forgotten] = []
         for work in list_work(workspace.state_dir):
             asked = (work.kind, work.subject) == (kind, subject_digest(ref))
-            found = _finish(workspace, work, say=say) if asked else _try_to_finish(workspace, work, say=say)
+            found = (
+                _finish(workspace, work, say=say)
+                if asked
+                else _try_to_finish(workspace, work, say=say)
+            )
             same += [found] if asked and found is not None else []
         with workspace.warehouse() as con:
             try:
@@ -173,16 +191,26 @@ def require_gone(found: Forgotten) -> None:
     """
     trouble = []
     if found.hits:
-        places = ", ".join(sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits}))
-        trouble.append(f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; delete what is named here by hand")
+        places = ", ".join(
+            sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits})
+        )
+        trouble.append(
+            f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; delete what is named here by hand"
+        )
     if found.unread:
         named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
-        trouble.append(f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace")
+        trouble.append(
+            f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace"
+        )
     if stuck := [left for left in found.left_files if left.ours]:
         named = "; ".join(f"{left.place} {left.why}" for left in stuck)
-        trouble.append(f"{counted(len(stuck), 'file holds', 'files hold')} something of them still: {named}")
+        trouble.append(
+            f"{counted(len(stuck), 'file holds', 'files hold')} something of them still: {named}"
+        )
     if trouble:
-        raise VoxdataError(f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`")
+        raise VoxdataError(
+            f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`"
+        )
 
 
 def require_finished(workspace: Workspace) -> None:
@@ -215,7 +243,9 @@ def _try_to_finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten |
 def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
     done = read_done(work)
     if done.steps and work.run_id != workspace.run_id:
-        say(f"forget: going on with receipt {done.receipt_id[:12]} after its step {done.steps[-1]!r}")
+        say(
+            f"forget: going on with receipt {done.receipt_id[:12]} after its step {done.steps[-1]!r}"
+        )
     if not done.receipt_id:
         done = replace(done, receipt_id=bar(workspace, work))
         write_done(work, done)
@@ -231,12 +261,20 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
     if found.proven:
         work = wipe_work(work)
         with workspace.warehouse() as con:
-            note_proof(con, done.receipt_id, num_texts=done.num_texts, num_files=done.num_files, run_id=work.run_id)
+            note_proof(
+                con,
+                done.receipt_id,
+                num_texts=done.num_texts,
+                num_files=done.num_files,
+                run_id=work.run_id,
+            )
         end_work(work)
     return found
 
 
-def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say) -> tuple[Forgotten, Done]:
+def _search(
+    workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say
+) -> tuple[Forgotten, Done]:
     probes = make_probes(workspace, found.plan)
     say(f"forget: searching every file of the workspace for {counted(len(probes), 'string')}")
     # Once more, so that what stays is named though another process deleted what goes.
@@ -255,7 +293,9 @@ def _search(workspace: Workspace, found: Forgotten, done: Done, *, work: Work, s
         left_files=read_left(work),
     )
     if found.proven:
-        return found, replace(tick(done, "search", {}), num_texts=len(probes), num_files=proof.files)
+        return found, replace(
+            tick(done, "search", {}), num_texts=len(probes), num_files=proof.files
+        )
     # Whatever brought it back may have brought more, so everything is done once more.
     return found, replace(done, steps=())
 
@@ -268,7 +308,9 @@ def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> 
         roots=(workspace.root, *dict.fromkeys(outside)),
         skip=frozenset({workspace.state_dir / FOLDER, *map(Path, left)}),
         sources=tuple(workspace.root / name for name in workspace.settings.sources.inbox),
-        written_anew=frozenset({workspace.warehouse_path, *list_snapshots(workspace.snapshots_dir)}),
+        written_anew=frozenset(
+            {workspace.warehouse_path, *list_snapshots(workspace.snapshots_dir)}
+        ),
     )
     with scratch_folder(near=workspace.root) as scratch:
         return prove_gone(area, probes, scratch=scratch)
@@ -276,25 +318,43 @@ def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> 
 
 def _describe(workspace: Workspace, work: Work, done: Done) -> Forgotten:
     plan = read_plan(work) or _plan_on_record(workspace, done.receipt_id)
-    return Forgotten(receipt_id=done.receipt_id, plan=plan, counts=done.counts, searched=done.num_texts)
+    return Forgotten(
+        receipt_id=done.receipt_id, plan=plan, counts=done.counts, searched=done.num_texts
+    )
 
 
 def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
     """What is still known of a plan that was wiped."""
     with workspace.warehouse() as con:
         receipts = [receipt for receipt in list_receipts(con) if receipt.receipt_id == receipt_id]
-    versions = {version: count for receipt in receipts for version, count in receipt.versions.items()}
+    versions = {
+        version: count for receipt in receipts for version, count in receipt.versions.items()
+    }
     models = {model: False for receipt in receipts for model in receipt.models}
     counts = dict(receipts[-1].counts) if receipts else {}
     return ErasurePlan(
-        recording_ids=(), utterance_ids=(), keys=(), uris=(), audio_files=(), texts=(), versions=versions, models=models, counts=counts
+        recording_ids=(),
+        utterance_ids=(),
+        keys=(),
+        uris=(),
+        audio_files=(),
+        texts=(),
+        versions=versions,
+        models=models,
+        counts=counts,
     )
 
 
 def _one(names: Sequence[str], ref: str, *, what: str) -> str:
-    found = [name for name in names if name == ref] or [name for name in names if ref and name.startswith(ref)]
+    found = [name for name in names if name == ref] or [
+        name for name in names if ref and name.startswith(ref)
+    ]
     if len(found) != 1:
-        trouble = f"{len(found)} begin like that; give more of it" if found else f"`voxdata {what}s` lists what there is"
+        trouble = (
+            f"{len(found)} begin like that; give more of it"
+            if found
+            else f"`voxdata {what}s` lists what there is"
+        )
         raise NotFoundError(f"no {what} {ref!r}: {trouble}")
     return found[0]
 

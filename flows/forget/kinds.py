@@ -35,7 +35,11 @@ _BEGINS = {
     b"PK\x03\x04": Kind.ZIP, b"PK\x05\x06": Kind.ZIP, b"\x1f\x8b\x08": Kind.GZIP, b"\xfd7zXZ\x00": Kind.XZ,
     b"\x28\xb5\x2f\xfd": Kind.ZSTD, b"\x04\x22\x4d\x18": Kind.LZ4, b"\xff\xff\xff\xff": Kind.ARROW_STREAM,
 }  # fmt: skip
-_MAY_BE_CHANCE = {Kind.ORC: (".orc",), Kind.ARROW_STREAM: (".arrow", ".arrows"), Kind.ZLIB: (".zz", ".zlib")}
+_MAY_BE_CHANCE = {
+    Kind.ORC: (".orc",),
+    Kind.ARROW_STREAM: (".arrow", ".arrows"),
+    Kind.ZLIB: (".zz", ".zlib"),
+}
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _SUFFIXES = {".br": Kind.BROTLI, ".lzma": Kind.LZMA, ".tar": Kind.TAR, ".zip": Kind.ZIP}
 

@@ -92,12 +92,28 @@ def spell(text: str) -> set[bytes]:
     """How a string may stand in a file: in several encodings, and as JSON, CSV, HTML and URLs escape it."""
     escaped = json.dumps(text)[1:-1]
     plain = json.dumps(text, ensure_ascii=False)[1:-1]
-    forms = {text, escaped, plain, json.dumps(plain, ensure_ascii=False)[1:-1], json.dumps(escaped)[1:-1], _upper_escapes(escaped)}
-    forms |= {html.escape(text), html.escape(text, quote=False), text.replace("'", "''"), _as_csv(text)}
+    forms = {
+        text,
+        escaped,
+        plain,
+        json.dumps(plain, ensure_ascii=False)[1:-1],
+        json.dumps(escaped)[1:-1],
+        _upper_escapes(escaped),
+    }
+    forms |= {
+        html.escape(text),
+        html.escape(text, quote=False),
+        text.replace("'", "''"),
+        _as_csv(text),
+    }
     forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
     spelled = {form.encode("utf-8", "surrogateescape") for form in forms}
-    spelled |= {quote(text, errors="surrogateescape", safe=safe).encode() for safe in ("", "/", "/:")}
-    return spelled | {encoded for encoding in ENCODINGS if len(encoded := _encode(text, encoding)) >= MIN_ENCODED}
+    spelled |= {
+        quote(text, errors="surrogateescape", safe=safe).encode() for safe in ("", "/", "/:")
+    }
+    return spelled | {
+        encoded for encoding in ENCODINGS if len(encoded := _encode(text, encoding)) >= MIN_ENCODED
+    }
 
 
 def _encode(text: str, encoding: str) -> bytes:

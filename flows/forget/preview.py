@@ -51,6 +51,10 @@ def preview_forgetting(workspace: Workspace, plan: ErasurePlan, *, delete_source
 def _pushed_clips(workspace: Workspace, plan: ErasurePlan) -> tuple[str, ...]:
     keys = set(plan.keys)
     with workspace.warehouse() as con:
-        pushed = [clip for project in list_projects(con) for clip in list_pushed(con, project_id=project.project_id).values()]
+        pushed = [
+            clip
+            for project in list_projects(con)
+            for clip in list_pushed(con, project_id=project.project_id).values()
+        ]
     there = {clip.utterance_id for clip in pushed if not clip.gone}
     return tuple(sorted(there & keys))

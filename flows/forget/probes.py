@@ -42,7 +42,11 @@ def _not_in(texts: Sequence[str], others: Iterable[str]) -> list[str]:
     if not long_enough:
         return []
     machine = BytesAhoCorasick([_encode(text) for text in long_enough])
-    shared = {which for other in others for which, _, _ in machine.find_matches_as_indexes(_encode(other), overlapping=True)}
+    shared = {
+        which
+        for other in others
+        for which, _, _ in machine.find_matches_as_indexes(_encode(other), overlapping=True)
+    }
     return [text for which, text in enumerate(long_enough) if which not in shared]
 
 

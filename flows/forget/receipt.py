@@ -16,14 +16,35 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from flows.signing.keys import Keys, make_keys, signer_of, write_envelope
-from flows.signing.sign import ROOT_ALGORITHM, sign_version, statements_folder, version_statement_path
+from flows.signing.sign import (
+    ROOT_ALGORITHM,
+    sign_version,
+    statements_folder,
+    version_statement_path,
+)
 from flows.workspace import Workspace
 from voxdata.durable import write_file
 from voxdata.errors import StatementError, WarehouseError
 from voxdata.merkle import RootProof, encode_proof, holds_leaf, proven_root
-from voxdata.statement import Envelope, Statement, decode_envelope, encode_envelope, open_statement, sign_envelope, wrap_statement
+from voxdata.statement import (
+    Envelope,
+    Statement,
+    decode_envelope,
+    encode_envelope,
+    open_statement,
+    sign_envelope,
+    wrap_statement,
+)
 from warehouse.erase import Receipt
-from warehouse.proofs import Hearer, count_unnamed, find_hearers, find_receipt, leaves_left, newest_versions, prove_version
+from warehouse.proofs import (
+    Hearer,
+    count_unnamed,
+    find_hearers,
+    find_receipt,
+    leaves_left,
+    newest_versions,
+    prove_version,
+)
 from warehouse.versions import DatasetVersion, list_versions
 
 RECEIPT_FORMAT, RECEIPT_STATEMENT = "voxdata-receipt/1", "urn:voxdata:erasure-receipt:1"
@@ -115,7 +136,8 @@ def _gather(con: DuckDBPyConnection, receipt: Receipt) -> _Facts:
     still = {
         version.ref
         for version in newest
-        if version.ref in receipt.versions or any(holds_leaf(proofs[version.root], leaf) for leaf in leaves)
+        if version.ref in receipt.versions
+        or any(holds_leaf(proofs[version.root], leaf) for leaf in leaves)
     }
     predicate = {
         "receipt_id": receipt.receipt_id,
@@ -146,10 +168,16 @@ def read_issued(workspace: Workspace, receipt: Receipt, keys: Keys | None) -> Is
 
 
 def _issued(path: Path, envelope: Envelope, keys: Keys | None) -> IssuedReceipt:
-    return IssuedReceipt(path=path, signer=signer_of(envelope, keys), predicate=dict(open_statement(envelope).predicate))
+    return IssuedReceipt(
+        path=path,
+        signer=signer_of(envelope, keys),
+        predicate=dict(open_statement(envelope).predicate),
+    )
 
 
-def _signed_roots(workspace: Workspace, versions: Sequence[DatasetVersion], path: Path, keys: Keys) -> list[Envelope]:
+def _signed_roots(
+    workspace: Workspace, versions: Sequence[DatasetVersion], path: Path, keys: Keys
+) -> list[Envelope]:
     """The statements about versions, with signatures that the receipt got on another machine."""
     brought = {root.payload: root for root in _roots_in(path) if signer_of(root, keys)}
     roots = []
@@ -185,7 +213,11 @@ def _read(path: Path) -> Envelope:
 
 
 def _roots_in(path: Path) -> list[Envelope]:
-    return [decode_envelope(row) for row in _rows(_content(path).get("versions"))] if path.exists() else []
+    return (
+        [decode_envelope(row) for row in _rows(_content(path).get("versions"))]
+        if path.exists()
+        else []
+    )
 
 
 def _content(path: Path) -> dict[str, object]:
@@ -195,14 +227,18 @@ def _content(path: Path) -> dict[str, object]:
             raise TypeError(f"a {type(content).__name__}")
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StatementError(f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it again") from error
+        raise StatementError(
+            f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it again"
+        ) from error
 
 
 def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) -> RootProof:
     """A proof that computes the root; nothing is signed that does not."""
     proof = prove_version(con, version, leaves)
     if proven_root(proof) != version.root:
-        raise WarehouseError(f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` shows more")
+        raise WarehouseError(
+            f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` shows more"
+        )
     return proof
 
 
@@ -216,7 +252,12 @@ def _moment(at: datetime) -> str:
 
 
 def _held(version: DatasetVersion, leaves: tuple[str, ...]) -> dict[str, object]:
-    return {"ref": version.ref, "root": version.root, "num_examples": version.num_examples, "leaves": list(leaves)}
+    return {
+        "ref": version.ref,
+        "root": version.root,
+        "num_examples": version.num_examples,
+        "leaves": list(leaves),
+    }
 
 
 def _now(version: DatasetVersion, *, held: bool) -> dict[str, object]:

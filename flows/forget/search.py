@@ -16,7 +16,14 @@ from typing import IO
 
 from flows.forget.kinds import HEAD, Kind, detect, may_be_chance, unreadable
 from flows.forget.needles import BLOCK, Needles
-from flows.forget.tables import UnreadError, is_text, read_arrow, read_duckdb, read_sqlite, search_texts
+from flows.forget.tables import (
+    UnreadError,
+    is_text,
+    read_arrow,
+    read_duckdb,
+    read_sqlite,
+    search_texts,
+)
 from flows.forget.unpack import ARCHIVES, DAMAGED, STREAMS, open_members, open_stream
 
 DEEPEST = 8
@@ -94,10 +101,14 @@ class Area:
     written_anew: frozenset[Path] = frozenset()
 
 
-def search_folder(folder: Path, texts: Sequence[str], *, skip: Collection[Path] = ()) -> tuple[Hit, ...]:
+def search_folder(
+    folder: Path, texts: Sequence[str], *, skip: Collection[Path] = ()
+) -> tuple[Hit, ...]:
     """Where strings are in the files of a folder; see `prove_gone`."""
     with tempfile.TemporaryDirectory(prefix="voxdata-") as scratch:
-        return prove_gone(Area(roots=(folder,), skip=frozenset(skip)), texts, scratch=Path(scratch)).hits
+        return prove_gone(
+            Area(roots=(folder,), skip=frozenset(skip)), texts, scratch=Path(scratch)
+        ).hits
 
 
 def prove_gone(area: Area, texts: Sequence[str], *, scratch: Path) -> Proof:
@@ -151,8 +162,14 @@ class _Search:
 
     def name(self, path: Path) -> None:
         """What a file is called, as the warehouse keeps places and as people write them."""
-        inside = [os.fsencode(path.relative_to(root)) for root in self.area.roots if path.is_relative_to(root)]
-        for found in self.needles.find(_BETWEEN.join([os.fsencode(path), *(b"./" + name for name in inside)])):
+        inside = [
+            os.fsencode(path.relative_to(root))
+            for root in self.area.roots
+            if path.is_relative_to(root)
+        ]
+        for found in self.needles.find(
+            _BETWEEN.join([os.fsencode(path), *(b"./" + name for name in inside)])
+        ):
             self.hit(path, found.text, found.start, "its name")
 
     def link(self, path: Path) -> None:
@@ -206,19 +223,33 @@ class _Search:
         file.seek(0)
         try:
             if kind in STREAMS:
-                self.unpack(path, open_stream(kind, file), where=f"{where} unpacked".strip(), name=_plain(name), depth=depth)
+                self.unpack(
+                    path,
+                    open_stream(kind, file),
+                    where=f"{where} unpacked".strip(),
+                    name=_plain(name),
+                    depth=depth,
+                )
             elif kind in ARCHIVES:
                 for said, content in open_members(kind, file):
                     member = said.split("\n", 1)[0]
                     for found in self.needles.find(os.fsencode(said)):
                         self.hit(path, found.text, found.start, f"the name of {member!r} in it")
                     if content is not None:
-                        self.unpack(path, content, where=f"{where}/{member}".strip("/"), name=member, depth=depth)
+                        self.unpack(
+                            path,
+                            content,
+                            where=f"{where}/{member}".strip("/"),
+                            name=member,
+                            depth=depth,
+                        )
             else:
                 self.table(path, kind, file, where=where, depth=depth)
         except (UnreadError, *DAMAGED) as error:
             if not may_be_chance(kind, name):
-                raise UnreadError(f"{_of(where)}{kind}: {str(error) or type(error).__name__}") from error
+                raise UnreadError(
+                    f"{_of(where)}{kind}: {str(error) or type(error).__name__}"
+                ) from error
 
     def unpack(self, path: Path, content: IO[bytes], *, where: str, name: str, depth: int) -> None:
         """Search something that is read forward only, and what it holds in turn."""
@@ -244,7 +275,9 @@ class _Search:
                 self.blobs(path, blobs, where=table, depth=depth)
             return
         ours = path in self.area.written_anew
-        for column, array in read_duckdb(place, ours=ours) if kind is Kind.DUCKDB else read_arrow(kind, place):
+        for column, array in (
+            read_duckdb(place, ours=ours) if kind is Kind.DUCKDB else read_arrow(kind, place)
+        ):
             for text, row in search_texts(self.needles, array):
                 self.hit(path, text, row, f"{where} {column}".strip())
             if not is_text(array):

@@ -29,19 +29,31 @@ def scrub_services(workspace: Workspace, plan: ErasurePlan) -> None:
             try:
                 _scrub_sqlite(path, sorted(ids))
             except sqlite3.Error as error:
-                raise ServiceError(f"{path}: cannot be cleared ({error}); `voxdata down` stops its server, then run it again") from error
+                raise ServiceError(
+                    f"{path}: cannot be cleared ({error}); `voxdata down` stops its server, then run it again"
+                ) from error
 
 
 def _scrub_sqlite(path: Path, names: Iterable[str]) -> None:
     """Delete the rows of a server's tables of events and messages that name what was erased, and overwrite what was deleted before."""
     with closing(sqlite3.connect(path, timeout=30)) as con:
         con.execute("pragma secure_delete = on")
-        tables = {row[0] for row in con.execute("select name from sqlite_master where type = 'table'")}
-        for table, column in (("log", "message"), ("artifact", "data"), ("flow_run", "parameters"), ("events", "payload")):
+        tables = {
+            row[0] for row in con.execute("select name from sqlite_master where type = 'table'")
+        }
+        for table, column in (
+            ("log", "message"),
+            ("artifact", "data"),
+            ("flow_run", "parameters"),
+            ("events", "payload"),
+        ):
             if table not in tables:
                 continue
             for name in names:
-                con.execute(f"update {table} set {column} = replace({column}, ?, '[erased]') where instr({column}, ?)", (name, name))
+                con.execute(
+                    f"update {table} set {column} = replace({column}, ?, '[erased]') where instr({column}, ?)",
+                    (name, name),
+                )
         con.commit()
         con.execute("vacuum")
         con.execute("pragma wal_checkpoint(truncate)")

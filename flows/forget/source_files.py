@@ -68,7 +68,10 @@ def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_r
         if why := _odd_kind(path):
             return why, None
         if not contents:
-            return "may hold a recording, but no digest of it is on record, so this cannot be checked; delete it by hand", None
+            return (
+                "may hold a recording, but no digest of it is on record, so this cannot be checked; delete it by hand",
+                None,
+            )
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             seen = os.fstat(file.fileno())
             content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -76,7 +79,10 @@ def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_r
     except (FileNotFoundError, NotADirectoryError):
         return "is not there any more; if it was moved, delete it where it lies now", None
     except OSError as error:
-        return f"cannot be read ({error.strerror}), so nobody can tell whether it is the recording; delete it by hand", None
+        return (
+            f"cannot be read ({error.strerror}), so nobody can tell whether it is the recording; delete it by hand",
+            None,
+        )
 
 
 def _odd_kind(path: Path) -> str:
@@ -93,9 +99,15 @@ def _delete(path: Path, seen: os.stat_result) -> str:
     """Delete a file that still is the one that was looked at; returns why it stays, if it does."""
     try:
         now = path.lstat()
-        if (now.st_dev, now.st_ino, now.st_mtime_ns) != (seen.st_dev, seen.st_ino, seen.st_mtime_ns):
+        if (now.st_dev, now.st_ino, now.st_mtime_ns) != (
+            seen.st_dev,
+            seen.st_ino,
+            seen.st_mtime_ns,
+        ):
             return CHANGED
         path.unlink()
     except OSError as error:
-        return f"still holds a recording and cannot be deleted ({error.strerror}); delete it by hand"
+        return (
+            f"still holds a recording and cannot be deleted ({error.strerror}); delete it by hand"
+        )
     return ""

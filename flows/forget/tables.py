@@ -26,9 +26,16 @@ WAIT_S = 60.0
 """How long to wait for whoever has a DuckDB file open."""
 
 _NO_TEXT = re.compile(
-    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL)(\[\d*\])*", re.IGNORECASE
+    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL)(\[\d*\])*",
+    re.IGNORECASE,
 )
-_CATALOG = ("duckdb_tables()", "duckdb_views()", "duckdb_columns()", "duckdb_types()", "duckdb_functions()")
+_CATALOG = (
+    "duckdb_tables()",
+    "duckdb_views()",
+    "duckdb_columns()",
+    "duckdb_types()",
+    "duckdb_functions()",
+)
 
 Texts = tuple[str, Any]
 """Where it is, in words, and an Arrow array of text or bytes."""
@@ -48,7 +55,9 @@ def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
     if content is None or offsets is None:
         return
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    starts = np.frombuffer(offsets, dtype=np.int64 if wide else np.int32)[array.offset : array.offset + len(array) + 1]
+    starts = np.frombuffer(offsets, dtype=np.int64 if wide else np.int32)[
+        array.offset : array.offset + len(array) + 1
+    ]
     first, last = int(starts[0]), int(starts[-1])
     for found in needles.find(content.slice(first, last - first).to_pybytes()):
         row = int(np.searchsorted(starts, first + found.start, side="right")) - 1
@@ -68,7 +77,9 @@ def read_arrow(kind: Kind, path: Path) -> Iterator[Texts]:
                 for array in _leaves(column):
                     yield f"column {name}", array
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise UnreadError(
+            str(error).splitlines()[0] if str(error) else type(error).__name__
+        ) from error
 
 
 def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
@@ -88,8 +99,12 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
             for schema, table in tables:
                 yield from _read_table(con, schema, table, ours=ours)
             for view in _CATALOG:
-                columns = con.execute(f"select column_name, column_type from (describe select * from {view})").fetchall()
-                yield from _read_query(con, _names(columns), f"{view} where not internal", "the catalog")
+                columns = con.execute(
+                    f"select column_name, column_type from (describe select * from {view})"
+                ).fetchall()
+                yield from _read_query(
+                    con, _names(columns), f"{view} where not internal", "the catalog"
+                )
             if not ours and _number(con, "select free_blocks from pragma_database_size()"):
                 raise UnreadError("it has free blocks, which may hold what was deleted from it")
     except (duckdb.Error, pa.ArrowException) as error:
@@ -103,9 +118,13 @@ def read_sqlite(path: Path) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
         UnreadError: It is damaged, encrypted or held by somebody.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as con:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT_S)
+        ) as con:
             con.text_factory = _Text
-            for (name,) in con.execute("select name from sqlite_master where type = 'table' order by 1").fetchall():
+            for (name,) in con.execute(
+                "select name from sqlite_master where type = 'table' order by 1"
+            ).fetchall():
                 table = name.decode("utf-8", "replace")
                 cursor = con.execute('select * from "' + table.replace('"', '""') + '"')
                 while rows := cursor.fetchmany(ROWS):
@@ -137,7 +156,9 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         time.sleep(0.1)
 
 
-def _read_table(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, ours: bool) -> Iterator[Texts]:
+def _read_table(
+    con: duckdb.DuckDBPyConnection, schema: str, table: str, *, ours: bool
+) -> Iterator[Texts]:
     columns = con.execute(
         """select column_name, data_type from duckdb_columns()
         where database_name = current_database() and schema_name = ? and table_name = ?""",
@@ -161,7 +182,9 @@ def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(con.execute(query).fetchall()[0][0])
 
 
-def _read_query(con: duckdb.DuckDBPyConnection, names: Sequence[str], place: str, where: str) -> Iterator[Texts]:
+def _read_query(
+    con: duckdb.DuckDBPyConnection, names: Sequence[str], place: str, where: str
+) -> Iterator[Texts]:
     if not names:
         return
     columns = ", ".join(map(_quoted, names))
@@ -223,7 +246,12 @@ def _leaves(array: Any) -> Iterator[Any]:
         yield array.cast(pa.large_binary())
     elif pa.types.is_string_view(kind):
         yield array.cast(pa.large_string())
-    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+    elif (
+        pa.types.is_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         yield array
 
 

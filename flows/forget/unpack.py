@@ -17,7 +17,9 @@ from flows.forget.kinds import Kind
 from flows.forget.tables import UnreadError
 
 ARCHIVES = frozenset({Kind.ZIP, Kind.TAR})
-STREAMS = frozenset({Kind.GZIP, Kind.BZIP2, Kind.XZ, Kind.LZMA, Kind.ZSTD, Kind.LZ4, Kind.BROTLI, Kind.ZLIB})
+STREAMS = frozenset(
+    {Kind.GZIP, Kind.BZIP2, Kind.XZ, Kind.LZMA, Kind.ZSTD, Kind.LZ4, Kind.BROTLI, Kind.ZLIB}
+)
 
 DAMAGED = (
     OSError,

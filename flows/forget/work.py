@@ -80,7 +80,14 @@ def subject_digest(ref: str) -> str:
 
 
 def begin_work(
-    state_dir: Path, *, kind: Kind, ref: str, reason: str, run_id: str, recording_ids: Sequence[str], delete_sources: bool
+    state_dir: Path,
+    *,
+    kind: Kind,
+    ref: str,
+    reason: str,
+    run_id: str,
+    recording_ids: Sequence[str],
+    delete_sources: bool,
 ) -> Work:
     """Write down what is to be forgotten, durably, before anything is done about it."""
     folder = state_dir / FOLDER / token_hex(8)
@@ -121,7 +128,9 @@ def write_done(work: Work, done: Done) -> None:
 
 def tick(done: Done, step: str, counts: Mapping[str, int]) -> Done:
     """With one more step done, and what it deleted."""
-    return replace(done, steps=(*done.steps, step), counts=dict(Counter(done.counts) + Counter(counts)))
+    return replace(
+        done, steps=(*done.steps, step), counts=dict(Counter(done.counts) + Counter(counts))
+    )
 
 
 def read_plan(work: Work) -> ErasurePlan | None:
@@ -130,8 +139,15 @@ def read_plan(work: Work) -> ErasurePlan | None:
     if not path.exists():
         return None
     said = json.loads(path.read_text(encoding="utf-8"))
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-    return ErasurePlan(**{**values, "contents": {uri: tuple(contents) for uri, contents in said["contents"].items()}})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
+    }
+    return ErasurePlan(
+        **{
+            **values,
+            "contents": {uri: tuple(contents) for uri, contents in said["contents"].items()},
+        }
+    )
 
 
 def write_plan(work: Work, plan: ErasurePlan) -> None:
@@ -160,9 +176,17 @@ def note_left(work: Work, left: Iterable[Left]) -> None:
 def read_left(work: Work) -> tuple[Left, ...]:
     """Files that stayed and are still there, and places that cannot be looked at."""
     path = work.folder / LEFT
-    told = [Left(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    told = (
+        [Left(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        if path.exists()
+        else []
+    )
     # Where not even the folder is there, its disk may be away.
-    return tuple(one for one in told if "://" in one.place or os.path.lexists(one.place) or not Path(one.place).parent.exists())
+    return tuple(
+        one
+        for one in told
+        if "://" in one.place or os.path.lexists(one.place) or not Path(one.place).parent.exists()
+    )
 
 
 def wipe_work(work: Work) -> Work:
@@ -198,11 +222,18 @@ def _read_work(folder: Path) -> Work:
         said = json.loads((folder / WORK).read_text(encoding="utf-8"))
         return Work(folder=folder, **{**said, "recording_ids": tuple(said["recording_ids"])})
     except (ValueError, TypeError, KeyError) as error:
-        raise VoxdataError(f"{folder / WORK}: damaged ({error}); restore it, or remove {folder} and forget them once more") from error
+        raise VoxdataError(
+            f"{folder / WORK}: damaged ({error}); restore it, or remove {folder} and forget them once more"
+        ) from error
 
 
 def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
     lists = ("recording_ids", "utterance_ids", "keys", "uris", "audio_files", "texts")
-    joined: dict[str, Any] = {name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists}
-    told: dict[str, Any] = {name: {**getattr(new, name), **getattr(old, name)} for name in ("versions", "models", "counts", "contents")}
+    joined: dict[str, Any] = {
+        name: tuple(sorted({*getattr(old, name), *getattr(new, name)})) for name in lists
+    }
+    told: dict[str, Any] = {
+        name: {**getattr(new, name), **getattr(old, name)}
+        for name in ("versions", "models", "counts", "contents")
+    }
     return ErasurePlan(**joined, **told)

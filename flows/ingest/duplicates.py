@@ -64,16 +64,22 @@ def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
         pairs += len(_compare_batch(workspace, fingerprinter, batch))
         compared += len(batch)
         if len(waiting) > BATCH_SIZE:
-            say(f"near-duplicates: {compared}/{len(waiting)} recordings compared, {counted(pairs, 'pair')}")
+            say(
+                f"near-duplicates: {compared}/{len(waiting)} recordings compared, {counted(pairs, 'pair')}"
+            )
     with workspace.warehouse() as con:
         groups = len(set(duplicate_groups(con).values()))
     if pairs:
         shared = counted(pairs, "new pair shares its sound", "new pairs share their sound")
-        say(f"near-duplicates: {shared}; {counted(groups, 'group stays in one split', 'groups stay in one split each')}")
+        say(
+            f"near-duplicates: {shared}; {counted(groups, 'group stays in one split', 'groups stay in one split each')}"
+        )
     return DuplicateSummary(compared=compared, pairs=pairs, groups=groups)
 
 
-def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Sequence[StoredRecording]) -> list[NearDuplicate]:
+def _compare_batch(
+    workspace: Workspace, fingerprinter: Fingerprinter, batch: Sequence[StoredRecording]
+) -> list[NearDuplicate]:
     """Fingerprint some recordings and store, in one transaction, their codes and what they share with all others."""
     key = fingerprinter.model.key
     codes: dict[str, Codes] = {}
@@ -95,8 +101,12 @@ def _compare_batch(workspace: Workspace, fingerprinter: Fingerprinter, batch: Se
         for recording_id, found in codes.items():
             store_fingerprint(con, recording_id, found, key=key, run_id=workspace.run_id)
         hints = find_hints(con, codes, key=key)
-        known = list_fingerprints(con, {recording_id for pair in hints for recording_id in pair}, key=key)
-        files = {stored.recording.recording_id: stored.audio_file for stored in list_recordings(con)}
+        known = list_fingerprints(
+            con, {recording_id for pair in hints for recording_id in pair}, key=key
+        )
+        files = {
+            stored.recording.recording_id: stored.audio_file for stored in list_recordings(con)
+        }
         pairs = []
         for (one, other), shifts in hints.items():
             shared = find_shared(known[one], known[other], shifts)
@@ -124,7 +134,9 @@ def _is_heard(paths: Sequence[Path], starts_ms: Sequence[float], length_ms: floa
     rate = MODEL_RATE_HZ / 1000
     try:
         first, second = (
-            open_canonical(path)[0].read(round(start_ms * rate), round((start_ms + length_ms) * rate))
+            open_canonical(path)[0].read(
+                round(start_ms * rate), round((start_ms + length_ms) * rate)
+            )
             for path, start_ms in zip(paths, starts_ms, strict=True)
         )
     except AudioError:

@@ -23,7 +23,14 @@ from flows.ingest.tries import (
     find_retry,
     note_try,
 )
-from flows.ingest.worker import NOT_AGAIN, Decode, Refused, audio_file_of, decode_and_hash, decode_file
+from flows.ingest.worker import (
+    NOT_AGAIN,
+    Decode,
+    Refused,
+    audio_file_of,
+    decode_and_hash,
+    decode_file,
+)
 from flows.quiet_exit import quiet_child
 from flows.say import tell
 from flows.steps import call, show_table, step
@@ -121,22 +128,32 @@ def ingest_batch(
     settings = workspace.settings.sources
     standing = read_standing(workspace, sources, retry)
     passed = standing.known | standing.waiting
-    summary = IngestSummary(listed=len(sources), known=len(standing.known), waiting=len(standing.waiting))
+    summary = IngestSummary(
+        listed=len(sources), known=len(standing.known), waiting=len(standing.waiting)
+    )
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
     untried: list[VoxdataError] = []
     in_a_row = 0
     new = [source for source in sources if source.uri not in passed]
     with ExitStack() as opened:
-        waiting: list[tuple[Source, Path, Path, Future[tuple[Canonical | Refused, str]] | Refused]] = []
+        waiting: list[
+            tuple[Source, Path, Path, Future[tuple[Canonical | Refused, str]] | Refused]
+        ] = []
         staging = opened.enter_context(_staging(workspace.audio_dir)) if new else Path()
         try:
             for number, source in enumerate(new):
                 staged = staging / str(number)
                 try:
-                    path = opened.enter_context(open_local(source, near=workspace.root, stall_s=settings.fetch_stall_seconds))
+                    path = opened.enter_context(
+                        open_local(
+                            source, near=workspace.root, stall_s=settings.fetch_stall_seconds
+                        )
+                    )
                 except AudioError as error:
-                    waiting.append((source, Path(), staged, Refused(reason=error.reason, detail=str(error))))
+                    waiting.append(
+                        (source, Path(), staged, Refused(reason=error.reason, detail=str(error)))
+                    )
                     continue
                 except StalledError as error:
                     untried.append(error)
@@ -158,7 +175,11 @@ def ingest_batch(
         except (MachineError, TransientError, ConfigError) as error:
             stopped = error
         for source, path, staged, answer in waiting:
-            if isinstance(stopped, MachineError) and isinstance(answer, Future) and not (answer.running() or answer.done()):
+            if (
+                isinstance(stopped, MachineError)
+                and isinstance(answer, Future)
+                and not (answer.running() or answer.done())
+            ):
                 answer.cancel()  # the ones that run would leave half a file behind
                 continue
             try:
@@ -204,7 +225,9 @@ def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refu
     return Refused(reason=error.reason, detail=detail)
 
 
-def _result(source: Source, answer: Future[tuple[Canonical | Refused, str]] | Refused, pool: WorkerPool) -> tuple[Canonical | Refused, str]:
+def _result(
+    source: Source, answer: Future[tuple[Canonical | Refused, str]] | Refused, pool: WorkerPool
+) -> tuple[Canonical | Refused, str]:
     if isinstance(answer, Refused):
         return answer, ""
     try:
@@ -228,7 +251,9 @@ def _place(found: Canonical, staged: Path, audio_dir: Path) -> None:
         sync((audio_dir / name).parent)
 
 
-def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, content: str, *, staged: Path) -> str:
+def _settle(
+    workspace: Workspace, source: Source, found: Canonical | Refused, content: str, *, staged: Path
+) -> str:
     """Store the outcome of one file, in one transaction.
 
     Args:
@@ -239,14 +264,18 @@ def _settle(workspace: Workspace, source: Source, found: Canonical | Refused, co
         The field of `IngestSummary` it counts for.
     """
     run_id, new = workspace.run_id, False
-    if isinstance(found, Canonical) and (target := workspace.audio_dir / audio_file_of(found.recording)).is_dir():
+    if (
+        isinstance(found, Canonical)
+        and (target := workspace.audio_dir / audio_file_of(found.recording)).is_dir()
+    ):
         detail = f"{target}: a folder lies where its canonical audio belongs; move it away"
         found = Refused(reason=DropReason.NOT_READABLE, detail=detail)
     refused = found if isinstance(found, Refused) else None
     recording = None if isinstance(found, Refused) else found.recording
     if isinstance(found, Canonical) and found.silent:
         refused = Refused(
-            reason=DropReason.SILENT, detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled"
+            reason=DropReason.SILENT,
+            detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled",
         )
     workspace.require_folders("audio")  # a disk that went away meanwhile is no fault of the file
     with workspace.warehouse() as con, transaction(con):
@@ -379,14 +408,26 @@ def ingest_manifest(
     with workspace.warehouse() as con, transaction(con):
         for row in named.rows:
             source = named.sources.get(row.uri)
-            known = source and find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+            known = source and find_source(
+                con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
+            )
             if known and known.recording_id is not None:
-                changed += store_metadata(con, known.recording_id, row.metadata, manifest=str(manifest.absolute()), run_id=workspace.run_id)
+                changed += store_metadata(
+                    con,
+                    known.recording_id,
+                    row.metadata,
+                    manifest=str(manifest.absolute()),
+                    run_id=workspace.run_id,
+                )
     repeated = sum(row.repeats for row in named.rows)
     good = sum(row.uri in named.sources for row in named.rows) + repeated
     wait = f", {len(named.unreachable)} wait" if named.unreachable else ""
-    again = f" ({counted(repeated, 'of them repeats', 'of them repeat')} another)" if repeated else ""
-    say(f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, {counted(changed, 'value')} new or changed")
+    again = (
+        f" ({counted(repeated, 'of them repeats', 'of them repeat')} another)" if repeated else ""
+    )
+    say(
+        f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, {counted(changed, 'value')} new or changed"
+    )
     tell_odd_consents(named.rows, say=say)
     if named.unreachable:
         waiting = counted(len(named.unreachable), "row waits", "rows wait")
@@ -394,7 +435,9 @@ def ingest_manifest(
     return replace(summary, dropped=summary.dropped + len(named.bad))
 
 
-def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry) -> IngestSummary:
+def _ingest_listed(
+    workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry
+) -> IngestSummary:
     total, began = IngestSummary(), time.monotonic()
     settings = workspace.settings.sources
     workers = min(settings.workers or count_cores(), max(len(sources), 1))
@@ -417,10 +460,20 @@ def _ingest_listed(workspace: Workspace, sources: Sequence[Source], *, say: Say,
                 f"{rate:.1f} files/s, {left_s:.0f} s left"
             )
     find_duplicates(workspace, say=say)
-    show_table("ingest", [{name: getattr(total, name) for name in IngestSummary.__slots__}], description="Files of this ingestion")
+    show_table(
+        "ingest",
+        [{name: getattr(total, name) for name in IngestSummary.__slots__}],
+        description="Files of this ingestion",
+    )
     if untried:
-        kind = TransientError if all(isinstance(error, TransientError) for error in untried) else ShortageError
-        raise kind(f"{counted(len(untried), 'file was', 'files were')} not ingested, the others were: {untried[0]}")
+        kind = (
+            TransientError
+            if all(isinstance(error, TransientError) for error in untried)
+            else ShortageError
+        )
+        raise kind(
+            f"{counted(len(untried), 'file was', 'files were')} not ingested, the others were: {untried[0]}"
+        )
     return total
 
 
@@ -445,7 +498,9 @@ def ingest(
     reason = DropReason(retry) if retry else None
     if manifest is not None:
         chosen = Path(audio_root) if audio_root is not None else None
-        summary = ingest_manifest(workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason)
+        summary = ingest_manifest(
+            workspace, Path(manifest), say=tell, audio_root=chosen, anywhere=anywhere, retry=reason
+        )
     else:
         summary = ingest_sources(workspace, patterns or [], say=tell, still_s=still_s, retry=reason)
     return {name: getattr(summary, name) for name in IngestSummary.__slots__}

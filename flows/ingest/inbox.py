@@ -18,7 +18,9 @@ PATIENCE_S = 30.0
 """In an inbox that is never still, what has arrived is taken this often."""
 
 
-def watch_inbox(workspace: Workspace, patterns: Sequence[str], *, say: Say, poll_ms: int = 500) -> Iterator[list[str]]:
+def watch_inbox(
+    workspace: Workspace, patterns: Sequence[str], *, say: Say, poll_ms: int = 500
+) -> Iterator[list[str]]:
     """Watch folders, and give them back whenever something in them changed; ends with Ctrl-C.
 
     The caller ingests the folders as a whole, leaving out files younger than STILL_S: so a file is treated as it would be without
@@ -33,7 +35,9 @@ def watch_inbox(workspace: Workspace, patterns: Sequence[str], *, say: Say, poll
     folders = source_patterns(workspace, patterns)
     for folder in folders:
         if not Path(folder).is_dir():
-            raise ConfigError(f"{folder}: only folders on this machine can be watched; a store is read by the schedule of `voxdata up`")
+            raise ConfigError(
+                f"{folder}: only folders on this machine can be watched; a store is read by the schedule of `voxdata up`"
+            )
     say(f"ingest: watching {', '.join(folders)}; Ctrl-C ends it")
     logging.getLogger("watchfiles").setLevel(logging.ERROR)
     # Something may have arrived since the folders were last listed.
@@ -52,7 +56,12 @@ def _ticks(folders: Sequence[str], *, poll_ms: int) -> Iterator[bool]:
     while True:
         try:
             for changes in watchfiles.watch(
-                *folders, watch_filter=None, rust_timeout=poll_ms, yield_on_timeout=True, raise_interrupt=False, debounce=poll_ms
+                *folders,
+                watch_filter=None,
+                rust_timeout=poll_ms,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+                debounce=poll_ms,
             ):
                 yield bool(changes)
         except watchfiles._rust_notify.WatchfilesRustInternalError:

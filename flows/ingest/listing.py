@@ -28,7 +28,9 @@ NAMED_PROBLEMS = 10
 """So many values of consent that nobody can understand are named; the others are counted."""
 
 
-def list_wanted(workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say) -> list[Source]:
+def list_wanted(
+    workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say
+) -> list[Source]:
     """The files that patterns name, or the inbox; of a retry without patterns all that were refused for its reason."""
     if retry.reason is not None and not patterns:
         return list_refused(retry, say=say)
@@ -67,7 +69,9 @@ def list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) ->
         ManifestError: No row names a file that is there and may be read.
     """
     if audio_root is not None and not audio_root.is_dir():
-        raise ConfigError(f"--audio-root {audio_root} is no folder; name the one that the recordings lie in")
+        raise ConfigError(
+            f"--audio-root {audio_root} is no folder; name the one that the recordings lie in"
+        )
     table = read_file(manifest, per_recording=True)
     reach = Reach(folder=table.folder, root=audio_root, anywhere=anywhere)
     rows, bad = name_recordings(table, reach)
@@ -99,10 +103,18 @@ def tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
     problems = list(count_problems(row.metadata for row in rows).items())
     if not problems:
         return
-    shown = "; ".join(f"{problem}: {counted(count, 'row')}" for problem, count in problems[:NAMED_PROBLEMS])
+    shown = "; ".join(
+        f"{problem}: {counted(count, 'row')}" for problem, count in problems[:NAMED_PROBLEMS]
+    )
     rest = problems[NAMED_PROBLEMS:]
-    more = f"; {counted(len(rest), 'other value')}: {counted(sum(count for _, count in rest), 'row')}" if rest else ""
-    say(f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31")
+    more = (
+        f"; {counted(len(rest), 'other value')}: {counted(sum(count for _, count in rest), 'row')}"
+        if rest
+        else ""
+    )
+    say(
+        f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31"
+    )
 
 
 def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
@@ -111,9 +123,13 @@ def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: There is neither.
     """
-    chosen = list(patterns) or [_inbox_path(workspace, entry) for entry in workspace.settings.sources.inbox]
+    chosen = list(patterns) or [
+        _inbox_path(workspace, entry) for entry in workspace.settings.sources.inbox
+    ]
     if not chosen:
-        raise ConfigError("nothing to ingest: name files, folders or URLs, or set [sources] inbox in voxdata.toml")
+        raise ConfigError(
+            "nothing to ingest: name files, folders or URLs, or set [sources] inbox in voxdata.toml"
+        )
     return chosen
 
 

@@ -30,7 +30,9 @@ class ManifestRow:
     repeats: int = 0
 
 
-def read_manifest(path: Path, *, reach: Reach | None = None) -> tuple[list[ManifestRow], list[BadRow]]:
+def read_manifest(
+    path: Path, *, reach: Reach | None = None
+) -> tuple[list[ManifestRow], list[BadRow]]:
     """Read a manifest of recordings; a bad row costs itself only.
 
     Args:
@@ -68,7 +70,9 @@ def name_recordings(table: Table, reach: Reach) -> tuple[list[ManifestRow], list
         if same.metadata == row.metadata:
             good[row.uri] = replace(same, repeats=same.repeats + 1)
         else:
-            problem = f"{row.uri} was named in row {same.number} with other values; keep one of them"
+            problem = (
+                f"{row.uri} was named in row {same.number} with other values; keep one of them"
+            )
             bad.append(BadRow(number=row.number, problem=problem))
     return list(good.values()), sorted(bad, key=lambda row: row.number)
 
@@ -113,10 +117,16 @@ def describe_times(table: Table) -> list[str]:
     columns = table.columns
     starts = [name for key in ("start", "end") for name in columns.of.get(key, ())]
     lengths = list(columns.of.get("duration", ())) if starts else []
-    named = [name for name in columns.names if name in {*starts, *lengths, *unused_times(columns, _times(columns.of))}]
+    named = [
+        name
+        for name in columns.names
+        if name in {*starts, *lengths, *unused_times(columns, _times(columns.of))}
+    ]
     if not named:
         return []
-    return [f"not used: {', '.join(named)}; whole recordings are ingested, and `voxdata import` takes parts of them"]
+    return [
+        f"not used: {', '.join(named)}; whole recordings are ingested, and `voxdata import` takes parts of them"
+    ]
 
 
 def _times(of: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -28,7 +28,9 @@ from warehouse.recordings import (
 )
 
 
-def plan_ingest(workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None) -> list[dict[str, object]]:
+def plan_ingest(
+    workspace: Workspace, patterns: Sequence[str], *, say: Say, retry: DropReason | None = None
+) -> list[dict[str, object]]:
     """What an ingestion would do with each file that is not known.
 
     Returns:
@@ -60,12 +62,16 @@ def plan_manifest(
     for trouble in named.bad:
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
-        say(f"manifest: {manifest}: {counted(len(named.unreachable), 'row')} cannot be reached now; {named.unreachable[0]}")
+        say(
+            f"manifest: {manifest}: {counted(len(named.unreachable), 'row')} cannot be reached now; {named.unreachable[0]}"
+        )
     tell_odd_consents(named.rows, say=say)
     return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
 
 
-def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) -> list[dict[str, object]]:
+def _plan_listed(
+    workspace: Workspace, sources: Sequence[Source], retry: Retry
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     standing = read_standing(workspace, sources, retry)
     with workspace.warehouse() as con:
@@ -74,11 +80,15 @@ def _plan_listed(workspace: Workspace, sources: Sequence[Source], retry: Retry) 
             if source.uri in standing.known:
                 continue
             how, why = _plan_source(con, source, standing, seen)
-            rows.append({"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why})
+            rows.append(
+                {"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why}
+            )
     return rows
 
 
-def _plan_source(con: DuckDBPyConnection, source: Source, standing: Standing, seen: set[str]) -> tuple[str, str]:
+def _plan_source(
+    con: DuckDBPyConnection, source: Source, standing: Standing, seen: set[str]
+) -> tuple[str, str]:
     """How a file stands that is not known, and why."""
     tries = standing.tries.get(source.uri)
     if source.uri in standing.waiting and tries is not None:
@@ -86,7 +96,9 @@ def _plan_source(con: DuckDBPyConnection, source: Source, standing: Standing, se
         return "waits", f"{describe_tries(tries)}; {later}"
     if tries is not None:
         return "retry", describe_tries(tries)
-    same = find_source(con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns)
+    same = find_source(
+        con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
+    )
     if same is None:
         return ("changed", "its size or time is another") if source.uri in seen else ("new", "")
     if same.recording_id is not None:

@@ -157,7 +157,9 @@ def list_file(uri: str) -> Source:
 
 
 @contextmanager
-def open_local(source: Source, *, near: Path | None = None, stall_s: float = FETCH_STALL_S) -> Iterator[Path]:
+def open_local(
+    source: Source, *, near: Path | None = None, stall_s: float = FETCH_STALL_S
+) -> Iterator[Path]:
     """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.
 
     Args:
@@ -182,11 +184,15 @@ def open_local(source: Source, *, near: Path | None = None, stall_s: float = FET
             fs, remote = url_to_fs(source.uri, **_patience(_scheme(source.uri), stall_s))
             fs.get_file(remote, str(path))
         except FileNotFoundError as error:
-            raise AudioError(f"{source.uri}: is no longer there", reason=DropReason.MISSING) from error
+            raise AudioError(
+                f"{source.uri}: is no longer there", reason=DropReason.MISSING
+            ) from error
         except Exception as error:  # every store raises exceptions of its own
             raise explain_store(source.uri, error) from error
         if 0 <= source.size_bytes != path.stat().st_size:
-            raise TransientError(f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again")
+            raise TransientError(
+                f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again"
+            )
         yield path
 
 
@@ -196,13 +202,29 @@ def _patience(scheme: str, stall_s: float) -> dict[str, Any]:
     A client of the web would give up after five minutes, whatever came.
     """
     if scheme == "s3":
-        return {"config_kwargs": {**_configured("s3", "config_kwargs"), "connect_timeout": stall_s, "read_timeout": stall_s}}
-    name = {"http": "client_kwargs", "https": "client_kwargs", "gs": "session_kwargs", "gcs": "session_kwargs"}.get(scheme)
+        return {
+            "config_kwargs": {
+                **_configured("s3", "config_kwargs"),
+                "connect_timeout": stall_s,
+                "read_timeout": stall_s,
+            }
+        }
+    name = {
+        "http": "client_kwargs",
+        "https": "client_kwargs",
+        "gs": "session_kwargs",
+        "gcs": "session_kwargs",
+    }.get(scheme)
     if name is None:
         return {}
     from aiohttp import ClientTimeout
 
-    return {name: {**_configured(scheme, name), "timeout": ClientTimeout(total=None, sock_connect=stall_s, sock_read=stall_s)}}
+    return {
+        name: {
+            **_configured(scheme, name),
+            "timeout": ClientTimeout(total=None, sock_connect=stall_s, sock_read=stall_s),
+        }
+    }
 
 
 def _configured(scheme: str, option: str) -> dict[str, Any]:
@@ -237,7 +259,11 @@ def _list_local(text: str, pattern: str) -> list[Source]:
         raise ConfigError(f"{pattern!r} names no file; give a path or URL")
     try:
         path = Path(text).expanduser()
-        found = [str(path)] if not _is_absent(path) else glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207 (absolute)
+        found = (
+            [str(path)]
+            if not _is_absent(path)
+            else glob.glob(str(path), recursive=True, include_hidden=True)
+        )
     except (ValueError, RuntimeError) as error:  # such as "~nobody"
         raise ConfigError(f"{pattern!r} is not a path ({error})") from error
     if not found:
@@ -293,13 +319,33 @@ def _local_source(path: Path, *, inside: Path | None) -> Source:
         _blame_machine(error)
         gone = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
         reason = DropReason.MISSING if gone else DropReason.NOT_READABLE
-        problem = "a link that leads nowhere" if gone and absolute.is_symlink() else f"cannot be read ({error.strerror})"
-        return Source(uri=uri, name=name, size_bytes=-1, modified_ns=0, path=absolute, problem=problem, problem_reason=reason)
-    source = Source(uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute)
+        problem = (
+            "a link that leads nowhere"
+            if gone and absolute.is_symlink()
+            else f"cannot be read ({error.strerror})"
+        )
+        return Source(
+            uri=uri,
+            name=name,
+            size_bytes=-1,
+            modified_ns=0,
+            path=absolute,
+            problem=problem,
+            problem_reason=reason,
+        )
+    source = Source(
+        uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute
+    )
     if inside is not None and absolute.is_symlink() and _leads_out(absolute, inside):
-        return _with_problem(source, "a link that leads out of its folder; name its target to ingest it", reason=DropReason.OUTSIDE)
+        return _with_problem(
+            source,
+            "a link that leads out of its folder; name its target to ingest it",
+            reason=DropReason.OUTSIDE,
+        )
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-        return _with_problem(source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO)
+        return _with_problem(
+            source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO
+        )
     return source
 
 
@@ -310,7 +356,9 @@ def _blame_machine(error: OSError) -> None:
         raise fault from error
 
 
-def _with_problem(source: Source, problem: str, *, reason: DropReason = DropReason.MISSING) -> Source:
+def _with_problem(
+    source: Source, problem: str, *, reason: DropReason = DropReason.MISSING
+) -> Source:
     return Source(
         uri=source.uri, name=source.name, size_bytes=source.size_bytes, modified_ns=source.modified_ns,
         path=source.path, problem=problem, problem_reason=reason,
@@ -324,14 +372,24 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
         if scheme in _WEB:
             entries = {path: fs.info(path)}
         elif any(mark in path for mark in "*?[") and not fs.exists(path):
-            entries = {k: v for match, entry in fs.glob(path, detail=True).items() for k, v in _files_below(fs, match, entry).items()}
+            entries = {
+                k: v
+                for match, entry in fs.glob(path, detail=True).items()
+                for k, v in _files_below(fs, match, entry).items()
+            }
         elif fs.exists(path):
             entries = _files_below(fs, path, fs.info(path))
         else:
             entries = {}
     except FileNotFoundError as error:
-        cause = error.__cause__  # for http, whatever went wrong: only some of it means that the file is not there
-        if isinstance(cause, Exception) and not isinstance(cause, FileNotFoundError) and getattr(cause, "status", None) not in (404, 410):
+        cause = (
+            error.__cause__
+        )  # for http, whatever went wrong: only some of it means that the file is not there
+        if (
+            isinstance(cause, Exception)
+            and not isinstance(cause, FileNotFoundError)
+            and getattr(cause, "status", None) not in (404, 410)
+        ):
             raise explain_store(pattern, cause) from error
         raise ConfigError(f"{pattern!r} matches no file; check the URL") from error
     except Exception as error:  # every store raises exceptions of its own
@@ -345,7 +403,11 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
 def _stay_inside(source: Source, key: str) -> Source:
     """A store may list what it likes; a name that climbs out of its folder is not opened."""
     if ".." in key.split("/") or "\0" in key:
-        return _with_problem(source, "its name climbs out of the folder that the store lists; rename it there", reason=DropReason.OUTSIDE)
+        return _with_problem(
+            source,
+            "its name climbs out of the folder that the store lists; rename it there",
+            reason=DropReason.OUTSIDE,
+        )
     return source
 
 
@@ -362,7 +424,12 @@ def _remote_source(uri: str, entry: Mapping[str, Any]) -> Source:
         name = unquote(urlsplit(uri).path.rsplit("/", 1)[-1]) or uri
     except ValueError:  # a store may call its files anything
         name = uri.rsplit("/", 1)[-1]
-    return Source(uri=uri, name=name, size_bytes=-1 if size is None else int(size), modified_ns=_stamp_ns(entry))
+    return Source(
+        uri=uri,
+        name=name,
+        size_bytes=-1 if size is None else int(size),
+        modified_ns=_stamp_ns(entry),
+    )
 
 
 def _stamp_ns(entry: Mapping[str, Any]) -> int:
@@ -376,7 +443,9 @@ def _stamp_ns(entry: Mapping[str, Any]) -> int:
         if isinstance(value, datetime):
             aware = value if value.tzinfo else value.replace(tzinfo=UTC)
             delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
-            return (delta.days * 86_400_000_000 + delta.seconds * 1_000_000 + delta.microseconds) * 1000
+            return (
+                delta.days * 86_400_000_000 + delta.seconds * 1_000_000 + delta.microseconds
+            ) * 1000
         if isinstance(value, int | float):
             return round(value * 1_000_000_000)
     etag = entry.get("ETag") or entry.get("etag")

@@ -72,8 +72,15 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
     there, whole and its own: else it is decoded once more, and its canonical audio made anew.
     """
     with workspace.warehouse() as con:
-        rows = [(s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns)) for s in sources]
-        touched = [row for source, known in rows if known is None and (row := _find_touched(con, source)) is not None]
+        rows = [
+            (s, find_source(con, uri=s.uri, size_bytes=s.size_bytes, modified_ns=s.modified_ns))
+            for s in sources
+        ]
+        touched = [
+            row
+            for source, known in rows
+            if known is None and (row := _find_touched(con, source)) is not None
+        ]
         found = [row for _, row in rows if row is not None] + touched
         moved = [row for row in found if has_moved(row)]
         if touched or moved:
@@ -81,14 +88,22 @@ def _known(workspace: Workspace, sources: Sequence[Source]) -> set[str]:
                 settle_places(con, moved)
                 for row in touched:
                     _note_touched(con, row, run_id=workspace.run_id)
-        stored = {name: get_recording(con, name) for row in found if (name := row.recording_id) is not None}
+        stored = {
+            name: get_recording(con, name)
+            for row in found
+            if (name := row.recording_id) is not None
+        }
         doubted = unreadable_recordings(con, stored)
         digests = list_audio_digests(con, stored)
-    known = {row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()}
+    known = {
+        row.uri for row in found if row.recording_id is None and row.decoder == decoder_version()
+    }
     for row in found:
         if row.recording_id is not None:
             canonical = workspace.audio_dir / stored[row.recording_id].audio_file
-            if _is_sound(canonical, digests.get(row.recording_id), whole=row.recording_id in doubted):
+            if _is_sound(
+                canonical, digests.get(row.recording_id), whole=row.recording_id in doubted
+            ):
                 known.add(row.uri)
     return known
 
@@ -99,7 +114,9 @@ def _find_touched(con: DuckDBPyConnection, source: Source) -> SourceRow | None:
         return None
     earlier = find_earlier(con, uri=source.uri, size_bytes=source.size_bytes)
     same = earlier is not None and content_of(source.path) == earlier.content
-    return replace(earlier, modified_ns=source.modified_ns) if earlier is not None and same else None
+    return (
+        replace(earlier, modified_ns=source.modified_ns) if earlier is not None and same else None
+    )
 
 
 def _note_touched(con: DuckDBPyConnection, row: SourceRow, *, run_id: str) -> None:

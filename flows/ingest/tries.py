@@ -43,7 +43,9 @@ def find_tries(con: DuckDBPyConnection, sources: Sequence[Source]) -> dict[str, 
     return {uri: known[key] for uri, key in keys.items() if key in known}
 
 
-def note_try(con: DuckDBPyConnection, source: Source, *, reason: DropReason, detail: str, run_id: str) -> Tries:
+def note_try(
+    con: DuckDBPyConnection, source: Source, *, reason: DropReason, detail: str, run_id: str
+) -> Tries:
     """Note that a file was tried in vain today; see `record_attempt`."""
     return record_attempt(
         con,

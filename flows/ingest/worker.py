@@ -41,7 +41,9 @@ def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical 
     return decode_to(path, lambda recording: audio_dir / audio_file_of(recording), max_duration_ms)
 
 
-def decode_to(path: Path, target: Callable[[Recording], Path], max_duration_ms: int) -> Canonical | Refused:
+def decode_to(
+    path: Path, target: Callable[[Recording], Path], max_duration_ms: int
+) -> Canonical | Refused:
     """Decode one local file to where `target` says that its recording goes; otherwise as `decode_file`."""
     try:
         return canonicalise(path, target, max_duration_ms=max_duration_ms)
@@ -58,7 +60,9 @@ def decode_to(path: Path, target: Callable[[Recording], Path], max_duration_ms: 
         return Refused(reason=DropReason.CRASHED, detail=detail)
 
 
-def decode_and_hash(decode: Decode, path: Path, audio_dir: Path, max_duration_ms: int) -> tuple[Canonical | Refused, str]:
+def decode_and_hash(
+    decode: Decode, path: Path, audio_dir: Path, max_duration_ms: int
+) -> tuple[Canonical | Refused, str]:
     """Ingest one local file, and say what its bytes are, so that they are known again when a copy has lost its time of change."""
     found = decode(path, audio_dir, max_duration_ms)
     return found, content_of(path) if isinstance(found, Canonical) else ""

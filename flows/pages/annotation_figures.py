@@ -70,7 +70,10 @@ def progress(content: AnnotationContent) -> dict[str, list[tuple[float, float]]]
     start = min(content.given_out_at)
 
     def running(moments: Sequence[datetime]) -> list[tuple[float, float]]:
-        return [((at - start).total_seconds() / 86_400, float(n)) for n, at in enumerate(sorted(moments), start=1)]
+        return [
+            ((at - start).total_seconds() / 86_400, float(n))
+            for n, at in enumerate(sorted(moments), start=1)
+        ]
 
     lines = {"given out": running(content.given_out_at)}
     done = [a.updated_at for a in content.answers.labels if not a.skipped]
@@ -82,7 +85,12 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
     rows: list[Row] = []
     for scheme in content.schemes:
         state = content.settled[scheme.name]
-        found = alpha_interval(state.votes, calls=content.calls, distance="masi" if scheme.choice == "many" else "nominal", draws=500)
+        found = alpha_interval(
+            state.votes,
+            calls=content.calls,
+            distance="masi" if scheme.choice == "many" else "nominal",
+            draws=500,
+        )
         standings = Counter(gold.standing for gold in state.gold.values() if gold.standing)
         rows.append(
             {
@@ -91,7 +99,10 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
                 "votes": len(state.votes),
                 "alpha": "not defined" if found is None else f"{found.value:.2f}",
                 "95 % over calls": "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
-                **{name: standings.get(name, 0) for name in ("clear", "ambiguous", "careless", "open", "decided")},
+                **{
+                    name: standings.get(name, 0)
+                    for name in ("clear", "ambiguous", "careless", "open", "decided")
+                },
             }
         )
     return rows
@@ -99,7 +110,9 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
 
 def alpha_bars(state: Settled) -> list[tuple[str, float]]:
     """(label, alpha of it against the rest), where that is defined."""
-    return [(label, alpha) for label, alpha in alpha_by_label(state.votes).items() if alpha is not None]
+    return [
+        (label, alpha) for label, alpha in alpha_by_label(state.votes).items() if alpha is not None
+    ]
 
 
 def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, float]]:
@@ -110,7 +123,11 @@ def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, flo
     by_day: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in content.settled[scheme].votes:
         by_day[last[vote.utterance_id]].append(vote)
-    return [(day, alpha) for day, votes in sorted(by_day.items()) if (alpha := krippendorff_alpha(votes)) is not None]
+    return [
+        (day, alpha)
+        for day, votes in sorted(by_day.items())
+        if (alpha := krippendorff_alpha(votes)) is not None
+    ]
 
 
 def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]:
@@ -127,7 +144,12 @@ def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]
 def skill_dots(content: AnnotationContent, scheme: str) -> list[tuple[str, float, float, float]]:
     """(person, low, share, high): how often a vote is what most of the others said; a person's own vote judges nobody but others."""
     return [
-        (f"{content.names[row.annotator]} ({row.clips}){', weak' if row.weak else ''}", row.low, row.right / row.clips, row.high)
+        (
+            f"{content.names[row.annotator]} ({row.clips}){', weak' if row.weak else ''}",
+            row.low,
+            row.right / row.clips,
+            row.high,
+        )
         for row in judge_people(content.settled[scheme].votes)
         if row.label == ""
     ]
@@ -136,7 +158,10 @@ def skill_dots(content: AnnotationContent, scheme: str) -> list[tuple[str, float
 def without_rows(content: AnnotationContent, scheme: str) -> list[Row]:
     """Alpha of everybody else, for each person."""
     return [
-        {"without": content.names[person], f"alpha of the others, {scheme}": "not defined" if alpha is None else f"{alpha:.2f}"}
+        {
+            "without": content.names[person],
+            f"alpha of the others, {scheme}": "not defined" if alpha is None else f"{alpha:.2f}",
+        }
         for person, alpha in alpha_without(content.settled[scheme].votes).items()
     ]
 
@@ -159,10 +184,15 @@ def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
     answers = {(a.utterance_id, a.annotator): a for a in content.answers.labels}
     out = []
     for vote in content.settled[scheme].votes:
-        answer, clip = answers[vote.utterance_id, vote.annotator], content.pushed.get(vote.utterance_id)
+        answer, clip = (
+            answers[vote.utterance_id, vote.annotator],
+            content.pushed.get(vote.utterance_id),
+        )
         if clip is None or bool(answer.proposal) == clip.blind:
             continue
-        by_model = content.proposals.get((scheme, model_of(answer.proposal or clip.proposal, scheme)), {})
+        by_model = content.proposals.get(
+            (scheme, model_of(answer.proposal or clip.proposal, scheme)), {}
+        )
         if (proposal := by_model.get(vote.utterance_id)) is not None:
             out.append(
                 Heard(
@@ -193,7 +223,9 @@ def num_unticked(content: AnnotationContent) -> int:
     """Answers to clips that were not blind and came with nothing ticked."""
     pushed = content.pushed
     return sum(
-        not a.proposal and not a.skipped and not pushed[a.utterance_id].blind for a in content.answers.labels if a.utterance_id in pushed
+        not a.proposal and not a.skipped and not pushed[a.utterance_id].blind
+        for a in content.answers.labels
+        if a.utterance_id in pushed
     )
 
 
@@ -213,35 +245,79 @@ def cost_rows(content: AnnotationContent) -> list[Row]:
     return [
         {"what": "annotator minutes, as the browser counted them", "figure": f"{minutes:.1f}"},
         {"what": "answers; skips", "figure": f"{len(answered)}; {len(work) - len(answered)}"},
-        {"what": "seconds an answer, skips left out", "figure": f"{60 * answer_minutes / len(answered):.1f}" if answered else ""},
-        {"what": "annotator seconds a labelled clip, skips included", "figure": f"{60 * minutes / clips:.1f}" if clips else ""},
+        {
+            "what": "seconds an answer, skips left out",
+            "figure": f"{60 * answer_minutes / len(answered):.1f}" if answered else "",
+        },
+        {
+            "what": "annotator seconds a labelled clip, skips included",
+            "figure": f"{60 * minutes / clips:.1f}" if clips else "",
+        },
     ]
 
 
 def forecast_rows(content: AnnotationContent) -> list[Row]:
     """What one more hour of one person would bring."""
     answered = {a.utterance_id for a in content.answers.labels if not a.skipped}
-    waiting = [content.utterances[key] for key in content.pushed if key in content.utterances and key not in answered]
+    waiting = [
+        content.utterances[key]
+        for key in content.pushed
+        if key in content.utterances and key not in answered
+    ]
     known = waiting or [content.utterances[key] for key in answered if key in content.utterances]
-    rows: list[Row] = [{"what": "clips given out that nobody has labelled yet", "figure": str(len(waiting))}]
+    rows: list[Row] = [
+        {"what": "clips given out that nobody has labelled yet", "figure": str(len(waiting))}
+    ]
     if known:
-        cost_ms = float(np.mean([content.lead_times.predict(u.segment.duration_ms, num_words=len(u.text.split())) for u in known]))
+        cost_ms = float(
+            np.mean(
+                [
+                    content.lead_times.predict(u.segment.duration_ms, num_words=len(u.text.split()))
+                    for u in known
+                ]
+            )
+        )
         # Some clips are heard by more people than others, and each of them takes the time.
-        wanted = [content.pushed[u.utterance_id].votes_wanted if u.utterance_id in content.pushed else content.votes_wanted for u in known]
+        wanted = [
+            content.pushed[u.utterance_id].votes_wanted
+            if u.utterance_id in content.pushed
+            else content.votes_wanted
+            for u in known
+        ]
         votes = max(float(np.mean(wanted)), 1.0)
         clips = 3_600_000 / cost_ms / votes
-        rows.append({"what": f"clips labelled in an hour of one person, {votes:.3g} vote(s) each on average", "figure": f"{clips:.0f}"})
+        rows.append(
+            {
+                "what": f"clips labelled in an hour of one person, {votes:.3g} vote(s) each on average",
+                "figure": f"{clips:.0f}",
+            }
+        )
         for scheme in content.schemes:
-            rows.append({"what": f"gain in UAR of {scheme.name} by that hour", "figure": gain_of(content.runs, scheme.name, clips)})
+            rows.append(
+                {
+                    "what": f"gain in UAR of {scheme.name} by that hour",
+                    "figure": gain_of(content.runs, scheme.name, clips),
+                }
+            )
     return rows
 
 
 def gain_of(runs: Sequence[TrainingRun], scheme: str, clips: float) -> str:
     """What more examples would do to the score: error = a * n^-b through past trainings of different size, or why nothing can be said."""
-    points = sorted({(n, uar) for run in runs if run.scheme == scheme and (found := _size_and_score(run)) for n, uar in [found]})
+    points = sorted(
+        {
+            (n, uar)
+            for run in runs
+            if run.scheme == scheme and (found := _size_and_score(run))
+            for n, uar in [found]
+        }
+    )
     if len({n for n, _ in points}) < 3:
         return "needs three trainings on versions of different size"
-    sizes, errors = np.log([n for n, _ in points]), np.log([max(1 - uar, 1e-3) for _, uar in points])
+    sizes, errors = (
+        np.log([n for n, _ in points]),
+        np.log([max(1 - uar, 1e-3) for _, uar in points]),
+    )
     slope, offset = np.polyfit(sizes, errors, 1)
     newest = points[-1][0]
     return f"{np.exp(offset + slope * np.log(newest)) - np.exp(offset + slope * np.log(newest + clips)):+.3f}, if the past goes on"
@@ -254,7 +330,10 @@ def arm_rows(content: AnnotationContent) -> list[Row]:
     for key, clip in content.pushed.items():
         if clip.arm in {"active", "random"}:
             arms[clip.arm].append(key)
-    return [{"arm": arm, "given out": len(keys), "labelled": len(answered & set(keys))} for arm, keys in sorted(arms.items())]
+    return [
+        {"arm": arm, "given out": len(keys), "labelled": len(answered & set(keys))}
+        for arm, keys in sorted(arms.items())
+    ]
 
 
 def _size_and_score(run: TrainingRun) -> tuple[int, float] | None:
@@ -268,4 +347,7 @@ def _size_and_score(run: TrainingRun) -> tuple[int, float] | None:
 def name_people(annotations: Sequence[Annotation], *, pseudonyms: bool) -> dict[str, str]:
     """Login name -> what the page calls that person."""
     people = sorted({a.annotator for a in annotations})
-    return {person: f"Annotator {number}" if pseudonyms else person for number, person in enumerate(people, start=1)}
+    return {
+        person: f"Annotator {number}" if pseudonyms else person
+        for number, person in enumerate(people, start=1)
+    }

@@ -38,22 +38,36 @@ def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
     """
     path = workspace.reports_dir / "annotation.html"
     with copying(workspace, say=tell):
-        content = read_annotation_content(workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms)
+        content = read_annotation_content(
+            workspace, created_at=datetime.now(UTC), pseudonyms=pseudonyms
+        )
         write_page(path, render_annotation_report(content), register=workspace.written)
     return path
 
 
-def read_annotation_content(workspace: Workspace, *, created_at: datetime, pseudonyms: bool) -> AnnotationContent:
+def read_annotation_content(
+    workspace: Workspace, *, created_at: datetime, pseudonyms: bool
+) -> AnnotationContent:
     """Read everything the page says, in one go."""
     with workspace.warehouse() as con:
         answers = read_answers(con, workspace.histories)
-        projects = [project.project_id for project in list_projects(con) if project.purpose == "label"]
+        projects = [
+            project.project_id for project in list_projects(con) if project.purpose == "label"
+        ]
         checks = list_checks(con)
-        pushed = {key: clip for number in projects for key, clip in list_pushed(con, project_id=number).items()}
+        pushed = {
+            key: clip
+            for number in projects
+            for key, clip in list_pushed(con, project_id=number).items()
+        }
         everybody = (*answers.labels, *answers.checks, *answers.decisions)
         names = figures.name_people(everybody, pseudonyms=pseudonyms)
         oddities = [
-            {**row, "annotator": names.get(str(row["annotator"]), ""), "author": names.get(str(row["author"]), str(row["author"]))}
+            {
+                **row,
+                "annotator": names.get(str(row["annotator"]), ""),
+                "author": names.get(str(row["author"]), str(row["author"])),
+            }
             for row in find_oddities(con)
         ]
         return AnnotationContent(
@@ -61,12 +75,19 @@ def read_annotation_content(workspace: Workspace, *, created_at: datetime, pseud
             created_at=created_at,
             schemes=workspace.schemes,
             answers=answers,
-            settled=settle_all(answers, workspace.schemes, method="dawid_skene", min_votes=workspace.settings.release.min_votes),
+            settled=settle_all(
+                answers,
+                workspace.schemes,
+                method="dawid_skene",
+                min_votes=workspace.settings.release.min_votes,
+            ),
             utterances={u.utterance_id: u for u in list_utterances(con)},
             names=names,
             num_simulated=len(set(names) & list_simulated(con).keys()),
             pushed={key: clip for key, clip in pushed.items() if key not in checks},
-            given_out_at=tuple(at for number in projects for at in first_pushed_at(con, project_id=number)),
+            given_out_at=tuple(
+                at for number in projects for at in first_pushed_at(con, project_id=number)
+            ),
             proposals={
                 (s.name, key[:8]): list_predictions(con, scheme=s.name, model_key=key)
                 for s in workspace.schemes
@@ -83,7 +104,12 @@ def render_annotation_report(content: AnnotationContent) -> str:
     """The page. Everything that came from a person or a file is escaped."""
     lines = figures.progress(content)
     days = max((points[-1][0] for points in lines.values()), default=0.0)
-    units = (("days", 1.0, 2.0), ("hours", 24.0, 0.1), ("minutes", 1_440.0, 0.0015), ("seconds", 86_400.0, 0.0))
+    units = (
+        ("days", 1.0, 2.0),
+        ("hours", 24.0, 0.1),
+        ("minutes", 1_440.0, 0.0015),
+        ("seconds", 86_400.0, 0.0),
+    )
     unit, scale = next((name, scale) for name, scale, least in units if days >= least)
     scaled = {name: [(x * scale, y) for x, y in points] for name, points in lines.items()}
     ends = [0.0, days * scale / 2, days * scale]
@@ -91,12 +117,23 @@ def render_annotation_report(content: AnnotationContent) -> str:
     return render_page(
         "annotation",
         content=content,
-        progress=picture(plots.plot_lines(scaled, ticks=[(x, f"{x:.0f} {unit}") for x in ends], title="clips, answers", salt="progress"))
+        progress=picture(
+            plots.plot_lines(
+                scaled,
+                ticks=[(x, f"{x:.0f} {unit}") for x in ends],
+                title="clips, answers",
+                salt="progress",
+            )
+        )
         if scaled
         else "",
         agreement=figures.agreement_rows(content) if content.answers.labels else [],
-        schemes=[_scheme_view(content, scheme, number) for number, scheme in enumerate(content.schemes)],
-        speed=picture(plots.plot_ranges(speed, unit="seconds a clip", salt="speed")) if speed else "",
+        schemes=[
+            _scheme_view(content, scheme, number) for number, scheme in enumerate(content.schemes)
+        ],
+        speed=picture(plots.plot_ranges(speed, unit="seconds a clip", salt="speed"))
+        if speed
+        else "",
         arms=figures.arm_rows(content),
         cost=figures.cost_rows(content) if content.answers.labels else [],
         forecast=figures.forecast_rows(content),
@@ -112,7 +149,10 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
     state = content.settled[scheme.name]
     bars = [(label, alpha, None, plots.PALETTE[0]) for label, alpha in figures.alpha_bars(state)]
     by_day = figures.alpha_by_day(content, scheme.name)
-    skill = [(name, share, (low, high), plots.PALETTE[2]) for name, low, share, high in figures.skill_dots(content, scheme.name)]
+    skill = [
+        (name, share, (low, high), plots.PALETTE[2])
+        for name, low, share, high in figures.skill_dots(content, scheme.name)
+    ]
     counts = figures.between_annotators(state, scheme.label_names)
     effects = measure_anchoring(figures.heard_answers(content, scheme.name), draws=500)
     return {

@@ -29,7 +29,9 @@ def render_audit(audit: Audit) -> str:
     for split, labels in audit.num_rows.items():
         for label, count in labels.items():
             totals.setdefault(label, {})[split] = count
-    largest = dict(sorted(sorted(totals.items()), key=lambda pair: -sum(pair[1].values()))[:MAX_LABELS])
+    largest = dict(
+        sorted(sorted(totals.items()), key=lambda pair: -sum(pair[1].values()))[:MAX_LABELS]
+    )
     return render_page(
         "audit",
         audit=audit,

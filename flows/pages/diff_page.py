@@ -50,23 +50,35 @@ def render_diff(
         minutes={
             scheme: picture(
                 plot_shifts(
-                    {label.partition("=")[2]: pair for label, pair in found.minutes.items() if label.startswith(f"{scheme}=")},
+                    {
+                        label.partition("=")[2]: pair
+                        for label, pair in found.minutes.items()
+                        if label.startswith(f"{scheme}=")
+                    },
                     unit="minutes",
                     salt=f"minutes-{scheme}",
                 )
             )
             for scheme in schemes
         },
-        flips={scheme: picture(_plot_flips(found, scheme)) for scheme in sorted({c.scheme for c in found.relabelled})},
+        flips={
+            scheme: picture(_plot_flips(found, scheme))
+            for scheme in sorted({c.scheme for c in found.relabelled})
+        },
     )
 
 
 def _shown(row: Row) -> Row:
-    return {name: shown_number(value) if isinstance(value, float) else value for name, value in row.items()}
+    return {
+        name: shown_number(value) if isinstance(value, float) else value
+        for name, value in row.items()
+    }
 
 
 def _plot_flips(found: VersionDiff, scheme: str) -> str:
     changes = [(c.before or "–", c.after or "–") for c in found.relabelled if c.scheme == scheme]
     labels = sorted({label for change in changes for label in change})
     counts = [[changes.count((a, b)) for b in labels] for a in labels]
-    return plot_confusions([(scheme, counts)], labels=labels, salt=f"flips-{scheme}", rows="before", columns="after")
+    return plot_confusions(
+        [(scheme, counts)], labels=labels, salt=f"flips-{scheme}", rows="before", columns="after"
+    )

@@ -36,7 +36,14 @@ WIDTH = 10.75
 FULL = 0.65
 """Share of a heat map's cell from which on its text is that of a full one."""
 
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "WenQuanYi Zen Hei", "Noto Sans")
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Serif CJK SC",
+    "WenQuanYi Zen Hei",
+    "Noto Sans",
+)
 MAX_LABEL = 28
 
 
@@ -55,7 +62,9 @@ def _style(salt: str) -> Iterator[None]:
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7, "axes.unicode_minus": False,
     }  # fmt: skip
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # the browser has the font
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from", category=UserWarning
+        )  # the browser has the font
         yield
 
 
@@ -67,7 +76,11 @@ def _svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r"<g id=\"[^\"]*\">", "<g>", text)
-    for stand_in, color in ((_INK, "currentColor"), (_HEAT, "var(--heat, #08519c)"), (_HEAT_INK, "var(--heat-ink, #ffffff)")):
+    for stand_in, color in (
+        (_INK, "currentColor"),
+        (_HEAT, "var(--heat, #08519c)"),
+        (_HEAT_INK, "var(--heat-ink, #ffffff)"),
+    ):
         text = text.replace(stand_in, color)
     return text
 
@@ -81,7 +94,9 @@ def _bare(axes: Axes) -> None:
     axes.tick_params(length=3, width=0.7)
 
 
-def plot_waveform(peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, duration_ms: int, salt: str) -> str:
+def plot_waveform(
+    peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, duration_ms: int, salt: str
+) -> str:
     """Envelopes, one a channel and each scaled to its peak, over the speakers' turns.
 
     Args:
@@ -93,7 +108,9 @@ def plot_waveform(peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, du
     with _style(salt):
         heights = [0.75] * len(peaks) + [0.2 * max(1, len(rows))]
         figure = _figure(WIDTH, sum(heights) + 0.45)
-        grid: Any = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
+        grid: Any = figure.subplots(
+            len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
+        )
         for channel, (axes, values) in enumerate(zip(grid[:-1, 0], peaks, strict=True)):
             at = [(i + 0.5) * seconds / len(values) for i in range(len(values))]
             axes.fill_between(at, [-v for v in values], list(values), color="#7a8794", linewidth=0)
@@ -108,9 +125,16 @@ def plot_waveform(peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, du
         axes = grid[-1, 0]
         _bare(axes)
         for row, key in enumerate(rows):
-            spans = [(t.segment.start_ms / 1000, t.segment.duration_ms / 1000) for t in turns if (t.channel, t.speaker) == key]
+            spans = [
+                (t.segment.start_ms / 1000, t.segment.duration_ms / 1000)
+                for t in turns
+                if (t.channel, t.speaker) == key
+            ]
             axes.broken_barh(spans, (row - 0.35, 0.7), color=PALETTE[row % len(PALETTE)])
-        names = [shorten(f"{speaker} (ch {channel})" if len(peaks) > 1 else speaker, limit=16) for channel, speaker in rows]
+        names = [
+            shorten(f"{speaker} (ch {channel})" if len(peaks) > 1 else speaker, limit=16)
+            for channel, speaker in rows
+        ]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(0, seconds)
@@ -119,7 +143,9 @@ def plot_waveform(peaks: Sequence[Sequence[float]], turns: Sequence[Turn], *, du
         return _svg(figure)
 
 
-def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[str], salt: str) -> str:
+def plot_balance(
+    counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[str], salt: str
+) -> str:
     """Stacked bars: label -> split -> examples."""
     labels = list(counts)
     with _style(salt):
@@ -132,7 +158,9 @@ def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[st
             axes.barh(range(len(labels)), widths, left=left, color=color, height=0.7, label=split)
             left = [a + b for a, b in zip(left, widths, strict=True)]
         for row, total in enumerate(left):
-            axes.annotate(str(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                str(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center"
+            )
         axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
         axes.invert_yaxis()
         axes.set_xlim(0, max([*left, 1]) * 1.08)
@@ -142,7 +170,9 @@ def plot_balance(counts: Mapping[str, Mapping[str, int]], *, splits: Sequence[st
         return _svg(figure)
 
 
-def plot_scores(rows: Sequence[tuple[str, float, tuple[float, float] | None, str]], *, salt: str) -> str:
+def plot_scores(
+    rows: Sequence[tuple[str, float, tuple[float, float] | None, str]], *, salt: str
+) -> str:
     """Dots with whiskers on a scale from 0 to 1.
 
     Args:
@@ -179,7 +209,12 @@ def plot_curves(curves: Sequence[Mapping[str, Any]], *, best_epoch: int | None, 
             for name, label, color in lines:
                 points = [(row["epoch"], row[name]) for row in curves if row.get(name) is not None]
                 if points:
-                    axes.plot(*zip(*points, strict=True), color=PALETTE[color], label=label, marker="o" if len(points) == 1 else None)
+                    axes.plot(
+                        *zip(*points, strict=True),
+                        color=PALETTE[color],
+                        label=label,
+                        marker="o" if len(points) == 1 else None,
+                    )
             if best_epoch is not None:
                 axes.axvline(best_epoch, color="#7a8794", linestyle="--", linewidth=1)
             axes.set_title(title, fontsize=10, loc="left")
@@ -218,7 +253,16 @@ def plot_confusions(
             for y, row in enumerate(counts):
                 for x, count in enumerate(row):
                     share = count / max(sum(row), 1)
-                    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(_HEAT, share), edgecolor="#9aa5b1", linewidth=0.4))
+                    axes.add_patch(
+                        Rectangle(
+                            (x, y),
+                            1,
+                            1,
+                            facecolor=(_HEAT, share),
+                            edgecolor="#9aa5b1",
+                            linewidth=0.4,
+                        )
+                    )
                     if count:
                         ink = _HEAT_INK if share > FULL else _INK
                         axes.text(x + 0.5, y + 0.5, str(count), ha="center", va="center", color=ink)
@@ -237,7 +281,13 @@ def plot_confusions(
         return _svg(figure)
 
 
-def plot_lines(lines: Mapping[str, Sequence[tuple[float, float]]], *, ticks: Sequence[tuple[float, str]], title: str, salt: str) -> str:
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    ticks: Sequence[tuple[float, str]],
+    title: str,
+    salt: str,
+) -> str:
     """Lines with dots over a common axis.
 
     Args:
@@ -250,7 +300,14 @@ def plot_lines(lines: Mapping[str, Sequence[tuple[float, float]]], *, ticks: Seq
         axes = figure.subplots()
         _bare(axes)
         for color, (name, points) in zip(PALETTE, lines.items(), strict=False):
-            axes.plot([x for x, _ in points], [y for _, y in points], color=color, marker="o", markersize=4, label=shorten(name))
+            axes.plot(
+                [x for x, _ in points],
+                [y for _, y in points],
+                color=color,
+                marker="o",
+                markersize=4,
+                label=shorten(name),
+            )
         axes.set_xticks([at for at, _ in ticks], [text for _, text in ticks])
         axes.set_ylabel(title)
         axes.grid(axis="y", color="#9aa5b1", alpha=0.35, linewidth=0.6)
@@ -269,7 +326,9 @@ def plot_ranges(rows: Sequence[tuple[str, float, float, float]], *, unit: str, s
         axes = figure.subplots()
         _bare(axes)
         for row, (_, low, value, high) in enumerate(rows):
-            axes.plot([low, high], [row, row], color=PALETTE[0], linewidth=2.2, solid_capstyle="butt")
+            axes.plot(
+                [low, high], [row, row], color=PALETTE[0], linewidth=2.2, solid_capstyle="butt"
+            )
             axes.plot([value], [row], "o", color=PALETTE[0], markersize=7)
         axes.set_yticks(range(len(rows)), [shorten(name) for name, *_ in rows])
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
@@ -287,7 +346,13 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
         _bare(axes)
         for shift, color, name in ((-0.2, PALETTE[6], "before"), (0.2, PALETTE[0], "after")):
             values = [pairs[label][0 if name == "before" else 1] for label in labels]
-            axes.barh([row + shift for row in range(len(labels))], values, height=0.38, color=color, label=name)
+            axes.barh(
+                [row + shift for row in range(len(labels))],
+                values,
+                height=0.38,
+                color=color,
+                label=name,
+            )
         for row, label in enumerate(labels):
             before, after = pairs[label]
             change = f"{'-' if after < before else '+'}{shown_number(abs(after - before))}"
@@ -311,7 +376,14 @@ def plot_predictors(statistics: Sequence[Statistic], *, salt: str) -> str:
     """Two rows a predictor: what it guesses, and the interval of chance. Returns SVG."""
     rows: list[tuple[str, float, tuple[float, float] | None, str]] = []
     for statistic in statistics:
-        rows.append((statistic.name, statistic.value, None, PALETTE[5] if statistic.p_value <= 0.01 else PALETTE[0]))
+        rows.append(
+            (
+                statistic.name,
+                statistic.value,
+                None,
+                PALETTE[5] if statistic.p_value <= 0.01 else PALETTE[0],
+            )
+        )
         middle = (statistic.null_low + statistic.null_high) / 2
         rows.append(("by chance", middle, (statistic.null_low, statistic.null_high), PALETTE[6]))
     return plot_scores(rows, salt=salt)

@@ -56,14 +56,27 @@ def render_report(content: ReportContent) -> str:
         content=content,
         newest=newest,
         total_length=shown_duration(content.counts.recording_minutes),
-        simulated={login: rate for login, rate in sorted(content.simulated.items()) if login in took_part},
+        simulated={
+            login: rate for login, rate in sorted(content.simulated.items()) if login in took_part
+        },
         num_people=len(took_part - content.simulated.keys()),
-        small_samples=[f"{r.scheme}: {r.result['warning']}" for r in runs if r.result.get("warning")],
+        small_samples=[
+            f"{r.scheme}: {r.result['warning']}" for r in runs if r.result.get("warning")
+        ],
         path=path_steps(content),
-        recordings=[_recording_view(content, stored, number, gold) for number, stored in enumerate(shown)],
+        recordings=[
+            _recording_view(content, stored, number, gold) for number, stored in enumerate(shown)
+        ],
         num_hidden=len(content.recordings) - len(shown),
         balances=[
-            (s.name, picture(plots.plot_balance(counts, splits=[split.value for split in Split], salt=f"balance-{number}")))
+            (
+                s.name,
+                picture(
+                    plots.plot_balance(
+                        counts, splits=[split.value for split in Split], salt=f"balance-{number}"
+                    )
+                ),
+            )
             for number, s in enumerate(content.schemes)
             if any((counts := figures.balance(content.examples, s.name, s.label_names)).values())
         ],
@@ -72,14 +85,20 @@ def render_report(content: ReportContent) -> str:
         acceptance=figures.acceptance_rows(content, gold),
         promotions=figures.promotion_rows(content, gold),
         splits=figures.split_rows(content.examples) if content.examples else [],
-        divided={kind: figures.divided(content.examples, name) for kind, name in (("voices", "voice"), ("recordings", "recording_id"))},
+        divided={
+            kind: figures.divided(content.examples, name)
+            for kind, name in (("voices", "voice"), ("recordings", "recording_id"))
+        },
         runs=[_run_view(run, number) for number, run in enumerate(runs[:MAX_RUNS])],
         run_rows=[run_row(run) for run in runs],
         drops=figures.drop_groups(content.drops),
         remarks=[remark_row(row) for row in content.remarks[:MAX_REMARKS]],
         more_remarks=max(0, len(content.remarks) - MAX_REMARKS),
         versions=[version_row(version) for version in reversed(content.versions)],
-        models=[{"model": m.name, "revision": m.revision, "kind": "weak" if m.weak else ""} for m in content.models],
+        models=[
+            {"model": m.name, "revision": m.revision, "kind": "weak" if m.weak else ""}
+            for m in content.models
+        ],
     )
 
 
@@ -92,20 +111,34 @@ def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
         ("files", counts.sources, f"{len(content.drops)} drops in the ledger"),
         ("recordings", counts.recordings, shown_duration(counts.recording_minutes)),
         ("utterances", counts.utterances, shown_duration(counts.utterance_minutes)),
-        ("proposals", counts.predictions, f"by {len({k for found in content.predictions.values() for k in found})} model(s)"),
+        (
+            "proposals",
+            counts.predictions,
+            f"by {len({k for found in content.predictions.values() for k in found})} model(s)",
+        ),
         ("annotations", counts.annotations, f"by {counts.annotators} annotator(s)"),
         (
             "examples",
             len(content.examples),
-            f"{shown_duration(example_minutes)}, {content.versions[-1].ref}" if content.versions else "no version yet",
+            f"{shown_duration(example_minutes)}, {content.versions[-1].ref}"
+            if content.versions
+            else "no version yet",
         ),
         ("models", counts.training_runs, f"trained; {promoted} scheme(s) promoted"),
     ]
 
 
-def _recording_view(content: ReportContent, stored: StoredRecording, number: int, gold: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _recording_view(
+    content: ReportContent,
+    stored: StoredRecording,
+    number: int,
+    gold: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
     recording = stored.recording
-    waveform, turns = content.waveforms[recording.recording_id], content.turns[recording.recording_id]
+    waveform, turns = (
+        content.waveforms[recording.recording_id],
+        content.turns[recording.recording_id],
+    )
     utterances = [u for u in content.utterances if u.recording_id == recording.recording_id]
     return {
         "title": stored.uri.rstrip("/").rpartition("/")[2] or stored.uri,
@@ -114,22 +147,34 @@ def _recording_view(content: ReportContent, stored: StoredRecording, number: int
         "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), {recording.layout.value}, {recording.codec}",
         "speakers": len({(t.channel, t.speaker) for t in turns}),
         "error": waveform.error,
-        "svg": picture(plots.plot_waveform(waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}")),
+        "svg": picture(
+            plots.plot_waveform(
+                waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}"
+            )
+        ),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
         "is_cut": recording.recording_id in content.cut,
     }
 
 
-def _utterance_view(content: ReportContent, utterance: Utterance, gold: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _utterance_view(
+    content: ReportContent, utterance: Utterance, gold: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     labels = []
     for scheme in content.schemes:
         found = gold[scheme.name].get(utterance.utterance_id)
-        proposals = [p[utterance.utterance_id] for p in content.predictions.get(scheme.name, {}).values() if utterance.utterance_id in p]
+        proposals = [
+            p[utterance.utterance_id]
+            for p in content.predictions.get(scheme.name, {}).values()
+            if utterance.utterance_id in p
+        ]
         labels.append(
             {
                 "gold": found.label if found else "",
-                "votes": f"{round(found.distribution[found.label] * found.num_votes)}/{found.num_votes}" if found else "",
+                "votes": f"{round(found.distribution[found.label] * found.num_votes)}/{found.num_votes}"
+                if found
+                else "",
                 "proposed": (proposals[-1].guess() or "no guess") if proposals else "",
             }
         )
@@ -145,15 +190,26 @@ def _utterance_view(content: ReportContent, utterance: Utterance, gold: Mapping[
 def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
     """A run with its pictures; a part that the result lacks is "" and the page says nothing of it."""
     result: Mapping[str, Any] = run.result
-    scores = {name: found for name in ("before", "after") if isinstance(found := result.get(name), Mapping)}
+    scores = {
+        name: found
+        for name in ("before", "after")
+        if isinstance(found := result.get(name), Mapping)
+    }
     colors = {"before": plots.PALETTE[6], "after": plots.PALETTE[0]}
     dots = [
-        (f"{title}, {name}", float(found[key]), tuple(found[f"{key}_interval"]) if found.get(f"{key}_interval") else None, colors[name])
+        (
+            f"{title}, {name}",
+            float(found[key]),
+            tuple(found[f"{key}_interval"]) if found.get(f"{key}_interval") else None,
+            colors[name],
+        )
         for key, title in (("uar", "UAR"), ("macro_f1", "macro-F1"))
         for name, found in scores.items()
         if found.get(key) is not None
     ]
-    matrices = [(name, found["confusion"]) for name, found in scores.items() if found.get("confusion")]
+    matrices = [
+        (name, found["confusion"]) for name, found in scores.items() if found.get("confusion")
+    ]
     labels = [str(label) for label in result.get("labels", ())]
     difference: Any = result.get("difference") or {}
     incumbent: Any = result.get("incumbent") or {}
@@ -167,17 +223,27 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         "voices": result.get("voices") or {},
         "warning": result.get("warning", ""),
         "note": result.get("note", ""),
-        "interval_notes": sorted({str(found["interval_note"]) for found in scores.values() if found.get("interval_note")}),
+        "interval_notes": sorted(
+            {str(found["interval_note"]) for found in scores.values() if found.get("interval_note")}
+        ),
         "incumbent": incumbent.get("name", ""),
         "incumbent_weak": bool(incumbent.get("weak")),
         "before": show_score(scores.get("before")),
         "after": show_score(scores.get("after")),
         "gain": gain,
         "scores": picture(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
-        "curves": picture(plots.plot_curves(result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"))
+        "curves": picture(
+            plots.plot_curves(
+                result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"
+            )
+        )
         if result.get("curves")
         else "",
-        "confusions": picture(plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")) if matrices and labels else "",
+        "confusions": picture(
+            plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")
+        )
+        if matrices and labels
+        else "",
     }
 
 

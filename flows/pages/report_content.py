@@ -105,10 +105,14 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
         recordings = list_recordings(con)
         versions = list_versions(con)
         newest = versions[-1] if versions else None
-        rows: list[dict[str, Any]] = read_rows(con, "select name, revision, weak, model_key from model order by seq")
+        rows: list[dict[str, Any]] = read_rows(
+            con, "select name, revision, weak, model_key from model order by seq"
+        )
         predictions = {
             scheme.name: {
-                row["model_key"]: found for row in rows if (found := list_predictions(con, scheme=scheme.name, model_key=row["model_key"]))
+                row["model_key"]: found
+                for row in rows
+                if (found := list_predictions(con, scheme=scheme.name, model_key=row["model_key"]))
             }
             for scheme in workspace.schemes
         }
@@ -116,17 +120,24 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
         digests = list_audio_digests(con, {r.recording.recording_id for r in shown})
         parts: dict[str, Any] = {
             "counts": count_rows(con),
-            "turns": {r.recording.recording_id: list_turns(con, r.recording.recording_id) for r in shown},
+            "turns": {
+                r.recording.recording_id: list_turns(con, r.recording.recording_id) for r in shown
+            },
             "utterances": tuple(list_utterances(con)),
             "annotations": read_answers(con, workspace.histories).labels,
             "drops": tuple(list_drops(con)),
             "remarks": tuple(list_remarks(con)),
             "examples": tuple(load_examples(con, newest.version_id)) if newest else (),
-            "newest_diff": diff_versions(con, newest.parent, newest.version_id) if newest and newest.parent else None,
+            "newest_diff": diff_versions(con, newest.parent, newest.version_id)
+            if newest and newest.parent
+            else None,
             "runs": tuple(list_training_runs(con)),
             "simulated": list_simulated(con),
             "cut": frozenset(
-                str(row["recording_id"]) for row in read_rows(con, "select recording_id from current_result where stage = 'cut'")
+                str(row["recording_id"])
+                for row in read_rows(
+                    con, "select recording_id from current_result where stage = 'cut'"
+                )
             ),
         }
     return ReportContent(
@@ -136,20 +147,27 @@ def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent
         recordings=tuple(recordings),
         waveforms={
             r.recording.recording_id: read_waveform(
-                workspace.audio_dir / r.audio_file, r.recording, expected=digests.get(r.recording.recording_id)
+                workspace.audio_dir / r.audio_file,
+                r.recording,
+                expected=digests.get(r.recording.recording_id),
             )
             for r in shown
         },
         predictions=predictions,
         min_votes=workspace.settings.release.min_votes,
         versions=tuple(versions),
-        models=tuple(ModelRef(name=row["name"], revision=row["revision"], weak=row["weak"]) for row in rows),
-        software={"Python": platform.python_version()} | {name: _installed(name) for name in SOFTWARE},
+        models=tuple(
+            ModelRef(name=row["name"], revision=row["revision"], weak=row["weak"]) for row in rows
+        ),
+        software={"Python": platform.python_version()}
+        | {name: _installed(name) for name in SOFTWARE},
         **parts,
     )
 
 
-def read_waveform(path: Path, recording: Recording, *, expected: AudioDigest | None = None) -> Waveform:
+def read_waveform(
+    path: Path, recording: Recording, *, expected: AudioDigest | None = None
+) -> Waveform:
     """The peak envelope of a canonical recording, read a minute or so at a time; a file that cannot be read gives the reason instead."""
     duration_ms = max(1, recording.duration_ms)
     bin_ms = -(-duration_ms // NUM_PEAKS)
@@ -161,9 +179,13 @@ def read_waveform(path: Path, recording: Recording, *, expected: AudioDigest | N
             peaks: list[float] = []
             for start_ms in range(0, duration_ms, piece_ms):
                 segment = Segment(start_ms=start_ms, end_ms=min(start_ms + piece_ms, duration_ms))
-                samples = np.abs(read_clip(path, channel=channel, segment=segment, expected=expected))
+                samples = np.abs(
+                    read_clip(path, channel=channel, segment=segment, expected=expected)
+                )
                 padded = np.pad(samples, (0, -len(samples) % width))
-                peaks.extend(round(float(peak), 3) for peak in padded.reshape(-1, width).max(axis=1))
+                peaks.extend(
+                    round(float(peak), 3) for peak in padded.reshape(-1, width).max(axis=1)
+                )
             channels.append(tuple(peaks))
     except AudioError as error:
         return Waveform(peaks=(), error=str(error))

@@ -28,7 +28,11 @@ def gold_labels(content: ReportContent) -> dict[str, dict[str, Gold]]:
     return {
         s.name: {
             g.utterance_id: g
-            for g in resolve(collect_votes(content.annotations, scheme=s.name), scheme=s.name, min_votes=content.min_votes)
+            for g in resolve(
+                collect_votes(content.annotations, scheme=s.name),
+                scheme=s.name,
+                min_votes=content.min_votes,
+            )
         }
         for s in content.schemes
     }
@@ -47,8 +51,12 @@ def agreement_rows(content: ReportContent) -> list[Row]:
                 "scheme": scheme.name,
                 "clips with votes": len(groups),
                 "votes": len(votes),
-                "Krippendorff's alpha": "not defined (no clip with two votes, or one label only)" if alpha is None else f"{alpha:.2f}",
-                "unanimous, of clips with 2+ votes": ratio(sum(len({vote.label for vote in cast}) == 1 for cast in several), len(several)),
+                "Krippendorff's alpha": "not defined (no clip with two votes, or one label only)"
+                if alpha is None
+                else f"{alpha:.2f}",
+                "unanimous, of clips with 2+ votes": ratio(
+                    sum(len({vote.label for vote in cast}) == 1 for cast in several), len(several)
+                ),
             }
         )
     return rows
@@ -56,7 +64,10 @@ def agreement_rows(content: ReportContent) -> list[Row]:
 
 def standing_votes(annotations: Sequence[Annotation]) -> list[Annotation]:
     """The newest annotation of each person for each utterance, without skips and deletions."""
-    newest = {(a.utterance_id, a.annotator): a for a in sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id))}
+    newest = {
+        (a.utterance_id, a.annotator): a
+        for a in sorted(annotations, key=lambda a: (a.updated_at, a.annotation_id))
+    }
     return [a for _, a in sorted(newest.items()) if not a.deleted and not a.skipped]
 
 
@@ -73,8 +84,16 @@ def annotator_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
             "clips": len(own),
         }
         for scheme in content.schemes:
-            shared = [a for a in own if scheme.name in a.labels and (g := gold[scheme.name].get(a.utterance_id)) and g.num_votes >= 2]
-            hits = sum(a.labels[scheme.name][0] == gold[scheme.name][a.utterance_id].label for a in shared)
+            shared = [
+                a
+                for a in own
+                if scheme.name in a.labels
+                and (g := gold[scheme.name].get(a.utterance_id))
+                and g.num_votes >= 2
+            ]
+            hits = sum(
+                a.labels[scheme.name][0] == gold[scheme.name][a.utterance_id].label for a in shared
+            )
             row[f"{scheme.name}: with the majority"] = ratio(hits, len(shared))
         rows.append(row)
     return rows
@@ -95,7 +114,8 @@ def acceptance_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold
                     "proposals": sum(p.guess() is not None for p in found.values()),
                     "accepted": _accepted(found, gold.get(scheme, {})),
                     "accepted, test split only": _accepted(
-                        {i: p for i, p in found.items() if splits.get(i) is Split.TEST}, gold.get(scheme, {})
+                        {i: p for i, p in found.items() if splits.get(i) is Split.TEST},
+                        gold.get(scheme, {}),
                     ),
                 }
             )
@@ -116,13 +136,18 @@ def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
         if not both:
             continue
         settled = gold.get(run.scheme, {})
-        for name, ids in (("all clips", both), ("test split", [i for i in both if splits.get(i) is Split.TEST])):
+        for name, ids in (
+            ("all clips", both),
+            ("test split", [i for i in both if splits.get(i) is Split.TEST]),
+        ):
             rows.append(
                 {
                     "scheme": run.scheme,
                     "clips": name,
                     "labelled by both": len(ids),
-                    "proposal changed": ratio(sum(old[i].guess() != new[i].guess() for i in ids), len(ids)),
+                    "proposal changed": ratio(
+                        sum(old[i].guess() != new[i].guess() for i in ids), len(ids)
+                    ),
                     "accepted before": _accepted({i: old[i] for i in ids}, settled),
                     "accepted after": _accepted({i: new[i] for i in ids}, settled),
                 }
@@ -136,7 +161,9 @@ def _accepted(found: Mapping[str, Prediction], settled: Mapping[str, Gold]) -> s
     return ratio(sum(p.label == settled[p.utterance_id].label for p in judged), len(judged))
 
 
-def balance(examples: Sequence[Example], scheme: str, labels: Sequence[str]) -> dict[str, dict[str, int]]:
+def balance(
+    examples: Sequence[Example], scheme: str, labels: Sequence[str]
+) -> dict[str, dict[str, int]]:
     """Label -> split -> examples; the scheme's labels first, then any that it no longer has."""
     out: dict[str, Counter[str]] = {label: Counter() for label in labels}
     for example in examples:
@@ -177,6 +204,12 @@ def drop_groups(drops: Sequence[LedgerRow]) -> list[dict[str, Any]]:
     for row in drops:
         groups[row.stage, row.reason.value].append(row)
     return [
-        {"stage": stage, "reason": reason, "count": len(found), "examples": found[:MAX_EXAMPLES], "more": max(0, len(found) - MAX_EXAMPLES)}
+        {
+            "stage": stage,
+            "reason": reason,
+            "count": len(found),
+            "examples": found[:MAX_EXAMPLES],
+            "more": max(0, len(found) - MAX_EXAMPLES),
+        }
         for (stage, reason), found in sorted(groups.items())
     ]

@@ -32,7 +32,11 @@ MAX_LOOKED_AT = 1_000
 
 def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[str, object]:
     """Everything about a version: JSON values, tables as lists of rows."""
-    leaks = [leak for leak in find_leaks(con) if any(version.ref in refs for refs in leak.versions.values())]
+    leaks = [
+        leak
+        for leak in find_leaks(con)
+        if any(version.ref in refs for refs in leak.versions.values())
+    ]
     return {
         "version": version.ref,
         "id": version.version_id,
@@ -44,7 +48,9 @@ def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[s
         "erased": version.num_erased,
         "recipe": dict(version.recipe),
         "labels": label_rows(con, version),
-        "models": [run_row(run) for run in list_training_runs(con) if run.version_id == version.version_id],
+        "models": [
+            run_row(run) for run in list_training_runs(con) if run.version_id == version.version_id
+        ],
         "leaks": [leak_row(leak) for leak in leaks],
     }
 
@@ -63,7 +69,13 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
     for part in found:
         row = rows.setdefault(
             (part["label"], part["language"]),
-            {"label": part["label"], "language": part["language"], "examples": 0, "minutes": 0.0, **{split.value: 0 for split in Split}},
+            {
+                "label": part["label"],
+                "language": part["language"],
+                "examples": 0,
+                "minutes": 0.0,
+                **{split.value: 0 for split in Split},
+            },
         )
         row["examples"] += part["examples"]
         row["minutes"] += part["duration_ms"] / 60_000
@@ -81,7 +93,10 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
     for move in found.resplit:
         moves[move.before, move.after] = moves.get((move.before, move.after), 0) + 1
     return {
-        "lost": [{"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before} for loss in found.lost],
+        "lost": [
+            {"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before}
+            for loss in found.lost
+        ],
         "changes": diff_rows(found),
         "labels": [
             {
@@ -95,13 +110,20 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
         ],
         "relabelled": [
             {"scheme": scheme, "before": before, "after": after, "examples": count}
-            for (scheme, before, after), count in sorted(flips.items(), key=lambda item: (-item[1], item[0]))
+            for (scheme, before, after), count in sorted(
+                flips.items(), key=lambda item: (-item[1], item[0])
+            )
         ],
-        "moved": [{"before": a.value, "after": b.value, "examples": count} for (a, b), count in sorted(moves.items())],
+        "moved": [
+            {"before": a.value, "after": b.value, "examples": count}
+            for (a, b), count in sorted(moves.items())
+        ],
     }
 
 
-def example_tables(con: DuckDBPyConnection, before: DatasetVersion, after: DatasetVersion, found: VersionDiff) -> dict[str, list[Row]]:
+def example_tables(
+    con: DuckDBPyConnection, before: DatasetVersion, after: DatasetVersion, found: VersionDiff
+) -> dict[str, list[Row]]:
     """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when they are gone.
 
     Returns:
@@ -135,7 +157,11 @@ def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
     there = new or old
     if there is None:
         raise ValueError("an example is in one of the versions at least")
-    moved = f" from {old.split.value}" if old is not None and new is not None and old.split is not new.split else ""
+    moved = (
+        f" from {old.split.value}"
+        if old is not None and new is not None and old.split is not new.split
+        else ""
+    )
     return {
         "change": kind + moved,
         "utterance": there.utterance_id[:12],
@@ -165,7 +191,9 @@ def verification_row(found: Verification) -> Row:
 
 def model_rows(found: ModelCheck) -> list[Row]:
     """What verifying a model found, for people."""
-    heard = [f"{counted(count, 'row')}, receipt {receipt[:12]}" for receipt, count in found.heard.items()]
+    heard = [
+        f"{counted(count, 'row')}, receipt {receipt[:12]}" for receipt, count in found.heard.items()
+    ]
     told = {
         "run": found.run[:12] or "none that this workspace knows",
         "its files are": found.statement,
@@ -187,5 +215,7 @@ def leak_row(leak: Leak) -> Row:
     }
 
 
-def _where(versions: Mapping[Split, tuple[str, ...]], counts: Mapping[Split, int], split: Split) -> str:
+def _where(
+    versions: Mapping[Split, tuple[str, ...]], counts: Mapping[Split, int], split: Split
+) -> str:
     return f"{counts[split]} in {' '.join(versions[split])}" if split in versions else ""

@@ -48,7 +48,9 @@ def show_score(metrics: Any) -> str:
     if not isinstance(metrics, Mapping) or metrics.get("uar") is None:
         return ""
     interval = metrics.get("uar_interval")
-    return f"{metrics['uar']:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+    return f"{metrics['uar']:.3f}" + (
+        f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    )
 
 
 def diff_rows(found: VersionDiff) -> list[dict[str, object]]:

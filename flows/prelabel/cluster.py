@@ -23,7 +23,9 @@ UNITS_A_FLOW = 64
 _unit_task = task(name="prelabel-unit-work", persist_result=False)(run_unit)
 
 
-def run_on_cluster(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
+def run_on_cluster(
+    workspace: Workspace, units: Iterator[Unit]
+) -> Iterator[tuple[Unit, list[Outcome]]]:
     """Have units worked on by a cluster, and give back each in order.
 
     Raises:
@@ -31,7 +33,9 @@ def run_on_cluster(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tupl
     """
     settings = workspace.settings.prelabel
     if not in_flow_run():
-        raise ConfigError(f'[prelabel] runner = "{settings.runner}" needs the Prefect server: run `voxdata up` first')
+        raise ConfigError(
+            f'[prelabel] runner = "{settings.runner}" needs the Prefect server: run `voxdata up` first'
+        )
     while batch := list(islice(units, UNITS_A_FLOW)):
         yield from zip(batch, _run_batch(workspace, batch), strict=True)
 
@@ -54,7 +58,10 @@ def _outcomes(unit: Unit, future: PrefectFuture[list[Outcome]]) -> list[Outcome]
     if isinstance(found, MachineError):
         raise found
     # A cluster does not say how a worker ended; the unit waits for the next run, as one whose worker was killed does here.
-    return [Outcome(work=work, shortage=f"the cluster could not finish it: {found!r}") for work in unit.works]
+    return [
+        Outcome(work=work, shortage=f"the cluster could not finish it: {found!r}")
+        for work in unit.works
+    ]
 
 
 def _task_runner(workspace: Workspace) -> Any:
@@ -68,7 +75,13 @@ def _task_runner(workspace: Workspace) -> Any:
 
             if settings.dask_address:
                 return DaskTaskRunner(address=settings.dask_address)
-            return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None})
+            return DaskTaskRunner(
+                cluster_kwargs={
+                    "n_workers": workers,
+                    "threads_per_worker": 1,
+                    "dashboard_address": None,
+                }
+            )
         from prefect_ray import RayTaskRunner  # type: ignore[import-untyped]
 
         if settings.ray_address:
@@ -76,4 +89,6 @@ def _task_runner(workspace: Workspace) -> Any:
         return RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False})
     except ImportError as error:
         package = f"prefect-{settings.runner}"
-        raise ConfigError(f'[prelabel] runner = "{settings.runner}" needs {package} ({error}); reinstall with `make`') from error
+        raise ConfigError(
+            f'[prelabel] runner = "{settings.runner}" needs {package} ({error}); reinstall with `make`'
+        ) from error

@@ -37,9 +37,25 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.counted import counted
-from voxdata.errors import AudioError, BackendError, DropReason, LockedError, ShortageError, WorkerError
+from voxdata.errors import (
+    AudioError,
+    BackendError,
+    DropReason,
+    LockedError,
+    ShortageError,
+    WorkerError,
+)
 from voxdata.identity import canonical_json, digest
-from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, pack_units
+from voxdata.increment import (
+    CUT,
+    DIARIZE,
+    LABEL,
+    MEASURE,
+    SCAN,
+    SECOND_OPINION,
+    TRANSCRIBE,
+    pack_units,
+)
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.sound import duration_ms
 from voxdata.tally import add_up
@@ -87,21 +103,35 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
     with workspace.warehouse() as con:
-        again = {(r.stored.recording.recording_id, stage, plan.keys[stage]) for r in plan.recordings for stage in r.again}
-        summary = PrelabelSummary(reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0)
+        again = {
+            (r.stored.recording.recording_id, stage, plan.keys[stage])
+            for r in plan.recordings
+            for stage in r.again
+        }
+        summary = PrelabelSummary(
+            reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0
+        )
     _tell_cut_again(workspace, plan, say=say)
-    progress = _Progress(total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say)
+    progress = _Progress(
+        total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say
+    )
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
     trouble = ""
     short: list[str] = []
-    for unit, worked in run_units(workspace, make_units(workspace, plan, models, specs, unreadable)):
+    for unit, worked in run_units(
+        workspace, make_units(workspace, plan, models, specs, unreadable)
+    ):
         found = _note_shortages(workspace, plan, worked)
         short += [f"recording {o.work.recording_id}: {o.shortage}" for o in found if o.shortage]
         outcomes = [outcome for outcome in found if not outcome.shortage]
         if not outcomes:
             continue
-        failures = [outcome.failure for outcome in outcomes if outcome.failure and outcome.failure.reason is DropReason.FAILED]
+        failures = [
+            outcome.failure
+            for outcome in outcomes
+            if outcome.failure and outcome.failure.reason is DropReason.FAILED
+        ]
         trouble = trouble or (failures[0].detail if failures else "")
         if len(failures) == len(outcomes) and not summary.recordings:
             # A model that refuses everything is no recording's fault: nothing is written down until one succeeds.
@@ -119,19 +149,30 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
     named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
-    done, proposals = counted(summary.recordings, "recording"), counted(summary.predictions, "proposal")
+    done, proposals = (
+        counted(summary.recordings, "recording"),
+        counted(summary.predictions, "proposal"),
+    )
     say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
     if summary.abstentions:
-        say(f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen")
+        say(
+            f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen"
+        )
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
-        raise ShortageError(f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}")
+        raise ShortageError(
+            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}"
+        )
     if trouble:
-        raise BackendError(f"a model failed, the rest was done; run again once it is fixed: {trouble}")
+        raise BackendError(
+            f"a model failed, the rest was done; run again once it is fixed: {trouble}"
+        )
     return summary
 
 
-def _note_shortages(workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _note_shortages(
+    workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]
+) -> list[Outcome]:
     """Note recordings for which memory was short, and let those rest for which it was so on several days."""
     if not any(outcome.shortage for outcome in outcomes):
         return list(outcomes)
@@ -163,7 +204,10 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
     with workspace.warehouse() as con:
         cut_before = {
-            str(row["recording_id"]) for row in read_rows(con, "select distinct recording_id from stage_result where stage = 'cut'")
+            str(row["recording_id"])
+            for row in read_rows(
+                con, "select distinct recording_id from stage_result where stage = 'cut'"
+            )
         }
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
@@ -175,7 +219,11 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
 
 
 def make_units(
-    workspace: Workspace, plan: PrelabelPlan, models: Models, specs: Mapping[str, LabelerSpec], unreadable: list[Outcome]
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    models: Models,
+    specs: Mapping[str, LabelerSpec],
+    unreadable: list[Outcome],
 ) -> Iterator[Unit]:
     """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for.
 
@@ -191,11 +239,20 @@ def make_units(
         unreadable += [outcome for outcome in made if isinstance(outcome, Outcome)]
         works = tuple(work for work in made if isinstance(work, RecordingWork))
         if works:
-            yield Unit(root=str(workspace.root), labelers=tuple(sorted(specs.items())), settings_key=settings_key, works=works)
+            yield Unit(
+                root=str(workspace.root),
+                labelers=tuple(sorted(specs.items())),
+                settings_key=settings_key,
+                works=works,
+            )
 
 
 def _make_work(
-    workspace: Workspace, planned: PlannedRecording, plan: PrelabelPlan, models: Models, guard: AudioGuard
+    workspace: Workspace,
+    planned: PlannedRecording,
+    plan: PrelabelPlan,
+    models: Models,
+    guard: AudioGuard,
 ) -> RecordingWork | Outcome:
     """One recording with the results that its wanted stages read, or why it cannot be worked on."""
     recording, wanted, keys = planned.stored.recording, planned.wanted, plan.keys
@@ -203,18 +260,42 @@ def _make_work(
         path = workspace.audio_dir / planned.stored.audio_file
         sounds = open_canonical(path, expected=guard.admit(path, recording.recording_id))
     except AudioError as error:
-        lost = RecordingWork(recording_id=recording.recording_id, sounds=(), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
-        return Outcome(work=lost, failure=Failure(stage=first_stage(wanted), reason=error.reason, detail=str(error)))
-    work = RecordingWork(recording_id=recording.recording_id, sounds=tuple(sounds), source_rate_hz=recording.sample_rate_hz, wanted=wanted)
+        lost = RecordingWork(
+            recording_id=recording.recording_id,
+            sounds=(),
+            source_rate_hz=recording.sample_rate_hz,
+            wanted=wanted,
+        )
+        return Outcome(
+            work=lost,
+            failure=Failure(stage=first_stage(wanted), reason=error.reason, detail=str(error)),
+        )
+    work = RecordingWork(
+        recording_id=recording.recording_id,
+        sounds=tuple(sounds),
+        source_rate_hz=recording.sample_rate_hz,
+        wanted=wanted,
+    )
     with workspace.warehouse() as con:
         if DIARIZE not in wanted and wanted & {TRANSCRIBE, SECOND_OPINION, CUT, MEASURE}:
             work.turns = tuple(list_turns(con, recording.recording_id, key=keys[DIARIZE]))
         if TRANSCRIBE not in wanted and CUT in wanted:
-            work.transcripts = list_transcripts(con, recording.recording_id, key=keys[TRANSCRIBE], model=models.transcriber.model)
-        if SECOND_OPINION in keys and SECOND_OPINION not in wanted and MEASURE in wanted and models.second_transcriber is not None:
+            work.transcripts = list_transcripts(
+                con, recording.recording_id, key=keys[TRANSCRIBE], model=models.transcriber.model
+            )
+        if (
+            SECOND_OPINION in keys
+            and SECOND_OPINION not in wanted
+            and MEASURE in wanted
+            and models.second_transcriber is not None
+        ):
             second = models.second_transcriber.model
-            work.second_transcripts = list_transcripts(con, recording.recording_id, key=keys[SECOND_OPINION], model=second)
-        if CUT not in wanted and (wanted & {MEASURE, SCAN} or any(stage.startswith(LABEL) for stage in wanted)):
+            work.second_transcripts = list_transcripts(
+                con, recording.recording_id, key=keys[SECOND_OPINION], model=second
+            )
+        if CUT not in wanted and (
+            wanted & {MEASURE, SCAN} or any(stage.startswith(LABEL) for stage in wanted)
+        ):
             work.utterances = tuple(list_cut(con, recording.recording_id, key=keys[CUT]))
     return work
 
@@ -236,7 +317,10 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
         running: dict[Future[list[Outcome]], Unit] = {}
         queue: list[Unit] = [first]
         while queue or running:
-            while len(running) < 2 * workers and (unit := queue.pop() if queue else next(units, None)) is not None:
+            while (
+                len(running) < 2 * workers
+                and (unit := queue.pop() if queue else next(units, None)) is not None
+            ):
                 cpu_s = _patience_s(workspace, unit)
                 running[pool.submit(run_unit, unit, cpu_s=cpu_s, idle_s=idle_s)] = unit
             for future in pool.wait_for_some(running):
@@ -257,7 +341,9 @@ def _patience_s(workspace: Workspace, unit: Unit) -> float:
 
 
 @step("prelabel-unit")
-def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]) -> PrelabelSummary:
+def store_unit(
+    workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]
+) -> PrelabelSummary:
     """Store what became of a unit: results and failures, a transaction a recording.
 
     Raises:
@@ -270,12 +356,18 @@ def store_unit(workspace: Workspace, plan: PrelabelPlan, models: Models, outcome
             return _store(con, workspace, plan, models, outcomes)
     except LockedError as error:
         tell(f"prelabel: {error}; the results are left as a batch, which the next writer merges")
-        with staged_rows(workspace.batches_dir, run_id=workspace.run_id, places=workspace.places) as con:
+        with staged_rows(
+            workspace.batches_dir, run_id=workspace.run_id, places=workspace.places
+        ) as con:
             return _store(con, workspace, plan, models, outcomes)
 
 
 def _store(
-    con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    models: Models,
+    outcomes: Sequence[Outcome],
 ) -> PrelabelSummary:
     stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
     summary = PrelabelSummary()
@@ -289,7 +381,8 @@ def _store(
             summary,
             recordings=summary.recordings + 1,
             failed=summary.failed + (outcome.failure is not None),
-            utterances=summary.utterances + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
+            utterances=summary.utterances
+            + (len(outcome.work.utterances) if CUT in outcome.seconds else 0),
             predictions=summary.predictions + len(new),
             abstentions=summary.abstentions + sum(p.abstains for p in new),
             audio_minutes=summary.audio_minutes + recording.recording.duration_ms / 60_000,

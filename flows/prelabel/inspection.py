@@ -78,7 +78,9 @@ def _find(directory: Path, *, explicit: bool) -> Workspace:
     except ConfigError:
         if explicit:
             raise
-    return Workspace(root=directory, settings=default_settings(), secrets=read_environment(), run_id="inspect")
+    return Workspace(
+        root=directory, settings=default_settings(), secrets=read_environment(), run_id="inspect"
+    )
 
 
 def _as_json(file: Path, inspected: Inspected) -> str:
@@ -125,12 +127,25 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     for p in found.predictions:
         weak = weak or p.model.weak
         guess = p.guess()
-        said = "no guess" if guess is None else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
+        said = (
+            "no guess"
+            if guess is None
+            else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
+        )
         proposals.setdefault(p.utterance_id, []).append(said)
     table = Table(
         title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
     )
-    for column in ("start", "end", "speaker", "language", "text", "proposals", "level dB", "SNR dB"):
+    for column in (
+        "start",
+        "end",
+        "speaker",
+        "language",
+        "text",
+        "proposals",
+        "level dB",
+        "SNR dB",
+    ):
         table.add_column(column, overflow="fold")
     for u in found.utterances:
         quality = found.quality[u.utterance_id]

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from flows.workspace import Say, Workspace
 from voxdata.voice import HeardSpeaker, Speaker, link_speakers, nearest_voices
 from warehouse.connection import transaction
-from warehouse.voices import current_voices, list_heard_speakers, merge_voices, record_links, split_voice, used_voice_ids
+from warehouse.voices import (
+    current_voices,
+    list_heard_speakers,
+    merge_voices,
+    record_links,
+    split_voice,
+    used_voice_ids,
+)
 
 
 def link_voices(workspace: Workspace, *, say: Say) -> int:
@@ -23,8 +30,12 @@ def link_voices(workspace: Workspace, *, say: Say) -> int:
         voices, taken = current_voices(con), used_voice_ids(con)
         for model_key, heard in sorted(list_heard_speakers(con).items()):
             arrivals = [speaker for speaker in heard if speaker.speaker not in voices]
-            links = link_speakers(arrivals, group_by_voice(heard, voices), threshold=threshold, taken=taken)
-            record_links(con, links, model_key=model_key, threshold=threshold, run_id=workspace.run_id)
+            links = link_speakers(
+                arrivals, group_by_voice(heard, voices), threshold=threshold, taken=taken
+            )
+            record_links(
+                con, links, model_key=model_key, threshold=threshold, run_id=workspace.run_id
+            )
             taken |= {link.voice_id for link in links}
             linked += len(links)
             joined += sum(link.kind == "join" for link in links)
@@ -33,7 +44,9 @@ def link_voices(workspace: Workspace, *, say: Say) -> int:
     return linked
 
 
-def group_by_voice(heard: Sequence[HeardSpeaker], voices: Mapping[Speaker, str]) -> dict[str, list[HeardSpeaker]]:
+def group_by_voice(
+    heard: Sequence[HeardSpeaker], voices: Mapping[Speaker, str]
+) -> dict[str, list[HeardSpeaker]]:
     """Voice id -> its speakers."""
     members: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
     for speaker in heard:

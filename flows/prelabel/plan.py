@@ -58,7 +58,9 @@ class PlannedRecording:
     @property
     def wanted(self) -> frozenset[str]:
         """Stages to run."""
-        return frozenset(stage for stage, how in self.standing.items() if how in (Standing.NEW, Standing.STALE))
+        return frozenset(
+            stage for stage, how in self.standing.items() if how in (Standing.NEW, Standing.STALE)
+        )
 
     @property
     def again(self) -> tuple[str, ...]:
@@ -91,7 +93,11 @@ class PrelabelPlan:
 
     def minutes(self, recording: PlannedRecording, stages: Sequence[str]) -> float:
         """Estimate of one core's work on some stages of a recording, in minutes."""
-        return sum(self.rates[stage] for stage in stages) * recording.stored.recording.duration_ms / 60_000
+        return (
+            sum(self.rates[stage] for stage in stages)
+            * recording.stored.recording.duration_ms
+            / 60_000
+        )
 
 
 def plan_prelabel(workspace: Workspace, models: Models) -> PrelabelPlan:
@@ -105,7 +111,13 @@ def plan_prelabel(workspace: Workspace, models: Models) -> PrelabelPlan:
         stored = list_recordings(con)
         rates = stage_rates(con)
     planned = [
-        _plan_recording(s, specs, keys, results.get(s.recording.recording_id, StageResults()), failed[s.recording.recording_id])
+        _plan_recording(
+            s,
+            specs,
+            keys,
+            results.get(s.recording.recording_id, StageResults()),
+            failed[s.recording.recording_id],
+        )
         for s in stored
         if s.recording.recording_id not in silent and s.recording.recording_id not in gone
     ]
@@ -139,7 +151,11 @@ def _rests(tries: Tries | None) -> bool:
 
 
 def _plan_recording(
-    stored: StoredRecording, specs: Sequence[StageSpec], keys: Mapping[str, str], found: StageResults, failed: set[tuple[str, str]]
+    stored: StoredRecording,
+    specs: Sequence[StageSpec],
+    keys: Mapping[str, str],
+    found: StageResults,
+    failed: set[tuple[str, str]],
 ) -> PlannedRecording:
     standing = judge_stages(specs, keys, known=found.known, current=found.current, failed=failed)
     stale = {stage for stage, how in standing.items() if how in (Standing.NEW, Standing.STALE)}
@@ -165,10 +181,14 @@ def plan_rows(plan: PrelabelPlan) -> list[dict[str, object]]:
     for recording in plan.recordings:
         for stage, how in recording.standing.items():
             if how is not Standing.DONE:
-                groups[stage, how.value, recording.reasons.get(stage, _RESTS.get(how, ""))].append(recording)
+                groups[stage, how.value, recording.reasons.get(stage, _RESTS.get(how, ""))].append(
+                    recording
+                )
     order = {spec.name: number for number, spec in enumerate(plan.specs)}
     rows: list[dict[str, object]] = []
-    for (stage, standing, why), members in sorted(groups.items(), key=lambda group: (order[group[0][0]], group[0])):
+    for (stage, standing, why), members in sorted(
+        groups.items(), key=lambda group: (order[group[0][0]], group[0])
+    ):
         runs = standing in (Standing.NEW, Standing.STALE)
         rows.append(
             {

@@ -12,7 +12,16 @@ from flows.prelabel.worker import Outcome
 from flows.workers import days
 from flows.workspace import Workspace
 from voxdata.errors import DropReason
-from voxdata.increment import CUT, DIARIZE, LABEL, MEASURE, SCAN, SECOND_OPINION, TRANSCRIBE, StageSpec
+from voxdata.increment import (
+    CUT,
+    DIARIZE,
+    LABEL,
+    MEASURE,
+    SCAN,
+    SECOND_OPINION,
+    TRANSCRIBE,
+    StageSpec,
+)
 from voxdata.prelabel import Models, RecordingWork
 from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from warehouse.attempts import PASSING, record_attempt
@@ -29,15 +38,24 @@ from warehouse.voices import store_speaker_embeddings
 
 
 def store_outcome(
-    con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelPlan, models: Models, stored: StoredRecording, outcome: Outcome
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    models: Models,
+    stored: StoredRecording,
+    outcome: Outcome,
 ) -> None:
     """Store one recording's outcome in one transaction; a stage that another process has stored meanwhile is left alone."""
     work, run_id = outcome.work, workspace.run_id
     with transaction(con):
-        add_models(con, [spec.model for spec in plan.specs if spec.model is not None], run_id=run_id)
+        add_models(
+            con, [spec.model for spec in plan.specs if spec.model is not None], run_id=run_id
+        )
         for spec in plan.specs:
             key = plan.keys[spec.name]
-            if spec.name not in outcome.seconds or has_result(con, recording_id=work.recording_id, stage=spec.name, key=key):
+            if spec.name not in outcome.seconds or has_result(
+                con, recording_id=work.recording_id, stage=spec.name, key=key
+            ):
                 continue
             num_rows = _store_stage(con, workspace, work, spec, key)
             record_stage(
@@ -54,7 +72,9 @@ def store_outcome(
         _record_drops(con, workspace, plan, stored, outcome)
 
 
-def _store_stage(con: DuckDBPyConnection, workspace: Workspace, work: RecordingWork, spec: StageSpec, key: str) -> int:
+def _store_stage(
+    con: DuckDBPyConnection, workspace: Workspace, work: RecordingWork, spec: StageSpec, key: str
+) -> int:
     """Store the rows of one stage.
 
     Returns:
@@ -80,7 +100,9 @@ def _store_stage(con: DuckDBPyConnection, workspace: Workspace, work: RecordingW
         return sum(len(spans) for spans in work.private.values())
     scheme = spec.name.removeprefix(LABEL)
     predictions = [p for p in work.predictions if p.scheme == scheme]
-    return add_predictions(con, predictions, scheme_versions=workspace.scheme_versions, run_id=run_id, key=key)
+    return add_predictions(
+        con, predictions, scheme_versions=workspace.scheme_versions, run_id=run_id, key=key
+    )
 
 
 def _store_voices(con: DuckDBPyConnection, work: RecordingWork, *, key: str, run_id: str) -> None:
@@ -105,7 +127,13 @@ def _speech_ms(work: RecordingWork, channel: int) -> Mapping[str, int]:
     return spoken
 
 
-def _record_drops(con: DuckDBPyConnection, workspace: Workspace, plan: PrelabelPlan, stored: StoredRecording, outcome: Outcome) -> None:
+def _record_drops(
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    stored: StoredRecording,
+    outcome: Outcome,
+) -> None:
     failure, name = outcome.failure, outcome.work.recording_id
     if failure is not None and failure.reason in PASSING:
         record_attempt(

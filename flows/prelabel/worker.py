@@ -23,7 +23,9 @@ from voxdata.sound import duration_ms
 from warehouse.attempts import TRIES
 
 ANOTHER_DAY = f"another day's pre-labelling tries it again, on {TRIES} days in all"
-TOO_MUCH_MEMORY = f"it needs more memory than a worker is allowed ([prelabel] memory_gb); {ANOTHER_DAY}"
+TOO_MUCH_MEMORY = (
+    f"it needs more memory than a worker is allowed ([prelabel] memory_gb); {ANOTHER_DAY}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,14 @@ def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> O
     if isinstance(error, ShortageError):
         return Outcome(work=work, shortage=str(error), shortage_reason=error.reason)
     crashed = error.reason is DropReason.CRASHED
-    when = "it is skipped until the model, its settings or its version change" if crashed else ANOTHER_DAY
-    failure = Failure(stage=first_stage(work.wanted), reason=error.reason, detail=f"{error}; {when}")
+    when = (
+        "it is skipped until the model, its settings or its version change"
+        if crashed
+        else ANOTHER_DAY
+    )
+    failure = Failure(
+        stage=first_stage(work.wanted), reason=error.reason, detail=f"{error}; {when}"
+    )
     return Outcome(work=work, failure=failure)
 
 
@@ -125,7 +133,9 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     failure: Failure | None = None
     try:
         run_stages(works, models, progress=lambda stage: began.append((stage, time.perf_counter())))
-    except Exception as error:  # whatever a model may raise about one recording must not stop the others
+    except (
+        Exception
+    ) as error:  # whatever a model may raise about one recording must not stop the others
         fault = find_fault(error)
         if isinstance(fault, ShortageError):
             if _is_limited() and not memory_is_short():
@@ -143,7 +153,11 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     return [
         Outcome(
             work=work,
-            seconds={stage: seconds * _share(work, works, stage) for stage, seconds in took.items() if stage in work.wanted},
+            seconds={
+                stage: seconds * _share(work, works, stage)
+                for stage, seconds in took.items()
+                if stage in work.wanted
+            },
             failure=failure,
         )
         for work in works

@@ -44,7 +44,14 @@ from warehouse.privacy import list_hidden
 from warehouse.recordings import list_recordings
 from warehouse.selection import select_utterances
 from warehouse.utterances import list_utterances
-from warehouse.versions import CREATED_EVENT, DatasetVersion, create_version, list_versions, load_examples, split_assignments
+from warehouse.versions import (
+    CREATED_EVENT,
+    DatasetVersion,
+    create_version,
+    list_versions,
+    load_examples,
+    split_assignments,
+)
 from warehouse.voices import current_voices, divided_voices
 
 
@@ -88,7 +95,9 @@ def draft_version(
     answers = read_answers(con, workspace.histories)
     require_no_orphans(answers)
     schemes = [s for s in workspace.schemes if s.name in recipe.schemes or not recipe.schemes]
-    settled = settle_all(answers, schemes, method=as_method(recipe.consensus), min_votes=recipe.min_votes)
+    settled = settle_all(
+        answers, schemes, method=as_method(recipe.consensus), min_votes=recipe.min_votes
+    )
     labelled = {scheme: found.gold for scheme, found in settled.items()}
     if not any(labelled.values()):
         raise NotFoundError(
@@ -113,12 +122,20 @@ def draft_version(
     if len(draft.examples) < len(taken):
         left_out["split"] = len(taken) - len(draft.examples)
     gold_ids = {key for found in labelled.values() for key in found}
-    no_consent = Counter(barred[u.recording_id] for u in utterances if u.utterance_id in gold_ids and u.recording_id in barred)
-    draft = replace(draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent)
+    no_consent = Counter(
+        barred[u.recording_id]
+        for u in utterances
+        if u.utterance_id in gold_ids and u.recording_id in barred
+    )
+    draft = replace(
+        draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent
+    )
     for scheme in recipe.phrases:
         draft = separate_by_phrase(draft, scheme, recipe, split_assignments(con))
     if not draft.examples:
-        raise NotFoundError(f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it")
+        raise NotFoundError(
+            f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it"
+        )
     newest = _newest(con, name)
     if newest is not None:
         labels = {scheme.name: scheme.label_names for scheme in schemes}
@@ -128,7 +145,9 @@ def draft_version(
         **encode_recipe(recipe),
         "schemes": {s.name: s.version for s in schemes},
         "today": today.isoformat(),
-        "agreement_alpha": {scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()},
+        "agreement_alpha": {
+            scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()
+        },
         "ledger_head": chain_head(con),
         "left_out": dict(sorted(draft.left_out.items())),
         **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
@@ -154,20 +173,26 @@ def _simulated(con: DuckDBPyConnection, answers: Answers) -> dict[str, float]:
 
 
 @step("cut-version")
-def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False) -> ReleaseSummary:
+def cut_draft(
+    workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False
+) -> ReleaseSummary:
     """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger.
 
     Raises:
         SplitLossError: A split would lose all examples or all of a label, and nobody has accepted that.
     """
     with workspace.warehouse() as con:
-        draft, stored = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
+        draft, stored = draft_version(
+            con, workspace, recipe, name=name, today=datetime.now(UTC).date()
+        )
         if draft.lost and not accept_losses:
             raise SplitLossError(
                 f"nothing is released: {describe_losses(draft.lost, before=draft.before)}; look at `voxdata release {name} --dry-run`, "
                 "undo what took it away (such as `voxdata voices split` after a merge), or go on with --accept-losses"
             )
-        version, created = create_version(con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places)
+        version, created = create_version(
+            con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places
+        )
         if created:
             _record_left_out(con, workspace, draft, version)
     return ReleaseSummary(
@@ -180,7 +205,9 @@ def cut_draft(workspace: Workspace, name: str, recipe: Recipe, accept_losses: bo
     )
 
 
-def _record_left_out(con: DuckDBPyConnection, workspace: Workspace, draft: Draft, version: DatasetVersion) -> None:
+def _record_left_out(
+    con: DuckDBPyConnection, workspace: Workspace, draft: Draft, version: DatasetVersion
+) -> None:
     uris = {stored.recording.recording_id: stored.uri for stored in list_recordings(con)}
     with transaction(con):
         for recording_id, why in sorted(draft.barred.items()):
@@ -222,7 +249,11 @@ def announce_versions(workspace: Workspace) -> int:
     with workspace.warehouse() as con:
         waiting = [row for row in list_outbox(con) if row.sent_at is None]
     for row in waiting:
-        emit_event(event=row.event, resource=_resource(row), payload={"root": str(workspace.root), **row.payload})
+        emit_event(
+            event=row.event,
+            resource=_resource(row),
+            payload={"root": str(workspace.root), **row.payload},
+        )
         with workspace.warehouse() as con:
             mark_sent(con, row.event_id, run_id=workspace.run_id)
     return len(waiting)
@@ -235,7 +266,9 @@ def _resource(row: OutboxEvent) -> dict[str, str]:
     return {"prefect.resource.id": f"voxdata.{row.event_id}"}
 
 
-def check_dataset_name(con: DuckDBPyConnection, name: str, *, project: str, new: bool = False) -> str:
+def check_dataset_name(
+    con: DuckDBPyConnection, name: str, *, project: str, new: bool = False
+) -> str:
     """Make sure that a release begins a dataset only when somebody wants one.
 
     Args:
@@ -280,24 +313,37 @@ def release_version(
     """
     with workspace.warehouse() as con:
         begun = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
-    summary = call(cut_draft, workspace, name, recipe or workspace.settings.release.recipe, accept_losses)
+    summary = call(
+        cut_draft, workspace, name, recipe or workspace.settings.release.recipe, accept_losses
+    )
     version = summary.version
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
-    say(f"release: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}: {counts}")
+    say(
+        f"release: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}: {counts}"
+    )
     if begun:
         say(f"release: {begun}")
     if summary.left_out:
-        say("release: left out by " + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items())))
+        say(
+            "release: left out by "
+            + ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items()))
+        )
     for warning in summary.warnings:
         say(f"release: warning: {warning}")
     for voice in summary.conflicts:
-        say(f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits")
+        say(
+            f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits"
+        )
     # Also when it is there already: whoever made it may have died before this.
     try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
     if summary.created:
         emit_release(workspace, version)
-    show_text("release", f"**{version.ref}** `{version.version_id}`: {counts}", description="Dataset version")
+    show_text(
+        "release",
+        f"**{version.ref}** `{version.version_id}`: {counts}",
+        description="Dataset version",
+    )
     return summary
 
 
@@ -322,10 +368,15 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
         "voices": len({e.voice for e in draft.examples}),
         "splits": _balance(draft.examples, lambda e: [e.split.value]),
         "languages": _balance(draft.examples, lambda e: [e.language]),
-        "labels": _balance(draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]),
+        "labels": _balance(
+            draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]
+        ),
         "left out": dict(draft.left_out),
         "conflicts": list(draft.conflicts),
-        "lost": [{"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before} for loss in draft.lost],
+        "lost": [
+            {"split": loss.split.value, "lost": loss.what, "examples before": loss.num_before}
+            for loss in draft.lost
+        ],
         "warnings": list(draft.warnings),
     }
 
@@ -334,7 +385,9 @@ def _minutes(examples: Iterable[Example]) -> float:
     return sum(e.segment.duration_ms for e in examples) / 60_000
 
 
-def _balance(examples: Sequence[Example], keys: Callable[[Example], Sequence[str]]) -> dict[str, dict[str, object]]:
+def _balance(
+    examples: Sequence[Example], keys: Callable[[Example], Sequence[str]]
+) -> dict[str, dict[str, object]]:
     """Key -> examples and minutes in all and examples in each split, sorted by key."""
     found: defaultdict[str, list[Example]] = defaultdict(list)
     for example in examples:
@@ -379,7 +432,9 @@ def release(
     workspace = open_workspace(Path(root))
     chosen = choose_recipe(workspace, path=Path(recipe) if recipe else None, where=where)
     try:
-        summary = release_version(workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses, new=new)
+        summary = release_version(
+            workspace, name, say=tell, recipe=chosen, accept_losses=accept_losses, new=new
+        )
     except NotFoundError as error:
         if not scheduled:
             raise
@@ -388,5 +443,7 @@ def release(
     if in_flow_run():
         announce_versions(workspace)
     elif summary.created:
-        tell(f"release: training starts when Prefect is up (`voxdata up`), or by `voxdata train SCHEME --version {summary.version.ref}`")
+        tell(
+            f"release: training starts when Prefect is up (`voxdata up`), or by `voxdata train SCHEME --version {summary.version.ref}`"
+        )
     return summary.version.version_id

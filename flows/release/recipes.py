@@ -24,13 +24,17 @@ def choose_recipe(workspace: Workspace, *, path: Path | None = None, where: str 
     Raises:
         ConfigError: The file is missing, no TOML, has an unknown key or a wrong value, or names a scheme that is not there.
     """
-    settings = workspace.settings.release if path is None else _read(path, workspace.settings.release)
+    settings = (
+        workspace.settings.release if path is None else _read(path, workspace.settings.release)
+    )
     recipe = settings.recipe if not where else settings.model_copy(update={"where": where}).recipe
     for name in (*recipe.schemes, *recipe.phrases):
         try:
             find_scheme(workspace.schemes, name)
         except SchemeError as error:
-            raise ConfigError(f"{path or 'voxdata.toml'}: the recipe names a scheme that is not there: {error}") from error
+            raise ConfigError(
+                f"{path or 'voxdata.toml'}: the recipe names a scheme that is not there: {error}"
+            ) from error
     return recipe
 
 
@@ -38,7 +42,9 @@ def _read(path: Path, base: ReleaseSettings) -> ReleaseSettings:
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); --recipe names a TOML file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error}); --recipe names a TOML file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     try:

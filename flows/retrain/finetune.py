@@ -37,7 +37,9 @@ from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
 
-def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[Example], guard: AudioGuard) -> dict[str, dict[str, float]]:
+def answer_examples(
+    workspace: Workspace, labeler: Labeler, examples: Sequence[Example], guard: AudioGuard
+) -> dict[str, dict[str, float]]:
     """What a labeler says about examples, a recording at a time.
 
     Args:
@@ -47,10 +49,16 @@ def answer_examples(workspace: Workspace, labeler: Labeler, examples: Sequence[E
         Utterance id -> label -> probability.
     """
     answers: dict[str, dict[str, float]] = {}
-    for recording_id, audio_file in sorted({(example.recording_id, example.audio_file) for example in examples}):
-        utterances = [_utterance(example) for example in examples if example.recording_id == recording_id]
+    for recording_id, audio_file in sorted(
+        {(example.recording_id, example.audio_file) for example in examples}
+    ):
+        utterances = [
+            _utterance(example) for example in examples if example.recording_id == recording_id
+        ]
         path = workspace.audio_dir / audio_file
-        clips = make_clips(utterances, open_canonical(path, expected=guard.admit(path, recording_id)))
+        clips = make_clips(
+            utterances, open_canonical(path, expected=guard.admit(path, recording_id))
+        )
         for clip, distribution in zip(clips, labeler.label(clips), strict=True):
             answers[clip.utterance_id] = dict(distribution)
     return answers
@@ -74,7 +82,9 @@ def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
 
 
 @step("train")
-def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, force: bool, say: Say) -> TrainingRun:
+def train_scheme(
+    workspace: Workspace, scheme: str, version: DatasetVersion, *, force: bool, say: Say
+) -> TrainingRun:
     """Train one scheme on one version and record the run; a run that was done before is returned as it is.
 
     A version that has too little to learn from is not trained: that is recorded, and is no failure.
@@ -86,7 +96,9 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     config_key = config.key
     with workspace.warehouse() as con:
         done = [
-            r for r in list_training_runs(con, scheme) if (r.version_id, r.config_key, r.state) == (version.version_id, config_key, "done")
+            r
+            for r in list_training_runs(con, scheme)
+            if (r.version_id, r.config_key, r.state) == (version.version_id, config_key, "done")
         ]
         examples = [e for e in load_examples(con, version.version_id) if scheme in e.gold]
     if done and not force:
@@ -102,23 +114,42 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     if shortage:
         return _skip(workspace, scheme, version, config_key, shortage=shortage, say=say)
     incumbent = build_labelers(workspace)[scheme]
-    training_id = digest(scheme, version.version_id, config_key, incumbent.model.key, *([workspace.run_id] if force else []))
+    training_id = digest(
+        scheme,
+        version.version_id,
+        config_key,
+        incumbent.model.key,
+        *([workspace.run_id] if force else []),
+    )
     run = TrainingRun(
         training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
         model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
     )  # fmt: skip
     guard = open_guard(workspace, {example.recording_id for example in examples})
-    bad = find_bad(workspace, {example.recording_id: example.audio_file for example in examples}, guard)
+    bad = find_bad(
+        workspace, {example.recording_id: example.audio_file for example in examples}, guard
+    )
     if bad:
         note_bad(workspace, bad, stage="train")
-        raise _fail(workspace, run, version, TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))))
+        raise _fail(
+            workspace,
+            run,
+            version,
+            TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))),
+        )
     output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
-    say(f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, against {incumbent.model.name}")
+    say(
+        f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, against {incumbent.model.name}"
+    )
     began = monotonic()
     try:
-        result = _launch(workspace, version, config, incumbent, examples, guard, output=output, say=say)
+        result = _launch(
+            workspace, version, config, incumbent, examples, guard, output=output, say=say
+        )
         checkpoint = (output / "checkpoint").relative_to(workspace.root)
-        run = finished_run(run, result, checkpoint=checkpoint, incumbent=incumbent, seconds=monotonic() - began)
+        run = finished_run(
+            run, result, checkpoint=checkpoint, incumbent=incumbent, seconds=monotonic() - began
+        )
     except TrainingError as error:
         run = replace(run, reason=str(error), seconds=monotonic() - began)
     except AudioError as error:
@@ -132,12 +163,23 @@ def train_scheme(workspace: Workspace, scheme: str, version: DatasetVersion, *, 
     with workspace.warehouse() as con:
         gone = forgotten_meanwhile(con, examples)
         if gone:
-            run = replace(run, state="failed", model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason=MEANWHILE)
+            run = replace(
+                run,
+                state="failed",
+                model_key="",
+                model_name="",
+                checkpoint_dir="",
+                result={},
+                promoted=False,
+                reason=MEANWHILE,
+            )
         add_training_run(con, run, run_id=workspace.run_id)
     if gone:
         throw_away(workspace, output, gone)
     if run.state == "done":
-        try_signing(f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say)
+        try_signing(
+            f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say
+        )
     emit_training(workspace, run, version)
     if run.state == "failed":
         raise TrainingError(run.reason)
@@ -172,15 +214,27 @@ def _launch(
             schemes={s.name: s.label_names for s in workspace.schemes},
             path=manifest,
         )
-    answers = answer_examples(workspace, incumbent, [e for e in examples if e.split is Split.TEST], guard)
-    rows = [json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False) for key, value in sorted(answers.items())]
+    answers = answer_examples(
+        workspace, incumbent, [e for e in examples if e.split is Split.TEST], guard
+    )
+    rows = [
+        json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False)
+        for key, value in sorted(answers.items())
+    ]
     (output / "incumbent.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     write_config(output / "config.toml", config)
-    job = TrainingJob(config=output / "config.toml", manifest=manifest, incumbent=output / "incumbent.jsonl", output=output)
+    job = TrainingJob(
+        config=output / "config.toml",
+        manifest=manifest,
+        incumbent=output / "incumbent.jsonl",
+        output=output,
+    )
     return dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
 
 
-def _fail(workspace: Workspace, run: TrainingRun, version: DatasetVersion, error: TrainingError) -> TrainingError:
+def _fail(
+    workspace: Workspace, run: TrainingRun, version: DatasetVersion, error: TrainingError
+) -> TrainingError:
     """Record that a version could not be trained on.
 
     Returns:
@@ -220,7 +274,9 @@ def _skip(
     )
     with workspace.warehouse() as con:
         add_training_run(con, run, run_id=workspace.run_id)
-    say(f"train: {scheme} is not trained on {version.ref}: {reason}; label more, or lower it in [training]")
+    say(
+        f"train: {scheme} is not trained on {version.ref}: {reason}; label more, or lower it in [training]"
+    )
     return run
 
 
@@ -230,7 +286,14 @@ def leaves_out(version: DatasetVersion, scheme: str) -> bool:
     return isinstance(taken, (dict, list, tuple)) and bool(taken) and scheme not in taken
 
 
-def finished_run(run: TrainingRun, result: dict[str, object], *, checkpoint: Path, incumbent: Labeler, seconds: float) -> TrainingRun:
+def finished_run(
+    run: TrainingRun,
+    result: dict[str, object],
+    *,
+    checkpoint: Path,
+    incumbent: Labeler,
+    seconds: float,
+) -> TrainingRun:
     """Fill in a run from the trainer's result."""
     model, decision = result["model"], result["decision"]
     if not isinstance(model, dict) or not isinstance(decision, dict):
@@ -241,14 +304,23 @@ def finished_run(run: TrainingRun, result: dict[str, object], *, checkpoint: Pat
         model_key=str(model["key"]),
         model_name=str(model["name"]),
         checkpoint_dir=str(checkpoint),
-        result={**result, "incumbent": {"name": incumbent.model.name, "key": incumbent.model.key, "weak": incumbent.model.weak}},
+        result={
+            **result,
+            "incumbent": {
+                "name": incumbent.model.name,
+                "key": incumbent.model.key,
+                "weak": incumbent.model.weak,
+            },
+        },
         promoted=bool(decision["promote"]),
         reason=str(decision["reason"]),
         seconds=seconds,
     )
 
 
-def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, force: bool = False, say: Say) -> list[TrainingRun]:
+def train_version(
+    workspace: Workspace, schemes: Sequence[str], ref: str, *, force: bool = False, say: Say
+) -> list[TrainingRun]:
     """Train the schemes one after the other on the version `ref`.
 
     Raises:
@@ -268,7 +340,10 @@ def train_version(workspace: Workspace, schemes: Sequence[str], ref: str, *, for
         except TrainingError as error:
             say(f"train: {scheme} failed: {error}")
             failures.append(f"{scheme}: {error}")
-    rows: list[dict[str, object]] = [{"scheme": r.scheme, "model": r.model_name, "promoted": r.promoted, "reason": r.reason} for r in runs]
+    rows: list[dict[str, object]] = [
+        {"scheme": r.scheme, "model": r.model_name, "promoted": r.promoted, "reason": r.reason}
+        for r in runs
+    ]
     show_table("finetune", rows, description=f"Models trained on {version.ref}")
     if failures:
         raise TrainingError("\n".join(failures))
@@ -285,4 +360,9 @@ def finetune(root: str, version_id: str) -> list[str]:
     """Train every scheme of [training] on a version of the workspace at `root`."""
     quiet_child()
     workspace = open_workspace(Path(root))
-    return [run.training_id for run in train_version(workspace, workspace.settings.training.schemes, version_id, say=tell)]
+    return [
+        run.training_id
+        for run in train_version(
+            workspace, workspace.settings.training.schemes, version_id, say=tell
+        )
+    ]

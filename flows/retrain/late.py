@@ -29,7 +29,9 @@ def throw_away(workspace: Workspace, output: Path, utterance_ids: Sequence[str])
     shutil.rmtree(output, ignore_errors=True)
 
 
-def throw_away_if_forgotten(workspace: Workspace, output: Path, examples: Sequence[Example]) -> bool:
+def throw_away_if_forgotten(
+    workspace: Workspace, output: Path, examples: Sequence[Example]
+) -> bool:
     """Delete what work has written that did not end well, if somebody in its examples was forgotten meanwhile.
 
     Returns:

@@ -59,9 +59,18 @@ def _emit(
     rows: int | None,
     failed: bool = False,
 ) -> bool:
-    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+    from openlineage.client.event_v2 import (
+        InputDataset,
+        Job,
+        OutputDataset,
+        Run,
+        RunEvent,
+        RunState,
+    )
     from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
-    from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
+    from openlineage.client.generated.output_statistics_output_dataset import (
+        OutputStatisticsOutputDatasetFacet,
+    )
 
     client = _client(workspace)
     if client is None:
@@ -71,7 +80,13 @@ def _emit(
     def versioned(version: str) -> dict[str, DatasetVersionDatasetFacet]:
         return {"version": DatasetVersionDatasetFacet(datasetVersion=version, producer=PRODUCER)}
 
-    statistics = {} if rows is None else {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows, producer=PRODUCER)}
+    statistics = (
+        {}
+        if rows is None
+        else {
+            "outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows, producer=PRODUCER)
+        }
+    )
     client.emit(
         RunEvent(
             eventTime=datetime.now(UTC).isoformat(),
@@ -79,9 +94,17 @@ def _emit(
             producer=PRODUCER,
             run=Run(runId=str(UUID(run))),
             job=Job(namespace=namespace, name=job),
-            inputs=[InputDataset(namespace=namespace, name=name, facets={**versioned(version)}) for name, version in inputs.items()],
+            inputs=[
+                InputDataset(namespace=namespace, name=name, facets={**versioned(version)})
+                for name, version in inputs.items()
+            ],
             outputs=[
-                OutputDataset(namespace=namespace, name=name, facets={**versioned(version)}, outputFacets={**statistics})
+                OutputDataset(
+                    namespace=namespace,
+                    name=name,
+                    facets={**versioned(version)},
+                    outputFacets={**statistics},
+                )
                 for name, version in outputs.items()
             ],
         )
@@ -100,5 +123,7 @@ def _client(workspace: Workspace) -> OpenLineageClient | None:
     if settings.file:
         path = workspace.root / Path(settings.file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
+        return OpenLineageClient(
+            transport=FileTransport(FileConfig(log_file_path=str(path), append=True))
+        )
     return None

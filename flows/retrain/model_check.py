@@ -9,7 +9,14 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from flows.signing.keys import read_envelope, read_keys, signer_of
-from flows.signing.sign import MODEL_STATEMENT, STATEMENT_FILE, Standing, digest_file, standing_of, version_standing
+from flows.signing.sign import (
+    MODEL_STATEMENT,
+    STATEMENT_FILE,
+    Standing,
+    digest_file,
+    standing_of,
+    version_standing,
+)
 from flows.workspace import Workspace
 from voxdata.errors import NotFoundError, StatementError
 from voxdata.statement import Statement, open_statement
@@ -49,7 +56,9 @@ class ModelCheck:
 
 def find_checkpoint(path: Path) -> Path | None:
     """The checkpoint in a model's folder, or the folder itself when it is one; None when the path is something else."""
-    return next((folder for folder in (path, path / "checkpoint") if (folder / CARD).is_file()), None)
+    return next(
+        (folder for folder in (path, path / "checkpoint") if (folder / CARD).is_file()), None
+    )
 
 
 def check_model(workspace: Workspace, con: DuckDBPyConnection, folder: Path) -> ModelCheck:
@@ -73,7 +82,11 @@ def check_model(workspace: Workspace, con: DuckDBPyConnection, folder: Path) -> 
     rooted, root_words = version_standing(workspace, version)
     problems += [f"{version.ref}: {root_words}"] if rooted == "wrong" else []
     run = _find_run(workspace, con, folder, said, card)
-    receipts = [receipt for receipt in forgotten_since(con, version) if run is None or has_heard(run, receipt, {version.version_id})]
+    receipts = [
+        receipt
+        for receipt in forgotten_since(con, version)
+        if run is None or has_heard(run, receipt, {version.version_id})
+    ]
     return ModelCheck(
         folder=folder,
         run="" if run is None else run.training_id,
@@ -103,11 +116,19 @@ def _check_statement(workspace: Workspace, folder: Path) -> tuple[Standing, str,
 
 def _differences(folder: Path, said: Statement, version: DatasetVersion) -> list[str]:
     """What is otherwise than a statement says; the result is looked at where it lies beside the checkpoint."""
-    expected = {folder / name: value.get("sha256", "") for name, value in said.subject.items() if "/" not in name}
+    expected = {
+        folder / name: value.get("sha256", "")
+        for name, value in said.subject.items()
+        if "/" not in name
+    }
     result = folder.parent / "result.json"
     if result.is_file():
         expected[result] = str(said.predicate.get("result", {}).get("sha256", ""))
-    found = [f"{path.name} is not the file that was signed" for path, value in expected.items() if not _is(path, value)]
+    found = [
+        f"{path.name} is not the file that was signed"
+        for path, value in expected.items()
+        if not _is(path, value)
+    ]
     if said.predicate.get("root") != version.root:
         found.append(f"its statement names another root than {version.ref} has")
     return found
@@ -137,20 +158,41 @@ def _find_version(con: DuckDBPyConnection, folder: Path, version_id: str) -> Dat
 
 
 def _find_run(
-    workspace: Workspace, con: DuckDBPyConnection, folder: Path, said: Statement | None, card: dict[str, object]
+    workspace: Workspace,
+    con: DuckDBPyConnection,
+    folder: Path,
+    said: Statement | None,
+    card: dict[str, object],
 ) -> TrainingRun | None:
     """The run that made a model: the one its statement names, the one that lies there, or the newest with this revision."""
     runs = [run for run in list_training_runs(con) if run.state == "done"]
     named = said.predicate.get("training_id") if said is not None else None
     for run in runs:
-        if run.training_id == named or (workspace.root / run.checkpoint_dir).resolve() == folder.resolve():
+        if (
+            run.training_id == named
+            or (workspace.root / run.checkpoint_dir).resolve() == folder.resolve()
+        ):
             return run
-    same = [run for run in runs if isinstance(model := run.result.get("model"), dict) and model.get("revision") == card.get("revision")]
+    same = [
+        run
+        for run in runs
+        if isinstance(model := run.result.get("model"), dict)
+        and model.get("revision") == card.get("revision")
+    ]
     return same[-1] if same else None
 
 
 def _retrained(con: DuckDBPyConnection, run: TrainingRun, receipts: list[Receipt]) -> str:
     """The newest model that heard nothing of any of some erasures."""
-    found = [hearer.retrained for receipt in receipts for hearer in find_hearers(con, receipt) if hearer.run.training_id == run.training_id]
+    found = [
+        hearer.retrained
+        for receipt in receipts
+        for hearer in find_hearers(con, receipt)
+        if hearer.run.training_id == run.training_id
+    ]
     clean = [since for since in found if since is not None]
-    return max(clean, key=lambda since: since.created_at).training_id if clean and len(clean) == len(found) else ""
+    return (
+        max(clean, key=lambda since: since.created_at).training_id
+        if clean and len(clean) == len(found)
+        else ""
+    )

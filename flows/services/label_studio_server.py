@@ -58,11 +58,15 @@ def label_studio_credentials(workspace: Workspace) -> LabelStudioCredentials:
     try:
         return LabelStudioCredentials(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is damaged ({error}); restore it, or remove {path.parent} to begin with a new server") from error
+        raise ConfigError(
+            f"{path} is damaged ({error}); restore it, or remove {path.parent} to begin with a new server"
+        ) from error
 
 
 def _new_credentials() -> str:
-    made = LabelStudioCredentials(email=ADMIN_EMAIL, password=token_urlsafe(18), token=token_hex(20), secret=token_hex(32))
+    made = LabelStudioCredentials(
+        email=ADMIN_EMAIL, password=token_urlsafe(18), token=token_hex(20), secret=token_hex(32)
+    )
     return json.dumps(asdict(made), indent=2)
 
 
@@ -146,7 +150,9 @@ def label_studio_environment(
 
 def _gate(addresses: Sequence[str], *, receiver: str | None) -> dict[str, str]:
     """What lets in and out; the server's own switches, and ours beside them (`annotation/server_guard`)."""
-    hosts = dict.fromkeys(str(urlsplit(address).hostname) for address in addresses if "{" not in address)
+    hosts = dict.fromkeys(
+        str(urlsplit(address).hostname) for address in addresses if "{" not in address
+    )
     return {
         "VOXDATA_GUARD_ADDRESSES": " ".join(addresses),
         "VOXDATA_GUARD_RECEIVER": receiver or "",
@@ -169,9 +175,13 @@ def label_studio_access(workspace: Workspace) -> tuple[str, str]:
     secrets = workspace.secrets
     if secrets.label_studio_url is not None:
         if secrets.label_studio_token is None:
-            raise ConfigError("VOXDATA_LABEL_STUDIO_URL is set without VOXDATA_LABEL_STUDIO_TOKEN; set both")
+            raise ConfigError(
+                "VOXDATA_LABEL_STUDIO_URL is set without VOXDATA_LABEL_STUDIO_TOKEN; set both"
+            )
         return secrets.label_studio_url.rstrip("/"), secrets.label_studio_token
     service = read_services(workspace.state_dir).get("label-studio")
     if service is None or service.url is None or not service.alive:
-        raise AnnotationError("Label Studio is not up; start it with `voxdata up`, or set VOXDATA_LABEL_STUDIO_URL and _TOKEN")
+        raise AnnotationError(
+            "Label Studio is not up; start it with `voxdata up`, or set VOXDATA_LABEL_STUDIO_URL and _TOKEN"
+        )
     return service.url, label_studio_credentials(workspace).token

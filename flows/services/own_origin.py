@@ -63,4 +63,8 @@ class OwnOriginOnly:
 
 def _header(scope: Scope, wanted: bytes) -> list[str]:
     """All values of a header, since a second one must not slip past the first."""
-    return [value.decode("latin-1").lower() for name, value in scope["headers"] if name.lower() == wanted]
+    return [
+        value.decode("latin-1").lower()
+        for name, value in scope["headers"]
+        if name.lower() == wanted
+    ]

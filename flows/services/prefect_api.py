@@ -42,9 +42,13 @@ def ask_prefect(access: Mapping[str, str], path: str, query: Mapping[str, Any]) 
     try:
         rows = json.loads(_send(access, f"{path}/filter", json.dumps(query).encode(), timeout_s=30))
     except (OSError, HTTPException, ValueError) as error:
-        raise TransientError(f"Prefect does not answer at {url} ({error}); `voxdata up` starts it") from error
+        raise TransientError(
+            f"Prefect does not answer at {url} ({error}); `voxdata up` starts it"
+        ) from error
     if not isinstance(rows, list):
-        raise TransientError(f"{url} did not answer with rows; `voxdata doctor` looks at the server")
+        raise TransientError(
+            f"{url} did not answer with rows; `voxdata doctor` looks at the server"
+        )
     return rows
 
 

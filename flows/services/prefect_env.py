@@ -18,7 +18,9 @@ def prefect_login(state_dir: Path) -> str:
 
     Whoever can call that server's API can run a shell with it.
     """
-    return read_or_make_secret(state_dir / LOGIN_FILE, lambda: f"voxdata:{token_urlsafe(32)}").strip()
+    return read_or_make_secret(
+        state_dir / LOGIN_FILE, lambda: f"voxdata:{token_urlsafe(32)}"
+    ).strip()
 
 
 def basic_auth(environment: Mapping[str, str]) -> tuple[str, str]:

@@ -50,7 +50,9 @@ class PullWaker:
         quiet_s: See QUIET_S.
     """
 
-    def __init__(self, inbox: WebhookInbox, pull: Callable[[], object], *, say: Say, quiet_s: float = QUIET_S) -> None:
+    def __init__(
+        self, inbox: WebhookInbox, pull: Callable[[], object], *, say: Say, quiet_s: float = QUIET_S
+    ) -> None:
         self._inbox, self._pull, self._say, self._quiet_s = inbox, pull, say, quiet_s
         self._woken, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="pull-waker", daemon=True)
@@ -103,7 +105,13 @@ class PullWaker:
             self._woken.set()  # for what came meanwhile
 
 
-def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> FastAPI:
+def build_app(
+    inbox: WebhookInbox,
+    *,
+    secret: str,
+    wake: Callable[[], None],
+    alive: Callable[[], bool] = lambda: True,
+) -> FastAPI:
     """The receiver's two addresses.
 
     Args:
@@ -116,13 +124,20 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], ali
     @app.get("/health")
     async def health() -> dict[str, str]:
         if not alive():
-            raise HTTPException(503, "nobody deals with events any more; `voxdata down`, then `voxdata up`")
+            raise HTTPException(
+                503, "nobody deals with events any more; `voxdata down`, then `voxdata up`"
+            )
         return {"status": "UP"}
 
     @app.post(WEBHOOK_PATH, status_code=202)
     async def receive(request: Request) -> dict[str, str]:
-        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
-            raise HTTPException(401, "the secret header is missing or wrong; `voxdata push` writes it into Label Studio")
+        if not hmac.compare_digest(
+            request.headers.get(SECRET_HEADER, "").encode(), secret.encode()
+        ):
+            raise HTTPException(
+                401,
+                "the secret header is missing or wrong; `voxdata push` writes it into Label Studio",
+            )
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -130,8 +145,17 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], ali
                 raise HTTPException(413, f"an event is larger than {MAX_BYTES} bytes")
         try:
             event = read_event(json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise HTTPException(400, f"not an event of Label Studio: {type(error).__name__}") from error
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            raise HTTPException(
+                400, f"not an event of Label Studio: {type(error).__name__}"
+            ) from error
         await run_in_threadpool(inbox.put, event)
         wake()
         return {"status": "noted"}
@@ -142,7 +166,11 @@ def build_app(inbox: WebhookInbox, *, secret: str, wake: Callable[[], None], ali
 def read_event(payload: dict[str, Any]) -> dict[str, object]:
     """What is kept of an event: names and numbers. What people said is private, and is read from the server."""
     annotation = payload.get("annotation")
-    several = [annotation] if isinstance(annotation, dict) else annotation or payload.get("annotations") or []
+    several = (
+        [annotation]
+        if isinstance(annotation, dict)
+        else annotation or payload.get("annotations") or []
+    )
     return {
         "action": str(payload["action"]),
         "project": int(payload["project"]["id"]),
@@ -158,7 +186,13 @@ def pull_apart(root: Path) -> None:
     """
     command = [sys.executable, "-m", "flows.cli", "--dir", str(root), "pull"]
     try:
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LONGEST_PULL_S, check=False).returncode
+        code = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=LONGEST_PULL_S,
+            check=False,
+        ).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TransientError(f"the pull could not be done ({error})") from error
     if code != 0:
@@ -177,9 +211,21 @@ def main() -> None:
     inbox = WebhookInbox(workspace.state_dir / "webhooks")
     waker = PullWaker(inbox, lambda: pull_apart(workspace.root), say=tell)
     waker.start()
-    app = build_app(inbox, secret=label_studio_credentials(workspace).webhook_secret, wake=waker.wake, alive=lambda: waker.alive)
+    app = build_app(
+        inbox,
+        secret=label_studio_credentials(workspace).webhook_secret,
+        wake=waker.wake,
+        alive=lambda: waker.alive,
+    )
     gated = OwnOriginOnly(app, port=chosen.port)
-    uvicorn.run(gated, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False, proxy_headers=False)
+    uvicorn.run(
+        gated,
+        host="127.0.0.1",
+        port=chosen.port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+    )
     waker.stop()
 
 

@@ -92,13 +92,18 @@ def read_schedules(workspace: Workspace, *, now: datetime | None = None) -> list
     if access is None or worker is None or not worker.alive:
         dead = "the worker" if access is not None else "Prefect"
         problem = f"{dead} has ended; `voxdata up` starts it again"
-        return [ScheduleStanding(name=name, cron=cron, problem=problem) for name, cron in crons.items()]
+        return [
+            ScheduleStanding(name=name, cron=cron, problem=problem) for name, cron in crons.items()
+        ]
     since = _started_at(worker)
     try:
         deployments = _list_deployments(access, workspace.settings.project.name)
         return _ask_standings(access, crons, deployments, since=since, now=now or datetime.now(UTC))
     except TransientError as error:
-        return [ScheduleStanding(name=name, cron=cron, problem=str(error)) for name, cron in crons.items()]
+        return [
+            ScheduleStanding(name=name, cron=cron, problem=str(error))
+            for name, cron in crons.items()
+        ]
 
 
 def schedule_rows(standings: list[ScheduleStanding]) -> list[dict[str, object]]:
@@ -140,7 +145,9 @@ def wait_planned(workspace: Workspace, *, timeout_s: float = PLANNED_WITHIN_S) -
         time.sleep(1)
 
 
-def judge_schedule(standing: ScheduleStanding, *, since: datetime, now: datetime) -> ScheduleStanding:
+def judge_schedule(
+    standing: ScheduleStanding, *, since: datetime, now: datetime
+) -> ScheduleStanding:
     """Count what a schedule missed, and say what is wrong with it.
 
     Args:

@@ -9,7 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from annotation.webhooks import WEBHOOK_PATH
-from flows.services.label_studio_server import label_studio_access, label_studio_credentials, label_studio_spec
+from flows.services.label_studio_server import (
+    label_studio_access,
+    label_studio_credentials,
+    label_studio_spec,
+)
 from flows.services.prefect_env import LOGIN_FILE, prefect_environment, prefect_login
 from flows.services.supervisor import (
     Service,
@@ -58,7 +62,9 @@ def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
             # First the receiver, since Label Studio is told at its start where its webhooks may go.
             receiver = ensure_running(state_dir, receiver_spec(workspace, server), say=say)
             address = f"{receiver.url}{WEBHOOK_PATH}"
-            ensure_running(state_dir, label_studio_spec(workspace, receiver=address, say=say), say=say)
+            ensure_running(
+                state_dir, label_studio_spec(workspace, receiver=address, say=say), say=say
+            )
     return service_status(state_dir)
 
 
@@ -135,14 +141,25 @@ def receiver_spec(workspace: Workspace, server: Service | None = None) -> Servic
     """How the receiver of Label Studio's webhooks is started; its pulls show on one Prefect server, so a new server gets a new receiver."""
     return ServiceSpec(
         name="receiver",
-        command=(sys.executable, "-m", "flows.services.receiver", str(workspace.root), "--port", "{port}"),
+        command=(
+            sys.executable,
+            "-m",
+            "flows.services.receiver",
+            str(workspace.root),
+            "--port",
+            "{port}",
+        ),
         env={**ISOLATED, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
         port=workspace.settings.services.receiver_port,
         health_path="/health",
-        version=version("voxdata") if server is None else f"{version('voxdata')} on {server.pid}:{server.port}",
+        version=version("voxdata")
+        if server is None
+        else f"{version('voxdata')} on {server.pid}:{server.port}",
         cwd=workspace.root,
     )
 
 
 def _prefect_variables(workspace: Workspace, *, port: int | str) -> dict[str, str]:
-    return prefect_environment(home=prefect_home(workspace), port=port, login=prefect_login(workspace.state_dir))
+    return prefect_environment(
+        home=prefect_home(workspace), port=port, login=prefect_login(workspace.state_dir)
+    )

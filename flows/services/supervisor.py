@@ -117,7 +117,12 @@ def service_lock(state_dir: Path, *, say: Say, timeout_s: float = 600.0) -> Iter
     Raises:
         ServiceError: Another one holds the lock for longer than `timeout_s`.
     """
-    with hold_lock(state_dir / "services.lock", doing="starting or stopping services", say=say, timeout_s=timeout_s):
+    with hold_lock(
+        state_dir / "services.lock",
+        doing="starting or stopping services",
+        say=say,
+        timeout_s=timeout_s,
+    ):
         yield
 
 
@@ -129,7 +134,11 @@ def read_services(state_dir: Path) -> dict[str, Service]:
     folder, services = read_state(state_dir)
     if folder is not None and folder != state_dir.resolve():
         return {}
-    return {name: service for name, service in services.items() if not _is_of_another_folder(state_dir, service)}
+    return {
+        name: service
+        for name, service in services.items()
+        if not _is_of_another_folder(state_dir, service)
+    }
 
 
 def read_state(state_dir: Path) -> tuple[Path | None, dict[str, Service]]:
@@ -159,7 +168,10 @@ def write_services(state_dir: Path, services: Mapping[str, Service]) -> None:
         return
     draft = path.with_suffix(".json.new")
     draft.touch(mode=0o600)
-    content = {"folder": str(state_dir.resolve()), "services": [asdict(service) for service in services.values()]}
+    content = {
+        "folder": str(state_dir.resolve()),
+        "services": [asdict(service) for service in services.values()],
+    }
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
 
@@ -206,17 +218,23 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
     began = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         service, child = _launch(state_dir, spec, say=say)
-        write_services(state_dir, {**{n: s for n, s in services.items() if n != spec.name}, spec.name: service})
+        write_services(
+            state_dir, {**{n: s for n, s in services.items() if n != spec.name}, spec.name: service}
+        )
         try:
             _wait_ready(service, spec, say=say)
             break
         except ServiceError:
             _stop(state_dir, spec.name, service, say=say)
             child.poll()
-            write_services(state_dir, {n: s for n, s in read_services(state_dir).items() if n != spec.name})
+            write_services(
+                state_dir, {n: s for n, s in read_services(state_dir).items() if n != spec.name}
+            )
             if attempt == ATTEMPTS or not _lost_its_port(service):
                 raise
-            say(f"{spec.name}: another program was faster at port {service.port}; starting again on another")
+            say(
+                f"{spec.name}: another program was faster at port {service.port}; starting again on another"
+            )
     say(f"{spec.name}: ready after {time.monotonic() - began:.0f} s{_at(service)}")
     return service
 
@@ -229,7 +247,11 @@ def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
     """
     stop_moved(state_dir, say=say, grace_s=grace_s)
     services = read_services(state_dir)
-    stopped = [name for name in reversed(services) if _stop(state_dir, name, services[name], say=say, grace_s=grace_s)]
+    stopped = [
+        name
+        for name in reversed(services)
+        if _stop(state_dir, name, services[name], say=say, grace_s=grace_s)
+    ]
     write_services(state_dir, {})
     return stopped
 
@@ -247,7 +269,9 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
     if folder is None or folder == state_dir.resolve():
         return []
     if folder.exists():
-        say(f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; the services of that workspace are left alone")
+        say(
+            f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; the services of that workspace are left alone"
+        )
         return []
     moved = [name for name in reversed(services) if _runs_in(state_dir, services[name])]
     for name in moved:
@@ -259,12 +283,16 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
 def _runs_in(state_dir: Path, service: Service) -> bool:
     """Whether a process works in this very workspace; a folder that is moved takes its processes along."""
     try:
-        return service.alive and Path(psutil.Process(service.pid).cwd()).is_relative_to(state_dir.parent.resolve())
+        return service.alive and Path(psutil.Process(service.pid).cwd()).is_relative_to(
+            state_dir.parent.resolve()
+        )
     except (psutil.Error, OSError):
         return False
 
 
-def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, subprocess.Popen[bytes]]:
+def _launch(
+    state_dir: Path, spec: ServiceSpec, *, say: Say
+) -> tuple[Service, subprocess.Popen[bytes]]:
     port = None if spec.port is None else choose_port(spec.port)
     if port != spec.port:
         say(f"{spec.name}: port {spec.port} is taken by another program; using {port}")
@@ -273,7 +301,11 @@ def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, s
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
     fill = str(port)
-    env = {**os.environ, **{k: v.replace("{port}", fill) for k, v in spec.env.items()}, MARK: _mark(state_dir, spec.name)}
+    env = {
+        **os.environ,
+        **{k: v.replace("{port}", fill) for k, v in spec.env.items()},
+        MARK: _mark(state_dir, spec.name),
+    }
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.fchmod(sink, 0o600)
@@ -289,7 +321,9 @@ def _launch(state_dir: Path, spec: ServiceSpec, *, say: Say) -> tuple[Service, s
             start_new_session=True,
         )
     except OSError as error:
-        raise ServiceError(f"{spec.name} cannot be started ({error}); run `voxdata doctor`") from error
+        raise ServiceError(
+            f"{spec.name} cannot be started ({error}); run `voxdata doctor`"
+        ) from error
     finally:
         os.close(sink)
     started = process_identity(child.pid) or "gone"
@@ -315,11 +349,17 @@ def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:
     while not _is_ready(service, spec):
         now = time.monotonic()
         if not service.alive:
-            raise ServiceError(f"{service.name} ended while starting; log {service.log}:\n{_tail(service)}")
+            raise ServiceError(
+                f"{service.name} ended while starting; log {service.log}:\n{_tail(service)}"
+            )
         if now - began > spec.ready_timeout_s:
-            raise ServiceError(f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service)}")
+            raise ServiceError(
+                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service)}"
+            )
         if now - told >= 10:
-            say(f"{service.name}: still starting ({now - began:.0f} s of at most {spec.ready_timeout_s:.0f} s)")
+            say(
+                f"{service.name}: still starting ({now - began:.0f} s of at most {spec.ready_timeout_s:.0f} s)"
+            )
             told = now
         time.sleep(0.2)
 
@@ -331,7 +371,10 @@ def _is_ready(service: Service, spec: ServiceSpec) -> bool:
         return service.alive
     with Path(service.log).open("rb") as file:
         file.seek(service.log_start)
-        return spec.ready_text in " ".join(file.read().decode("utf-8", "replace").split()) and service.alive
+        return (
+            spec.ready_text in " ".join(file.read().decode("utf-8", "replace").split())
+            and service.alive
+        )
 
 
 def _answers(service: Service, path: str) -> bool:
@@ -355,12 +398,17 @@ def _listens(service: Service) -> bool:
             connections = member.net_connections(kind="tcp")
         except psutil.Error:
             continue
-        if any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == service.port for c in connections):
+        if any(
+            c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == service.port
+            for c in connections
+        ):
             return True
     return False
 
 
-def _stop(state_dir: Path, name: str, known: Service | None, *, say: Say, grace_s: float = 20.0) -> bool:
+def _stop(
+    state_dir: Path, name: str, known: Service | None, *, say: Say, grace_s: float = 20.0
+) -> bool:
     """End a service and whatever it left behind; True when anything was running."""
     was_alive = known is not None and known.alive
     if known is not None and was_alive:
@@ -403,7 +451,12 @@ def _marked(mark: str) -> list[psutil.Process]:
 def _tail(service: Service, *, lines: int = 20) -> str:
     with Path(service.log).open("rb") as file:
         file.seek(service.log_start)
-        return "\n".join("  " + line for line in file.read().decode("utf-8", "replace").splitlines()[-lines:]) or "  (empty)"
+        return (
+            "\n".join(
+                "  " + line for line in file.read().decode("utf-8", "replace").splitlines()[-lines:]
+            )
+            or "  (empty)"
+        )
 
 
 def _at(service: Service) -> str:

@@ -15,7 +15,14 @@ from flows.folders.secret_file import PRIVATE, read_or_make_secret
 from flows.workspace import Workspace
 from voxdata.durable import write_file
 from voxdata.errors import ConfigError, StatementError
-from voxdata.signature import key_id, make_private_pem, public_of, public_pem, read_private, read_public
+from voxdata.signature import (
+    key_id,
+    make_private_pem,
+    public_of,
+    public_pem,
+    read_private,
+    read_public,
+)
 from voxdata.statement import (
     Envelope,
     decode_envelope,
@@ -75,7 +82,14 @@ def read_keys(workspace: Workspace) -> Keys | None:
     first = read_public_file(folder / FIRST_PUBLIC)
     rotations = tuple(read_envelope(path) for path in sorted(folder.glob("rotation-*.json")))
     chain = follow_rotations(first, rotations)
-    private = next((key for path in sorted(folder.glob("*.pem")) if public_of(key := read_key_file(path)) == chain[-1]), None)
+    private = next(
+        (
+            key
+            for path in sorted(folder.glob("*.pem"))
+            if public_of(key := read_key_file(path)) == chain[-1]
+        ),
+        None,
+    )
     return Keys(chain=chain, rotations=rotations, private=private)
 
 
@@ -106,7 +120,9 @@ def read_key_file(path: Path) -> Ed25519PrivateKey:
         open_to_others = path.stat().st_mode & 0o077
         pem = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the key cannot be read ({getattr(error, 'strerror', None) or 'no text'})") from None
+        raise ConfigError(
+            f"{path}: the key cannot be read ({getattr(error, 'strerror', None) or 'no text'})"
+        ) from None
     if open_to_others:
         raise ConfigError(f"{path}: other accounts can read this key; run `chmod 600 {path}`")
     return read_private(pem, origin=str(path))
@@ -172,14 +188,18 @@ def rotate_key(workspace: Workspace) -> Keys:
     """
     known = make_keys(workspace)
     if known.private is None:
-        raise ConfigError("the key is kept elsewhere: make the next one there, then `voxdata receipts trust FILE.pub` here")
+        raise ConfigError(
+            "the key is kept elsewhere: make the next one there, then `voxdata receipts trust FILE.pub` here"
+        )
     folder = keys_folder(workspace)
     pem = make_private_pem()
     new = read_private(pem, origin="the new key")
     public = public_of(new)
     # The key before the statement: a death between leaves a key that nobody uses.
     write_file(folder / f"{key_id(public)[:16]}.pem", pem.encode(), mode=PRIVATE)
-    rotation = sign_envelope(sign_envelope(make_rotation(known.current, public), known.private), new)
+    rotation = sign_envelope(
+        sign_envelope(make_rotation(known.current, public), known.private), new
+    )
     write_envelope(rotation_path(workspace, public), rotation)
     return make_keys(workspace)
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from voxdata.durable import write_file
 from voxdata.errors import StatementError
-from voxdata.statement import Envelope, decode_envelope, encode_envelope, open_statement, sign_envelope
+from voxdata.statement import (
+    Envelope,
+    decode_envelope,
+    encode_envelope,
+    open_statement,
+    sign_envelope,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,7 +42,11 @@ def sign_file(path: Path, key: Ed25519PrivateKey) -> list[str]:
 
     made: dict[str, Any]
     if isinstance(content, dict) and "receipt" in content:
-        made = {**content, "receipt": add(content["receipt"]), "versions": [add(row) for row in content.get("versions", ())]}
+        made = {
+            **content,
+            "receipt": add(content["receipt"]),
+            "versions": [add(row) for row in content.get("versions", ())],
+        }
     else:
         made = add(content)
     write_file(path, (json.dumps(made, indent=1) + "\n").encode())
@@ -46,5 +56,7 @@ def sign_file(path: Path, key: Ed25519PrivateKey) -> list[str]:
 def describe(envelope: Envelope) -> str:
     """What an envelope says, in a line for who is to sign it."""
     statement = open_statement(envelope)
-    about = ", ".join(f"{name} {next(iter(value.values()), '')[:16]}" for name, value in statement.subject.items())
+    about = ", ".join(
+        f"{name} {next(iter(value.values()), '')[:16]}" for name, value in statement.subject.items()
+    )
     return f"{statement.predicate_type.removeprefix('urn:voxdata:')}: {about}"

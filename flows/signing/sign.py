@@ -78,16 +78,28 @@ def sign_version(workspace: Workspace, version: DatasetVersion) -> Envelope:
     Raises:
         StatementError: Another root was signed under its name, which is not to be done twice.
     """
-    path, said, keys = version_statement_path(workspace, version.ref), version_statement(version), make_keys(workspace)
-    if path.exists() and open_statement(there := read_envelope(path)) != said and signer_of(there, keys):
-        raise StatementError(f"{path}: another root was signed as {version.ref}, so it was lost and made again; keep that file elsewhere")
+    path, said, keys = (
+        version_statement_path(workspace, version.ref),
+        version_statement(version),
+        make_keys(workspace),
+    )
+    if (
+        path.exists()
+        and open_statement(there := read_envelope(path)) != said
+        and signer_of(there, keys)
+    ):
+        raise StatementError(
+            f"{path}: another root was signed as {version.ref}, so it was lost and made again; keep that file elsewhere"
+        )
     return put_statement(path, said, keys)
 
 
 def sign_model(workspace: Workspace, run: TrainingRun, version: DatasetVersion) -> Envelope:
     """Sign the files of a model that was trained."""
     folder = workspace.root / run.checkpoint_dir
-    return put_statement(folder / STATEMENT_FILE, model_statement(folder, run, version), make_keys(workspace))
+    return put_statement(
+        folder / STATEMENT_FILE, model_statement(folder, run, version), make_keys(workspace)
+    )
 
 
 def put_statement(path: Path, statement: Statement, keys: Keys) -> Envelope:
@@ -134,4 +146,8 @@ def standing_of(envelope: Envelope, signer: str) -> tuple[Standing, str]:
     """What the signatures of a statement come to."""
     if signer:
         return "signed", f"signed by {signer[:16]}"
-    return ("wrong", "its signature is no trusted key's") if envelope.signatures else ("unsigned", "unsigned")
+    return (
+        ("wrong", "its signature is no trusted key's")
+        if envelope.signatures
+        else ("unsigned", "unsigned")
+    )

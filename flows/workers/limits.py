@@ -61,4 +61,6 @@ def granted_cpu(seconds: float | None) -> Iterator[None]:
 def is_too_large(error: MachineError, limits: Limits) -> bool:
     """Whether a file became longer than these limits allow, and not than the machine's own."""
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return error.number == errno.EFBIG and limits.file_bytes is not None and soft == limits.file_bytes
+    return (
+        error.number == errno.EFBIG and limits.file_bytes is not None and soft == limits.file_bytes
+    )

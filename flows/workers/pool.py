@@ -56,14 +56,21 @@ class WorkerPool:
         self._watch = IdleWatch()
         # Spawned, never forked: DuckDB, torch and Prefect hold threads in the parent.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=workers, initializer=_prepare_child, initargs=(limits,), context=context)
+        self._pool = ProcessPool(
+            max_workers=workers, initializer=_prepare_child, initargs=(limits,), context=context
+        )
         starter = self._pool._pool_manager.worker_manager
         starter.create_workers = _breaking(starter.create_workers)  # type: ignore[method-assign]
 
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             self._pool.close()  # type: ignore[no-untyped-call]
         else:
@@ -86,7 +93,9 @@ class WorkerPool:
                 a processor, does not count.
         """
         try:
-            future: Future[R] = self._pool.schedule(_call, args=[function, args, self._limits, cpu_s])
+            future: Future[R] = self._pool.schedule(
+                _call, args=[function, args, self._limits, cpu_s]
+            )
         except (OSError, BrokenProcessPool, RuntimeError) as error:
             raise _not_started(error) from error
         if idle_s is not None:
@@ -124,7 +133,9 @@ class WorkerPool:
         """
         if not self._pool.active:
             raise _not_started(None)
-        self._idle_s = {future: idle_s for future, idle_s in self._idle_s.items() if not future.done()}
+        self._idle_s = {
+            future: idle_s for future, idle_s in self._idle_s.items() if not future.done()
+        }
         for task in list(self._pool._pool_manager.task_manager.tasks.values()):
             allowed_s = self._idle_s.get(task.future)
             if allowed_s is None or not task.started or not task.worker_id:
@@ -145,7 +156,9 @@ def result_of(future: Future[R]) -> R:
             why = "it took more CPU time than it is granted"
             raise WorkerError(why, reason=DropReason.TIMED_OUT) from error
         if not ended_from_outside(code):
-            raise WorkerError(f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED) from error
+            raise WorkerError(
+                f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED
+            ) from error
         why = f"the process working on it was ended from outside ({_how(error)}), as the system does when memory runs out"
         remedy = "free memory or let fewer processes work at once"
         raise ShortageError(f"{why}; {remedy}, then {AGAIN}", reason=DropReason.KILLED) from error
@@ -157,10 +170,14 @@ def result_of(future: Future[R]) -> R:
         why = f"nothing moved{says}, and the process working on it was stopped"
         raise WorkerError(why, reason=DropReason.TIMED_OUT) from error
     except MemoryError as error:
-        raise WorkerError("it needs more memory than a worker is allowed", reason=DropReason.OUT_OF_MEMORY) from error
+        raise WorkerError(
+            "it needs more memory than a worker is allowed", reason=DropReason.OUT_OF_MEMORY
+        ) from error
 
 
-def _call(function: Callable[..., R], arguments: Sequence[Any], limits: Limits, cpu_s: float | None) -> R:
+def _call(
+    function: Callable[..., R], arguments: Sequence[Any], limits: Limits, cpu_s: float | None
+) -> R:
     """In the child: do the work, and tell what the machine lacks from what the work may not have."""
     try:
         with granted_cpu(cpu_s):
@@ -194,7 +211,9 @@ def _not_started(error: BaseException | None) -> MachineError:
     cause = error.__cause__ if isinstance(error, BrokenProcessPool) else error
     if isinstance(cause, OSError):
         return machine_error(place, cause)
-    return MachineError(f"{place} or die at once ({error or 'no message'}); `voxdata doctor` names what is missing. Then {AGAIN}")
+    return MachineError(
+        f"{place} or die at once ({error or 'no message'}); `voxdata doctor` names what is missing. Then {AGAIN}"
+    )
 
 
 def count_cores() -> int:

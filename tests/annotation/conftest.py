@@ -68,14 +68,21 @@ class RunningServer:
         password = self.credentials.password
         if email != self.credentials.email:
             password = self.credentials.password_for(email)
-            LabelStudioServer(url=self.url, token=self.credentials.token).ensure_annotator(email, password)
+            LabelStudioServer(url=self.url, token=self.credentials.token).ensure_annotator(
+                email, password
+            )
         session = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
         session.headers.update(log_in(session, email, password))
         return session
 
     def as_admin(self) -> httpx.Client:
         """A client with the administrator's token."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Token {self.credentials.token}"}, timeout=120, trust_env=False)
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Token {self.credentials.token}"},
+            timeout=120,
+            trust_env=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,13 @@ class ApiPeople:
     queue: LabelStudioQueue
 
     def answer(
-        self, utterance_id: str, labels: Mapping[str, Sequence[str]], *, annotator: str, text: str | None = None, skipped: bool = False
+        self,
+        utterance_id: str,
+        labels: Mapping[str, Sequence[str]],
+        *,
+        annotator: str,
+        text: str | None = None,
+        skipped: bool = False,
     ) -> int:
         password = self.running.credentials.password_for(annotator)
         self.queue.server.ensure_annotator(annotator, password)
@@ -95,7 +108,11 @@ class ApiPeople:
             headers = log_in(session, annotator, password)
             answer = session.post(
                 f"/api/tasks/{number}/annotations/",
-                json={"result": encode_labels(labels, text=text), "was_cancelled": skipped, "lead_time": 2.0},
+                json={
+                    "result": encode_labels(labels, text=text),
+                    "was_cancelled": skipped,
+                    "lead_time": 2.0,
+                },
                 headers=headers,
             )
         answer.raise_for_status()
@@ -103,7 +120,9 @@ class ApiPeople:
 
     def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         with self.running.as_admin() as client:
-            client.patch(f"/api/annotations/{annotation_id}/", json={"result": encode_labels(labels)}).raise_for_status()
+            client.patch(
+                f"/api/annotations/{annotation_id}/", json={"result": encode_labels(labels)}
+            ).raise_for_status()
 
     def remove(self, annotation_id: int) -> None:
         with self.running.as_admin() as client:
@@ -111,7 +130,9 @@ class ApiPeople:
 
     def remove_clip(self, utterance_id: str) -> None:
         with self.running.as_admin() as client:
-            client.delete(f"/api/tasks/{self.queue.find_clips([utterance_id])[utterance_id].number}/").raise_for_status()
+            client.delete(
+                f"/api/tasks/{self.queue.find_clips([utterance_id])[utterance_id].number}/"
+            ).raise_for_status()
 
 
 def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
@@ -119,7 +140,11 @@ def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
     session.get("/user/login/")
     answer = session.post(
         "/user/login/",
-        data={"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]},
+        data={
+            "email": email,
+            "password": password,
+            "csrfmiddlewaretoken": session.cookies["csrftoken"],
+        },
         headers={"Referer": f"{session.base_url}/user/login/"},
     )
     assert answer.status_code == 302, f"login of {email} failed"
@@ -137,12 +162,17 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     program = server.ensure_installed(cache_dir=cache_dir, say=lines.append)
     server.ensure_migrated(cache_dir=cache_dir, data_dir=data_dir, say=lines.append)
     credentials = LabelStudioCredentials(
-        email="admin@voxdata.local", password="right horse battery", token="0123456789abcdef" * 2 + "01234567", secret="s"
+        email="admin@voxdata.local",
+        password="right horse battery",
+        token="0123456789abcdef" * 2 + "01234567",
+        secret="s",
     )
     spec = ServiceSpec(
         name="label-studio",
         command=server.start_command(program),
-        env=label_studio_environment(credentials, data_dir=data_dir, media_dir=media_dir, receiver=RECEIVER),
+        env=label_studio_environment(
+            credentials, data_dir=data_dir, media_dir=media_dir, receiver=RECEIVER
+        ),
         port=PORT,
         health_path="/health",
         version=server.VERSION,
@@ -155,7 +185,13 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
         service = ensure_running(state_dir, spec, say=lines.append)
     assert service.url is not None
     try:
-        yield RunningServer(url=service.url, receiver=RECEIVER, media_dir=media_dir, log=Path(service.log), credentials=credentials)
+        yield RunningServer(
+            url=service.url,
+            receiver=RECEIVER,
+            media_dir=media_dir,
+            log=Path(service.log),
+            credentials=credentials,
+        )
     finally:
         stop_all(state_dir, say=lines.append, grace_s=5)
 

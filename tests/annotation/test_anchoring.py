@@ -41,13 +41,20 @@ def test_measure_anchoring_finds_a_known_effect() -> None:
 def test_measure_anchoring_holds_zero_when_nobody_is_swayed() -> None:
     hits = 0
     for seed in range(10):
-        effect = measure_anchoring(simulate(swayed=0.0, faster_ms=0, seed=seed, clips=200), draws=200)["agrees with the proposal"]
+        effect = measure_anchoring(
+            simulate(swayed=0.0, faster_ms=0, seed=seed, clips=200), draws=200
+        )["agrees with the proposal"]
         hits += effect.low <= 0 <= effect.high
     assert hits >= 8
 
 
 def test_measure_anchoring_says_nothing_without_blind_clips() -> None:
-    assert measure_anchoring([a for a in simulate(swayed=0.2, faster_ms=0, seed=3, clips=20) if not a.blind]) == {}
+    assert (
+        measure_anchoring(
+            [a for a in simulate(swayed=0.2, faster_ms=0, seed=3, clips=20) if not a.blind]
+        )
+        == {}
+    )
     assert measure_anchoring([]) == {}
 
 

@@ -46,7 +46,10 @@ FLAGS = (
 def make_scheme(name: str, labels: str, **options: object) -> Scheme:
     """A scheme from "heading/name/Chinese name" separated by blanks."""
     parts = [label.split("/") for label in labels.split()]
-    made = tuple(SchemeLabel(name=english, group=group, shown={"zh": chinese}) for group, english, chinese in parts)
+    made = tuple(
+        SchemeLabel(name=english, group=group, shown={"zh": chinese})
+        for group, english, chinese in parts
+    )
     return replace(Scheme(name=name, version=1, labels=made), **options)  # type: ignore[arg-type]
 
 
@@ -74,11 +77,20 @@ def make_clip(key: str, audio_file: str, *, text: str = TEXT, **options: object)
     intent = {"refund": sure, "delivery": 0.3, "other": 0.7 - sure}
     emotion = {"angry": 0.71, "sad": 0.2, "neutral": 0.09}
     predictions = tuple(
-        Prediction(utterance_id=key, scheme=scheme, distribution=shares, model=ModelRef(name=f"model-{scheme}", revision="1"))
+        Prediction(
+            utterance_id=key,
+            scheme=scheme,
+            distribution=shares,
+            model=ModelRef(name=f"model-{scheme}", revision="1"),
+        )
         for scheme, shares in (("intent", intent), ("emotion", emotion))
     )
     entry = QueueEntry(
-        utterance_id=key, audio_file=audio_file, text=text, note=f"call <1> & 电话.wav · S0 · {key}", predictions=predictions
+        utterance_id=key,
+        audio_file=audio_file,
+        text=text,
+        note=f"call <1> & 电话.wav · S0 · {key}",
+        predictions=predictions,
     )
     return replace(entry, **options)  # type: ignore[arg-type]
 
@@ -86,7 +98,11 @@ def make_clip(key: str, audio_file: str, *, text: str = TEXT, **options: object)
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page of Chromium; its sandbox is off only for root, who cannot have one."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if program is None:
         pytest.skip("no Chromium on this machine; on Debian install the package chromium")
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else [*FLAGS]
@@ -134,8 +150,14 @@ def hotkeys(language: str = "en") -> dict[tuple[str, str], str]:
     for control in ElementTree.fromstring(build_config(SCHEMES, language=language)).iter():
         if control.tag in {"Rating", "Filter"}:
             found[str(control.get("name")).removeprefix("enter_"), ""] = str(control.get("hotkey"))
-        for choice in control.iter("Choice") if control.tag == "Choices" and control.get("name") != UNSEEN else ():
-            found[str(control.get("name")), str(choice.get("alias") or choice.get("value"))] = str(choice.get("hotkey"))
+        for choice in (
+            control.iter("Choice")
+            if control.tag == "Choices" and control.get("name") != UNSEEN
+            else ()
+        ):
+            found[str(control.get("name")), str(choice.get("alias") or choice.get("value"))] = str(
+                choice.get("hotkey")
+            )
     return found
 
 
@@ -165,7 +187,9 @@ class Listener:
         expect(self.page.locator("canvas").first).to_be_visible(timeout=60_000)
         expect(self.page.get_by_label("Submit current annotation")).to_be_enabled(timeout=30_000)
         # The sound is decoded when its length is known.
-        expect(self.page.locator(".lsf-time-box__input-time").last).not_to_have_value(re.compile(r"^[0:]*$"), timeout=30_000)
+        expect(self.page.locator(".lsf-time-box__input-time").last).not_to_have_value(
+            re.compile(r"^[0:]*$"), timeout=30_000
+        )
 
     def clip(self) -> str:
         """Key of the clip on the page; the server draws it from the first few of the queue."""
@@ -181,7 +205,14 @@ class Listener:
         for key in keys:
             parts = key.split("+")
             self.presses += parts
-            self.page.keyboard.press("+".join([*(part.title() for part in parts[:-1]), parts[-1].upper() if parts[1:] else parts[-1]]))
+            self.page.keyboard.press(
+                "+".join(
+                    [
+                        *(part.title() for part in parts[:-1]),
+                        parts[-1].upper() if parts[1:] else parts[-1],
+                    ]
+                )
+            )
 
     def chord(self, key: str) -> None:
         """Press a combination that Playwright spells itself, such as Control+Enter."""
@@ -200,7 +231,9 @@ class Listener:
 
     def send(self, key: str) -> None:
         """Submit by Control+Enter, or skip by Control+Space."""
-        with self.page.expect_response(lambda r: "/annotations" in r.url and r.request.method == "POST") as answer:
+        with self.page.expect_response(
+            lambda r: "/annotations" in r.url and r.request.method == "POST"
+        ) as answer:
             self.chord(key)
         assert answer.value.status == 201, answer.value.text()
 
@@ -217,22 +250,37 @@ def only(queue: LabelStudioQueue, key: str) -> Annotation:
 
 
 def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, artifacts: Path
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
 ) -> None:
     queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
     sound: list[Response] = []
     outside: list[str] = []
     page.on("response", lambda r: sound.append(r) if "/data/local-files/" in r.url else None)
-    page.on("request", lambda r: None if r.url.startswith((label_studio.url, "data:", "blob:")) else outside.append(r.url))
+    page.on(
+        "request",
+        lambda r: (
+            None
+            if r.url.startswith((label_studio.url, "data:", "blob:"))
+            else outside.append(r.url)
+        ),
+    )
     listener.log_in(label_studio)
-    with page.expect_response(lambda r: "/data/local-files/" in r.url and r.status == 200, timeout=60_000) as whole:
+    with page.expect_response(
+        lambda r: "/data/local-files/" in r.url and r.status == 200, timeout=60_000
+    ) as whole:
         listener.begin(queue)
 
     assert whole.value.body() == (label_studio.media_dir / clip_file).read_bytes()
     assert {r.status for r in sound} <= {200, 206}
     expect(choice(page, "intent", "refund")).to_be_checked()
     expect(choice(page, "emotion", "angry")).to_be_checked()
-    expect(page.get_by_text("Model's guess: refund 60%, or delivery 30%  ·  angry 71%, or sad 20%")).to_be_visible()
+    expect(
+        page.get_by_text("Model's guess: refund 60%, or delivery 30%  ·  angry 71%, or sad 20%")
+    ).to_be_visible()
     expect(page.locator("textarea[name=transcript]")).to_have_value(TEXT)
     expect(page.get_by_text("call <1> & 电话.wav · S0 · u0")).to_be_visible()
     page.screenshot(path=artifacts / "labelling-page.png")
@@ -241,7 +289,12 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
 
 @pytest.mark.parametrize(("width", "height"), [(1400, 1000), (1280, 720)])
 def test_labelling_page_needs_no_scrolling(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, width: int, height: int
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    width: int,
+    height: int,
 ) -> None:
     queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
     page.set_viewport_size({"width": width, "height": height})
@@ -256,7 +309,10 @@ def test_labelling_page_needs_no_scrolling(
 
 
 def test_labelling_page_shows_every_hotkey(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
 ) -> None:
     queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
     listener.log_in(label_studio)
@@ -266,7 +322,10 @@ def test_labelling_page_shows_every_hotkey(
 
 
 def test_label_stream_takes_right_proposals_in_few_key_presses(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
 ) -> None:
     keys = [f"u{i}" for i in range(3)]
     queue, listener = make_queue(*(make_clip(key, clip_file) for key in keys)), Listener(page)
@@ -284,15 +343,24 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
     found = {a.utterance_id: a for a in queue.pull(since=None).annotations}
     assert sorted(found) == keys
     assert {a.annotator for a in found.values()} == {ANNOTATOR}
-    assert all(dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)} for a in found.values())
-    assert all(a.text is None and a.lead_time_ms and not a.flags and not a.ratings for a in found.values())
+    assert all(
+        dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)} for a in found.values()
+    )
+    assert all(
+        a.text is None and a.lead_time_ms and not a.flags and not a.ratings for a in found.values()
+    )
     per_clip = len(listener.presses) / len(keys)
-    print(f"key presses per accepted clip: {per_clip:g} ({' '.join(listener.presses[: len(listener.presses) // len(keys)])})")
+    print(
+        f"key presses per accepted clip: {per_clip:g} ({' '.join(listener.presses[: len(listener.presses) // len(keys)])})"
+    )
     assert per_clip <= MOST_KEYS
 
 
 def test_label_stream_takes_one_correction_by_one_key_more(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
 ) -> None:
     queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
     listener.log_in(label_studio)
@@ -303,21 +371,34 @@ def test_label_stream_takes_one_correction_by_one_key_more(
     expect(choice(page, "emotion", "angry")).not_to_be_checked()
     listener.send("Control+Enter")
     assert dict(only(queue, "u0").labels) == {"intent": ("refund",), "emotion": ("sad",)}
-    print(f"key presses per clip with one correction: {len(listener.presses)} ({' '.join(listener.presses)})")
+    print(
+        f"key presses per clip with one correction: {len(listener.presses)} ({' '.join(listener.presses)})"
+    )
     assert len(listener.presses) <= MOST_KEYS
 
 
 def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, artifacts: Path
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file)), Listener(page)
+    queue, listener = (
+        make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file)),
+        Listener(page),
+    )
     key = hotkeys()
     listener.log_in(label_studio)
     listener.begin(queue)
     first = listener.clip()
     listener.play()
-    listener.press(key["intent", "complaint"], key["emotion", "sad"], key["emotion.second", "angry"])
-    listener.press(*[key["emotion.intensity", ""]] * 4, key["flags", "cut_off"], key["flags", "private"])
+    listener.press(
+        key["intent", "complaint"], key["emotion", "sad"], key["emotion.second", "angry"]
+    )
+    listener.press(
+        *[key["emotion.intensity", ""]] * 4, key["flags", "cut_off"], key["flags", "private"]
+    )
     expect(choice(page, "emotion.second", "angry")).to_be_checked()
     expect(choice(page, "flags", "personal data heard")).to_be_checked()
     box = page.locator("textarea[name=transcript]")
@@ -346,7 +427,11 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
 
 
 def test_label_stream_shows_a_blind_clip_without_a_proposal(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, artifacts: Path
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
 ) -> None:
     queue, listener = make_queue(make_clip("u2", clip_file, blind=True)), Listener(page)
     listener.log_in(label_studio)
@@ -358,14 +443,23 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     listener.press(hotkeys()["intent", "other"], hotkeys()["emotion", "neutral"])
     listener.send("Control+Enter")
     found = only(queue, "u2")
-    assert (dict(found.labels), found.text) == ({"intent": ("other",), "emotion": ("neutral",)}, None)
+    assert (dict(found.labels), found.text) == (
+        {"intent": ("other",), "emotion": ("neutral",)},
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("language", "line"),
     [
-        ("en", 'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is ticked there  ·  angry 71%, or sad 20%'),
-        ("zh", '模型猜测：“What does the speaker want? <"&">”没有猜测，所以没有预选  ·  愤怒 71%，或悲伤 20%'),
+        (
+            "en",
+            'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is ticked there  ·  angry 71%, or sad 20%',
+        ),
+        (
+            "zh",
+            '模型猜测：“What does the speaker want? <"&">”没有猜测，所以没有预选  ·  愤怒 71%，或悲伤 20%',
+        ),
     ],
 )
 def test_label_stream_ticks_nothing_where_the_model_abstains(
@@ -379,7 +473,9 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
 ) -> None:
     clip = make_clip("u0", clip_file)
     even = dict.fromkeys(SCHEMES[0].label_names, 1 / len(SCHEMES[0].labels))
-    clip = replace(clip, predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1]))
+    clip = replace(
+        clip, predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1])
+    )
     queue, listener = make_queue(clip, language=language), Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
@@ -395,7 +491,10 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
 
 
 def test_label_stream_asks_for_what_is_required(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
 ) -> None:
     queue, listener = make_queue(make_clip("u0", clip_file, blind=True)), Listener(page)
     listener.log_in(label_studio)
@@ -407,20 +506,33 @@ def test_label_stream_asks_for_what_is_required(
 
 
 def test_label_stream_speaks_chinese(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, artifacts: Path
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
 ) -> None:
     text = "我要退款，东西一直没有到。"
-    queue, listener = make_queue(make_clip("u0", clip_file, text=text), language="zh"), Listener(page)
+    queue, listener = (
+        make_queue(make_clip("u0", clip_file, text=text), language="zh"),
+        Listener(page),
+    )
     listener.log_in(label_studio)
     page.goto(f"{queue.page()}?labeling=1")
     expect(page.get_by_text("提交，进入下一条")).to_be_visible(timeout=60_000)
     listener.begin(queue)
-    expect(page.get_by_text("模型猜测：退款 60%，或配送 30%  ·  愤怒 71%，或悲伤 20%")).to_be_visible()
+    expect(
+        page.get_by_text("模型猜测：退款 60%，或配送 30%  ·  愤怒 71%，或悲伤 20%")
+    ).to_be_visible()
     expect(choice(page, "emotion", "愤怒")).to_be_checked()
     for shown in ("说话内容", "次选（可不选）", "多人同时说话", "有多强烈？"):
         expect(page.get_by_text(shown).first).to_be_visible()
     page.screenshot(path=artifacts / "labelling-page-zh.png")
-    listener.press(hotkeys("zh")["intent", "complaint"], hotkeys("zh")["emotion", "sad"], hotkeys("zh")["flags", "overlapping"])
+    listener.press(
+        hotkeys("zh")["intent", "complaint"],
+        hotkeys("zh")["emotion", "sad"],
+        hotkeys("zh")["flags", "overlapping"],
+    )
     listener.send("Control+Enter")
     found = only(queue, "u0")
     assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
@@ -428,15 +540,31 @@ def test_label_stream_speaks_chinese(
 
 
 RIVALS = (
-    Rival(pseudonym="Listener A", labels={"intent": ("refund",), "emotion": ("angry", "sad")}, ratings={"emotion.intensity": 4}, text=TEXT),
-    Rival(pseudonym="Listener B", labels={"intent": ("complaint",), "emotion": ("neutral",)}, text="I want my money bag."),
+    Rival(
+        pseudonym="Listener A",
+        labels={"intent": ("refund",), "emotion": ("angry", "sad")},
+        ratings={"emotion.intensity": 4},
+        text=TEXT,
+    ),
+    Rival(
+        pseudonym="Listener B",
+        labels={"intent": ("complaint",), "emotion": ("neutral",)},
+        text="I want my money bag.",
+    ),
 )
 
 
 def test_adjudication_lists_the_rivals_under_pseudonyms_and_chooses_none(
-    page: Page, label_studio: RunningServer, make_queue: Callable[..., LabelStudioQueue], clip_file: str, artifacts: Path
+    page: Page,
+    label_studio: RunningServer,
+    make_queue: Callable[..., LabelStudioQueue],
+    clip_file: str,
+    artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS)), Listener(page)
+    queue, listener = (
+        make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS)),
+        Listener(page),
+    )
     listener.log_in(label_studio)
     page.goto(queue.page("u0"))
     expect(page.get_by_text("Listener B").first).to_be_visible(timeout=60_000)
@@ -446,8 +574,12 @@ def test_adjudication_lists_the_rivals_under_pseudonyms_and_chooses_none(
     page.screenshot(path=artifacts / "adjudication-page.png")
 
     listener.begin(queue)
-    expect(page.get_by_text(f"Listener A: refund · angry, sad · intensity 4 · “{TEXT}”")).to_be_visible()
-    expect(page.get_by_text("Listener B: complaint · neutral · “I want my money bag.”")).to_be_visible()
+    expect(
+        page.get_by_text(f"Listener A: refund · angry, sad · intensity 4 · “{TEXT}”")
+    ).to_be_visible()
+    expect(
+        page.get_by_text("Listener B: complaint · neutral · “I want my money bag.”")
+    ).to_be_visible()
     expect(page.locator(".vox input:checked")).to_have_count(0)
     page.screenshot(path=artifacts / "adjudication-stream.png")
     listener.press(hotkeys()["intent", "refund"], hotkeys()["emotion", "angry"])

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.acquire import Choice
-from annotation.budget import PRIOR, LeadTime, LeadTimeModel, fit_lead_times, fit_to_budget, parse_duration, predict_cost, utility
+from annotation.budget import (
+    PRIOR,
+    LeadTime,
+    LeadTimeModel,
+    fit_lead_times,
+    fit_to_budget,
+    parse_duration,
+    predict_cost,
+    utility,
+)
 from annotation.candidate import Arm, Candidate
 from voxdata.errors import ConfigError
 
@@ -16,27 +25,48 @@ FLAT = LeadTimeModel(fixed_ms=10_000, per_duration=0, per_word_ms=0, per_overlap
 BY_LENGTH = LeadTimeModel(fixed_ms=0, per_duration=1, per_word_ms=0, per_overlap=0, num_rows=0)
 
 
-def choice(number: int, *, duration_ms: int = 1000, score: float | None = None, arm: Arm = "active") -> Choice:
+def choice(
+    number: int, *, duration_ms: int = 1000, score: float | None = None, arm: Arm = "active"
+) -> Choice:
     worth = score if score is not None else 1 - number / 100
-    return Choice(candidate=Candidate(utterance_id=f"u{number}", duration_ms=duration_ms), arm=arm, score=worth, reason="")
+    return Choice(
+        candidate=Candidate(utterance_id=f"u{number}", duration_ms=duration_ms),
+        arm=arm,
+        score=worth,
+        reason="",
+    )
 
 
 def past(count: int, *, seed: int = 0, breaks: float = 0.0) -> list[LeadTime]:
     draws = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
-        duration, words, overlap = int(draws.integers(500, 20_000)), int(draws.integers(0, 50)), float(draws.uniform(0, 1))
+        duration, words, overlap = (
+            int(draws.integers(500, 20_000)),
+            int(draws.integers(0, 50)),
+            float(draws.uniform(0, 1)),
+        )
         cost = 3000 + 2.5 * duration + 200 * words + 0.8 * duration * overlap + draws.normal(0, 800)
         if draws.uniform() < breaks:
             cost += draws.uniform(300_000, 3_600_000)
-        rows.append(LeadTime(lead_time_ms=max(0, int(cost)), duration_ms=duration, num_words=words, overlap_ratio=overlap))
+        rows.append(
+            LeadTime(
+                lead_time_ms=max(0, int(cost)),
+                duration_ms=duration,
+                num_words=words,
+                overlap_ratio=overlap,
+            )
+        )
     return rows
 
 
 def test_fit_lead_times_is_the_prior_when_there_are_none() -> None:
     model = fit_lead_times([])
     assert model.num_rows == 0
-    assert model.predict(4000, num_words=8, overlap_ratio=0.5) == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
+    assert (
+        model.predict(4000, num_words=8, overlap_ratio=0.5)
+        == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
+    )
 
 
 @pytest.mark.parametrize("breaks", [0.0, 0.1])
@@ -44,7 +74,9 @@ def test_fit_lead_times_finds_what_clips_cost_although_people_take_breaks(breaks
     model = fit_lead_times(past(400, breaks=breaks))
     for duration, words, overlap in ((2000, 5, 0.0), (10_000, 20, 0.5), (18_000, 45, 1.0)):
         true = 3000 + 2.5 * duration + 200 * words + 0.8 * duration * overlap
-        assert model.predict(duration, num_words=words, overlap_ratio=overlap) == pytest.approx(true, rel=0.06)
+        assert model.predict(duration, num_words=words, overlap_ratio=overlap) == pytest.approx(
+            true, rel=0.06
+        )
 
 
 def test_fit_lead_times_stays_near_the_prior_with_few_and_leaves_it_with_many() -> None:
@@ -55,10 +87,22 @@ def test_fit_lead_times_stays_near_the_prior_with_few_and_leaves_it_with_many() 
     assert many > 50_000
 
 
-@given(st.lists(st.builds(LeadTime, lead_time_ms=st.integers(0, 10**7), duration_ms=st.integers(0, 60_000)), max_size=8))
-def test_fit_lead_times_predicts_something_positive_that_grows_with_length(rows: list[LeadTime]) -> None:
+@given(
+    st.lists(
+        st.builds(LeadTime, lead_time_ms=st.integers(0, 10**7), duration_ms=st.integers(0, 60_000)),
+        max_size=8,
+    )
+)
+def test_fit_lead_times_predicts_something_positive_that_grows_with_length(
+    rows: list[LeadTime],
+) -> None:
     model = fit_lead_times(rows)
-    assert 1 <= model.predict(0) <= model.predict(5000) <= model.predict(30_000, num_words=9, overlap_ratio=0.3)
+    assert (
+        1
+        <= model.predict(0)
+        <= model.predict(5000)
+        <= model.predict(30_000, num_words=9, overlap_ratio=0.3)
+    )
 
 
 def test_fit_lead_times_refuses_negative_times() -> None:
@@ -81,14 +125,19 @@ def test_fit_to_budget_spends_everybodys_minutes_over_the_votes_wanted() -> None
 
 
 def test_fit_to_budget_prefers_worth_a_second_over_worth() -> None:
-    long, short = choice(0, duration_ms=10_000, score=1.0), [choice(i, duration_ms=1000, score=0.5) for i in range(1, 11)]
+    long, short = (
+        choice(0, duration_ms=10_000, score=1.0),
+        [choice(i, duration_ms=1000, score=0.5) for i in range(1, 11)],
+    )
     assert fit_to_budget([long, *short], BY_LENGTH, 10_000) == short
 
 
 def test_fit_to_budget_does_not_choose_the_control_arm_by_price() -> None:
     control = [choice(i, duration_ms=1000 * (i + 1), arm="random") for i in range(10)]
     active = [choice(i, duration_ms=500, score=1) for i in range(10, 20)]
-    kept = fit_to_budget([c for pair in zip(control, active, strict=True) for c in pair], BY_LENGTH, 12_000)
+    kept = fit_to_budget(
+        [c for pair in zip(control, active, strict=True) for c in pair], BY_LENGTH, 12_000
+    )
     assert [c for c in kept if c.arm == "random"] == control[:3]
     assert [c for c in kept if c.arm == "active"] == active
     dear_first = fit_to_budget([*control[::-1], *active], BY_LENGTH, 12_000)
@@ -111,15 +160,25 @@ def test_fit_to_budget_never_overdraws_and_keeps_the_order(
     lengths: list[int], budget_ms: int, annotators: int, data: st.DataObject
 ) -> None:
     votes = data.draw(st.integers(1, annotators))
-    choices = [choice(i, duration_ms=n, arm="random" if i % 4 == 0 else "active") for i, n in enumerate(lengths)]
+    choices = [
+        choice(i, duration_ms=n, arm="random" if i % 4 == 0 else "active")
+        for i, n in enumerate(lengths)
+    ]
     if min(lengths) * votes > budget_ms * annotators:
         with pytest.raises(ConfigError, match="fits no clip"):
             fit_to_budget(choices, BY_LENGTH, budget_ms, annotators=annotators, votes_wanted=votes)
         return
     try:
-        kept = fit_to_budget(choices, BY_LENGTH, budget_ms, annotators=annotators, votes_wanted=votes)
-    except ConfigError:  # only the control arm's later clips would have fitted, and they are not picked by price
-        assert all(c.arm == "random" or c.candidate.duration_ms * votes > budget_ms * annotators for c in choices)
+        kept = fit_to_budget(
+            choices, BY_LENGTH, budget_ms, annotators=annotators, votes_wanted=votes
+        )
+    except (
+        ConfigError
+    ):  # only the control arm's later clips would have fitted, and they are not picked by price
+        assert all(
+            c.arm == "random" or c.candidate.duration_ms * votes > budget_ms * annotators
+            for c in choices
+        )
         return
     assert sum(c.candidate.duration_ms for c in kept) * votes <= budget_ms * annotators
     assert kept == [c for c in choices if c in kept]
@@ -130,7 +189,10 @@ def test_fit_to_budget_never_overdraws_and_keeps_the_order(
     [
         ({"budget_ms": 0}, "buys nothing"),
         ({"budget_ms": 1000, "annotators": 0}, "buys nothing"),
-        ({"budget_ms": 60_000, "annotators": 2, "votes_wanted": 3}, "3 votes a clip need as many annotators, and there are 2"),
+        (
+            {"budget_ms": 60_000, "annotators": 2, "votes_wanted": 3},
+            "3 votes a clip need as many annotators, and there are 2",
+        ),
         ({"budget_ms": 1000}, "fits no clip: the cheapest needs 10 s"),
     ],
 )
@@ -159,7 +221,9 @@ def test_parse_duration_reads_hours_minutes_and_seconds(text: str, expected_ms: 
     assert parse_duration(text) == expected_ms
 
 
-@pytest.mark.parametrize("text", ["", "45", "min", "-5min", "0min", "5m", "30min1h", "1h 2h", "٤min", "1e3s", "nan s"])
+@pytest.mark.parametrize(
+    "text", ["", "45", "min", "-5min", "0min", "5m", "30min1h", "1h 2h", "٤min", "1e3s", "nan s"]
+)
 def test_parse_duration_refuses_anything_else(text: str) -> None:
     with pytest.raises(ConfigError, match="write it like 45min"):
         parse_duration(text)

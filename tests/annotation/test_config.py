@@ -21,7 +21,11 @@ INTENT, EMOTION = QUEUE_SCHEMES
 
 
 def scheme(name: str, num_labels: int) -> Scheme:
-    return Scheme(name=name, version=1, labels=tuple(SchemeLabel(name=f"{name}-{i}") for i in range(num_labels)))
+    return Scheme(
+        name=name,
+        version=1,
+        labels=tuple(SchemeLabel(name=f"{name}-{i}") for i in range(num_labels)),
+    )
 
 
 def parse(*schemes: Scheme, language: str = "en") -> ElementTree.Element:
@@ -42,20 +46,28 @@ def stored_names(choices: ElementTree.Element) -> tuple[str | None, ...]:
 
 
 @given(schemes=schemes_of_every_kind(), language=st.sampled_from(["en", "zh"]))
-def test_build_config_keeps_labels_of_any_script(schemes: tuple[Scheme, ...], language: str) -> None:
+def test_build_config_keeps_labels_of_any_script(
+    schemes: tuple[Scheme, ...], language: str
+) -> None:
     root = parse(*schemes, language=language)
     for each in schemes:
         choices = control(root, each.name)
         assert Counter(stored_names(choices)) == Counter(each.label_names)
-        assert Counter(str(c.get("value")) for c in choices.iter("Choice")) == Counter(x.shown_name(language) for x in each.labels)
+        assert Counter(str(c.get("value")) for c in choices.iter("Choice")) == Counter(
+            x.shown_name(language) for x in each.labels
+        )
         assert choices.get("choice") == ("multiple" if each.choice == "many" else "single")
         assert choices.get("required") == "true"
 
 
 @given(schemes=schemes_of_every_kind())
-def test_build_config_gives_every_choice_and_scale_a_hotkey_of_its_own(schemes: tuple[Scheme, ...]) -> None:
+def test_build_config_gives_every_choice_and_scale_a_hotkey_of_its_own(
+    schemes: tuple[Scheme, ...],
+) -> None:
     root = parse(*schemes)
-    keys = [e.get("hotkey") for e in root.iter() if e.tag in {"Choice", "Rating", "Audio", "Filter"}]
+    keys = [
+        e.get("hotkey") for e in root.iter() if e.tag in {"Choice", "Rating", "Audio", "Filter"}
+    ]
     assert None not in keys
     assert len(keys) == len(set(keys))
 
@@ -74,7 +86,9 @@ def test_build_config_asks_for_a_second_choice_by_the_same_keys_with_shift() -> 
     root = parse(*QUEUE_SCHEMES)
     first, second = control(root, "emotion"), control(root, "emotion.second")
     assert stored_names(second) == stored_names(first)
-    assert [c.get("hotkey") for c in second.iter("Choice")] == [f"shift+{c.get('hotkey')}" for c in first.iter("Choice")]
+    assert [c.get("hotkey") for c in second.iter("Choice")] == [
+        f"shift+{c.get('hotkey')}" for c in first.iter("Choice")
+    ]
     assert second.get("required") is None
     assert not [c for c in root.iter("Choices") if c.get("name") == "intent.second"]
 
@@ -85,7 +99,9 @@ def test_build_config_asks_for_the_scales_and_shows_their_keys() -> None:
     assert list(scales) == ["emotion.intensity", "mood.valence", "mood.warmth"]
     assert {r.get("maxRating") for r in scales.values()} == {"5"}
     shown = headers(root)
-    assert f"How strongly? 1 faint … 5 extreme [{scales['emotion.intensity'].get('hotkey')}]" in shown
+    assert (
+        f"How strongly? 1 faint … 5 extreme [{scales['emotion.intensity'].get('hotkey')}]" in shown
+    )
     assert f"warmth [{scales['mood.warmth'].get('hotkey')}]" in shown
 
 
@@ -103,7 +119,10 @@ def test_build_config_speaks_chinese() -> None:
     assert {words.second, words.flags} < set(headers(root))
     assert control(root, "emotion").get("requiredMessage") == "请选择：emotion"
     own = {
-        value for value in headers(root) if value not in ('What do they want? <"intent"> & 意图 (可多选)', "emotion", "Money & more <钱>")
+        value
+        for value in headers(root)
+        if value
+        not in ('What do they want? <"intent"> & 意图 (可多选)', "emotion", "Money & more <钱>")
     }
     assert all(any(char >= "\u4e00" for char in value) for value in own)
 
@@ -117,7 +136,9 @@ def test_build_config_points_every_control_at_the_player() -> None:
     assert {c.get("toName") for c in controls} == {player.get("name")}
 
 
-def test_build_config_takes_the_transcript_from_the_clip_and_the_proposal_from_the_prediction() -> None:
+def test_build_config_takes_the_transcript_from_the_clip_and_the_proposal_from_the_prediction() -> (
+    None
+):
     root = parse(*QUEUE_SCHEMES)
     assert control(root, "transcript").get("value") == "$text"
     assert control(root, "proposal").get("value") is None
@@ -132,9 +153,18 @@ def test_build_config_raises_when_a_scheme_has_the_name_of_a_part(name: str) -> 
 @pytest.mark.parametrize(
     "bad",
     [
-        Scheme(name="s", version=1, title="$title", labels=(SchemeLabel(name="a"), SchemeLabel(name="b"))),
+        Scheme(
+            name="s",
+            version=1,
+            title="$title",
+            labels=(SchemeLabel(name="a"), SchemeLabel(name="b")),
+        ),
         Scheme(name="s", version=1, labels=(SchemeLabel(name="a"), SchemeLabel(name="$text"))),
-        Scheme(name="s", version=1, labels=(SchemeLabel(name="a"), SchemeLabel(name="b", group="$note"))),
+        Scheme(
+            name="s",
+            version=1,
+            labels=(SchemeLabel(name="a"), SchemeLabel(name="b", group="$note")),
+        ),
     ],
     ids=["title", "label", "group"],
 )

@@ -21,13 +21,17 @@ def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_dawid_skene_beats_the_majority_when_skills_differ(seed):
-    votes, truth = simulate(labels=LABELS, clips=500, skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3), per_clip=3, seed=seed)
+    votes, truth = simulate(
+        labels=LABELS, clips=500, skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3), per_clip=3, seed=seed
+    )
     assert accuracy(votes, truth, "dawid_skene") > accuracy(votes, truth, "majority") + 0.03
 
 
 @pytest.mark.parametrize("method", ["dawid_skene", "mace", "glad"])
 def test_infer_consensus_finds_who_is_skilled(method):
-    votes, _ = simulate(labels=LABELS, clips=300, skills=(0.95, 0.9, 0.7, 0.5, 0.3), per_clip=5, seed=4)
+    votes, _ = simulate(
+        labels=LABELS, clips=300, skills=(0.95, 0.9, 0.7, 0.5, 0.3), per_clip=5, seed=4
+    )
     found = infer_consensus(votes, labels=LABELS, method=method)
     assert found.skill("p0") > found.skill("p2") > found.skill("p3") > found.skill("p4")
 
@@ -43,14 +47,18 @@ def test_infer_consensus_finds_who_is_skilled(method):
 )
 @settings(max_examples=12, deadline=None)
 def test_infer_consensus_gives_a_distribution_over_all_labels_whatever_the_votes(rows, method):
-    votes = [Vote(utterance_id=unit, annotator=person, labels=(label,)) for unit, person, label in rows]
+    votes = [
+        Vote(utterance_id=unit, annotator=person, labels=(label,)) for unit, person, label in rows
+    ]
     found = infer_consensus(votes, labels=LABELS, method=method)
     assert set(found.posterior) == {unit for unit, _, _ in rows}
     for shares in found.posterior.values():
         assert tuple(shares) == LABELS
         assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
     for matrix in found.confusion.values():
-        assert all(sum(given_labels.values()) == pytest.approx(1) for given_labels in matrix.values())
+        assert all(
+            sum(given_labels.values()) == pytest.approx(1) for given_labels in matrix.values()
+        )
 
 
 def test_infer_consensus_of_nothing_is_nothing():
@@ -65,7 +73,9 @@ def test_infer_consensus_refuses_a_label_of_another_scheme():
 def test_infer_consensus_gives_the_same_twice():
     votes, _ = simulate(labels=LABELS, clips=60, skills=(0.9, 0.6, 0.5), per_clip=3, seed=5)
     for method in METHODS:
-        assert infer_consensus(votes, labels=LABELS, method=method) == infer_consensus(votes, labels=LABELS, method=method)
+        assert infer_consensus(votes, labels=LABELS, method=method) == infer_consensus(
+            votes, labels=LABELS, method=method
+        )
 
 
 def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
@@ -95,13 +105,21 @@ def test_judge_contests_tells_ambiguous_clips_from_careless_annotators():
 
 
 def test_judge_contests_leaves_open_what_unknown_annotators_disagree_about():
-    votes = [Vote(utterance_id="u", annotator=person, labels=(label,)) for person, label in zip("abc", LABELS, strict=False)]
-    (contest,) = judge_contests(votes, infer_consensus(votes, labels=LABELS, method="majority"), labels=LABELS)
+    votes = [
+        Vote(utterance_id="u", annotator=person, labels=(label,))
+        for person, label in zip("abc", LABELS, strict=False)
+    ]
+    (contest,) = judge_contests(
+        votes, infer_consensus(votes, labels=LABELS, method="majority"), labels=LABELS
+    )
     assert contest.standing is Standing.OPEN
     assert contest.disagreement > 0.7
 
 
 def test_judge_contests_leaves_open_what_too_few_have_heard():
-    votes = [Vote(utterance_id="u", annotator="a", labels=("angry",)), Vote(utterance_id="u", annotator="b", labels=("happy",))]
+    votes = [
+        Vote(utterance_id="u", annotator="a", labels=("angry",)),
+        Vote(utterance_id="u", annotator="b", labels=("happy",)),
+    ]
     (contest,) = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
     assert contest.standing is Standing.OPEN

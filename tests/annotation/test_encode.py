@@ -47,15 +47,30 @@ def raw(result: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, 
 
 
 def decode(
-    row: dict[str, Any], *, proposed_text: str = "hello there", schemes: tuple[Scheme, ...] = QUEUE_SCHEMES, **more: Any
+    row: dict[str, Any],
+    *,
+    proposed_text: str = "hello there",
+    schemes: tuple[Scheme, ...] = QUEUE_SCHEMES,
+    **more: Any,
 ) -> Annotation:
     return decode_annotation(
-        row, project_id=3, utterance_id="u0", proposed_text=proposed_text, annotator="a@voxdata.local", schemes=schemes, **more
+        row,
+        project_id=3,
+        utterance_id="u0",
+        proposed_text=proposed_text,
+        annotator="a@voxdata.local",
+        schemes=schemes,
+        **more,
     )
 
 
 def choices(name: str, *chosen: str) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "audio", "type": "choices", "value": {"choices": list(chosen)}}
+    return {
+        "from_name": name,
+        "to_name": "audio",
+        "type": "choices",
+        "value": {"choices": list(chosen)},
+    }
 
 
 def rated(name: str, value: int) -> dict[str, Any]:
@@ -63,12 +78,21 @@ def rated(name: str, value: int) -> dict[str, Any]:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> tuple[tuple[Scheme, ...], dict[str, tuple[str, ...]], dict[str, int], tuple[str, ...]]:
+def answers(
+    draw: st.DrawFn,
+) -> tuple[tuple[Scheme, ...], dict[str, tuple[str, ...]], dict[str, int], tuple[str, ...]]:
     """Schemes of every kind, and what one person may say under them."""
     schemes = draw(schemes_of_every_kind())
     most = {"one": 1, "many": 4, "ranked": 2}
     labels = {
-        s.name: s.arrange(draw(st.lists(st.sampled_from(s.label_names), min_size=1, max_size=most[s.choice], unique=True))) for s in schemes
+        s.name: s.arrange(
+            draw(
+                st.lists(
+                    st.sampled_from(s.label_names), min_size=1, max_size=most[s.choice], unique=True
+                )
+            )
+        )
+        for s in schemes
     }
     scales = [f"{s.name}.{scale}" for s in schemes for scale in s.scales]
     ratings = {name: draw(st.integers(1, 5)) for name in scales if draw(st.booleans())}
@@ -76,10 +100,16 @@ def answers(draw: st.DrawFn) -> tuple[tuple[Scheme, ...], dict[str, tuple[str, .
     return schemes, labels, ratings, tuple(flag for flag in FLAGS if flag in flags)
 
 
-@given(answer=answers(), text=st.text(min_size=1).filter(lambda t: t.strip() and t.strip() != "hello there"))
+@given(
+    answer=answers(),
+    text=st.text(min_size=1).filter(lambda t: t.strip() and t.strip() != "hello there"),
+)
 def test_decode_annotation_gives_back_what_was_encoded(answer: Any, text: str) -> None:
     schemes, labels, ratings, flags = answer
-    found = decode(raw(encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text=text)), schemes=schemes)
+    found = decode(
+        raw(encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text=text)),
+        schemes=schemes,
+    )
     assert dict(found.labels) == labels
     assert dict(found.ratings) == ratings
     assert found.flags == flags
@@ -94,7 +124,12 @@ def test_encode_labels_fits_the_labelling_screen(answer: Any) -> None:
     for language in ("en", "zh"):
         screen = label_interface.LabelInterface(build_config(schemes, language=language))
         result = encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text="x")
-        assert screen.validate_prediction({"model_version": "m", "score": 0.5, "result": result}, return_errors=True) == []
+        assert (
+            screen.validate_prediction(
+                {"model_version": "m", "score": 0.5, "result": result}, return_errors=True
+            )
+            == []
+        )
 
 
 def test_decode_annotation_keeps_who_when_and_how_long() -> None:
@@ -110,7 +145,10 @@ def test_decode_annotation_keeps_who_when_and_how_long() -> None:
 
 
 def test_decode_annotation_has_no_text_when_it_was_left_alone() -> None:
-    assert decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n").text is None
+    assert (
+        decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n").text
+        is None
+    )
 
 
 def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
@@ -125,7 +163,11 @@ def test_decode_annotation_drops_labels_of_a_skip() -> None:
 
 
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
-    found = decode(raw(encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True))
+    found = decode(
+        raw(
+            encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True
+        )
+    )
     assert (dict(found.ratings), found.flags) == ({}, ())
 
 
@@ -141,16 +183,31 @@ def test_decode_annotation_takes_a_copied_mark_of_somebody_else_for_none() -> No
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
-    assert dict(decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})])).labels) == {"emotion": ("angry",)}
+    assert dict(
+        decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})])).labels
+    ) == {"emotion": ("angry",)}
 
 
-def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> None:
-    row = raw([choices("intent", "查询余额", "greet"), choices("emotion.second", "angry"), choices("emotion", "高兴")])
-    assert dict(decode(row).labels) == {"intent": ("greet", "查询余额"), "emotion": ("高兴", "angry")}
+def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> (
+    None
+):
+    row = raw(
+        [
+            choices("intent", "查询余额", "greet"),
+            choices("emotion.second", "angry"),
+            choices("emotion", "高兴"),
+        ]
+    )
+    assert dict(decode(row).labels) == {
+        "intent": ("greet", "查询余额"),
+        "emotion": ("高兴", "angry"),
+    }
 
 
 def test_decode_annotation_takes_a_second_choice_that_repeats_the_first_for_none() -> None:
-    assert dict(decode(raw([choices("emotion", "angry"), choices("emotion.second", "angry")])).labels) == {"emotion": ("angry",)}
+    assert dict(
+        decode(raw([choices("emotion", "angry"), choices("emotion.second", "angry")])).labels
+    ) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_passes_over_a_second_choice_of_a_scheme_that_is_not_ranked() -> None:
@@ -199,7 +256,9 @@ def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, A
 
 def test_decode_annotation_refuses_two_labels_where_one_is_asked_for() -> None:
     with pytest.raises(AnnotationError, match=r"at most 1 label.*angry, neutral"):
-        decode(raw([choices("emotion", "angry", "neutral")]), schemes=(replace(EMOTION, choice="one"),))
+        decode(
+            raw([choices("emotion", "angry", "neutral")]), schemes=(replace(EMOTION, choice="one"),)
+        )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +275,11 @@ def test_decode_time_gives_utc(value: str | datetime) -> None:
     assert decode_time(value).utcoffset() == timedelta(0)
 
 
-@given(name=st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1))
+@given(
+    name=st.text(
+        alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1
+    )
+)
 def test_encode_entry_quotes_the_file_so_that_the_server_reads_it_back(name: str) -> None:
     address = encode_entry(make_entry("u0", audio_file=f"clips/{name}.wav"))["data"]["audio"]
     parts = urlsplit(address)
@@ -230,7 +293,10 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
     assert encoded["data"]["note"] == "call <1> & 电话.wav · S0 · u0"
     (prediction,) = encoded["predictions"]
     assert prediction["score"] == pytest.approx(0.5)
-    assert dict(decode(raw(prediction["result"])).labels) == {"intent": ("查询余额",), "emotion": ("angry",)}
+    assert dict(decode(raw(prediction["result"])).labels) == {
+        "intent": ("查询余额",),
+        "emotion": ("angry",),
+    }
 
 
 def test_encode_entry_is_served_in_the_order_of_its_priority() -> None:
@@ -240,27 +306,45 @@ def test_encode_entry_is_served_in_the_order_of_its_priority() -> None:
 
 
 def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:
-    assert encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))["predictions"] == []
+    assert (
+        encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))[
+            "predictions"
+        ]
+        == []
+    )
 
 
 def proposal_line(entry: QueueEntry, **more: Any) -> list[str]:
     (prediction,) = encode_entry(entry, schemes=QUEUE_SCHEMES, **more)["predictions"]
-    return [line for result in prediction["result"] if result["from_name"] == "proposal" for line in result["value"]["text"]]
+    return [
+        line
+        for result in prediction["result"]
+        if result["from_name"] == "proposal"
+        for line in result["value"]["text"]
+    ]
 
 
 def test_encode_entry_shows_the_proposal_and_how_sure_it_is() -> None:
     entry = make_entry("u0", audio_file="clips/a.wav")
-    assert proposal_line(entry) == ["Model's guess: balance 70%, or greet 15%  ·  angry 70%, or neutral 15%"]
-    assert proposal_line(entry, language="zh") == ["模型猜测：查询余额 70%，或问候 15%  ·  愤怒 70%，或neutral 15%"]
+    assert proposal_line(entry) == [
+        "Model's guess: balance 70%, or greet 15%  ·  angry 70%, or neutral 15%"
+    ]
+    assert proposal_line(entry, language="zh") == [
+        "模型猜测：查询余额 70%，或问候 15%  ·  愤怒 70%，或neutral 15%"
+    ]
 
 
 def test_encode_entry_leaves_the_transcript_to_the_clip() -> None:
     encoded = encode_entry(make_entry("u0", audio_file="clips/a.wav", text="hello there"))
     assert encoded["data"]["text"] == "hello there"
-    assert "transcript" not in [result["from_name"] for result in encoded["predictions"][0]["result"]]
+    assert "transcript" not in [
+        result["from_name"] for result in encoded["predictions"][0]["result"]
+    ]
 
 
-def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_keeps_its_place() -> None:
+def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_keeps_its_place() -> (
+    None
+):
     entry = make_entry("u0", audio_file="clips/a.wav")
     seeing, blind = encode_entry(entry), encode_entry(replace(entry, blind=True))
     assert blind["data"] == seeing["data"]
@@ -268,7 +352,9 @@ def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_ke
 
 
 def test_describe_proposal_keeps_silent_about_what_is_next_to_impossible() -> None:
-    sure = replace(make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001})
+    sure = replace(
+        make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001}
+    )
     assert describe_proposal([sure]) == "Model's guess: angry 100%"
 
 
@@ -303,8 +389,14 @@ def test_encode_entry_ticks_nothing_that_is_less_sure_than_asked() -> None:
 @pytest.mark.parametrize(
     ("language", "line"),
     [
-        ("en", 'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is ticked there  ·  angry 70%, or neutral 15%'),
-        ("zh", '模型猜测：“What do they want? <"intent"> & 意图”没有猜测，所以没有预选  ·  愤怒 70%，或neutral 15%'),
+        (
+            "en",
+            'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is ticked there  ·  angry 70%, or neutral 15%',
+        ),
+        (
+            "zh",
+            '模型猜测：“What do they want? <"intent"> & 意图”没有猜测，所以没有预选  ·  愤怒 70%，或neutral 15%',
+        ),
     ],
 )
 def test_encode_entry_says_where_the_model_has_no_guess(language: str, line: str) -> None:
@@ -313,16 +405,24 @@ def test_encode_entry_says_where_the_model_has_no_guess(language: str, line: str
 
 @pytest.mark.parametrize(
     ("language", "line"),
-    [("en", "The model has no guess, so nothing is ticked."), ("zh", "模型没有猜测，所以没有预选任何标签。")],
+    [
+        ("en", "The model has no guess, so nothing is ticked."),
+        ("zh", "模型没有猜测，所以没有预选任何标签。"),
+    ],
 )
 def test_encode_entry_says_that_the_model_has_no_guess_at_all(language: str, line: str) -> None:
     entry = unsure_entry()
-    assert proposal_line(replace(entry, predictions=entry.predictions[:1]), language=language) == [line]
+    assert proposal_line(replace(entry, predictions=entry.predictions[:1]), language=language) == [
+        line
+    ]
 
 
 @pytest.mark.parametrize(
     ("language", "end"),
-    [("en", "angry 70%, or neutral 15% (too unsure, so nothing is ticked)"), ("zh", "愤怒 70%，或neutral 15%（把握不足，所以没有预选）")],
+    [
+        ("en", "angry 70%, or neutral 15% (too unsure, so nothing is ticked)"),
+        ("zh", "愤怒 70%，或neutral 15%（把握不足，所以没有预选）"),
+    ],
 )
 def test_encode_entry_says_that_a_guess_is_too_unsure_to_be_ticked(language: str, end: str) -> None:
     (line,) = proposal_line(unsure_entry(min_confidence=0.8), language=language)
@@ -331,7 +431,9 @@ def test_encode_entry_says_that_a_guess_is_too_unsure_to_be_ticked(language: str
 
 def test_ticked_models_names_the_models_whose_label_was_ticked() -> None:
     (prediction,) = encode_entry(unsure_entry(), schemes=QUEUE_SCHEMES)["predictions"]
-    assert ticked_models(prediction["model_version"], prediction["result"]).startswith("emotion:test-emotion@")
+    assert ticked_models(prediction["model_version"], prediction["result"]).startswith(
+        "emotion:test-emotion@"
+    )
     assert "intent" not in ticked_models(prediction["model_version"], prediction["result"])
 
 
@@ -347,8 +449,17 @@ RIVAL_ENTRY = QueueEntry(
     note="",
     predictions=(),
     rivals=(
-        Rival(pseudonym="Listener A", labels={"emotion": ("angry", "neutral")}, ratings={"emotion.intensity": 4}, text="hello"),
-        Rival(pseudonym="Listener B", labels={"intent": ("greet", "查询余额"), "emotion": ("高兴",)}, text="hallo"),
+        Rival(
+            pseudonym="Listener A",
+            labels={"emotion": ("angry", "neutral")},
+            ratings={"emotion.intensity": 4},
+            text="hello",
+        ),
+        Rival(
+            pseudonym="Listener B",
+            labels={"intent": ("greet", "查询余额"), "emotion": ("高兴",)},
+            text="hallo",
+        ),
     ),
 )
 
@@ -365,12 +476,19 @@ def test_encode_entry_gives_each_rival_a_prediction_under_a_pseudonym() -> None:
 
 
 def test_encode_entry_lists_the_rivals_for_the_label_stream() -> None:
-    (line,) = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES, language="zh")["predictions"][-1]["result"]
-    assert line["value"]["text"] == ["Listener A: 愤怒, neutral · 强度 4 · “hello”", "Listener B: 问候, 查询余额 · 高兴 · “hallo”"]
+    (line,) = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES, language="zh")["predictions"][-1][
+        "result"
+    ]
+    assert line["value"]["text"] == [
+        "Listener A: 愤怒, neutral · 强度 4 · “hello”",
+        "Listener B: 问候, 查询余额 · 高兴 · “hallo”",
+    ]
 
 
 def test_describe_rival_names_a_scale_that_has_no_words_by_itself() -> None:
-    assert describe_rival(Rival(pseudonym="B", labels={}, ratings={"mood.warmth": 2})) == "B: warmth 2"
+    assert (
+        describe_rival(Rival(pseudonym="B", labels={}, ratings={"mood.warmth": 2})) == "B: warmth 2"
+    )
 
 
 def test_model_version_is_the_same_in_any_order_and_names_the_models() -> None:

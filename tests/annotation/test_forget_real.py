@@ -38,14 +38,18 @@ flow.forget(open_workspace(Path(sys.argv[1])), "recording", sys.argv[2], reason=
 """
 
 
-def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(tmp_path: Path) -> None:
+def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
+    tmp_path: Path,
+) -> None:
     workspace = make_workspace(tmp_path, clips=CLIPS, name="calls")
     with running_server(workspace):
         assert push_pending(workspace, say=lambda line: None).pushed == CLIPS
         with workspace.warehouse() as con:
             recording, *keys = [
                 str(name)
-                for (name,) in con.execute("select recording_id from recording union all select utterance_id from utterance").fetchall()
+                for (name,) in con.execute(
+                    "select recording_id from recording union all select utterance_id from utterance"
+                ).fetchall()
             ]
         assert len(build_queue(workspace).find_clips(keys)) == CLIPS
         died = subprocess.run(
@@ -56,7 +60,9 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(tmp
         assert build_queue(workspace).find_clips(keys) == {}
         status = CliRunner().invoke(app, ["--dir", str(workspace.root), "status"])
         assert (status.exit_code, "forget --finish" in status.output) == (1, True)
-        done = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", "--finish", "--json"])
+        done = CliRunner().invoke(
+            app, ["--dir", str(workspace.root), "forget", "--finish", "--json"]
+        )
         assert done.exit_code == 0, (done.output, done.exception)
         assert search_folder(workspace.root, ["clip 3 of 0", recording, *keys]) == ()
     with workspace.warehouse() as con:

@@ -9,18 +9,24 @@ from hypothesis import strategies as st
 from annotation.hotkeys import ROWS, TAKEN, assign_hotkeys, with_shift
 from voxdata.errors import AnnotationError
 
-COUNTS = st.lists(st.integers(2, 14), max_size=5).map(lambda counts: {f"row{i}": count for i, count in enumerate(counts)})
+COUNTS = st.lists(st.integers(2, 14), max_size=5).map(
+    lambda counts: {f"row{i}": count for i, count in enumerate(counts)}
+)
 
 
 @given(rows=COUNTS, extras=st.integers(0, 8), doubled=st.sets(st.integers(0, 4)))
-def test_assign_hotkeys_gives_every_label_a_key_of_its_own(rows: dict[str, int], extras: int, doubled: set[int]) -> None:
+def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
+    rows: dict[str, int], extras: int, doubled: set[int]
+) -> None:
     second = [name for name in rows if int(name[3:]) in doubled]
     try:
         found = assign_hotkeys(rows, {"extra": extras}, doubled=second)
     except AnnotationError:
         assert sum(rows.values()) + extras + sum(rows[name] for name in second) > len("".join(ROWS))
         return
-    keys = [key for name in found for key in found[name]] + [with_shift(key) for name in second for key in found[name]]
+    keys = [key for name in found for key in found[name]] + [
+        with_shift(key) for name in second for key in found[name]
+    ]
     assert {name: len(keys) for name, keys in found.items()} == {**rows, "extra": extras}
     assert len(keys) == len(set(keys))
     assert not TAKEN & set(keys)

@@ -12,7 +12,9 @@ from voxdata.errors import ConfigError, SchemeError
 NAMES = ("中立", "angry", "sad")
 
 
-def corpus(*, each: int = 20, voices: int = 5, seed: int = 0) -> tuple[list[str], npt.NDArray[np.float64], list[str], list[str]]:
+def corpus(
+    *, each: int = 20, voices: int = 5, seed: int = 0
+) -> tuple[list[str], npt.NDArray[np.float64], list[str], list[str]]:
     """Ids, features in three blobs, labels, voices."""
     draws = np.random.default_rng(seed)
     features, labels, groups = [], [], []
@@ -27,7 +29,10 @@ def corpus(*, each: int = 20, voices: int = 5, seed: int = 0) -> tuple[list[str]
 
 
 def swap(labels: list[str], rows: list[int]) -> list[str]:
-    return [NAMES[(NAMES.index(label) + 1) % 3] if i in rows else label for i, label in enumerate(labels)]
+    return [
+        NAMES[(NAMES.index(label) + 1) % 3] if i in rows else label
+        for i, label in enumerate(labels)
+    ]
 
 
 def test_find_label_errors_puts_the_wrong_labels_first_with_what_they_should_be() -> None:
@@ -36,7 +41,9 @@ def test_find_label_errors_puts_the_wrong_labels_first_with_what_they_should_be(
     given = swap(labels, wrong)
     doubts = find_label_errors(ids, given, out_of_fold(features, given, voices, seed=1))
     assert {d.utterance_id for d in doubts[:5]} == {ids[i] for i in wrong}
-    assert {(d.utterance_id, d.suggested) for d in doubts[:5]} == {(ids[i], labels[i]) for i in wrong}
+    assert {(d.utterance_id, d.suggested) for d in doubts[:5]} == {
+        (ids[i], labels[i]) for i in wrong
+    }
     assert [d.rank for d in doubts] == list(range(1, len(doubts) + 1))
     assert [d.quality for d in doubts] == sorted(d.quality for d in doubts)
     assert all(0 <= d.quality <= 1 for d in doubts)
@@ -57,7 +64,9 @@ def test_find_label_errors_never_suggests_the_label_that_was_given(count: int | 
     ids, features, labels, voices = corpus()
     wrong = [3, 77, 120, 201, 288]
     given = swap(labels, wrong)
-    doubts = find_label_errors(ids, given, out_of_fold(features, given, voices, seed=1), count=count)
+    doubts = find_label_errors(
+        ids, given, out_of_fold(features, given, voices, seed=1), count=count
+    )
     assert {ids[i] for i in wrong} <= {d.utterance_id for d in doubts}
     assert [d for d in doubts if d.given == d.suggested] == []
 
@@ -73,7 +82,9 @@ def test_out_of_fold_never_learns_from_the_voice_it_predicts() -> None:
     _, features, labels, voices = corpus(voices=4)
     mine = np.array(voices) != "v3"
     own = [NAMES[2] if wrong else label for label, wrong in zip(labels, mine, strict=True)]
-    predicted = out_of_fold(features, own, ["loud" if wrong else "v3" for wrong in mine], num_passes=1)
+    predicted = out_of_fold(
+        features, own, ["loud" if wrong else "v3" for wrong in mine], num_passes=1
+    )
     said = np.array(predicted.labels)[predicted.probabilities.argmax(axis=1)]
     assert (said[mine] == np.array(labels)[mine]).mean() > 0.9
     assert np.allclose(predicted.probabilities.sum(axis=1), 1)
@@ -81,7 +92,10 @@ def test_out_of_fold_never_learns_from_the_voice_it_predicts() -> None:
 
 def test_out_of_fold_is_the_same_for_a_seed_and_any_scale() -> None:
     _, features, labels, voices = corpus()
-    one, two = (out_of_fold(values, labels, voices, seed=3).probabilities for values in (features, features * 1000))
+    one, two = (
+        out_of_fold(values, labels, voices, seed=3).probabilities
+        for values in (features, features * 1000)
+    )
     assert np.allclose(one, out_of_fold(features, labels, voices, seed=3).probabilities)
     assert np.allclose(one, two, atol=0.02)
 
@@ -91,7 +105,12 @@ def test_out_of_fold_second_pass_is_surer_of_what_is_right() -> None:
     wrong = list(range(0, 450, 7))
     given = swap(labels, wrong)
     right = np.array([sorted(NAMES).index(label) for label in labels])
-    once, twice = (out_of_fold(features, given, voices, num_passes=n).probabilities[np.arange(450), right].mean() for n in (1, 2))
+    once, twice = (
+        out_of_fold(features, given, voices, num_passes=n)
+        .probabilities[np.arange(450), right]
+        .mean()
+        for n in (1, 2)
+    )
     assert twice > once + 0.01
 
 
@@ -99,7 +118,9 @@ def test_out_of_fold_compacts_wide_features() -> None:
     _, features, labels, voices = corpus()
     wide = np.column_stack([features] * 60)
     predicted = out_of_fold(wide, labels, voices)
-    assert (np.array(predicted.labels)[predicted.probabilities.argmax(axis=1)] == np.array(labels)).mean() > 0.95
+    assert (
+        np.array(predicted.labels)[predicted.probabilities.argmax(axis=1)] == np.array(labels)
+    ).mean() > 0.95
 
 
 def test_find_label_errors_leaves_out_a_label_that_only_one_voice_has() -> None:
@@ -107,7 +128,9 @@ def test_find_label_errors_leaves_out_a_label_that_only_one_voice_has() -> None:
     rare = ["鬼" if i in (0, 1) else label for i, label in enumerate(labels)]
     predicted = out_of_fold(features, rare, voices)
     assert predicted.judged.tolist() == [i not in (0, 1) for i in range(len(ids))]
-    assert not {ids[0], ids[1]} & {d.utterance_id for d in find_label_errors(ids, rare, predicted, count=1000)}
+    assert not {ids[0], ids[1]} & {
+        d.utterance_id for d in find_label_errors(ids, rare, predicted, count=1000)
+    }
 
 
 def test_out_of_fold_judges_a_label_with_two_clips_in_two_voices() -> None:
@@ -128,7 +151,9 @@ def test_out_of_fold_refuses_what_cannot_be_judged() -> None:
     with pytest.raises(ConfigError, match="all 18 clips have one label"):
         out_of_fold(features, ["sad"] * 18, voices)
     with pytest.raises(SchemeError, match="clip number 4 and 1 more have no label"):
-        out_of_fold(features, ["" if i in (4, 9) else label for i, label in enumerate(labels)], voices)
+        out_of_fold(
+            features, ["" if i in (4, 9) else label for i, label in enumerate(labels)], voices
+        )
     with pytest.raises(ConfigError, match="18 feature rows, 17 labels and 18 voices"):
         out_of_fold(features, labels[1:], voices)
     with pytest.raises(ConfigError, match="clip number 2 are not all numbers"):
@@ -144,7 +169,9 @@ def test_out_of_fold_with_every_label_in_one_voice_only_judges_none() -> None:
 
 
 def test_find_label_errors_refuses_what_does_not_belong_together() -> None:
-    predicted = OutOfFold(labels=("a", "b"), probabilities=np.full((2, 2), 0.5), judged=np.ones(2, dtype=bool))
+    predicted = OutOfFold(
+        labels=("a", "b"), probabilities=np.full((2, 2), 0.5), judged=np.ones(2, dtype=bool)
+    )
     with pytest.raises(ConfigError, match="3 utterances, 2 labels and 2 predictions"):
         find_label_errors(["u", "v", "w"], ["a", "b"], predicted)
     with pytest.raises(SchemeError, match="nothing was predicted for label '喜'"):

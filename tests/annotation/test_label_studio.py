@@ -43,8 +43,19 @@ class Gate:
                 if importing and gate.fault == "503 before":
                     self.send_error(503)
                     return
-                headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "accept-encoding", "connection"}}
-                answer = httpx.request(self.command, target + self.path, content=body, headers=headers, timeout=120, trust_env=False)
+                headers = {
+                    k: v
+                    for k, v in self.headers.items()
+                    if k.lower() not in {"host", "accept-encoding", "connection"}
+                }
+                answer = httpx.request(
+                    self.command,
+                    target + self.path,
+                    content=body,
+                    headers=headers,
+                    timeout=120,
+                    trust_env=False,
+                )
                 if importing and gate.fault == "503 after":
                     self.send_error(503)
                     return
@@ -109,7 +120,9 @@ def test_project_is_found_again(label_studio: RunningServer) -> None:
 
 def test_project_gets_the_screen_of_changed_schemes(label_studio: RunningServer) -> None:
     before = label_studio.queue(title="changing").project_id
-    tone = Scheme(name="tone", version=1, labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude")))
+    tone = Scheme(
+        name="tone", version=1, labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude"))
+    )
     after = label_studio.queue(title="changing", schemes=(*QUEUE_SCHEMES, tone))
     assert after.project_id == before
     with label_studio.as_admin() as client:
@@ -119,23 +132,34 @@ def test_project_gets_the_screen_of_changed_schemes(label_studio: RunningServer)
 
 
 def test_project_id_raises_when_a_scheme_in_use_is_removed(
-    label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
+    label_studio: RunningServer,
+    real_queue: LabelStudioQueue,
+    real_people: ApiPeople,
+    clip_file: str,
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    real_people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
+    real_people.answer(
+        "u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local"
+    )
     with label_studio.as_admin() as client:
         title = client.get(f"/api/projects/{real_queue.project_id}/").json()["title"]
     with pytest.raises(AnnotationError, match="refused to find or make the project"):
         _ = label_studio.queue(title=title, schemes=QUEUE_SCHEMES[:1]).project_id
 
 
-def test_push_shows_the_newest_proposals(label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str) -> None:
-    old, new = (make_entry("u0", audio_file=clip_file, revision=revision) for revision in ("r1", "r2"))
+def test_push_shows_the_newest_proposals(
+    label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str
+) -> None:
+    old, new = (
+        make_entry("u0", audio_file=clip_file, revision=revision) for revision in ("r1", "r2")
+    )
     shown = []
     for entry in (old, new):
         real_queue.push([entry])
         with label_studio.as_admin() as client:
-            shown.append(client.get(f"/api/projects/{real_queue.project_id}/").json()["model_version"])
+            shown.append(
+                client.get(f"/api/projects/{real_queue.project_id}/").json()["model_version"]
+            )
     assert shown == [model_version(old.predictions), model_version(new.predictions)]
     assert real_queue.find_clips(["u0"])["u0"].model_versions == set(shown)
 
@@ -162,7 +186,9 @@ def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
 def test_push_crosses_the_size_of_a_batch(real_queue: LabelStudioQueue, clip_file: str) -> None:
     entries = [make_entry(f"u{i:03}", audio_file=clip_file) for i in range(230)]
     assert len(real_queue.push(entries).pushed) == 230
-    assert set(real_queue.find_clips([e.utterance_id for e in entries])) == {e.utterance_id for e in entries}
+    assert set(real_queue.find_clips([e.utterance_id for e in entries])) == {
+        e.utterance_id for e in entries
+    }
     assert len(real_queue.push(entries).already_there) == 230
     assert real_queue.counts().clips == 230
 
@@ -174,10 +200,19 @@ def test_remove_doubles_keeps_the_copy_that_somebody_worked_on(
     real_queue.push(entries)
     with label_studio.as_admin() as client:
         for _ in range(2):
-            answer = client.post(f"/api/projects/{real_queue.project_id}/import", json=[encode_entry(e) for e in entries[:2]])
+            answer = client.post(
+                f"/api/projects/{real_queue.project_id}/import",
+                json=[encode_entry(e) for e in entries[:2]],
+            )
             answer.raise_for_status()
-        newest = max(clip["id"] for clip in real_queue.server.list_tasks(real_queue.project_id) if clip["data"]["vox_id"] == "u0")
-        client.post(f"/api/tasks/{newest}/annotations/", json={"result": [], "was_cancelled": True}).raise_for_status()
+        newest = max(
+            clip["id"]
+            for clip in real_queue.server.list_tasks(real_queue.project_id)
+            if clip["data"]["vox_id"] == "u0"
+        )
+        client.post(
+            f"/api/tasks/{newest}/annotations/", json={"result": [], "was_cancelled": True}
+        ).raise_for_status()
     assert real_queue.counts().clips == 7
     assert real_queue.push(entries).already_there == ("u0", "u1", "u2")
     assert sorted(real_queue.remove_doubles(["u0", "u1", "u2"])) == ["u0", "u0", "u1", "u1"]
@@ -210,31 +245,49 @@ def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
 
 
 def test_pull_tells_who_wrote_in_the_name_of_another(
-    label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
+    label_studio: RunningServer,
+    real_queue: LabelStudioQueue,
+    real_people: ApiPeople,
+    clip_file: str,
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     number = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-1@voxdata.local")
     assert real_queue.pull(since=None).annotations[0].author == ""
     real_people.change(number, {"emotion": ("neutral",)})
     (found,) = real_queue.pull(since=None).annotations
-    assert (found.annotator, found.author) == ("person-1@voxdata.local", label_studio.credentials.email)
+    assert (found.annotator, found.author) == (
+        "person-1@voxdata.local",
+        label_studio.credentials.email,
+    )
 
 
 def test_queue_raises_transient_error_when_no_server_answers(tmp_path: Path) -> None:
-    queue = LabelStudioQueue(url="http://127.0.0.1:9", token="0" * 40, project_title="none", schemes=QUEUE_SCHEMES, media_dir=tmp_path)
+    queue = LabelStudioQueue(
+        url="http://127.0.0.1:9",
+        token="0" * 40,
+        project_title="none",
+        schemes=QUEUE_SCHEMES,
+        media_dir=tmp_path,
+    )
     with pytest.raises(TransientError, match="does not answer"):
         queue.counts()
 
 
 def test_queue_raises_annotation_error_when_the_token_is_wrong(label_studio: RunningServer) -> None:
     queue = LabelStudioQueue(
-        url=label_studio.url, token="0" * 40, project_title="none", schemes=QUEUE_SCHEMES, media_dir=label_studio.media_dir
+        url=label_studio.url,
+        token="0" * 40,
+        project_title="none",
+        schemes=QUEUE_SCHEMES,
+        media_dir=label_studio.media_dir,
     )
     with pytest.raises(AnnotationError, match="401"):
         queue.counts()
 
 
-def test_ensure_annotator_makes_an_account_once(label_studio: RunningServer, real_queue: LabelStudioQueue) -> None:
+def test_ensure_annotator_makes_an_account_once(
+    label_studio: RunningServer, real_queue: LabelStudioQueue
+) -> None:
     for _ in range(2):
         real_queue.server.ensure_annotator("once@voxdata.local", "some long password")
     with label_studio.as_admin() as client:
@@ -244,4 +297,7 @@ def test_ensure_annotator_makes_an_account_once(label_studio: RunningServer, rea
 
 def test_page_opens_the_clip(real_queue: LabelStudioQueue, clip_file: str) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    assert real_queue.page("u0") == f"{real_queue.page()}?task={real_queue.find_clips(['u0'])['u0'].number}"
+    assert (
+        real_queue.page("u0")
+        == f"{real_queue.page()}?task={real_queue.find_clips(['u0'])['u0'].number}"
+    )

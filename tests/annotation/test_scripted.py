@@ -21,7 +21,9 @@ MANY = [f"u{i}" for i in range(2_000)]
 
 
 def annotator(error_rate: float, seed: int = 1) -> ScriptedAnnotator:
-    return ScriptedAnnotator(email=f"annotator-{seed}@voxdata.local", error_rate=error_rate, seed=seed)
+    return ScriptedAnnotator(
+        email=f"annotator-{seed}@voxdata.local", error_rate=error_rate, seed=seed
+    )
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
@@ -41,7 +43,9 @@ def test_choose_gives_the_same_answer_in_any_order() -> None:
 
 
 def test_choose_differs_between_annotators() -> None:
-    first, second = ([annotator(0.5, seed).choose(u, EMOTION, "angry") for u in MANY] for seed in (1, 2))
+    first, second = (
+        [annotator(0.5, seed).choose(u, EMOTION, "angry") for u in MANY] for seed in (1, 2)
+    )
     assert 0.3 < sum(a != b for a, b in zip(first, second, strict=True)) / len(MANY) < 0.8
 
 
@@ -61,23 +65,35 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
     def work(seed: int) -> dict[str, int]:
         person = annotator(0.0, seed)
         password = label_studio.credentials.password_for(person.email)
-        return person.answer(real_queue, key, [*keys, "absent"], schemes=QUEUE_SCHEMES, password=password)
+        return person.answer(
+            real_queue, key, [*keys, "absent"], schemes=QUEUE_SCHEMES, password=password
+        )
 
     assert work(1) == {"labelled": 3, "skipped": 1, "done before": 0}
     assert work(1) == {"labelled": 0, "skipped": 0, "done before": 4}
     assert work(2) == {"labelled": 3, "skipped": 1, "done before": 0}
     found = real_queue.pull(since=None).annotations
     assert len(found) == 8
-    assert {(a.annotator, a.utterance_id) for a in found} == {(f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys}
+    assert {(a.annotator, a.utterance_id) for a in found} == {
+        (f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys
+    }
     assert {a.utterance_id for a in found if a.skipped} == {"u3"}
-    assert all({name: label for name, (label,) in a.labels.items()} == key[a.utterance_id] for a in found if not a.skipped)
+    assert all(
+        {name: label for name, (label,) in a.labels.items()} == key[a.utterance_id]
+        for a in found
+        if not a.skipped
+    )
 
 
 @pytest.mark.slow
-def test_answer_raises_when_the_password_is_wrong(label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str) -> None:
+def test_answer_raises_when_the_password_is_wrong(
+    label_studio: RunningServer, real_queue: LabelStudioQueue, clip_file: str
+) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     person = annotator(0.0, seed=9)
-    real_queue.server.ensure_annotator(person.email, label_studio.credentials.password_for(person.email))
+    real_queue.server.ensure_annotator(
+        person.email, label_studio.credentials.password_for(person.email)
+    )
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
         person.answer(real_queue, {}, ["u0"], schemes=QUEUE_SCHEMES, password=os.urandom(8).hex())
     assert real_queue.pull(since=None).annotations == ()
@@ -85,7 +101,10 @@ def test_answer_raises_when_the_password_is_wrong(label_studio: RunningServer, r
 
 @pytest.mark.slow
 def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
-    label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
+    label_studio: RunningServer,
+    real_queue: LabelStudioQueue,
+    real_people: ApiPeople,
+    clip_file: str,
 ) -> None:
     entries = [make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]
     real_queue.push(entries)
@@ -95,10 +114,18 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
     real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
     found = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
-    assert {utterance_id: a.simulated for utterance_id, a in found.items()} == {"u0": 0.25, "u1": 0.25, "u2": None}
+    assert {utterance_id: a.simulated for utterance_id, a in found.items()} == {
+        "u0": 0.25,
+        "u1": 0.25,
+        "u2": None,
+    }
     assert found["u1"].skipped
 
     again = label_studio.queue()
     again.push(entries)
     again.restore(list(found.values()))
-    assert {a.utterance_id: a.simulated for a in again.pull(since=None).annotations} == {"u0": 0.25, "u1": 0.25, "u2": None}
+    assert {a.utterance_id: a.simulated for a in again.pull(since=None).annotations} == {
+        "u0": 0.25,
+        "u1": 0.25,
+        "u2": None,
+    }

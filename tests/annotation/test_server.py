@@ -41,14 +41,21 @@ def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list
 def test_ensure_installed_installs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, said = fake_installation(monkeypatch), []
     programs = {server.ensure_installed(cache_dir=tmp_path, say=said.append) for _ in range(3)}
-    assert programs == {tmp_path / f"label-studio-{server.VERSION}" / "venv" / "bin" / "label-studio"}
+    assert programs == {
+        tmp_path / f"label-studio-{server.VERSION}" / "venv" / "bin" / "label-studio"
+    }
     assert len(calls) == 2
     assert len(said) == 1
 
 
-def test_ensure_installed_installs_once_when_two_ask_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_installed_installs_once_when_two_ask_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = fake_installation(monkeypatch)
-    threads = [threading.Thread(target=server.ensure_installed, kwargs={"cache_dir": tmp_path, "say": str}) for _ in range(4)]
+    threads = [
+        threading.Thread(target=server.ensure_installed, kwargs={"cache_dir": tmp_path, "say": str})
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -56,7 +63,9 @@ def test_ensure_installed_installs_once_when_two_ask_at_the_same_time(tmp_path: 
     assert len(calls) == 2
 
 
-def test_ensure_installed_begins_again_after_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_installed_begins_again_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = fake_installation(monkeypatch, fail=1)
     with pytest.raises(AnnotationError, match="could not"):
         server.ensure_installed(cache_dir=tmp_path, say=str)
@@ -64,7 +73,9 @@ def test_ensure_installed_begins_again_after_a_crash(tmp_path: Path, monkeypatch
     assert len(calls) == 3
 
 
-def test_ensure_installed_installs_again_when_the_lock_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_installed_installs_again_when_the_lock_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = fake_installation(monkeypatch)
     server.ensure_installed(cache_dir=tmp_path, say=str)
     changed = tmp_path / "other.lock"
@@ -88,11 +99,15 @@ def test_lock_pins_the_version_of_the_server() -> None:
     assert all(line.count("==") == 1 for line in lines)
 
 
-def test_ensure_installed_keeps_an_environment_when_only_hashes_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_installed_keeps_an_environment_when_only_hashes_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = fake_installation(monkeypatch)
     server.ensure_installed(cache_dir=tmp_path, say=str)
     changed = tmp_path / "other.lock"
-    changed.write_text(server.locked_versions(server.LOCK.read_text(encoding="utf-8")), encoding="utf-8")
+    changed.write_text(
+        server.locked_versions(server.LOCK.read_text(encoding="utf-8")), encoding="utf-8"
+    )
     monkeypatch.setattr(server, "LOCK", changed)
     server.ensure_installed(cache_dir=tmp_path, say=str)
     assert len(calls) == 2
@@ -105,19 +120,28 @@ def test_ensure_installed_checks_hashes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_ensure_migrated_gives_a_database_without_people_or_keys(label_studio: RunningServer, tmp_path: Path) -> None:
+def test_ensure_migrated_gives_a_database_without_people_or_keys(
+    label_studio: RunningServer, tmp_path: Path
+) -> None:
     from flows.settings import read_environment
 
-    server.ensure_migrated(cache_dir=read_environment(os.environ).cache_dir, data_dir=tmp_path / "d", say=str)
+    server.ensure_migrated(
+        cache_dir=read_environment(os.environ).cache_dir, data_dir=tmp_path / "d", say=str
+    )
     database = tmp_path / "d" / server.DATABASE
     assert database.stat().st_mode & 0o077 == 0
     with closing(sqlite3.connect(database)) as con:
-        counts = {table: con.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("htx_user", "authtoken_token", "project")}
+        counts = {
+            table: con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("htx_user", "authtoken_token", "project")
+        }
     assert counts == {"htx_user": 0, "authtoken_token": 0, "project": 0}
 
 
 @pytest.mark.slow
-def test_server_obeys_its_own_variables_and_not_those_of_the_shell(label_studio: RunningServer) -> None:
+def test_server_obeys_its_own_variables_and_not_those_of_the_shell(
+    label_studio: RunningServer,
+) -> None:
     with label_studio.as_admin() as client:
         emails = [user["email"] for user in client.get("/api/users/").json()]
     assert emails[0] == label_studio.credentials.email
@@ -127,7 +151,11 @@ def test_server_obeys_its_own_variables_and_not_those_of_the_shell(label_studio:
 @pytest.mark.slow
 def test_server_listens_on_this_machine_only(label_studio: RunningServer) -> None:
     port = httpx.URL(label_studio.url).port
-    addresses = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    addresses = {
+        c.laddr.ip
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
     assert addresses == {"127.0.0.1"}
 
 
@@ -146,7 +174,11 @@ def test_server_refuses_a_sign_up_without_an_invitation(label_studio: RunningSer
         session.get("/user/login/")
         answer = session.post(
             "/user/signup/",
-            data={"email": "stranger@voxdata.local", "password": "some long password", "csrfmiddlewaretoken": session.cookies["csrftoken"]},
+            data={
+                "email": "stranger@voxdata.local",
+                "password": "some long password",
+                "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            },
             headers={"Referer": f"{label_studio.url}/user/signup/"},
         )
     assert answer.status_code == 403

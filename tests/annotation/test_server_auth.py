@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 def make_token(**claims: object) -> str:
     """A JWT by its form; nobody signed it."""
     parts = [{"alg": "HS256", "typ": "JWT"}, claims]
-    return ".".join([base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts] + ["c2lnbmVk"])
+    return ".".join(
+        [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+        + ["c2lnbmVk"]
+    )
 
 
 PERSONAL = make_token(token_type="refresh", exp=4_000_000_000)
@@ -36,7 +39,14 @@ LEGACY = "0123456789abcdef" * 2 + "01234567"
 
 @pytest.mark.parametrize(
     ("token", "kind"),
-    [(PERSONAL, "personal"), (ACCESS, "access"), (LEGACY, "legacy"), ("a.b.c", "legacy"), ("", "legacy"), ("x.e30.y", "legacy")],
+    [
+        (PERSONAL, "personal"),
+        (ACCESS, "access"),
+        (LEGACY, "legacy"),
+        ("a.b.c", "legacy"),
+        ("", "legacy"),
+        ("x.e30.y", "legacy"),
+    ],
 )
 def test_token_kind_goes_by_the_form(token: str, kind: str) -> None:
     assert token_kind(token) == kind
@@ -48,7 +58,9 @@ class Answers:
 
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
-    answer: Callable[[str, str, str], tuple[int, dict[str, str], str]] = lambda method, path, header: (404, {}, "")
+    answer: Callable[[str, str, str], tuple[int, dict[str, str], str]] = (
+        lambda method, path, header: (404, {}, "")
+    )
 
 
 @pytest.fixture
@@ -95,7 +107,12 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize(
     ("status", "headers", "body", "words"),
     [
-        (200, HTML, "<html><head><title>Log in\n here</title></head></html>", 'answers with a page "Log in here"'),
+        (
+            200,
+            HTML,
+            "<html><head><title>Log in\n here</title></head></html>",
+            'answers with a page "Log in here"',
+        ),
         (404, HTML, "<h1>Not found</h1>", r"answers with a page \(status 404\)"),
         (401, HTML, "<title>401 Authorization Required</title>", "answers with a page"),
         (403, HTML, "<title>Just a moment...</title>", "answers with a page"),
@@ -108,7 +125,12 @@ JSON = {"Content-Type": "application/json"}
         (404, JSON, '{"detail": "Not Found"}', "knows no /api/projects/"),
         (401, JSON, '{"exception_message": "Unauthorized"}', "not in Label Studio's words"),
         (302, {"Location": "/login?next=/api"}, "", "redirects to http://127.0.0.1"),
-        (302, {"Location": "https://sso.example.org/auth"}, "", "redirects to https://sso.example.org/auth"),
+        (
+            302,
+            {"Location": "https://sso.example.org/auth"},
+            "",
+            "redirects to https://sso.example.org/auth",
+        ),
     ],
 )
 def test_request_names_an_address_that_is_not_label_studio(
@@ -124,14 +146,26 @@ def test_request_names_an_address_that_is_not_label_studio(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("path", ["", "/labels"])
-def test_request_names_the_address_to_use_when_it_is_sent_to_https(elsewhere: Answers, status: int, path: str) -> None:
-    elsewhere.answer = lambda method, asked, header: (status, {"Location": f"https://labels.example.org{asked}"}, "")
-    with pytest.raises(AnnotationError, match=f"set VOXDATA_LABEL_STUDIO_URL=https://labels.example.org{path}$"):
+def test_request_names_the_address_to_use_when_it_is_sent_to_https(
+    elsewhere: Answers, status: int, path: str
+) -> None:
+    elsewhere.answer = lambda method, asked, header: (
+        status,
+        {"Location": f"https://labels.example.org{asked}"},
+        "",
+    )
+    with pytest.raises(
+        AnnotationError, match=f"set VOXDATA_LABEL_STUDIO_URL=https://labels.example.org{path}$"
+    ):
         ask(elsewhere.url + path)
 
 
 def test_request_never_sends_a_token_to_where_it_is_redirected(elsewhere: Answers) -> None:
-    elsewhere.answer = lambda method, path, header: (302, {"Location": f"{elsewhere.url}/stolen"}, "")
+    elsewhere.answer = lambda method, path, header: (
+        302,
+        {"Location": f"{elsewhere.url}/stolen"},
+        "",
+    )
     with pytest.raises(AnnotationError):
         ask(elsewhere.url)
     assert len(elsewhere.asked) == 1
@@ -148,7 +182,9 @@ def test_request_hints_at_http_when_https_is_not_spoken(elsewhere: Answers) -> N
         ask(elsewhere.url.replace("http://", "https://"))
 
 
-def test_request_takes_a_page_of_a_proxy_for_a_hiccup_when_the_server_fails(elsewhere: Answers) -> None:
+def test_request_takes_a_page_of_a_proxy_for_a_hiccup_when_the_server_fails(
+    elsewhere: Answers,
+) -> None:
     elsewhere.answer = lambda *_: (502, HTML, "<title>502 Bad Gateway</title>")
     with pytest.raises(TransientError, match="status 502"):
         ask(elsewhere.url)
@@ -182,7 +218,9 @@ def test_personal_token_is_exchanged_once_by_several_threads(elsewhere: Answers)
     elsewhere.answer = exchange(lives=1_000)
     server = LabelStudioServer(url=elsewhere.url, token=PERSONAL)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = list(pool.map(lambda _: server.request("GET", "/api/projects/").status_code, range(40)))
+        found = list(
+            pool.map(lambda _: server.request("GET", "/api/projects/").status_code, range(40))
+        )
     assert found == [200] * 40
     assert sum(path == "/api/token/refresh/" for _, path, _ in elsewhere.asked) == 1
 
@@ -201,8 +239,14 @@ def test_personal_token_names_a_server_that_knows_no_exchange(elsewhere: Answers
 
 
 def test_personal_token_follows_no_redirect_with_the_exchange(elsewhere: Answers) -> None:
-    elsewhere.answer = lambda method, path, header: (301, {"Location": f"https://labels.example.org{path}"}, "")
-    with pytest.raises(AnnotationError, match=r"set VOXDATA_LABEL_STUDIO_URL=https://labels.example.org$"):
+    elsewhere.answer = lambda method, path, header: (
+        301,
+        {"Location": f"https://labels.example.org{path}"},
+        "",
+    )
+    with pytest.raises(
+        AnnotationError, match=r"set VOXDATA_LABEL_STUDIO_URL=https://labels.example.org$"
+    ):
         ask(elsewhere.url, PERSONAL)
 
 
@@ -243,15 +287,23 @@ def personal_token(label_studio: RunningServer) -> str:
 
 
 @pytest.mark.slow
-def test_queue_works_with_a_personal_token(label_studio: RunningServer, personal_token: str, clip_file: str) -> None:
+def test_queue_works_with_a_personal_token(
+    label_studio: RunningServer, personal_token: str, clip_file: str
+) -> None:
     queue = label_studio.queue(token=personal_token)
-    assert queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]).pushed == ("u0", "u1", "u2")
+    assert queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]).pushed == (
+        "u0",
+        "u1",
+        "u2",
+    )
     assert set(queue.find_clips(["u0", "u1", "u2"])) == {"u0", "u1", "u2"}
     assert queue.pull(since=None).refused == ()
 
 
 @pytest.mark.slow
-def test_personal_token_is_renewed_when_the_server_refuses_the_access_token(label_studio: RunningServer, personal_token: str) -> None:
+def test_personal_token_is_renewed_when_the_server_refuses_the_access_token(
+    label_studio: RunningServer, personal_token: str
+) -> None:
     auth = TokenAuth(url=label_studio.url, token=personal_token)
     auth._access = ACCESS  # as it is when five minutes have passed
     with httpx.Client(base_url=label_studio.url, auth=auth, trust_env=False) as client:
@@ -265,21 +317,32 @@ def test_queue_works_with_a_legacy_token(label_studio: RunningServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("token", [LEGACY[::-1], "not-a-token", PERSONAL])
-def test_wrong_token_says_which_kind_is_wanted_and_where(label_studio: RunningServer, token: str) -> None:
-    with pytest.raises(AnnotationError, match=r"does not take the.*Account & Settings.*Personal Access Token.*VOXDATA_LABEL_STUDIO_TOKEN"):
+def test_wrong_token_says_which_kind_is_wanted_and_where(
+    label_studio: RunningServer, token: str
+) -> None:
+    with pytest.raises(
+        AnnotationError,
+        match=r"does not take the.*Account & Settings.*Personal Access Token.*VOXDATA_LABEL_STUDIO_TOKEN",
+    ):
         ask(label_studio.url, token)
 
 
 @pytest.mark.slow
-def test_legacy_token_says_that_a_personal_one_is_wanted_when_those_are_off(label_studio: RunningServer) -> None:
+def test_legacy_token_says_that_a_personal_one_is_wanted_when_those_are_off(
+    label_studio: RunningServer,
+) -> None:
     settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": False}
     session = label_studio.as_person(label_studio.credentials.email)
     try:
         session.post("/api/jwt/settings", json=settings).raise_for_status()
-        with pytest.raises(AnnotationError, match="takes no legacy tokens: it wants a personal access token"):
+        with pytest.raises(
+            AnnotationError, match="takes no legacy tokens: it wants a personal access token"
+        ):
             ask(label_studio.url, label_studio.credentials.token)
     finally:
-        session.post("/api/jwt/settings", json={**settings, "legacy_api_tokens_enabled": True}).raise_for_status()
+        session.post(
+            "/api/jwt/settings", json={**settings, "legacy_api_tokens_enabled": True}
+        ).raise_for_status()
         session.close()
 
 

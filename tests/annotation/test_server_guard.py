@@ -84,30 +84,54 @@ def annotator(label_studio: RunningServer) -> Iterator[httpx.Client]:
 # --- a page of the internet, in the browser of somebody who is logged in
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1:{port}"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1:{port}"]
+)
 def test_server_refuses_a_foreign_origin_even_of_somebody_who_is_logged_in(
     label_studio: RunningServer, annotator: httpx.Client, origin: str
 ) -> None:
     port = httpx.URL(label_studio.url).port
-    answer = annotator.post("/api/projects/", json={"title": "from elsewhere"}, headers={"Origin": origin.replace("{port}", str(port))})
+    answer = annotator.post(
+        "/api/projects/",
+        json={"title": "from elsewhere"},
+        headers={"Origin": origin.replace("{port}", str(port))},
+    )
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:9", "127.0.0.1.evil.example:{port}"])
-def test_server_refuses_a_foreign_host_even_with_the_token(label_studio: RunningServer, host: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1:9", "127.0.0.1.evil.example:{port}"]
+)
+def test_server_refuses_a_foreign_host_even_with_the_token(
+    label_studio: RunningServer, host: str
+) -> None:
     with label_studio.as_admin() as client:
         port = httpx.URL(label_studio.url).port
-        assert client.get("/api/projects/", headers={"Host": host.replace("{port}", str(port))}).status_code == 421
+        assert (
+            client.get(
+                "/api/projects/", headers={"Host": host.replace("{port}", str(port))}
+            ).status_code
+            == 421
+        )
 
 
-@pytest.mark.parametrize("header", [{}, {"Authorization": "Token 0000"}, {"Authorization": "Bearer 0000"}])
-def test_server_refuses_a_missing_or_wrong_token(label_studio: RunningServer, header: dict[str, str]) -> None:
-    assert httpx.get(f"{label_studio.url}/api/projects/", headers=header, trust_env=False).status_code == 401
+@pytest.mark.parametrize(
+    "header", [{}, {"Authorization": "Token 0000"}, {"Authorization": "Bearer 0000"}]
+)
+def test_server_refuses_a_missing_or_wrong_token(
+    label_studio: RunningServer, header: dict[str, str]
+) -> None:
+    assert (
+        httpx.get(f"{label_studio.url}/api/projects/", headers=header, trust_env=False).status_code
+        == 401
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_server_answers_its_own_pages(label_studio: RunningServer, annotator: httpx.Client, host: str) -> None:
+def test_server_answers_its_own_pages(
+    label_studio: RunningServer, annotator: httpx.Client, host: str
+) -> None:
     own = f"{host}:{httpx.URL(label_studio.url).port}"
     answer = annotator.get("/api/projects/", headers={"Host": own, "Origin": f"http://{own}"})
     assert answer.status_code == 200
@@ -121,40 +145,69 @@ def test_server_tells_its_health_to_everybody_here(label_studio: RunningServer) 
 
 
 def test_import_from_an_address_never_calls_an_internal_one(
-    label_studio: RunningServer, annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener
+    label_studio: RunningServer,
+    annotator: httpx.Client,
+    real_queue: LabelStudioQueue,
+    internal: Listener,
 ) -> None:
-    answer = annotator.post(f"/api/projects/{real_queue.project_id}/import", data={"url": f"http://127.0.0.1:{internal.port}/tasks.json"})
+    answer = annotator.post(
+        f"/api/projects/{real_queue.project_id}/import",
+        data={"url": f"http://127.0.0.1:{internal.port}/tasks.json"},
+    )
     assert answer.status_code >= 400
     assert internal.calls == []
     with label_studio.as_admin() as client:
-        assert "internal page" not in client.get("/api/tasks/", params={"project": real_queue.project_id}).text
+        assert (
+            "internal page"
+            not in client.get("/api/tasks/", params={"project": real_queue.project_id}).text
+        )
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://127.1:{port}/hook", "http://0.0.0.0:{port}/"]
+    "address",
+    [
+        "http://127.0.0.1:{port}/",
+        "http://localhost:{port}/",
+        "http://127.1:{port}/hook",
+        "http://0.0.0.0:{port}/",
+    ],
 )
-def test_webhook_to_an_internal_address_is_refused(annotator: httpx.Client, internal: Listener, address: str) -> None:
+def test_webhook_to_an_internal_address_is_refused(
+    annotator: httpx.Client, internal: Listener, address: str
+) -> None:
     url = address.replace("{port}", str(internal.port))
-    answer = annotator.post("/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True})
+    answer = annotator.post(
+        "/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True}
+    )
     assert answer.status_code in {400, 403}
 
 
 @pytest.mark.parametrize("path", ["/", "/hook/../other", "/hook?x=1", "/health"])
-def test_webhook_to_another_page_of_the_receiver_is_refused(label_studio: RunningServer, annotator: httpx.Client, path: str) -> None:
+def test_webhook_to_another_page_of_the_receiver_is_refused(
+    label_studio: RunningServer, annotator: httpx.Client, path: str
+) -> None:
     url = label_studio.receiver.removesuffix("/hook") + path
-    answer = annotator.post("/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True})
+    answer = annotator.post(
+        "/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True}
+    )
     assert answer.status_code in {400, 403}
 
 
 def test_machine_learning_backend_at_an_internal_address_is_refused(
     annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener
 ) -> None:
-    body = {"url": f"http://127.0.0.1:{internal.port}", "project": real_queue.project_id, "title": "m"}
+    body = {
+        "url": f"http://127.0.0.1:{internal.port}",
+        "project": real_queue.project_id,
+        "title": "m",
+    }
     assert annotator.post("/api/ml/", json=body).status_code in {400, 403}
     assert internal.calls == []
 
 
-def test_s3_storage_at_an_internal_address_is_refused(annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener) -> None:
+def test_s3_storage_at_an_internal_address_is_refused(
+    annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener
+) -> None:
     body = {
         "project": real_queue.project_id,
         "bucket": "b",
@@ -167,18 +220,33 @@ def test_s3_storage_at_an_internal_address_is_refused(annotator: httpx.Client, r
     assert internal.calls == []
 
 
-def test_redis_storage_at_an_internal_address_is_refused(annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener) -> None:
-    body = {"project": real_queue.project_id, "host": "127.0.0.1", "port": str(internal.port), "path": "x"}
+def test_redis_storage_at_an_internal_address_is_refused(
+    annotator: httpx.Client, real_queue: LabelStudioQueue, internal: Listener
+) -> None:
+    body = {
+        "project": real_queue.project_id,
+        "host": "127.0.0.1",
+        "port": str(internal.port),
+        "path": "x",
+    }
     assert annotator.post("/api/storages/redis/validate", json=body).status_code >= 400
     assert internal.calls == []
 
 
 def test_webhook_reaches_the_receiver(
-    label_studio: RunningServer, real_queue: LabelStudioQueue, real_people: ApiPeople, receiver: Listener, clip_file: str
+    label_studio: RunningServer,
+    real_queue: LabelStudioQueue,
+    real_people: ApiPeople,
+    receiver: Listener,
+    clip_file: str,
 ) -> None:
-    ensure_webhook(real_queue.server, real_queue.project_id, url=label_studio.receiver, secret="the right one")
+    ensure_webhook(
+        real_queue.server, real_queue.project_id, url=label_studio.receiver, secret="the right one"
+    )
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    real_people.answer("u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local")
+    real_people.answer(
+        "u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local"
+    )
     deadline = time.monotonic() + 20
     while not receiver.calls and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -188,11 +256,20 @@ def test_webhook_reaches_the_receiver(
 
 
 def test_uploaded_file_is_for_its_owner_alone(
-    label_studio: RunningServer, annotator: httpx.Client, real_queue: LabelStudioQueue, clip_file: str
+    label_studio: RunningServer,
+    annotator: httpx.Client,
+    real_queue: LabelStudioQueue,
+    clip_file: str,
 ) -> None:
-    tasks = json.dumps([{"data": encode_entry(make_entry("u0", audio_file=clip_file))["data"]}]).encode()
+    tasks = json.dumps(
+        [{"data": encode_entry(make_entry("u0", audio_file=clip_file))["data"]}]
+    ).encode()
     files = {"tasks.json": ("tasks.json", tasks, "application/json")}
     annotator.post(f"/api/projects/{real_queue.project_id}/import", files=files).raise_for_status()
-    uploads = [path for path in (label_studio.media_dir.parent / "server").rglob("*tasks*.json") if path.is_file()]
+    uploads = [
+        path
+        for path in (label_studio.media_dir.parent / "server").rglob("*tasks*.json")
+        if path.is_file()
+    ]
     assert uploads
     assert [path for path in uploads if path.stat().st_mode & 0o077] == []

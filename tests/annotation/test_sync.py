@@ -62,7 +62,9 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def start(workspace: Workspace) -> None:
-    ensure_running(workspace.state_dir, label_studio_spec(workspace, receiver=None, say=quiet), say=quiet)
+    ensure_running(
+        workspace.state_dir, label_studio_spec(workspace, receiver=None, say=quiet), say=quiet
+    )
 
 
 def start_receiver(workspace: Workspace) -> None:
@@ -81,7 +83,14 @@ def kill_server(workspace: Workspace) -> None:
         time.sleep(0.05)
 
 
-def die_at(monkeypatch: pytest.MonkeyPatch, workspace: Workspace, asked: str, *, number: int, moment: Moment) -> list[str]:
+def die_at(
+    monkeypatch: pytest.MonkeyPatch,
+    workspace: Workspace,
+    asked: str,
+    *,
+    number: int,
+    moment: Moment,
+) -> list[str]:
     """Kill the server at a known request of whoever talks to it from now on.
 
     Args:
@@ -112,19 +121,35 @@ def die_at(monkeypatch: pytest.MonkeyPatch, workspace: Workspace, asked: str, *,
     return seen
 
 
-def answer(queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask") -> dict[str, int]:
+def answer(
+    queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask"
+) -> dict[str, int]:
     """Answer clips as a person with an account; key -> the server's id of the annotation."""
     password = label_studio_credentials(workspace).password_for(person)
     queue.server.ensure_annotator(person, password)
     made = {}
     with httpx.Client(base_url=queue.url, timeout=60, trust_env=False) as session:
         session.get("/user/login/")
-        form = {"email": person, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
-        assert session.post("/user/login/", data=form, headers={"Referer": f"{queue.url}/user/login/"}).status_code == 302
+        form = {
+            "email": person,
+            "password": password,
+            "csrfmiddlewaretoken": session.cookies["csrftoken"],
+        }
+        assert (
+            session.post(
+                "/user/login/", data=form, headers={"Referer": f"{queue.url}/user/login/"}
+            ).status_code
+            == 302
+        )
         headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": queue.url}
         for key, clip in queue.find_clips(keys).items():
-            body = {"result": encode_labels({"intent": (label,), "emotion": ("neutral",)}), "lead_time": 3.0}
-            reply = session.post(f"/api/tasks/{clip.number}/annotations/", json=body, headers=headers)
+            body = {
+                "result": encode_labels({"intent": (label,), "emotion": ("neutral",)}),
+                "lead_time": 3.0,
+            }
+            reply = session.post(
+                f"/api/tasks/{clip.number}/annotations/", json=body, headers=headers
+            )
             assert reply.status_code == 201, reply.text
             made[key] = int(reply.json()["id"])
     return made
@@ -143,7 +168,9 @@ def test_push_into_a_dying_server_loses_and_doubles_nothing(
     assert queue.counts().clips == 0
     monkeypatch.setattr("annotation.label_studio.IMPORT_CHUNK", 20)
     with monkeypatch.context() as patch:
-        seen = die_at(patch, workspace, f"/api/projects/{queue.project_id}/import?", number=2, moment=moment)
+        seen = die_at(
+            patch, workspace, f"/api/projects/{queue.project_id}/import?", number=2, moment=moment
+        )
         with pytest.raises(TransientError):
             push_pending(workspace, say=quiet)
         assert len(seen) == 2
@@ -171,16 +198,33 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     request = queue.server.request
     numbers = {key: clip.number for key, clip in queue.find_clips(keys).items()}
     request("DELETE", f"/api/annotations/{ann[keys[0]]}/")  # deleted
-    request("PATCH", f"/api/annotations/{ann[keys[1]]}/", json={"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})})
+    request(
+        "PATCH",
+        f"/api/annotations/{ann[keys[1]]}/",
+        json={"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})},
+    )
     accounts = {email: number for number, email in queue.server.emails().items()}
-    forged = {"result": encode_labels({"intent": ("tell",), "emotion": ("happy",)}), "completed_by": accounts["bob@voxdata.local"]}
-    request("POST", f"/api/tasks/{numbers[keys[40]]}/annotations/", json=forged)  # written as somebody else
+    forged = {
+        "result": encode_labels({"intent": ("tell",), "emotion": ("happy",)}),
+        "completed_by": accounts["bob@voxdata.local"],
+    }
+    request(
+        "POST", f"/api/tasks/{numbers[keys[40]]}/annotations/", json=forged
+    )  # written as somebody else
     request("DELETE", f"/api/tasks/{numbers[keys[2]]}/")  # a clip with an annotation
     request("DELETE", f"/api/tasks/{numbers[keys[50]]}/")  # a clip without
-    copy = next(task for task in queue.server.list_tasks(queue.project_id) if task["data"]["vox_id"] == keys[51])
+    copy = next(
+        task
+        for task in queue.server.list_tasks(queue.project_id)
+        if task["data"]["vox_id"] == keys[51]
+    )
     for _ in range(2):  # deliveries repeated
         request("POST", f"/api/projects/{queue.project_id}/import", json=[{"data": copy["data"]}])
-    request("POST", f"/api/projects/{queue.project_id}/import", json=[{"data": {**copy["data"], "vox_id": "a stranger's"}}])
+    request(
+        "POST",
+        f"/api/projects/{queue.project_id}/import",
+        json=[{"data": {**copy["data"], "vox_id": "a stranger's"}}],
+    )
 
     before = verify_annotations(workspace, say=quiet)
     found = Counter(difference.what for difference in before.differences)
@@ -196,10 +240,22 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     assert any("2 clips had been deleted" in line for line in said)
     assert any("2 clips were copies" in line for line in said)
     after = verify_annotations(workspace, say=quiet)
-    assert (after.clips, after.annotations, after.unexplained, after.broken) == (CLIPS + 1, 39, 0, ())
+    assert (after.clips, after.annotations, after.unexplained, after.broken) == (
+        CLIPS + 1,
+        39,
+        0,
+        (),
+    )
     oddities = Counter(str(row["oddity"]) for row in after.oddities)
-    assert oddities == {"clip that is not ours": 1, "vanished from Label Studio": 2, "written in the name of another": 2}
-    assert {a.utterance_id for a in standing(workspace) if a.annotator == "bob@voxdata.local"} == {*bob, keys[40]}
+    assert oddities == {
+        "clip that is not ours": 1,
+        "vanished from Label Studio": 2,
+        "written in the name of another": 2,
+    }
+    assert {a.utterance_id for a in standing(workspace) if a.annotator == "bob@voxdata.local"} == {
+        *bob,
+        keys[40],
+    }
     (edited,) = [a for a in standing(workspace) if a.annotation_id == ann[keys[1]]]
     assert edited.labels["intent"] == ("tell",)
     assert pull_changes(workspace, say=quiet).new_revisions == 0
@@ -211,7 +267,12 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     ids=["while clips are read", "after they were stored"],
 )
 def test_pull_from_a_dying_server_goes_on_where_it_stopped(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, asked: str, number: int, moment: Moment, stored: int
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    number: int,
+    moment: Moment,
+    stored: int,
 ) -> None:
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
@@ -237,7 +298,9 @@ def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: s
     answer(queue, workspace, "ann@voxdata.local", keys[:20])
     answer(queue, workspace, "bob@voxdata.local", keys[10:30], label="tell")
     pull_changes(workspace, say=quiet)
-    before = {(a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)}
+    before = {
+        (a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)
+    }
     assert len(before) == 40
 
     if loss == "project":
@@ -247,10 +310,14 @@ def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: s
         shutil.rmtree(workspace.state_dir / "label-studio")
         start(workspace)
     if loss == "server":
-        push_pending(workspace, say=quiet)  # a scheduled push may come first: then the clips are there without annotations
+        push_pending(
+            workspace, say=quiet
+        )  # a scheduled push may come first: then the clips are there without annotations
     summary = rebuild_project(workspace, vanished=False, say=quiet)
     assert (summary.annotations, summary.left) == (40, 0)
-    after = {(a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)}
+    after = {
+        (a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)
+    }
     assert after == before
     proof = verify_annotations(workspace, say=quiet)
     assert (proof.clips, proof.annotations, proof.unexplained, proof.oddities) == (CLIPS, 40, 0, ())
@@ -303,7 +370,11 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     assert find_contested(answers, settle_all(answers, workspace.schemes)) == []
     assert verify_annotations(workspace, say=quiet).unexplained == 0
 
-    (late,) = [a for a in answers.labels if a.utterance_id == keys[0] and a.annotator == "ann@voxdata.local"]
+    (late,) = [
+        a
+        for a in answers.labels
+        if a.utterance_id == keys[0] and a.annotator == "ann@voxdata.local"
+    ]
     changed = {"result": encode_labels({"intent": ("tell",), "emotion": ("neutral",)})}
     queue.server.request("PATCH", f"/api/annotations/{late.annotation_id}/", json=changed)
     pull_changes(workspace, say=quiet)
@@ -311,12 +382,16 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     assert "changed after adjudication" in oddities
 
 
-def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(workspace: Workspace) -> None:
+def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(
+    workspace: Workspace,
+) -> None:
     start_receiver(workspace)
     push_pending(workspace, say=quiet)
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
-    hooks = queue.server.request("GET", "/api/webhooks/", params={"project": queue.project_id}).json()
+    hooks = queue.server.request(
+        "GET", "/api/webhooks/", params={"project": queue.project_id}
+    ).json()
     assert len(hooks) == 1
     keys = sorted(queue.list_copies())
 
@@ -324,12 +399,18 @@ def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(wo
     assert eventually(lambda: len(standing(workspace)) == 2)
     os.killpg(read_services(workspace.state_dir)["receiver"].pid, signal.SIGKILL)
     answer(queue, workspace, "ann@voxdata.local", keys[2:4])  # its event is lost with the receiver
-    WebhookInbox(workspace.state_dir / "webhooks").put({"action": "ANNOTATION_CREATED"})  # one that was noted before it died
+    WebhookInbox(workspace.state_dir / "webhooks").put(
+        {"action": "ANNOTATION_CREATED"}
+    )  # one that was noted before it died
     start_receiver(workspace)
     assert eventually(lambda: len(standing(workspace)) == 4)
     push_pending(workspace, say=quiet)  # leads the webhook to where the receiver listens now
     for _ in range(3):  # the same delivery again and again
-        queue.server.request("PATCH", f"/api/annotations/{standing(workspace)[0].annotation_id}/", json={"lead_time": 9.0})
+        queue.server.request(
+            "PATCH",
+            f"/api/annotations/{standing(workspace)[0].annotation_id}/",
+            json={"lead_time": 9.0},
+        )
     assert eventually(lambda: any(a.lead_time_ms == 9_000 for a in standing(workspace)))
     assert verify_annotations(workspace, say=quiet).unexplained == 0
 
@@ -343,14 +424,20 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_nobody_comes_back_from_a_real_server_who_was_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_comes_back_from_a_real_server_who_was_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(annotation_workspace, "PER_RECORDING", 3)
     workspace = make_workspace(tmp_path, clips=6, name="forgetting")
     start(workspace)
     try:
         with monkeypatch.context() as patch:
             # The push dies after the server took the clips and before that is noted.
-            patch.setattr(flows.labelling.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(
+                flows.labelling.push,
+                "record_pushes",
+                lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt),
+            )
             with pytest.raises(KeyboardInterrupt):
                 push_pending(workspace, say=quiet)
         queue = build_queue(workspace)

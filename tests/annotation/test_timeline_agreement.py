@@ -20,13 +20,24 @@ CALL = turns(("A", 0, 2_000), ("B", 2_500, 4_000), ("A", 3_800, 6_000))
 
 
 def test_timeline_alpha_is_one_when_all_agree_whatever_they_call_the_speakers() -> None:
-    other = [make_turn(t.segment.start_ms, t.segment.end_ms, speaker={"A": "说话人二", "B": "one"}[t.speaker]) for t in CALL]
+    other = [
+        make_turn(
+            t.segment.start_ms, t.segment.end_ms, speaker={"A": "说话人二", "B": "one"}[t.speaker]
+        )
+        for t in CALL
+    ]
     assert timeline_alpha([{"ann": CALL, "bob": other}], durations_ms=[7_000]) == pytest.approx(1)
 
 
 def test_timeline_alpha_falls_with_the_time_that_is_disputed() -> None:
-    short = timeline_alpha([{"ann": CALL, "bob": turns(("A", 0, 2_200), ("B", 2_500, 4_000), ("A", 3_800, 6_000))}], durations_ms=[7_000])
-    long = timeline_alpha([{"ann": CALL, "bob": turns(("A", 0, 2_000), ("A", 2_500, 4_000), ("A", 3_800, 6_000))}], durations_ms=[7_000])
+    short = timeline_alpha(
+        [{"ann": CALL, "bob": turns(("A", 0, 2_200), ("B", 2_500, 4_000), ("A", 3_800, 6_000))}],
+        durations_ms=[7_000],
+    )
+    long = timeline_alpha(
+        [{"ann": CALL, "bob": turns(("A", 0, 2_000), ("A", 2_500, 4_000), ("A", 3_800, 6_000))}],
+        durations_ms=[7_000],
+    )
     assert short is not None
     assert long is not None
     assert 1 > short > 0.9 > long
@@ -52,10 +63,15 @@ def test_timeline_alpha_is_none_where_there_is_nothing_to_compare() -> None:
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=3, max_size=20))
 def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[list[bool]]) -> None:
-    people = {f"p{p}": [make_turn(i * 50, i * 50 + 50) for i, row in enumerate(rows) if row[p]] for p in range(3)}
+    people = {
+        f"p{p}": [make_turn(i * 50, i * 50 + 50) for i, row in enumerate(rows) if row[p]]
+        for p in range(3)
+    }
     found = timeline_alpha([people], durations_ms=[50 * len(rows)])
     votes = [
-        Vote(utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=("talk" if row[p] else "silence",))
+        Vote(
+            utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=("talk" if row[p] else "silence",)
+        )
         for i, row in enumerate(rows)
         for copy in range(50)
         for p in range(3)
@@ -65,7 +81,11 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
         assert found is None
         return
     # Somebody who never spoke, and the reference, may leave names unmatched only when they never overlap.
-    overlaps = all(any(row[p] and row[q] for row in rows) or not any(row[p] for row in rows) for p in range(3) for q in range(3))
+    overlaps = all(
+        any(row[p] and row[q] for row in rows) or not any(row[p] for row in rows)
+        for p in range(3)
+        for q in range(3)
+    )
     if overlaps:
         assert found == pytest.approx(plain, abs=0.02)
 
@@ -73,10 +93,14 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
 def test_match_speakers_lets_two_people_agree_on_somebody_whom_the_first_missed() -> None:
     busy = turns(("A", 0, 9_000))
     two = turns(("X", 0, 2_000), ("Y", 2_000, 4_000))
-    found = match_speakers({"ann": busy, "bob": two, "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000))})
+    found = match_speakers(
+        {"ann": busy, "bob": two, "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000))}
+    )
     assert [name for name, _ in found["bob"]] == [name for name, _ in found["cid"]]
 
 
 def test_match_speakers_keeps_a_speaker_that_only_one_person_heard_apart() -> None:
-    found = match_speakers({"ann": CALL, "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500))})
+    found = match_speakers(
+        {"ann": CALL, "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500))}
+    )
     assert [name for name, _ in found["bob"]] == ["A", "B", "bob: Z"]

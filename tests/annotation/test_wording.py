@@ -26,7 +26,11 @@ def test_find_wording_leaves_nothing_unsaid(language: str) -> None:
 
 def test_find_wording_says_each_language_in_its_own_words() -> None:
     english, chinese = find_wording("en"), find_wording("zh")
-    same = {field.name for field in fields(Wording) if getattr(english, field.name) == getattr(chinese, field.name)}
+    same = {
+        field.name
+        for field in fields(Wording)
+        if getattr(english, field.name) == getattr(chinese, field.name)
+    }
     assert same == {"between"}
 
 

@@ -27,7 +27,9 @@ def shown_commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL) + re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+        blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL) + re.findall(
+            r"(?:^    .*\n)+", text, re.MULTILINE
+        )
         for line in "\n".join(blocks).splitlines():
             if line.strip().startswith("voxdata "):
                 found.append((page.name, line.split("#")[0].strip()))
@@ -48,7 +50,9 @@ def commands_with_rows() -> dict[str, click.Command]:
 def rows_of(name: str) -> list[str]:
     """A command's row in the table of commands, and the rows of its options below it."""
     lines = (ROOT / "docs/cli.md").read_text(encoding="utf-8").splitlines()
-    start = next((n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)), None)
+    start = next(
+        (n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)), None
+    )
     if start is None:
         return []
     below = itertools.takewhile(lambda line: line.startswith("| `--"), lines[start + 1 :])
@@ -63,7 +67,12 @@ def test_cli_page_lists_every_command(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(commands_with_rows()))
 def test_cli_page_lists_every_option(name: str) -> None:
     parameters = commands_with_rows()[name].params
-    options = {o for p in parameters for o in p.opts if o.startswith("--") and o not in {"--json", "--help"}}
+    options = {
+        o
+        for p in parameters
+        for o in p.opts
+        if o.startswith("--") and o not in {"--json", "--help"}
+    }
     shown = set(re.findall(r"--[a-z-]+", " ".join(row.split(" | ")[0] for row in rows_of(name))))
     assert options - shown == set()
     assert shown - options == set()
@@ -97,7 +106,11 @@ def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:
         key
         for name, field in Settings.model_fields.items()
         if name != "schemes" and isinstance(field.annotation, type)
-        for key in (setting_keys(field.annotation, name) if field.annotation is not BackendSettings else [f"{name}.backend"])
+        for key in (
+            setting_keys(field.annotation, name)
+            if field.annotation is not BackendSettings
+            else [f"{name}.backend"]
+        )
     ],
 )
 def test_settings_page_lists_every_setting(key: str) -> None:
@@ -120,9 +133,14 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_first_screen_of_readme_has_the_two_commands() -> None:
-    block = re.search(r"(?:^    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    block = re.search(
+        r"(?:^    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert block is not None
-    assert [line.split("#")[0].strip() for line in block.group().strip().splitlines()] == ["make demo", "make test"]
+    assert [line.split("#")[0].strip() for line in block.group().strip().splitlines()] == [
+        "make demo",
+        "make test",
+    ]
 
 
 def test_no_page_repeats_a_paragraph_of_another() -> None:
@@ -146,7 +164,15 @@ def test_examples_in_docstrings_of_every_package_are_tests() -> None:
 
 
 def test_pytest_runs_the_examples_of_a_module() -> None:
-    words = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "voxdata/fingerprint.py"]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-p",
+        "no:cacheprovider",
+        "voxdata/fingerprint.py",
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout
     assert "voxdata.fingerprint.longest_match PASSED" in done.stdout

@@ -78,7 +78,9 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
     inbox.mkdir()
     rng = np.random.default_rng(3)
     for caller in callers:
-        soundfile.write(inbox / f"caller-{caller}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000)
+        soundfile.write(
+            inbox / f"caller-{caller}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000
+        )
     ingest_sources(workspace, [str(inbox)], say=lambda _: None)
     with workspace.warehouse() as con:
         con.execute("pragma force_compression = 'uncompressed'")
@@ -90,8 +92,20 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
             )  # fmt: skip
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
-                record_stage(con, recording_id=key, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0, run_id="t")
-            store_metadata(con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t")
+                record_stage(
+                    con,
+                    recording_id=key,
+                    stage=stage,
+                    key="c",
+                    model_key=None,
+                    num_rows=1,
+                    audio_ms=1,
+                    seconds=1.0,
+                    run_id="t",
+                )
+            store_metadata(
+                con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t"
+            )
             vote = Annotation(
                 annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
                 text=f"corrected words of caller {i}", updated_at=datetime(2026, 1, 1, 12, tzinfo=UTC),

@@ -118,11 +118,17 @@ class Call:
         """(channel, start, end) of its utterances, in ms: words with some room around them."""
         if self.loudness < 0.01:
             return []
-        return [(channel, max(start - PAD_MS, 0), start + _words_ms(end - start) + PAD_MS) for channel, start, end in self.bursts]
+        return [
+            (channel, max(start - PAD_MS, 0), start + _words_ms(end - start) + PAD_MS)
+            for channel, start, end in self.bursts
+        ]
 
     def utterances(self, recording_id: str) -> dict[str, int]:
         """Utterance -> its length in ms, whether anybody has cut it yet or not."""
-        return {digest(recording_id, channel, start, end): end - start for channel, start, end in self.heard}
+        return {
+            digest(recording_id, channel, start, end): end - start
+            for channel, start, end in self.heard
+        }
 
 
 def _words_ms(spoken_ms: int) -> int:
@@ -184,7 +190,9 @@ def release_calls(workspace: Workspace) -> ReleaseSummary:
 
 def export_version(workspace: Workspace, *, ref: str, target: Path) -> Path:
     """Write a version with its clips."""
-    return export_bundle(open_bundle(workspace, ref), format_name="jsonl", output=target, audio="clips")
+    return export_bundle(
+        open_bundle(workspace, ref), format_name="jsonl", output=target, audio="clips"
+    )
 
 
 def import_copy(workspace: Workspace, *, folder: Path) -> object:
@@ -201,7 +209,9 @@ def open_once(workspace: Workspace) -> bool:
 def take_copy(workspace: Workspace) -> Path:
     """Take a snapshot."""
     batches, now = workspace.batches_dir, datetime.now(UTC)
-    return take_snapshot(workspace.warehouse_path, workspace.snapshots_dir, batches=batches, now=now)
+    return take_snapshot(
+        workspace.warehouse_path, workspace.snapshots_dir, batches=batches, now=now
+    )
 
 
 def prelabel_beside_a_writer(workspace: Workspace, *, away: Path | None) -> object:
@@ -279,7 +289,9 @@ class Door:
 
     def set_up(self, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the door that modules have imported."""
-        for module in [m for m in sys.modules.values() if getattr(m, "writing", None) is self._writing]:
+        for module in [
+            m for m in sys.modules.values() if getattr(m, "writing", None) is self._writing
+        ]:
             patch.setattr(module, "writing", self.writing)
 
 
@@ -356,7 +368,9 @@ class QueueElsewhere:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._ask, name)
 
-    def _ask(self, name: str, *args: Any, done: Callable[[Any], None] | None = None, **options: Any) -> Any:
+    def _ask(
+        self, name: str, *args: Any, done: Callable[[Any], None] | None = None, **options: Any
+    ) -> Any:
         self._pipe.send(("asks", (name, args, options)))
         answer = self._pipe.recv()
         if done is not None:

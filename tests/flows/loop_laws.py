@@ -54,10 +54,14 @@ def balance_files(con: DuckDBPyConnection) -> None:
     How much came in the calls themselves say, how much there is the length and the channels of
     the recordings. A file that gave no recording, whose length nobody knows, is in the ledger.
     """
-    newest = con.execute("select placed(uri), arg_max_null(recording_id, seq) from source group by all").fetchall()
+    newest = con.execute(
+        "select placed(uri), arg_max_null(recording_id, seq) from source group by all"
+    ).fetchall()
     numbers = {key: number_of(uri) for uri, key in newest if key is not None}
     came_in_ms = sum(CALLS[number].sound_ms for number in numbers.values())
-    silent = keys_of(con, "select recording_id from ledger where (stage, reason) = ('ingest', 'silent')")
+    silent = keys_of(
+        con, "select recording_id from ledger where (stage, reason) = ('ingest', 'silent')"
+    )
     went: Balance = Counter()
     for key, sound_ms in read_pairs(con, f"select recording_id, {SOUND} from recording").items():
         went["dropped: silent" if key in silent else "recorded"] += sound_ms
@@ -137,7 +141,13 @@ def balance_clips(con: DuckDBPyConnection) -> Balance:
     for row in rows:
         assert row["short"] in (None, row["ms"]), row
         assert not (row["short"] is not None and row["pushed"]), row
-        went["dropped: too_short" if row["short"] is not None else "given out" if row["pushed"] else "waits"] += row["ms"]
+        went[
+            "dropped: too_short"
+            if row["short"] is not None
+            else "given out"
+            if row["pushed"]
+            else "waits"
+        ] += row["ms"]
         assert row["short"] is None or row["ms"] < MIN_CLIP_MS, row
     assert went.total() == sum(row["ms"] for row in rows), (went, rows)
     return went
@@ -167,7 +177,9 @@ def example_ms(con: DuckDBPyConnection, name: str, number: str = "") -> dict[str
 
 def answers_in(con: DuckDBPyConnection) -> set[tuple[int, str]]:
     """(number, utterance) of the answers that stand."""
-    found = con.execute("select annotation_id, utterance_id from current_annotation where not deleted").fetchall()
+    found = con.execute(
+        "select annotation_id, utterance_id from current_annotation where not deleted"
+    ).fetchall()
     return {(int(number), str(key)) for number, key in found}
 
 
@@ -226,13 +238,17 @@ def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
 
 def no_table_names(con: DuckDBPyConnection, words: Collection[str]) -> None:
     """No row of any table has one of these words in it."""
-    tables = con.execute("select table_name from duckdb_tables() where not internal and not temporary").fetchall()
+    tables = con.execute(
+        "select table_name from duckdb_tables() where not internal and not temporary"
+    ).fetchall()
     parts = [
         f"""select '{table}' as name, t::varchar as row from "{table}" t
         where regexp_matches(t::varchar, $words)"""
         for (table,) in tables
     ]
-    assert read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))}) == []
+    assert (
+        read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))}) == []
+    )
 
 
 class Files:
@@ -257,7 +273,11 @@ class Files:
                 with duckdb.connect(path, read_only=True) as con:
                     no_table_names(con, words)
             elif path.suffix not in (".duckdb", ".wal"):
-                content = pl.read_parquet(path).write_json().encode() if path.suffix == ".parquet" else path.read_bytes()
+                content = (
+                    pl.read_parquet(path).write_json().encode()
+                    if path.suffix == ".parquet"
+                    else path.read_bytes()
+                )
                 assert not pattern.search(content), path
 
 

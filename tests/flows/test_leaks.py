@@ -13,7 +13,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from benchmarks.leaks import STRICT, count_secrets, find_leaks, find_secrets_in, read_places, secret_keys
+from benchmarks.leaks import (
+    STRICT,
+    count_secrets,
+    find_leaks,
+    find_secrets_in,
+    read_places,
+    secret_keys,
+)
 from benchmarks.spoken_secrets import FOLDER
 from benchmarks.stored_text import StoredText, read_texts
 
@@ -56,14 +63,20 @@ def test_chain_lets_no_private_word_be_read_or_heard(places: Places, place: str)
 @spoken
 @pytest.mark.slow
 def test_chain_leaves_no_private_word_in_the_logs_of_services(places: Places) -> None:
-    assert [leak for leak in find_leaks(places["logs"], secret_keys(SPOKEN), strict=False) if leak.sure] == []
+    assert [
+        leak for leak in find_leaks(places["logs"], secret_keys(SPOKEN), strict=False) if leak.sure
+    ] == []
 
 
 @spoken
 @pytest.mark.slow
 def test_chain_is_recorded_by_prefect_with_what_it_said(places: Places) -> None:
     recorded = "\n".join(stored.text for stored in places["Prefect"])
-    missing = [told for told in (r"push: [1-9]\d* new", "release: new version", "train: intent") if not re.search(told, recorded)]
+    missing = [
+        told
+        for told in (r"push: [1-9]\d* new", "release: new version", "train: intent")
+        if not re.search(told, recorded)
+    ]
     assert missing == []
 
 
@@ -71,7 +84,10 @@ def test_chain_is_recorded_by_prefect_with_what_it_said(places: Places) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("place", OPEN)
 def test_chain_keeps_what_was_said_where_the_owner_needs_it(places: Places, place: str) -> None:
-    assert len(count_secrets(find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT))) > 4
+    assert (
+        len(count_secrets(find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT)))
+        > 4
+    )
 
 
 def found_in(folder: Path) -> list[str]:
@@ -102,8 +118,12 @@ def write_plain(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("write", [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain])
-def test_read_texts_finds_what_is_stored(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+@pytest.mark.parametrize(
+    "write", [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain]
+)
+def test_read_texts_finds_what_is_stored(
+    tmp_path: Path, write: Callable[[Path, str], None]
+) -> None:
     write(tmp_path / "stored", "ask for Johnson at 0132")
     assert len(found_in(tmp_path)) == 2
 
@@ -126,7 +146,11 @@ def test_read_texts_keeps_words_joined_by_a_hyphen_in_a_sentence(tmp_path: Path)
 
 def test_read_texts_keeps_numbers_that_may_have_been_said(tmp_path: Path) -> None:
     write_plain(tmp_path / "log", "call 415-555-0132\n415 555 0132\n4155550132")
-    assert [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])] == [1, 1, 1]
+    assert [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])] == [
+        1,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +184,28 @@ def test_secret_keys_are_digits_of_numbers_and_words_of_names() -> None:
         (write_plain, "stored, line 2"),
     ],
 )
-def test_find_leaks_names_the_table_and_row_or_the_file_and_line(tmp_path: Path, write: Callable[[Path, str], None], where: str) -> None:
+def test_find_leaks_names_the_table_and_row_or_the_file_and_line(
+    tmp_path: Path, write: Callable[[Path, str], None], where: str
+) -> None:
     write(tmp_path / "stored", "nothing here\nask for Johnson")
-    assert where in [leak.where for leak in find_leaks(read_texts([tmp_path]), SECRETS, strict=False)]
+    assert where in [
+        leak.where for leak in find_leaks(read_texts([tmp_path]), SECRETS, strict=False)
+    ]
 
 
-@pytest.mark.parametrize("text", ["he said 556638 today", "http://127.0.0.1:6638/", "pid 6638", "0a6638bc9d4e", "12:00:01.663812"])
-def test_find_leaks_keeps_what_may_be_by_chance_apart_and_counts_it_in_tasks_and_clips(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "he said 556638 today",
+        "http://127.0.0.1:6638/",
+        "pid 6638",
+        "0a6638bc9d4e",
+        "12:00:01.663812",
+    ],
+)
+def test_find_leaks_keeps_what_may_be_by_chance_apart_and_counts_it_in_tasks_and_clips(
+    text: str,
+) -> None:
     keys, stored = {"six six three eight": ["6638"]}, [StoredText(text=text, where="row 7")]
     (perhaps,) = find_leaks(stored, keys, strict=False)
     (counted,) = find_leaks(stored, keys, strict=True)

@@ -230,7 +230,9 @@ class LoopMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, BROKEN), twice=st.booleans())
     @counted
     def record(self, number: int, twice: bool) -> None:
-        write_call(self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav", number)
+        write_call(
+            self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav", number
+        )
 
     @rule(steps=st.integers(0, 30))
     @counted
@@ -329,7 +331,11 @@ class LoopMachine(RuleBasedStateMachine):
     def pull(self) -> None:
         if self.run(partial(pull_changes, say=quiet)) is not None:
             with self.workspace.warehouse() as con:
-                assert answers_in(con) == {(number, key) for key, (copy,) in self.queue.list_copies().items() for number in copy}
+                assert answers_in(con) == {
+                    (number, key)
+                    for key, (copy,) in self.queue.list_copies().items()
+                    for number in copy
+                }
 
     @rule()
     @counted
@@ -358,7 +364,9 @@ class LoopMachine(RuleBasedStateMachine):
         target = self.folder / "exports" / f"{self.exports}"
         if self.run(partial(export_version, ref=ref, target=target)) is not None:
             clips = {key: soundfile.info(path) for key, path in clips_of(target).items()}
-            assert {key: round(clip.frames * 1_000 / clip.samplerate) for key, clip in clips.items()} == wanted
+            assert {
+                key: round(clip.frames * 1_000 / clip.samplerate) for key, clip in clips.items()
+            } == wanted
             self.copies.append(Path(shutil.copytree(target, self.folder / "copies" / target.name)))
 
     @precondition(lambda self: self.copies)
@@ -394,7 +402,9 @@ class LoopMachine(RuleBasedStateMachine):
 
     def _words(self, key: str, number: int) -> frozenset[str]:
         utterances = CALLS[number].utterances(key)
-        return frozenset((key, *utterances, *(text for one in utterances for text in self.written.get(one, []))))
+        return frozenset(
+            (key, *utterances, *(text for one in utterances for text in self.written.get(one, [])))
+        )
 
     @precondition(lambda self: self.forgotten)
     @rule(data=st.data())
@@ -454,9 +464,15 @@ class LoopMachine(RuleBasedStateMachine):
     def _all_came_in(self) -> None:
         """Every file in the inbox is known, or of somebody who was forgotten."""
         with self.workspace.warehouse() as con:
-            known = {str(uri) for (uri,) in con.execute("select placed(uri) from source").fetchall()}
+            known = {
+                str(uri) for (uri,) in con.execute("select placed(uri) from source").fetchall()
+            }
         gone = {one.number for one in self.forgotten.values()}
-        waiting = [str(path) for path in (self.workspace.root / "inbox").iterdir() if number_of(str(path)) not in gone]
+        waiting = [
+            str(path)
+            for path in (self.workspace.root / "inbox").iterdir()
+            if number_of(str(path)) not in gone
+        ]
         assert set(waiting) <= known
 
     def _forgotten_stay_forgotten(self, con: DuckDBPyConnection) -> None:

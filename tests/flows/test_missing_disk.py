@@ -125,7 +125,9 @@ def test_commands_refuse_while_the_disk_of_the_warehouse_is_away(
         assert len(list_recordings(con)) == 2
 
 
-def test_ingest_keeps_out_the_forgotten_when_the_disk_is_back(used: Workspace, command: Command) -> None:
+def test_ingest_keeps_out_the_forgotten_when_the_disk_is_back(
+    used: Workspace, command: Command
+) -> None:
     disk = used.warehouse_path.parent.resolve()
     away = take_away(disk)
     for _ in range(2):
@@ -137,7 +139,9 @@ def test_ingest_keeps_out_the_forgotten_when_the_disk_is_back(used: Workspace, c
     assert len(list(used.audio_dir.rglob("*.flac"))) == 2
 
 
-def test_commands_refuse_where_an_earlier_release_had_a_warehouse(used: Workspace, command: Command) -> None:
+def test_commands_refuse_where_an_earlier_release_had_a_warehouse(
+    used: Workspace, command: Command
+) -> None:
     """Nothing is known yet, but audio, clips and snapshots are there."""
     (used.state_dir / FILE).unlink()
     for mark in used.root.rglob(".voxdata-*"):
@@ -158,7 +162,9 @@ def test_commands_refuse_a_link_to_a_disk_that_is_away(tmp_path: Path, command: 
     assert not (tmp_path / "away").exists()
 
 
-def test_init_makes_the_warehouse_and_later_commands_make_no_other(tmp_path: Path, command: Command) -> None:
+def test_init_makes_the_warehouse_and_later_commands_make_no_other(
+    tmp_path: Path, command: Command
+) -> None:
     root = tmp_path / "calls"
     assert command(root, "init", str(root))[0] == 0
     assert (root / "warehouse.duckdb").exists()
@@ -169,11 +175,15 @@ def test_init_makes_the_warehouse_and_later_commands_make_no_other(tmp_path: Pat
     assert not (root / "warehouse.duckdb").exists()
 
 
-def test_warehouse_is_made_elsewhere_when_its_place_is_changed_before_it_is_used(tmp_path: Path, command: Command) -> None:
+def test_warehouse_is_made_elsewhere_when_its_place_is_changed_before_it_is_used(
+    tmp_path: Path, command: Command
+) -> None:
     root = tmp_path / "calls"
     command(root, "init", str(root))
     path = root / FILE_NAME
-    path.write_text(path.read_text().replace('warehouse = "warehouse.duckdb"', 'warehouse = "big/calls.duckdb"'))
+    path.write_text(
+        path.read_text().replace('warehouse = "warehouse.duckdb"', 'warehouse = "big/calls.duckdb"')
+    )
     assert command(root, "status")[0] == 0
     assert (root / "big" / "calls.duckdb").exists()
     shutil.rmtree(root / "big")
@@ -198,7 +208,9 @@ def test_warehouse_refuses_a_fresh_file_in_its_place(used: Workspace) -> None:
         pass
 
 
-def test_another_warehouse_is_refused_until_it_is_accepted(used: Workspace, tmp_path: Path, command: Command) -> None:
+def test_another_warehouse_is_refused_until_it_is_accepted(
+    used: Workspace, tmp_path: Path, command: Command
+) -> None:
     other = make_workspace(tmp_path / "other", num_files=1)
     ingest_sources(other, [], say=quiet)
     own = used.warehouse_path.read_bytes()
@@ -227,7 +239,9 @@ def put_warehouse(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", ["this", "earlier"])
-def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: Command, schema: str) -> None:
+def test_an_older_copy_is_refused_until_it_is_accepted(
+    tmp_path: Path, command: Command, schema: str
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
     backup = tmp_path / "backup.duckdb"
@@ -243,7 +257,11 @@ def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: 
     assert (code, "whoever was forgotten since is in it again" in said) == (1, True), said
     assert workspace.warehouse_path.read_bytes() == before
     code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert (code, "repair: 1 recording of who was forgotten came back with it" in said, "is proven" in said) == (0, True, True), said
+    assert (
+        code,
+        "repair: 1 recording of who was forgotten came back with it" in said,
+        "is proven" in said,
+    ) == (0, True, True), said
     with workspace.warehouse() as con:
         assert list_recordings(con) == []
         assert check_chain(con) == []
@@ -252,7 +270,9 @@ def test_an_older_copy_is_refused_until_it_is_accepted(tmp_path: Path, command: 
     assert ingest_sources(workspace, [], say=quiet).recordings == 0
 
 
-def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(tmp_path: Path, command: Command) -> None:
+def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
+    tmp_path: Path, command: Command
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     with workspace.warehouse():
         pass
@@ -264,7 +284,10 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(tmp_path
     forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
     put_warehouse(backup, workspace.warehouse_path)
     code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert (code, "entry of who must stay out added" in said or "entries of who must stay out added" in said) == (0, True), said
+    assert (
+        code,
+        "entry of who must stay out added" in said or "entries of who must stay out added" in said,
+    ) == (0, True), said
     assert ingest_sources(workspace, [], say=quiet).recordings == 0
     with workspace.warehouse() as con:
         assert [row.reason for row in list_drops(con)] == [DropReason.FORGOTTEN]
@@ -279,7 +302,9 @@ def as_an_earlier_release(path: Path) -> None:
         con.execute("delete from schema_version where version >= 14")
 
 
-def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turns_up(used: Workspace, command: Command) -> None:
+def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turns_up(
+    used: Workspace, command: Command
+) -> None:
     assert command(used.root, "snapshot")[0] == 0
     disk = used.warehouse_path.parent.resolve()
     away = take_away(disk)
@@ -294,7 +319,9 @@ def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turn
     assert (code, "repaired or exchanged" in said) == (1, True), said
 
 
-def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(tmp_path: Path, command: Command) -> None:
+def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
+    tmp_path: Path, command: Command
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
     as_an_earlier_release(workspace.warehouse_path)
@@ -307,7 +334,9 @@ def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["copied", "moved", "without what it knew"])
-def test_a_copied_or_moved_workspace_knows_its_warehouse(tmp_path: Path, command: Command, how: str) -> None:
+def test_a_copied_or_moved_workspace_knows_its_warehouse(
+    tmp_path: Path, command: Command, how: str
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
     there = tmp_path / "there"
@@ -332,7 +361,11 @@ def test_a_copied_or_moved_workspace_knows_its_warehouse(tmp_path: Path, command
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
-    tmp_path: Path, command: Command, folder: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    command: Command,
+    folder: str,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disk = tmp_path / "disk"
     workspace = make_workspace(tmp_path / "w", storage=f'{folder} = "{disk}"', num_files=1)
@@ -364,7 +397,9 @@ def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_p
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{disk}"', num_files=1)
     ingest_sources(workspace, [], say=quiet)
     for number in range(3):
-        shutil.copyfile(workspace.root / "inbox/0.wav", workspace.root / "inbox" / f"later-{number}.txt")
+        shutil.copyfile(
+            workspace.root / "inbox/0.wav", workspace.root / "inbox" / f"later-{number}.txt"
+        )
     take_away(disk)
     with pytest.raises(MachineError, match="mount it"):
         ingest_sources(workspace, [], say=quiet)
@@ -372,7 +407,9 @@ def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_p
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_that_is_gone_for_good_is_begun_anew(used: Workspace, command: Command, folder: str) -> None:
+def test_a_folder_that_is_gone_for_good_is_begun_anew(
+    used: Workspace, command: Command, folder: str
+) -> None:
     shutil.rmtree(used.storage_folders[folder])
     with pytest.raises(MachineError, match=f"repair --accept {folder}"):
         used.require_folders()
@@ -393,7 +430,9 @@ ODD: dict[str, Callable[[Path], object]] = {
     "invalid JSON": lambda path: path.write_text("{"),
     "deep JSON": lambda path: path.write_text("[" * 100_000),
     "another type": lambda path: path.write_text('["a", 1]'),
-    "wrong values": lambda path: path.write_text('{"warehouse": {"warehouse_id": 1, "commits": "x", "former": 3}}'),
+    "wrong values": lambda path: path.write_text(
+        '{"warehouse": {"warehouse_id": 1, "commits": "x", "former": 3}}'
+    ),
     "huge": lambda path: path.write_bytes(b" " * (2 << 20)),
     "a folder": lambda path: path.mkdir(),
     "a link to nowhere": lambda path: path.symlink_to("/nowhere/at/all"),
@@ -401,11 +440,15 @@ ODD: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("shape", list(ODD))
-def test_what_a_workspace_knows_is_refused_in_any_odd_shape_and_made_anew(used: Workspace, command: Command, shape: str) -> None:
+def test_what_a_workspace_knows_is_refused_in_any_odd_shape_and_made_anew(
+    used: Workspace, command: Command, shape: str
+) -> None:
     (used.state_dir / FILE).unlink()
     ODD[shape](used.state_dir / FILE)
     code, said = command(used.root, "ingest")
-    assert (code, "repair --accept warehouse" in said, "Traceback" in said) == (1, True, False), said
+    assert (code, "repair --accept warehouse" in said, "Traceback" in said) == (1, True, False), (
+        said
+    )
     assert command(used.root, "repair", "--accept", "warehouse")[0] == 0
     assert json.loads((used.state_dir / FILE).read_text())["warehouse"]["commits"] > 0
     assert command(used.root, "ingest")[0] == 0
@@ -421,15 +464,21 @@ def test_a_command_succeeds_when_it_cannot_write_down_how_far_the_warehouse_came
     with monkeypatch.context() as patch:
         patch.setattr("flows.workspace.write_known", refuse)
         code, said = command(used.root, "ingest")
-    assert (code, "everything is stored" in said, "the disk is full" in said) == (0, True, True), said
+    assert (code, "everything is stored" in said, "the disk is full" in said) == (0, True, True), (
+        said
+    )
     with used.warehouse() as con:
         assert any(drop.subject.startswith("receipt") for drop in list_drops(con))
 
 
-def test_push_leaves_clips_of_recordings_alone_that_the_warehouse_does_not_know(tmp_path: Path) -> None:
+def test_push_leaves_clips_of_recordings_alone_that_the_warehouse_does_not_know(
+    tmp_path: Path,
+) -> None:
     from flows.labelling.clips import remove_other_clips
 
-    known, strange = (tmp_path / "clips" / name / f"{'0' * 32}.wav" for name in ("known", "strange"))
+    known, strange = (
+        tmp_path / "clips" / name / f"{'0' * 32}.wav" for name in ("known", "strange")
+    )
     for clip in (known, strange):
         clip.parent.mkdir(parents=True)
         clip.write_bytes(b"a voice")
@@ -443,4 +492,6 @@ def test_doctor_says_what_is_away(used: Workspace) -> None:
     take_away(used.warehouse_path.parent.resolve())
     (check,) = check_storage(used.root)
     assert (check.ok, "mount its disk" in check.detail) == (False, True)
-    (used.root / FILE_NAME).write_text(SETTINGS.format(storage='warehouse = "w.duckdb"'), encoding="utf-8")
+    (used.root / FILE_NAME).write_text(
+        SETTINGS.format(storage='warehouse = "w.duckdb"'), encoding="utf-8"
+    )

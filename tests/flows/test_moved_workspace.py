@@ -49,11 +49,23 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
         as_older_releases_wrote(workspace)
     moved = move(workspace, tmp_path / "elsewhere" / "copy")
     found = ingest_sources(moved, [], say=quiet)
-    assert (found.listed, found.known, found.recordings, found.duplicates, found.dropped) == (5, 5, 0, 0, 0)
+    assert (found.listed, found.known, found.recordings, found.duplicates, found.dropped) == (
+        5,
+        5,
+        0,
+        0,
+        0,
+    )
     with moved.warehouse() as con:
         stored = {str(row["uri"]) for row in read_rows(con, "select uri from source")}
         subjects = {str(row["subject"]) for row in read_rows(con, "select subject from ledger")}
-    assert stored == {"./inbox/0.wav", "./inbox/2.wav", "./inbox/3.wav", "./inbox/notes.txt", "file:./inbox/b%FF.wav"}
+    assert stored == {
+        "./inbox/0.wav",
+        "./inbox/2.wav",
+        "./inbox/3.wav",
+        "./inbox/notes.txt",
+        "file:./inbox/b%FF.wav",
+    }
     assert subjects == {"./inbox/notes.txt"}
 
 
@@ -97,10 +109,15 @@ def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path)
     ingest_sources(workspace, [], say=quiet)
     as_older_releases_wrote(workspace)
     with workspace.warehouse() as con:
-        assert all(str(row["uri"]).startswith("/") for row in read_rows(con, "select uri from source"))
+        assert all(
+            str(row["uri"]).startswith("/") for row in read_rows(con, "select uri from source")
+        )
     assert ingest_sources(workspace, [], say=quiet).known == 2
     with workspace.warehouse() as con:
-        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {"./inbox/0.wav", "./inbox/1.wav"}
+        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {
+            "./inbox/0.wav",
+            "./inbox/1.wav",
+        }
 
 
 def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: Path) -> None:
@@ -108,7 +125,9 @@ def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: P
     workspace = make_workspace(both / "w", num_files=2)
     (workspace.root / "inbox").rename(both / "calls")
     path = workspace.root / FILE_NAME
-    path.write_text(path.read_text(encoding="utf-8").replace('"inbox"', '"../calls"'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"inbox"', '"../calls"'), encoding="utf-8"
+    )
     assert ingest_sources(open_workspace(workspace.root), [], say=quiet).recordings == 2
     shutil.copytree(both, tmp_path / "others")
     shutil.rmtree(both)
@@ -116,8 +135,14 @@ def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: P
     found = ingest_sources(moved, [], say=quiet)
     assert (found.known, found.recordings) == (2, 0)
     with moved.warehouse() as con:
-        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {"../calls/0.wav", "../calls/1.wav"}
-        assert {s.uri for s in list_recordings(con)} == {str(tmp_path / "others/calls/0.wav"), str(tmp_path / "others/calls/1.wav")}
+        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {
+            "../calls/0.wav",
+            "../calls/1.wav",
+        }
+        assert {s.uri for s in list_recordings(con)} == {
+            str(tmp_path / "others/calls/0.wav"),
+            str(tmp_path / "others/calls/1.wav"),
+        }
 
 
 def test_ingest_sources_leaves_files_outside_the_workspace_absolute(tmp_path: Path) -> None:
@@ -125,4 +150,6 @@ def test_ingest_sources_leaves_files_outside_the_workspace_absolute(tmp_path: Pa
     (workspace.root / "inbox/0.wav").rename(tmp_path / "outside.wav")
     ingest_sources(workspace, [str(tmp_path / "outside.wav")], say=quiet)
     with workspace.warehouse() as con:
-        assert [row["uri"] for row in read_rows(con, "select uri from source")] == [str(tmp_path / "outside.wav")]
+        assert [row["uri"] for row in read_rows(con, "select uri from source")] == [
+            str(tmp_path / "outside.wav")
+        ]

@@ -64,7 +64,9 @@ def test_stands_in_finds_words_letters_and_digits(key: str, text: str, stands: b
         ([(segment(0, 1_300), [segment(1_000, 1_100)])], 200),
     ],
 )
-def test_played_ms_counts_what_any_clip_plays(clips: list[tuple[Segment, list[Segment]]], played: int) -> None:
+def test_played_ms_counts_what_any_clip_plays(
+    clips: list[tuple[Segment, list[Segment]]], played: int
+) -> None:
     assert played_ms(segment(1_000, 2_000), clips) == played
 
 
@@ -85,8 +87,12 @@ def test_covers_wants_all_of_a_leak(found: Segment | None, covered: bool) -> Non
 def test_the_times_of_the_recordings_fit_their_sentences() -> None:
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     recordings = {**SENTENCES, **BORDERS}
-    assert sorted(truth) == sorted(recordings) == sorted(path.name for path in FOLDER.glob("*.opus"))
+    assert (
+        sorted(truth) == sorted(recordings) == sorted(path.name for path in FOLDER.glob("*.opus"))
+    )
     for name, sentences in recordings.items():
         for sentence, row in zip(sentences, truth[name], strict=True):
             for part in read_parts(name, sentence, row["private_ms"]):
-                assert row["start_ms"] <= part.segment.start_ms < part.segment.end_ms <= row["end_ms"]
+                assert (
+                    row["start_ms"] <= part.segment.start_ms < part.segment.end_ms <= row["end_ms"]
+                )

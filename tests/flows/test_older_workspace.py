@@ -48,7 +48,9 @@ def test_versions_signatures_and_audio_of_an_older_workspace_verify(workspace: W
         assert check_chain(con) == []
 
 
-def test_exports_of_an_older_workspace_verify_and_are_written_alike_today(workspace: Workspace) -> None:
+def test_exports_of_an_older_workspace_verify_and_are_written_alike_today(
+    workspace: Workspace,
+) -> None:
     for name in ("calls-1.webdataset.d", "calls-2.parquet"):
         old = workspace.exports_dir / name
         kind = name.split(".")[1]

@@ -53,11 +53,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the package installed in it, in reach of this process and its children."""
     folder = tmp_path / "site"
     (folder / "echoes-1.dist-info").mkdir(parents=True)
-    (folder / "echoes-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: echoes\nVersion: 1\n")
+    (folder / "echoes-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: echoes\nVersion: 1\n"
+    )
     (folder / "echoes-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
     (folder / "echoes.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    )
     importlib.invalidate_caches()
     return folder
 
@@ -69,7 +73,9 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
     with workspace.warehouse():
         pass
     recording = RECORDING
-    write_canonical(workspace.audio_dir / canonical_file(recording), np.zeros((16_000, 1), dtype=np.float32))
+    write_canonical(
+        workspace.audio_dir / canonical_file(recording), np.zeros((16_000, 1), dtype=np.float32)
+    )
     example = Example(
         utterance_id=UTTERANCE,
         recording_id=recording,
@@ -105,25 +111,38 @@ def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_pa
     assert voxdata(workspace, "import", str(output), "--check").returncode != 0
 
 
-def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(site: Path, tmp_path: Path) -> None:
+def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(
+    site: Path, tmp_path: Path
+) -> None:
     workspace = build(tmp_path / "w", scheme="mood")
-    done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(tmp_path / "out"))
+    done = voxdata(
+        workspace, "export", "calls", "--format", "lists", "--output", str(tmp_path / "out")
+    )
     assert done.returncode == 1
     assert "'mood' clashes with what lists calls so" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "told"), [("odd", "echoes:write is no"), ("nothing", "there are parquet, jsonl, csv, huggingface")])
-def test_what_is_no_format_is_refused_by_name(site: Path, tmp_path: Path, name: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("odd", "echoes:write is no"), ("nothing", "there are parquet, jsonl, csv, huggingface")],
+)
+def test_what_is_no_format_is_refused_by_name(
+    site: Path, tmp_path: Path, name: str, told: str
+) -> None:
     done = voxdata(build(tmp_path / "w"), "export", "calls", "--format", name)
     assert done.returncode == 2
     assert told in done.stderr
 
 
-def test_a_backend_of_another_package_gets_cache_folder_and_key(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_of_another_package_gets_cache_folder_and_key(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VOXDATA_TRANSCRIBER_KEY", "k-1")
     model = 'model = "packaged-base"'
-    settings = template().replace('backend = "whisper"', 'backend = "echo"').replace(model, "shout = true")
+    settings = (
+        template().replace('backend = "whisper"', 'backend = "echo"').replace(model, "shout = true")
+    )
     echo = build_transcriber(build(tmp_path / "w", settings=settings))
     assert type(echo).__name__ == "Echo"
     assert (vars(echo)["api_key"], vars(echo)["shout"]) == ("k-1", True)

@@ -51,7 +51,9 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 audio_file=canonical_file(recording),
                 text=text,
                 language="en",
-                gold={"intent": GoldLabel(label="request", distribution={"request": 1.0}, num_votes=1)},
+                gold={
+                    "intent": GoldLabel(label="request", distribution={"request": 1.0}, num_votes=1)
+                },
                 split=split,
             )
         )
@@ -61,17 +63,26 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = ["audio,label,split,speaker"]
     for number in range(8):
         soundfile.write(tmp_path / f"{number}.wav", rng.uniform(-0.5, 0.5, 16_000), 16_000)
-        lines.append(f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}")
+        lines.append(
+            f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}"
+        )
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_example_of_the_readme_runs_as_written(calls: Path) -> None:
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert code is not None
     done = subprocess.run(
-        [sys.executable, "-c", code.group(1)], cwd=calls, env={**_environment()}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code.group(1)],
+        cwd=calls,
+        env={**_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     first, verdict = done.stdout.splitlines()
@@ -115,7 +126,9 @@ def test_mistakes_are_told_in_words(calls: Path) -> None:
 
 
 def test_audit_table_opens_nothing_outside_its_folder(calls: Path) -> None:
-    (calls / "far.csv").write_text("audio,label,split\n/etc/hostname,a,train\n/etc/hostname,b,test\n")
+    (calls / "far.csv").write_text(
+        "audio,label,split\n/etc/hostname,a,train\n/etc/hostname,b,test\n"
+    )
     with pytest.raises(ConfigError, match="outside"):
         voxdata.audit_table("far.csv")
 
@@ -140,8 +153,18 @@ assert_type(voxdata.RATE_HZ, int)
 voxdata.load_version("calls", "calls")  # type: ignore[arg-type]
 """
     )
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache")]
-    done = subprocess.run([*command, str(snippet)], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports=silent",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
+    done = subprocess.run(
+        [*command, str(snippet)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 

@@ -88,7 +88,9 @@ server = Service(
 write_services(workspace.state_dir, {{"prefect-server": server}})
 connect_prefect(workspace)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert "ServiceError: Prefect was imported before" in done.stderr
 
 
@@ -99,7 +101,9 @@ import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, f
 import flows.ingest.sources, flows.services.start
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -113,7 +117,9 @@ def test_commands_connect_before_they_import_what_imports_prefect() -> None:
 import sys, {", ".join(sorted(early))}
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -139,7 +145,9 @@ def test_a_command_ends_well_when_prefect_hangs(workspace: Workspace, server: Se
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_command_ends_well_when_prefect_is_lost_on_the_way(workspace: Workspace, server: Service, end: signal.Signals) -> None:
+def test_a_command_ends_well_when_prefect_is_lost_on_the_way(
+    workspace: Workspace, server: Service, end: signal.Signals
+) -> None:
     running = ingest(workspace)
     assert running.stderr is not None
     told = ""
@@ -160,7 +168,9 @@ def test_a_command_ends_well_when_prefect_is_lost_on_the_way(workspace: Workspac
 
 
 @pytest.mark.slow
-def test_connect_prefect_points_at_the_server_that_is_up(workspace: Workspace, server: Service) -> None:
+def test_connect_prefect_points_at_the_server_that_is_up(
+    workspace: Workspace, server: Service
+) -> None:
     access = prefect_access(workspace)
     assert access is not None
     assert access["PREFECT_API_URL"].startswith(str(server.url))

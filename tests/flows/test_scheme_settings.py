@@ -31,10 +31,18 @@ shown = { zh = "退款", en = "Refund" }
 [[schemes.labels]]
 name = "other"
 """
-    (scheme,) = (s.scheme for s in parse("choice = 'ranked'\nscales = ['valence', 'arousal']\n", labels).schemes)
+    (scheme,) = (
+        s.scheme
+        for s in parse("choice = 'ranked'\nscales = ['valence', 'arousal']\n", labels).schemes
+    )
     assert (scheme.choice, scheme.scales) == ("ranked", ("valence", "arousal"))
     refund, other = scheme.labels
-    assert (refund.name, refund.group, refund.shown_name("zh"), refund.shown_name("en")) == ("refund", "账单", "退款", "Refund")
+    assert (refund.name, refund.group, refund.shown_name("zh"), refund.shown_name("en")) == (
+        "refund",
+        "账单",
+        "退款",
+        "Refund",
+    )
     assert (other.group, other.shown_name("zh")) == ("", "other")
 
 
@@ -61,7 +69,9 @@ def test_templates_explain_every_setting_of_a_scheme(name: str) -> None:
     text = template(name)
     parse_settings(text, origin=name)
     if name.startswith("templates"):
-        assert all(f"{key} = " in text for key in ("language", "choice", "scales", "shown", "group"))
+        assert all(
+            f"{key} = " in text for key in ("language", "choice", "scales", "shown", "group")
+        )
 
 
 def test_annotation_settings_refuse_a_language_the_screen_does_not_speak() -> None:

@@ -84,7 +84,9 @@ def files(workspace: Workspace) -> set[str]:
 
 
 @pytest.mark.parametrize("what", KILLED)
-def test_what_a_killed_process_left_is_swept_by_the_next_command(workspace: Workspace, what: str) -> None:
+def test_what_a_killed_process_left_is_swept_by_the_next_command(
+    workspace: Workspace, what: str
+) -> None:
     before = files(workspace)
     died = subprocess.run(
         [sys.executable, "-c", BEGIN + KILLED[what], str(workspace.root)],
@@ -98,12 +100,17 @@ def test_what_a_killed_process_left_is_swept_by_the_next_command(workspace: Work
     assert files(workspace) == before
 
 
-def test_a_storage_folder_elsewhere_has_a_scratch_folder_of_its_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_storage_folder_elsewhere_has_a_scratch_folder_of_its_own(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     audio = tmp_path_factory.mktemp("disk") / "audio"
     audio.mkdir()
     (tmp_path / FILE_NAME).write_text(template().replace('audio = "audio"', f'audio = "{audio}"'))
     workspace = open_workspace(tmp_path)
-    assert workspace.scratch_dirs == (tmp_path / ".voxdata" / "scratch", audio / ".voxdata" / "scratch")
+    assert workspace.scratch_dirs == (
+        tmp_path / ".voxdata" / "scratch",
+        audio / ".voxdata" / "scratch",
+    )
     (audio / ".voxdata" / "scratch").mkdir(parents=True)
     (audio / ".voxdata" / "scratch" / "0011223344556677.partial").write_bytes(b"a voice")
     with workspace.warehouse():

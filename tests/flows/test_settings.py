@@ -6,7 +6,13 @@ import pytest
 from annotation.config import build_config, build_instructions
 from flows.models import build_models
 from flows.place import DEMO_DIR, FILE_NAME, find_workspace
-from flows.settings import UtteranceSettings, default_settings, parse_settings, read_environment, template
+from flows.settings import (
+    UtteranceSettings,
+    default_settings,
+    parse_settings,
+    read_environment,
+    template,
+)
 from flows.workspace import open_workspace
 from voxdata.errors import ConfigError
 from voxdata.prelabel import Models
@@ -34,7 +40,9 @@ def test_parse_settings_keeps_unicode_labels() -> None:
 
 
 def test_parse_settings_passes_backend_options_on() -> None:
-    settings = parse_settings(MINIMAL + '[diarizer]\nbackend = "pyannote"\nthreshold = 0.5\n', origin="x")
+    settings = parse_settings(
+        MINIMAL + '[diarizer]\nbackend = "pyannote"\nthreshold = 0.5\n', origin="x"
+    )
     assert settings.diarizer.options == {"threshold": 0.5}
 
 
@@ -44,7 +52,10 @@ def test_parse_settings_passes_backend_options_on() -> None:
         ("[project\n", ["f.toml", "not valid TOML"]),
         (MINIMAL + "[project]\nnmae = 'a'\n", ["f.toml", "project.nmae"]),
         (MINIMAL + "[utterance]\nmax_ms = 'long'\n", ["utterance.max_ms"]),
-        (MINIMAL + "[release]\nratios = {train = 0.9, validation = 0.2, test = 0.1}\n", ["release.ratios", "add up to 1"]),
+        (
+            MINIMAL + "[release]\nratios = {train = 0.9, validation = 0.2, test = 0.1}\n",
+            ["release.ratios", "add up to 1"],
+        ),
         (MINIMAL.replace('schemes = ["intent"]', 'schemes = ["mood"]'), ["mood", "intent"]),
         (MINIMAL.replace("否", "是"), ["twice"]),
         ("[project]\nname = 'calls'\n", ["schemes"]),
@@ -87,22 +98,41 @@ def test_read_environment_prefers_the_named_cache() -> None:
 
 
 def test_secrets_do_not_show_tokens() -> None:
-    assert "hunter2" not in repr(read_environment({"HF_TOKEN": "hunter2", "VOXDATA_LABEL_STUDIO_TOKEN": "hunter2", "HOME": "/h"}))
+    assert "hunter2" not in repr(
+        read_environment(
+            {"HF_TOKEN": "hunter2", "VOXDATA_LABEL_STUDIO_TOKEN": "hunter2", "HOME": "/h"}
+        )
+    )
 
 
 def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
     workspace = open_workspace(tmp_path)
     assert workspace.settings.utterance.min_ms == UtteranceSettings().min_ms == MIN_MS
-    (tmp_path / FILE_NAME).write_text(template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8")
+    (tmp_path / FILE_NAME).write_text(
+        template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8"
+    )
     assert build_models(open_workspace(tmp_path), {}).cutting["min_ms"] == 900
 
 
 @pytest.mark.parametrize(("min_ms", "same"), [(MIN_MS, True), (900, False)])
-def test_stage_keys_of_earlier_cuts_hold_while_min_ms_does_not_change_the_cutting(min_ms: int, same: bool) -> None:
-    models = Models(diarizer=FakeDiarizer(), transcriber=FakeTranscriber(), labelers={}, cutting={"pause_ms": 500, "max_ms": 15_000})
+def test_stage_keys_of_earlier_cuts_hold_while_min_ms_does_not_change_the_cutting(
+    min_ms: int, same: bool
+) -> None:
+    models = Models(
+        diarizer=FakeDiarizer(),
+        transcriber=FakeTranscriber(),
+        labelers={},
+        cutting={"pause_ms": 500, "max_ms": 15_000},
+    )
     now = replace(models, cutting={**models.cutting, "min_ms": min_ms})
-    changed = {a.name for a, b in zip(models.specs(scheme_versions={}), now.specs(scheme_versions={}), strict=True) if a != b}
+    changed = {
+        a.name
+        for a, b in zip(
+            models.specs(scheme_versions={}), now.specs(scheme_versions={}), strict=True
+        )
+        if a != b
+    }
     assert changed == (set() if same else {"cut"})
 
 
@@ -125,7 +155,15 @@ def test_scheme_title_has_a_language() -> None:
     assert titles("") == ["s", "s"]
 
 
-@pytest.mark.parametrize("wrong", ['shown = { xx = "?" }', 'shown = { zh = "" }', 'shown = { zh = "  " }', 'title = { xx = "?" }'])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'shown = { xx = "?" }',
+        'shown = { zh = "" }',
+        'shown = { zh = "  " }',
+        'title = { xx = "?" }',
+    ],
+)
 def test_scheme_title_in_an_unknown_language_or_blank_is_refused(wrong: str) -> None:
     head = f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{wrong}\n'
     text = head + 'labels = [{ name = "a" }, { name = "b" }]'
@@ -134,7 +172,13 @@ def test_scheme_title_in_an_unknown_language_or_blank_is_refused(wrong: str) -> 
 
 
 def test_screen_shows_the_title_in_the_annotators_language() -> None:
-    scheme = Scheme(name="s", version=1, title="Want?", shown={"zh": "要什么？"}, labels=(SchemeLabel(name="a"), SchemeLabel(name="b")))
+    scheme = Scheme(
+        name="s",
+        version=1,
+        title="Want?",
+        shown={"zh": "要什么？"},
+        labels=(SchemeLabel(name="a"), SchemeLabel(name="b")),
+    )
     assert "要什么？" in build_config([scheme], language="zh")
     assert "Want?" not in build_config([scheme], language="zh")
     assert "Want?" in build_config([scheme], language="en")

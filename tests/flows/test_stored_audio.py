@@ -82,7 +82,12 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (root / "calls").mkdir(parents=True)
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     for number in range(RECORDINGS):
-        soundfile.write(root / "calls" / f"{number}.wav", speech_like(4_000, seed=number), 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / "calls" / f"{number}.wav",
+            speech_like(4_000, seed=number),
+            16_000,
+            subtype="PCM_16",
+        )
     workspace = open_workspace(root)
     ingest_sources(workspace, [str(root / "calls")], say=quiet)
     return workspace
@@ -131,7 +136,10 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
 
 def stored_files(workspace: Workspace) -> dict[str, Path]:
     with workspace.warehouse() as con:
-        return {s.recording.recording_id: workspace.audio_dir / s.audio_file for s in list_recordings(con)}
+        return {
+            s.recording.recording_id: workspace.audio_dir / s.audio_file
+            for s in list_recordings(con)
+        }
 
 
 def cut_short(path: Path, _other: Path) -> None:
@@ -181,7 +189,9 @@ def test_ingest_stores_the_digest_of_every_recording(workspace: Workspace) -> No
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(workspace: Workspace, attack: Attack) -> None:
+def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(
+    workspace: Workspace, attack: Attack
+) -> None:
     assert run(workspace, "verify", "--audio").exit_code == 0
     whole = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
     name, path = attacked(workspace, attack)
@@ -201,7 +211,9 @@ def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(workspace: Worksp
 
 
 @pytest.mark.parametrize("attack", [cut_short, delete, exchange])
-def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(workspace: Workspace, attack: Attack) -> None:
+def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(
+    workspace: Workspace, attack: Attack
+) -> None:
     name, path = attacked(workspace, attack)
     other = workspace.root / "another name.wav"
     other.write_bytes((workspace.root / "calls" / "0.wav").read_bytes())
@@ -211,7 +223,9 @@ def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(workspace: Wor
     assert name in stored_files(workspace)
 
 
-def test_ingest_puts_back_an_exchanged_file_when_the_recording_comes_under_another_name(workspace: Workspace) -> None:
+def test_ingest_puts_back_an_exchanged_file_when_the_recording_comes_under_another_name(
+    workspace: Workspace,
+) -> None:
     attacked(workspace, exchange)
     sources = sorted((workspace.root / "calls").glob("*.wav"))
     (workspace.root / "new").mkdir()
@@ -224,7 +238,15 @@ def test_ingest_puts_back_an_exchanged_file_when_the_recording_comes_under_anoth
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_export_refuses_a_bad_file_and_writes_nothing(labelled: Workspace, attack: Attack) -> None:
     name, path = attacked(labelled, attack)
-    done = run(labelled, "export", "calls", "--format", "huggingface", "--output", str(labelled.root / "out"))
+    done = run(
+        labelled,
+        "export",
+        "calls",
+        "--format",
+        "huggingface",
+        "--output",
+        str(labelled.root / "out"),
+    )
     assert isinstance(done.exception, AudioError)
     assert name in str(done.exception)
     assert str(path) in str(done.exception)
@@ -232,7 +254,9 @@ def test_export_refuses_a_bad_file_and_writes_nothing(labelled: Workspace, attac
     assert ("export", name) in noted(labelled)
     assert not (labelled.root / "out").exists()
     ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
-    export_bundle(open_bundle(labelled, "calls"), format_name="huggingface", output=labelled.root / "out")
+    export_bundle(
+        open_bundle(labelled, "calls"), format_name="huggingface", output=labelled.root / "out"
+    )
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -250,11 +274,19 @@ def test_train_refuses_a_bad_file_and_says_which(labelled: Workspace, attack: At
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_training_elsewhere_refuses_a_bad_file_by_the_manifest(labelled: Workspace, attack: Attack) -> None:
+def test_training_elsewhere_refuses_a_bad_file_by_the_manifest(
+    labelled: Workspace, attack: Attack
+) -> None:
     manifest_file = labelled.root / "manifest.jsonl"
     with labelled.warehouse() as con:
         version_id = con.execute("select version_id from dataset_version").fetchall()[0][0]
-        write_version_manifest(con, version_id, audio_root=labelled.audio_dir, schemes={"intent": ("ask", "tell")}, path=manifest_file)
+        write_version_manifest(
+            con,
+            version_id,
+            audio_root=labelled.audio_dir,
+            schemes={"intent": ("ask", "tell")},
+            path=manifest_file,
+        )
     manifest = read_manifest(manifest_file)
     name, _ = attacked(labelled, attack)
 
@@ -305,7 +337,9 @@ def test_prelabel_goes_on_without_a_bad_file(workspace: Workspace, attack: Attac
 
 
 @pytest.mark.parametrize("attack", [cut_short, exchange])
-def test_read_of_a_piece_refuses_a_file_that_changed_since_it_was_opened(workspace: Workspace, attack: Attack) -> None:
+def test_read_of_a_piece_refuses_a_file_that_changed_since_it_was_opened(
+    workspace: Workspace, attack: Attack
+) -> None:
     (name, path), (_, other) = list(stored_files(workspace).items())[:2]
     with workspace.warehouse() as con:
         expected = list_audio_digests(con)[name]
@@ -335,7 +369,9 @@ def test_verify_audio_gives_recordings_from_before_their_digests(workspace: Work
 
 
 @pytest.mark.parametrize("attack", [cut_short, flip, delete])
-def test_verify_audio_gives_no_digest_to_a_damaged_file(workspace: Workspace, attack: Attack) -> None:
+def test_verify_audio_gives_no_digest_to_a_damaged_file(
+    workspace: Workspace, attack: Attack
+) -> None:
     forget_digests(workspace)
     name, _ = attacked(workspace, attack)
     assert set(verify_audio(workspace, say=quiet).bad) == {name}
@@ -349,12 +385,23 @@ def test_verify_audio_reads_every_recording_in_seven_parts(workspace: Workspace)
     with workspace.warehouse() as con:
         stored = list_audio(con)
     parts = [choose_part(stored, part, 7) for part in range(1, 8)]
-    assert sorted(one.recording_id for part in parts for one in part) == [one.recording_id for one in stored]
-    assert sum(verify_audio(workspace, part=(part, 7), say=quiet).files for part in range(1, 8)) == RECORDINGS
+    assert sorted(one.recording_id for part in parts for one in part) == [
+        one.recording_id for one in stored
+    ]
+    assert (
+        sum(verify_audio(workspace, part=(part, 7), say=quiet).files for part in range(1, 8))
+        == RECORDINGS
+    )
 
 
 @pytest.mark.parametrize(
-    "words", [["--part", "3/7"], ["--audio", "--part", "8/7"], ["--audio", "--part", "0/7"], ["--audio", "--part", "x"]]
+    "words",
+    [
+        ["--part", "3/7"],
+        ["--audio", "--part", "8/7"],
+        ["--audio", "--part", "0/7"],
+        ["--audio", "--part", "x"],
+    ],
 )
 def test_verify_refuses_what_is_no_part(workspace: Workspace, words: list[str]) -> None:
     assert run(workspace, "verify", *words).exit_code != 0

@@ -25,18 +25,32 @@ def make_manifest(folder: Path, *, num: int = 24, voices_per_split: int = 2) -> 
         split = (Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST)[i // 2 % 4]
         label = LABELS[i % 2]
         name = f"{i}.flac"
-        sound = tone(400 + 20 * i, frequency_hz=200 + 30 * i) if i % 2 == 0 else noise(400 + 20 * i, seed=i)
+        sound = (
+            tone(400 + 20 * i, frequency_hz=200 + 30 * i)
+            if i % 2 == 0
+            else noise(400 + 20 * i, seed=i)
+        )
         soundfile.write(folder / name, sound, 16_000)
         voice = f"{split}-{i % voices_per_split}-{i // 8}"
-        example = make_example(i, intent=None, emotion=label, audio_file=name, split=split, voice=voice, group=voice)
+        example = make_example(
+            i, intent=None, emotion=label, audio_file=name, split=split, voice=voice, group=voice
+        )
         examples.append(example)
     examples.sort(key=lambda e: e.utterance_id)
-    return Manifest(version_id=fingerprint(examples), name="tiny", audio_root=folder, schemes={"emotion": LABELS}, examples=tuple(examples))
+    return Manifest(
+        version_id=fingerprint(examples),
+        name="tiny",
+        audio_root=folder,
+        schemes={"emotion": LABELS},
+        examples=tuple(examples),
+    )
 
 
 @pytest.fixture
 def config() -> TrainingConfig:
-    return TrainingConfig(scheme="emotion", encoder="tiny-random", max_epochs=12, batch_size=4, learning_rate=0.01)
+    return TrainingConfig(
+        scheme="emotion", encoder="tiny-random", max_epochs=12, batch_size=4, learning_rate=0.01
+    )
 
 
 @pytest.fixture
@@ -48,14 +62,26 @@ def manifest(tmp_path: Path) -> Manifest:
 
 @pytest.fixture
 def incumbent(manifest: Manifest) -> dict[str, dict[str, float]]:
-    return {e.utterance_id: {"calm": 0.6, "愤怒": 0.4} for e in manifest.examples if e.split is Split.TEST}
+    return {
+        e.utterance_id: {"calm": 0.6, "愤怒": 0.4}
+        for e in manifest.examples
+        if e.split is Split.TEST
+    }
 
 
 @pytest.fixture
-def job(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: dict[str, dict[str, float]]) -> TrainingJob:
+def job(
+    tmp_path: Path,
+    config: TrainingConfig,
+    manifest: Manifest,
+    incumbent: dict[str, dict[str, float]],
+) -> TrainingJob:
     write_config(tmp_path / "config.toml", config)
     write_manifest(tmp_path / "manifest.jsonl", manifest)
-    rows = [json.dumps({"utterance_id": k, "distribution": v}, ensure_ascii=False) + "\n" for k, v in incumbent.items()]
+    rows = [
+        json.dumps({"utterance_id": k, "distribution": v}, ensure_ascii=False) + "\n"
+        for k, v in incumbent.items()
+    ]
     (tmp_path / "incumbent.jsonl").write_text("".join(rows), encoding="utf-8")
     return TrainingJob(
         config=tmp_path / "config.toml",
@@ -70,5 +96,7 @@ def blobs() -> tuple[np.ndarray, np.ndarray]:
     """(40, 3, 8) features of two separable classes and their one-hot targets."""
     rng = np.random.default_rng(0)
     gold = np.arange(40) % 2
-    features = rng.standard_normal((40, 3, 8)).astype(np.float32) + gold[:, None, None].astype(np.float32)
+    features = rng.standard_normal((40, 3, 8)).astype(np.float32) + gold[:, None, None].astype(
+        np.float32
+    )
     return features, np.eye(2)[gold]

@@ -40,12 +40,16 @@ def test_hidden_states_of_short_and_long_clips() -> None:
 def test_log_mel_equals_the_feature_extractor() -> None:
     samples = noise(30_000, seed=3)
     ours = load_encoder("tiny-random").log_mel(samples)
-    theirs = WhisperFeatureExtractor()(samples, sampling_rate=16_000, return_tensors="pt")["input_features"][0]
+    theirs = WhisperFeatureExtractor()(samples, sampling_rate=16_000, return_tensors="pt")[
+        "input_features"
+    ][0]
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "shape"), [("whisper-tiny.en", (5, 768)), ("whisper-base", (7, 1024))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("whisper-tiny.en", (5, 768)), ("whisper-base", (7, 1024))]
+)
 def test_load_encoder_reads_the_packaged_weights(name: str, shape: tuple[int, int]) -> None:
     pooled = pool_clip(load_encoder(name), noise(1_000))
     assert pooled.shape == shape

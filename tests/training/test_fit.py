@@ -16,19 +16,41 @@ Blobs = tuple[np.ndarray, np.ndarray]
 
 def _fit(blobs: Blobs, config: TrainingConfig) -> Fit:
     x, y = blobs
-    return fit_head(x[:30], y[:30], validation_features=x[30:], validation_targets=y[30:], config=config)
+    return fit_head(
+        x[:30], y[:30], validation_features=x[30:], validation_targets=y[30:], config=config
+    )
 
 
 @pytest.mark.parametrize("layers", ["concat", "weighted"])
 @pytest.mark.parametrize("hidden_units", [0, 8])
-def test_fit_head_lowers_the_loss_by_half(blobs: Blobs, config: TrainingConfig, layers: str, hidden_units: int) -> None:
-    fit = _fit(blobs, replace(config, layers=layers, hidden_units=hidden_units, max_epochs=30, patience=30, dropout=0.0))
+def test_fit_head_lowers_the_loss_by_half(
+    blobs: Blobs, config: TrainingConfig, layers: str, hidden_units: int
+) -> None:
+    fit = _fit(
+        blobs,
+        replace(
+            config,
+            layers=layers,
+            hidden_units=hidden_units,
+            max_epochs=30,
+            patience=30,
+            dropout=0.0,
+        ),
+    )
     assert fit.curves[-1].train_loss < 0.5 * fit.curves[0].train_loss
 
 
-def test_fit_head_gives_the_same_weights_for_the_same_seed(blobs: Blobs, config: TrainingConfig) -> None:
-    first, again, other = _fit(blobs, config), _fit(blobs, config), _fit(blobs, replace(config, seed=1))
-    assert all(torch.equal(v, again.head.state_dict()[k]) for k, v in first.head.state_dict().items())
+def test_fit_head_gives_the_same_weights_for_the_same_seed(
+    blobs: Blobs, config: TrainingConfig
+) -> None:
+    first, again, other = (
+        _fit(blobs, config),
+        _fit(blobs, config),
+        _fit(blobs, replace(config, seed=1)),
+    )
+    assert all(
+        torch.equal(v, again.head.state_dict()[k]) for k, v in first.head.state_dict().items()
+    )
     assert not torch.equal(first.head.out.weight, other.head.out.weight)
 
 

@@ -12,7 +12,11 @@ LABELS = ("a", "b", "c")
 
 def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200), [f"v{i % 7}" for i in range(200)]
+    return (
+        rng.integers(0, 3, 200),
+        rng.dirichlet(np.ones(3), 200),
+        [f"v{i % 7}" for i in range(200)],
+    )
 
 
 def test_score_equals_sklearn() -> None:

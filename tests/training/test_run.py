@@ -27,7 +27,9 @@ from voxdata.testing.launcher import FakeLauncher, LauncherContract
 Answers = Mapping[str, Mapping[str, float]]
 
 
-def test_labeler_equals_training_time_predictions(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+def test_labeler_equals_training_time_predictions(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
     outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
     (tmp_path / "out").mkdir()
     model = write_outcome(tmp_path / "out", outcome)
@@ -38,13 +40,19 @@ def test_labeler_equals_training_time_predictions(tmp_path: Path, config: Traini
         for e in select(manifest, Split.TEST, scheme="emotion")
     ]  # fmt: skip
     assert len(clips) == 6
-    assert [dict(d) for d in labeler.label(clips)] == [outcome.predictions[c.utterance_id] for c in clips]
-    assert [dict(d) for d in labeler.label(clips[::-1])] == [outcome.predictions[c.utterance_id] for c in clips[::-1]]
+    assert [dict(d) for d in labeler.label(clips)] == [
+        outcome.predictions[c.utterance_id] for c in clips
+    ]
+    assert [dict(d) for d in labeler.label(clips[::-1])] == [
+        outcome.predictions[c.utterance_id] for c in clips[::-1]
+    ]
     assert labeler.model == model
     assert not labeler.model.weak
 
 
-def test_run_training_learns_and_promotes(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+def test_run_training_learns_and_promotes(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
     result = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache").result
     assert result["before"]["uar"] == 0.5
     assert result["after"]["uar"] == 1.0
@@ -56,7 +64,9 @@ def test_run_training_learns_and_promotes(tmp_path: Path, config: TrainingConfig
 def test_run_training_repeats_exactly_from_the_cache(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
-    runs = [run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache") for _ in range(2)]
+    runs = [
+        run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache") for _ in range(2)
+    ]
     assert runs[0].result["seconds"]["audio_encoded"] > 5
     assert runs[1].result["seconds"]["audio_encoded"] == 0
     assert runs[0].predictions == runs[1].predictions
@@ -66,14 +76,18 @@ def _relabel(manifest: Manifest, **changes: object) -> Manifest:
     return replace(manifest, examples=tuple(replace(e, **changes) for e in manifest.examples))
 
 
-def test_run_training_refuses_a_leaking_split(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+def test_run_training_refuses_a_leaking_split(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
     with pytest.raises(TrainingError, match="split leaks: voice 'v'"):
         run_training(config, _relabel(manifest, voice="v"), incumbent, cache_dir=tmp_path)
     with pytest.raises(TrainingError, match="split leaks: group 'g'"):
         run_training(config, _relabel(manifest, group="g"), incumbent, cache_dir=tmp_path)
 
 
-def test_run_training_names_what_is_missing(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+def test_run_training_names_what_is_missing(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
     with pytest.raises(TrainingError, match="'mood' is not in version 'tiny'; it has: emotion"):
         run_training(replace(config, scheme="mood"), manifest, incumbent, cache_dir=tmp_path)
     with pytest.raises(TrainingError, match="no training example"):
@@ -89,7 +103,9 @@ def test_run_training_names_what_is_missing(tmp_path: Path, config: TrainingConf
         run_training(config, manifest, incumbent, cache_dir=tmp_path)
 
 
-def test_run_training_does_not_promote_when_test_is_empty(tmp_path: Path, config: TrainingConfig, manifest: Manifest) -> None:
+def test_run_training_does_not_promote_when_test_is_empty(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest
+) -> None:
     kept = replace(manifest, examples=tuple(e for e in manifest.examples if e.split is Split.TRAIN))
     outcome = run_training(config, kept, {}, cache_dir=tmp_path)
     assert outcome.result["after"] is None
@@ -99,7 +115,9 @@ def test_run_training_does_not_promote_when_test_is_empty(tmp_path: Path, config
     assert "validation split is empty" in outcome.result["note"]
 
 
-def test_load_checkpoint_refuses_changed_content(tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers) -> None:
+def test_load_checkpoint_refuses_changed_content(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
     outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
     (tmp_path / "out").mkdir()
     write_outcome(tmp_path / "out", outcome)
@@ -123,8 +141,20 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
-    command = [sys.executable, "-c", BLOCK, "--config", job.config, "--manifest", job.manifest, "--incumbent", job.incumbent]
-    done = subprocess.run([*command, "--output", job.output], capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        "-c",
+        BLOCK,
+        "--config",
+        job.config,
+        "--manifest",
+        job.manifest,
+        "--incumbent",
+        job.incumbent,
+    ]
+    done = subprocess.run(
+        [*command, "--output", job.output], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
     assert result["counts"] == {"train": 12, "validation": 6, "test": 6}
@@ -135,7 +165,9 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
 
 
 def test_main_exits_2_on_wrong_usage() -> None:
-    done = subprocess.run([sys.executable, "-m", "training"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "training"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
 
 
@@ -151,7 +183,9 @@ class TestFakeLauncher(LauncherContract):
         return FakeLauncher({"model": {}, "decision": {}})
 
 
-def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(tmp_path: Path, job: TrainingJob) -> None:
+def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(
+    tmp_path: Path, job: TrainingJob
+) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     launcher = LocalLauncher(cache_dir=tmp_path / "cache")
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
@@ -164,7 +198,9 @@ def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(tmp_pat
     assert launcher.launch(job)["task"] == "emotion"
 
 
-def test_launch_blames_the_machine_when_training_is_killed(tmp_path: Path, job: TrainingJob) -> None:
+def test_launch_blames_the_machine_when_training_is_killed(
+    tmp_path: Path, job: TrainingJob
+) -> None:
     def kill(_line: str) -> None:
         for child in psutil.Process().children():
             child.kill()

@@ -21,7 +21,10 @@ SPEECH = speech_like(3_000, rate_hz=RATE_HZ)
 SEARCH = 2_400
 """Lags searched, in samples at 16 kHz: more than any encoder's delay."""
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to encode with; on Debian install the package ffmpeg")
+pytestmark = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None,
+    reason="no ffmpeg to encode with; on Debian install the package ffmpeg",
+)
 
 
 def lag_samples(reference, heard) -> int:
@@ -91,5 +94,7 @@ def test_mp3_without_its_header_is_late_by_what_the_encoder_added(tmp_path, refe
 
 def test_canonical_audio_ends_where_the_original_ended(tmp_path):
     recording, heard = read_recording(encode(tmp_path, "call.m4a", "-c:a", "aac"))
-    assert abs(len(heard) - len(SPEECH) * MODEL_RATE_HZ // RATE_HZ) <= 1024 * MODEL_RATE_HZ // RATE_HZ
+    assert (
+        abs(len(heard) - len(SPEECH) * MODEL_RATE_HZ // RATE_HZ) <= 1024 * MODEL_RATE_HZ // RATE_HZ
+    )
     assert recording.duration_ms == len(heard) * 1000 // MODEL_RATE_HZ

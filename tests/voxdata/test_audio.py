@@ -28,7 +28,12 @@ def encode(path: Path, codec: str, *, container: str | None = None) -> Path:
         stream.time_base = Fraction(1, 48_000)
         frame = av.AudioFrame.from_ndarray(SPEECH[None], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=48_000, frame_size=stream.frame_size or 1024)
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format,
+            layout="mono",
+            rate=48_000,
+            frame_size=stream.frame_size or 1024,
+        )
         for ready in [*resampler.resample(frame), *resampler.resample(None)]:
             output.mux(stream.encode(ready))
         output.mux(stream.encode(None))
@@ -53,7 +58,9 @@ def decode(path: Path, **options) -> SimpleNamespace:
     """A whole file in memory."""
     blocks = decode_audio(path, list, **options)
     assert len({(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}) == 1
-    return SimpleNamespace(samples=np.concatenate([b.samples for b in blocks]), sample_rate_hz=blocks[0].sample_rate_hz)
+    return SimpleNamespace(
+        samples=np.concatenate([b.samples for b in blocks]), sample_rate_hz=blocks[0].sample_rate_hz
+    )
 
 
 def reason_for(path: Path, **options) -> DropReason:
@@ -96,7 +103,9 @@ def test_decode_audio_keeps_every_channel_apart(tmp_path):
     assert np.array_equal(decode(write_wav(tmp_path / "a.wav", samples)).samples * 32768, samples)
 
 
-@pytest.mark.parametrize("name", ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"])
+@pytest.mark.parametrize(
+    "name", ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"]
+)
 def test_decode_audio_opens_any_name(tmp_path, monkeypatch, name):
     write_wav(tmp_path / "plain.wav").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -169,7 +178,11 @@ def test_decode_audio_tells_a_truncated_rf64(tmp_path):
     ("content", "reason", "says"),
     [
         (b"", DropReason.EMPTY, "0 bytes"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", DropReason.NOT_AUDIO, "git lfs pull"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
+            DropReason.NOT_AUDIO,
+            "git lfs pull",
+        ),
         (b"../../audio/call.wav", DropReason.NOT_AUDIO, "symbolic link"),
         ("会议记录\n".encode() * 300, DropReason.NOT_AUDIO, "text"),
         (b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", DropReason.NOT_AUDIO, "text"),
@@ -201,7 +214,11 @@ def test_decode_audio_tells_a_video_without_sound(tmp_path):
         stream.width = stream.height = 32
         stream.pix_fmt = "yuv420p"
         for _ in range(5):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+            output.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+                )
+            )
         output.mux(stream.encode(None))
     assert reason_for(tmp_path / "a.mp4") is DropReason.NO_AUDIO_STREAM
 
@@ -225,7 +242,13 @@ def test_decode_audio_refuses_a_file_longer_than_allowed(tmp_path):
 @pytest.mark.parametrize("seed", range(6))
 def test_decode_audio_raises_nothing_but_audio_error_on_damaged_bytes(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    for name, codec in [("a.wav", "pcm_s16le"), ("a.flac", "flac"), ("a.mp3", "libmp3lame"), ("a.m4a", "aac"), ("a.webm", "libopus")]:
+    for name, codec in [
+        ("a.wav", "pcm_s16le"),
+        ("a.flac", "flac"),
+        ("a.mp3", "libmp3lame"),
+        ("a.m4a", "aac"),
+        ("a.webm", "libopus"),
+    ]:
         whole = bytearray(encode(tmp_path / name, codec).read_bytes())
         for at in rng.integers(0, min(len(whole), 2_000), 20):
             whole[at] = rng.integers(256)
@@ -253,10 +276,14 @@ def test_decode_audio_judges_every_file_of_the_bad_audio_corpus(corpora):
         "mutagen/with-id3.dsf": DropReason.TRUNCATED,
         "mutagen/nero-chapters.m4b": DropReason.TRUNCATED,
     }
-    readable = {row["path"].removeprefix("files/") for row in rows if row["ffmpeg_strict_decode"] == "ok"}
+    readable = {
+        row["path"].removeprefix("files/") for row in rows if row["ffmpeg_strict_decode"] == "ok"
+    }
     assert {name: reason for name, reason in reasons.items() if name in readable} == empty_or_cut
     assert {name for name in reasons if name.startswith("text_as_audio/")} == {
-        name for name, reason in reasons.items() if reason is DropReason.NOT_AUDIO and name.endswith(".wav")
+        name
+        for name, reason in reasons.items()
+        if reason is DropReason.NOT_AUDIO and name.endswith(".wav")
     }
     assert len(reasons) == 29
     assert len(rows) == 94

@@ -15,13 +15,23 @@ from voxdata.utterance import Utterance
 SCANNER = SpokenScanner()
 
 
-def said_in_turn(*texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)) -> list[Utterance]:
+def said_in_turn(
+    *texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)
+) -> list[Utterance]:
     """Utterances of one speaker of two seconds each, with a word of the other party in every pause."""
     said = []
     for number, text in enumerate(texts):
         start_ms = number * (2_000 + gap_ms)
-        said.append(make_utterance(start_ms, start_ms + 2_000, text=text, language=languages[number % len(languages)]))
-        said.append(make_utterance(start_ms + 2_000, start_ms + 2_300, text="Mm-hm.", speaker="S9", language="en"))
+        said.append(
+            make_utterance(
+                start_ms, start_ms + 2_000, text=text, language=languages[number % len(languages)]
+            )
+        )
+        said.append(
+            make_utterance(
+                start_ms + 2_000, start_ms + 2_300, text="Mm-hm.", speaker="S9", language="en"
+            )
+        )
     return said
 
 
@@ -63,7 +73,9 @@ def test_scan_utterances_finds_an_email_in_parts(texts: tuple[str, ...]) -> None
         (("Sarah Johnson.", "J. O. H. N.", "S. O. N."), {"j", "h", "n", "s"}),
     ],
 )
-def test_scan_utterances_finds_the_letters_of_a_name_said_before(texts: tuple[str, ...], hidden: set[str]) -> None:
+def test_scan_utterances_finds_the_letters_of_a_name_said_before(
+    texts: tuple[str, ...], hidden: set[str]
+) -> None:
     left = " ".join(masked(*texts)).lower().replace(".", " ").replace(",", " ").split()
     assert not hidden & set(left)
 
@@ -78,22 +90,36 @@ def test_scan_utterances_finds_the_letters_of_a_name_said_before(texts: tuple[st
         (("My name is...", "Becker."), "becker"),
     ],
 )
-def test_scan_utterances_finds_what_follows_its_word_after_a_pause(texts: tuple[str, ...], hidden: str) -> None:
+def test_scan_utterances_finds_what_follows_its_word_after_a_pause(
+    texts: tuple[str, ...], hidden: str
+) -> None:
     assert hidden not in " ".join(masked(*texts)).lower()
 
 
 @pytest.mark.parametrize("gap_ms", [500, 12_000])
 @pytest.mark.parametrize("languages", [("en",), ("en", "de")])
-def test_scan_utterances_finds_a_number_dictated_over_a_pause(gap_ms: int, languages: tuple[str, ...]) -> None:
+def test_scan_utterances_finds_a_number_dictated_over_a_pause(
+    gap_ms: int, languages: tuple[str, ...]
+) -> None:
     for left in masked("It is 415", "555", "0132.", gap_ms=gap_ms, languages=languages):
         assert not any(character.isdigit() for character in left)
 
 
 def test_scan_utterances_finds_a_number_across_a_hesitation() -> None:
-    assert not any("five" in left for left in masked("four one five", "uh", "five five five", "zero one three two"))
+    assert not any(
+        "five" in left
+        for left in masked("four one five", "uh", "five five five", "zero one three two")
+    )
 
 
-@pytest.mark.parametrize("texts", [("I do not know.", "Come here."), ("Is that all?", "So it is."), ("Plan A", "or B.", "I see.")])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("I do not know.", "Come here."),
+        ("Is that all?", "So it is."),
+        ("Plan A", "or B.", "I see."),
+    ],
+)
 def test_scan_utterances_finds_nothing_in_what_is_not_private(texts: tuple[str, ...]) -> None:
     assert masked(*texts) == list(texts)
 
@@ -112,7 +138,10 @@ class EveryWord:
 
 def test_scan_utterances_takes_time_that_grows_with_the_length_of_a_call_and_no_faster() -> None:
     def seconds(number: int) -> float:
-        said = [make_utterance(i * 1_000, i * 1_000 + 900, text="one two three four", language="en") for i in range(number)]
+        said = [
+            make_utterance(i * 1_000, i * 1_000 + 900, text="one two three four", language="en")
+            for i in range(number)
+        ]
         times = []
         for _ in range(3):
             began = time.process_time()

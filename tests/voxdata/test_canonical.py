@@ -39,7 +39,10 @@ def test_read_clip_leaves_out_what_lies_after_the_end(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"channel": 1}, DropReason.INVALID_FORMAT), ({"segment": Segment(start_ms=500, end_ms=900)}, DropReason.TOO_SHORT)],
+    [
+        ({"channel": 1}, DropReason.INVALID_FORMAT),
+        ({"segment": Segment(start_ms=500, end_ms=900)}, DropReason.TOO_SHORT),
+    ],
 )
 def test_read_clip_refuses_what_is_not_there(tmp_path, options, reason):
     write_canonical(tmp_path / "a.flac", tone(500)[:, None])
@@ -61,7 +64,13 @@ def test_read_clip_names_a_missing_or_damaged_file(tmp_path):
 def test_write_clip_wav_writes_what_browsers_play(tmp_path):
     write_clip_wav(tmp_path / "clips" / "a.wav", tone(250))
     info = soundfile.info(tmp_path / "clips" / "a.wav")
-    assert (info.format, info.subtype, info.samplerate, info.channels, info.frames) == ("WAV", "PCM_16", 16_000, 1, 4_000)
+    assert (info.format, info.subtype, info.samplerate, info.channels, info.frames) == (
+        "WAV",
+        "PCM_16",
+        16_000,
+        1,
+        4_000,
+    )
 
 
 def test_open_canonical_reads_any_stretch_of_any_channel(tmp_path):

@@ -21,7 +21,9 @@ def ingest(folder, samples, rate_hz=16_000, *, subtype="FLOAT", **options) -> Ca
 def read_back(folder, samples, rate_hz=16_000):
     (folder / "canonical.flac").unlink(missing_ok=True)
     recording = ingest(folder, samples, rate_hz).recording
-    return recording, np.stack([sound.read() for sound in open_canonical(folder / "canonical.flac")], axis=1)
+    return recording, np.stack(
+        [sound.read() for sound in open_canonical(folder / "canonical.flac")], axis=1
+    )
 
 
 def identity(folder, samples, rate_hz=16_000, *, suffix="wav", subtype="FLOAT"):
@@ -31,23 +33,47 @@ def identity(folder, samples, rate_hz=16_000, *, suffix="wav", subtype="FLOAT"):
 
 
 def test_recording_id_is_equal_for_wav_flac_and_aiff_of_the_same_sound(tmp_path):
-    assert len({identity(tmp_path, SPEECH, 48_000, suffix=suffix, subtype="PCM_16") for suffix in ("wav", "flac", "aiff")}) == 1
+    assert (
+        len(
+            {
+                identity(tmp_path, SPEECH, 48_000, suffix=suffix, subtype="PCM_16")
+                for suffix in ("wav", "flac", "aiff")
+            }
+        )
+        == 1
+    )
     deep = (SPEECH.astype(np.int32) << 16) + 0x3300
-    assert len({identity(tmp_path, deep, 48_000, suffix=suffix, subtype="PCM_24") for suffix in ("wav", "flac")}) == 1
+    assert (
+        len(
+            {
+                identity(tmp_path, deep, 48_000, suffix=suffix, subtype="PCM_24")
+                for suffix in ("wav", "flac")
+            }
+        )
+        == 1
+    )
 
 
 def test_recording_id_is_what_it_always_was(tmp_path):
-    assert identity(tmp_path, SPEECH, 48_000, subtype="PCM_16") == "bf07a37463659e1945190b3116cf5c76"
+    assert (
+        identity(tmp_path, SPEECH, 48_000, subtype="PCM_16") == "bf07a37463659e1945190b3116cf5c76"
+    )
 
 
 def test_recording_id_differs_by_rate_and_by_channel_arrangement(tmp_path):
     samples = speech_like(100)[:, None]
-    ids = {identity(tmp_path, samples), identity(tmp_path, samples, 8_000), identity(tmp_path, samples.reshape(-1, 2))}
+    ids = {
+        identity(tmp_path, samples),
+        identity(tmp_path, samples, 8_000),
+        identity(tmp_path, samples.reshape(-1, 2)),
+    }
     assert len(ids) == 3
 
 
 def test_recording_id_is_the_same_for_negative_zero(tmp_path):
-    assert identity(tmp_path, np.array([[0.0], [0.5]], np.float32)) == identity(tmp_path, np.array([[-0.0], [0.5]], np.float32))
+    assert identity(tmp_path, np.array([[0.0], [0.5]], np.float32)) == identity(
+        tmp_path, np.array([[-0.0], [0.5]], np.float32)
+    )
 
 
 def test_canonicalise_makes_a_file_that_is_there_anew_with_the_same_bytes(tmp_path):
@@ -59,7 +85,10 @@ def test_canonicalise_makes_a_file_that_is_there_anew_with_the_same_bytes(tmp_pa
 
 
 def test_canonicalise_gives_the_same_bytes_whatever_the_blocks(tmp_path, monkeypatch):
-    samples = np.stack([speech_like(3_000, seed=1, rate_hz=44_100), speech_like(3_000, seed=2, rate_hz=44_100)], axis=1)
+    samples = np.stack(
+        [speech_like(3_000, seed=1, rate_hz=44_100), speech_like(3_000, seed=2, rate_hz=44_100)],
+        axis=1,
+    )
     _, whole = read_back(tmp_path, samples, 44_100)
     monkeypatch.setattr("voxdata.canonicalise._WRITE", 1_000)
     assert np.array_equal(read_back(tmp_path, samples, 44_100)[1], whole)
@@ -67,7 +96,10 @@ def test_canonicalise_gives_the_same_bytes_whatever_the_blocks(tmp_path, monkeyp
 
 def test_canonicalise_refuses_more_channel_hours_than_allowed(tmp_path):
     samples = np.tile(speech_like(1_000, rate_hz=8_000)[:, None], (1, 64))
-    assert ingest(tmp_path, samples, 8_000, max_duration_ms=10_000).recording.layout is ChannelLayout.DUAL_MONO
+    assert (
+        ingest(tmp_path, samples, 8_000, max_duration_ms=10_000).recording.layout
+        is ChannelLayout.DUAL_MONO
+    )
     with pytest.raises(AudioError) as caught:
         ingest(tmp_path, samples, 8_000, max_duration_ms=7_000)
     assert caught.value.reason is DropReason.TOO_LONG
@@ -106,16 +138,22 @@ def test_canonicalise_keeps_a_tone_when_it_resamples(tmp_path):
 
 
 def test_canonicalise_keeps_both_parties_of_a_call(tmp_path):
-    left, right = np.split(np.stack([speech_like(4_000, seed=1), speech_like(4_000, seed=2)], axis=1), 2, axis=1)
+    left, right = np.split(
+        np.stack([speech_like(4_000, seed=1), speech_like(4_000, seed=2)], axis=1), 2, axis=1
+    )
     gate = (np.arange(64_000) // 16_000 % 2)[:, None]
     recording, canonical = read_back(tmp_path, np.hstack([left * gate, right * (1 - gate)]))
     assert (recording.layout, recording.canonical_channels) == (ChannelLayout.PER_CHANNEL, 2)
-    assert np.abs(canonical - np.hstack([left * gate, right * (1 - gate)])).max() <= 0.5 / 32768 + 1e-7
+    assert (
+        np.abs(canonical - np.hstack([left * gate, right * (1 - gate)])).max() <= 0.5 / 32768 + 1e-7
+    )
 
 
 def test_canonicalise_scales_sound_above_full_scale_down_as_a_whole(tmp_path):
     _, canonical = read_back(tmp_path, tone(100, level=4.0)[:, None])
-    assert np.allclose(canonical[:, 0], tone(100, level=4.0) / np.abs(tone(100, level=4.0)).max(), atol=1 / 32768)
+    assert np.allclose(
+        canonical[:, 0], tone(100, level=4.0) / np.abs(tone(100, level=4.0)).max(), atol=1 / 32768
+    )
 
 
 def test_canonicalise_refuses_more_parties_than_a_flac_holds(tmp_path):

@@ -25,7 +25,9 @@ def test_why_outside_accepts_only_names_that_stay_in_their_folder(pieces: list[s
         assert not Path(name).is_absolute()
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"]
+)
 def test_why_outside_names_what_is_wrong(name: str) -> None:
     assert why_outside(name)
 
@@ -51,7 +53,9 @@ def test_leads_out_follows_links(tmp_path: Path) -> None:
     assert leads_out(tmp_path / "in" / "up" / "x", tmp_path / "in")
 
 
-@pytest.mark.parametrize("recording_id", ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"])
+@pytest.mark.parametrize(
+    "recording_id", ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"]
+)
 def test_canonical_file_refuses_what_is_no_id(recording_id: str) -> None:
     with pytest.raises(AudioError, match="32 hexadecimal digits") as caught:
         canonical_file(recording_id)

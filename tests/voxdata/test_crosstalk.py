@@ -25,7 +25,12 @@ def delayed(samples: Samples, lag_ms: int, level_db: float) -> Samples:
 @pytest.mark.parametrize("lag_ms", [0, 40, 250])
 @pytest.mark.parametrize(
     ("level_db", "own"),
-    [(-10, OWN), (-10, silence(3_000)), (-40, silence(3_000)), (-40, noise(3_000, level=0.001, seed=3))],
+    [
+        (-10, OWN),
+        (-10, silence(3_000)),
+        (-40, silence(3_000)),
+        (-40, noise(3_000, level=0.001, seed=3)),
+    ],
 )
 def test_find_lag_ms_hears_a_leak(lag_ms: int, level_db: float, own: Samples) -> None:
     heard = find_lag_ms(SAID, delayed(SAID, lag_ms, level_db) + own)
@@ -33,7 +38,9 @@ def test_find_lag_ms_hears_a_leak(lag_ms: int, level_db: float, own: Samples) ->
     assert abs(heard - lag_ms) <= 1
 
 
-@pytest.mark.parametrize("other", [OWN, silence(3_000), noise(3_000, level=0.001, seed=4), speech_like(3_000, seed=5)])
+@pytest.mark.parametrize(
+    "other", [OWN, silence(3_000), noise(3_000, level=0.001, seed=4), speech_like(3_000, seed=5)]
+)
 def test_find_lag_ms_hears_nothing_in_what_somebody_else_says(other: Samples) -> None:
     assert find_lag_ms(SAID, other) is None
 
@@ -41,7 +48,9 @@ def test_find_lag_ms_hears_nothing_in_what_somebody_else_says(other: Samples) ->
 def test_measure_leaks_says_when_it_is_heard_elsewhere() -> None:
     said, leaking, apart = ArraySound(SAID), ArraySound(delayed(SAID, 250, -30)), ArraySound(OWN)
     utterance = make_utterance(0, 3_000)
-    span = PrivateSpan(kind="phone", start=0, end=3, segment=Segment(start_ms=1_000, end_ms=2_000), score=1.0)
+    span = PrivateSpan(
+        kind="phone", start=0, end=3, segment=Segment(start_ms=1_000, end_ms=2_000), score=1.0
+    )
     found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [said, leaking, apart])
     leaks = found[utterance.utterance_id][0].leaks
     assert leaks[2] is None

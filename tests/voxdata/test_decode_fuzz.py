@@ -19,7 +19,20 @@ from voxdata.truncation import missing_bytes
 
 LIMIT_MS = 10_000
 HEADER_BYTES = 256
-EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+EXTREMES = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFE,
+    0xFFFFFFFF,
+)
 
 
 @cache
@@ -35,9 +48,16 @@ def valid_file(kind: str) -> bytes:
     rate_hz = 48_000 if codec == "libopus" else 16_000
     with av.open(buffer, "w", format=kind) as output:
         stream = output.add_stream(codec, rate=rate_hz, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.rint(speech * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.rint(speech * 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
         frame.sample_rate = 16_000
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate_hz, frame_size=stream.frame_size or 1024)
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format,
+            layout="mono",
+            rate=rate_hz,
+            frame_size=stream.frame_size or 1024,
+        )
         for ready in [*resampler.resample(frame), *resampler.resample(None)]:
             output.mux(stream.encode(ready))
         output.mux(stream.encode(None))
@@ -57,7 +77,9 @@ def lying_files(draw) -> bytes:
         if change == "number":
             size, order = draw(st.sampled_from((2, 4, 8))), draw(st.sampled_from("<>"))
             number = draw(st.sampled_from(EXTREMES)) & ((1 << 8 * size) - 1)
-            content[at : at + size] = struct.pack(f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }", number)
+            content[at : at + size] = struct.pack(
+                f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }", number
+            )
         elif change == "byte":
             content[at] = draw(st.integers(0, 255))
         elif change == "cut":
@@ -78,7 +100,9 @@ def test_every_kind_of_file_decodes_before_it_lies(tmp_path, kind):
     assert sum(len(block.samples) for block in decode_audio(path, list)) > 3_000
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(content=lying_files())
 @example(content=b"")
 @example(content=b"RIFF")
@@ -100,7 +124,9 @@ def check_blocks(blocks):
     assert all(np.isfinite(b.samples).all() for b in blocks)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(content=st.one_of(lying_files(), st.binary(max_size=200).map(lambda tail: b"RIFF" + tail)))
 def test_missing_bytes_survives_headers_that_lie(tmp_path, content):
     path = tmp_path / "lying"

@@ -29,7 +29,9 @@ def _write_half(path: Path) -> None:
 
 
 def test_write_file_names_the_folder_that_cannot_be_made() -> None:
-    with pytest.raises(MachineError, match="/dev/null/below: Not a directory; a part of that path is no folder"):
+    with pytest.raises(
+        MachineError, match="/dev/null/below: Not a directory; a part of that path is no folder"
+    ):
         write_file(Path("/dev/null/below/a.json"), b"x")
 
 
@@ -50,7 +52,9 @@ def test_write_file_lets_the_umask_take_permissions_away(tmp_path: Path) -> None
         ("[Errno 1094995529] Invalid data found: 'Too many open files.wav'", None),
     ],
 )
-def test_named_errno_reads_the_systems_words_but_no_file_name(text: str, number: int | None) -> None:
+def test_named_errno_reads_the_systems_words_but_no_file_name(
+    text: str, number: int | None
+) -> None:
     assert named_errno(text) == number
 
 
@@ -63,7 +67,10 @@ def test_find_fault_sees_what_caused_an_error() -> None:
     assert find_fault(OSError(errno.EACCES, os.strerror(errno.EACCES), "/somebodys.wav")) is None
 
 
-@pytest.mark.parametrize(("code", "outside"), [(0, False), (1, False), (-6, False), (-11, False), (-9, True), (-15, True)])
+@pytest.mark.parametrize(
+    ("code", "outside"),
+    [(0, False), (1, False), (-6, False), (-11, False), (-9, True), (-15, True)],
+)
 def test_ended_from_outside_tells_a_kill_from_a_crash(code: int, outside: bool) -> None:
     assert ended_from_outside(code) is outside
 

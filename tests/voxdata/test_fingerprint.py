@@ -14,7 +14,9 @@ def flip(values, share: float, seed: int = 9):
     """Change that share of the bits."""
     rng = np.random.default_rng(seed)
     bits = rng.random((len(values), 32)) < share
-    return values ^ (bits * (np.uint32(1) << np.arange(32, dtype=np.uint32))).sum(axis=1).astype(np.uint32)
+    return values ^ (bits * (np.uint32(1) << np.arange(32, dtype=np.uint32))).sum(axis=1).astype(
+        np.uint32
+    )
 
 
 def test_compare_finds_a_trimmed_copy_with_changed_bits():
@@ -36,7 +38,10 @@ def test_compare_tries_the_next_shift():
 
 def test_compare_measures_only_the_stretch_that_is_shared():
     music = codes(5, 60)
-    a, b = np.concatenate([codes(1, 100), music, codes(2, 40)]), np.concatenate([music, codes(3, 120)])
+    a, b = (
+        np.concatenate([codes(1, 100), music, codes(2, 40)]),
+        np.concatenate([music, codes(3, 120)]),
+    )
     score, size = compare(a, b, [-100])
     assert score > 0.99
     assert size == pytest.approx(60, abs=3)

@@ -19,7 +19,9 @@ from voxdata.label_names import find_near_labels, map_labels, parse_renames
         ({"tree": 1000, "tre": 20}, [("tree", "tre")]),
     ],
 )
-def test_find_near_labels_names_what_looks_like_a_slip(counts: dict[str, int], found: list[tuple[str, ...]]) -> None:
+def test_find_near_labels_names_what_looks_like_a_slip(
+    counts: dict[str, int], found: list[tuple[str, ...]]
+) -> None:
     assert [near.labels for near in find_near_labels(counts)] == found
 
 

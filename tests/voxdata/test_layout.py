@@ -9,7 +9,10 @@ RATE = 16_000
 SPEECH = speech_like(6_000, seed=1)
 OTHER = speech_like(6_000, seed=2)
 HISS = noise(6_000, level=0.0003, seed=3)
-ROOM = np.stack([SPEECH + 0.1 * noise(6_000, seed=4), np.roll(0.7 * SPEECH, 9) + 0.1 * noise(6_000, seed=5)], axis=1).astype(np.float32)
+ROOM = np.stack(
+    [SPEECH + 0.1 * noise(6_000, seed=4), np.roll(0.7 * SPEECH, 9) + 0.1 * noise(6_000, seed=5)],
+    axis=1,
+).astype(np.float32)
 
 
 def columns(*channels):
@@ -44,7 +47,9 @@ def test_detect_layout_tells_how_channels_relate(samples, layout, kept):
 
 @pytest.mark.parametrize("overlap_ms", [0, 800])
 def test_detect_layout_tells_a_composed_call(overlap_ms):
-    parties = [[speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)]
+    parties = [
+        [speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)
+    ]
     call = compose_call(parties, overlap_ms=overlap_ms)
     found = detect_layout(in_blocks(call.samples), RATE)
     assert (found.layout, found.kept) == (ChannelLayout.PER_CHANNEL, (0, 1))

@@ -76,7 +76,9 @@ def write(
             film.width = film.height = 32
             film.pix_fmt = "yuv420p"
             for _ in range(round(film_s * 10)):
-                picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+                picture = av.VideoFrame.from_ndarray(
+                    np.zeros((32, 32, 3), np.uint8), format="rgb24"
+                )
                 output.mux(film.encode(picture))
             output.mux(film.encode(None))
         for number, (stream, samples) in enumerate(zip(streams, tracks, strict=True)):
@@ -211,7 +213,9 @@ def test_decode_audio_takes_noise_for_sound_under_no_suffix(tmp_path):
         ("raw", "s16le", "ffmpeg -f s16le -ar 8000 -ac 1 -i call.raw call.wav"),
     ],
 )
-def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(tmp_path, suffix, raw_format, says):
+def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
+    tmp_path, suffix, raw_format, says
+):
     with av.open(str(tmp_path / "x"), "w", format=raw_format) as output:
         codec = {"alaw": "pcm_alaw", "mulaw": "pcm_mulaw", "s16le": "pcm_s16le", "g722": "g722"}
         rate_hz = 16_000 if raw_format == "g722" else 8_000
@@ -264,7 +268,9 @@ def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libopus"), ("a.mp4", "aac")])
-def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(tmp_path, name, codec):
+def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
+    tmp_path, name, codec
+):
     found = decode(write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0))
     assert found.seconds == pytest.approx(9.0, abs=0.05)
     assert kinds(found) == [RemarkKind.LATE_START]
@@ -476,7 +482,9 @@ def test_decode_audio_says_that_a_webm_is_shorter_than_its_header_says(tmp_path)
 # Several tracks.
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mov", "pcm_s16le")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mov", "pcm_s16le")]
+)
 def test_canonicalise_keeps_two_parties_on_tracks_of_their_own(tmp_path, name, codec):
     gate = np.repeat(np.arange(6) % 2, RATE_HZ).astype(np.int16)
     both = write(tmp_path / name, codec, SPEECH * gate, OTHER * (1 - gate))

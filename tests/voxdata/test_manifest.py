@@ -7,13 +7,22 @@ from hypothesis import strategies as st
 
 from voxdata.dataset import GoldLabel, Split
 from voxdata.errors import ManifestError
-from voxdata.manifest import Manifest, decode_example, encode_example, read_manifest, select, write_manifest
+from voxdata.manifest import (
+    Manifest,
+    decode_example,
+    encode_example,
+    read_manifest,
+    select,
+    write_manifest,
+)
 from voxdata.root import fingerprint
 from voxdata.testing import make_example
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 gold_labels = st.builds(
-    lambda share, votes: GoldLabel(label="a", distribution={"a": share / 1e6, "情": (10**6 - share) / 1e6}, num_votes=votes),
+    lambda share, votes: GoldLabel(
+        label="a", distribution={"a": share / 1e6, "情": (10**6 - share) / 1e6}, num_votes=votes
+    ),
     st.integers(0, 10**6),
     st.integers(1, 9),
 )
@@ -27,7 +36,11 @@ examples = st.builds(
 def manifest(made, root="/audio") -> Manifest:
     ordered = tuple(sorted(made, key=lambda e: e.utterance_id))
     return Manifest(
-        version_id=fingerprint(ordered), name="v1 名", audio_root=Path(root), schemes={"intent": ("greet", "退款")}, examples=ordered
+        version_id=fingerprint(ordered),
+        name="v1 名",
+        audio_root=Path(root),
+        schemes={"intent": ("greet", "退款")},
+        examples=ordered,
     )
 
 
@@ -51,12 +64,29 @@ def test_read_manifest_returns_what_write_manifest_wrote(tmp_path_factory, made)
         (lambda lines: [], "line 1 is malformed"),
         (lambda lines: [lines[0].replace("voxdata-manifest/2", "other/9"), *lines[1:]], "other/9"),
         (lambda lines: [lines[0], lines[1][:-3], *lines[2:]], "line 2 is malformed"),
-        (lambda lines: [lines[0], lines[1], lines[2].replace('"train"', '"practice"'), *lines[3:]], "line 3 is malformed"),
+        (
+            lambda lines: [
+                lines[0],
+                lines[1],
+                lines[2].replace('"train"', '"practice"'),
+                *lines[3:],
+            ],
+            "line 3 is malformed",
+        ),
         (lambda lines: lines[:-1], "its header says"),
-        (lambda lines: [lines[0], lines[1].replace("hello", "hallo"), *lines[2:]], "its header says"),
+        (
+            lambda lines: [lines[0], lines[1].replace("hello", "hallo"), *lines[2:]],
+            "its header says",
+        ),
         (lambda lines: ["[1]", *lines[1:]], "line 1 is malformed"),
-        (lambda lines: ['{"format": "voxdata-manifest/2"}', *lines[1:]], "line 1 is malformed: field 'version_id' is missing"),
-        (lambda lines: [*lines[:2], lines[2].replace('"voice"', '"who"'), *lines[3:]], "line 3 is malformed: field 'voice' is missing"),
+        (
+            lambda lines: ['{"format": "voxdata-manifest/2"}', *lines[1:]],
+            "line 1 is malformed: field 'version_id' is missing",
+        ),
+        (
+            lambda lines: [*lines[:2], lines[2].replace('"voice"', '"who"'), *lines[3:]],
+            "line 3 is malformed: field 'voice' is missing",
+        ),
         (lambda lines: [lines[0], "{", *lines[2:]], "line 2 is malformed: it is no JSON: "),
     ],
 )
@@ -75,5 +105,9 @@ def test_read_manifest_names_a_missing_file(tmp_path):
 
 
 def test_select_takes_one_split_and_only_labelled_examples():
-    train, unlabelled, test = make_example(1), make_example(2, intent=None), make_example(3, split=Split.TEST)
+    train, unlabelled, test = (
+        make_example(1),
+        make_example(2, intent=None),
+        make_example(3, split=Split.TEST),
+    )
     assert select(manifest([train, unlabelled, test]), Split.TRAIN, scheme="intent") == [train]

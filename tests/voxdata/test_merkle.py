@@ -17,17 +17,25 @@ if TYPE_CHECKING:
 
 Leaves = st.sets(st.binary(min_size=16, max_size=16).map(bytes.hex), max_size=60)
 # Of few buckets, so that leaves have neighbours.
-Crowded = st.sets(st.binary(min_size=14, max_size=14).map(lambda tail: "0a3" + "0" + tail.hex()), min_size=1, max_size=60)
+Crowded = st.sets(
+    st.binary(min_size=14, max_size=14).map(lambda tail: "0a3" + "0" + tail.hex()),
+    min_size=1,
+    max_size=60,
+)
 
 
 def halves(leaves: set[str]) -> tuple[Halves, Halves]:
-    packed = np.frombuffer(b"".join(bytes.fromhex(leaf) for leaf in sorted(leaves)), dtype=">u8").astype(np.uint64)
+    packed = np.frombuffer(
+        b"".join(bytes.fromhex(leaf) for leaf in sorted(leaves)), dtype=">u8"
+    ).astype(np.uint64)
     return packed[0::2], packed[1::2]
 
 
 @settings(deadline=None, max_examples=50)
 @given(Leaves | Crowded, Leaves | Crowded)
-def test_prove_leaves_gives_the_root_and_tells_who_is_in_it(leaves: set[str], asked: set[str]) -> None:
+def test_prove_leaves_gives_the_root_and_tells_who_is_in_it(
+    leaves: set[str], asked: set[str]
+) -> None:
     proof = prove_leaves(*halves(leaves), asked)
     assert proven_root(proof) == merkle_root(*halves(leaves))
     assert {leaf for leaf in asked if holds_leaf(proof, leaf)} == leaves & asked
@@ -38,14 +46,18 @@ def test_prove_leaves_gives_the_root_and_tells_who_is_in_it(leaves: set[str], as
 def test_proof_with_a_leaf_less_gives_another_root(leaves: set[str], data: st.DataObject) -> None:
     proof = prove_leaves(*halves(leaves), leaves)
     hidden = data.draw(st.sampled_from(sorted(leaves)))
-    without = replace(proof, opened={"0a3": tuple(leaf for leaf in proof.opened["0a3"] if leaf != hidden)})
+    without = replace(
+        proof, opened={"0a3": tuple(leaf for leaf in proof.opened["0a3"] if leaf != hidden)}
+    )
     assert proven_root(without) != merkle_root(*halves(leaves))
 
 
 def test_merkle_root_is_the_same_for_ever() -> None:
     rng = np.random.default_rng(0)
     high, low = (rng.integers(0, 2**64, 10_000, dtype=np.uint64) for _ in range(2))
-    assert merkle_root(high, low) == "7dfcb40ad0348321c01caeba7ebde6832b92d1c53f6dbd35604666cc47ef0eac"
+    assert (
+        merkle_root(high, low) == "7dfcb40ad0348321c01caeba7ebde6832b92d1c53f6dbd35604666cc47ef0eac"
+    )
 
 
 def test_proven_root_refuses_a_leaf_spelled_so_that_nobody_finds_it() -> None:

@@ -9,7 +9,9 @@ from voxdata.name_key import find_near_names, loose_key, name_key, unify_names
 
 @given(st.text())
 def test_name_key_is_the_same_in_every_canonical_form(name: str) -> None:
-    assert name_key(unicodedata.normalize("NFD", name)) == name_key(unicodedata.normalize("NFC", name))
+    assert name_key(unicodedata.normalize("NFD", name)) == name_key(
+        unicodedata.normalize("NFC", name)
+    )
 
 
 @pytest.mark.parametrize("other", ["7", "agent 7", "Agent 7"])
@@ -17,7 +19,10 @@ def test_name_key_keeps_names_apart_that_look_different(other: str) -> None:
     assert name_key(other) != name_key("Agent 007")
 
 
-@pytest.mark.parametrize(("one", "other"), [("007", "7"), ("Agent 1", "agent_1"), ("７", "7"), ("٧", "7"), ("A-01", "a1")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("007", "7"), ("Agent 1", "agent_1"), ("７", "7"), ("٧", "7"), ("A-01", "a1")],
+)
 def test_loose_key_brings_names_together(one: str, other: str) -> None:
     assert loose_key(one) == loose_key(other)
 

@@ -77,7 +77,12 @@ def test_restore_text_takes_the_right_one_of_a_kind_when_another_kind_lies_betwe
 
 
 def test_heard_when_goes_from_the_first_word_touched_to_the_last() -> None:
-    words = (make_word(" my", 0, 200), make_word(" number", 300, 600), make_word(" 555", 1_000, 1_500), make_word(" 0132", 1_600, 2_200))
+    words = (
+        make_word(" my", 0, 200),
+        make_word(" number", 300, 600),
+        make_word(" 555", 1_000, 1_500),
+        make_word(" 0132", 1_600, 2_200),
+    )
     u = make_utterance(0, 4_000, text="my number 555 0132", words=words)
     assert heard_when(u, 10, 18) == Segment(start_ms=800, end_ms=2_400)
     assert heard_when(u, 14, 15, margin_ms=0) == Segment(start_ms=1_600, end_ms=2_200)
@@ -85,34 +90,65 @@ def test_heard_when_goes_from_the_first_word_touched_to_the_last() -> None:
 
 
 def test_heard_when_tells_words_apart_that_are_written_alike() -> None:
-    words = (make_word(" one", 0, 200), make_word(" two", 1_000, 1_200), make_word(" one", 3_000, 3_200))
+    words = (
+        make_word(" one", 0, 200),
+        make_word(" two", 1_000, 1_200),
+        make_word(" one", 3_000, 3_200),
+    )
     u = make_utterance(0, 4_000, text="one two one", words=words)
     assert heard_when(u, 8, 11, margin_ms=0) == Segment(start_ms=3_000, end_ms=3_200)
 
 
 def test_heard_when_is_the_whole_utterance_when_words_do_not_tell() -> None:
-    u = make_utterance(500, 4_000, text="number 555", words=(make_word(" something", 600, 900), make_word(" ", 900, 950)))
+    u = make_utterance(
+        500,
+        4_000,
+        text="number 555",
+        words=(make_word(" something", 600, 900), make_word(" ", 900, 950)),
+    )
     assert heard_when(u, 7, 10) == u.segment
     assert heard_when(make_utterance(0, 900), 0, 5) == Segment(start_ms=0, end_ms=900)
 
 
-@given(st.integers(0, 17), st.integers(1, 18), st.lists(st.integers(0, 4_000), min_size=6, max_size=6))
-def test_heard_when_covers_the_words_or_the_whole_utterance(start: int, end: int, times: list[int]) -> None:
+@given(
+    st.integers(0, 17), st.integers(1, 18), st.lists(st.integers(0, 4_000), min_size=6, max_size=6)
+)
+def test_heard_when_covers_the_words_or_the_whole_utterance(
+    start: int, end: int, times: list[int]
+) -> None:
     pairs = zip(times[::2], times[1::2], strict=True)
     segments = [Segment(start_ms=min(a, b), end_ms=max(a, b) + 1) for a, b in pairs]
-    words = tuple(make_word(f" {t}", s.start_ms, s.end_ms) for t, s in zip(("call", "555", "0132"), segments, strict=True))
+    words = tuple(
+        make_word(f" {t}", s.start_ms, s.end_ms)
+        for t, s in zip(("call", "555", "0132"), segments, strict=True)
+    )
     u = make_utterance(1_000, 2_000, text="call 555 0132 now", words=words)
     found = heard_when(u, start, end)
     at = [0, 5, 9]
-    touched = [s for s, begin, word in zip(segments, at, ("call", "555", "0132"), strict=True) if begin < end and begin + len(word) > start]
-    covers = all(found.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= found.end_ms for s in touched)
+    touched = [
+        s
+        for s, begin, word in zip(segments, at, ("call", "555", "0132"), strict=True)
+        if begin < end and begin + len(word) > start
+    ]
+    covers = all(
+        found.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= found.end_ms
+        for s in touched
+    )
     assert found == u.segment or (touched and covers)
 
 
-@given(st.lists(st.tuples(st.integers(-500, 2_500), st.integers(1, 900)), max_size=4), st.integers(0, 1_000))
-def test_mute_leaves_nothing_inside_and_everything_outside(stretches: list[tuple[int, int]], offset_ms: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(-500, 2_500), st.integers(1, 900)), max_size=4),
+    st.integers(0, 1_000),
+)
+def test_mute_leaves_nothing_inside_and_everything_outside(
+    stretches: list[tuple[int, int]], offset_ms: int
+) -> None:
     samples = np.random.default_rng(0).uniform(0.5, 0.9, 2 * MODEL_RATE_HZ).astype(np.float32)
-    segments = [Segment(start_ms=max(0, a + offset_ms), end_ms=max(0, a + offset_ms) + length) for a, length in stretches]
+    segments = [
+        Segment(start_ms=max(0, a + offset_ms), end_ms=max(0, a + offset_ms) + length)
+        for a, length in stretches
+    ]
     muted = mute(samples, segments, offset_ms=offset_ms)
     inside = np.zeros(len(samples), bool)
     for s in segments:
@@ -151,7 +187,10 @@ def test_scan_utterances_answers_for_every_utterance() -> None:
             at = text.find("555")
             return [] if at < 0 else [PrivateText(kind="phone", start=at, end=at + 3, score=0.5)]
 
-    quiet, loud = make_utterance(0, 900), make_utterance(1_000, 2_000, text="at 555", words=(make_word(" 555", 1_500, 1_700),))
+    quiet, loud = (
+        make_utterance(0, 900),
+        make_utterance(1_000, 2_000, text="at 555", words=(make_word(" 555", 1_500, 1_700),)),
+    )
     found = scan_utterances(Numbers(), [quiet, loud])
     assert found[quiet.utterance_id] == ()
     (private,) = found[loud.utterance_id]

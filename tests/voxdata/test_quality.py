@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from voxdata.identity import ModelRef
-from voxdata.quality import FLOOR_DB, measure_quality, measure_utterances, overlap_ratio, speaking_rate
+from voxdata.quality import (
+    FLOOR_DB,
+    measure_quality,
+    measure_utterances,
+    overlap_ratio,
+    speaking_rate,
+)
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, Sound
 from voxdata.testing import make_turn, make_utterance, make_word, noise, silence, speech_like, tone
@@ -33,7 +39,10 @@ def test_measure_quality_puts_silence_at_the_floor():
 
 def test_measure_quality_finds_less_snr_in_more_noise():
     speech = speech_like(5_000)
-    figures = [measure_quality(speech + noise(5_000, level=level), source_rate_hz=16_000).snr_db for level in (0.0003, 0.003, 0.03)]
+    figures = [
+        measure_quality(speech + noise(5_000, level=level), source_rate_hz=16_000).snr_db
+        for level in (0.0003, 0.003, 0.03)
+    ]
     assert figures == sorted(figures, reverse=True)
     assert figures[0] - figures[2] > 20
 
@@ -46,7 +55,9 @@ def test_measure_quality_finds_clipping_only_where_samples_stick():
 
 
 def test_measure_quality_finds_the_true_bandwidth_behind_a_high_rate():
-    narrow = sum(tone(1_000, frequency_hz=frequency, level=0.05) for frequency in range(200, 3_500, 300))
+    narrow = sum(
+        tone(1_000, frequency_hz=frequency, level=0.05) for frequency in range(200, 3_500, 300)
+    )
     assert 3_100 <= measure_quality(narrow, source_rate_hz=16_000).bandwidth_hz <= 3_700
     assert measure_quality(noise(1_000), source_rate_hz=16_000).bandwidth_hz > 7_500
     assert measure_quality(noise(1_000), source_rate_hz=8_000).bandwidth_hz == 4_000
@@ -71,8 +82,13 @@ def test_overlap_ratio_counts_others_of_the_recording_once() -> None:
         ("你好吗", [("你好", 0, 500), ("吗", 500, 750)], 4.0),
     ],
 )
-def test_speaking_rate_counts_words_or_characters_a_second_of_speech(text: str, words: list[tuple[str, int, int]], rate: float) -> None:
-    assert speaking_rate(make_utterance(text=text, words=tuple(make_word(*word) for word in words))) == rate
+def test_speaking_rate_counts_words_or_characters_a_second_of_speech(
+    text: str, words: list[tuple[str, int, int]], rate: float
+) -> None:
+    assert (
+        speaking_rate(make_utterance(text=text, words=tuple(make_word(*word) for word in words)))
+        == rate
+    )
     assert speaking_rate(make_utterance(text="")) is None
 
 
@@ -80,16 +96,34 @@ def test_measure_utterances_gives_each_its_own_channel_and_the_score_where_it_li
     class Halves:
         model = ModelRef(name="halves", revision="1")
 
-        def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
+        def predict(
+            self, sound: Sound, *, speech: Sequence[Segment]
+        ) -> list[tuple[Segment, float]]:
             middle = sound.num_samples // 32
-            return [(Segment(start_ms=0, end_ms=middle), 2.0), (Segment(start_ms=middle, end_ms=2 * middle), 4.0)] if speech else []
+            return (
+                [
+                    (Segment(start_ms=0, end_ms=middle), 2.0),
+                    (Segment(start_ms=middle, end_ms=2 * middle), 4.0),
+                ]
+                if speech
+                else []
+            )
 
     sounds = [ArraySound(tone(4_000, level=0.1)), ArraySound(tone(4_000, level=0.01))]
-    utterances = [make_utterance(0, 1_000), make_utterance(1_500, 3_900), make_utterance(0, 1_000, channel=1)]
+    utterances = [
+        make_utterance(0, 1_000),
+        make_utterance(1_500, 3_900),
+        make_utterance(0, 1_000, channel=1),
+    ]
     turns = [make_turn(0, 3_900)]
     found = measure_utterances(utterances, sounds, turns=turns, source_rate_hz=16_000, mos=Halves())
     first, second, other = (found[u.utterance_id] for u in utterances)
     assert (first.mos, second.mos, other.mos) == (2.0, 4.0, None)
     assert first.level_db - other.level_db == pytest.approx(20, abs=0.1)
     assert other.overlap_ratio == 1.0
-    assert all(q.mos is None for q in measure_utterances(utterances, sounds, turns=turns, source_rate_hz=16_000, mos=None).values())
+    assert all(
+        q.mos is None
+        for q in measure_utterances(
+            utterances, sounds, turns=turns, source_rate_hz=16_000, mos=None
+        ).values()
+    )

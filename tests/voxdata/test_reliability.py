@@ -27,7 +27,10 @@ from voxdata.reliability import (
 
 SCALE = ("1", "2", "3", "4", "5")
 cast = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=2), st.lists(st.sampled_from(SCALE), min_size=1, max_size=5), min_size=1, max_size=12
+    st.text("abcdef", min_size=1, max_size=2),
+    st.lists(st.sampled_from(SCALE), min_size=1, max_size=5),
+    min_size=1,
+    max_size=12,
 )
 sets = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=2),
@@ -38,8 +41,15 @@ sets = st.dictionaries(
 
 
 def ballots(given_labels: dict[str, list[str]]) -> list[Vote]:
-    rows = [(unit, person, label) for unit, labels in given_labels.items() for person, label in enumerate(labels)]
-    return [Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,)) for unit, person, label in rows]
+    rows = [
+        (unit, person, label)
+        for unit, labels in given_labels.items()
+        for person, label in enumerate(labels)
+    ]
+    return [
+        Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,))
+        for unit, person, label in rows
+    ]
 
 
 def nltk_alpha(rows: list[tuple[str, str, object]], distance) -> float:
@@ -75,9 +85,17 @@ def test_krippendorff_alpha_of_ranks_equals_nltk(given_labels):
 
     def between(a: str, b: str) -> float:
         low, high = sorted((SCALE.index(a), SCALE.index(b)))
-        return (sum(totals[SCALE[i]] for i in range(low, high + 1)) - (totals[a] + totals[b]) / 2) ** 2 if a != b else 0.0
+        return (
+            (sum(totals[SCALE[i]] for i in range(low, high + 1)) - (totals[a] + totals[b]) / 2) ** 2
+            if a != b
+            else 0.0
+        )
 
-    rows = [(str(person), unit, label) for unit, labels in pairable.items() for person, label in enumerate(labels)]
+    rows = [
+        (str(person), unit, label)
+        for unit, labels in pairable.items()
+        for person, label in enumerate(labels)
+    ]
     assert alpha == pytest.approx(nltk_alpha(rows, between), abs=1e-9)
 
 
@@ -110,7 +128,9 @@ def test_cohen_kappa_is_none_when_two_people_share_nothing():
     assert cohen_kappa(ballots({"u": ["x"], "v": ["y"]}), "p0", "p1") is None
 
 
-def _simulated(*, calls: int, per_call: int, agree: float, seed: int) -> tuple[list[Vote], dict[str, str]]:
+def _simulated(
+    *, calls: int, per_call: int, agree: float, seed: int
+) -> tuple[list[Vote], dict[str, str]]:
     rng = np.random.default_rng(seed)
     votes, call_of = [], {}
     for call in range(calls):
@@ -151,7 +171,9 @@ def test_alpha_by_label_tells_which_labels_people_confuse():
 
 def test_alpha_without_rises_when_a_careless_annotator_is_left_out():
     rng = np.random.default_rng(0)
-    given_labels = {str(i): [label, label, str(rng.integers(3))] for i in range(60) for label in [str(i % 3)]}
+    given_labels = {
+        str(i): [label, label, str(rng.integers(3))] for i in range(60) for label in [str(i % 3)]
+    }
     found = alpha_without(ballots(given_labels))
     assert found["p2"] == 1
     assert found["p0"] is not None
@@ -161,8 +183,15 @@ def test_alpha_without_rises_when_a_careless_annotator_is_left_out():
 @pytest.fixture
 def cremad(corpora: Path) -> list[Vote]:
     with (corpora / "cremad_votes" / "tabulatedVotes.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row[""].startswith("1") and len(row[""]) == 6]
-    return ballots({row["fileName"]: [label for label in "ADFHNS" for _ in range(int(row[label]))] for row in rows})
+        rows = [
+            row for row in csv.DictReader(file) if row[""].startswith("1") and len(row[""]) == 6
+        ]
+    return ballots(
+        {
+            row["fileName"]: [label for label in "ADFHNS" for _ in range(int(row[label]))]
+            for row in rows
+        }
+    )
 
 
 @pytest.mark.corpus
@@ -172,6 +201,8 @@ def test_reliability_of_the_cremad_crowd(cremad: Sequence[Vote]):
     alpha = krippendorff_alpha(cremad)
     rows: list[tuple[str, str, object]] = [(v.annotator, v.utterance_id, v.label) for v in cremad]
     assert alpha == pytest.approx(nltk_alpha(rows, lambda a, b: float(a != b)), abs=5e-5)
-    interval = alpha_interval(cremad, calls={vote.utterance_id: vote.utterance_id[:4] for vote in cremad}, draws=200)
+    interval = alpha_interval(
+        cremad, calls={vote.utterance_id: vote.utterance_id[:4] for vote in cremad}, draws=200
+    )
     assert interval is not None
     assert interval.low < 0.281 < interval.high

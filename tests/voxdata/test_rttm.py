@@ -12,7 +12,10 @@ from voxdata.turn import Turn, sort_turns
 TURNS = st.lists(
     st.builds(
         lambda speaker, channel, start, length: Turn(
-            recording_id="r", channel=channel, speaker=speaker, segment=Segment(start_ms=start, end_ms=start + length)
+            recording_id="r",
+            channel=channel,
+            speaker=speaker,
+            segment=Segment(start_ms=start, end_ms=start + length),
         ),
         st.sampled_from(["S0", "S1", "C0"]),
         st.integers(0, 3),
@@ -29,7 +32,9 @@ def test_decode_rttm_gives_back_what_was_encoded(turns: list[Turn]) -> None:
 
 
 def test_encode_rttm_is_read_by_pyannote(tmp_path: Path) -> None:
-    turns = [Turn(recording_id="r", channel=0, speaker="S0", segment=Segment(start_ms=1500, end_ms=2750))]
+    turns = [
+        Turn(recording_id="r", channel=0, speaker="S0", segment=Segment(start_ms=1500, end_ms=2750))
+    ]
     path = tmp_path / "x.rttm"
     path.write_text(encode_rttm(turns, uri="my call"), encoding="utf-8")
     annotation = load_rttm(path)["my_call"]
@@ -45,16 +50,27 @@ def test_decode_rttm_names_the_malformed_line(fields: str) -> None:
 
 def test_decode_rttm_reads_files_of_other_tools() -> None:
     (turn,) = decode_rttm("\ufeffSPEAKER x 0 1.5 0.25 <NA> <NA> S0 <NA> <NA>\r\n", recording_id="r")
-    assert (turn.channel, turn.speaker, turn.segment) == (0, "S0", Segment(start_ms=1500, end_ms=1750))
+    assert (turn.channel, turn.speaker, turn.segment) == (
+        0,
+        "S0",
+        Segment(start_ms=1500, end_ms=1750),
+    )
 
 
 def test_decode_rttm_keeps_channels_apart_when_they_count_from_0() -> None:
-    lines = [f"SPEAKER x {channel} {channel} 1 <NA> <NA> S{channel} <NA> <NA>" for channel in (0, 1)]
-    assert [(t.channel, t.speaker) for t in decode_rttm("\n".join(lines), recording_id="r")] == [(0, "S0"), (1, "S1")]
+    lines = [
+        f"SPEAKER x {channel} {channel} 1 <NA> <NA> S{channel} <NA> <NA>" for channel in (0, 1)
+    ]
+    assert [(t.channel, t.speaker) for t in decode_rttm("\n".join(lines), recording_id="r")] == [
+        (0, "S0"),
+        (1, "S1"),
+    ]
 
 
 def test_encode_rttm_keeps_a_speaker_with_a_space_in_one_field() -> None:
-    turn = Turn(recording_id="r", channel=0, speaker="客服 1", segment=Segment(start_ms=0, end_ms=10))
+    turn = Turn(
+        recording_id="r", channel=0, speaker="客服 1", segment=Segment(start_ms=0, end_ms=10)
+    )
     (back,) = decode_rttm(encode_rttm([turn], uri=""), recording_id="r")
     assert back.speaker == "客服_1"
 

@@ -11,7 +11,13 @@ def scheme(*names):
 
 
 @pytest.mark.parametrize(
-    ("names", "says"), [(["a"], "two labels"), (["a", "a"], "twice"), (["a", " "], "blank"), (["a", "b\nc"], "line break")]
+    ("names", "says"),
+    [
+        (["a"], "two labels"),
+        (["a", "a"], "twice"),
+        (["a", " "], "blank"),
+        (["a", "b\nc"], "line break"),
+    ],
 )
 def test_scheme_refuses_malformed_labels(names, says):
     with pytest.raises(SchemeError, match=says):
@@ -25,9 +31,23 @@ def test_scheme_refuses_malformed_labels(names, says):
         ({"scales": ("intensity", "intensity")}, "scale twice"),
         ({"scales": ("Intensity",)}, "'Intensity'"),
         ({"scales": ("second",)}, "'second'"),
-        ({"labels": (SchemeLabel(name="a", shown={"zh": "甲"}), SchemeLabel(name="b", shown={"zh": "甲"}))}, "both shown as '甲' in 'zh'"),
-        ({"labels": (SchemeLabel(name="a", shown={"zh": "b"}), SchemeLabel(name="b"))}, "both shown as 'b'"),
-        ({"labels": (SchemeLabel(name="a", shown={"zh": " "}), SchemeLabel(name="b"))}, "shown blank"),
+        (
+            {
+                "labels": (
+                    SchemeLabel(name="a", shown={"zh": "甲"}),
+                    SchemeLabel(name="b", shown={"zh": "甲"}),
+                )
+            },
+            "both shown as '甲' in 'zh'",
+        ),
+        (
+            {"labels": (SchemeLabel(name="a", shown={"zh": "b"}), SchemeLabel(name="b"))},
+            "both shown as 'b'",
+        ),
+        (
+            {"labels": (SchemeLabel(name="a", shown={"zh": " "}), SchemeLabel(name="b"))},
+            "shown blank",
+        ),
     ],
 )
 def test_scheme_refuses_what_people_could_not_answer(changes, says):
@@ -36,9 +56,16 @@ def test_scheme_refuses_what_people_could_not_answer(changes, says):
 
 
 def test_scheme_groups_keep_labels_of_one_heading_together():
-    labels = tuple(SchemeLabel(name=name, group=group) for name, group in [("a", "账单"), ("b", ""), ("c", "账单"), ("d", "x")])
+    labels = tuple(
+        SchemeLabel(name=name, group=group)
+        for name, group in [("a", "账单"), ("b", ""), ("c", "账单"), ("d", "x")]
+    )
     found = replace(scheme("a", "b"), labels=labels).groups
-    assert {group: [label.name for label in members] for group, members in found.items()} == {"账单": ["a", "c"], "": ["b"], "x": ["d"]}
+    assert {group: [label.name for label in members] for group, members in found.items()} == {
+        "账单": ["a", "c"],
+        "": ["b"],
+        "x": ["d"],
+    }
     assert list(found) == ["账单", "", "x"]
 
 

@@ -11,9 +11,16 @@ from voxdata.label import Annotation
 from voxdata.scheme import Scheme, SchemeLabel
 from voxdata.scheme_history import SchemeChange, SchemeHistory, Undecided, find_orphans, migrate
 
-NOW = Scheme(name="intent", version=3, choice="many", labels=tuple(SchemeLabel(name=n) for n in ("退款", "price", "time", "other")))
+NOW = Scheme(
+    name="intent",
+    version=3,
+    choice="many",
+    labels=tuple(SchemeLabel(name=n) for n in ("退款", "price", "time", "other")),
+)
 TO_2 = SchemeChange(to_version=2, rename={"refund": "money"}, merge={"other": ("chat", "noise")})
-TO_3 = SchemeChange(to_version=3, rename={"money": "退款"}, split={"question": ("price", "time")}, remove=("test",))
+TO_3 = SchemeChange(
+    to_version=3, rename={"money": "退款"}, split={"question": ("price", "time")}, remove=("test",)
+)
 HISTORY = SchemeHistory(scheme=NOW, changes=(TO_2, TO_3))
 
 
@@ -36,15 +43,35 @@ def test_translate_follows_every_change_since(label, version, now):
 
 
 def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
-    found = migrate([said("refund", "chat", "noise"), said("question", key="v"), said("test", version=2, key="w")], {"intent": HISTORY})
+    found = migrate(
+        [
+            said("refund", "chat", "noise"),
+            said("question", key="v"),
+            said("test", version=2, key="w"),
+        ],
+        {"intent": HISTORY},
+    )
     assert [dict(a.labels) for a in found.annotations] == [{"intent": ("退款", "other")}, {}, {}]
     assert found.undecided == (
-        Undecided(utterance_id="v", annotator="ann", scheme="intent", label="question", candidates=("price", "time")),
+        Undecided(
+            utterance_id="v",
+            annotator="ann",
+            scheme="intent",
+            label="question",
+            candidates=("price", "time"),
+        ),
         Undecided(utterance_id="w", annotator="ann", scheme="intent", label="test", candidates=()),
     )
 
 
-@given(st.lists(st.sampled_from(["refund", "chat", "noise", "question", "test", "other"]), min_size=1, unique=True), st.integers(1, 3))
+@given(
+    st.lists(
+        st.sampled_from(["refund", "chat", "noise", "question", "test", "other"]),
+        min_size=1,
+        unique=True,
+    ),
+    st.integers(1, 3),
+)
 def test_migrate_never_gives_a_label_that_the_scheme_lacks(labels, version):
     known = [label for label in labels if version == 1 or label in {"question", "test", "other"}]
     before = said(*known, version=version)
@@ -57,7 +84,9 @@ def test_migrate_never_gives_a_label_that_the_scheme_lacks(labels, version):
 @given(st.sampled_from(["refund", "chat", "question", "test", "other"]))
 def test_translate_of_two_changes_is_that_of_one_after_the_other(label):
     middle = TO_2.successors().get(label, (label,))
-    stepwise = tuple(dict.fromkeys(new for old in middle for new in TO_3.successors().get(old, (old,))))
+    stepwise = tuple(
+        dict.fromkeys(new for old in middle for new in TO_3.successors().get(old, (old,)))
+    )
     assert HISTORY.translate(label, version=1) == stepwise
 
 
@@ -67,22 +96,43 @@ def test_migrate_changes_nothing_without_a_history():
 
 def test_find_orphans_counts_labels_that_would_silently_vanish():
     bare = SchemeHistory(scheme=NOW)
-    assert find_orphans([said("refund"), said("refund", "other"), said("退款", version=3)], {"intent": bare}) == {("intent", "refund"): 2}
+    assert find_orphans(
+        [said("refund"), said("refund", "other"), said("退款", version=3)], {"intent": bare}
+    ) == {("intent", "refund"): 2}
     assert find_orphans([said("refund", "question", "test")], {"intent": HISTORY}) == {}
 
 
 def test_former_labels_are_known_with_the_last_version_that_had_them():
-    assert HISTORY.former_labels() == {"refund": 1, "chat": 1, "noise": 1, "money": 2, "question": 2, "test": 2}
+    assert HISTORY.former_labels() == {
+        "refund": 1,
+        "chat": 1,
+        "noise": 1,
+        "money": 2,
+        "question": 2,
+        "test": 2,
+    }
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ((SchemeChange(to_version=4, rename={"a": "other"}),), "must rise, from 2 to its version 3"),
+        (
+            (SchemeChange(to_version=4, rename={"a": "other"}),),
+            "must rise, from 2 to its version 3",
+        ),
         ((TO_3, TO_2), "must rise"),
-        ((SchemeChange(to_version=2, rename={"a": "b"}),), "leads from 'a' to b, which the scheme does not have"),
-        ((SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),), "two entries about a"),
-        ((SchemeChange(to_version=2, split={"price": ("price", "time")}),), "price changed in version 2 and is still a label"),
+        (
+            (SchemeChange(to_version=2, rename={"a": "b"}),),
+            "leads from 'a' to b, which the scheme does not have",
+        ),
+        (
+            (SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),),
+            "two entries about a",
+        ),
+        (
+            (SchemeChange(to_version=2, split={"price": ("price", "time")}),),
+            "price changed in version 2 and is still a label",
+        ),
     ],
 )
 def test_scheme_history_refuses_changes_that_lead_nowhere(changes, message):

@@ -17,7 +17,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_find_scratch_takes_the_nearest_one(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_find_scratch_takes_the_nearest_one(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     assert find_scratch(root / "audio" / "ab") == root / SCRATCH
     (root / "audio" / SCRATCH).mkdir(parents=True)
     assert find_scratch(root / "audio" / "ab") == root / "audio" / SCRATCH
@@ -67,7 +69,9 @@ def test_sweep_beside_finds_what_had_no_scratch_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_move_into_place_copies_between_two_mounts_of_one_disk(root: Path, monkeypatch: pytest.MonkeyPatch, folder: bool) -> None:
+def test_move_into_place_copies_between_two_mounts_of_one_disk(
+    root: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+) -> None:
     partial, target = root / SCRATCH / "0011223344556677.partial", root / "audio" / "there"
     if folder:
         partial.mkdir()

@@ -16,7 +16,8 @@ def heard(*said: tuple[str, str]) -> Transcript:
     """(language, word) each, a second long; one passage a word."""
     words = tuple(make_word(text, 1_000 * i, 1_000 * i + 1_000) for i, (_, text) in enumerate(said))
     passages = [
-        Passage(segment=word.segment, language=language, language_probability=1.0) for (language, _), word in zip(said, words, strict=True)
+        Passage(segment=word.segment, language=language, language_probability=1.0)
+        for (language, _), word in zip(said, words, strict=True)
     ]
     model = ModelRef(name="m", revision="1", params={})
     return Transcript(passages=tuple(passages), words=words, model=model)
@@ -28,7 +29,10 @@ def texts(transcript: Transcript) -> list[str]:
 
 @pytest.mark.parametrize(
     ("script", "written"),
-    [("simplified", ["电话", "号码", "是", "头发"]), ("traditional", ["電話", "號碼", "是", "頭髮"])],
+    [
+        ("simplified", ["电话", "号码", "是", "头发"]),
+        ("traditional", ["電話", "號碼", "是", "頭髮"]),
+    ],
 )
 def test_write_in_script_writes_mixed_words_in_one_script(script: str, written: list[str]) -> None:
     mixed = heard(("zh", "电话"), ("zh", "號碼"), ("zh", "是"), ("zh", "头发"))

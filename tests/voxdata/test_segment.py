@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from voxdata.segment import Segment, overlap_ms, union
 
-segments = st.tuples(st.integers(0, 300), st.integers(1, 60)).map(lambda p: Segment(start_ms=p[0], end_ms=p[0] + p[1]))
+segments = st.tuples(st.integers(0, 300), st.integers(1, 60)).map(
+    lambda p: Segment(start_ms=p[0], end_ms=p[0] + p[1])
+)
 
 
 def covered(found) -> set[int]:

@@ -22,7 +22,9 @@ tallies = st.dictionaries(
 
 
 @given(pairs, st.randoms())
-def test_group_voices_divides_no_recording_and_ignores_order(found: list[tuple[str, str]], rng: random.Random) -> None:
+def test_group_voices_divides_no_recording_and_ignores_order(
+    found: list[tuple[str, str]], rng: random.Random
+) -> None:
     groups = group_voices(found)
     of_recording: dict[str, set[str]] = {}
     for recording_id, voice in found:
@@ -33,25 +35,34 @@ def test_group_voices_divides_no_recording_and_ignores_order(found: list[tuple[s
 
 
 def test_group_voices_joins_only_what_is_linked() -> None:
-    groups = group_voices([("r1", "a"), ("r1", "b"), ("r2", "b"), ("r2", "c"), ("r3", "d"), ("b", "e")])
+    groups = group_voices(
+        [("r1", "a"), ("r1", "b"), ("r2", "b"), ("r2", "c"), ("r3", "d"), ("b", "e")]
+    )
     assert groups["a"] == groups["b"] == groups["c"]
     assert len(set(groups.values())) == 3
 
 
 @settings(deadline=None, max_examples=60)
 @given(tallies, st.randoms(), st.integers(0, 3))
-def test_assign_splits_ignores_order_and_leaves_no_split_empty(groups: dict[str, Counter[str]], rng: random.Random, seed: int) -> None:
+def test_assign_splits_ignores_order_and_leaves_no_split_empty(
+    groups: dict[str, Counter[str]], rng: random.Random, seed: int
+) -> None:
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=seed)
     assert splits.keys() == groups.keys()
     if len(groups) >= 3:
         assert set(splits.values()) == set(Split)
     names = rng.sample(sorted(groups), len(groups))
-    assert assign_splits({name: groups[name] for name in names}, fixed={}, ratios=RATIOS, seed=seed) == splits
+    assert (
+        assign_splits({name: groups[name] for name in names}, fixed={}, ratios=RATIOS, seed=seed)
+        == splits
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(tallies, tallies)
-def test_assign_splits_never_moves_what_was_placed(old: dict[str, Counter[str]], new: dict[str, Counter[str]]) -> None:
+def test_assign_splits_never_moves_what_was_placed(
+    old: dict[str, Counter[str]], new: dict[str, Counter[str]]
+) -> None:
     before = assign_splits(old, fixed={}, ratios=RATIOS, seed=1)
     after = assign_splits({**new, **old}, fixed=before, ratios=RATIOS, seed=2)
     assert {group: after[group] for group in old} == before
@@ -60,31 +71,48 @@ def test_assign_splits_never_moves_what_was_placed(old: dict[str, Counter[str]],
 @pytest.mark.parametrize(("num_groups", "worst"), [(20, 0.04), (200, 0.01), (2000, 0.01)])
 def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: float) -> None:
     rng = random.Random(0)
-    groups = {f"g{i}": Counter({"q": rng.randint(1, 9), "s": rng.randint(1, 9), "rare": rng.randint(0, 1)}) for i in range(num_groups)}
+    groups = {
+        f"g{i}": Counter(
+            {"q": rng.randint(1, 9), "s": rng.randint(1, 9), "rare": rng.randint(0, 1)}
+        )
+        for i in range(num_groups)
+    }
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
     for label in ("q", "s", "rare"):
         total = sum(counts[label] for counts in groups.values())
         for split, ratio in RATIOS.items():
-            share = sum(counts[label] for group, counts in groups.items() if splits[group] is split) / total
+            share = (
+                sum(counts[label] for group, counts in groups.items() if splits[group] is split)
+                / total
+            )
             assert abs(share - ratio) <= (worst if label != "rare" else max(worst, 1.5 / total))
 
 
 def worst_deviation(groups: dict[str, Counter[str]], splits: dict[str, Split]) -> float:
     total: Counter[str] = sum(groups.values(), Counter())
     return max(
-        abs(sum(counts[label] for group, counts in groups.items() if splits[group] is split) / total[label] - ratio) / ratio
+        abs(
+            sum(counts[label] for group, counts in groups.items() if splits[group] is split)
+            / total[label]
+            - ratio
+        )
+        / ratio
         for label in total
         for split, ratio in RATIOS.items()
     )
 
 
 @pytest.mark.parametrize(("num_groups", "worst"), [(200, 0.08), (2000, 0.01)])
-def test_assign_splits_comes_close_for_every_label_and_language_though_voices_differ(num_groups: int, worst: float) -> None:
+def test_assign_splits_comes_close_for_every_label_and_language_though_voices_differ(
+    num_groups: int, worst: float
+) -> None:
     rng = random.Random(0)
     groups: dict[str, Counter[str]] = {}
     for i in range(num_groups):
         size = int(rng.lognormvariate(2.5, 1)) + 1
-        groups[f"g{i}"] = Counter(rng.choices([f"intent={k}" for k in range(6)], weights=[9, 6, 4, 3, 2, 1], k=size))
+        groups[f"g{i}"] = Counter(
+            rng.choices([f"intent={k}" for k in range(6)], weights=[9, 6, 4, 3, 2, 1], k=size)
+        )
         groups[f"g{i}"][rng.choice(["language=en", "language=en", "language=zh"])] += size
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
     assert worst_deviation(groups, splits) <= worst
@@ -92,12 +120,20 @@ def test_assign_splits_comes_close_for_every_label_and_language_though_voices_di
 
 @settings(deadline=None, max_examples=40)
 @given(tallies)
-def test_assign_splits_cannot_be_improved_by_moving_one_group(groups: dict[str, Counter[str]]) -> None:
+def test_assign_splits_cannot_be_improved_by_moving_one_group(
+    groups: dict[str, Counter[str]],
+) -> None:
     if not groups:
         return
     names = sorted(groups)
     labels = sorted({label for counts in groups.values() for label in counts})
-    vectors = np.array([[*(groups[name][label] for label in labels), max(groups[name].total(), 1)] for name in names], dtype=float)
+    vectors = np.array(
+        [
+            [*(groups[name][label] for label in labels), max(groups[name].total(), 1)]
+            for name in names
+        ],
+        dtype=float,
+    )
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
     measure = _Measure(vectors, np.zeros((3, len(labels) + 1)), np.array(list(RATIOS.values())))
     assigned = np.array([list(RATIOS).index(splits[name]) for name in names])
@@ -109,14 +145,23 @@ def test_assign_splits_cannot_be_improved_by_moving_one_group(groups: dict[str, 
 
 
 def test_assign_splits_spreads_a_label_over_every_split_when_it_can() -> None:
-    groups = {f"a{i}": Counter({"a": 2}) for i in range(3)} | {f"b{i}": Counter({"b": 2}) for i in range(3)}
-    splits = assign_splits(groups, fixed={}, ratios={Split.TRAIN: 0.4, Split.VALIDATION: 0.3, Split.TEST: 0.3}, seed=0)
+    groups = {f"a{i}": Counter({"a": 2}) for i in range(3)} | {
+        f"b{i}": Counter({"b": 2}) for i in range(3)
+    }
+    splits = assign_splits(
+        groups, fixed={}, ratios={Split.TRAIN: 0.4, Split.VALIDATION: 0.3, Split.TEST: 0.3}, seed=0
+    )
     assert {splits[f"a{i}"] for i in range(3)} == {splits[f"b{i}"] for i in range(3)} == set(Split)
 
 
 def test_assign_splits_gives_nothing_new_to_a_split_without_a_share() -> None:
     groups = {f"g{i}": Counter({"a": 1}) for i in range(9)}
-    splits = assign_splits(groups, fixed={"g0": Split.TEST}, ratios={Split.TRAIN: 2, Split.VALIDATION: 1, Split.TEST: 0}, seed=0)
+    splits = assign_splits(
+        groups,
+        fixed={"g0": Split.TEST},
+        ratios={Split.TRAIN: 2, Split.VALIDATION: 1, Split.TEST: 0},
+        seed=0,
+    )
     assert [group for group, split in splits.items() if split is Split.TEST] == ["g0"]
     for ratios in ({Split.TRAIN: 0.0}, {Split.TRAIN: -1.0}, {}):
         with pytest.raises(ValueError, match="ratios"):

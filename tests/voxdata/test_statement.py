@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxdata.errors import StatementError
-from voxdata.signature import key_id, make_private_pem, public_of, public_pem, read_private, read_public
+from voxdata.signature import (
+    key_id,
+    make_private_pem,
+    public_of,
+    public_pem,
+    read_private,
+    read_public,
+)
 from voxdata.statement import (
     Statement,
     decode_envelope,
@@ -26,7 +33,9 @@ from voxdata.statement import (
 
 KEYS = [read_private(make_private_pem(), origin="test") for _ in range(4)]
 A, B, C, D = (public_of(key) for key in KEYS)
-SAID = Statement(subject={"x@1": {"sha256": "ab"}}, predicate_type="urn:test:1", predicate={"n": 1, "名": "值"})
+SAID = Statement(
+    subject={"x@1": {"sha256": "ab"}}, predicate_type="urn:test:1", predicate={"n": 1, "名": "值"}
+)
 
 
 def rotation(old: int, new: int, *, by: tuple[int, ...]) -> object:
@@ -58,7 +67,9 @@ def test_sign_envelope_twice_by_one_key_gives_one_signature() -> None:
     assert {find_signer(both, [key]) for key in (A, B)} == {key_id(A), key_id(B)}
 
 
-@pytest.mark.parametrize("row", [None, [], {}, {"payloadType": "text/plain", "payload": "", "signatures": []}, "x"])
+@pytest.mark.parametrize(
+    "row", [None, [], {}, {"payloadType": "text/plain", "payload": "", "signatures": []}, "x"]
+)
 def test_decode_envelope_refuses_what_is_none(row: object) -> None:
     with pytest.raises(StatementError, match="no DSSE envelope"):
         decode_envelope(row)
@@ -91,7 +102,12 @@ def test_keys_are_read_back_from_pem() -> None:
 def test_read_private_refuses_another_kind_of_key_without_quoting_it() -> None:
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    for text in (pem, "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n", "", public_pem(A)):
+    for text in (
+        pem,
+        "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n",
+        "",
+        public_pem(A),
+    ):
         with pytest.raises(StatementError, match="no Ed25519 private key") as caught:
             read_private(text, origin="key.pem")
         assert caught.value.__cause__ is None

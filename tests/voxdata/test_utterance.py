@@ -14,7 +14,9 @@ MODEL = ModelRef(name="fake", revision="1")
 
 
 def transcript(words) -> Transcript:
-    whole = Passage(segment=Segment(start_ms=0, end_ms=10_000_000), language="en", language_probability=1.0)
+    whole = Passage(
+        segment=Segment(start_ms=0, end_ms=10_000_000), language="en", language_probability=1.0
+    )
     return Transcript(passages=(whole,), words=tuple(words), model=MODEL)
 
 
@@ -30,7 +32,9 @@ def spoken(draw):
     turns = []
     for number in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, at + 100))
-        turns.append(make_turn(start, start + draw(st.integers(1, 8_000)), speaker=f"S{number % 2}"))
+        turns.append(
+            make_turn(start, start + draw(st.integers(1, 8_000)), speaker=f"S{number % 2}")
+        )
     return words, turns
 
 
@@ -80,8 +84,15 @@ def test_assign_words_does_not_depend_on_the_order_of_turns(made, data):
 
 def test_assign_words_prefers_overlap_then_nearness():
     first, second = make_turn(0, 1_000), make_turn(2_000, 3_000, speaker="S1")
-    inside, between, after = make_word(" a", 900, 2_050), make_word(" b", 1_600, 1_700), make_word(" c", 9_000, 9_100)
-    assert assign_words([inside, between, after], [second, first]) == [(first, [inside]), (second, [between, after])]
+    inside, between, after = (
+        make_word(" a", 900, 2_050),
+        make_word(" b", 1_600, 1_700),
+        make_word(" c", 9_000, 9_100),
+    )
+    assert assign_words([inside, between, after], [second, first]) == [
+        (first, [inside]),
+        (second, [between, after]),
+    ]
 
 
 def test_assign_words_refuses_several_recordings():
@@ -99,33 +110,56 @@ def test_cut_utterances_cuts_at_a_pause_and_at_a_sentence_end():
 
 
 def test_cut_utterances_joins_chinese_without_spaces():
-    words = [make_word(character, 200 * i, 200 * i + 200) for i, character in enumerate("你好，我要退款。")]
+    words = [
+        make_word(character, 200 * i, 200 * i + 200)
+        for i, character in enumerate("你好，我要退款。")
+    ]
     (utterance,) = cut_utterances([make_turn(0, 2_000)], transcript(words))
     assert utterance.text == "你好，我要退款。"
 
 
 def test_cut_utterances_keeps_a_turn_without_words():
     (utterance,) = cut_utterances([make_turn(100, 900)], transcript([]))
-    assert (utterance.text, utterance.language, utterance.segment.start_ms, utterance.segment.end_ms) == ("", "und", 100, 900)
+    assert (
+        utterance.text,
+        utterance.language,
+        utterance.segment.start_ms,
+        utterance.segment.end_ms,
+    ) == ("", "und", 100, 900)
 
 
 def test_cut_utterances_keeps_the_words_when_a_wordless_turn_has_the_same_bounds():
     turns = [make_turn(0, 350), make_turn(0, 400, speaker="S1")]
     cut = cut_utterances(turns, transcript([make_word(" yes", 100, 300)]))
-    assert [(utterance.text, utterance.segment.start_ms, utterance.segment.end_ms) for utterance in cut] == [("yes", 0, 400)]
+    assert [
+        (utterance.text, utterance.segment.start_ms, utterance.segment.end_ms) for utterance in cut
+    ] == [("yes", 0, 400)]
 
 
 def test_cut_utterances_keeps_two_interjections_with_the_same_bounds_apart():
     turns = [make_turn(0, 60), make_turn(60, 300, speaker="S1")]
-    cut = cut_utterances(turns, transcript([make_word(" oh", 10, 50), make_word(" ah", 70, 290)]), pad_ms=500)
+    cut = cut_utterances(
+        turns, transcript([make_word(" oh", 10, 50), make_word(" ah", 70, 290)]), pad_ms=500
+    )
     assert [utterance.text for utterance in cut] == ["oh", "ah"]
-    cut = cut_utterances(turns, transcript([make_word(" oh", 10, 90), make_word(" ah", 70, 90)]), pad_ms=100)
-    assert [(utterance.text, utterance.segment.end_ms) for utterance in cut] == [("oh", 190), ("ah", 191)]
+    cut = cut_utterances(
+        turns, transcript([make_word(" oh", 10, 90), make_word(" ah", 70, 90)]), pad_ms=100
+    )
+    assert [(utterance.text, utterance.segment.end_ms) for utterance in cut] == [
+        ("oh", 190),
+        ("ah", 191),
+    ]
 
 
 def test_utterance_id_depends_on_place_only():
-    assert make_utterance(text="a").utterance_id == make_utterance(text="b", speaker="S1").utterance_id
-    ids = {make_utterance(0, 5).utterance_id, make_utterance(0, 6).utterance_id, make_utterance(0, 5, channel=1).utterance_id}
+    assert (
+        make_utterance(text="a").utterance_id == make_utterance(text="b", speaker="S1").utterance_id
+    )
+    ids = {
+        make_utterance(0, 5).utterance_id,
+        make_utterance(0, 6).utterance_id,
+        make_utterance(0, 5, channel=1).utterance_id,
+    }
     assert len(ids) == 3
 
 
@@ -140,7 +174,10 @@ def closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
 )
 @settings(max_examples=400, deadline=None)
 def test_assign_words_chooses_among_all_turns(placed, heard):
-    turns = [make_turn(start, start + length, speaker=f"S{n % 3}") for n, (start, length) in enumerate(placed)]
+    turns = [
+        make_turn(start, start + length, speaker=f"S{n % 3}")
+        for n, (start, length) in enumerate(placed)
+    ]
     words = [make_word(f" w{n}", start, start + length) for n, (start, length) in enumerate(heard)]
     for turn, mine in assign_words(words, turns):
         for word in mine:

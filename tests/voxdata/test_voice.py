@@ -22,9 +22,20 @@ from voxdata.voice import (
 )
 
 
-def heard(recording: str, vector: tuple[float, ...], *, name: str = "S0", channel: int = 0, speech_ms: int = 20_000) -> HeardSpeaker:
+def heard(
+    recording: str,
+    vector: tuple[float, ...],
+    *,
+    name: str = "S0",
+    channel: int = 0,
+    speech_ms: int = 20_000,
+) -> HeardSpeaker:
     length = float(np.linalg.norm(vector))
-    return HeardSpeaker(speaker=(recording, channel, name), vector=tuple(x / length for x in vector), speech_ms=speech_ms)
+    return HeardSpeaker(
+        speaker=(recording, channel, name),
+        vector=tuple(x / length for x in vector),
+        speech_ms=speech_ms,
+    )
 
 
 def at_cosine(recording: str, cosine: float) -> HeardSpeaker:
@@ -39,7 +50,9 @@ def partition(links: list[VoiceLink]) -> set[frozenset[str]]:
     return {frozenset(found) for found in voices.values()}
 
 
-@pytest.mark.parametrize(("cosine", "kind"), [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")])
+@pytest.mark.parametrize(
+    ("cosine", "kind"), [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")]
+)
 def test_link_speakers_joins_from_the_threshold_on(cosine: float, kind: str) -> None:
     first, second = link_speakers([at_cosine("a", 1.0), at_cosine("b", cosine)], {})
     assert (first.kind, first.score) == ("new", None)
@@ -64,15 +77,29 @@ def test_link_speakers_never_joins_two_of_one_recording() -> None:
 
 def test_link_speakers_gives_one_who_said_too_little_a_voice_that_nobody_joins() -> None:
     one = (1.0, 0.0)
-    links = link_speakers([heard("a", one, speech_ms=MIN_SPEECH_MS - 1), heard("b", one), heard("c", one, speech_ms=MIN_SPEECH_MS)], {})
+    links = link_speakers(
+        [
+            heard("a", one, speech_ms=MIN_SPEECH_MS - 1),
+            heard("b", one),
+            heard("c", one, speech_ms=MIN_SPEECH_MS),
+        ],
+        {},
+    )
     assert partition(links) == {frozenset({"a/0/S0"}), frozenset({"b/0/S0", "c/0/S0"})}
 
 
 def test_link_speakers_compares_with_the_centre_of_all_a_voice_has() -> None:
-    voices = {"v": [heard("a", (1.0, 0.0), speech_ms=10_000), heard("b", (0.0, 1.0), speech_ms=30_000)]}
+    voices = {
+        "v": [heard("a", (1.0, 0.0), speech_ms=10_000), heard("b", (0.0, 1.0), speech_ms=30_000)]
+    }
     (link,) = link_speakers([heard("c", (1.0, 3.0))], voices)
     assert link.score == 1.0
-    long = {"v": [heard("a", (1.0, 0.0), speech_ms=FULL_WEIGHT_MS), heard("b", (0.0, 1.0), speech_ms=10 * FULL_WEIGHT_MS)]}
+    long = {
+        "v": [
+            heard("a", (1.0, 0.0), speech_ms=FULL_WEIGHT_MS),
+            heard("b", (0.0, 1.0), speech_ms=10 * FULL_WEIGHT_MS),
+        ]
+    }
     assert link_speakers([heard("c", (1.0, 1.0))], long)[0].score == 1.0
 
 
@@ -96,10 +123,17 @@ people = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(people, st.randoms())
-def test_link_speakers_ignores_order_and_gives_each_one_link(found: list[tuple[int, int, int, int]], rng: random.Random) -> None:
+def test_link_speakers_ignores_order_and_gives_each_one_link(
+    found: list[tuple[int, int, int, int]], rng: random.Random
+) -> None:
     axes = np.random.default_rng(0).normal(size=(4, 16))
     arrivals = [
-        heard(f"r{r}", tuple(axes[who] + 0.05 * np.random.default_rng(r * 2 + s).normal(size=16)), name=f"S{s}", speech_ms=ms)
+        heard(
+            f"r{r}",
+            tuple(axes[who] + 0.05 * np.random.default_rng(r * 2 + s).normal(size=16)),
+            name=f"S{s}",
+            speech_ms=ms,
+        )
         for r, s, who, ms in found
     ]
     links = link_speakers(arrivals, {})

@@ -70,7 +70,12 @@ class Heard:
 
 @pytest.fixture
 def heard() -> Callable[..., Heard]:
-    def make(recording_id: str = "r1", text: str = "你好 there", starts: tuple[int, ...] = (0, 2000), revision: str = "1") -> Heard:
+    def make(
+        recording_id: str = "r1",
+        text: str = "你好 there",
+        starts: tuple[int, ...] = (0, 2000),
+        revision: str = "1",
+    ) -> Heard:
         spans = [Segment(start_ms=start, end_ms=start + 1500) for start in starts]
         utterances = tuple(
             Utterance(recording_id=recording_id, channel=0, speaker="S0", segment=span, text=text, language="zh",
@@ -80,10 +85,18 @@ def heard() -> Callable[..., Heard]:
         model = ModelRef(name="labeler", revision=revision)
         return Heard(
             recording_id=recording_id,
-            turns=tuple(Turn(recording_id=recording_id, channel=0, speaker="S0", segment=span) for span in spans),
+            turns=tuple(
+                Turn(recording_id=recording_id, channel=0, speaker="S0", segment=span)
+                for span in spans
+            ),
             utterances=utterances,
             predictions=tuple(
-                Prediction(utterance_id=u.utterance_id, scheme="intent", distribution={"ask": 0.7, "tell": 0.3}, model=model)
+                Prediction(
+                    utterance_id=u.utterance_id,
+                    scheme="intent",
+                    distribution={"ask": 0.7, "tell": 0.3},
+                    model=model,
+                )
                 for u in utterances
             ),
         )
@@ -93,7 +106,9 @@ def heard() -> Callable[..., Heard]:
 
 @pytest.fixture
 def example() -> Callable[..., Example]:
-    def make(number: int = 1, label: str = "ask", split: Split = Split.TRAIN, text: str = "it's 天气") -> Example:
+    def make(
+        number: int = 1, label: str = "ask", split: Split = Split.TRAIN, text: str = "it's 天气"
+    ) -> Example:
         return Example(
             utterance_id=f"u{number:03d}", recording_id=f"r{number}", channel=0, segment=Segment(start_ms=0, end_ms=60_000),
             voice=f"v{number}",

@@ -53,7 +53,9 @@ def test_erase_rows_takes_attempts_along(tmp_path: Path) -> None:
         plan = plan_erasure(con, [recording.recording_id])
         assert plan.counts["attempt"] == 1
         receipt = begin_erasure(con, plan, kind="recording", subject="r", reason="", run_id="t")
-        erase_rows(con, plan, receipt_id=receipt, kind="recording", subject="r", reason="", run_id="t")
+        erase_rows(
+            con, plan, receipt_id=receipt, kind="recording", subject="r", reason="", run_id="t"
+        )
         assert {subject for _, subject, _ in list_tries(con)} == {"/b.wav"}
 
 

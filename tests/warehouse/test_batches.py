@@ -8,7 +8,15 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 from voxdata.recording import Recording
-from warehouse.batches import MERGED, REJECTED, forget_merged, leave_batch, list_batches, merge_batches, staged_rows
+from warehouse.batches import (
+    MERGED,
+    REJECTED,
+    forget_merged,
+    leave_batch,
+    list_batches,
+    merge_batches,
+    staged_rows,
+)
 from warehouse.connection import open_warehouse, transaction
 from warehouse.ledger import list_drops
 from warehouse.recordings import add_recording, add_source, list_recordings
@@ -16,7 +24,17 @@ from warehouse.rows import read_rows
 
 
 def sources(*names: str) -> dict[str, pl.DataFrame]:
-    rows = [{"uri": name, "size_bytes": 1, "modified_ns": 2, "recording_id": None, "decoder": "d", "run_id": "t"} for name in names]
+    rows = [
+        {
+            "uri": name,
+            "size_bytes": 1,
+            "modified_ns": 2,
+            "recording_id": None,
+            "decoder": "d",
+            "run_id": "t",
+        }
+        for name in names
+    ]
     return {"source": pl.DataFrame(rows, schema_overrides={"recording_id": pl.String})}
 
 
@@ -43,7 +61,9 @@ def test_merge_batches_counts_every_batch_once(con: DuckDBPyConnection, tmp_path
     assert forget_merged(folder, held={"one", "two"}) == 1
 
 
-def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(con: DuckDBPyConnection, tmp_path: Path) -> None:
+def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
+    con: DuckDBPyConnection, tmp_path: Path
+) -> None:
     for name in ("good", "flipped", "no-header", "other-format", "strange", "misfit"):
         leave_batch(tmp_path / "b", sources(name), run_id="t", batch_id=name)
     folder = tmp_path / "b"
@@ -52,13 +72,25 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(con: Du
     (folder / "flipped" / "source.parquet").write_bytes(flipped)
     (folder / "no-header" / "batch.json").unlink()
     header = json.loads((folder / "other-format" / "batch.json").read_text())
-    (folder / "other-format" / "batch.json").write_text(json.dumps({**header, "format": "voxdata-batch/9"}))
-    (folder / "strange" / "batch.json").write_text(json.dumps({**header, "tables": {"dataset_version": {"rows": 1, "sha256": ""}}}))
-    odd = leave_batch(folder, {"source": pl.DataFrame({"nonsense": [1]})}, run_id="t", batch_id="odd")
+    (folder / "other-format" / "batch.json").write_text(
+        json.dumps({**header, "format": "voxdata-batch/9"})
+    )
+    (folder / "strange" / "batch.json").write_text(
+        json.dumps({**header, "tables": {"dataset_version": {"rows": 1, "sha256": ""}}})
+    )
+    odd = leave_batch(
+        folder, {"source": pl.DataFrame({"nonsense": [1]})}, run_id="t", batch_id="odd"
+    )
     (folder / "misfit").rename(folder / "zz")
     found = merge_batches(con, folder, run_id="t")
     assert (found.merged, found.rejected, sorted(uris(con))) == (2, 5, ["good", "misfit"])
-    assert sorted(path.name for path in (folder / REJECTED).iterdir()) == ["flipped", "no-header", odd, "other-format", "strange"]
+    assert sorted(path.name for path in (folder / REJECTED).iterdir()) == [
+        "flipped",
+        "no-header",
+        odd,
+        "other-format",
+        "strange",
+    ]
     drops = {row.subject: row.detail for row in list_drops(con)}
     assert "damaged" in drops["flipped"]
     assert "voxdata-batch/9" in drops["other-format"]
@@ -72,7 +104,9 @@ def test_leave_batch_refuses_tables_that_are_not_merged(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_staged_rows_are_written_as_if_directly(path: Path, tmp_path: Path, recording: Recording) -> None:
+def test_staged_rows_are_written_as_if_directly(
+    path: Path, tmp_path: Path, recording: Recording
+) -> None:
     def write(con: DuckDBPyConnection) -> None:
         with transaction(con):
             add_recording(con, recording("r1"), audio_file="a.flac", run_id="t")  # type: ignore[operator]

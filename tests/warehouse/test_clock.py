@@ -26,7 +26,16 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def merge(path: Path, name: str) -> None:
     """Leave a batch of one row, and merge it."""
     rows = pl.DataFrame(
-        [{"uri": name, "size_bytes": 1, "modified_ns": 1, "recording_id": None, "decoder": "", "run_id": "t"}],
+        [
+            {
+                "uri": name,
+                "size_bytes": 1,
+                "modified_ns": 1,
+                "recording_id": None,
+                "decoder": "",
+                "run_id": "t",
+            }
+        ],
         schema_overrides={"recording_id": pl.String},
     )
     with open_warehouse(path) as con:
@@ -39,12 +48,20 @@ def merged(path: Path) -> set[str]:
 
 
 def take(path: Path, *, now: datetime, keep: int = 3) -> Path:
-    return take_snapshot(path, path.parent / "snapshots", batches=path.parent / "batches", now=now, keep=keep)
+    return take_snapshot(
+        path, path.parent / "snapshots", batches=path.parent / "batches", now=now, keep=keep
+    )
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
-@pytest.mark.parametrize("back", [timedelta(0), timedelta(hours=1), timedelta(days=9_000)], ids=["stopped", "an hour", "a dead battery"])
-def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(path: Path, keep: int, back: timedelta) -> None:
+@pytest.mark.parametrize(
+    "back",
+    [timedelta(0), timedelta(hours=1), timedelta(days=9_000)],
+    ids=["stopped", "an hour", "a dead battery"],
+)
+def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
+    path: Path, keep: int, back: timedelta
+) -> None:
     for hour in range(keep):
         merge(path, f"before-{hour}")
         take(path, now=NOON + timedelta(hours=hour), keep=keep)
@@ -122,7 +139,9 @@ def test_take_snapshot_makes_no_warehouse(path: Path) -> None:
     assert not path.exists()
 
 
-def test_take_snapshot_lists_the_versions_that_it_holds(path: Path, example: Callable[..., Example]) -> None:
+def test_take_snapshot_lists_the_versions_that_it_holds(
+    path: Path, example: Callable[..., Example]
+) -> None:
     with open_warehouse(path) as con:
         create_version(con, "calls", [example()], recipe={}, run_id="t")
     taken = take(path, now=NOON)
@@ -131,7 +150,9 @@ def test_take_snapshot_lists_the_versions_that_it_holds(path: Path, example: Cal
         assert [version.ref for version in list_versions(con)] == ["calls@1"]
 
 
-def test_repair_warehouse_keeps_what_earlier_repairs_of_the_same_second_put_aside(path: Path) -> None:
+def test_repair_warehouse_keeps_what_earlier_repairs_of_the_same_second_put_aside(
+    path: Path,
+) -> None:
     folders = set()
     for _ in range(2):
         path_of_an_empty_warehouse(path)

@@ -39,13 +39,18 @@ def test_open_warehouse_creates_the_file_and_records_its_migrations(path: Path) 
     numbers = sorted(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     assert numbers[-1] == newest_version()
     with open_warehouse(path) as con:
-        assert [row["version"] for row in read_rows(con, "select version from schema_version")] == numbers
+        assert [
+            row["version"] for row in read_rows(con, "select version from schema_version")
+        ] == numbers
     with open_warehouse(path) as con:
         assert len(read_rows(con, "select * from schema_version")) == len(numbers)
 
 
 def test_open_warehouse_refuses_to_read_what_is_not_there(path: Path) -> None:
-    with pytest.raises(WarehouseError, match="there is no warehouse yet"), open_warehouse(path, read_only=True):
+    with (
+        pytest.raises(WarehouseError, match="there is no warehouse yet"),
+        open_warehouse(path, read_only=True),
+    ):
         pass
     assert not path.exists()
 
@@ -81,7 +86,11 @@ def test_open_warehouse_refuses_a_damaged_file(path: Path) -> None:
 def test_open_warehouse_names_the_process_that_holds_it(path: Path) -> None:
     with open_warehouse(path):
         pass
-    with holder(path) as child, pytest.raises(WarehouseError, match=f"process {child.pid} "), open_warehouse(path, wait_s=0.3):
+    with (
+        holder(path) as child,
+        pytest.raises(WarehouseError, match=f"process {child.pid} "),
+        open_warehouse(path, wait_s=0.3),
+    ):
         pass
 
 
@@ -102,7 +111,10 @@ def test_open_warehouse_serves_several_processes_that_create_and_write_at_once(p
                 add_source(con, uri=sys.argv[1], size_bytes=i, modified_ns=0, recording_id=None, run_id="t")
         """
     )
-    children = [subprocess.Popen([sys.executable, "-c", code, str(n)], stderr=subprocess.PIPE, text=True) for n in range(2)]
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(n)], stderr=subprocess.PIPE, text=True)
+        for n in range(2)
+    ]
     assert [child.communicate()[1] for child in children] == ["", ""]
     with open_warehouse(path) as con:
         assert read_rows(con, "select count(*) as n from source") == [{"n": 10}]
@@ -112,7 +124,9 @@ def test_open_warehouse_serves_several_threads(path: Path) -> None:
     def write(number: int) -> None:
         for i in range(3):
             with open_warehouse(path) as con:
-                add_source(con, uri=str(number), size_bytes=i, modified_ns=0, recording_id=None, run_id="t")
+                add_source(
+                    con, uri=str(number), size_bytes=i, modified_ns=0, recording_id=None, run_id="t"
+                )
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
     for thread in threads:
@@ -120,7 +134,11 @@ def test_open_warehouse_serves_several_threads(path: Path) -> None:
     for thread in threads:
         thread.join()
     with open_warehouse(path) as outer, open_warehouse(path, read_only=True) as inner:
-        assert read_rows(outer, "select count(*) as n from source") == read_rows(inner, "select count(*) as n from source") == [{"n": 12}]
+        assert (
+            read_rows(outer, "select count(*) as n from source")
+            == read_rows(inner, "select count(*) as n from source")
+            == [{"n": 12}]
+        )
 
 
 def test_open_warehouse_puts_back_triggers_that_are_gone(path: Path) -> None:
@@ -130,7 +148,9 @@ def test_open_warehouse_puts_back_triggers_that_are_gone(path: Path) -> None:
         assert len(read_rows(con, "select * from duckdb_triggers()")) == 2 * len(IMMUTABLE_TABLES)
 
 
-def test_open_warehouse_refuses_when_a_listed_version_is_missing(path: Path, example: Callable[..., Example]) -> None:
+def test_open_warehouse_refuses_when_a_listed_version_is_missing(
+    path: Path, example: Callable[..., Example]
+) -> None:
     with open_warehouse(path):
         pass
     earlier = path.read_bytes()
@@ -141,14 +161,19 @@ def test_open_warehouse_refuses_when_a_listed_version_is_missing(path: Path, exa
     with pytest.raises(WarehouseError, match=r"calls@1 .*backup"), open_warehouse(path):
         pass
     sidecar_path(path).unlink()
-    with pytest.raises(WarehouseError, match=r"1 of 1 acknowledged transactions"), open_warehouse(path):
+    with (
+        pytest.raises(WarehouseError, match=r"1 of 1 acknowledged transactions"),
+        open_warehouse(path),
+    ):
         pass
     commits_path(path).unlink()
     with open_warehouse(path) as con:
         assert list_versions(con) == []
 
 
-def test_open_warehouse_refuses_versions_without_their_list(path: Path, example: Callable[..., Example]) -> None:
+def test_open_warehouse_refuses_versions_without_their_list(
+    path: Path, example: Callable[..., Example]
+) -> None:
     with open_warehouse(path) as con:
         create_version(con, "calls", [example()], recipe={}, run_id="t")
     sidecar_path(path).unlink()

@@ -33,7 +33,9 @@ def store(con: DuckDBPyConnection, **found: np.ndarray) -> None:
 
 
 def add(con: DuckDBPyConnection, name: str, *, seconds: int) -> None:
-    recording = replace(make_recording(), recording_id=name, num_samples=seconds * 16_000, sample_rate_hz=16_000)
+    recording = replace(
+        make_recording(), recording_id=name, num_samples=seconds * 16_000, sample_rate_hz=16_000
+    )
     add_recording(con, recording, audio_file=f"{name}.flac", run_id="t")
 
 
@@ -45,11 +47,16 @@ def test_fingerprints_come_back_as_they_were(con: DuckDBPyConnection) -> None:
 
 
 @pytest.mark.parametrize("arrivals", [["a", "b", "c"], ["b"], ["a"]])
-def test_find_hints_names_a_pair_once_and_the_same_way_round(con: DuckDBPyConnection, arrivals: list[str]) -> None:
+def test_find_hints_names_a_pair_once_and_the_same_way_round(
+    con: DuckDBPyConnection, arrivals: list[str]
+) -> None:
     store(con, a=codes(1), b=np.concatenate([codes(7, 15), codes(1)]), c=codes(3))
     hints = find_hints(con, arrivals, key=KEY)
     assert hints == {("a", "b"): [15]}
-    assert compare(codes(1), np.concatenate([codes(7, 15), codes(1)]), hints["a", "b"]) == (1.0, 120)
+    assert compare(codes(1), np.concatenate([codes(7, 15), codes(1)]), hints["a", "b"]) == (
+        1.0,
+        120,
+    )
 
 
 def test_find_hints_passes_over_codes_that_come_back(con: DuckDBPyConnection) -> None:
@@ -58,7 +65,9 @@ def test_find_hints_passes_over_codes_that_come_back(con: DuckDBPyConnection) ->
     assert find_hints(con, ["a", "b"], key=KEY) == {}
 
 
-def test_find_hints_links_a_sound_that_is_everywhere_to_the_first_that_have_it(con: DuckDBPyConnection) -> None:
+def test_find_hints_links_a_sound_that_is_everywhere_to_the_first_that_have_it(
+    con: DuckDBPyConnection,
+) -> None:
     names = [f"r{number:02d}" for number in range(MAX_SHARING + 4)]
     store(con, **dict.fromkeys(names, codes(1)))
     hints = find_hints(con, names, key=KEY)
@@ -70,14 +79,21 @@ def test_duplicate_groups_take_what_is_mostly_shared(con: DuckDBPyConnection) ->
     for name, seconds in {"a": 10, "b": 8, "c": 60, "d": 60, "e": 9}.items():
         add(con, name, seconds=seconds)
     shared = {("a", "b"): 5_000, ("b", "e"): 8_000, ("c", "d"): 20_000}
-    pairs = [NearDuplicate(recording_id=a, other_id=b, score=0.9, shared_ms=ms) for (a, b), ms in shared.items()]
+    pairs = [
+        NearDuplicate(recording_id=a, other_id=b, score=0.9, shared_ms=ms)
+        for (a, b), ms in shared.items()
+    ]
     store_near_duplicates(con, pairs, key=KEY, run_id="t")
     assert duplicate_groups(con) == {"a": "a", "b": "a", "e": "a"}
 
 
 def test_metadata_keeps_the_newest_value_and_repeats_none(con: DuckDBPyConnection) -> None:
-    assert store_metadata(con, "a", {"call_id": "7", "language": "zh"}, manifest="m1", run_id="t") == 2
-    assert store_metadata(con, "a", {"call_id": "7", "language": "en"}, manifest="m2", run_id="t") == 1
+    assert (
+        store_metadata(con, "a", {"call_id": "7", "language": "zh"}, manifest="m1", run_id="t") == 2
+    )
+    assert (
+        store_metadata(con, "a", {"call_id": "7", "language": "en"}, manifest="m2", run_id="t") == 1
+    )
     assert store_metadata(con, "b", {"consent": "yes"}, manifest="m2", run_id="t") == 1
     assert list_metadata(con) == {"a": {"call_id": "7", "language": "en"}, "b": {"consent": "yes"}}
     assert list_metadata(con, recording_id="b") == {"b": {"consent": "yes"}}

@@ -66,7 +66,9 @@ def test_open_warehouse_and_staged_rows_fetch_no_extensions(tmp_path: Path) -> N
 def test_nothing_connects_to_duckdb_by_another_door() -> None:
     root = Path(__file__).parents[2]
     sources = [path for name in ("flows", "warehouse") for path in (root / name).rglob("*.py")]
-    others = [path.name for path in sources if "duckdb.connect(" in path.read_text(encoding="utf-8")]
+    others = [
+        path.name for path in sources if "duckdb.connect(" in path.read_text(encoding="utf-8")
+    ]
     assert others == ["engine.py"]
 
 
@@ -87,7 +89,9 @@ def test_open_warehouse_puts_what_has_no_room_into_its_folder_and_clears_it(tmp_
     with open_warehouse(tmp_path / "w.duckdb", engine=engine) as con:
         assert not spill.exists()
         con.execute("set threads = 1")
-        con.execute("create temp table much as select range as n, md5(range::varchar) as t from range(12000000)")
+        con.execute(
+            "create temp table much as select range as n, md5(range::varchar) as t from range(12000000)"
+        )
         assert any(spill.iterdir())
     assert not list(tmp_path.rglob("*.tmp"))
 

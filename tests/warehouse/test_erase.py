@@ -42,7 +42,9 @@ def fill(con: DuckDBPyConnection, example: Make) -> None:
     """Two versions of five recordings; what r1 says is secret, and one annotation of each is on record."""
     examples = [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
     create_version(con, "calls", examples, recipe={}, run_id="t")
-    create_version(con, "calls", [replace(e, text=f"{e.text} again") for e in examples], recipe={}, run_id="t")
+    create_version(
+        con, "calls", [replace(e, text=f"{e.text} again") for e in examples], recipe={}, run_id="t"
+    )
     add_annotations(
         con,
         [
@@ -59,13 +61,27 @@ def fill(con: DuckDBPyConnection, example: Make) -> None:
         ],
         run_id="t",
     )
-    insert_rows(con, "recording_metadata", [{"recording_id": "r1", "name": "who", "value": SECRET, "manifest": "m", "run_id": "t"}])
+    insert_rows(
+        con,
+        "recording_metadata",
+        [{"recording_id": "r1", "name": "who", "value": SECRET, "manifest": "m", "run_id": "t"}],
+    )
 
 
 def erase(con: DuckDBPyConnection, recording_id: str) -> str:
     plan = plan_erasure(con, [recording_id])
-    receipt = begin_erasure(con, plan, kind="recording", subject=recording_id, reason="asked", run_id="t")
-    erase_rows(con, plan, receipt_id=receipt, kind="recording", subject=recording_id, reason="asked", run_id="t")
+    receipt = begin_erasure(
+        con, plan, kind="recording", subject=recording_id, reason="asked", run_id="t"
+    )
+    erase_rows(
+        con,
+        plan,
+        receipt_id=receipt,
+        kind="recording",
+        subject=recording_id,
+        reason="asked",
+        run_id="t",
+    )
     return receipt
 
 
@@ -74,16 +90,29 @@ def test_erase_rows_leaves_every_version_verifiable(con: DuckDBPyConnection, exa
     before = {v.ref: v.root for v in list_versions(con)}
     receipt = erase(con, "r1")
     assert {v.ref: v.root for v in list_versions(con)} == before
-    assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [(True, 4, 1)] * 2
+    assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
+        (True, 4, 1)
+    ] * 2
     assert check_chain(con) == []
-    assert [e.recording_id for e in load_examples(con, list_versions(con)[0].version_id)] == ["r0", "r2", "r3", "r4"]
+    assert [e.recording_id for e in load_examples(con, list_versions(con)[0].version_id)] == [
+        "r0",
+        "r2",
+        "r3",
+        "r4",
+    ]
     (found,) = list_receipts(con)
-    assert (found.receipt_id, found.versions, found.renewed) == (receipt, {"calls@1": 1, "calls@2": 1}, False)
+    assert (found.receipt_id, found.versions, found.renewed) == (
+        receipt,
+        {"calls@1": 1, "calls@2": 1},
+        False,
+    )
     assert SECRET not in str(read_rows(con, "from erasure"))
     require_triggers(con)
 
 
-def test_erase_rows_notices_when_something_else_went_too(con: DuckDBPyConnection, example: Make) -> None:
+def test_erase_rows_notices_when_something_else_went_too(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     fill(con, example)
     erase(con, "r1")
     with unguarded(con, "example"):
@@ -103,23 +132,33 @@ def test_compact_warehouse_takes_the_bytes_out_of_the_file(path: Path, example: 
         erase(con, "r1")
     assert SECRET.encode() in path.read_bytes()  # deleting rows alone leaves them there
     with open_warehouse(path) as con:
-        tables = {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables()")}
+        tables = {
+            str(row["table_name"])
+            for row in read_rows(con, "select table_name from duckdb_tables()")
+        }
         last = read_rows(con, "select max(seq) as seq from dataset_version")[0]["seq"]
     compact_warehouse(path)
     for part in path.parent.iterdir():
         assert part.is_dir() or SECRET.encode() not in part.read_bytes(), part
     with open_warehouse(path) as con:
-        assert {str(row["table_name"]) for row in read_rows(con, "select table_name from duckdb_tables()")} == tables
+        assert {
+            str(row["table_name"])
+            for row in read_rows(con, "select table_name from duckdb_tables()")
+        } == tables
         assert len(read_rows(con, "from duckdb_triggers()")) == 2 * len(IMMUTABLE_TABLES)
         assert all(one.ok for one in verify_all(con))
         _, new = create_version(con, "later", [example(7)], recipe={}, run_id="t")
         assert new
-        assert int(str(read_rows(con, "select seq from dataset_version where name = 'later'")[0]["seq"])) > int(str(last))
+        assert int(
+            str(read_rows(con, "select seq from dataset_version where name = 'later'")[0]["seq"])
+        ) > int(str(last))
         with pytest.raises(duckdb.Error, match="immutable"):
             con.execute("delete from example")
 
 
-def test_forgotten_recordings_stay_out_until_consent_is_renewed(con: DuckDBPyConnection, example: Make) -> None:
+def test_forgotten_recordings_stay_out_until_consent_is_renewed(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     fill(con, example)
     receipt = erase(con, "r1")
     assert (is_forgotten(con, "r1"), is_forgotten(con, "r2")) == (receipt, None)
@@ -131,9 +170,17 @@ def test_forgotten_recordings_stay_out_until_consent_is_renewed(con: DuckDBPyCon
     assert list_receipts(con)[0].renewed
     # It may come in again, and its rows get new salts and leaves.
     again, new = create_version(
-        con, "calls", [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)], recipe={}, run_id="t"
+        con,
+        "calls",
+        [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)],
+        recipe={},
+        run_id="t",
     )
-    assert (new, again.num_erased, again.root in {v.root for v in list_versions(con)[:2]}) == (True, 0, False)
+    assert (new, again.num_erased, again.root in {v.root for v in list_versions(con)[:2]}) == (
+        True,
+        0,
+        False,
+    )
     assert all(one.ok for one in verify_all(con))
 
 
@@ -141,14 +188,21 @@ def test_roll_back_does_not_bring_erased_rows_back(con: DuckDBPyConnection, exam
     fill(con, example)
     first = list_versions(con)[0]
     same, new = roll_back(con, first, run_id="t")
-    assert (new, same.number, same.version_id, same.recipe["rollback_of"]) == (True, 3, first.version_id, "calls@1")
+    assert (new, same.number, same.version_id, same.recipe["rollback_of"]) == (
+        True,
+        3,
+        first.version_id,
+        "calls@1",
+    )
     erase(con, "r1")
     found, new = roll_back(con, list_versions(con)[0], run_id="t")
     assert (new, found.num_examples, found.num_erased) == (True, 4, 0)
     assert roll_back(con, found, run_id="t")[1] is False
 
 
-def test_erasure_asks_for_retraining_of_the_models_concerned(con: DuckDBPyConnection, example: Make) -> None:
+def test_erasure_asks_for_retraining_of_the_models_concerned(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     fill(con, example)
     version_id = list_versions(con)[0].version_id
     row: dict[str, object] = {
@@ -158,8 +212,14 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(con: DuckDBPyConnec
     insert_rows(con, "training_run", [row])
     receipt = erase(con, "r1")
     assert list_receipts(con)[0].models == ("t1",)
-    (asked,) = [event for event in list_outbox(con) if event.event == "voxdata.retraining.requested"]
-    assert asked.payload == {"receipt_id": receipt, "models": ["t1"], "versions": {"calls@1": 1, "calls@2": 1}}
+    (asked,) = [
+        event for event in list_outbox(con) if event.event == "voxdata.retraining.requested"
+    ]
+    assert asked.payload == {
+        "receipt_id": receipt,
+        "models": ["t1"],
+        "versions": {"calls@1": 1, "calls@2": 1},
+    }
 
 
 def test_recordings_of_voice_follows_merges(con: DuckDBPyConnection) -> None:
@@ -179,7 +239,9 @@ def test_recordings_of_voice_follows_merges(con: DuckDBPyConnection) -> None:
     assert recordings_of_voice(con, "x") == {"r4"}
 
 
-def test_every_table_that_names_a_recording_or_an_utterance_is_erased(con: DuckDBPyConnection) -> None:
+def test_every_table_that_names_a_recording_or_an_utterance_is_erased(
+    con: DuckDBPyConnection,
+) -> None:
     from warehouse.erase import _doomed
 
     naming = {

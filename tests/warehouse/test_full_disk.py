@@ -52,7 +52,13 @@ except MachineError as error:
 
 
 def test_transaction_tells_the_first_error_and_leaves_the_warehouse_whole(path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert "File too large" in done.stdout, done.stderr[-2000:]
     assert "cannot rollback" not in done.stdout
     with open_warehouse(path) as con:
@@ -60,9 +66,22 @@ def test_transaction_tells_the_first_error_and_leaves_the_warehouse_whole(path: 
         assert list_drops(con) == []
 
 
-def test_merge_batches_puts_no_batch_aside_when_it_cannot_be_read(path: Path, tmp_path: Path) -> None:
+def test_merge_batches_puts_no_batch_aside_when_it_cannot_be_read(
+    path: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "batches"
-    rows = pl.DataFrame([{"uri": "/a.wav", "size_bytes": 1, "modified_ns": 1, "recording_id": None, "run_id": "t", "decoder": ""}])
+    rows = pl.DataFrame(
+        [
+            {
+                "uri": "/a.wav",
+                "size_bytes": 1,
+                "modified_ns": 1,
+                "recording_id": None,
+                "run_id": "t",
+                "decoder": "",
+            }
+        ]
+    )
     leave_batch(folder, {"source": rows}, run_id="t", batch_id="one")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open_warehouse(path) as con:
@@ -79,7 +98,12 @@ def test_merge_batches_puts_no_batch_aside_when_it_cannot_be_read(path: Path, tm
 
 
 def test_leave_batch_leaves_nothing_half_written(tmp_path: Path) -> None:
-    rows = pl.DataFrame([{"uri": f"/{n}.wav", "size_bytes": n, "modified_ns": n, "run_id": "t", "decoder": ""} for n in range(50_000)])
+    rows = pl.DataFrame(
+        [
+            {"uri": f"/{n}.wav", "size_bytes": n, "modified_ns": n, "run_id": "t", "decoder": ""}
+            for n in range(50_000)
+        ]
+    )
     with files_of_at_most(1_000), pytest.raises((MachineError, OSError)):
         leave_batch(tmp_path / "batches", {"source": rows}, run_id="t")
     assert list_batches(tmp_path / "batches") == []

@@ -20,7 +20,14 @@ from voxdata.label import Prediction
 from warehouse.batches import MERGED, REJECTED, merge_batches, staged_rows
 from warehouse.chain import check_chain
 from warehouse.connection import FOLLOW_UPS, open_warehouse, transaction
-from warehouse.erase import begin_erasure, erase_rows, is_forgotten, known_recordings, plan_erasure, renew_consent
+from warehouse.erase import (
+    begin_erasure,
+    erase_rows,
+    is_forgotten,
+    known_recordings,
+    plan_erasure,
+    renew_consent,
+)
 from warehouse.gate import forgotten_among, naming_columns, refused_rows
 from warehouse.guards import sidecar_path
 from warehouse.ledger import list_drops
@@ -49,12 +56,24 @@ VALUES: dict[str, object] = {
 def forget(con: DuckDBPyConnection, recording_id: str, *, run_id: str = "t") -> str:
     with transaction(con):
         plan = plan_erasure(con, [recording_id])
-        receipt = begin_erasure(con, plan, kind="recording", subject=recording_id, reason="asked", run_id=run_id)
-    erase_rows(con, plan, receipt_id=receipt, kind="recording", subject=recording_id, reason="asked", run_id=run_id)
+        receipt = begin_erasure(
+            con, plan, kind="recording", subject=recording_id, reason="asked", run_id=run_id
+        )
+    erase_rows(
+        con,
+        plan,
+        receipt_id=receipt,
+        kind="recording",
+        subject=recording_id,
+        reason="asked",
+        run_id=run_id,
+    )
     return receipt
 
 
-def utterance(recording_id: str, key: str = "k", end_ms: int = 60_000, text: str = "hello") -> dict[str, object]:
+def utterance(
+    recording_id: str, key: str = "k", end_ms: int = 60_000, text: str = "hello"
+) -> dict[str, object]:
     return {
         "utterance_id": digest(recording_id, 0, 0, end_ms), "recording_id": recording_id, "key": key, "channel": 0, "speaker": "S0",
         "start_ms": 0, "end_ms": end_ms, "text": text, "language": "en", "words": "[]", "run_id": "t",
@@ -68,23 +87,62 @@ def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
         """select table_name, column_name, data_type from duckdb_columns() c where database_name = current_database()
         and table_name in (select table_name from duckdb_tables() where not internal and not temporary)""",
     ):
-        found.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(row["data_type"])
+        found.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
+            row["data_type"]
+        )
     return found
 
 
 def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPyConnection) -> None:
-    con.execute("create table added_later(first_recording_id varchar, last_utterance_id varchar, note varchar)")
+    con.execute(
+        "create table added_later(first_recording_id varchar, last_utterance_id varchar, note varchar)"
+    )
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
-    insert_rows(con, "check_clip", [{"key": digest("check"), "utterance_id": SAID, "purpose": "gold", "shift_ms": 1, "run_id": "t"}])
+    insert_rows(
+        con,
+        "check_clip",
+        [
+            {
+                "key": digest("check"),
+                "utterance_id": SAID,
+                "purpose": "gold",
+                "shift_ms": 1,
+                "run_id": "t",
+            }
+        ],
+    )
     forget(con, GONE)
-    named = {table: places for table, columns in tables(con).items() if (places := naming_columns(table, columns))}
-    assert {"added_later", "annotation", "check_clip", "example", "ledger", "prediction", "push", "row_salt"} <= set(named)
+    named = {
+        table: places
+        for table, columns in tables(con).items()
+        if (places := naming_columns(table, columns))
+    }
+    assert {
+        "added_later",
+        "annotation",
+        "check_clip",
+        "example",
+        "ledger",
+        "prediction",
+        "push",
+        "row_salt",
+    } <= set(named)
     for table, places in named.items():
         columns = tables(con)[table]
         for place in places:
-            value = SAID if place in ("utterance_id", "last_utterance_id", "subject") else digest("check") if place == "key" else GONE
+            value = (
+                SAID
+                if place in ("utterance_id", "last_utterance_id", "subject")
+                else digest("check")
+                if place == "key"
+                else GONE
+            )
             rows = [
-                {name: VALUES.get(kind, f"{name} {about}") for name, kind in columns.items() if name not in ("seq", "created_at")}
+                {
+                    name: VALUES.get(kind, f"{name} {about}")
+                    for name, kind in columns.items()
+                    if name not in ("seq", "created_at")
+                }
                 | {place: about}
                 for about in (value, OTHER)
             ]
@@ -94,7 +152,11 @@ def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPy
             assert insert_new(con, table, rows[:1], key=[place]) == 0, (table, place)
             con.register("late_rows", pl.DataFrame(rows[:1], strict=False))
             assert insert_query(con, table, "from late_rows") == 0, (table, place)
-            assert not [row for row in read_rows(con, f'select "{place}" as name from "{table}"') if value in str(row["name"])], (
+            assert not [
+                row
+                for row in read_rows(con, f'select "{place}" as name from "{table}"')
+                if value in str(row["name"])
+            ], (
                 table,
                 place,
             )
@@ -108,16 +170,29 @@ def count(con: DuckDBPyConnection, table: str, where: str = "true") -> int:
 def test_rows_come_into_the_warehouse_by_one_door_only() -> None:
     root = Path(__file__).parents[2]
     # Books that name nobody: versions of the schema, commits, refused changes, and what erasing leaves behind.
-    allowed = {"schema_version", "commit_count", "refused_change", "erased_annotation", "manifest_erasure", "erasure_leaf"}
+    allowed = {
+        "schema_version",
+        "commit_count",
+        "refused_change",
+        "erased_annotation",
+        "manifest_erasure",
+        "erasure_leaf",
+    }
     found = {
         (file.name, match[1])
         for folder in ("warehouse", "flows", "annotation", "training", "voxdata")
         for file in (root / folder).rglob("*.py")
-        for match in re.finditer(r"(?i)insert\s+(?:or\s+\w+\s+)?into\s+[\"']?([\w{}]+)", file.read_text(encoding="utf-8"))
+        for match in re.finditer(
+            r"(?i)insert\s+(?:or\s+\w+\s+)?into\s+[\"']?([\w{}]+)", file.read_text(encoding="utf-8")
+        )
         if match[1] not in allowed
     }
     assert found == {("rows.py", "{table}"), ("plain.py", "{table}")}
-    past = {f.name for f in root.glob("warehouse/*.py") if "write_past_the_gate" in f.read_text(encoding="utf-8")}
+    past = {
+        f.name
+        for f in root.glob("warehouse/*.py")
+        if "write_past_the_gate" in f.read_text(encoding="utf-8")
+    }
     assert past == {"plain.py", "gate.py", "chain.py", "erase.py"}
 
 
@@ -125,15 +200,27 @@ def test_refused_rows_are_counted_in_the_ledger_without_a_name(con: DuckDBPyConn
     insert_rows(con, "utterance", [utterance(GONE, text="a secret"), utterance(STAYS)])
     receipt = forget(con, GONE)
     for _ in range(2):
-        insert_rows(con, "utterance", [utterance(GONE, key=key, text="a secret") for key in "ab"] + [utterance(STAYS, key="later")])
+        insert_rows(
+            con,
+            "utterance",
+            [utterance(GONE, key=key, text="a secret") for key in "ab"]
+            + [utterance(STAYS, key="later")],
+        )
     (drop,) = [row for row in list_drops(con) if row.reason is DropReason.FORGOTTEN]
-    assert (drop.stage, drop.subject, drop.value, drop.recording_id) == ("gate", f"receipt {receipt}", 4.0, None)
+    assert (drop.stage, drop.subject, drop.value, drop.recording_id) == (
+        "gate",
+        f"receipt {receipt}",
+        4.0,
+        None,
+    )
     assert refused_rows(con) == {"utterance": 4}
     told = str(read_rows(con, "from ledger"))
     assert all(secret not in told for secret in (GONE, SAID, "a secret"))
 
 
-def test_an_utterance_cut_after_its_recording_was_forgotten_is_known_too(con: DuckDBPyConnection) -> None:
+def test_an_utterance_cut_after_its_recording_was_forgotten_is_known_too(
+    con: DuckDBPyConnection,
+) -> None:
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     receipt = forget(con, GONE)
     late = utterance(GONE, end_ms=1_000)
@@ -141,7 +228,14 @@ def test_an_utterance_cut_after_its_recording_was_forgotten_is_known_too(con: Du
     assert forgotten_among(con, [name, SAID]) == {SAID: receipt}
     assert insert_rows(con, "utterance", [late]) == 0
     assert forgotten_among(con, [name]) == {name: receipt}
-    assert insert_rows(con, "push", [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}]) == 0
+    assert (
+        insert_rows(
+            con,
+            "push",
+            [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}],
+        )
+        == 0
+    )
     assert check_chain(con) == []
 
 
@@ -152,18 +246,30 @@ def test_renewed_consent_lets_recordings_and_utterances_in(con: DuckDBPyConnecti
     insert_rows(con, "utterance", [late])
     assert renew_consent(con, receipt, reason="signed", run_id="t") == 1
     assert insert_rows(con, "utterance", [utterance(GONE), late]) == 2
-    assert insert_rows(con, "push", [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}]) == 1
+    assert (
+        insert_rows(
+            con,
+            "push",
+            [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}],
+        )
+        == 1
+    )
     assert check_chain(con) == []
     assert forget(con, GONE, run_id="again") != receipt
     assert insert_rows(con, "utterance", [utterance(GONE)]) == 0
 
 
-def test_a_batch_that_comes_late_brings_nobody_back(con: DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_batch_that_comes_late_brings_nobody_back(
+    con: DuckDBPyConnection, tmp_path: Path
+) -> None:
     folder = tmp_path / "batches"
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     for batch, end_ms in (("known", 60_000), ("cut anew", 1_000)):
         with staged_rows(folder, run_id="t", batch_id=batch) as staged:
-            said = [utterance(name, key=batch, end_ms=end_ms, text=f"secret of {name}") for name in (GONE, STAYS)]
+            said = [
+                utterance(name, key=batch, end_ms=end_ms, text=f"secret of {name}")
+                for name in (GONE, STAYS)
+            ]
             insert_rows(staged, "utterance", said) if batch == "cut anew" else None
             rows: list[dict[str, object]] = [
                 {
@@ -188,14 +294,28 @@ def test_a_batch_that_comes_late_brings_nobody_back(con: DuckDBPyConnection, tmp
     assert merge_batches(con, folder, run_id="t").rejected == 0
 
 
-def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it_is_about(con: DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it_is_about(
+    con: DuckDBPyConnection, tmp_path: Path
+) -> None:
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     forget(con, GONE)
     folder = tmp_path / "batches"
     for batch in ("cut short", "another format", "no header"):
         with staged_rows(folder, run_id="t", batch_id=batch) as staged:
-            insert_rows(staged, "utterance", [utterance(name, key=batch, text=f"secret of {name}") for name in (GONE, STAYS)])
-            remark = {"recording_id": STAYS, "stage": "t", "subject": "s", "kind": "k", "detail": "d", "key": batch, "run_id": "t"}
+            insert_rows(
+                staged,
+                "utterance",
+                [utterance(name, key=batch, text=f"secret of {name}") for name in (GONE, STAYS)],
+            )
+            remark = {
+                "recording_id": STAYS,
+                "stage": "t",
+                "subject": "s",
+                "kind": "k",
+                "detail": "d",
+                "key": batch,
+                "run_id": "t",
+            }
             insert_rows(staged, "remark", [remark])
     damaged = folder / "cut short" / "utterance.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
@@ -205,7 +325,9 @@ def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it
     (folder / "no header" / "batch.json").write_text(f'"secret of {GONE}"')
     assert merge_batches(con, folder, run_id="t").rejected == 3
     rejected = folder / REJECTED
-    kept = {batch.name: sorted(file.name for file in batch.iterdir()) for batch in rejected.iterdir()}
+    kept = {
+        batch.name: sorted(file.name for file in batch.iterdir()) for batch in rejected.iterdir()
+    }
     assert kept == {
         "cut short": ["batch.json", "remark.parquet"],
         "another format": ["batch.json", "remark.parquet", "utterance.parquet"],
@@ -214,23 +336,51 @@ def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it
     (stays,) = pl.read_parquet(rejected / "another format" / "utterance.parquet").to_dicts()
     assert stays["text"] == f"secret of {STAYS}"
     details = {row.subject: row.detail for row in list_drops(con) if row.stage == "merge"}
-    assert "notes.txt, utterance.parquet deleted, which may have held somebody who was forgotten" in details["cut short"]
+    assert (
+        "notes.txt, utterance.parquet deleted, which may have held somebody who was forgotten"
+        in details["cut short"]
+    )
 
 
-def test_ids_are_taken_out_of_text_and_json_in_any_table(con: DuckDBPyConnection, example: Make) -> None:
+def test_ids_are_taken_out_of_text_and_json_in_any_table(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     con.execute("create table notes(body json, line varchar, about varchar)")
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     add_event(con, "told", {"utterances": [SAID, OTHER]}, key=("a",), run_id="t")
-    insert_rows(con, "notes", [{"body": json.dumps({"on": [GONE, STAYS]}), "line": f"see {SAID}.wav", "about": GONE}])
+    insert_rows(
+        con,
+        "notes",
+        [{"body": json.dumps({"on": [GONE, STAYS]}), "line": f"see {SAID}.wav", "about": GONE}],
+    )
     insert_rows(con, "notes", [{"body": "{}", "line": f"see {OTHER}.wav", "about": f"{GONE}ff"}])
-    create_version(con, "calls", [example(1)], recipe={"where": f"recording_id <> '{GONE}'"}, run_id="t")
-    insert_rows(con, "ledger", [{"stage": "pull", "subject": "s", "reason": "r", "detail": f"clip {SAID}", "key": "", "run_id": "t"}])
+    create_version(
+        con, "calls", [example(1)], recipe={"where": f"recording_id <> '{GONE}'"}, run_id="t"
+    )
+    insert_rows(
+        con,
+        "ledger",
+        [
+            {
+                "stage": "pull",
+                "subject": "s",
+                "reason": "r",
+                "detail": f"clip {SAID}",
+                "key": "",
+                "run_id": "t",
+            }
+        ],
+    )
     forget(con, GONE)
-    assert [list(row.values()) for row in read_rows(con, "select body::varchar, line, about from notes")] == [
+    assert [
+        list(row.values()) for row in read_rows(con, "select body::varchar, line, about from notes")
+    ] == [
         ['{"on": ["[erased]", "' + STAYS + '"]}', "see [erased].wav", "[erased]"],
         ["{}", f"see {OTHER}.wav", f"{GONE}ff"],
     ]
-    assert [event.payload for event in list_outbox(con) if event.event == "told"] == [{"utterances": ["[erased]", OTHER]}]
+    assert [event.payload for event in list_outbox(con) if event.event == "told"] == [
+        {"utterances": ["[erased]", OTHER]}
+    ]
     (version,) = list_versions(con)
     assert version.recipe == {"where": "recording_id <> '[erased]'"}
     assert count(con, "ledger", "detail = 'clip [erased]'") == 1
@@ -239,17 +389,27 @@ def test_ids_are_taken_out_of_text_and_json_in_any_table(con: DuckDBPyConnection
         con.execute("update outbox set payload = '{}'")
 
 
-def test_what_came_by_an_import_only_is_known_and_erased(con: DuckDBPyConnection, example: Make) -> None:
-    version, _ = create_version(con, "calls", [example(1), example(2)], recipe={"imported": {}}, run_id="t")
+def test_what_came_by_an_import_only_is_known_and_erased(
+    con: DuckDBPyConnection, example: Make
+) -> None:
+    version, _ = create_version(
+        con, "calls", [example(1), example(2)], recipe={"imported": {}}, run_id="t"
+    )
     assert known_recordings(con) == ["r1", "r2"]
     plan = plan_erasure(con, ["r1"])
     assert (plan.utterance_ids, plan.audio_files) == (("u001",), ("r1.flac",))
     forget(con, "r1")
     assert known_recordings(con) == ["r2"]
     # It comes again with others, as by an import that nobody looked at: the version lacks it.
-    again, _ = create_version(con, "calls", [example(1), example(2), example(3)], recipe={}, run_id="t")
+    again, _ = create_version(
+        con, "calls", [example(1), example(2), example(3)], recipe={}, run_id="t"
+    )
     assert [e.recording_id for e in load_examples(con, again.version_id)] == ["r2", "r3"]
-    assert (again.num_examples, version.num_examples, all(one.ok for one in verify_all(con))) == (2, 2, True)
+    assert (again.num_examples, version.num_examples, all(one.ok for one in verify_all(con))) == (
+        2,
+        2,
+        True,
+    )
     assert count(con, "row_salt", "recording_id = 'r1'") == 0
 
 
@@ -265,7 +425,9 @@ def test_what_came_by_an_import_only_is_known_and_erased(con: DuckDBPyConnection
         ),
     ],
 )
-def test_check_chain_notices_a_ban_that_was_tampered_with(con: DuckDBPyConnection, change: str, trouble: str) -> None:
+def test_check_chain_notices_a_ban_that_was_tampered_with(
+    con: DuckDBPyConnection, change: str, trouble: str
+) -> None:
     insert_rows(con, "utterance", [utterance(GONE)])
     forget(con, GONE)
     assert check_chain(con) == []
@@ -288,16 +450,28 @@ def test_a_warehouse_that_lost_the_newest_bans_with_their_seals_is_not_opened(pa
     assert '"bans": 2' in sidecar_path(path).read_text()
     with duckdb.connect(path) as raw:
         raw.execute("drop trigger forgotten_no_delete on forgotten")
-        raw.execute("delete from annotation_seal where annotation_seq in (select seq from forgotten)")
+        raw.execute(
+            "delete from annotation_seal where annotation_seq in (select seq from forgotten)"
+        )
         raw.execute("delete from forgotten")
-    with pytest.raises(WarehouseError, match="2 entries keep out who was forgotten, and the warehouse has 0"), open_warehouse(path):
+    with (
+        pytest.raises(
+            WarehouseError, match="2 entries keep out who was forgotten, and the warehouse has 0"
+        ),
+        open_warehouse(path),
+    ):
         pass
 
 
 def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) -> None:
     with open_warehouse(path) as con:
         insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
-    take_snapshot(path, tmp_path / "snapshots", batches=tmp_path / "batches", now=datetime(2026, 1, 1, tzinfo=UTC))
+    take_snapshot(
+        path,
+        tmp_path / "snapshots",
+        batches=tmp_path / "batches",
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
     with open_warehouse(path) as con:
         forget(con, GONE)
     with open_warehouse(path):
@@ -305,7 +479,11 @@ def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) 
     path.write_bytes(b"damaged")
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
     found = repair_warehouse(
-        path, snapshots=tmp_path / "snapshots", batches=tmp_path / "batches", now=datetime(2026, 1, 2, tzinfo=UTC), run_id="t"
+        path,
+        snapshots=tmp_path / "snapshots",
+        batches=tmp_path / "batches",
+        now=datetime(2026, 1, 2, tzinfo=UTC),
+        run_id="t",
     )
     assert (found.source[:8], found.lost_bans) == ("snapshot", 2)
 
@@ -327,5 +505,8 @@ def test_predictions_are_refused_one_by_one(con: DuckDBPyConnection) -> None:
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     forget(con, GONE)
     model = ModelRef(name="m", revision="1")
-    said = [Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model) for name in (SAID, OTHER)]
+    said = [
+        Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model)
+        for name in (SAID, OTHER)
+    ]
     assert add_predictions(con, said, scheme_versions={"intent": 1}, run_id="t") == 1

@@ -38,15 +38,21 @@ def build(path: Path, schema: int) -> None:
 def _build(path: Path, schema: int) -> None:
     """A warehouse as the release of a schema left it: a recording, an utterance, a vote, a drop, and a version of two examples."""
     with duckdb.connect(path) as con:
-        con.execute("create table schema_version(version integer, name varchar, applied_at timestamp)")
+        con.execute(
+            "create table schema_version(version integer, name varchar, applied_at timestamp)"
+        )
         for file in migrations_until(schema):
             con.execute(file.read_text(encoding="utf-8"))
-            con.execute("insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem])
+            con.execute(
+                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+            )
         con.execute(
             """insert into recording(recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container,
             audio_file, run_id) values ('r1', 8000, 80000, 1, 'mono', 1, 'pcm_s16le', 'wav', 'r1.flac', 't')"""
         )
-        con.execute("insert into source(uri, size_bytes, modified_ns, recording_id, run_id) values ('/a.wav', 1, 2, 'r1', 't')")
+        con.execute(
+            "insert into source(uri, size_bytes, modified_ns, recording_id, run_id) values ('/a.wav', 1, 2, 'r1', 't')"
+        )
         con.execute(
             "insert into ledger(stage, subject, reason, detail, key, run_id) values ('ingest', '/b.wav', 'empty', '0 bytes', '', 't')"
         )
@@ -94,8 +100,12 @@ def _build(path: Path, schema: int) -> None:
                     )
 
 
-@pytest.mark.parametrize("schema", [int(file.name[:4]) for file in migrations_until(newest_version() - 1)])
-def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(tmp_path: Path, schema: int) -> None:
+@pytest.mark.parametrize(
+    "schema", [int(file.name[:4]) for file in migrations_until(newest_version() - 1)]
+)
+def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
+    tmp_path: Path, schema: int
+) -> None:
     path = tmp_path / "w.duckdb"
     build(path, schema)
     with pytest.raises(WarehouseError, match="older"), open_warehouse(path, read_only=True):
@@ -114,24 +124,32 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(tmp_path: P
             assert (version.version_id, version.num_examples, len(version.root)) == (OLD_ID, 2, 64)
             examples = load_examples(con, OLD_ID)
             assert [(e.text, e.split, dict(e.gold["intent"].distribution)) for e in examples] == [
-                ("你好", split, {"ask": 0.666667, "tell": 0.333333}) for split in (Split.TRAIN, Split.TEST)
+                ("你好", split, {"ask": 0.666667, "tell": 0.333333})
+                for split in (Split.TRAIN, Split.TEST)
             ]
             assert [one.problems for one in verify_all(con)] == [()]
             assert find_version(con, OLD_ID[:8]).ref == "calls@1"
             assert create_version(con, "calls", examples, recipe={}, run_id="t") == (version, False)
         assert read_rows(con, "select count(*) as n from utterances") == [{"n": 1}]
     with open_warehouse(path, read_only=True) as con:
-        assert read_rows(con, "select max(version) as v from schema_version") == [{"v": newest_version()}]
+        assert read_rows(con, "select max(version) as v from schema_version") == [
+            {"v": newest_version()}
+        ]
 
 
-def test_migrate_leaves_the_old_schema_when_a_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrate_leaves_the_old_schema_when_a_step_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "w.duckdb"
     build(path, 5)
     broken = tmp_path / "migrations"
     broken.mkdir()
     for file in sorted(MIGRATIONS.glob("0*.sql")):
         text = file.read_text(encoding="utf-8")
-        (broken / file.name).write_text(text + ("\nselect no_such_function();" if file.name.startswith("0006") else ""), encoding="utf-8")
+        (broken / file.name).write_text(
+            text + ("\nselect no_such_function();" if file.name.startswith("0006") else ""),
+            encoding="utf-8",
+        )
     with monkeypatch.context() as patch:
         patch.setattr("warehouse.connection.MIGRATIONS", broken)
         with pytest.raises(duckdb.Error, match="no_such_function"), open_warehouse(path):

@@ -13,27 +13,41 @@ from warehouse.privacy import list_hidden, list_private_spans, store_private_spa
 from warehouse.pushes import PushedClip, record_pushes
 from warehouse.stages import record_stage
 
-SPAN = PrivateSpan(kind="phone", start=3, end=8, segment=Segment(start_ms=100, end_ms=900), score=0.9)
+SPAN = PrivateSpan(
+    kind="phone", start=3, end=8, segment=Segment(start_ms=100, end_ms=900), score=0.9
+)
 
 
-def scan(con: DuckDBPyConnection, recording_id: str, private: dict[str, list[PrivateSpan]], *, key: str = "s") -> None:
+def scan(
+    con: DuckDBPyConnection,
+    recording_id: str,
+    private: dict[str, list[PrivateSpan]],
+    *,
+    key: str = "s",
+) -> None:
     store_private_spans(con, recording_id, private, key=key, run_id="t")
     record_stage(
         con, recording_id=recording_id, stage="scan", key=key, model_key="m", num_rows=1, audio_ms=1, seconds=0.1, run_id="t"
     )  # fmt: skip
 
 
-def test_list_private_spans_tells_scanned_from_not_scanned(con: DuckDBPyConnection, heard: Callable[..., Any]) -> None:
+def test_list_private_spans_tells_scanned_from_not_scanned(
+    con: DuckDBPyConnection, heard: Callable[..., Any]
+) -> None:
     scanned, waiting = heard("r1"), heard("r2")
     for said in (scanned, waiting):
         said.store(con)
     a, b = (u.utterance_id for u in scanned.utterances)
-    other = PrivateSpan(kind="name", start=0, end=2, segment=Segment(start_ms=0, end_ms=50), score=0.5)
+    other = PrivateSpan(
+        kind="name", start=0, end=2, segment=Segment(start_ms=0, end_ms=50), score=0.5
+    )
     scan(con, "r1", {a: [SPAN, other], b: []})
     assert list_private_spans(con) == {a: (other, SPAN), b: ()}
 
 
-def test_list_private_spans_gives_the_scan_in_force(con: DuckDBPyConnection, heard: Callable[..., Any]) -> None:
+def test_list_private_spans_gives_the_scan_in_force(
+    con: DuckDBPyConnection, heard: Callable[..., Any]
+) -> None:
     said = heard("r1")
     said.store(con)
     a, b = (u.utterance_id for u in said.utterances)
@@ -42,7 +56,9 @@ def test_list_private_spans_gives_the_scan_in_force(con: DuckDBPyConnection, hea
     assert list_private_spans(con) == {a: (), b: (SPAN,)}
 
 
-def test_list_private_spans_is_empty_after_another_cut(con: DuckDBPyConnection, heard: Callable[..., Any]) -> None:
+def test_list_private_spans_is_empty_after_another_cut(
+    con: DuckDBPyConnection, heard: Callable[..., Any]
+) -> None:
     said = heard("r1")
     said.store(con)
     scan(con, "r1", {said.utterances[0].utterance_id: [SPAN]})
@@ -51,10 +67,23 @@ def test_list_private_spans_is_empty_after_another_cut(con: DuckDBPyConnection, 
 
 
 def test_list_hidden_gives_every_push_in_order(con: DuckDBPyConnection) -> None:
-    for key, parts in (("1", (("name", "Mary"),)), ("2", ()), ("3", (("phone", "电话"), ("name", 'a "b"')))):
-        record_pushes(con, [PushedClip(utterance_id="u", clip_digest=key, hidden=tuple(parts))], project_id=7, run_id="t")
+    for key, parts in (
+        ("1", (("name", "Mary"),)),
+        ("2", ()),
+        ("3", (("phone", "电话"), ("name", 'a "b"'))),
+    ):
+        record_pushes(
+            con,
+            [PushedClip(utterance_id="u", clip_digest=key, hidden=tuple(parts))],
+            project_id=7,
+            run_id="t",
+        )
     found = list_hidden(con)[7, "u"]
-    assert [parts for _, parts in found] == [(("name", "Mary"),), (), (("phone", "电话"), ("name", 'a "b"'))]
+    assert [parts for _, parts in found] == [
+        (("name", "Mary"),),
+        (),
+        (("phone", "电话"), ("name", 'a "b"')),
+    ]
     times = [at for at, _ in found]
     assert times == sorted(times)
     assert all(at.tzinfo is not None for at in times)

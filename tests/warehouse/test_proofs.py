@@ -9,7 +9,13 @@ from voxdata.merkle import holds_leaf, proven_root
 from warehouse.connection import MIGRATIONS
 from warehouse.erase import begin_erasure, erase_rows, list_receipts, plan_erasure
 from warehouse.guards import unguarded
-from warehouse.proofs import count_unnamed, forgotten_since, leaves_left, prove_version, whole_receipts
+from warehouse.proofs import (
+    count_unnamed,
+    forgotten_since,
+    leaves_left,
+    prove_version,
+    whole_receipts,
+)
 from warehouse.rollback import roll_back
 from warehouse.rows import read_rows
 from warehouse.versions import create_version, find_version, load_examples
@@ -23,13 +29,26 @@ def cut(con: DuckDBPyConnection, example: Make, *numbers: int, name: str = "call
 
 def erase(con: DuckDBPyConnection, *recording_ids: str) -> str:
     plan = plan_erasure(con, recording_ids)
-    receipt = begin_erasure(con, plan, kind="recording", subject=recording_ids[0], reason="asked", run_id="t")
-    erase_rows(con, plan, receipt_id=receipt, kind="recording", subject=recording_ids[0], reason="asked", run_id="t")
+    receipt = begin_erasure(
+        con, plan, kind="recording", subject=recording_ids[0], reason="asked", run_id="t"
+    )
+    erase_rows(
+        con,
+        plan,
+        receipt_id=receipt,
+        kind="recording",
+        subject=recording_ids[0],
+        reason="asked",
+        run_id="t",
+    )
     return receipt
 
 
 def named_rows(con: DuckDBPyConnection) -> set[tuple[str, int]]:
-    return {(str(row["receipt_id"]), int(str(row["row_id"]))) for row in read_rows(con, "from erasure_leaf")}
+    return {
+        (str(row["receipt_id"]), int(str(row["row_id"])))
+        for row in read_rows(con, "from erasure_leaf")
+    }
 
 
 def name_rows_of_before(con: DuckDBPyConnection) -> None:
@@ -40,7 +59,9 @@ def name_rows_of_before(con: DuckDBPyConnection) -> None:
     con.execute(migration[migration.index("insert into") :])
 
 
-def test_leaves_left_are_those_of_the_rows_as_they_were(con: DuckDBPyConnection, example: Make) -> None:
+def test_leaves_left_are_those_of_the_rows_as_they_were(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     cut(con, example, 1, 2, 3)
     cut(con, example, 2, 3)
     first, second = (find_version(con, ref) for ref in ("calls@1", "calls@2"))
@@ -52,13 +73,23 @@ def test_leaves_left_are_those_of_the_rows_as_they_were(con: DuckDBPyConnection,
     }
     proof = prove_version(con, second, before.values())
     assert proven_root(proof) == second.root
-    assert {key: holds_leaf(proof, leaf) for key, leaf in before.items()} == {"r1": False, "r2": True, "r3": True}
+    assert {key: holds_leaf(proof, leaf) for key, leaf in before.items()} == {
+        "r1": False,
+        "r2": True,
+        "r3": True,
+    }
     roll_back(con, first, run_id="t")
     proof = prove_version(con, find_version(con, "calls"), before.values())
-    assert {key: holds_leaf(proof, leaf) for key, leaf in before.items()} == {"r1": False, "r2": False, "r3": True}
+    assert {key: holds_leaf(proof, leaf) for key, leaf in before.items()} == {
+        "r1": False,
+        "r2": False,
+        "r3": True,
+    }
 
 
-def test_migration_names_the_rows_that_one_erasure_alone_fits(con: DuckDBPyConnection, example: Make) -> None:
+def test_migration_names_the_rows_that_one_erasure_alone_fits(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     cut(con, example, 1, 2, 3, 4)
     cut(con, example, 2, 3, 4)
     cut(con, example, 4, 5, name="others")
@@ -71,7 +102,9 @@ def test_migration_names_the_rows_that_one_erasure_alone_fits(con: DuckDBPyConne
     assert [count_unnamed(con, receipt) for receipt in list_receipts(con)] == [0, 0]
 
 
-def test_migration_leaves_rows_without_a_name_that_two_erasures_fit(con: DuckDBPyConnection, example: Make) -> None:
+def test_migration_leaves_rows_without_a_name_that_two_erasures_fit(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     cut(con, example, 1, 2, 3)
     erase(con, "r1")
     erase(con, "r2")
@@ -80,20 +113,29 @@ def test_migration_leaves_rows_without_a_name_that_two_erasures_fit(con: DuckDBP
     assert [count_unnamed(con, receipt) for receipt in list_receipts(con)] == [1, 1]
 
 
-def test_whole_receipts_join_what_was_erased_under_one_id(con: DuckDBPyConnection, example: Make) -> None:
+def test_whole_receipts_join_what_was_erased_under_one_id(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     cut(con, example, 1, 2, 3)
     receipt = erase(con, "r1")
     plan = plan_erasure(con, ["r2"])
-    erase_rows(con, plan, receipt_id=receipt, kind="recording", subject="r1", reason="asked", run_id="t")
+    erase_rows(
+        con, plan, receipt_id=receipt, kind="recording", subject="r1", reason="asked", run_id="t"
+    )
     (whole,) = whole_receipts(con)
     assert (whole.counts["example"], whole.versions) == (2, {"calls@1": 2})
     assert [len(leaves) for leaves in leaves_left(con, receipt).values()] == [2]
     assert count_unnamed(con, whole) == 0
 
 
-def test_forgotten_since_names_the_erasures_of_a_version(con: DuckDBPyConnection, example: Make) -> None:
+def test_forgotten_since_names_the_erasures_of_a_version(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     cut(con, example, 1, 2, 3)
     cut(con, example, 3, 4)
     one, two = erase(con, "r1"), erase(con, "r4")
-    found = {ref: [r.receipt_id for r in forgotten_since(con, find_version(con, ref))] for ref in ("calls@1", "calls@2")}
+    found = {
+        ref: [r.receipt_id for r in forgotten_since(con, find_version(con, ref))]
+        for ref in ("calls@1", "calls@2")
+    }
     assert found == {"calls@1": [one], "calls@2": [two]}

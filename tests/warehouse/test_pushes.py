@@ -4,7 +4,15 @@ from dataclasses import replace
 
 from duckdb import DuckDBPyConnection
 
-from warehouse.pushes import GONE, PushedClip, list_projects, list_pushed, note_project, record_missing, record_pushes
+from warehouse.pushes import (
+    GONE,
+    PushedClip,
+    list_projects,
+    list_pushed,
+    note_project,
+    record_missing,
+    record_pushes,
+)
 
 CLIP = PushedClip(
     utterance_id="u1",
@@ -19,9 +27,14 @@ CLIP = PushedClip(
 
 def test_record_pushes_notes_changes_and_returns_to_an_earlier_key(con: DuckDBPyConnection) -> None:
     pushes = [{"u1": "a", "u2": "a"}, {"u1": "a", "u2": "a"}, {"u1": "b"}, {"u1": "a"}, {"u1": "a"}]
-    clips = [[PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()] for push in pushes]
+    clips = [
+        [PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()] for push in pushes
+    ]
     assert [record_pushes(con, push, project_id=1, run_id="t") for push in clips] == [2, 0, 1, 1, 0]
-    assert {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()} == {"u1": "a", "u2": "a"}
+    assert {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()} == {
+        "u1": "a",
+        "u2": "a",
+    }
     assert list_pushed(con, project_id=2) == {}
 
 
@@ -30,7 +43,9 @@ def test_list_pushed_gives_back_how_a_clip_was_given_out(con: DuckDBPyConnection
     assert list_pushed(con, project_id=1) == {"u1": CLIP}
 
 
-def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(con: DuckDBPyConnection) -> None:
+def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(
+    con: DuckDBPyConnection,
+) -> None:
     record_pushes(con, [CLIP, replace(CLIP, utterance_id="u2")], project_id=1, run_id="t")
     record_missing(con, ["u1"], project_id=1, run_id="t")
     gone = list_pushed(con, project_id=1)["u1"]
@@ -39,9 +54,13 @@ def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(con: Duc
     assert list_pushed(con, project_id=1) == {"u1": CLIP, "u2": replace(CLIP, utterance_id="u2")}
 
 
-def test_note_project_gives_a_server_that_was_set_up_anew_another_number(con: DuckDBPyConnection) -> None:
+def test_note_project_gives_a_server_that_was_set_up_anew_another_number(
+    con: DuckDBPyConnection,
+) -> None:
     def note(server_id: int, made_at: str, purpose: str = "label") -> int:
-        return note_project(con, server_id=server_id, made_at=made_at, purpose=purpose, title="t", run_id="t")
+        return note_project(
+            con, server_id=server_id, made_at=made_at, purpose=purpose, title="t", run_id="t"
+        )
 
     first, other = note(1, "monday"), note(2, "monday", "adjudicate")
     assert (first, other, note(1, "monday")) == (1, 2, 1)

@@ -45,7 +45,10 @@ def crashed(path: Path, example: Make) -> Path:
     """A version, then fifty acknowledged transactions that lie in the write-ahead log alone."""
     with open_warehouse(path) as con:
         create_version(con, "calls", [example(n) for n in range(50)], recipe={}, run_id="t")
-    assert subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False).returncode
+        == -signal.SIGKILL
+    )
     assert wal(path).exists()
     return path
 
@@ -55,7 +58,13 @@ def wal(path: Path) -> Path:
 
 
 def repair(path: Path) -> Repair:
-    return repair_warehouse(path, snapshots=path.parent / "snapshots", batches=path.parent / "batches", now=NOON, run_id="t")
+    return repair_warehouse(
+        path,
+        snapshots=path.parent / "snapshots",
+        batches=path.parent / "batches",
+        now=NOON,
+        run_id="t",
+    )
 
 
 def test_open_warehouse_replays_what_was_acknowledged(crashed: Path) -> None:
@@ -66,14 +75,22 @@ def test_open_warehouse_replays_what_was_acknowledged(crashed: Path) -> None:
 @pytest.mark.parametrize("part", [0.3, 0.9, 0.0])
 def test_open_warehouse_refuses_a_log_that_was_cut_short(crashed: Path, part: float) -> None:
     os.truncate(wal(crashed), int(wal(crashed).stat().st_size * part))
-    with pytest.raises(WarehouseError, match=r"acknowledged transactions are missing.*voxdata repair"), open_warehouse(crashed):
+    with (
+        pytest.raises(
+            WarehouseError, match=r"acknowledged transactions are missing.*voxdata repair"
+        ),
+        open_warehouse(crashed),
+    ):
         pass
     found = repair(crashed)
     assert found.lost_commits > 0
     assert found.lost_versions == ()
     with open_warehouse(crashed) as con:
         assert verify_all(con)[0].ok
-    assert {p.name for p in (found.kept or crashed).iterdir()} >= {crashed.name, sidecar_path(crashed).name}
+    assert {p.name for p in (found.kept or crashed).iterdir()} >= {
+        crashed.name,
+        sidecar_path(crashed).name,
+    }
 
 
 def test_open_warehouse_refuses_a_log_with_a_flipped_bit(crashed: Path) -> None:
@@ -87,10 +104,21 @@ def test_open_warehouse_refuses_a_log_with_a_flipped_bit(crashed: Path) -> None:
         assert verify_all(con)[0].ok
 
 
-def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(path: Path, example: Make) -> None:
+def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
+    path: Path, example: Make
+) -> None:
     batches, snapshots = path.parent / "batches", path.parent / "snapshots"
     frame = pl.DataFrame(
-        [{"uri": "early", "size_bytes": 1, "modified_ns": 1, "recording_id": None, "decoder": "", "run_id": "t"}],
+        [
+            {
+                "uri": "early",
+                "size_bytes": 1,
+                "modified_ns": 1,
+                "recording_id": None,
+                "decoder": "",
+                "run_id": "t",
+            }
+        ],
         schema_overrides={"recording_id": pl.String},
     )
     with open_warehouse(path) as con:
@@ -108,15 +136,28 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(path: Pa
         content[rng.randrange(len(content))] ^= 255
     path.write_bytes(content)
     found = repair(path)
-    assert (found.source, found.batches, found.lost_versions) == (f"snapshot {snapshot.name}", 2, ("calls@2",))
+    assert (found.source, found.batches, found.lost_versions) == (
+        f"snapshot {snapshot.name}",
+        2,
+        ("calls@2",),
+    )
     with open_warehouse(path) as con:
         assert known_uris(con) == {"early", "later", "latest"}
         assert [one.ok for one in verify_all(con)] == [True]
         add_source(con, uri="after", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
 
 
-@pytest.mark.parametrize("spoil", [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(bytes(40_000)), lambda p: os.truncate(p, 20_000)])
-def test_damaged_files_are_refused_and_repaired_from_a_snapshot(path: Path, example: Make, spoil: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: p.write_bytes(b""),
+        lambda p: p.write_bytes(bytes(40_000)),
+        lambda p: os.truncate(p, 20_000),
+    ],
+)
+def test_damaged_files_are_refused_and_repaired_from_a_snapshot(
+    path: Path, example: Make, spoil: Callable[[Path], object]
+) -> None:
     with open_warehouse(path) as con:
         create_version(con, "calls", [example(n) for n in range(500)], recipe={}, run_id="t")
     take_snapshot(path, path.parent / "snapshots", batches=path.parent / "batches", now=NOON)
@@ -134,7 +175,11 @@ def test_repair_warehouse_writes_a_missing_list_of_versions_anew(path: Path, exa
     before = sidecar_path(path).read_text()
     sidecar_path(path).unlink()
     found = repair(path)
-    assert (found.source, found.lost_commits, sidecar_path(path).read_text()) == ("the file as it opens", 0, before)
+    assert (found.source, found.lost_commits, sidecar_path(path).read_text()) == (
+        "the file as it opens",
+        0,
+        before,
+    )
     with open_warehouse(path) as con:
         assert verify_all(con)[0].ok
         assert int(commits_path(path).read_text()) == 1
@@ -152,7 +197,9 @@ def test_repair_warehouse_leaves_an_open_warehouse_alone(path: Path) -> None:
         pass
     code = "import sys, time; from pathlib import Path; from warehouse.connection import open_warehouse\n"
     code += "with open_warehouse(Path(sys.argv[1])) as con:\n    print('open', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(LockedError, match="stop"):
@@ -160,13 +207,17 @@ def test_repair_warehouse_leaves_an_open_warehouse_alone(path: Path) -> None:
         holder.kill()
 
 
-def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(path: Path, example: Make) -> None:
+def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(
+    path: Path, example: Make
+) -> None:
     with open_warehouse(path) as con:
         version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
         guarded = con.execute("select count(*) from duckdb_triggers()").fetchall()
     folder = path.parent / "snapshots"
     for hour in range(4):
-        last = take_snapshot(path, folder, batches=path.parent / "batches", now=NOON.replace(hour=hour), keep=2)
+        last = take_snapshot(
+            path, folder, batches=path.parent / "batches", now=NOON.replace(hour=hour), keep=2
+        )
     assert list_snapshots(folder)[1:] == [last]
     assert len(list(folder.iterdir())) == 4
     with open_warehouse(last, read_only=True) as con:

@@ -16,7 +16,13 @@ from warehouse.annotations import add_annotations
 from warehouse.ledger import record_drop
 from warehouse.pushes import PushedClip, record_pushes
 from warehouse.recordings import add_recording, add_source
-from warehouse.runs import TrainingRun, add_training_run, find_training_run, list_training_runs, promoted_run
+from warehouse.runs import (
+    TrainingRun,
+    add_training_run,
+    find_training_run,
+    list_training_runs,
+    promoted_run,
+)
 from warehouse.status import Counts, count_rows
 from warehouse.versions import create_version
 
@@ -33,7 +39,13 @@ def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConn
         replace(RUN, training_id="t3", promoted=False),
         replace(RUN, training_id="t4", scheme="emotion"),
     ]
-    assert [add_training_run(con, run, run_id="t") for run in (*runs, RUN)] == [True, True, True, True, False]
+    assert [add_training_run(con, run, run_id="t") for run in (*runs, RUN)] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
     assert [run.training_id for run in list_training_runs(con, "intent")] == ["t1", "t2", "t3"]
     assert len(list_training_runs(con)) == 4
     promoted = promoted_run(con, "intent")
@@ -46,13 +58,21 @@ def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConn
 
 def test_add_training_run_lets_a_success_follow_a_failure(con: DuckDBPyConnection) -> None:
     failed = replace(RUN, state="failed", promoted=False)
-    assert [add_training_run(con, run, run_id="t") for run in (failed, failed, RUN, failed)] == [True, False, True, False]
+    assert [add_training_run(con, run, run_id="t") for run in (failed, failed, RUN, failed)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert find_training_run(con, "t1").state == "done"
     assert len(list_training_runs(con)) == 1
 
 
 def test_count_rows_counts_every_stage(
-    con: DuckDBPyConnection, recording: Callable[[str], Recording], heard: Callable[..., Any], example: Callable[..., Example]
+    con: DuckDBPyConnection,
+    recording: Callable[[str], Recording],
+    heard: Callable[..., Any],
+    example: Callable[..., Example],
 ) -> None:
     empty = count_rows(con)
     assert (empty.sources, empty.recording_minutes, empty.drops, empty.promoted) == (0, 0, {}, {})
@@ -63,8 +83,23 @@ def test_count_rows_counts_every_stage(
     record_pushes(con, [PushedClip(utterance_id="u", clip_digest="k")], project_id=1, run_id="t")
     record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
     now = datetime.now(UTC)
-    said = Annotation(annotation_id=1, project_id=1, utterance_id="u", annotator="ann", labels={"intent": ("ask",)}, updated_at=now)
-    add_annotations(con, [said, replace(said, annotation_id=2, skipped=True), replace(said, annotation_id=3, deleted=True)], run_id="t")
+    said = Annotation(
+        annotation_id=1,
+        project_id=1,
+        utterance_id="u",
+        annotator="ann",
+        labels={"intent": ("ask",)},
+        updated_at=now,
+    )
+    add_annotations(
+        con,
+        [
+            said,
+            replace(said, annotation_id=2, skipped=True),
+            replace(said, annotation_id=3, deleted=True),
+        ],
+        run_id="t",
+    )
     create_version(con, "calls", [example()], recipe={}, run_id="t")
     add_training_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(

@@ -34,7 +34,9 @@ ODD: dict[str, Shape] = {
     "a text": lambda path: path.write_text('"calls"\n'),
     "null": lambda path: path.write_text("null\n"),
     "other keys": lambda path: path.write_text('{"name": "calls"}\n'),
-    "lists for values": lambda path: path.write_text('{"name": ["calls"], "number": {}, "version_id": []}\n'),
+    "lists for values": lambda path: path.write_text(
+        '{"name": ["calls"], "number": {}, "version_id": []}\n'
+    ),
     "huge": lambda path: (path.touch(), os.truncate(path, 8 << 30)),
 }
 
@@ -55,9 +57,14 @@ def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_m
     beside(cut).unlink()
     ODD[shape](beside(cut))
     for read_only in (True, False):
-        with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(cut, read_only=read_only):
+        with (
+            pytest.raises(WarehouseError, match="voxdata repair"),
+            open_warehouse(cut, read_only=read_only),
+        ):
             pass
-    found = repair_warehouse(cut, snapshots=cut.parent / "none", batches=cut.parent / "none", now=NOON, run_id="t")
+    found = repair_warehouse(
+        cut, snapshots=cut.parent / "none", batches=cut.parent / "none", now=NOON, run_id="t"
+    )
     assert (found.source, found.broken_versions) == ("the file as it opens", {})
     assert os.path.lexists(found.kept / beside(cut).name)
     with open_warehouse(cut) as con:
@@ -82,20 +89,26 @@ def test_open_warehouse_counts_anew_where_nothing_was_counted(cut: Path) -> None
 
 
 @pytest.mark.parametrize("number", ["-1", "1_0", "1.0", "٣", "0x10", "1 2", "9" * 60])
-def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(cut: Path, number: str) -> None:
+def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(
+    cut: Path, number: str
+) -> None:
     commits_path(cut).write_text(number, encoding="utf-8")
     with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(cut):
         pass
 
 
-def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one_catches_up(cut: Path) -> None:
+def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one_catches_up(
+    cut: Path,
+) -> None:
     said: list[str] = []
     with open_warehouse(cut, say=said.append) as con:
         commits_path(cut).unlink()
         commits_path(cut).mkdir()
         for name in ("a", "b"):
             with transaction(con):
-                add_source(con, uri=name, size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+                add_source(
+                    con, uri=name, size_bytes=1, modified_ns=1, recording_id=None, run_id="t"
+                )
         assert known_uris(con) == {"a", "b"}
     assert len(said) == 1
     assert "the number of commits could not be written down" in said[0]
@@ -117,7 +130,9 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
         listed = sidecar_path(cut).read_text()
         with monkeypatch.context() as patch:
             patch.setattr("warehouse.guards.write_file", refuse)
-            version, new = create_version(con, "calls", [example(), example(2)], recipe={}, run_id="t")
+            version, new = create_version(
+                con, "calls", [example(), example(2)], recipe={}, run_id="t"
+            )
         assert (version.ref, new) == ("calls@2", True)
     assert any("list of versions could not be written" in line for line in said)
     assert sidecar_path(cut).read_text() == listed
@@ -192,9 +207,20 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
 def test_open_warehouse_has_a_stated_outcome_whatever_rights_are_lacking(
     theirs: Path, what: str, mode: int, how: str, outcome: str
 ) -> None:
-    parts = {"folder": theirs.parent, "file": theirs, "commits": commits_path(theirs), "versions": sidecar_path(theirs)}
+    parts = {
+        "folder": theirs.parent,
+        "file": theirs,
+        "commits": commits_path(theirs),
+        "versions": sidecar_path(theirs),
+    }
     parts[what].chmod(mode)
-    done = subprocess.run([sys.executable, "-c", AS_NOBODY, str(theirs), how], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(theirs), how],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     parts[what].chmod(0o700)
     told = [line for line in done.stdout.splitlines() if not line.startswith("said")]
     assert (told or [done.stderr])[0].startswith(outcome), done.stdout + done.stderr

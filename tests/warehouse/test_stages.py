@@ -3,21 +3,47 @@ from __future__ import annotations
 import pytest
 from duckdb import DuckDBPyConnection
 
-from warehouse.stages import StageResults, has_result, list_stage_results, record_stage, reuse_results, stage_rates
+from warehouse.stages import (
+    StageResults,
+    has_result,
+    list_stage_results,
+    record_stage,
+    reuse_results,
+    stage_rates,
+)
 
 
-def record(con: DuckDBPyConnection, key: str, *, model_key: str | None = None, seconds: float = 1.0, audio_ms: int = 10_000) -> None:
+def record(
+    con: DuckDBPyConnection,
+    key: str,
+    *,
+    model_key: str | None = None,
+    seconds: float = 1.0,
+    audio_ms: int = 10_000,
+) -> None:
     record_stage(
-        con, recording_id="r", stage="cut", key=key, model_key=model_key, num_rows=1, audio_ms=audio_ms, seconds=seconds, run_id="t"
+        con,
+        recording_id="r",
+        stage="cut",
+        key=key,
+        model_key=model_key,
+        num_rows=1,
+        audio_ms=audio_ms,
+        seconds=seconds,
+        run_id="t",
     )
 
 
-def test_list_stage_results_tells_what_is_known_and_what_is_in_force(con: DuckDBPyConnection) -> None:
+def test_list_stage_results_tells_what_is_known_and_what_is_in_force(
+    con: DuckDBPyConnection,
+) -> None:
     assert list_stage_results(con) == {}
     record(con, "a", model_key="m")
     record(con, "b")
     both = frozenset({("cut", "a"), ("cut", "b")})
-    assert list_stage_results(con) == {"r": StageResults(known=both, current={"cut": "b"}, models=frozenset({"m"}))}
+    assert list_stage_results(con) == {
+        "r": StageResults(known=both, current={"cut": "b"}, models=frozenset({"m"}))
+    }
     assert has_result(con, recording_id="r", stage="cut", key="a")
     assert not has_result(con, recording_id="r", stage="cut", key="c")
 

@@ -97,7 +97,9 @@ class WarehouseMachine(RuleBasedStateMachine):
     def release(self) -> None:
         examples = self.examples()
         version, new = create_version(self.con, "calls", examples, recipe={}, run_id="t")
-        again, twice = create_version(self.con, "calls", examples[::-1], recipe={"other": 1}, run_id="t")
+        again, twice = create_version(
+            self.con, "calls", examples[::-1], recipe={"other": 1}, run_id="t"
+        )
         assert (again, twice) == (version, False)
         assert load_examples(self.con, version.version_id) == examples
         if new:
@@ -133,8 +135,18 @@ class WarehouseMachine(RuleBasedStateMachine):
         if name not in {s.recording.recording_id for s in list_recordings(self.con)}:
             return
         plan = plan_erasure(self.con, [name])
-        receipt = begin_erasure(self.con, plan, kind="recording", subject=name, reason="", run_id=f"t{self.clock}")
-        erase_rows(self.con, plan, receipt_id=receipt, kind="recording", subject=name, reason="", run_id="t")
+        receipt = begin_erasure(
+            self.con, plan, kind="recording", subject=name, reason="", run_id=f"t{self.clock}"
+        )
+        erase_rows(
+            self.con,
+            plan,
+            receipt_id=receipt,
+            kind="recording",
+            subject=name,
+            reason="",
+            run_id="t",
+        )
         self.gold.pop(number, None)
         self.forgotten[number] = receipt
         for content in self.held.values():
@@ -151,7 +163,10 @@ class WarehouseMachine(RuleBasedStateMachine):
     def remember(self, ref: str, root: str) -> None:
         self.roots[ref] = root
         version = next(v for v in list_versions(self.con) if v.ref == ref)
-        self.held[ref] = {e.utterance_id: e.gold["intent"].label for e in load_examples(self.con, version.version_id)}
+        self.held[ref] = {
+            e.utterance_id: e.gold["intent"].label
+            for e in load_examples(self.con, version.version_id)
+        }
 
     @invariant()
     def versions_say_one_thing_for_ever(self) -> None:
@@ -162,7 +177,10 @@ class WarehouseMachine(RuleBasedStateMachine):
             left = load_examples(self.con, version.version_id)
             assert {e.utterance_id: e.gold["intent"].label for e in left} == self.held[version.ref]
             assert len(left) + version.num_erased == version.num_examples
-            assert fingerprint(left, erased=erased_leaves(self.con, version.version_id)) == version.root
+            assert (
+                fingerprint(left, erased=erased_leaves(self.con, version.version_id))
+                == version.root
+            )
         assert {tag: ref for ref, tags in list_tags(self.con).items() for tag in tags} == self.tags
 
     @invariant()
@@ -171,7 +189,9 @@ class WarehouseMachine(RuleBasedStateMachine):
         for number in self.forgotten:
             if is_forgotten(self.con, f"r{number}") is not None:
                 assert plan_erasure(self.con, [f"r{number}"]).counts == {}
-        assert {a.utterance_id for a in current_annotations(self.con)} == {f"u{n}" for n in self.gold}
+        assert {a.utterance_id for a in current_annotations(self.con)} == {
+            f"u{n}" for n in self.gold
+        }
 
     @invariant()
     def no_voice_is_in_two_splits(self) -> None:
@@ -183,6 +203,9 @@ class WarehouseMachine(RuleBasedStateMachine):
 
 
 WarehouseMachine.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=12,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestWarehouse = WarehouseMachine.TestCase

@@ -12,7 +12,14 @@ from voxdata.segment import Segment
 from voxdata.utterance import Passage, Transcript, Word
 from warehouse.labels import list_predictions
 from warehouse.rows import read_rows
-from warehouse.utterances import get_utterance, list_cut, list_transcripts, list_turns, list_utterances, store_transcripts
+from warehouse.utterances import (
+    get_utterance,
+    list_cut,
+    list_transcripts,
+    list_turns,
+    list_utterances,
+    store_transcripts,
+)
 
 Make = Callable[..., Any]
 TABLES = ("stage_result", "turn", "utterance", "model", "prediction")
@@ -27,7 +34,11 @@ def test_stored_results_come_back_and_repeat_nothing(con: DuckDBPyConnection, he
     given.store(con)
     before = counts(con)
     given.store(con)
-    assert counts(con) == before == {"stage_result": 2, "turn": 2, "utterance": 2, "model": 1, "prediction": 2}
+    assert (
+        counts(con)
+        == before
+        == {"stage_result": 2, "turn": 2, "utterance": 2, "model": 1, "prediction": 2}
+    )
     assert list_utterances(con) == list(given.utterances) == list_cut(con, "r1", key="k")
     assert list_turns(con, "r1") == list(given.turns) == list_turns(con, "r1", key="k")
     assert list_predictions(con, scheme="intent") == {p.utterance_id: p for p in given.predictions}
@@ -35,7 +46,9 @@ def test_stored_results_come_back_and_repeat_nothing(con: DuckDBPyConnection, he
     assert list_utterances(con, ["r1"]) == list(given.utterances)
 
 
-def test_list_utterances_shows_the_result_in_force_of_each_recording(con: DuckDBPyConnection, heard: Make) -> None:
+def test_list_utterances_shows_the_result_in_force_of_each_recording(
+    con: DuckDBPyConnection, heard: Make
+) -> None:
     first, second = heard(text="old", starts=(0, 2000)), heard(text="new", starts=(2000, 4000))
     first.store(con, key="k1")
     second.store(con, key="k2")
@@ -59,7 +72,10 @@ def test_store_transcripts_keeps_passages_and_words_by_channel(con: DuckDBPyConn
         mean_log_probability=-0.25,
     )
     word = Word(text="天气", segment=Segment(start_ms=100, end_ms=400), probability=0.125)
-    given = [Transcript(passages=(passage,), words=(word,), model=model), Transcript(passages=(), words=(), model=model)]
+    given = [
+        Transcript(passages=(passage,), words=(word,), model=model),
+        Transcript(passages=(), words=(), model=model),
+    ]
     store_transcripts(con, "r1", given, key="k", run_id="t")
     assert list_transcripts(con, "r1", key="k", model=model) == given
     assert list_transcripts(con, "r1", key="other", model=model) == []

@@ -31,7 +31,9 @@ from warehouse.versions import (
 Make = Callable[..., Example]
 
 
-def test_create_version_makes_nothing_when_nothing_changed(con: DuckDBPyConnection, path: Path, example: Make) -> None:
+def test_create_version_makes_nothing_when_nothing_changed(
+    con: DuckDBPyConnection, path: Path, example: Make
+) -> None:
     examples = [example(2, split=Split.TEST), example(1)]
     first, new = create_version(con, "calls", examples, recipe={"min_votes": 1}, run_id="t")
     assert (new, first.ref, first.version_id, first.parent, first.recipe) == (
@@ -42,14 +44,23 @@ def test_create_version_makes_nothing_when_nothing_changed(con: DuckDBPyConnecti
         {"min_votes": 1},
     )
     assert not path.with_name(path.name + ".wal").exists()
-    assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (first, False)
+    assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (
+        first,
+        False,
+    )
     assert load_examples(con, first.version_id) == examples[::-1]
-    assert (len(list_versions(con)), len(list_outbox(con)), len(sidecar_path(path).read_text().splitlines())) == (1, 1, 1)
+    assert (
+        len(list_versions(con)),
+        len(list_outbox(con)),
+        len(sidecar_path(path).read_text().splitlines()),
+    ) == (1, 1, 1)
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:
     first, _ = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
-    second, _ = create_version(con, "calls", [example(1), example(2, label="tell"), example(3)], recipe={}, run_id="t")
+    second, _ = create_version(
+        con, "calls", [example(1), example(2, label="tell"), example(3)], recipe={}, run_id="t"
+    )
     third, new = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
     other, _ = create_version(con, "other", [example(1), example(2)], recipe={}, run_id="t")
     assert read_rows(con, "select count(*) as n from example") == [{"n": 4}]
@@ -69,7 +80,16 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
         patch.setattr(warehouse.versions, "insert_new", die)
         with pytest.raises(KeyboardInterrupt):
             create_version(con, "calls", [example()], recipe={}, run_id="t")
-    for table in ("example", "example_leaf", "row_salt", "manifest", "dataset_version", "version_summary", "split_assignment", "outbox"):
+    for table in (
+        "example",
+        "example_leaf",
+        "row_salt",
+        "manifest",
+        "dataset_version",
+        "version_summary",
+        "split_assignment",
+        "outbox",
+    ):
         assert read_rows(con, f"select * from {table}") == []
     assert create_version(con, "calls", [example()], recipe={}, run_id="t")[1]
 
@@ -105,19 +125,35 @@ with open_warehouse(Path({str(path)!r})) as con:
     ],
 )
 def test_create_version_refuses_what_is_no_dataset(
-    con: DuckDBPyConnection, example: Make, numbers: tuple[int, ...], change: dict[str, object], message: str
+    con: DuckDBPyConnection,
+    example: Make,
+    numbers: tuple[int, ...],
+    change: dict[str, object],
+    message: str,
 ) -> None:
     examples = [example(n) for n in numbers]
     with pytest.raises(WarehouseError, match=message):
-        create_version(con, "calls", [*examples[:-1], *(replace(e, **change) for e in examples[-1:])], recipe={}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            [*examples[:-1], *(replace(e, **change) for e in examples[-1:])],
+            recipe={},
+            run_id="t",
+        )
     with pytest.raises(WarehouseError, match="'@'"):
         create_version(con, "a@1", [example()], recipe={}, run_id="t")
 
 
-def test_find_version_knows_names_numbers_and_prefixes(con: DuckDBPyConnection, example: Make) -> None:
+def test_find_version_knows_names_numbers_and_prefixes(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     first, _ = create_version(con, "calls", [example(1)], recipe={}, run_id="t")
     second, _ = create_version(con, "calls", [example(2)], recipe={}, run_id="t")
-    assert [find_version(con, ref) for ref in ("calls", "calls@1", second.version_id[:6])] == [second, first, second]
+    assert [find_version(con, ref) for ref in ("calls", "calls@1", second.version_id[:6])] == [
+        second,
+        first,
+        second,
+    ]
     for ref in ("calls@9", first.version_id[:5], "nope"):
         with pytest.raises(NotFoundError, match=r"calls@1.*calls@2"):
             find_version(con, ref)
@@ -135,23 +171,37 @@ def test_find_version_knows_names_numbers_and_prefixes(con: DuckDBPyConnection, 
         "delete from example_leaf",
     ],
 )
-def test_version_tables_refuse_changes(con: DuckDBPyConnection, example: Make, statement: str) -> None:
+def test_version_tables_refuse_changes(
+    con: DuckDBPyConnection, example: Make, statement: str
+) -> None:
     create_version(con, "calls", [example()], recipe={}, run_id="t")
     with pytest.raises(duckdb.Error, match="immutable"):
         con.execute(statement)
     assert verify_all(con)[0].ok
 
 
-def test_verify_version_notices_a_row_that_was_changed(con: DuckDBPyConnection, example: Make) -> None:
+def test_verify_version_notices_a_row_that_was_changed(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     create_version(con, "calls", [example()], recipe={}, run_id="t")
     con.execute("drop trigger example_no_update on example")
     con.execute("update example set text = 'forged'")
-    assert verify_all(con)[0].problems == ("utterance u001 is not as it was when the version was cut",)
+    assert verify_all(con)[0].problems == (
+        "utterance u001 is not as it was when the version was cut",
+    )
 
 
 def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Make) -> None:
-    a, _ = create_version(con, "calls", [example(n) for n in (1, 2, 3, 4, 5)], recipe={}, run_id="t")
-    changed = [example(2, label="tell"), example(3, split=Split.TEST), example(4, text="new"), example(5), example(6)]
+    a, _ = create_version(
+        con, "calls", [example(n) for n in (1, 2, 3, 4, 5)], recipe={}, run_id="t"
+    )
+    changed = [
+        example(2, label="tell"),
+        example(3, split=Split.TEST),
+        example(4, text="new"),
+        example(5),
+        example(6),
+    ]
     b, _ = create_version(con, "calls", changed, recipe={}, run_id="t")
     found = diff_versions(con, a.version_id, b.version_id)
     assert (found.added, found.removed, found.changed) == (("u006",), ("u001",), ("u004",))
@@ -162,9 +212,17 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
     assert diff_versions(con, b.version_id, b.version_id).is_empty
 
 
-def test_split_assignments_keep_the_first_place_of_a_voice(con: DuckDBPyConnection, example: Make) -> None:
+def test_split_assignments_keep_the_first_place_of_a_voice(
+    con: DuckDBPyConnection, example: Make
+) -> None:
     create_version(con, "calls", [example(1), example(2, split=Split.TEST)], recipe={}, run_id="t")
-    create_version(con, "calls", [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)], recipe={}, run_id="t")
+    create_version(
+        con,
+        "calls",
+        [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)],
+        recipe={},
+        run_id="t",
+    )
     assert split_assignments(con) == {"v1": Split.TRAIN, "v2": Split.TEST, "v3": Split.VALIDATION}
 
 
@@ -172,7 +230,12 @@ def test_mark_sent_notes_an_event_once(con: DuckDBPyConnection, example: Make) -
     version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
     (event,) = list_outbox(con)
     assert (event.event, event.sent_at) == ("voxdata.dataset.version.created", None)
-    assert event.payload == {"name": "calls", "number": 1, "version_id": version.version_id, "num_examples": 1}
+    assert event.payload == {
+        "name": "calls",
+        "number": 1,
+        "version_id": version.version_id,
+        "num_examples": 1,
+    }
     assert [mark_sent(con, event.event_id, run_id="t") for _ in range(2)] == [True, False]
     assert list_outbox(con)[0].sent_at is not None
     with pytest.raises(NotFoundError, match="nope"):

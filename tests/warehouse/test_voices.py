@@ -30,7 +30,14 @@ def diarized(con: DuckDBPyConnection) -> Callable[..., None]:
     def store(speaker: Speaker, vector: Sequence[float] = (1.0, 0.0), *, key: str = "k") -> None:
         recording_id, channel, name = speaker
         store_speaker_embeddings(
-            con, recording_id, channel, key=key, embeddings={name: vector}, speech_ms={name: 9_000}, model_key="m", run_id="t"
+            con,
+            recording_id,
+            channel,
+            key=key,
+            embeddings={name: vector},
+            speech_ms={name: 9_000},
+            model_key="m",
+            run_id="t",
         )
         record_stage(
             con, recording_id=recording_id, stage="diarize", key=key, model_key="d", num_rows=1, audio_ms=10_000, seconds=1.0, run_id="t"
@@ -39,22 +46,33 @@ def diarized(con: DuckDBPyConnection) -> Callable[..., None]:
     return store
 
 
-def link(con: DuckDBPyConnection, speaker: Speaker, voice: str | None = None, *, key: str = "k") -> str:
+def link(
+    con: DuckDBPyConnection, speaker: Speaker, voice: str | None = None, *, key: str = "k"
+) -> str:
     voice_id = voice or voice_id_of(speaker)
-    made = VoiceLink(kind="join" if voice else "new", voice_id=voice_id, speaker=speaker, score=None, key=key)
+    made = VoiceLink(
+        kind="join" if voice else "new", voice_id=voice_id, speaker=speaker, score=None, key=key
+    )
     record_links(con, [made], model_key="m", threshold=0.7, run_id="t")
     return voice_id
 
 
-def test_list_heard_speakers_gives_the_diarization_in_force(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_list_heard_speakers_gives_the_diarization_in_force(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     diarized(A, (1.0, 0.0), key="old")
     diarized(A, (0.0, 1.0), key="new")
     diarized(B)
     (heard,) = list_heard_speakers(con).values()
-    assert [(h.speaker, h.vector, h.speech_ms, h.key) for h in heard] == [(A, (0.0, 1.0), 9_000, "new"), (B, (1.0, 0.0), 9_000, "k")]
+    assert [(h.speaker, h.vector, h.speech_ms, h.key) for h in heard] == [
+        (A, (0.0, 1.0), 9_000, "new"),
+        (B, (1.0, 0.0), 9_000, "k"),
+    ]
 
 
-def test_current_voices_forgets_speakers_of_an_earlier_diarization(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_current_voices_forgets_speakers_of_an_earlier_diarization(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     diarized(A, key="old")
     voice = link(con, A, key="old")
     assert current_voices(con) == {A: voice}
@@ -65,7 +83,9 @@ def test_current_voices_forgets_speakers_of_an_earlier_diarization(con: DuckDBPy
     assert current_voices(con) == {A: voice}
 
 
-def test_merge_voices_holds_from_then_on_and_rewrites_nothing(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_merge_voices_holds_from_then_on_and_rewrites_nothing(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     for speaker in (A, B, C):
         diarized(speaker)
     a, b = link(con, A), link(con, B)
@@ -77,7 +97,9 @@ def test_merge_voices_holds_from_then_on_and_rewrites_nothing(con: DuckDBPyConne
     assert current_voices(con)[C] == b
 
 
-def test_merge_voices_refuses_what_is_no_voice_or_the_same(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_merge_voices_refuses_what_is_no_voice_or_the_same(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     for speaker in (A, B):
         diarized(speaker)
     a, b = link(con, A), link(con, B)
@@ -92,7 +114,9 @@ def test_merge_voices_refuses_what_is_no_voice_or_the_same(con: DuckDBPyConnecti
         merge_voices(con, b, into=a, reason="", run_id="t")
 
 
-def test_split_voice_takes_one_speaker_out(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_split_voice_takes_one_speaker_out(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     for speaker in (A, B, C):
         diarized(speaker)
     a = link(con, A)
@@ -105,7 +129,9 @@ def test_split_voice_takes_one_speaker_out(con: DuckDBPyConnection, diarized: Ca
         split_voice(con, "bbb2:0:S0", reason="", run_id="t")
 
 
-def test_split_voice_never_gives_an_id_that_was_used(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_split_voice_never_gives_an_id_that_was_used(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     for speaker in (A, B):
         diarized(speaker)
     a = link(con, A)
@@ -118,7 +144,9 @@ def test_split_voice_never_gives_an_id_that_was_used(con: DuckDBPyConnection, di
     assert used_voice_ids(con) >= seen
 
 
-def test_split_voice_names_what_it_does_not_know(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_split_voice_names_what_it_does_not_know(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     diarized(A)
     link(con, A)
     for ref in ("zzz:0:S0", "aaa:1:S0", "aaa", "", ":0:S0"):
@@ -126,7 +154,9 @@ def test_split_voice_names_what_it_does_not_know(con: DuckDBPyConnection, diariz
             split_voice(con, ref, reason="", run_id="t")
 
 
-def test_split_voice_asks_for_more_when_two_recordings_begin_alike(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_split_voice_asks_for_more_when_two_recordings_begin_alike(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     twins = (("ab1", 0, "S0"), ("ab2", 0, "S0"))
     for speaker in twins:
         diarized(speaker)
@@ -135,7 +165,9 @@ def test_split_voice_asks_for_more_when_two_recordings_begin_alike(con: DuckDBPy
         split_voice(con, "ab:0:S0", reason="", run_id="t")
 
 
-def test_divided_voices_names_those_a_speaker_was_taken_out_of(con: DuckDBPyConnection, diarized: Callable[..., None]) -> None:
+def test_divided_voices_names_those_a_speaker_was_taken_out_of(
+    con: DuckDBPyConnection, diarized: Callable[..., None]
+) -> None:
     for speaker in (A, B):
         diarized(speaker)
     a = link(con, A)

@@ -19,10 +19,14 @@ def write_audformat(bundle: Bundle, folder: Path) -> None:
     try:
         audformat: Any = importlib.import_module("audformat")
     except ImportError as error:
-        raise ConfigError("this format needs the package audformat; pip install 'voxdata[exchange]'") from error
+        raise ConfigError(
+            "this format needs the package audformat; pip install 'voxdata[exchange]'"
+        ) from error
     db = audformat.Database(
         name=bundle.version.name,
-        description=" ".join(part for part in (bundle.terms.description, bundle.description) if part),
+        description=" ".join(
+            part for part in (bundle.terms.description, bundle.description) if part
+        ),
         organization=bundle.terms.creator or None,
         license=bundle.terms.licence or None,
         license_url=bundle.terms.licence_url if bundle.terms.licence else None,
@@ -32,15 +36,26 @@ def write_audformat(bundle: Bundle, folder: Path) -> None:
     )
     for name in ("text", "language", "utterance_id"):
         db.schemes[name] = audformat.Scheme("str")
-    db.schemes["speaker"] = audformat.Scheme(labels=sorted({example.voice for example in bundle.examples}))
+    db.schemes["speaker"] = audformat.Scheme(
+        labels=sorted({example.voice for example in bundle.examples})
+    )
     for scheme in bundle.schemes:
-        db.schemes[scheme.name] = audformat.Scheme(labels=list(scheme.label_names), description=scheme.title)
+        db.schemes[scheme.name] = audformat.Scheme(
+            labels=list(scheme.label_names), description=scheme.title
+        )
     (folder / "wav").mkdir()
     for split, examples in bundle.splits():
         for example in examples:
-            (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(bundle.clip(example, container="WAV"))
-        db.splits[split.value] = audformat.Split({"validation": "dev"}.get(split.value, split.value))
-        table = audformat.Table(audformat.filewise_index([f"wav/{e.utterance_id}.wav" for e in examples]), split_id=split.value)
+            (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(
+                bundle.clip(example, container="WAV")
+            )
+        db.splits[split.value] = audformat.Split(
+            {"validation": "dev"}.get(split.value, split.value)
+        )
+        table = audformat.Table(
+            audformat.filewise_index([f"wav/{e.utterance_id}.wav" for e in examples]),
+            split_id=split.value,
+        )
         db[f"files.{split.value}"] = table
         columns: dict[str, list[object]] = {
             "text": [e.text for e in examples],
@@ -49,7 +64,9 @@ def write_audformat(bundle: Bundle, folder: Path) -> None:
             "speaker": [e.voice for e in examples],
         }
         for scheme in bundle.schemes:
-            columns[scheme.name] = [e.gold[scheme.name].label if scheme.name in e.gold else None for e in examples]
+            columns[scheme.name] = [
+                e.gold[scheme.name].label if scheme.name in e.gold else None for e in examples
+            ]
         for name, values in columns.items():
             table[name] = audformat.Column(scheme_id=name)
             table[name].set(values)

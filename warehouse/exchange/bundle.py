@@ -80,10 +80,19 @@ def complete_scheme(name: str, used: Iterable[str], schemes: Sequence[Scheme]) -
     known = next((scheme for scheme in schemes if scheme.name == name), None)
     labels = known.labels if known else ()
     missing = sorted(set(used) - {label.name for label in labels})
-    added = tuple(SchemeLabel(name=label, description="In use in this version; not in the scheme today.") for label in missing)
+    added = tuple(
+        SchemeLabel(name=label, description="In use in this version; not in the scheme today.")
+        for label in missing
+    )
     if known is None:
         return LabelSet(name=name, version=0, labels=added, title=name)
-    return LabelSet(name=name, version=known.version, labels=(*labels, *added), title=known.title, choice=known.choice)
+    return LabelSet(
+        name=name,
+        version=known.version,
+        labels=(*labels, *added),
+        title=known.title,
+        choice=known.choice,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,20 +142,29 @@ class Bundle:
         try:
             path = canonical_path(self.audio_root, example.recording_id)
             expected = self.guard.admit(path, example.recording_id)
-            return read_clip(path, channel=example.channel, segment=example.segment, expected=expected)
+            return read_clip(
+                path, channel=example.channel, segment=example.segment, expected=expected
+            )
         except AudioError as error:
             message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
-            raise AudioError(message, reason=error.reason, recording_id=example.recording_id) from error
+            raise AudioError(
+                message, reason=error.reason, recording_id=example.recording_id
+            ) from error
 
     def clip(self, example: Example, *, container: str = "FLAC") -> bytes:
         """The sound of an example as a file of 16 bit; raises as `samples` does."""
         buffer = io.BytesIO()
-        soundfile.write(buffer, self.samples(example), MODEL_RATE_HZ, format=container, subtype="PCM_16")
+        soundfile.write(
+            buffer, self.samples(example), MODEL_RATE_HZ, format=container, subtype="PCM_16"
+        )
         return buffer.getvalue()
 
     def rows(self) -> dict[str, dict[str, object]]:
         """Utterance id -> its row of the flat table; all rows have the same columns."""
-        return {example.utterance_id: row for example, row in zip(self.examples, flat_rows(self.examples), strict=True)}
+        return {
+            example.utterance_id: row
+            for example, row in zip(self.examples, flat_rows(self.examples), strict=True)
+        }
 
     def labels(self, example: Example) -> dict[str, str]:
         """Scheme -> gold label; schemes without one are left out."""
@@ -156,7 +174,11 @@ class Bundle:
     def description(self) -> str:
         """What it is and how to verify it, and whether scripts labelled it, in a few sentences."""
         scripts: Any = self.version.recipe.get("simulated_annotators") or {}
-        said = f" {len(scripts)} of its annotators were simulated by scripts: its labels show nothing about people." if scripts else ""
+        said = (
+            f" {len(scripts)} of its annotators were simulated by scripts: its labels show nothing about people."
+            if scripts
+            else ""
+        )
         return (
             f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle root {self.version.root}; "
             f"{ROWS} and {HEADER} are enough to compute it again (`voxdata import --check FOLDER`).{said}"
@@ -204,7 +226,9 @@ def read_bundle(
     return Bundle(
         version=version,
         examples=tuple(examples),
-        schemes=tuple(complete_scheme(name, labels, schemes) for name, labels in _used_labels(examples)),
+        schemes=tuple(
+            complete_scheme(name, labels, schemes) for name, labels in _used_labels(examples)
+        ),
         audio_root=audio_root,
         guard=AudioGuard(list_audio_digests(con, recordings)),
         erased=tuple(erased_leaves(con, version.version_id)),
@@ -255,7 +279,9 @@ def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
         "files": file_hashes(folder),
     }
     header["sha256"] = header_hash(header)
-    (folder / HEADER).write_text(json.dumps(header, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / HEADER).write_text(
+        json.dumps(header, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def header_hash(header: Mapping[str, object]) -> str:
@@ -271,7 +297,9 @@ def encode_scheme(scheme: LabelSet) -> dict[str, object]:
         "version": scheme.version,
         "title": scheme.title,
         "choice": scheme.choice,
-        "labels": [{"name": label.name, "description": label.description} for label in scheme.labels],
+        "labels": [
+            {"name": label.name, "description": label.description} for label in scheme.labels
+        ],
     }
 
 
@@ -288,7 +316,11 @@ def encode_terms(terms: Terms) -> dict[str, object]:
 
 def file_hashes(folder: Path) -> Mapping[str, str]:
     """Path in a folder -> SHA-256, for every file that is part of an export, but the header."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (HEADER, UNFINISHED))
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (HEADER, UNFINISHED)
+    )
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
 
 
@@ -311,7 +343,9 @@ def check_names(bundle: Bundle, format_name: str, taken: frozenset[str]) -> None
     """
     odd = [scheme.name for scheme in bundle.schemes if not SCHEME_NAME.fullmatch(scheme.name)]
     if odd:
-        raise WarehouseError(f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of letters, digits and _")
+        raise WarehouseError(
+            f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of letters, digits and _"
+        )
     if clash := sorted({scheme.name for scheme in bundle.schemes} & taken):
         raise WarehouseError(
             f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in voxdata.toml, or choose another --format"

@@ -26,7 +26,9 @@ _SAYS = {
 }
 
 
-def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, output: str = NAME) -> None:
+def write_croissant(
+    bundle: Bundle, folder: Path, *, table: str, kind: str, output: str = NAME
+) -> None:
     """Write the metadata of an export.
 
     Args:
@@ -37,8 +39,16 @@ def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, outp
     import mlcroissant as mlc  # type: ignore[import-untyped]
 
     context = mlc.Context()
-    formats = {"jsonl": "application/jsonlines", "csv": "text/csv", "parquet": "application/x-parquet"}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (output, "voxdata.json"))
+    formats = {
+        "jsonl": "application/jsonlines",
+        "csv": "text/csv",
+        "parquet": "application/x-parquet",
+    }
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (output, "voxdata.json")
+    )
     distribution = [
         mlc.FileObject(
             ctx=context,
@@ -58,28 +68,50 @@ def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, outp
             id=f"utterances/{name}",
             name=name,
             description=_SAYS.get(name, f"{name.replace('_', ' ')} of the utterance."),
-            data_types=[mlc.DataType.INTEGER if _TYPES.get(name) == "int" or name.endswith("_votes") else mlc.DataType.TEXT],
-            source=mlc.Source(ctx=context, file_object=table, extract=mlc.Extract(ctx=context, column=name)),
+            data_types=[
+                mlc.DataType.INTEGER
+                if _TYPES.get(name) == "int" or name.endswith("_votes")
+                else mlc.DataType.TEXT
+            ],
+            source=mlc.Source(
+                ctx=context, file_object=table, extract=mlc.Extract(ctx=context, column=name)
+            ),
         )
         for name in columns
     ]
-    schemes = [f"{s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes]
+    schemes = [
+        f"{s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes
+    ]
     votes = [gold.num_votes for example in bundle.examples for gold in example.gold.values()]
     created = bundle.version.created_at
     metadata = mlc.Metadata(
         ctx=context,
         name=bundle.version.name,
-        description=" ".join(part for part in (bundle.terms.description, bundle.description) if part),
+        description=" ".join(
+            part for part in (bundle.terms.description, bundle.description) if part
+        ),
         version=f"{bundle.version.number}.0.0",
         url=f"urn:voxdata:{bundle.version.root}",
         license=[bundle.terms.licence_url],
-        creators=[mlc.Organization(ctx=context, name=bundle.terms.creator)] if bundle.terms.creator else [],
+        creators=[mlc.Organization(ctx=context, name=bundle.terms.creator)]
+        if bundle.terms.creator
+        else [],
         cite_as=f"voxdata {bundle.version.ref}, Merkle root {bundle.version.root}",
         date_published=datetime(created.year, created.month, created.day),
         in_language=sorted({example.language for example in bundle.examples if example.language}),
         distribution=distribution,
-        record_sets=[mlc.RecordSet(ctx=context, id="utterances", name="utterances", key=["utterances/utterance_id"], fields=fields)],
-        data_annotation_protocol=[f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: {'; '.join(schemes)}"],
+        record_sets=[
+            mlc.RecordSet(
+                ctx=context,
+                id="utterances",
+                name="utterances",
+                key=["utterances/utterance_id"],
+                fields=fields,
+            )
+        ],
+        data_annotation_protocol=[
+            f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: {'; '.join(schemes)}"
+        ],
         data_annotation_platform=["Label Studio"],
         annotations_per_item=f"{min(votes)} to {max(votes)}" if votes else "none",
         personal_sensitive_information=[
@@ -88,7 +120,10 @@ def write_croissant(bundle: Bundle, folder: Path, *, table: str, kind: str, outp
         ],
         data_use_cases=_use_cases(bundle),
     )
-    (folder / output).write_text(json.dumps(metadata.to_json(), ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
+    (folder / output).write_text(
+        json.dumps(metadata.to_json(), ensure_ascii=False, indent=1, default=str) + "\n",
+        encoding="utf-8",
+    )
 
 
 def _use_cases(bundle: Bundle) -> list[str]:

@@ -39,12 +39,18 @@ def load_format(name: str) -> FolderFormat:
     outside = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     target = BUILT_IN.get(name) or outside.get(name)
     if target is None:
-        raise ConfigError(f"no export format is called {name!r}; there are {', '.join(format_names())}")
+        raise ConfigError(
+            f"no export format is called {name!r}; there are {', '.join(format_names())}"
+        )
     module, _, attribute = target.partition(":")
     try:
         loaded = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the export format {name!r} cannot be imported from {target} ({error})") from error
+        raise ConfigError(
+            f"the export format {name!r} cannot be imported from {target} ({error})"
+        ) from error
     if not isinstance(loaded, FolderFormat):
-        raise ConfigError(f"the export format {name!r}: {target} is no warehouse.exchange.bundle.FolderFormat")
+        raise ConfigError(
+            f"the export format {name!r}: {target} is no warehouse.exchange.bundle.FolderFormat"
+        )
     return loaded

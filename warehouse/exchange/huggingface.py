@@ -21,7 +21,9 @@ def write_huggingface(bundle: Bundle, folder: Path) -> None:
     (folder / "data").mkdir()
     schema = _schema(bundle)
     for split, examples in bundle.splits():
-        with pq.ParquetWriter(folder / "data" / f"{split.value}.parquet", schema, compression="zstd") as writer:
+        with pq.ParquetWriter(
+            folder / "data" / f"{split.value}.parquet", schema, compression="zstd"
+        ) as writer:
             for start in range(0, len(examples), ROWS_AT_ONCE):
                 rows = [_row(bundle, example) for example in examples[start : start + ROWS_AT_ONCE]]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -56,16 +58,30 @@ def _schema(bundle: Bundle) -> pa.Schema:
         features[scheme.name] = {"names": list(scheme.label_names), "_type": "ClassLabel"}
         fields.append(pa.field(scheme.name, pa.int64()))
     info = {"info": {"features": features}}
-    metadata = {"huggingface": json.dumps(info, ensure_ascii=False), "voxdata_version_id": bundle.version.version_id}
+    metadata = {
+        "huggingface": json.dumps(info, ensure_ascii=False),
+        "voxdata_version_id": bundle.version.version_id,
+    }
     return pa.schema(fields, metadata=metadata)
 
 
 def _card(bundle: Bundle) -> str:
-    files = "\n".join(f"      - split: {split.value}\n        path: data/{split.value}.parquet" for split, _ in bundle.splits())
-    labels = "\n".join(f"- {s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes)
+    files = "\n".join(
+        f"      - split: {split.value}\n        path: data/{split.value}.parquet"
+        for split, _ in bundle.splits()
+    )
+    labels = "\n".join(
+        f"- {s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes
+    )
     licence = bundle.terms.licence
     plain = licence and "://" not in licence
-    terms = f"license: {licence.lower()}\n" if plain else f"license: other\nlicense_link: {licence}\n" if licence else ""
+    terms = (
+        f"license: {licence.lower()}\n"
+        if plain
+        else f"license: other\nlicense_link: {licence}\n"
+        if licence
+        else ""
+    )
     languages = "\n".join(
         f"  - {json.dumps(one_line(language), ensure_ascii=False)}"
         for language in sorted({e.language for e in bundle.examples if e.language})

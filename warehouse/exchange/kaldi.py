@@ -22,30 +22,49 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
         place = folder / split.value
         place.mkdir()
         # Kaldi sorts by bytes, and wants utterances of a speaker together.
-        named = sorted(((names[example.voice], example) for example in examples), key=lambda pair: _key(*pair).encode())
+        named = sorted(
+            ((names[example.voice], example) for example in examples),
+            key=lambda pair: _key(*pair).encode(),
+        )
         speakers: dict[str, list[str]] = {}
         for speaker, example in named:
             speakers.setdefault(speaker, []).append(_key(speaker, example))
-            (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(bundle.clip(example, container="WAV"))
+            (folder / "wav" / f"{example.utterance_id}.wav").write_bytes(
+                bundle.clip(example, container="WAV")
+            )
         table = {
-            "wav.scp": [(_key(s, e), f"{bundle.wav_root}/wav/{e.utterance_id}.wav") for s, e in named],
+            "wav.scp": [
+                (_key(s, e), f"{bundle.wav_root}/wav/{e.utterance_id}.wav") for s, e in named
+            ],
             "text": [(_key(s, e), one_line(e.text)) for s, e in named],
             "utt2spk": [(_key(s, e), s) for s, e in named],
-            "spk2utt": [(speaker, " ".join(keys)) for speaker, keys in sorted(speakers.items(), key=lambda item: item[0].encode())],
+            "spk2utt": [
+                (speaker, " ".join(keys))
+                for speaker, keys in sorted(speakers.items(), key=lambda item: item[0].encode())
+            ],
             "utt2dur": [(_key(s, e), f"{e.segment.duration_ms / 1000:.3f}") for s, e in named],
             "utt2lang": [(_key(s, e), one_line(e.language) or "und") for s, e in named],
         }
         for scheme in bundle.schemes:
-            table[f"utt2{scheme.name}"] = [(_key(s, e), one_line(e.gold[scheme.name].label)) for s, e in named if scheme.name in e.gold]
+            table[f"utt2{scheme.name}"] = [
+                (_key(s, e), one_line(e.gold[scheme.name].label))
+                for s, e in named
+                if scheme.name in e.gold
+            ]
         for name, rows in table.items():
-            (place / name).write_text("".join(f"{key} {value}".rstrip() + "\n" for key, value in rows), encoding="utf-8")
+            (place / name).write_text(
+                "".join(f"{key} {value}".rstrip() + "\n" for key, value in rows), encoding="utf-8"
+            )
 
 
 def _speakers(voices: Iterable[str]) -> dict[str, str]:
     """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called alike get part of a digest."""
     plain = {voice: "".join(c if c.isalnum() else "_" for c in voice) or "_" for voice in voices}
     times = Counter(plain.values())
-    return {voice: name if times[name] == 1 else f"{name}_{digest(voice)[:8]}" for voice, name in plain.items()}
+    return {
+        voice: name if times[name] == 1 else f"{name}_{digest(voice)[:8]}"
+        for voice, name in plain.items()
+    }
 
 
 def _key(speaker: str, example: Example) -> str:

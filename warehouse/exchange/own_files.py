@@ -41,7 +41,9 @@ def parse_header(text: str | bytes) -> Header | None:
             return None
         files = {str(name): str(sha256) for name, sha256 in said["files"].items()}
         sound = said.get("sha256") == header_hash(said)
-        header = Header(version_id=str(said["version_id"]), root=str(said["root"]), files=files, is_sound=sound)
+        header = Header(
+            version_id=str(said["version_id"]), root=str(said["root"]), files=files, is_sound=sound
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return None if any(why_outside(name) for name in files) else header
@@ -78,7 +80,11 @@ def walk_files(folder: Path) -> Iterator[Path]:
 def own_files(folder: Path, header: Header) -> dict[Path, str]:
     """The files of an export that are there, each with the digest that it had; the header is left out."""
     listed = {folder / name: sha256 for name, sha256 in sorted(header.files.items())}
-    return {path: sha256 for path, sha256 in listed.items() if os.path.lexists(path) and not leads_out(path.parent, folder)}
+    return {
+        path: sha256
+        for path, sha256 in listed.items()
+        if os.path.lexists(path) and not leads_out(path.parent, folder)
+    }
 
 
 def other_files(folder: Path, header: Header) -> list[Path]:

@@ -90,18 +90,26 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         root = fingerprint(examples, erased=erased)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
-        raise ManifestError(f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote") from error
+        raise ManifestError(
+            f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote"
+        ) from error
     except (OSError, *FAULTS) as error:
         raise ManifestError(f"{origin}: is malformed: {in_words(error)}; {AGAIN}") from error
     if header.get("sha256") != header_hash(header):
-        raise ManifestError(f"{origin}: {HEADER} is not as it was exported; export the version again")
+        raise ManifestError(
+            f"{origin}: {HEADER} is not as it was exported; export the version again"
+        )
     _check_header(header, expected, origin)
     there = file_hashes(folder)
-    changed = sorted(name for name, sha in {**expected, **there}.items() if expected.get(name) != sha)
+    changed = sorted(
+        name for name, sha in {**expected, **there}.items() if expected.get(name) != sha
+    )
     missing_files = sorted(set(expected) - set(there))
     if changed or missing_files:
         named = ", ".join(repr(name) for name in (*missing_files, *changed)[:5])
-        raise ManifestError(f"{origin}: {named} is not as it was exported; export the version again")
+        raise ManifestError(
+            f"{origin}: {named} is not as it was exported; export the version again"
+        )
     if root != header["root"]:
         raise ManifestError(
             f"{origin}: its rows give root {root[:12]}, its header says {str(header['root'])[:12]}; export the version again"
@@ -115,7 +123,9 @@ def _read_header(folder: Path, origin: str) -> dict[str, Any]:
     try:
         header = parse_json((folder / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
-            raise ManifestError(f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}")
+            raise ManifestError(
+                f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}"
+            )
         for name, (read, _) in HEADER_FIELDS.items():
             read(header[name])
     except FAULTS as error:
@@ -128,7 +138,9 @@ def _read_header(folder: Path, origin: str) -> dict[str, Any]:
 def _check_header(header: Mapping[str, object], files: Iterable[str], origin: str) -> None:
     named = NAME.fullmatch(str(header.get("name"))) and isinstance(header.get("number"), int)
     if not named:
-        raise ManifestError(f"{origin}: {HEADER} gives the version no proper name and number; export the version again")
+        raise ManifestError(
+            f"{origin}: {HEADER} gives the version no proper name and number; export the version again"
+        )
     for name in files:
         if why := why_outside(name):
             raise ManifestError(f"{origin}: {HEADER} lists {name!r}, which {why}; do not import it")
@@ -147,11 +159,17 @@ def fetch_export(url: str, folder: Path) -> Path:
         filesystem, root = url_to_fs(url.rstrip("/"))
         if isinstance(filesystem, LocalFileSystem):
             return Path(root)
-        listed = [str(path) for path in filesystem.find(root)] if filesystem.exists(f"{root}/{HEADER}") else []
+        listed = (
+            [str(path) for path in filesystem.find(root)]
+            if filesystem.exists(f"{root}/{HEADER}")
+            else []
+        )
     except Exception as error:  # every store raises exceptions of its own
         raise explain_store(url, error) from error
     if not listed:
-        raise ConfigError(f"{url}: holds no {HEADER}; name the place that `voxdata export --output` printed")
+        raise ConfigError(
+            f"{url}: holds no {HEADER}; name the place that `voxdata export --output` printed"
+        )
     names = {path: path.removeprefix(f"{root}/") for path in listed}
     for path, name in names.items():
         why = why_outside(name) or ("" if path.startswith(f"{root}/") else "lies elsewhere")

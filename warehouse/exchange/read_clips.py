@@ -58,7 +58,11 @@ class Clips:
             with soundfile.SoundFile(io.BytesIO(content)) as file:
                 facts = (file.samplerate, file.channels, file.format)
                 wanted = example.segment.duration_ms * _PER_MS
-                if facts[:2] != (MODEL_RATE_HZ, 1) or facts[2] not in ("FLAC", "WAV") or not 0 < file.frames <= wanted:
+                if (
+                    facts[:2] != (MODEL_RATE_HZ, 1)
+                    or facts[2] not in ("FLAC", "WAV")
+                    or not 0 < file.frames <= wanted
+                ):
                     message = (
                         f"{self.origin}: the clip of {example.utterance_id} has {file.frames} "
                         f"samples of {facts[1]} channel(s) at "
@@ -85,7 +89,9 @@ class Clips:
                 extracted = tar.extractfile(member)
                 content = extracted.read(most + 1) if extracted else b""
         else:
-            raise ConfigError(f"{self.origin}: has no clip of utterance {name}; export with --audio clips")
+            raise ConfigError(
+                f"{self.origin}: has no clip of utterance {name}; export with --audio clips"
+            )
         if len(content) > most:
             message = f"{self.origin}: the clip of {name} is larger than {most} bytes, more than its segment can hold"
             raise AudioError(message, reason=DropReason.INVALID_FORMAT)
@@ -123,8 +129,13 @@ def _members(shard: Path, *, origin: str) -> Sequence[tuple[str, str]]:
         with tarfile.open(shard) as tar:
             for member in tar:
                 stem, _, kind = member.name.partition(".")
-                plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not getattr(member, "sparse", None)
-                if not (plain and is_digest(stem) and kind in ("flac", "json")) or member.name in seen:
+                plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not getattr(
+                    member, "sparse", None
+                )
+                if (
+                    not (plain and is_digest(stem) and kind in ("flac", "json"))
+                    or member.name in seen
+                ):
                     raise ManifestError(
                         f"{origin}: {shard.name} holds {member.name!r}, which is a link, stands "
                         "there twice, or is not called like a clip; "
@@ -134,14 +145,24 @@ def _members(shard: Path, *, origin: str) -> Sequence[tuple[str, str]]:
                 if kind == "flac":
                     clips[stem] = member.name
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise ManifestError(f"{origin}: {shard.name} cannot be read ({error}); export the version again") from error
+        raise ManifestError(
+            f"{origin}: {shard.name} cannot be read ({error}); export the version again"
+        ) from error
     return list(clips.items())
 
 
 def _parquet_clips(path: Path, *, origin: str) -> dict[str, bytes]:
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=["utterance_id", "audio"]).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(
+            path, columns=["utterance_id", "audio"]
+        ).to_pylist()
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise ManifestError(f"{origin}: {path.name} cannot be read ({error}); export the version again") from error
+        raise ManifestError(
+            f"{origin}: {path.name} cannot be read ({error}); export the version again"
+        ) from error
     # Sound that a row only names the path of is not taken: an export has it inside.
-    return {str(row["utterance_id"]): row["audio"]["bytes"] for row in rows if row["audio"] and row["audio"].get("bytes")}
+    return {
+        str(row["utterance_id"]): row["audio"]["bytes"]
+        for row in rows
+        if row["audio"] and row["audio"].get("bytes")
+    }

@@ -30,7 +30,9 @@ def read_rows(path: Path, *, origin: str) -> tuple[Example, ...]:
     Raises:
         ManifestError: A line is malformed, or says what voxdata would never write; names line and field.
     """
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # a transcript may hold U+2028 and its like
+    lines = (
+        path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    )  # a transcript may hold U+2028 and its like
     examples = []
     for number, line in enumerate(lines, start=1):
         if not line:
@@ -41,7 +43,9 @@ def read_rows(path: Path, *, origin: str) -> tuple[Example, ...]:
             examples.append(_example(number, row, origin))
         except FAULTS as error:
             why = in_words(error) if row is None else name_fault(row, FLAT, error)
-            raise ManifestError(f"{origin}: line {number} of {ROWS}: {why}; export the version again") from error
+            raise ManifestError(
+                f"{origin}: line {number} of {ROWS}: {why}; export the version again"
+            ) from error
     return tuple(examples)
 
 
@@ -65,7 +69,9 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
     start_ms, end_ms = read_whole(row["start_ms"]), read_whole(row["end_ms"])
     for name, key in (("recording_id", recording_id), ("utterance_id", utterance_id)):
         if not is_digest(key):
-            raise _strange(origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits")
+            raise _strange(
+                origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits"
+            )
     if utterance_id != digest(recording_id, channel, start_ms, end_ms):
         raise _strange(
             origin,
@@ -73,7 +79,9 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
             f"utterance_id {utterance_id} is not that of its recording, channel, start and end",
         )
     if row["audio_file"] != canonical_file(recording_id):
-        raise _strange(origin, number, f"audio_file {row['audio_file']!r} is not that of its recording")
+        raise _strange(
+            origin, number, f"audio_file {row['audio_file']!r} is not that of its recording"
+        )
     if not 0 <= channel < MAX_CANONICAL_CHANNELS or not 0 <= start_ms < end_ms:
         raise _strange(
             origin,
@@ -107,4 +115,6 @@ def _is_sound(gold: GoldLabel) -> bool:
 
 
 def _strange(origin: str, number: int, trouble: str) -> ManifestError:
-    return ManifestError(f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it")
+    return ManifestError(
+        f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it"
+    )

@@ -26,17 +26,25 @@ def write_shar(bundle: Bundle, folder: Path) -> None:
         for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):
             shard = examples[start : start + SHARD_EXAMPLES]
             cuts = []
-            with tarfile.open(place / f"recording.{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+            with tarfile.open(
+                place / f"recording.{number:06d}.tar", "w", format=tarfile.PAX_FORMAT
+            ) as tar:
                 for example in shard:
                     clip = bundle.clip(example)
                     num_samples = soundfile.info(io.BytesIO(clip)).frames
                     add_bytes(tar, f"{example.utterance_id}.flac", clip)
-                    add_bytes(tar, f"{example.utterance_id}.json", json.dumps(_recording(example, "memory", num_samples)).encode())
+                    add_bytes(
+                        tar,
+                        f"{example.utterance_id}.json",
+                        json.dumps(_recording(example, "memory", num_samples)).encode(),
+                    )
                     cuts.append(_cut(bundle, example, rows[example.utterance_id], num_samples))
             _write_gzip(place / f"cuts.{number:06d}.jsonl.gz", cuts)
 
 
-def _recording(example: Example, kind: Literal["shar", "memory"], num_samples: int) -> dict[str, object]:
+def _recording(
+    example: Example, kind: Literal["shar", "memory"], num_samples: int
+) -> dict[str, object]:
     return {
         "id": example.utterance_id,
         "sources": [{"type": kind, "channels": [0], "source": ""}],
@@ -47,7 +55,9 @@ def _recording(example: Example, kind: Literal["shar", "memory"], num_samples: i
     }
 
 
-def _cut(bundle: Bundle, example: Example, row: dict[str, object], num_samples: int) -> dict[str, object]:
+def _cut(
+    bundle: Bundle, example: Example, row: dict[str, object], num_samples: int
+) -> dict[str, object]:
     recording = _recording(example, "shar", num_samples)
     supervision = {
         "id": example.utterance_id,

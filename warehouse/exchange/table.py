@@ -18,12 +18,29 @@ from warehouse.audio_digests import list_audio_digests
 from warehouse.versions import erased_leaves, find_version, load_examples
 
 INTEGERS = ("channel", "start_ms", "end_ms")
-PLAIN = ("utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split")
+PLAIN = (
+    "utterance_id",
+    "recording_id",
+    "channel",
+    "start_ms",
+    "end_ms",
+    "voice",
+    "group",
+    "audio_file",
+    "text",
+    "language",
+    "split",
+)
 LAST = ("gold", "salt")
 
 
 def write_version_manifest(
-    con: DuckDBPyConnection, version_id: str, *, audio_root: Path, schemes: Mapping[str, tuple[str, ...]], path: Path
+    con: DuckDBPyConnection,
+    version_id: str,
+    *,
+    audio_root: Path,
+    schemes: Mapping[str, tuple[str, ...]],
+    path: Path,
 ) -> Path:
     """Write the hand-off file of `voxdata.manifest` for a version.
 
@@ -63,9 +80,18 @@ def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
         WarehouseError: A scheme is named like a column.
     """
     schemes = sorted({scheme for example in examples for scheme in example.gold})
-    columns = [*PLAIN, *(column for scheme in schemes for column in (scheme, f"{scheme}_distribution", f"{scheme}_votes"))]
+    columns = [
+        *PLAIN,
+        *(
+            column
+            for scheme in schemes
+            for column in (scheme, f"{scheme}_distribution", f"{scheme}_votes")
+        ),
+    ]
     if len({*columns, *LAST}) < len(columns) + len(LAST):
-        raise WarehouseError(f"schemes {', '.join(schemes)} clash with the columns of an export; rename one in voxdata.toml")
+        raise WarehouseError(
+            f"schemes {', '.join(schemes)} clash with the columns of an export; rename one in voxdata.toml"
+        )
     rows = []
     for example in examples:
         encoded = encode_example(example)
@@ -73,7 +99,9 @@ def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
         for scheme in schemes:
             gold = example.gold.get(scheme)
             row[scheme] = gold.label if gold else None
-            row[f"{scheme}_distribution"] = canonical_json(dict(gold.distribution)) if gold else None
+            row[f"{scheme}_distribution"] = (
+                canonical_json(dict(gold.distribution)) if gold else None
+            )
             row[f"{scheme}_votes"] = gold.num_votes if gold else None
         rows.append({**row, "gold": canonical_json(encoded["gold"]), "salt": example.salt})
     return rows
@@ -95,7 +123,9 @@ def _type_of(column: str) -> type[pl.DataType]:
     return pl.Int64 if counted or column in INTEGERS else pl.String
 
 
-def write_table(examples: Sequence[Example], *, kind: str, path: Path, version_id: str, for_excel: bool = False) -> None:
+def write_table(
+    examples: Sequence[Example], *, kind: str, path: Path, version_id: str, for_excel: bool = False
+) -> None:
     """Write the flat rows as one file.
 
     Args:

@@ -36,7 +36,11 @@ class Terms:
     @property
     def licence_url(self) -> str:
         """The licence as a URL; SPDX's word for "nobody said" when there is none."""
-        return self.licence if "://" in self.licence else f"https://spdx.org/licenses/{self.licence or UNKNOWN}.html"
+        return (
+            self.licence
+            if "://" in self.licence
+            else f"https://spdx.org/licenses/{self.licence or UNKNOWN}.html"
+        )
 
     @property
     def consent_sentence(self) -> str:

@@ -17,7 +17,9 @@ def write_webdataset(bundle: Bundle, folder: Path) -> None:
     rows = bundle.rows()
     for split, examples in bundle.splits():
         for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):
-            with tarfile.open(folder / f"{split.value}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+            with tarfile.open(
+                folder / f"{split.value}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT
+            ) as tar:
                 for example in examples[start : start + SHARD_EXAMPLES]:
                     row = json.dumps(rows[example.utterance_id], ensure_ascii=False, sort_keys=True)
                     add_bytes(tar, f"{example.utterance_id}.flac", bundle.clip(example))

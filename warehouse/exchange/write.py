@@ -30,16 +30,31 @@ from warehouse.exchange.bundle import (
 from warehouse.exchange.croissant import NAME as CROISSANT
 from warehouse.exchange.croissant import write_croissant
 from warehouse.exchange.formats import TABLES, load_format
-from warehouse.exchange.own_files import other_files, parse_header, read_header, remove_export, shown_names
+from warehouse.exchange.own_files import (
+    other_files,
+    parse_header,
+    read_header,
+    remove_export,
+    shown_names,
+)
 from warehouse.exchange.table import write_table
 
 Audio = Literal["none", "clips"]
 
-BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"})
+BUCKETS = frozenset(
+    {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"}
+)
 """Protocols of stores whose first folder is a bucket or container, which somebody pays for and says who may read."""
 
 
-def export_bundle(bundle: Bundle, *, format_name: str, output: Path, audio: Audio = "none", absolute_paths: bool = False) -> Path:
+def export_bundle(
+    bundle: Bundle,
+    *,
+    format_name: str,
+    output: Path,
+    audio: Audio = "none",
+    absolute_paths: bool = False,
+) -> Path:
     """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
 
     Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat
@@ -64,12 +79,16 @@ def export_bundle(bundle: Bundle, *, format_name: str, output: Path, audio: Audi
         bundle = replace(bundle, wav_root=str(output.absolute()))
     try:
         return _export(bundle, format_name, output, audio)
-    except Exception as error:  # every format has a library that raises exceptions of its own about a full disk
+    except (
+        Exception
+    ) as error:  # every format has a library that raises exceptions of its own about a full disk
         fault = find_fault(error, place=output.parent)
         if fault is not None:
             raise fault from error
         if isinstance(error, OSError):
-            raise ConfigError(f"{output}: cannot be written ({error}); choose another --output") from error
+            raise ConfigError(
+                f"{output}: cannot be written ({error}); choose another --output"
+            ) from error
         raise
 
 
@@ -159,7 +178,9 @@ def _require_bucket(filesystem: Any, root: str, place: str) -> None:
 
 
 def _no_bucket(place: str, root: str) -> ConfigError:
-    return ConfigError(f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output")
+    return ConfigError(
+        f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output"
+    )
 
 
 def _put(filesystem: Any, root: str, folder: Path, place: str, former: set[str]) -> None:
@@ -168,7 +189,11 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, former: set[str])
     Args:
         former: Names of what earlier exports left there; those that are not written again go.
     """
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != HEADER)
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != HEADER
+    )
     if not has_buckets(filesystem):
         filesystem.makedirs(root, exist_ok=True)
     try:
@@ -200,15 +225,24 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
     """
     listed = filesystem.find(root) if filesystem.exists(root) else []
     # A listing may name what lies elsewhere: that is not ours to judge.
-    there = {name for path in listed if path.startswith(f"{root}/") and ".." not in (name := path.removeprefix(f"{root}/")).split("/")}
+    there = {
+        name
+        for path in listed
+        if path.startswith(f"{root}/")
+        and ".." not in (name := path.removeprefix(f"{root}/")).split("/")
+    }
     header = None
     if HEADER in there:
         header = parse_header(filesystem.cat_file(f"{root}/{HEADER}"))
         if header is None:
             raise ConfigError(f"{place}/{HEADER} is malformed; remove it, or choose another URL")
         if header.root != expected:
-            raise ConfigError(f"{place} holds another version ({header.root[:12]}); choose another URL")
-    begun = _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
+            raise ConfigError(
+                f"{place} holds another version ({header.root[:12]}); choose another URL"
+            )
+    begun = (
+        _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
+    )
     if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
         raise ConfigError(
             f"{place} holds {counted(len(others), 'file')} that no export of this version put there: {shown_names(others)}; "
@@ -224,7 +258,9 @@ def _begun_files(listed: bytes) -> set[str]:
         return set()
 
 
-def _fill(bundle: Bundle, format_name: str, folder: Path, *, table: str = "utterances", clips: bool = True) -> None:
+def _fill(
+    bundle: Bundle, format_name: str, folder: Path, *, table: str = "utterances", clips: bool = True
+) -> None:
     if format_name not in TABLES:
         load_format(format_name).write(bundle, folder)
     else:
@@ -238,7 +274,9 @@ def _fill(bundle: Bundle, format_name: str, folder: Path, *, table: str = "utter
         if clips:
             (folder / "audio").mkdir()
             for example in bundle.examples:
-                (folder / "audio" / f"{example.utterance_id}.flac").write_bytes(bundle.clip(example))
+                (folder / "audio" / f"{example.utterance_id}.flac").write_bytes(
+                    bundle.clip(example)
+                )
     write_rows(bundle, folder)
     write_croissant(bundle, folder, table=ROWS, kind="jsonl")
     write_header(bundle, folder, format_name=format_name)
@@ -246,7 +284,9 @@ def _fill(bundle: Bundle, format_name: str, folder: Path, *, table: str = "utter
 
 def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
     if output.is_dir():
-        raise ConfigError(f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips")
+        raise ConfigError(
+            f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips"
+        )
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         names = (output.name, f"{output.name}.{CROISSANT}")
         write_table(
@@ -259,15 +299,24 @@ def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
         write_croissant(bundle, folder, table=output.name, kind=format_name, output=names[1])
         for name in names:
             sync(folder / name)
-        with bundle.register.noting(*(_written(bundle, output.with_name(name), folder / name, kind="table") for name in names)):
+        with bundle.register.noting(
+            *(
+                _written(bundle, output.with_name(name), folder / name, kind="table")
+                for name in names
+            )
+        ):
             for name in names:
                 move_into_place(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 
 
-def _written(bundle: Bundle, place: Path, file: Path, *, kind: Literal["table", "folder"]) -> Written:
-    return Written(path=str(place), kind=kind, sha256=hash_file(file), version=bundle.version.version_id)
+def _written(
+    bundle: Bundle, place: Path, file: Path, *, kind: Literal["table", "folder"]
+) -> Written:
+    return Written(
+        path=str(place), kind=kind, sha256=hash_file(file), version=bundle.version.version_id
+    )
 
 
 def _require_ours(output: Path) -> None:
@@ -277,9 +326,15 @@ def _require_ours(output: Path) -> None:
     if not output.exists() or not any(output.iterdir()):
         return
     header = read_header(output)
-    others = [path.relative_to(output).as_posix() for path in other_files(output, header)] if header else []
+    others = (
+        [path.relative_to(output).as_posix() for path in other_files(output, header)]
+        if header
+        else []
+    )
     if header is None:
-        raise ConfigError(f"{output} holds something else than an export; name an empty or new folder")
+        raise ConfigError(
+            f"{output} holds something else than an export; name an empty or new folder"
+        )
     if others:
         raise ConfigError(
             f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of its export: {shown_names(others)}; "

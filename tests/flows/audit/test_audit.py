@@ -47,13 +47,29 @@ def test_read_table_reads_the_same_from_every_format(tmp_path: Path, kind: str) 
         "jsonl": lambda: frame.write_ndjson(path), "parquet": lambda: frame.write_parquet(path),
     }  # fmt: skip
     writers[kind]()
-    assert read_table(path).frame.drop("row").equals(read_table(tmp_path / "m.csv").frame.drop("row"))
+    assert (
+        read_table(path).frame.drop("row").equals(read_table(tmp_path / "m.csv").frame.drop("row"))
+    )
 
 
 def test_read_table_takes_named_columns_and_milliseconds() -> None:
     rows = [
-        {"audio_file": "a", "intent": "x", "voice": "v", "split": "train", "start_ms": 1000, "end_ms": 2500},
-        {"audio_file": "a", "intent": "y", "voice": "w", "split": "test", "start_ms": 3000, "end_ms": 4000},
+        {
+            "audio_file": "a",
+            "intent": "x",
+            "voice": "v",
+            "split": "train",
+            "start_ms": 1000,
+            "end_ms": 2500,
+        },
+        {
+            "audio_file": "a",
+            "intent": "y",
+            "voice": "w",
+            "split": "test",
+            "start_ms": 3000,
+            "end_ms": 4000,
+        },
     ]
     frame = check_rows(rows, origin="export", names={"label": "intent", "speaker": "voice"}).frame
     assert frame["label"].to_list() == ["x", "y"]
@@ -81,15 +97,23 @@ def test_read_table_takes_named_columns_and_milliseconds() -> None:
         ("m.parquet", "no parquet", "Parquet"),
     ],
 )
-def test_read_table_says_what_is_wrong_and_where(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_read_table_says_what_is_wrong_and_where(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
     with pytest.raises(ConfigError, match=r".") as caught:
         read_table(write(tmp_path, text, name))
     assert told in str(caught.value)
     assert name in str(caught.value)
 
 
-def test_read_table_passes_over_empty_lines_and_keeps_line_separators_in_texts(tmp_path: Path) -> None:
-    lines = ['{"audio": "a", "label": "x", "split": "train", "text": "one\u2028two"}', "", '{"audio": "b", "label": "y", "split": "test"}']
+def test_read_table_passes_over_empty_lines_and_keeps_line_separators_in_texts(
+    tmp_path: Path,
+) -> None:
+    lines = [
+        '{"audio": "a", "label": "x", "split": "train", "text": "one\u2028two"}',
+        "",
+        '{"audio": "b", "label": "y", "split": "test"}',
+    ]
     table = read_table(write(tmp_path, "\n".join(lines), "m.jsonl"))
     assert table.frame["row"].to_list() == [1, 3]
     assert table.frame["text"].to_list()[0] == "one\u2028two"
@@ -114,7 +138,9 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
         }
         for i in range(100_000)
     ]  # fmt: skip
-    found = audit_table(check_rows(rows, origin="big"), audio_root=Path(), with_audio=False, say=silent)
+    found = audit_table(
+        check_rows(rows, origin="big"), audio_root=Path(), with_audio=False, say=silent
+    )
     assert not found.has_leak
     assert found.checks["speakers"] == "no speaker is in two splits"
 
@@ -122,7 +148,12 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
 def speech(seed: int) -> np.ndarray:
     draws = np.random.default_rng(seed)
     time = np.arange(24_000) / 16_000
-    phase = 2 * np.pi * np.cumsum(140 + 40 * np.interp(time, np.linspace(0, 1.5, 9), draws.normal(size=9))) / 16_000
+    phase = (
+        2
+        * np.pi
+        * np.cumsum(140 + 40 * np.interp(time, np.linspace(0, 1.5, 9), draws.normal(size=9)))
+        / 16_000
+    )
     level = np.interp(time, np.linspace(0, 1.5, 14), draws.uniform(0, 1, 14)) ** 2
     return np.asarray(0.05 * level * sum(np.sin(k * phase) / k for k in range(1, 20)))
 
@@ -140,10 +171,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def voxdata(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
 
 
-def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes_the_page(folder: Path) -> None:
+def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes_the_page(
+    folder: Path,
+) -> None:
     done = voxdata("audit", "m.csv", "--output", "page.html", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -158,9 +198,16 @@ def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
     (folder / "46.wav").write_bytes((folder / "1.wav").read_bytes())
     done = voxdata("audit", "m.csv", "--json", cwd=folder)
     assert done.returncode == 1, done.stderr
-    leaks = {f["check"]: f["evidence"][0] for f in json.loads(done.stdout)["findings"] if f["severity"] == "leak"}
+    leaks = {
+        f["check"]: f["evidence"][0]
+        for f in json.loads(done.stdout)["findings"]
+        if f["severity"] == "leak"
+    }
     assert set(leaks) == {"copies", "near_copies"}
-    assert (leaks["near_copies"]["audio"], leaks["near_copies"]["other audio"]) == ("0.wav", "47.wav")
+    assert (leaks["near_copies"]["audio"], leaks["near_copies"]["other audio"]) == (
+        "0.wav",
+        "47.wav",
+    )
 
 
 def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Path:
@@ -180,22 +227,35 @@ def of_check(found: Audit, check: str) -> list[Finding]:
 
 
 def test_audit_finds_every_exact_copy_however_few_clips_it_listens_to(tmp_path: Path) -> None:
-    found = audit_table(read_table(many_files(tmp_path)), audio_root=tmp_path, max_clips=8, say=silent)
+    found = audit_table(
+        read_table(many_files(tmp_path)), audio_root=tmp_path, max_clips=8, say=silent
+    )
     (copies,) = of_check(found, "copies")
     assert copies.count == 12
-    assert {(row["audio"], row["other audio"]) for row in copies.evidence} == {(f"{i}.wav", f"again{i}.wav") for i in range(12)}
+    assert {(row["audio"], row["other audio"]) for row in copies.evidence} == {
+        (f"{i}.wav", f"again{i}.wav") for i in range(12)
+    }
     assert found.has_leak
 
 
-def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(tmp_path: Path) -> None:
+def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
+    tmp_path: Path,
+) -> None:
     path = many_files(tmp_path, num_files=12, num_copied=0)
-    soundfile.write(tmp_path / "again.flac", soundfile.read(tmp_path / "3.wav", dtype="int16")[0], 16_000)
+    soundfile.write(
+        tmp_path / "again.flac", soundfile.read(tmp_path / "3.wav", dtype="int16")[0], 16_000
+    )
     path.write_text(path.read_text(encoding="utf-8") + "again.flac,L3,t,test\n", encoding="utf-8")
     (copies,) = of_check(audit_table(read_table(path), audio_root=tmp_path, say=silent), "copies")
-    assert (copies.evidence[0]["audio"], copies.evidence[0]["other audio"]) == ("3.wav", "again.flac")
+    assert (copies.evidence[0]["audio"], copies.evidence[0]["other audio"]) == (
+        "3.wav",
+        "again.flac",
+    )
 
 
-def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copies(tmp_path: Path) -> None:
+def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copies(
+    tmp_path: Path,
+) -> None:
     path = many_files(tmp_path, num_files=20, num_copied=1)
     for name in ("page1.wav", "page2.wav"):
         (tmp_path / name).write_text("<html>please log in</html>", encoding="utf-8")
@@ -215,9 +275,14 @@ def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: 
         {"audio": "copy.wav", "label": "y", "split": "test", "start": 0.5, "end": 1.2},
         {"audio": "copy.wav", "label": "x", "split": "test", "start": 1.25, "end": 1.5},
     ]
-    (shared,) = of_check(audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent), "same_audio")
+    (shared,) = of_check(
+        audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent), "same_audio"
+    )
     assert shared.count == 1
-    assert (shared.evidence[0]["audio"], shared.evidence[0]["other audio"]) == ("call.wav", "copy.wav")
+    assert (shared.evidence[0]["audio"], shared.evidence[0]["other audio"]) == (
+        "call.wav",
+        "copy.wav",
+    )
 
 
 def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -> None:
@@ -236,7 +301,10 @@ def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -
 def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_path: Path) -> None:
     table = read_table(many_files(tmp_path, num_files=12, num_copied=2))
     assert audit_table(table, audio_root=tmp_path, say=silent).limit == ""
-    assert "--no-audio" in audit_table(table, audio_root=tmp_path, with_audio=False, say=silent).verdict
+    assert (
+        "--no-audio"
+        in audit_table(table, audio_root=tmp_path, with_audio=False, say=silent).verdict
+    )
 
 
 @pytest.mark.parametrize("text", ["", GOOD], ids=["no rows", "no audio file there"])
@@ -250,10 +318,17 @@ def test_audit_ends_with_2_when_there_is_nothing_to_audit(tmp_path: Path, text: 
 
 def test_audit_page_escapes_what_the_manifest_says() -> None:
     rows = [
-        {"audio": f"{i}", "label": "<b>x" if i % 2 else "y", "speaker": "<script>", "split": "test" if i > 5 else "train"}
+        {
+            "audio": f"{i}",
+            "label": "<b>x" if i % 2 else "y",
+            "speaker": "<script>",
+            "split": "test" if i > 5 else "train",
+        }
         for i in range(12)
     ]
-    page = render_audit(audit_table(check_rows(rows, origin="<i>"), audio_root=Path(), with_audio=False, say=silent))
+    page = render_audit(
+        audit_table(check_rows(rows, origin="<i>"), audio_root=Path(), with_audio=False, say=silent)
+    )
     assert "<script>" not in page
     assert "<b>x" not in page
     assert "&lt;script&gt;" in page
@@ -263,7 +338,9 @@ def test_audit_page_escapes_what_the_manifest_says() -> None:
 @pytest.mark.corpus
 @pytest.mark.slow
 @pytest.mark.parametrize(("by", "leak"), [("speaker", False), ("row", True)])
-def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(corpora: Path, by: str, leak: bool) -> None:
+def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
+    corpora: Path, by: str, leak: bool
+) -> None:
     with (corpora / "ravdess/MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         known = list(csv.DictReader(file, delimiter="\t"))
     names = sorted({row["speaker"] for row in known})
@@ -274,18 +351,37 @@ def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(corpora:
         }
         for i, row in enumerate(known)
     ]  # fmt: skip
-    found = audit_table(check_rows(rows, origin="ravdess"), audio_root=corpora / "ravdess", max_clips=150, say=silent)
+    found = audit_table(
+        check_rows(rows, origin="ravdess"),
+        audio_root=corpora / "ravdess",
+        max_clips=150,
+        say=silent,
+    )
     assert found.has_leak is leak
 
 
 def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", np.stack([speech(1), 0.1 * speech(2)], axis=1), 16_000)
     rows = [
-        {"audio": "call.wav", "label": str(i), "split": ("train", "test", "test")[i], "channel": channel, "start": 0.25}
+        {
+            "audio": "call.wav",
+            "label": str(i),
+            "split": ("train", "test", "test")[i],
+            "channel": channel,
+            "start": 0.25,
+        }
         for i, channel in enumerate(("0", "1", "2"))
     ]
-    heard, bad = listen(check_rows(rows, origin="m").frame, range(3), audio_root=tmp_path, with_voices=False, say=silent)
-    assert [clip.quality.level_db for clip in heard] == sorted([clip.quality.level_db for clip in heard], reverse=True)
+    heard, bad = listen(
+        check_rows(rows, origin="m").frame,
+        range(3),
+        audio_root=tmp_path,
+        with_voices=False,
+        say=silent,
+    )
+    assert [clip.quality.level_db for clip in heard] == sorted(
+        [clip.quality.level_db for clip in heard], reverse=True
+    )
     assert len({clip.digest for clip in heard}) == 2
     assert heard[0].duration_s == pytest.approx(1.25)
     assert [(clip.at, "2 channels" in clip.problem) for clip in bad] == [(2, True)]

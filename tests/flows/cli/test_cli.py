@@ -6,7 +6,14 @@ import pytest
 
 
 def voxdata(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -18,7 +25,9 @@ def voxdata(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["inspect", "x.wav", "--format", "xml"], "rttm"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_what_to_do(tmp_path: Path, words: list[str], told: str) -> None:
+def test_wrong_usage_ends_with_2_and_says_what_to_do(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
     done = voxdata(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
@@ -27,7 +36,9 @@ def test_wrong_usage_ends_with_2_and_says_what_to_do(tmp_path: Path, words: list
 
 def test_init_writes_a_file_that_works_and_never_overwrites_it(tmp_path: Path) -> None:
     assert voxdata("init", "calls", cwd=tmp_path).returncode == 0
-    (tmp_path / "calls/voxdata.toml").write_text((tmp_path / "calls/voxdata.toml").read_text() + "# mine\n")
+    (tmp_path / "calls/voxdata.toml").write_text(
+        (tmp_path / "calls/voxdata.toml").read_text() + "# mine\n"
+    )
     again = voxdata("init", "calls", cwd=tmp_path)
     assert again.returncode == 2
     assert "# mine" in (tmp_path / "calls/voxdata.toml").read_text()
@@ -52,7 +63,9 @@ def test_ingest_ends_with_2_when_a_path_matches_nothing(tmp_path: Path) -> None:
     assert "missing.wav" in done.stderr
 
 
-def test_ingest_keeps_one_recording_for_two_names_and_a_ledger_row_for_a_bad_file(tmp_path: Path) -> None:
+def test_ingest_keeps_one_recording_for_two_names_and_a_ledger_row_for_a_bad_file(
+    tmp_path: Path,
+) -> None:
     import numpy as np
     import soundfile
 
@@ -63,7 +76,10 @@ def test_ingest_keeps_one_recording_for_two_names_and_a_ledger_row_for_a_bad_fil
     (tmp_path / "inbox/c.wav").write_bytes(b"not audio at all")
     done = voxdata("ingest", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [f'"{name}": {count}' in done.stdout for name, count in (("recordings", 1), ("duplicates", 1), ("dropped", 1))] == [True] * 3
+    assert [
+        f'"{name}": {count}' in done.stdout
+        for name, count in (("recordings", 1), ("duplicates", 1), ("dropped", 1))
+    ] == [True] * 3
     ledger = voxdata("ledger", "--json", cwd=tmp_path)
     assert "c.wav" in ledger.stdout
     again = voxdata("ingest", "--json", cwd=tmp_path)
@@ -71,14 +87,18 @@ def test_ingest_keeps_one_recording_for_two_names_and_a_ledger_row_for_a_bad_fil
 
 
 @pytest.mark.parametrize("words", [["push"], ["pull"]])
-def test_push_and_pull_end_with_1_and_the_remedy_when_label_studio_is_not_up(tmp_path: Path, words: list[str]) -> None:
+def test_push_and_pull_end_with_1_and_the_remedy_when_label_studio_is_not_up(
+    tmp_path: Path, words: list[str]
+) -> None:
     voxdata("init", ".", cwd=tmp_path)
     done = voxdata(*words, cwd=tmp_path)
     assert done.returncode == 1
     assert "voxdata up" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["diff", "a", "b"], ["export", "a"], ["train", "intent", "--version", "a"]])
+@pytest.mark.parametrize(
+    "words", [["diff", "a", "b"], ["export", "a"], ["train", "intent", "--version", "a"]]
+)
 def test_unknown_version_ends_with_1_and_is_named(tmp_path: Path, words: list[str]) -> None:
     voxdata("init", ".", cwd=tmp_path)
     voxdata("status", cwd=tmp_path)
@@ -115,7 +135,9 @@ def test_tables_show_names_that_look_like_markup_as_they_are(tmp_path: Path) -> 
         ("patience = 30.0", "patience = 0", "prelabel.patience"),
     ],
 )
-def test_a_setting_out_of_range_ends_with_2_and_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+def test_a_setting_out_of_range_ends_with_2_and_is_named(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
     voxdata("init", ".", cwd=tmp_path)
     path = tmp_path / "voxdata.toml"
     assert old in path.read_text()

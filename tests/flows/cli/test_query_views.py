@@ -29,7 +29,14 @@ def workspace(tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path / "w")
 
 
-def example(number: int, *, intent: str, emotion: str = "", split: Split = Split.TRAIN, duration_ms: int = 30_000) -> Example:
+def example(
+    number: int,
+    *,
+    intent: str,
+    emotion: str = "",
+    split: Split = Split.TRAIN,
+    duration_ms: int = 30_000,
+) -> Example:
     labels = {"intent": intent, "emotion": emotion}
     return Example(
         utterance_id=f"u{number:06}",
@@ -42,7 +49,12 @@ def example(number: int, *, intent: str, emotion: str = "", split: Split = Split
         text="你好",
         language="zh",
         gold={
-            scheme: GoldLabel(label=label, distribution={label: 0.75, "other": 0.25}, num_votes=4, standing="clear")
+            scheme: GoldLabel(
+                label=label,
+                distribution={label: 0.75, "other": 0.25},
+                num_votes=4,
+                standing="clear",
+            )
             for scheme, label in labels.items()
             if label
         },
@@ -50,7 +62,12 @@ def example(number: int, *, intent: str, emotion: str = "", split: Split = Split
     )
 
 
-def cut(workspace: Workspace, *examples: Example, name: str = "calls", recipe: dict[str, object] | None = None) -> None:
+def cut(
+    workspace: Workspace,
+    *examples: Example,
+    name: str = "calls",
+    recipe: dict[str, object] | None = None,
+) -> None:
     with workspace.warehouse() as con:
         create_version(con, name, examples, recipe=recipe or {}, run_id="t")
 
@@ -76,7 +93,9 @@ def test_query_gold_gives_minutes_by_label_of_several_schemes(workspace: Workspa
     ]
 
 
-def test_query_gold_gives_each_version_its_own_labels_after_relabelling(workspace: Workspace) -> None:
+def test_query_gold_gives_each_version_its_own_labels_after_relabelling(
+    workspace: Workspace,
+) -> None:
     cut(workspace, example(1, intent="ask"), example(2, intent="ask"))
     cut(workspace, example(1, intent="tell"), example(2, intent="ask"))
     assert query(workspace, MINUTES.format(number=1)) == [["intent", "ask", "train", "1.0", "2"]]
@@ -88,7 +107,13 @@ def test_query_gold_gives_each_version_its_own_labels_after_relabelling(workspac
 
 
 def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
-    cut(workspace, *(example(i, intent=f"label{i % 3}", emotion="sad", duration_ms=6_000) for i in range(3_000)))
+    cut(
+        workspace,
+        *(
+            example(i, intent=f"label{i % 3}", emotion="sad", duration_ms=6_000)
+            for i in range(3_000)
+        ),
+    )
     assert query(workspace, MINUTES.format(number=1)) == [
         ["emotion", "sad", "train", "300.0", "3000"],
         *(["intent", f"label{i}", "train", "100.0", "1000"] for i in range(3)),
@@ -98,17 +123,28 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
 def test_query_gold_tells_where_a_label_comes_from(workspace: Workspace) -> None:
     cut(workspace, example(7, intent="ask"))
     sql = "select utterance_id, recording_id, start_ms, end_ms, duration_ms, voice, language, text, num_votes, share, standing from gold"
-    assert query(workspace, sql) == [["u000007", "r000007", "1000", "31000", "30000", "v7", "zh", "你好", "4", "0.75", "clear"]]
+    assert query(workspace, sql) == [
+        ["u000007", "r000007", "1000", "31000", "30000", "v7", "zh", "你好", "4", "0.75", "clear"]
+    ]
 
 
 def test_query_imported_gives_the_examples_of_imports_alone(workspace: Workspace) -> None:
     cut(workspace, example(1, intent="ask"))
-    cut(workspace, example(2, intent="tell"), name="corpus", recipe={"imported": {"manifest": "train.csv", "scheme": "intent"}})
+    cut(
+        workspace,
+        example(2, intent="tell"),
+        name="corpus",
+        recipe={"imported": {"manifest": "train.csv", "scheme": "intent"}},
+    )
     sql = "select version, source, scheme, label, utterance_id, split, minutes from imported"
-    assert query(workspace, sql) == [["corpus@1", "train.csv", "intent", "tell", "u000002", "train", "0.5"]]
+    assert query(workspace, sql) == [
+        ["corpus@1", "train.csv", "intent", "tell", "u000002", "train", "0.5"]
+    ]
 
 
-def test_query_imported_names_the_export_that_was_brought_in(workspace: Workspace, tmp_path: Path) -> None:
+def test_query_imported_names_the_export_that_was_brought_in(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     recipe = {"imported": {"ref": "calls@4", "root": "ab" * 32}}
     cut(workspace, example(2, intent="tell"), name="copy", recipe=recipe)
     assert query(workspace, "select source, source_root from imported") == [["calls@4", "ab" * 32]]

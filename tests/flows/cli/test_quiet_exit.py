@@ -34,7 +34,9 @@ sys.exit(3)
 
 def end(**variables: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(Path.cwd()), **variables}
-    return subprocess.run([sys.executable, "-c", HELD], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", HELD], env=env, capture_output=True, text=True, check=False
+    )
 
 
 def test_quiet_child_leaves_nothing_but_what_was_said_in_the_log() -> None:
@@ -50,7 +52,11 @@ def test_every_deployed_flow_ends_quietly(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / FILE_NAME).write_text(template())
     import flows.deploy
 
-    served = {d.entrypoint.rpartition(".")[2] for d in build_deployments(open_workspace(tmp_path)) if d.entrypoint}
+    served = {
+        d.entrypoint.rpartition(".")[2]
+        for d in build_deployments(open_workspace(tmp_path))
+        if d.entrypoint
+    }
     assert served == {"ingest", "prelabel", "push", "pull", "release", "finetune"}
 
     class QuietError(Exception):

@@ -71,7 +71,13 @@ def acts(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["recordings"], ["ledger"], ["ledger", "--json"], ["recordings", "--json"], ["query", "select placed(uri) as uri from source"]],
+    [
+        ["recordings"],
+        ["ledger"],
+        ["ledger", "--json"],
+        ["recordings", "--json"],
+        ["query", "select placed(uri) as uri from source"],
+    ],
 )
 def test_commands_show_names_of_files_as_escapes(workspace: Workspace, words: list[str]) -> None:
     done = run(workspace, *words)
@@ -82,11 +88,24 @@ def test_commands_show_names_of_files_as_escapes(workspace: Workspace, words: li
 
 
 def test_json_is_exact(workspace: Workspace) -> None:
-    rows = json.loads(run(workspace, "query", "--json", "select uri from source where uri not like '%no audio%'").stdout)
+    rows = json.loads(
+        run(
+            workspace, "query", "--json", "select uri from source where uri not like '%no audio%'"
+        ).stdout
+    )
     assert rows[0]["uri"].endswith(NAME)
 
 
-@pytest.mark.parametrize("words", [["inspect", NAME], ["ingest", f"missing {NAME}"], ["status", NAME], ["status", f"--{NAME}"], [NAME]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inspect", NAME],
+        ["ingest", f"missing {NAME}"],
+        ["status", NAME],
+        ["status", f"--{NAME}"],
+        [NAME],
+    ],
+)
 def test_messages_of_errors_show_names_as_escapes(workspace: Workspace, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), *words],
@@ -108,7 +127,9 @@ def test_errors_and_log_records_show_names_as_escapes() -> None:
     assert acts(record.getMessage()) == []
 
 
-def test_a_name_with_a_line_feed_passes_for_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_with_a_line_feed_passes_for_no_line_of_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from flows.say import tell
 
     tell("ingest: a\nvoxdata: everything is well.wav cannot be read")
@@ -128,7 +149,9 @@ FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain", "a=b", "你
 
 
 def query_of(texts: tuple[str, ...]) -> str:
-    escaped = (t.replace("\t", "' || chr(9) || '").replace("\r", "' || chr(13) || '") for t in texts)
+    escaped = (
+        t.replace("\t", "' || chr(9) || '").replace("\r", "' || chr(13) || '") for t in texts
+    )
     values = ", ".join(f"('{text}', -{number})" for number, text in enumerate(escaped))
     return f"select * from (values {values}) t(said, number)"
 
@@ -161,11 +184,17 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
     write_table(examples, kind="csv", path=for_excel, version_id="v", for_excel=True)
     write_table(examples, kind="csv", path=plain, version_id="v")
     assert for_excel.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert pl.read_csv(for_excel)["text"].to_list() == [*(f"'{text}" for text in FORMULAS[:6]), *FORMULAS[6:]]
+    assert pl.read_csv(for_excel)["text"].to_list() == [
+        *(f"'{text}" for text in FORMULAS[:6]),
+        *FORMULAS[6:],
+    ]
     assert pl.read_csv(plain)["text"].to_list() == list(FORMULAS)
 
 
-@pytest.mark.parametrize("words", [["query", "select 1", "--for-excel"], ["export", "calls", "--format", "jsonl", "--for-excel"]])
+@pytest.mark.parametrize(
+    "words",
+    [["query", "select 1", "--for-excel"], ["export", "calls", "--format", "jsonl", "--for-excel"]],
+)
 def test_for_excel_is_refused_where_there_is_no_csv(workspace: Workspace, words: list[str]) -> None:
     done = run(workspace, *words)
     assert done.exit_code != 0

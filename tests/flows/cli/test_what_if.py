@@ -24,7 +24,11 @@ from warehouse.utterances import store_utterances
 
 
 def test_parse_limits_reads_what_people_type() -> None:
-    assert parse_limits(["snr_db=12", " overlap_ratio = 0.3 ", "level_db=-40"]) == {"snr_db": 12, "overlap_ratio": 0.3, "level_db": -40}
+    assert parse_limits(["snr_db=12", " overlap_ratio = 0.3 ", "level_db=-40"]) == {
+        "snr_db": 12,
+        "overlap_ratio": 0.3,
+        "level_db": -40,
+    }
     assert parse_limits([]) == {}
 
 
@@ -45,13 +49,20 @@ def test_parse_limits_says_what_is_wrong(given: list[str], told: str) -> None:
 
 
 def test_describe_limits_says_which_side_goes() -> None:
-    assert describe_limits({"mos": 2.5, "clipping_ratio": 0.01}) == "mos below 2.5 or clipping_ratio above 0.01"
+    assert (
+        describe_limits({"mos": 2.5, "clipping_ratio": 0.01})
+        == "mos below 2.5 or clipping_ratio above 0.01"
+    )
 
 
 def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(template())
     workspace = open_workspace(tmp_path)
-    recording, quiet, loud = make_recording(), make_utterance(0, 3_000), make_utterance(3_000, 9_000)
+    recording, quiet, loud = (
+        make_recording(),
+        make_utterance(0, 3_000),
+        make_utterance(3_000, 9_000),
+    )
     good = Quality(level_db=-20, snr_db=30, clipping_ratio=0, bandwidth_hz=8_000)
     with workspace.warehouse() as con:
         add_recording(con, recording, audio_file="a.flac", run_id="t")
@@ -64,7 +75,10 @@ def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
                 run_id="t",
             )  # fmt: skip
     command = ["--dir", str(tmp_path), "ledger", "--json"]
-    for limits, removed in ((["--what-if", "snr_db=12"], 1), (["--what-if", "snr_db=12", "--what-if", "level_db=-10"], 2)):
+    for limits, removed in (
+        (["--what-if", "snr_db=12"], 1),
+        (["--what-if", "snr_db=12", "--what-if", "level_db=-10"], 2),
+    ):
         done = CliRunner().invoke(app, [*command, *limits])
         assert done.exit_code == 0, done.output
         assert json.loads(done.stdout)[-1]["utterances_removed"] == removed

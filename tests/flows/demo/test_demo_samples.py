@@ -6,7 +6,12 @@ from voxdata.utterance import Utterance
 
 def utterance(start_ms: int, end_ms: int, recording_id: str = "r1") -> Utterance:
     return Utterance(
-        recording_id=recording_id, channel=0, speaker="S0", segment=Segment(start_ms=start_ms, end_ms=end_ms), text="x", language="en"
+        recording_id=recording_id,
+        channel=0,
+        speaker="S0",
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+        text="x",
+        language="en",
     )
 
 
@@ -21,7 +26,10 @@ def test_sample_paths_exist() -> None:
 
 
 def test_answers_use_only_labels_of_the_demo_schemes() -> None:
-    schemes = {s.name: s.scheme for s in parse_settings(template("demo/voxdata.toml"), origin="demo").schemes}
+    schemes = {
+        s.name: s.scheme
+        for s in parse_settings(template("demo/voxdata.toml"), origin="demo").schemes
+    }
     for answer in read_answers():
         for scheme, label in answer.labels.items():
             assert schemes[scheme].require(label) == label
@@ -37,4 +45,11 @@ def test_match_answers_takes_the_largest_overlap() -> None:
 
 
 def test_match_answers_leaves_out_what_no_answer_overlaps() -> None:
-    assert match_answers([utterance(2000, 2500), utterance(0, 500, "r2")], KEY, names={"r1": "a.wav", "r2": "b.wav"}) == {}
+    assert (
+        match_answers(
+            [utterance(2000, 2500), utterance(0, 500, "r2")],
+            KEY,
+            names={"r1": "a.wav", "r2": "b.wav"},
+        )
+        == {}
+    )

@@ -47,7 +47,11 @@ class Answer(BaseHTTPRequestHandler):
             body = PROJECTS if let_in else '{"status_code": 401, "detail": "Invalid token."}'
             self.answer(200 if let_in else 401, "application/json", body)
         else:
-            self.answer(200 if self.path in {"/good", "/health", "/studio/health"} else 500, "application/json", "{}")
+            self.answer(
+                200 if self.path in {"/good", "/health", "/studio/health"} else 500,
+                "application/json",
+                "{}",
+            )
 
     def answer(self, status: int, kind: str, body: str) -> None:
         self.send_response(status)
@@ -68,7 +72,9 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("found", "ok"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
+@pytest.mark.parametrize(
+    ("found", "ok"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)]
+)
 def test_check_python_knows_the_versions_that_work(found: tuple[int, int], ok: bool) -> None:
     check = check_python(found)
     assert (check.ok, bool(check.remedy)) == (ok, not ok)
@@ -109,7 +115,9 @@ def look(root: Path, **secrets: str) -> dict[str, Check]:
 
 
 def a_service(name: str, *, pid: int, started: str, port: int | None = None) -> Service:
-    return Service(name=name, pid=pid, started=started, port=port, log=f"logs/{name}.log", version="1")
+    return Service(
+        name=name, pid=pid, started=started, port=port, log=f"logs/{name}.log", version="1"
+    )
 
 
 def test_service_checks_take_what_was_not_started_for_absent(tmp_path: Path) -> None:
@@ -120,20 +128,32 @@ def test_service_checks_take_what_was_not_started_for_absent(tmp_path: Path) -> 
 
 def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None:
     names = ("prefect-server", "worker", "label-studio", "receiver")
-    write_services_in(tmp_path, [a_service(name, pid=999_999_999, started="gone", port=1) for name in names])
+    write_services_in(
+        tmp_path, [a_service(name, pid=999_999_999, started="gone", port=1) for name in names]
+    )
     found = look(tmp_path)
     assert {name: check.ok for name, check in found.items()} == dict.fromkeys(names, False)
-    assert all("has ended" in check.detail and "voxdata up" in check.remedy for check in found.values())
+    assert all(
+        "has ended" in check.detail and "voxdata up" in check.remedy for check in found.values()
+    )
 
 
-def test_service_checks_tell_a_worker_that_runs(tmp_path: Path, state_dir: Path, said: list[str]) -> None:
+def test_service_checks_tell_a_worker_that_runs(
+    tmp_path: Path, state_dir: Path, said: list[str]
+) -> None:
     spec = ServiceSpec(name="worker", command=("sleep", "60"), env={})
     worker = ensure_running(state_dir, spec, say=said.append)
-    assert look(tmp_path)["worker"] == Check(name="worker", ok=True, detail=f"runs as process {worker.pid}")
+    assert look(tmp_path)["worker"] == Check(
+        name="worker", ok=True, detail=f"runs as process {worker.pid}"
+    )
 
 
-def test_service_checks_expect_no_receiver_for_a_label_studio_elsewhere(tmp_path: Path, site: str) -> None:
-    receiver = look(tmp_path, label_studio_url=f"{site}/studio", label_studio_token=TOKEN)["receiver"]
+def test_service_checks_expect_no_receiver_for_a_label_studio_elsewhere(
+    tmp_path: Path, site: str
+) -> None:
+    receiver = look(tmp_path, label_studio_url=f"{site}/studio", label_studio_token=TOKEN)[
+        "receiver"
+    ]
     assert (receiver.ok, receiver.remedy) == (None, "")
     assert "voxdata pull" in receiver.detail
 
@@ -167,7 +187,10 @@ def write_services_in(root: Path, services: list[Service]) -> None:
 
 
 def test_check_program_separates_required_from_optional() -> None:
-    assert [check_program("x", ("no-such-program",), remedy="r", required=required).ok for required in (True, False)] == [False, None]
+    assert [
+        check_program("x", ("no-such-program",), remedy="r", required=required).ok
+        for required in (True, False)
+    ] == [False, None]
     assert check_program("x", ("no-such-program", "sh"), remedy="r", required=True).ok is True
 
 
@@ -198,17 +221,27 @@ def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
         con.execute("drop trigger forgotten_no_update on forgotten")
         con.execute("update forgotten set renewed = true")
     found = check_books(tmp_path)
-    assert (found.ok, "who is to stay out" in found.detail, bool(found.remedy)) == (False, True, True)
+    assert (found.ok, "who is to stay out" in found.detail, bool(found.remedy)) == (
+        False,
+        True,
+        True,
+    )
 
 
 def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:
-    assert [check_workspace(tmp_path, expected=expected).ok for expected in (False, True)] == [None, False]
+    assert [check_workspace(tmp_path, expected=expected).ok for expected in (False, True)] == [
+        None,
+        False,
+    ]
     (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
     assert check_workspace(tmp_path).ok is True
 
 
 def test_render_checks_shows_each_remedy_and_counts_failures() -> None:
-    checks = [Check(name="a", ok=True, detail="fine [1]"), Check(name="b", ok=False, detail="broken", remedy="fix it")]
+    checks = [
+        Check(name="a", ok=True, detail="fine [1]"),
+        Check(name="b", ok=False, detail="broken", remedy="fix it"),
+    ]
     out = StringIO()
     render_checks(checks, console=Console(file=out, width=100))
     assert "-> fix it" in out.getvalue()
@@ -222,4 +255,6 @@ def test_run_checks_is_quick_and_every_failure_has_a_remedy() -> None:
     checks = run_checks(workspace=None, secrets=Secrets(cache_dir=Path()))
     assert time.process_time() - began < 60  # the machine may be busy with other things
     assert all(check.remedy for check in checks if check.ok is False)
-    assert {"Python", "model packages", "pyannote.audio", "GPU", "disk", "workspace"} <= {check.name for check in checks}
+    assert {"Python", "model packages", "pyannote.audio", "GPU", "disk", "workspace"} <= {
+        check.name for check in checks
+    }

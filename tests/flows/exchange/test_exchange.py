@@ -54,12 +54,27 @@ def workspace(tmp_path: Path) -> Workspace:
     examples = []
     for number, split in enumerate(Split):
         recording = digest("recording", number)
-        write_canonical(made.audio_dir / canonical_file(recording), rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32))
+        write_canonical(
+            made.audio_dir / canonical_file(recording),
+            rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32),
+        )
         for i in range(4):
             at, label = number * 4 + i, ("question", "answer", "request")[i % 3]
-            gold = {"intent": GoldLabel(label=label, distribution={label: 0.666667, "statement": 0.333333}, num_votes=3, standing="clear")}
+            gold = {
+                "intent": GoldLabel(
+                    label=label,
+                    distribution={label: 0.666667, "statement": 0.333333},
+                    num_votes=3,
+                    standing="clear",
+                )
+            }
             if i % 2:
-                gold["emotion"] = GoldLabel(label="sad", distribution={"sad": 1.0}, num_votes=2, posterior={"sad": 0.9, "happy": 0.1})
+                gold["emotion"] = GoldLabel(
+                    label="sad",
+                    distribution={"sad": 1.0},
+                    num_votes=2,
+                    posterior={"sad": 0.9, "happy": 0.1},
+                )
             examples.append(
                 Example(
                     utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201), recording_id=recording, channel=i % 2,
@@ -74,13 +89,23 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def wanted(workspace: Workspace) -> dict[str, tuple[Example, Any]]:
     bundle = open_bundle(workspace, "calls")
     return {
-        e.utterance_id: (e, np.rint(read_clip(bundle.audio_root / e.audio_file, channel=e.channel, segment=e.segment) * 32768))
+        e.utterance_id: (
+            e,
+            np.rint(
+                read_clip(bundle.audio_root / e.audio_file, channel=e.channel, segment=e.segment)
+                * 32768
+            ),
+        )
         for e in bundle.examples
     }
 
@@ -90,7 +115,9 @@ def samples(content: bytes) -> Any:
 
 
 @pytest.mark.parametrize("format_name", format_names())
-def test_export_bundle_gives_the_same_bytes_again_and_verifies(workspace: Workspace, tmp_path: Path, format_name: str) -> None:
+def test_export_bundle_gives_the_same_bytes_again_and_verifies(
+    workspace: Workspace, tmp_path: Path, format_name: str
+) -> None:
     bundle = open_bundle(workspace, "calls")
     for place in ("one", "two", "one"):
         export_bundle(bundle, format_name=format_name, output=tmp_path / place, audio="clips")
@@ -102,10 +129,19 @@ def test_export_bundle_gives_the_same_bytes_again_and_verifies(workspace: Worksp
 
 
 @pytest.mark.parametrize("format_name", format_names())
-def test_import_export_brings_root_and_sound_back(workspace: Workspace, tmp_path: Path, format_name: str) -> None:
-    export_bundle(open_bundle(workspace, "calls"), format_name=format_name, output=tmp_path / "out", audio="clips")
+def test_import_export_brings_root_and_sound_back(
+    workspace: Workspace, tmp_path: Path, format_name: str
+) -> None:
+    export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name=format_name,
+        output=tmp_path / "out",
+        audio="clips",
+    )
     there = build(tmp_path / "there")
-    version, new = import_export(there, read_export(tmp_path / "out"), name="copy", say=lambda line: None)
+    version, new = import_export(
+        there, read_export(tmp_path / "out"), name="copy", say=lambda line: None
+    )
     before, after = wanted(workspace), wanted_in(there, version.version_id)
     assert (new, version.root) == (True, open_bundle(workspace, "calls").version.root)
     assert before.keys() == after.keys()
@@ -120,26 +156,45 @@ def wanted_in(workspace: Workspace, version_id: str) -> dict[str, tuple[Example,
     with workspace.warehouse() as con:
         examples = load_examples(con, version_id)
     return {
-        e.utterance_id: (e, np.rint(read_clip(workspace.audio_dir / e.audio_file, channel=e.channel, segment=e.segment) * 32768))
+        e.utterance_id: (
+            e,
+            np.rint(
+                read_clip(workspace.audio_dir / e.audio_file, channel=e.channel, segment=e.segment)
+                * 32768
+            ),
+        )
         for e in examples
     }
 
 
 def exported(workspace: Workspace, tmp_path: Path, format_name: str) -> Path:
-    return export_bundle(open_bundle(workspace, "calls"), format_name=format_name, output=tmp_path / "out", audio="clips")
+    return export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name=format_name,
+        output=tmp_path / "out",
+        audio="clips",
+    )
 
 
-def test_datasets_loads_the_huggingface_export(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_loads_the_huggingface_export(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    loaded = datasets.load_dataset(str(exported(workspace, tmp_path, "huggingface")), cache_dir=str(tmp_path / "cache"))
+    loaded = datasets.load_dataset(
+        str(exported(workspace, tmp_path, "huggingface")), cache_dir=str(tmp_path / "cache")
+    )
     assert set(loaded) == {"train", "validation", "test"}
     seen = 0
     for split in loaded:
         names = loaded[split].features["intent"].names
         for row in loaded[split].cast_column("audio", datasets.Audio(decode=False)):
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"], row["language"], names[row["intent"]]) == (example.text, example.language, example.gold["intent"].label)
+            assert (row["text"], row["language"], names[row["intent"]]) == (
+                example.text,
+                example.language,
+                example.gold["intent"].label,
+            )
             assert example.split.value == split
             np.testing.assert_array_equal(samples(row["audio"]["bytes"]), sound)
             seen += 1
@@ -150,10 +205,16 @@ def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> No
     webdataset = pytest.importorskip("webdataset")
     folder, seen = exported(workspace, tmp_path, "webdataset"), 0
     for split in Split:
-        for entry in webdataset.WebDataset(str(folder / f"{split.value}-000000.tar"), shardshuffle=False):
+        for entry in webdataset.WebDataset(
+            str(folder / f"{split.value}-000000.tar"), shardshuffle=False
+        ):
             example, sound = wanted(workspace)[entry["__key__"]]
             row = json.loads(entry["json"])
-            assert (row["text"], row["intent"], row["split"]) == (example.text, example.gold["intent"].label, split.value)
+            assert (row["text"], row["intent"], row["split"]) == (
+                example.text,
+                example.gold["intent"].label,
+                split.value,
+            )
             np.testing.assert_array_equal(samples(entry["flac"]), sound)
             seen += 1
     assert seen == 12
@@ -166,13 +227,19 @@ def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> N
         for cut in lhotse.CutSet.from_shar(in_dir=folder / split.value):
             example, sound = wanted(workspace)[cut.id]
             (said,) = cut.supervisions
-            assert (said.text, said.speaker, said.custom["intent"]) == (example.text, example.voice, example.gold["intent"].label)
+            assert (said.text, said.speaker, said.custom["intent"]) == (
+                example.text,
+                example.voice,
+                example.gold["intent"].label,
+            )
             np.testing.assert_array_equal(np.rint(cut.load_audio()[0] * 32768), sound)
             seen += 1
     assert seen == 12
 
 
-def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(workspace: Workspace, tmp_path: Path) -> None:
+def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     folder, seen = exported(workspace, tmp_path, "kaldi"), 0
     for split in Split:
         place = folder / split.value
@@ -181,7 +248,10 @@ def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(workspace: Workspac
             for name in ("wav.scp", "utt2spk", "utt2intent")
         }
         assert list(rows["wav.scp"]) == sorted(rows["wav.scp"], key=str.encode)
-        texts = {line.partition(" ")[0]: line.partition(" ")[2] for line in (place / "text").read_text().splitlines()}
+        texts = {
+            line.partition(" ")[0]: line.partition(" ")[2]
+            for line in (place / "text").read_text().splitlines()
+        }
         for key, where in rows["wav.scp"].items():
             example, sound = wanted(workspace)[key.rpartition("-")[2]]
             assert texts[key] == " ".join(example.text.split())
@@ -200,7 +270,10 @@ def test_audformat_reads_its_export(workspace: Workspace, tmp_path: Path) -> Non
     for split in Split:
         for file, row in db[f"files.{split.value}"].df.iterrows():
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"] if isinstance(row["text"], str) else "", row["intent"]) == (example.text, example.gold["intent"].label)
+            assert (row["text"] if isinstance(row["text"], str) else "", row["intent"]) == (
+                example.text,
+                example.gold["intent"].label,
+            )
             np.testing.assert_array_equal(samples((folder / str(file)).read_bytes()), sound)
             seen += 1
     assert seen == 12
@@ -212,13 +285,17 @@ def test_tables_hold_the_rows(workspace: Workspace, tmp_path: Path) -> None:
     for kind in ("parquet", "jsonl", "csv"):
         export_bundle(bundle, format_name=kind, output=tmp_path / f"t.{kind}")  # type: ignore[arg-type]
     assert pl.read_parquet(tmp_path / "t.parquet")["text"].to_list() == texts
-    assert [json.loads(line)["text"] for line in (tmp_path / "t.jsonl").read_text().split("\n") if line] == texts
+    assert [
+        json.loads(line)["text"] for line in (tmp_path / "t.jsonl").read_text().split("\n") if line
+    ] == texts
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         assert [row["text"] for row in csv.DictReader(file)] == texts
 
 
 @pytest.mark.parametrize("format_name", ["huggingface", "csv"])
-def test_mlcroissant_validates_and_reads_records(workspace: Workspace, tmp_path: Path, format_name: str) -> None:
+def test_mlcroissant_validates_and_reads_records(
+    workspace: Workspace, tmp_path: Path, format_name: str
+) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     folder = exported(workspace, tmp_path, format_name)
     done = subprocess.run(
@@ -228,12 +305,19 @@ def test_mlcroissant_validates_and_reads_records(workspace: Workspace, tmp_path:
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
     records = list(mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).records("utterances"))
-    texts = [r["utterances/text"].decode() if isinstance(r["utterances/text"], bytes) else r["utterances/text"] for r in records]
+    texts = [
+        r["utterances/text"].decode()
+        if isinstance(r["utterances/text"], bytes)
+        else r["utterances/text"]
+        for r in records
+    ]
     assert texts == [e.text for e in open_bundle(workspace, "calls").examples]
 
 
 @pytest.mark.parametrize("format_name", ["parquet", "webdataset"])
-def test_publish_bundle_writes_a_partition_whose_header_comes_last(workspace: Workspace, tmp_path: Path, format_name: str) -> None:
+def test_publish_bundle_writes_a_partition_whose_header_comes_last(
+    workspace: Workspace, tmp_path: Path, format_name: str
+) -> None:
     bundle = open_bundle(workspace, "calls")
     url = f"file://{tmp_path}/store"
     place = publish_bundle(bundle, format_name=format_name, url=url)
@@ -263,19 +347,30 @@ def test_export_bundle_refuses_what_it_would_spoil(workspace: Workspace, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mine"]
 
 
-def test_export_bundle_refuses_a_scheme_named_like_a_column(workspace: Workspace, tmp_path: Path) -> None:
+def test_export_bundle_refuses_a_scheme_named_like_a_column(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     examples = open_bundle(workspace, "calls").examples
     with workspace.warehouse() as con:
         odd = {"text": examples[0].gold["intent"]}
         create_version(
-            con, "odd", [Example(**{**{n: getattr(e, n) for n in Example.__slots__}, "gold": odd}) for e in examples], recipe={}, run_id="t"
+            con,
+            "odd",
+            [
+                Example(**{**{n: getattr(e, n) for n in Example.__slots__}, "gold": odd})
+                for e in examples
+            ],
+            recipe={},
+            run_id="t",
         )
     with pytest.raises(WarehouseError, match="clash"):
         export_bundle(open_bundle(workspace, "odd"), format_name="csv", output=tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("file", [HEADER, "rows.jsonl", "utterances.csv"])
-def test_read_export_notices_what_was_changed(workspace: Workspace, tmp_path: Path, file: str) -> None:
+def test_read_export_notices_what_was_changed(
+    workspace: Workspace, tmp_path: Path, file: str
+) -> None:
     folder = exported(workspace, tmp_path, "csv")
     text = (folder / file).read_text()
     (folder / file).write_text(text.replace("answer", "request", 1))
@@ -291,21 +386,37 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
     for i in range(5):
         soundfile.write(tmp_path / f"{i}.wav", rng.uniform(-0.5, 0.5, 22_050), 22_050)
     lines = ["audio,emotion,speaker,split,text"]
-    lines += [f"{i}.wav,{('高兴', 'sad')[i % 2]},s{i},{('train', 'dev', 'eval')[i % 3]},line {i}" for i in range(5)]
-    lines += ["0.wav,sad,s0,train,line 0 again", "missing.wav,sad,s9,train,x", "4.wav,sad,s4,nowhere,y", "3.wav,,s3,train,z"]
+    lines += [
+        f"{i}.wav,{('高兴', 'sad')[i % 2]},s{i},{('train', 'dev', 'eval')[i % 3]},line {i}"
+        for i in range(5)
+    ]
+    lines += [
+        "0.wav,sad,s0,train,line 0 again",
+        "missing.wav,sad,s9,train,x",
+        "4.wav,sad,s4,nowhere,y",
+        "3.wav,,s3,train,z",
+    ]
     (tmp_path / "m.csv").write_text("\n".join(lines), encoding="utf-8")
     version, new, found = import_manifest(
-        there, tmp_path / "m.csv", name="ravdess", scheme="feeling", label="emotion", say=lambda line: None
+        there,
+        tmp_path / "m.csv",
+        name="ravdess",
+        scheme="feeling",
+        label="emotion",
+        say=lambda line: None,
     )
     assert (new, version.num_examples) == (True, 5)
     assert sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples) == [
-        (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2]) for i in range(5)
+        (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2])
+        for i in range(5)
     ]
     assert len(found.dropped) == 4
     with there.warehouse() as con:
         assert len(list_recordings(con)) == 5
     for column in ("label", "split"):
-        (tmp_path / "n.csv").write_text("\n".join(lines).replace("split" if column == "split" else "emotion", "other", 1))
+        (tmp_path / "n.csv").write_text(
+            "\n".join(lines).replace("split" if column == "split" else "emotion", "other", 1)
+        )
         with pytest.raises(ConfigError, match=f"no column '{column}'"):
             import_manifest(
                 there,

@@ -93,7 +93,9 @@ def source(tmp_path: Path) -> Workspace:
 
 
 def exported(source: Workspace, folder: Path, format_name: str) -> Path:
-    return export_bundle(open_bundle(source, "calls"), format_name=format_name, output=folder, audio="clips")
+    return export_bundle(
+        open_bundle(source, "calls"), format_name=format_name, output=folder, audio="clips"
+    )
 
 
 def leaf_of(row: Row) -> bytes:
@@ -177,7 +179,9 @@ def leaked(theirs: Workspace, here: Workspace) -> bool:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("kind", ["climbing", "absolute"])
-def test_import_export_writes_no_audio_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: str, kind: str) -> None:
+def test_import_export_writes_no_audio_outside(
+    here: Workspace, source: Workspace, tmp_path: Path, format_name: str, kind: str
+) -> None:
     where = "../../escaped.flac" if kind == "climbing" else str(tmp_path / "escaped.flac")
     folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
     error = bring_in(here, folder)
@@ -213,7 +217,9 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: Workspace, tmp_path: Path, format_name: str) -> None:
+def test_import_export_lets_no_id_name_a_file_outside(
+    here: Workspace, source: Workspace, tmp_path: Path, format_name: str
+) -> None:
     assert bring_in(here, exported(source, tmp_path / "out", format_name)) is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
@@ -231,7 +237,9 @@ def test_import_export_lets_no_id_name_a_file_outside(here: Workspace, source: W
     assert "utterance_id" in str(error)
 
 
-def test_import_export_follows_no_link_to_a_folder(theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path) -> None:
+def test_import_export_follows_no_link_to_a_folder(
+    theirs: Workspace, here: Workspace, source: Workspace, tmp_path: Path
+) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (clip,) = (folder / "audio").iterdir()
     (tmp_path / "elsewhere").mkdir()
@@ -261,7 +269,9 @@ def test_read_export_refuses_links(source: Workspace, tmp_path: Path, place: str
     assert "link" in str(error)
 
 
-def test_read_export_refuses_a_pipe_instead_of_waiting_for_it(source: Workspace, tmp_path: Path) -> None:
+def test_read_export_refuses_a_pipe_instead_of_waiting_for_it(
+    source: Workspace, tmp_path: Path
+) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     os.mkfifo(folder / "pipe")
     with pytest.raises(ManifestError, match="no file"):
@@ -294,7 +304,9 @@ def test_import_export_refuses_stray_members_of_shards(
     error = bring_in(here, seal(folder))
     assert isinstance(error, ManifestError)
     assert "link" in str(error)
-    assert [path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")] == []
+    assert [
+        path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -308,13 +320,17 @@ def test_import_export_refuses_stray_members_of_shards(
         ({"salt": "../x"}, "salt"),
     ],
 )
-def test_read_export_refuses_rows_that_voxdata_does_not_write(source: Workspace, tmp_path: Path, fields: Row, trouble: str) -> None:
+def test_read_export_refuses_rows_that_voxdata_does_not_write(
+    source: Workspace, tmp_path: Path, fields: Row, trouble: str
+) -> None:
     folder = forge(exported(source, tmp_path / "out", "jsonl"), set_fields(**fields))
     with pytest.raises(ManifestError, match=rf"line 1 of rows.jsonl: .*{trouble}"):
         read_export(folder)
 
 
-def test_read_export_refuses_a_header_that_lists_files_elsewhere(source: Workspace, tmp_path: Path) -> None:
+def test_read_export_refuses_a_header_that_lists_files_elsewhere(
+    source: Workspace, tmp_path: Path
+) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (tmp_path / "x").write_text("x")
     seal(folder, files={**file_hashes(folder), "../x": hashlib.sha256(b"x").hexdigest()})
@@ -337,7 +353,9 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
     assert "max_hours" in str(bring_in(here, folder))
 
 
-def test_import_export_refuses_a_segment_that_its_recording_here_has_not(here: Workspace, source: Workspace, tmp_path: Path) -> None:
+def test_import_export_refuses_a_segment_that_its_recording_here_has_not(
+    here: Workspace, source: Workspace, tmp_path: Path
+) -> None:
     assert bring_in(here, exported(source, tmp_path / "out", "jsonl")) is None
 
     def stretch(row: Row) -> None:
@@ -348,7 +366,9 @@ def test_import_export_refuses_a_segment_that_its_recording_here_has_not(here: W
     assert "1 channel(s) of 500 ms" in str(error)
 
 
-def test_import_export_refuses_a_clip_longer_than_its_segment(here: Workspace, source: Workspace, tmp_path: Path) -> None:
+def test_import_export_refuses_a_clip_longer_than_its_segment(
+    here: Workspace, source: Workspace, tmp_path: Path
+) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (clip,) = (folder / "audio").iterdir()
     soundfile.write(clip, np.zeros(16_000 * 600, np.int16), 16_000, subtype="PCM_16")
@@ -385,7 +405,9 @@ def hostile() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["../escaped.txt", "audio/../../escaped.txt"])
-def test_fetch_export_writes_no_name_of_a_listing_outside(source: Workspace, tmp_path: Path, hostile: str, name: str) -> None:
+def test_fetch_export_writes_no_name_of_a_listing_outside(
+    source: Workspace, tmp_path: Path, hostile: str, name: str
+) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     store = fsspec.filesystem("hostile")
     for path in folder.rglob("*"):
@@ -418,7 +440,9 @@ def test_load_examples_refuses_rows_that_came_in_before_paths_were_checked(here:
         open_bundle(here, "calls")
 
 
-def test_open_bundle_refuses_ids_that_came_in_before_they_were_checked(here: Workspace, tmp_path: Path) -> None:
+def test_open_bundle_refuses_ids_that_came_in_before_they_were_checked(
+    here: Workspace, tmp_path: Path
+) -> None:
     with here.warehouse() as con:
         con.execute("drop trigger example_no_update on example")
         con.execute("update example set utterance_id = '../../../escaped'")
@@ -434,20 +458,33 @@ def test_open_bundle_refuses_ids_that_came_in_before_they_were_checked(here: Wor
     assert isinstance(error, WarehouseError)
 
 
-def test_export_bundle_reads_no_audio_through_a_link_out_of_the_audio_folder(theirs: Workspace, here: Workspace) -> None:
+def test_export_bundle_reads_no_audio_through_a_link_out_of_the_audio_folder(
+    theirs: Workspace, here: Workspace
+) -> None:
     (mine,), (secret,) = open_bundle(here, "calls").examples, open_bundle(theirs, "calls").examples
     path = here.audio_dir / mine.audio_file
     path.unlink()
     path.symlink_to(theirs.audio_dir / secret.audio_file)
     output = here.exports_dir / "a"
-    error = attempt(lambda: export_bundle(open_bundle(here, "calls"), format_name="jsonl", output=output, audio="clips"))
-    sounds = [np.asarray(soundfile.read(clip, dtype="int16")[0]).tobytes() for clip in output.rglob("*.flac")]
+    error = attempt(
+        lambda: export_bundle(
+            open_bundle(here, "calls"), format_name="jsonl", output=output, audio="clips"
+        )
+    )
+    sounds = [
+        np.asarray(soundfile.read(clip, dtype="int16")[0]).tobytes()
+        for clip in output.rglob("*.flac")
+    ]
     assert secret_of(theirs) not in sounds
     assert "link" in str(error)
 
 
 def take_in(here: Workspace, folder: Path, kind: Any) -> VoxdataError | None:
-    return attempt(lambda: import_manifest(here, folder, name="gift", scheme="intent", label="intent", kind=kind, say=quiet))
+    return attempt(
+        lambda: import_manifest(
+            here, folder, name="gift", scheme="intent", label="intent", kind=kind, say=quiet
+        )
+    )
 
 
 def stripped(source: Workspace, folder: Path, format_name: str) -> Path:
@@ -458,7 +495,9 @@ def stripped(source: Workspace, folder: Path, format_name: str) -> Path:
     return folder
 
 
-def test_import_manifest_runs_no_command_of_a_lhotse_dataset(here: Workspace, tmp_path: Path) -> None:
+def test_import_manifest_runs_no_command_of_a_lhotse_dataset(
+    here: Workspace, tmp_path: Path
+) -> None:
     pytest.importorskip("lhotse")
     command = {"type": "command", "channels": [0], "source": f"touch {tmp_path}/escaped"}
     recording = {
@@ -510,7 +549,9 @@ def test_import_manifest_opens_no_data_that_a_dataset_card_names_elsewhere(
     assert "absolute path" in str(error)
 
 
-def test_import_manifest_says_in_a_line_what_lhotse_cannot_read(here: Workspace, tmp_path: Path) -> None:
+def test_import_manifest_says_in_a_line_what_lhotse_cannot_read(
+    here: Workspace, tmp_path: Path
+) -> None:
     pytest.importorskip("lhotse")
     cuts = tmp_path / "cuts.jsonl"
     cuts.write_text('{"id": "c", "start": 0, "duration": 1}\n', encoding="utf-8")
@@ -526,7 +567,9 @@ def test_import_manifest_takes_no_sound_that_a_huggingface_row_names_elsewhere(
     (secret,) = open_bundle(theirs, "calls").examples
     (tmp_path / "out").mkdir()
     audio = [{"bytes": None, "path": str(theirs.audio_dir / secret.audio_file)}]
-    table = datasets.Dataset.from_dict({"intent": ["question"], "audio": audio}).cast_column("audio", datasets.Audio(decode=False))
+    table = datasets.Dataset.from_dict({"intent": ["question"], "audio": audio}).cast_column(
+        "audio", datasets.Audio(decode=False)
+    )
     table.to_parquet(str(tmp_path / "out" / "train.parquet"))
     error = take_in(here, tmp_path / "out", "huggingface")
     assert not leaked(theirs, here)
@@ -544,15 +587,22 @@ def test_import_manifest_reads_and_runs_nothing_outside_an_audformat_database(
     table = folder / "db.files.train.csv"
     (clip,) = (folder / "wav").iterdir()
     if attack == "climbing":
-        table.write_text(table.read_text().replace(f"wav/{clip.name}", os.path.relpath(target, folder)))
+        table.write_text(
+            table.read_text().replace(f"wav/{clip.name}", os.path.relpath(target, folder))
+        )
     elif attack == "link":
         clip.unlink()
         clip.symlink_to(target)
     elif attack == "pickle":
-        table.with_suffix(".pkl").write_bytes(b"cposix\nsystem\n(S'touch " + str(tmp_path / "escaped").encode() + b"'\ntR.")
+        table.with_suffix(".pkl").write_bytes(
+            b"cposix\nsystem\n(S'touch " + str(tmp_path / "escaped").encode() + b"'\ntR."
+        )
     else:
         header = folder / "db.yaml"
-        header.write_text(header.read_text() + f"author: !!python/object/apply:os.system ['touch {tmp_path}/escaped']\n")
+        header.write_text(
+            header.read_text()
+            + f"author: !!python/object/apply:os.system ['touch {tmp_path}/escaped']\n"
+        )
     error = take_in(here, folder, "audformat")
     assert outside(tmp_path) == []
     assert not leaked(theirs, here)
@@ -562,7 +612,9 @@ def test_import_manifest_reads_and_runs_nothing_outside_an_audformat_database(
 def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
     (tmp_path / "sounds").mkdir()
-    soundfile.write(tmp_path / "sounds" / "a.wav", np.random.default_rng(5).uniform(-0.5, 0.5, 8_000), 16_000)
+    soundfile.write(
+        tmp_path / "sounds" / "a.wav", np.random.default_rng(5).uniform(-0.5, 0.5, 8_000), 16_000
+    )
     recording = lhotse.Recording.from_file(tmp_path / "sounds" / "a.wav")
     said = lhotse.SupervisionSegment(
         id="s",
@@ -571,7 +623,9 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
         duration=0.5,
         custom={"intent": "question", "split": "train"},
     )
-    cut = lhotse.MonoCut(id="c", start=0, duration=0.5, channel=0, recording=recording, supervisions=[said])
+    cut = lhotse.MonoCut(
+        id="c", start=0, duration=0.5, channel=0, recording=recording, supervisions=[said]
+    )
     (tmp_path / "cuts").mkdir()
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts" / "cuts.jsonl")
     command = [

@@ -37,10 +37,17 @@ def folder(tmp_path: Path) -> Path:
             path = workspace.audio_dir / canonical_file(example.recording_id)
             write_canonical(path, np.full((32_000, 1), 0.1, np.float32))
         create_version(con, "calls", examples, recipe={}, run_id="t")
-    return export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=tmp_path / "export", audio="clips")
+    return export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="jsonl",
+        output=tmp_path / "export",
+        audio="clips",
+    )
 
 
-def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+def say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str]:
     """Exit code and stderr of a command, as the shell gives them."""
     monkeypatch.setattr("sys.argv", ["voxdata", *words])
     code = _run_command()
@@ -61,11 +68,23 @@ def change_row(change: Callable[[dict[str, object]], object]) -> Callable[[str],
     [
         (change_row(lambda row: row.pop("recording_id")), "field 'recording_id' is missing"),
         (change_row(lambda row: row.pop("salt")), "field 'salt' is missing"),
-        (change_row(lambda row: row.update(channel="left")), "field 'channel' is 'left' and should be a whole number"),
-        (change_row(lambda row: row.update(start_ms=None)), "field 'start_ms' is None and should be a whole number"),
-        (change_row(lambda row: row.update(split="practice")), "field 'split' is 'practice' and should be train, validation or test"),
+        (
+            change_row(lambda row: row.update(channel="left")),
+            "field 'channel' is 'left' and should be a whole number",
+        ),
+        (
+            change_row(lambda row: row.update(start_ms=None)),
+            "field 'start_ms' is None and should be a whole number",
+        ),
+        (
+            change_row(lambda row: row.update(split="practice")),
+            "field 'split' is 'practice' and should be train, validation or test",
+        ),
         (change_row(lambda row: row.update(gold="{")), "field 'gold' is '{' and should be"),
-        (change_row(lambda row: row.update(gold='{"intent": {"label": "ask"}}')), "field 'gold' is "),
+        (
+            change_row(lambda row: row.update(gold='{"intent": {"label": "ask"}}')),
+            "field 'gold' is ",
+        ),
         (change_row(lambda row: row.update(gold='["ask"]')), "field 'gold' is "),
         (lambda line: line[:-5], "it is no JSON: "),
         (lambda line: "[" * 100_000, "it is no JSON of ours"),
@@ -73,7 +92,11 @@ def change_row(change: Callable[[dict[str, object]], object]) -> Callable[[str],
     ],
 )
 def test_import_command_names_line_and_field_of_a_malformed_row(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spoil: Callable[[str], str], trouble: str
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[str], str],
+    trouble: str,
 ) -> None:
     lines = (folder / ROWS).read_text(encoding="utf-8").split("\n")
     (folder / ROWS).write_text("\n".join([lines[0], spoil(lines[1]), *lines[2:]]), encoding="utf-8")
@@ -89,16 +112,28 @@ def test_import_command_names_line_and_field_of_a_malformed_row(
     [
         (change_row(lambda header: header.pop("format")), "field 'format' is missing"),
         (change_row(lambda header: header.pop("root")), "field 'root' is missing"),
-        (change_row(lambda header: header.update(files=["a"])), "field 'files' is ['a'] and should be SHA-256 by file"),
-        (change_row(lambda header: header.update(erased=7)), "field 'erased' is 7 and should be a list"),
+        (
+            change_row(lambda header: header.update(files=["a"])),
+            "field 'files' is ['a'] and should be SHA-256 by file",
+        ),
+        (
+            change_row(lambda header: header.update(erased=7)),
+            "field 'erased' is 7 and should be a list",
+        ),
         (lambda text: text[: len(text) // 2], "it is no JSON: "),
         (lambda text: "[]", "it is [] and should be a JSON object"),
     ],
 )
 def test_import_command_names_the_field_of_a_malformed_header(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spoil: Callable[[str], str], trouble: str
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[str], str],
+    trouble: str,
 ) -> None:
-    (folder / HEADER).write_text(spoil((folder / HEADER).read_text(encoding="utf-8")), encoding="utf-8")
+    (folder / HEADER).write_text(
+        spoil((folder / HEADER).read_text(encoding="utf-8")), encoding="utf-8"
+    )
     code, told = say(monkeypatch, capsys, "import", str(folder), "--check")
     assert code == 1
     assert f"{folder}: {HEADER}: {trouble}" in told

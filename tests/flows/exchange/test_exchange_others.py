@@ -54,7 +54,10 @@ def workspace(tmp_path: Path) -> Workspace:
     examples = []
     for at in range(6):
         recording = digest("recording", at)
-        write_canonical(made.audio_dir / canonical_file(recording), rng.uniform(-0.5, 0.5, (16_000, 1)).astype(np.float32))
+        write_canonical(
+            made.audio_dir / canonical_file(recording),
+            rng.uniform(-0.5, 0.5, (16_000, 1)).astype(np.float32),
+        )
         label = LABELS[at % 3]
         examples.append(
             Example(
@@ -77,7 +80,14 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def sound_of(workspace: Workspace, example: Example) -> Any:
-    return np.rint(read_clip(workspace.audio_dir / example.audio_file, channel=example.channel, segment=example.segment) * 32768)
+    return np.rint(
+        read_clip(
+            workspace.audio_dir / example.audio_file,
+            channel=example.channel,
+            segment=example.segment,
+        )
+        * 32768
+    )
 
 
 @pytest.mark.parametrize("format_name", ["kaldi", "huggingface", "shar", "audformat"])
@@ -92,28 +102,54 @@ def test_import_manifest_reads_what_strangers_have(
         (folder / ours).unlink()
     kind: Foreign = "lhotse" if format_name == "shar" else format_name  # type: ignore[assignment]
     there = build(tmp_path / "there")
-    version, _, found = import_manifest(there, folder, name="theirs", scheme="topic", label="topic", kind=kind, say=lambda line: None)
+    version, _, found = import_manifest(
+        there,
+        folder,
+        name="theirs",
+        scheme="topic",
+        label="topic",
+        kind=kind,
+        say=lambda line: None,
+    )
     assert (version.num_examples, found.dropped) == (6, ())
     before = {e.text: e for e in bundle.examples}
     for example in found.examples:
         same = before[example.text]
-        assert (example.split, example.language, example.voice) == (same.split, "zh", f"theirs:{same.voice}")
+        assert (example.split, example.language, example.voice) == (
+            same.split,
+            "zh",
+            f"theirs:{same.voice}",
+        )
         assert example.gold["topic"].label == same.gold["topic"].label
         np.testing.assert_array_equal(sound_of(there, example), sound_of(workspace, same))
 
 
-def test_lhotse_reads_the_kaldi_export(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lhotse_reads_the_kaldi_export(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kaldi = pytest.importorskip("lhotse.kaldi")
     bundle = open_bundle(workspace, "calls")
-    folder, by_text = export_bundle(bundle, format_name="kaldi", output=tmp_path / "out"), {e.text: e for e in bundle.examples}
+    folder, by_text = (
+        export_bundle(bundle, format_name="kaldi", output=tmp_path / "out"),
+        {e.text: e for e in bundle.examples},
+    )
     for split in Split:
         monkeypatch.chdir(folder / split.value)
-        recordings, segments, _ = kaldi.load_kaldi_data_dir(folder / split.value, sampling_rate=16_000)
+        recordings, segments, _ = kaldi.load_kaldi_data_dir(
+            folder / split.value, sampling_rate=16_000
+        )
         assert len(segments) == len(bundle.of(split)) == 2
         for segment in segments:
             example = by_text[segment.text]
-            assert (segment.speaker, segment.language, example.split) == (example.voice, "zh", split)
-            np.testing.assert_array_equal(np.rint(recordings[segment.recording_id].load_audio()[0] * 32768), sound_of(workspace, example))
+            assert (segment.speaker, segment.language, example.split) == (
+                example.voice,
+                "zh",
+                split,
+            )
+            np.testing.assert_array_equal(
+                np.rint(recordings[segment.recording_id].load_audio()[0] * 32768),
+                sound_of(workspace, example),
+            )
 
 
 def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) -> None:
@@ -124,28 +160,55 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
         for name in names:
             soundfile.write(name, rng.uniform(-0.5, 0.5, 16_000), 16_000)
         labels = datasets.ClassLabel(names=["no", "是"])
-        features = datasets.Features({"audio": datasets.Audio(), "label": labels, "speaker_id": datasets.Value("int64")})
+        features = datasets.Features(
+            {"audio": datasets.Audio(), "label": labels, "speaker_id": datasets.Value("int64")}
+        )
         numbers = [0, 1] if split == "train" else [2, 3]
-        tables[split] = datasets.Dataset.from_dict({"audio": names, "label": [0, 1], "speaker_id": numbers}, features=features)
+        tables[split] = datasets.Dataset.from_dict(
+            {"audio": names, "label": [0, 1], "speaker_id": numbers}, features=features
+        )
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
     _, _, found = import_manifest(
-        build(tmp_path / "w"), tmp_path / "saved", name="hf", scheme="answer", kind="huggingface", say=lambda line: None
+        build(tmp_path / "w"),
+        tmp_path / "saved",
+        name="hf",
+        scheme="answer",
+        kind="huggingface",
+        say=lambda line: None,
     )
     assert sorted((e.voice, e.split.value, e.gold["answer"].label) for e in found.examples) == [
         ("hf:0", "train", "no"), ("hf:1", "train", "是"), ("hf:2", "test", "no"), ("hf:3", "test", "是"),
     ]  # fmt: skip
 
 
-def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(tmp_path: Path) -> None:
+def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(
+    tmp_path: Path,
+) -> None:
     signal = np.random.default_rng(1).uniform(-0.5, 0.5, 32_000)
     soundfile.write(tmp_path / "a.wav", signal, 16_000, subtype="PCM_16")
     soundfile.write(tmp_path / "copy.wav", signal, 16_000, subtype="PCM_16")
-    rows = ["audio,label,speaker,split,start,end", "a.wav,x,s,train,0,0.5", "a.wav,y,s,train,0.5,2", "copy.wav,x,s,train,0,0.5"]
-    rows += ["a.wav,x,s,train,1,1", "a.wav,x,s,train,soon,2", "a.wav,x,s,train,1,9", "a.wav,x,s,train,-1,1", "a.wav,x,s,train,nan,1"]
+    rows = [
+        "audio,label,speaker,split,start,end",
+        "a.wav,x,s,train,0,0.5",
+        "a.wav,y,s,train,0.5,2",
+        "copy.wav,x,s,train,0,0.5",
+    ]
+    rows += [
+        "a.wav,x,s,train,1,1",
+        "a.wav,x,s,train,soon,2",
+        "a.wav,x,s,train,1,9",
+        "a.wav,x,s,train,-1,1",
+        "a.wav,x,s,train,nan,1",
+    ]
     (tmp_path / "m.csv").write_text("\n".join(rows))
     there = build(tmp_path / "w")
-    _, _, found = import_manifest(there, tmp_path / "m.csv", name="m", scheme="s", say=lambda line: None)
-    assert [(e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in found.examples] == [(0, 500, "x"), (500, 2000, "y")]
+    _, _, found = import_manifest(
+        there, tmp_path / "m.csv", name="m", scheme="s", say=lambda line: None
+    )
+    assert [(e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in found.examples] == [
+        (0, 500, "x"),
+        (500, 2000, "y"),
+    ]
     written = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
     np.testing.assert_array_equal(sound_of(there, found.examples[1]), written[8000:])
     assert len(found.dropped) == 6
@@ -184,7 +247,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     fsspec.filesystem("s3").clear_instance_cache()
 
 
-def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(workspace: Workspace, tmp_path: Path, bucket: str) -> None:
+def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(
+    workspace: Workspace, tmp_path: Path, bucket: str
+) -> None:
     bundle = open_bundle(workspace, "calls")
     place = publish_bundle(bundle, format_name="parquet", url=bucket)
     assert place == f"{bucket}/calls/version=1-{bundle.version.version_id[:12]}"
@@ -202,13 +267,20 @@ def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(workspace: Workspace
         fetch_export(f"{bucket}/nothing", tmp_path / "back")
 
 
-def test_publish_bundle_tells_what_is_wrong_with_a_store(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publish_bundle_tells_what_is_wrong_with_a_store(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = open_bundle(workspace, "calls")
     with pytest.raises(ConfigError, match="cannot be opened"):
         publish_bundle(bundle, format_name="csv", url="nowhere://x/y")
     place = publish_bundle(bundle, format_name="csv", url="memory://sets")
     fs, root = fsspec.core.url_to_fs(place)
-    assert sorted(path.rpartition("/")[2] for path in fs.find(root)) == ["croissant.json", "part-00000.csv", "rows.jsonl", HEADER]
+    assert sorted(path.rpartition("/")[2] for path in fs.find(root)) == [
+        "croissant.json",
+        "part-00000.csv",
+        "rows.jsonl",
+        HEADER,
+    ]
     fs.pipe_file(f"{root}/{HEADER}", b"{")
     with pytest.raises(ConfigError, match="malformed"):
         publish_bundle(bundle, format_name="csv", url="memory://sets")
@@ -221,7 +293,12 @@ def test_publish_bundle_tells_what_is_wrong_with_a_store(workspace: Workspace, m
     assert not fs.exists(f"{root}/{HEADER}")
     # Trying again goes on where it broke off, whatever the format was.
     assert publish_bundle(bundle, format_name="jsonl", url="memory://sets") == place
-    assert sorted(path.rpartition("/")[2] for path in fs.find(root)) == ["croissant.json", "part-00000.jsonl", "rows.jsonl", HEADER]
+    assert sorted(path.rpartition("/")[2] for path in fs.find(root)) == [
+        "croissant.json",
+        "part-00000.jsonl",
+        "rows.jsonl",
+        HEADER,
+    ]
 
 
 def _broken(*arguments: object, **options: object) -> None:
@@ -232,10 +309,17 @@ def test_export_bundle_says_when_it_cannot_write(workspace: Workspace, tmp_path:
     (tmp_path / "file").write_text("x")
     for format_name in ("csv", "kaldi"):
         with pytest.raises(ConfigError, match="cannot be written"):
-            export_bundle(open_bundle(workspace, "calls"), format_name=format_name, output=tmp_path / "file" / "below" / "x")
+            export_bundle(
+                open_bundle(workspace, "calls"),
+                format_name=format_name,
+                output=tmp_path / "file" / "below" / "x",
+            )
 
 
-@pytest.mark.parametrize(("format_name", "scheme"), [("kaldi", "spk"), ("huggingface", "audio"), ("audformat", "speaker")])
+@pytest.mark.parametrize(
+    ("format_name", "scheme"),
+    [("kaldi", "spk"), ("huggingface", "audio"), ("audformat", "speaker")],
+)
 def test_export_bundle_refuses_a_scheme_that_the_format_calls_something_else(
     workspace: Workspace, tmp_path: Path, format_name: str, scheme: str
 ) -> None:
@@ -248,13 +332,21 @@ def test_export_bundle_refuses_a_scheme_that_the_format_calls_something_else(
 
 def _renamed(bundle: Bundle, scheme: str) -> Bundle:
     examples = tuple(replace(e, gold={scheme: e.gold["topic"]}) for e in bundle.examples)
-    return replace(bundle, examples=examples, schemes=tuple(replace(s, name=scheme) for s in bundle.schemes))
+    return replace(
+        bundle, examples=examples, schemes=tuple(replace(s, name=scheme) for s in bundle.schemes)
+    )
 
 
 def test_complete_scheme_keeps_labels_that_the_workspace_has_no_more(workspace: Workspace) -> None:
     intent = next(s for s in workspace.schemes if s.name == "intent")
-    assert complete_scheme("intent", ["question"], workspace.schemes).label_names == intent.label_names
-    assert complete_scheme("intent", ["zz", "old", "question"], workspace.schemes).label_names == (*intent.label_names, "old", "zz")
+    assert (
+        complete_scheme("intent", ["question"], workspace.schemes).label_names == intent.label_names
+    )
+    assert complete_scheme("intent", ["zz", "old", "question"], workspace.schemes).label_names == (
+        *intent.label_names,
+        "old",
+        "zz",
+    )
     assert complete_scheme("topic", ["b", "a"], workspace.schemes).label_names == ("a", "b")
 
 
@@ -265,7 +357,9 @@ def test_kaldi_speakers_stay_apart_when_their_names_look_alike() -> None:
 
 
 @pytest.mark.parametrize("format_name", format_names())
-def test_export_bundle_writes_a_version_without_examples(workspace: Workspace, tmp_path: Path, format_name: str) -> None:
+def test_export_bundle_writes_a_version_without_examples(
+    workspace: Workspace, tmp_path: Path, format_name: str
+) -> None:
     bundle = replace(open_bundle(workspace, "calls"), examples=(), schemes=())
     assert export_bundle(bundle, format_name=format_name, output=tmp_path / "out").exists()
 
@@ -274,9 +368,18 @@ def test_import_command_speaks_json(workspace: Workspace, tmp_path: Path) -> Non
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
 
-    made = json.loads(run("export", "calls", "--format", "csv", "--audio", "clips", "--json").stdout)
+    made = json.loads(
+        run("export", "calls", "--format", "csv", "--audio", "clips", "--json").stdout
+    )
     checked = json.loads(run("import", made["path"], "--check", "--json").stdout)
-    assert checked == {"version": "calls@1", "root": made["root"], "num_examples": 6, "verified": True}
+    assert checked == {
+        "version": "calls@1",
+        "root": made["root"],
+        "num_examples": 6,
+        "verified": True,
+    }
     again = json.loads(run("import", made["path"], "--name", "calls", "--json").stdout)
     assert (again["new"], again["root"]) == (False, made["root"])
-    assert isinstance(run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception, ConfigError)
+    assert isinstance(
+        run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception, ConfigError
+    )

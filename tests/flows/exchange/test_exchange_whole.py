@@ -66,7 +66,9 @@ def quiet(line: str) -> None:
 
 def build(root: Path, *, changes: str = "") -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
-    (root / FILE_NAME).write_text(template() if not changes else template().replace('creator = ""', changes, 1))
+    (root / FILE_NAME).write_text(
+        template() if not changes else template().replace('creator = ""', changes, 1)
+    )
     made = open_workspace(root)
     with made.warehouse():
         return made
@@ -92,7 +94,9 @@ def rows_of(workspace: Workspace) -> dict[str, int]:
         "outbox",
     )
     with workspace.warehouse() as con:
-        return {table: con.execute(f"select count(*) from {table}").fetchall()[0][0] for table in tables}
+        return {
+            table: con.execute(f"select count(*) from {table}").fetchall()[0][0] for table in tables
+        }
 
 
 def audio_of(workspace: Workspace) -> list[str]:
@@ -118,7 +122,9 @@ GOOD = ("0.wav,happy,a,train", "1.wav,sad,b,train", "2.wav,angry,c,test")
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_import_export_verifies_what_the_first_release_wrote(exports: Path, tmp_path: Path, format_name: str) -> None:
+def test_import_export_verifies_what_the_first_release_wrote(
+    exports: Path, tmp_path: Path, format_name: str
+) -> None:
     there = build(tmp_path / "w")
     export = read_export(exports / format_name)
     version, new = import_export(there, export, name="calls", say=quiet)
@@ -128,7 +134,9 @@ def test_import_export_verifies_what_the_first_release_wrote(exports: Path, tmp_
     assert len(audio_of(there)) == 3
 
 
-def test_import_export_of_the_first_release_leaves_erased_rows_out(exports: Path, tmp_path: Path) -> None:
+def test_import_export_of_the_first_release_leaves_erased_rows_out(
+    exports: Path, tmp_path: Path
+) -> None:
     there = build(tmp_path / "w")
     export = read_export(exports / "erased")
     version, _ = import_export(there, export, name="calls", say=quiet)
@@ -151,7 +159,11 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(exports: Path
             WarehouseError,
             "two splits",
         ),
-        (("gone.wav,sad,a,train", "0.wav,sad,b,nowhere"), ManifestError, "none of its 2 rows gives"),
+        (
+            ("gone.wav,sad,a,train", "0.wav,sad,b,nowhere"),
+            ManifestError,
+            "none of its 2 rows gives",
+        ),
     ],
 )
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
@@ -225,7 +237,9 @@ def test_import_command_renames_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["labels", "clip", "name"])
-def test_import_export_leaves_nothing_behind_when_it_is_refused(exports: Path, tmp_path: Path, fault: str) -> None:
+def test_import_export_leaves_nothing_behind_when_it_is_refused(
+    exports: Path, tmp_path: Path, fault: str
+) -> None:
     there = build(tmp_path / "w")
     if fault == "labels":
         (there.root / FILE_NAME).write_text(template().replace('name = "answer"', 'name = "reply"'))
@@ -234,7 +248,9 @@ def test_import_export_leaves_nothing_behind_when_it_is_refused(exports: Path, t
     export = read_export(folder)
     if fault == "clip":
         (tmp_path / "empty").mkdir()
-        export = type(export)(header=export.header, examples=export.examples, folder=tmp_path / "empty", origin="gone")
+        export = type(export)(
+            header=export.header, examples=export.examples, folder=tmp_path / "empty", origin="gone"
+        )
     with pytest.raises((VoxdataError, OSError)):
         import_export(there, export, name="deadbeef" if fault == "name" else "calls", say=quiet)
     assert is_untouched(there)
@@ -251,8 +267,12 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.parametrize("moment", [f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}", f"{PREFIX}*/{MOVED}", "??/*.flac"])
-def test_import_manifest_is_whole_after_it_was_killed_and_run_again(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize(
+    "moment", [f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}", f"{PREFIX}*/{MOVED}", "??/*.flac"]
+)
+def test_import_manifest_is_whole_after_it_was_killed_and_run_again(
+    tmp_path: Path, moment: str
+) -> None:
     lines = [f"{number}.wav,sad,s{number},train" for number in range(60)]
     there, manifest = build(tmp_path / "w"), table(tmp_path, *lines, count=60)
     process = subprocess.Popen(
@@ -349,12 +369,16 @@ def workspace(exports: Path, tmp_path: Path) -> Workspace:
 
 
 def test_publish_bundle_makes_no_bucket(workspace: Workspace, buckets: Any) -> None:
-    with pytest.raises(ConfigError, match=r"there is no bucket 'nowhere'.*make it, or choose another --output"):
+    with pytest.raises(
+        ConfigError, match=r"there is no bucket 'nowhere'.*make it, or choose another --output"
+    ):
         publish_bundle(open_bundle(workspace, "calls"), format_name="csv", url="s3://nowhere/sets")
     assert not buckets.exists("nowhere")
 
 
-def test_ledger_names_the_url_of_a_remote_object_and_no_file_of_ours(workspace: Workspace, buckets: Any) -> None:
+def test_ledger_names_the_url_of_a_remote_object_and_no_file_of_ours(
+    workspace: Workspace, buckets: Any
+) -> None:
     buckets.mkdir("inbox")
     buckets.pipe_file("inbox/bad.wav", b"no sound at all")
     ingest_sources(workspace, ["s3://inbox/bad.wav"], say=quiet)
@@ -375,13 +399,16 @@ def test_import_command_names_the_url_it_was_given(workspace: Workspace, buckets
 
 
 def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_path: Path) -> None:
-    folder = export_bundle(open_bundle(workspace, "calls"), format_name="csv", output=tmp_path / "out", audio="clips")
+    folder = export_bundle(
+        open_bundle(workspace, "calls"), format_name="csv", output=tmp_path / "out", audio="clips"
+    )
     said = json.loads((folder / "croissant.json").read_text())
     assert said["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
     assert said["creator"]["name"] == "The Archive"
     assert said["description"].startswith("Calls of a shop. Dataset version calls@1")
     assert any(
-        line == "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes named: research (1), training (1)."
+        line
+        == "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes named: research (1), training (1)."
         for line in said["rai:personalSensitiveInformation"]
     )
     header = json.loads((folder / "voxdata.json").read_text())
@@ -405,20 +432,28 @@ def test_croissant_claims_no_licence_that_nobody_stated(exports: Path, tmp_path:
         ],
     )
     assert "[project] license" in made.stderr
-    assert json.loads((tmp_path / "t.csv.croissant.json").read_text())["license"].endswith("NOASSERTION.html")
+    assert json.loads((tmp_path / "t.csv.croissant.json").read_text())["license"].endswith(
+        "NOASSERTION.html"
+    )
 
 
-def test_huggingface_card_and_audformat_header_name_the_licence(workspace: Workspace, tmp_path: Path) -> None:
+def test_huggingface_card_and_audformat_header_name_the_licence(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     audformat = pytest.importorskip("audformat")
     bundle = open_bundle(workspace, "calls")
-    card = (export_bundle(bundle, format_name="huggingface", output=tmp_path / "hf") / "README.md").read_text()
+    card = (
+        export_bundle(bundle, format_name="huggingface", output=tmp_path / "hf") / "README.md"
+    ).read_text()
     assert "\nlicense: cc-by-4.0\n" in card
     assert "Calls of a shop." in card
     export_bundle(bundle, format_name="audformat", output=tmp_path / "af")
     assert audformat.Database.load(str(tmp_path / "af"), load_data=False).license == "CC-BY-4.0"
 
 
-def test_kaldi_export_opens_from_anywhere_with_absolute_paths(workspace: Workspace, tmp_path: Path) -> None:
+def test_kaldi_export_opens_from_anywhere_with_absolute_paths(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     command = [
         "--dir",
         str(workspace.root),
@@ -442,7 +477,9 @@ def test_kaldi_export_opens_from_anywhere_with_absolute_paths(workspace: Workspa
 
 def test_absolute_paths_are_refused_where_they_would_mean_nothing(workspace: Workspace) -> None:
     for more in (["--format", "shar"], ["--format", "kaldi", "--output", "memory://x"]):
-        done = CliRunner().invoke(app, ["--dir", str(workspace.root), "export", "calls", "--absolute-paths", *more])
+        done = CliRunner().invoke(
+            app, ["--dir", str(workspace.root), "export", "calls", "--absolute-paths", *more]
+        )
         assert isinstance(done.exception, ConfigError)
 
 
@@ -465,10 +502,14 @@ def test_show_and_diff_keep_the_minutes_of_short_clips(workspace: Workspace) -> 
 def test_report_keeps_the_minutes_of_short_clips(workspace: Workspace) -> None:
     content = read_content(workspace, created_at=datetime.now(UTC))
     assert [row["minutes"] for row in split_rows(content.examples)] == ["0.010"] * 3
-    assert [detail for what, _, detail in path_steps(content) if what == "examples"] == ["1.8 s, calls@1"]
+    assert [detail for what, _, detail in path_steps(content) if what == "examples"] == [
+        "1.8 s, calls@1"
+    ]
 
 
-def test_no_path_of_this_machine_leaves_with_an_export(workspace: Workspace, tmp_path: Path) -> None:
+def test_no_path_of_this_machine_leaves_with_an_export(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     for format_name in FORMATS:
         folder = export_bundle(
             open_bundle(workspace, "calls"), format_name=format_name, output=tmp_path / "out", audio="clips"  # type: ignore[arg-type]
@@ -481,7 +522,9 @@ def test_no_path_of_this_machine_leaves_with_an_export(workspace: Workspace, tmp
                     assert word.encode() not in content, (format_name, path.name, word)
 
 
-def test_lineage_events_carry_no_token_and_no_path(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lineage_events_carry_no_token_and_no_path(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "secret-token")
     there = open_workspace(workspace.root)
     emit_release(there, open_bundle(there, "calls").version)

@@ -19,7 +19,9 @@ from voxdata.testing import speech_like
 def voxdata(*words: str) -> str:
     """A command as a user runs it, in a shell whose umask keeps nothing private."""
     command = [sys.executable, "-m", "flows.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, umask=0, timeout=300, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, umask=0, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr
 

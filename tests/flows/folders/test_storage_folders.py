@@ -19,7 +19,9 @@ def make(root: Path, **places: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     text = template()
     for name, place in places.items():
-        before = next(line for line in text.splitlines() if line.startswith(f"{name} = ") and "/" not in line)
+        before = next(
+            line for line in text.splitlines() if line.startswith(f"{name} = ") and "/" not in line
+        )
         text = text.replace(before, f'{name} = "{place}"', 1)
     (root / FILE_NAME).write_text(text)
     return root
@@ -27,18 +29,30 @@ def make(root: Path, **places: str) -> Path:
 
 def test_open_workspace_takes_the_default_layout_and_folders_elsewhere(tmp_path: Path) -> None:
     assert open_workspace(make(tmp_path / "a")).exports_dir == tmp_path / "a" / "exports"
-    make(tmp_path / "b", exports="../shared/exports", reports="../shared/reports", warehouse="store/w.duckdb", audio="store/audio")
+    make(
+        tmp_path / "b",
+        exports="../shared/exports",
+        reports="../shared/reports",
+        warehouse="store/w.duckdb",
+        audio="store/audio",
+    )
     assert open_workspace(tmp_path / "b").audio_dir == tmp_path / "b" / "store" / "audio"
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.parametrize("place", [".", "..", "/", "exports/..", "./."])
-def test_open_workspace_refuses_a_folder_that_is_the_workspace_or_holds_it(tmp_path: Path, name: str, place: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\[storage\] {name} = .*the workspace.*give each a folder of its own"):
+def test_open_workspace_refuses_a_folder_that_is_the_workspace_or_holds_it(
+    tmp_path: Path, name: str, place: str
+) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"\[storage\] {name} = .*the workspace.*give each a folder of its own"
+    ):
         open_workspace(make(tmp_path / "w", **{name: place}))
 
 
-def test_open_workspace_refuses_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_workspace_refuses_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "people" / "me"))
     (tmp_path / "people" / "me").mkdir(parents=True)
     for place in ("people/me", "people"):
@@ -61,7 +75,9 @@ def test_open_workspace_refuses_the_home_folder(tmp_path: Path, monkeypatch: pyt
         ({"warehouse": "w", "audio": "w/audio"}, ("audio", "warehouse")),
     ],
 )
-def test_open_workspace_refuses_folders_in_each_other_and_names_both(tmp_path: Path, places: dict[str, str], both: tuple[str, str]) -> None:
+def test_open_workspace_refuses_folders_in_each_other_and_names_both(
+    tmp_path: Path, places: dict[str, str], both: tuple[str, str]
+) -> None:
     with pytest.raises(ConfigError) as caught:
         open_workspace(make(tmp_path / "w", **places))
     assert all(name in str(caught.value) for name in both)
@@ -90,7 +106,12 @@ def test_every_command_refuses_a_reports_folder_that_is_the_workspace(tmp_path: 
 
     make(tmp_path, reports=".")
     before = sorted(tmp_path.rglob("*"))
-    for arguments in (("forget", "--recording", "a", "--yes"), ("report",), ("status",), ("ingest",)):
+    for arguments in (
+        ("forget", "--recording", "a", "--yes"),
+        ("report",),
+        ("status",),
+        ("ingest",),
+    ):
         assert "[storage] reports = '.'" in str(run(*arguments).exception)
     assert sorted(tmp_path.rglob("*")) == before
     assert "[storage] reports = '.'" in run("doctor").stdout.replace("\n", " ").replace("  ", " ")

@@ -57,57 +57,110 @@ def workspace(tmp_path: Path) -> Workspace:
 def first(workspace: Workspace) -> tuple[str, str]:
     with workspace.warehouse() as con:
         stored = min(list_recordings(con), key=lambda s: s.uri)
-        (said,) = con.execute("select utterance_id from utterance where recording_id = ?", [stored.recording.recording_id]).fetchall()
+        (said,) = con.execute(
+            "select utterance_id from utterance where recording_id = ?",
+            [stored.recording.recording_id],
+        ).fetchall()
     return stored.recording.recording_id, str(said[0])
 
 
 def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
     """Everything that a busy workspace has lying about."""
     clip = workspace.media_dir / "clips" / recording_id / f"{utterance_id}.wav"
-    feature = workspace.models_dir / "features" / "e" / f"{digest(utterance_id, PADDING_POLICY)}.npz"
+    feature = (
+        workspace.models_dir / "features" / "e" / f"{digest(utterance_id, PADDING_POLICY)}.npz"
+    )
     run = workspace.models_dir / RUN
     log = workspace.state_dir / "logs" / "label-studio.log"
     for path in (clip, feature, run / "x", log):
         path.parent.mkdir(parents=True, exist_ok=True)
     clip.write_bytes(b"RIFF")
     feature.write_bytes(b"PK")
-    (run / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance_id}) + "\n" + json.dumps({"utterance_id": "other"}) + "\n")
+    (run / "predictions.jsonl").write_text(
+        json.dumps({"utterance_id": utterance_id})
+        + "\n"
+        + json.dumps({"utterance_id": "other"})
+        + "\n"
+    )
     log.write_text(f"GET /media/{recording_id}/{utterance_id}.wav\nGET /health\n")
-    write_page(workspace.reports_dir / "report.html", "my secret is number 0 秘密在这里0", register=workspace.written)
-    export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=workspace.exports_dir / "calls-1.jsonl")
-    export_bundle(open_bundle(workspace, "calls"), format_name="webdataset", output=workspace.exports_dir / "calls-1.webdataset.d")
+    write_page(
+        workspace.reports_dir / "report.html",
+        "my secret is number 0 秘密在这里0",
+        register=workspace.written,
+    )
+    export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="jsonl",
+        output=workspace.exports_dir / "calls-1.jsonl",
+    )
+    export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="webdataset",
+        output=workspace.exports_dir / "calls-1.webdataset.d",
+    )
 
 
 def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace) -> None:
     recording_id, utterance_id = first(workspace)
     litter(workspace, recording_id, utterance_id)
-    probes = ["my secret is number 0", "秘密在这里0", "corrected words of caller 0", "Customer Number 0 Smith", recording_id, utterance_id]
+    probes = [
+        "my secret is number 0",
+        "秘密在这里0",
+        "corrected words of caller 0",
+        "Customer Number 0 Smith",
+        recording_id,
+        utterance_id,
+    ]
     CliRunner().invoke(app, ["--dir", str(workspace.root), "snapshot"])
     (workspace.root / "warehouse.duckdb.damaged-1").mkdir()
-    (workspace.root / "warehouse.duckdb.damaged-1" / "warehouse.duckdb").write_text("my secret is number 0")
+    (workspace.root / "warehouse.duckdb.damaged-1" / "warehouse.duckdb").write_text(
+        "my secret is number 0"
+    )
     (workspace.batches_dir / "merged" / "b").mkdir(parents=True)
-    (workspace.batches_dir / "merged" / "b" / "utterance.parquet").write_text("my secret is number 0")
+    (workspace.batches_dir / "merged" / "b" / "utterance.parquet").write_text(
+        "my secret is number 0"
+    )
     before = {hit.text for hit in search_folder(workspace.root, probes)}
     assert before == set(probes)
     plan = plan_forgetting(workspace, "recording", recording_id[:10])
     assert (plan.recording_ids, plan.versions) == ((recording_id,), {"calls@1": 1})
-    found = forget(workspace, "recording", recording_id[:10], reason="asked", say=quiet, delete_sources=True)
+    found = forget(
+        workspace, "recording", recording_id[:10], reason="asked", say=quiet, delete_sources=True
+    )
     assert (found.hits, found.left_sources) == ((), ())
     assert found.searched >= len(probes)
     assert len(list_snapshots(workspace.snapshots_dir)) == 1
-    assert {"canonical files", "clips", "features", "exports", "reports", "source files", "example", "utterance"} <= set(found.counts)
+    assert {
+        "canonical files",
+        "clips",
+        "features",
+        "exports",
+        "reports",
+        "source files",
+        "example",
+        "utterance",
+    } <= set(found.counts)
     assert search_folder(workspace.root, [*probes, "caller-x-private"]) == ()
     with workspace.warehouse() as con:
-        assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [(True, 2, 1)]
+        assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
+            (True, 2, 1)
+        ]
         assert check_chain(con) == []
-    assert (workspace.models_dir / RUN / "predictions.jsonl").read_text() == '{"utterance_id": "other"}\n'
+    assert (
+        workspace.models_dir / RUN / "predictions.jsonl"
+    ).read_text() == '{"utterance_id": "other"}\n'
     assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
     with pytest.raises(NotFoundError):
         forget(workspace, "recording", recording_id, reason="again", say=quiet)
 
 
-@pytest.mark.parametrize("words", [("--finish", "--dry-run"), ("--renew", "0", "--dry-run"), ("--list", "--delete-sources")])
-def test_forget_command_refuses_what_it_would_ignore(workspace: Workspace, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [("--finish", "--dry-run"), ("--renew", "0", "--dry-run"), ("--list", "--delete-sources")],
+)
+def test_forget_command_refuses_what_it_would_ignore(
+    workspace: Workspace, words: tuple[str, ...]
+) -> None:
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *words])
     assert (type(done.exception), "with nothing else" in str(done.exception)) == (ConfigError, True)
 
@@ -121,12 +174,16 @@ def test_release_goes_on_when_a_split_held_nobody_but_the_forgotten(workspace: W
     assert release_version(workspace, "calls", say=quiet).version.num_examples == len(examples) - 1
 
 
-def test_forgotten_recording_stays_out_until_consent_is_renewed(workspace: Workspace, tmp_path: Path) -> None:
+def test_forgotten_recording_stays_out_until_consent_is_renewed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     recording_id, _ = first(workspace)
     copy = tmp_path / "elsewhere" / "same-sound.wav"
     copy.parent.mkdir()
     copy.write_bytes((workspace.root / "inbox" / "caller-x-private.wav").read_bytes())
-    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+    found = forget(
+        workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True
+    )
     for _ in range(2):
         summary = ingest_sources(workspace, [str(copy)], say=quiet)
         assert (summary.recordings, summary.dropped) == (0, 1)
@@ -136,7 +193,18 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(workspace: Works
         assert recording_id not in {s.recording.recording_id for s in list_recordings(con)}
     assert search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy]) == ()
     assert not (workspace.audio_dir / f"{recording_id[:2]}/{recording_id}.flac").exists()
-    renewed = CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", "--renew", found.receipt_id[:8], "--reason", "signed"])
+    renewed = CliRunner().invoke(
+        app,
+        [
+            "--dir",
+            str(workspace.root),
+            "forget",
+            "--renew",
+            found.receipt_id[:8],
+            "--reason",
+            "signed",
+        ],
+    )
     assert renewed.exit_code == 0
     assert ingest_sources(workspace, [str(copy)], say=quiet).recordings == 1
 
@@ -146,7 +214,9 @@ def test_export_that_is_imported_once_consent_is_renewed_brings_everybody_back(
 ) -> None:
     recording_id, utterance_id = first(workspace)
     target = tmp_path_factory.mktemp("elsewhere") / "export"
-    export_bundle(open_bundle(workspace, "calls"), format_name="jsonl", output=target, audio="clips")
+    export_bundle(
+        open_bundle(workspace, "calls"), format_name="jsonl", output=target, audio="clips"
+    )
     copy = Path(shutil.copytree(target, target.with_name("copy")))
     found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     with workspace.warehouse() as con:
@@ -154,7 +224,9 @@ def test_export_that_is_imported_once_consent_is_renewed_brings_everybody_back(
         renew_consent(con, found.receipt_id, reason="signed", run_id="t")
     version, new = import_export(workspace, read_export(copy), name="returned", say=quiet)
     with workspace.warehouse() as con:
-        there = {example.utterance_id: example for example in load_examples(con, version.version_id)}
+        there = {
+            example.utterance_id: example for example in load_examples(con, version.version_id)
+        }
         checked = [(one.problems, one.num_intact, one.num_erased) for one in verify_all(con)]
     assert (new, len(there), utterance_id in there) == (True, 3, True)
     assert checked == [((), 2, 1), ((), 3, 0)]
@@ -174,7 +246,9 @@ def test_forget_a_folder_of_sources_keeps_the_rest(workspace: Workspace) -> None
 
 def test_forget_says_so_when_something_is_left(workspace: Workspace) -> None:
     recording_id, _ = first(workspace)
-    (workspace.root / "notes.txt").write_bytes("my secret is number 0 秘密在这里0".encode("utf-16-le"))
+    (workspace.root / "notes.txt").write_bytes(
+        "my secret is number 0 秘密在这里0".encode("utf-16-le")
+    )
     found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     assert [hit.path.name for hit in found.hits] == ["notes.txt"]
     with pytest.raises(VoxdataError, match=r"notes\.txt"):
@@ -192,7 +266,9 @@ def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) 
     assert json.loads(run("forget", "--list", "--json").stdout)[0]["proven"] == "no"
     status = run("status", "--json")
     assert (status.exit_code, "voxdata forget --finish" in status.output) == (1, True)
-    (check,) = [row for row in json.loads(run("doctor", "--json").stdout) if row["name"] == "forgetting"]
+    (check,) = [
+        row for row in json.loads(run("doctor", "--json").stdout) if row["name"] == "forgetting"
+    ]
     assert (check["ok"], "voxdata forget --finish" in check["remedy"]) == (False, True)
     (work,) = (workspace.state_dir / "forget").iterdir()
     assert {path.stat().st_mode & 0o077 for path in (work, *work.iterdir())} == {0}
@@ -204,7 +280,9 @@ def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) 
     assert len(list((workspace.state_dir / "forget").iterdir())) == 2
     (workspace.root / "notes.7z").unlink()
     assert run("forget", "--finish").exit_code == 0
-    assert "no" not in [row["proven"] for row in json.loads(run("forget", "--list", "--json").stdout)]
+    assert "no" not in [
+        row["proven"] for row in json.loads(run("forget", "--list", "--json").stdout)
+    ]
     assert list((workspace.state_dir / "forget").iterdir()) == []
     assert "nothing is unfinished" in run("forget", "--finish").output
 
@@ -213,7 +291,18 @@ def test_forget_waits_for_another_one(workspace: Workspace) -> None:
     keys = sorted(key for key in _recordings(workspace))
     said: list[str] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        begun = [pool.submit(forget, workspace, "recording", key, reason="asked", say=said.append, delete_sources=True) for key in keys[:2]]
+        begun = [
+            pool.submit(
+                forget,
+                workspace,
+                "recording",
+                key,
+                reason="asked",
+                say=said.append,
+                delete_sources=True,
+            )
+            for key in keys[:2]
+        ]
         assert [one.result().proven for one in begun] == [True, True]
     assert "another process is forgetting somebody; waiting for it" in said
     assert _recordings(workspace) == {keys[2]}
@@ -224,7 +313,9 @@ def _recordings(workspace: Workspace) -> set[str]:
         return {stored.recording.recording_id for stored in list_recordings(con)}
 
 
-def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_goes_on_where_it_died(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -235,7 +326,9 @@ def test_forget_goes_on_where_it_died(workspace: Workspace, monkeypatch: pytest.
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
     assert ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet).recordings == 0
-    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+    found = forget(
+        workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True
+    )
     assert found.hits == ()
 
 
@@ -252,13 +345,17 @@ def run_words(workspace: Workspace, *words: str) -> Any:
 
 def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
     def run(*arguments: str, answer: str | None = None) -> Any:
-        return CliRunner().invoke(app, ["--dir", str(workspace.root), "forget", *arguments], input=answer)
+        return CliRunner().invoke(
+            app, ["--dir", str(workspace.root), "forget", *arguments], input=answer
+        )
 
     recording_id, _ = first(workspace)
     assert "give one of" in str(run().exception)
     assert "give one of" in str(run("--recording", "a", "--finish").exception)
     assert "give one of" in str(run("--recording", "a", "--voice", "b").exception)
-    assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)["versions"] == {"calls@1": 1}
+    assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)[
+        "versions"
+    ] == {"calls@1": 1}
     declined = run("--recording", recording_id, answer="n\n")
     assert (declined.exit_code, "nothing was forgotten" in declined.stderr) == (1, True)
     assert run("--recording", recording_id, answer="").exit_code == 1  # nobody there to answer
@@ -268,7 +365,9 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     receipt = json.loads(done.stdout)["receipt"]
     assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
     assert "calls@1, the newest of calls: not yet: no version since" in done.stderr
-    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0]["root is"].startswith("signed by ")
+    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0][
+        "root is"
+    ].startswith("signed by ")
     (listed,) = json.loads(run("--list", "--json").stdout)
     assert (listed["versions"], listed["proven"][:2]) == ("calls@1", "20")
 
@@ -290,7 +389,9 @@ def test_search_folder_finds_text_however_it_is_spelled(
     assert search_folder(folder, [text], skip=[folder / "a.bin"]) == ()
 
 
-def test_search_folder_finds_what_lies_across_two_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_folder_finds_what_lies_across_two_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flows.forget.search.BLOCK", 16)
     (tmp_path / "a").write_bytes(b"x" * 12 + b"needle in a haystack" + b"y" * 40)
     assert [hit.offset for hit in search_folder(tmp_path, ["needle in a haystack"])] == [12]

@@ -99,7 +99,14 @@ class Stage:
     def forget(self) -> None:
         """Forget the one, once."""
         if self.found is None:
-            self.found = forget(self.workspace, "recording", self.recording_id, reason="asked", say=quiet, delete_sources=True)
+            self.found = forget(
+                self.workspace,
+                "recording",
+                self.recording_id,
+                reason="asked",
+                say=quiet,
+                delete_sources=True,
+            )
 
     def assert_gone(self) -> None:
         """No row, no task, no byte, and everybody else is as before."""
@@ -138,7 +145,11 @@ def run_here(_workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
 def write_call(path: Path, number: int) -> None:
     rng = np.random.default_rng(number)
     path.parent.mkdir(exist_ok=True)
-    soundfile.write(path, np.concatenate([rng.normal(0, 0.1, 24_000), np.zeros(16_000), rng.normal(0, 0.1, 16_000)]), 16_000)
+    soundfile.write(
+        path,
+        np.concatenate([rng.normal(0, 0.1, 24_000), np.zeros(16_000), rng.normal(0, 0.1, 16_000)]),
+        16_000,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +160,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     for number, name in enumerate(("gone-caller", "other-caller")):
         write_call(root / "inbox" / f"{name}.wav", number)
-    lines = ["audio,customer", "inbox/gone-caller.wav,Customer Gone Smith", "inbox/other-caller.wav,Customer Other Smith"]
+    lines = [
+        "audio,customer",
+        "inbox/gone-caller.wav,Customer Gone Smith",
+        "inbox/other-caller.wav,Customer Other Smith",
+    ]
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     workspace = open_workspace(root)
     ingest_manifest(workspace, root / "manifest.csv", say=quiet)
@@ -170,9 +185,16 @@ def stage(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     for flow in (flows.forget.erase_steps, flows.labelling.pull):
         monkeypatch.setattr(flow, "open_projects", lambda _workspace: [project])
     with workspace.warehouse() as con:
-        (row,) = read_rows(con, "select recording_id from source where contains(uri, 'gone-caller')")
+        (row,) = read_rows(
+            con, "select recording_id from source where contains(uri, 'gone-caller')"
+        )
         name = str(row["recording_id"])
-        said = [str(row["utterance_id"]) for row in read_rows(con, "select utterance_id from utterance where recording_id = ?", [name])]
+        said = [
+            str(row["utterance_id"])
+            for row in read_rows(
+                con, "select utterance_id from utterance where recording_id = ?", [name]
+            )
+        ]
     assert len(said) == 2
     return Stage(workspace, queue, name, said)
 
@@ -181,12 +203,25 @@ def label(stage: Stage) -> None:
     """Push everything, and have somebody answer and correct."""
     push_pending(stage.workspace, queue=stage.queue, say=quiet)
     for number, key in enumerate(sorted(stage.queue.entries)):
-        text = "corrected words of Gone" if key in stage.utterance_ids else "corrected words of somebody else"
-        stage.queue.answer(key, {"intent": (("ask", "tell")[number % 2],)}, annotator="a", text=text)
+        text = (
+            "corrected words of Gone"
+            if key in stage.utterance_ids
+            else "corrected words of somebody else"
+        )
+        stage.queue.answer(
+            key, {"intent": (("ask", "tell")[number % 2],)}, annotator="a", text=text
+        )
     pull_changes(stage.workspace, say=quiet)
 
 
-def at(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, do: Callable[[], None], *, after: bool = False) -> None:
+def at(
+    monkeypatch: pytest.MonkeyPatch,
+    where: Any,
+    name: str,
+    do: Callable[[], None],
+    *,
+    after: bool = False,
+) -> None:
     """Do something whenever a function is called, before or after it does its own."""
     real = getattr(where, name)
 
@@ -217,7 +252,9 @@ def in_turn(begin: Callable[[Callable[[str], None]], object], *, until: str) -> 
     return thread
 
 
-def test_forget_during_ingest(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_during_ingest(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "elsewhere" / "again.wav"
     write_call(copy, 0)
     manifest = copy.with_name("m.csv")
@@ -237,24 +274,37 @@ def test_forget_during_ingest(stage: Stage, tmp_path: Path, monkeypatch: pytest.
     stage.assert_gone()
 
 
-def test_forget_while_near_duplicates_are_searched(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_while_near_duplicates_are_searched(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with stage.workspace.warehouse() as con:
         con.execute("delete from fingerprint")
     at(monkeypatch, flows.ingest.duplicates, "open_canonical", stage.forget, after=True)
-    ingest_sources(stage.workspace, [str(stage.workspace.root / "inbox" / "other-caller.wav")], say=quiet)
+    ingest_sources(
+        stage.workspace, [str(stage.workspace.root / "inbox" / "other-caller.wav")], say=quiet
+    )
     stage.assert_gone()
 
 
 def test_forget_during_prelabel(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # All is cut anew, so that nobody knew the utterances when they were forgotten.
     path = stage.workspace.root / FILE_NAME
-    path.write_text(path.read_text(encoding="utf-8") + "[utterance]\nmax_ms = 1000\n", encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8") + "[utterance]\nmax_ms = 1000\n", encoding="utf-8"
+    )
     stage.workspace = open_workspace(stage.workspace.root)
     late: list[str] = []
 
-    def run_and_forget(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
+    def run_and_forget(
+        workspace: Workspace, units: Iterator[Unit]
+    ) -> Iterator[tuple[Unit, list[Outcome]]]:
         for unit, outcomes in list(run_here(workspace, units)):
-            late.extend(u.utterance_id for o in outcomes if o.work.recording_id == stage.recording_id for u in o.work.utterances)
+            late.extend(
+                u.utterance_id
+                for o in outcomes
+                if o.work.recording_id == stage.recording_id
+                for u in o.work.utterances
+            )
             stage.forget()
             yield unit, outcomes
 
@@ -272,7 +322,10 @@ def test_forget_during_prelabel(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
 
 def test_forget_before_a_batch_is_merged(stage: Stage) -> None:
     with stage.workspace.warehouse() as con:
-        rows = {table: con.sql(f"from {table} where recording_id = '{stage.recording_id}'").pl() for table in ("turn", "utterance")}
+        rows = {
+            table: con.sql(f"from {table} where recording_id = '{stage.recording_id}'").pl()
+            for table in ("turn", "utterance")
+        }
         rows["prediction"] = con.sql("from prediction").pl()
     stage.forget()
     with staged_rows(stage.workspace.batches_dir, run_id="late") as con:
@@ -286,12 +339,21 @@ def test_forget_before_a_batch_is_merged(stage: Stage) -> None:
     assert len(list((stage.workspace.batches_dir / MERGED).iterdir())) == 1
 
 
-def test_forget_waits_for_a_push_and_takes_its_clips(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_waits_for_a_push_and_takes_its_clips(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[threading.Thread] = []
 
     def forget_meanwhile() -> None:
         def begin(say: Callable[[str], None]) -> None:
-            stage.found = forget(stage.workspace, "recording", stage.recording_id, reason="asked", say=say, delete_sources=True)
+            stage.found = forget(
+                stage.workspace,
+                "recording",
+                stage.recording_id,
+                reason="asked",
+                say=say,
+                delete_sources=True,
+            )
 
         threads.append(in_turn(begin, until="another process is pushing clips"))
 
@@ -302,7 +364,9 @@ def test_forget_waits_for_a_push_and_takes_its_clips(stage: Stage, monkeypatch: 
     stage.assert_gone()
 
 
-def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     label(stage)
     with stage.workspace.warehouse() as con:
         for annotation in current_annotations(con):
@@ -313,28 +377,46 @@ def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(stage: Stage, monkey
 
     def forget_meanwhile() -> None:
         def begin(say: Callable[[str], None]) -> None:
-            stage.found = forget(stage.workspace, "recording", stage.recording_id, reason="asked", say=say, delete_sources=True)
+            stage.found = forget(
+                stage.workspace,
+                "recording",
+                stage.recording_id,
+                reason="asked",
+                say=say,
+                delete_sources=True,
+            )
 
         threads.append(in_turn(begin, until="another process is pushing clips"))
 
     at(monkeypatch, stage.queue, "restore", forget_meanwhile)
-    assert rebuild_project(stage.workspace, vanished=True, queue=stage.queue, say=quiet).annotations == 4
+    assert (
+        rebuild_project(stage.workspace, vanished=True, queue=stage.queue, say=quiet).annotations
+        == 4
+    )
     threads[0].join(120)
     assert stage.queue.counts().annotations == 2
     stage.assert_gone()
 
 
-def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_asks_for_clips_that_nobody_noted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         # The push dies after the server took the clips and before that is noted.
-        patch.setattr(flows.labelling.push, "record_pushes", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            flows.labelling.push,
+            "record_pushes",
+            lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt),
+        )
         with pytest.raises(KeyboardInterrupt):
             push_pending(stage.workspace, queue=stage.queue, say=quiet)
     assert len(stage.queue.entries) == 4
     with stage.workspace.warehouse() as con:
         assert read_rows(con, "from push") == []
     lineage = stage.workspace.root / stage.workspace.settings.lineage.file
-    lineage.write_text(json.dumps({"inputs": [stage.utterance_ids[0], "another"]}) + "\n", encoding="utf-8")
+    lineage.write_text(
+        json.dumps({"inputs": [stage.utterance_ids[0], "another"]}) + "\n", encoding="utf-8"
+    )
     stage.forget()
     assert lineage.read_text(encoding="utf-8") == '{"inputs": ["[erased]", "another"]}\n'
     assert len(stage.queue.entries) == 2
@@ -344,15 +426,28 @@ def test_forget_asks_for_clips_that_nobody_noted(stage: Stage, monkeypatch: pyte
 def test_forget_during_pull(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     push_pending(stage.workspace, queue=stage.queue, say=quiet)
     for key in stage.queue.entries:
-        stage.queue.answer(key, {"intent": ("ask",)}, annotator="a", text="corrected words of Gone" if key in stage.utterance_ids else "x")
+        stage.queue.answer(
+            key,
+            {"intent": ("ask",)},
+            annotator="a",
+            text="corrected words of Gone" if key in stage.utterance_ids else "x",
+        )
     real = stage.queue.pull
 
     def pull_and_forget(**options: Any) -> PullResult:
         pulled = real(**options)
         stage.forget()
-        refusal = Refusal(annotation_id=77, utterance_id=stage.utterance_ids[0], why="corrected words of Gone cannot be read")
+        refusal = Refusal(
+            annotation_id=77,
+            utterance_id=stage.utterance_ids[0],
+            why="corrected words of Gone cannot be read",
+        )
         return PullResult(
-            annotations=pulled.annotations, clips=pulled.clips, marks=pulled.marks, read_at=pulled.read_at, refused=(refusal,)
+            annotations=pulled.annotations,
+            clips=pulled.clips,
+            marks=pulled.marks,
+            read_at=pulled.read_at,
+            refused=(refusal,),
         )
 
     monkeypatch.setattr(stage.queue, "pull", pull_and_forget)
@@ -398,9 +493,14 @@ def test_forget_during_training(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
             for key in stage.utterance_ids:
                 (features / f"{digest(key, PADDING_POLICY)}.npz").write_bytes(b"PK")
             (job.output / "manifest.jsonl").write_text(examples, encoding="utf-8")
-            rows = [json.dumps({"utterance_id": key, "label": "ask"}) for key in stage.utterance_ids]
+            rows = [
+                json.dumps({"utterance_id": key, "label": "ask"}) for key in stage.utterance_ids
+            ]
             (job.output / "predictions.jsonl").write_text("\n".join(rows), encoding="utf-8")
-            return {"model": {"key": "k", "name": "n"}, "decision": {"promote": True, "reason": "better"}}
+            return {
+                "model": {"key": "k", "name": "n"},
+                "decision": {"promote": True, "reason": "better"},
+            }
 
     monkeypatch.setattr(flows.retrain.finetune, "LocalLauncher", Launcher)
     monkeypatch.setattr(flows.retrain.finetune, "find_shortage", lambda *_, **__: "")
@@ -412,7 +512,9 @@ def test_forget_during_training(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
     stage.assert_gone()
 
 
-def test_forget_while_a_training_fails_for_want_of_them(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_while_a_training_fails_for_want_of_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     label(stage)
     version = release_version(stage.workspace, "calls", say=quiet).version
     monkeypatch.setattr(flows.retrain.finetune, "find_shortage", lambda *_, **__: "")
@@ -423,7 +525,9 @@ def test_forget_while_a_training_fails_for_want_of_them(stage: Stage, monkeypatc
             return
 
         def launch(self, job: TrainingJob) -> dict[str, object]:
-            raise TrainingError(f"example {stage.utterance_ids[0]}: there is no {stage.recording_id}.flac")
+            raise TrainingError(
+                f"example {stage.utterance_ids[0]}: there is no {stage.recording_id}.flac"
+            )
 
     monkeypatch.setattr(flows.retrain.finetune, "LocalLauncher", Launcher)
     with pytest.raises(TrainingError, match="was forgotten while it ran"):
@@ -431,7 +535,9 @@ def test_forget_while_a_training_fails_for_want_of_them(stage: Stage, monkeypatc
     stage.assert_gone()
 
 
-def test_forget_waits_for_an_export_and_takes_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_waits_for_an_export_and_takes_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import warehouse.exchange.write
 
     label(stage)
@@ -440,12 +546,21 @@ def test_forget_waits_for_an_export_and_takes_it(stage: Stage, monkeypatch: pyte
 
     def forget_meanwhile() -> None:
         def begin(say: Callable[[str], None]) -> None:
-            stage.found = forget(stage.workspace, "recording", stage.recording_id, reason="asked", say=say, delete_sources=True)
+            stage.found = forget(
+                stage.workspace,
+                "recording",
+                stage.recording_id,
+                reason="asked",
+                say=say,
+                delete_sources=True,
+            )
 
         threads.append(in_turn(begin, until="another process is writing files of what people said"))
 
     at(monkeypatch, warehouse.exchange.write, "_fill", forget_meanwhile)
-    done = CliRunner().invoke(app, ["--dir", str(stage.workspace.root), "export", "calls", "--format", "webdataset"])
+    done = CliRunner().invoke(
+        app, ["--dir", str(stage.workspace.root), "export", "calls", "--format", "webdataset"]
+    )
     assert done.exit_code == 0, done.output
     threads[0].join(120)
     stage.assert_gone()
@@ -456,7 +571,19 @@ def exported(stage: Stage, folder: Path) -> Path:
     label(stage)
     release_version(stage.workspace, "calls", say=quiet)
     done = CliRunner().invoke(
-        app, ["--dir", str(stage.workspace.root), "export", "calls", "--format", "jsonl", "--audio", "clips", "--output", str(folder)]
+        app,
+        [
+            "--dir",
+            str(stage.workspace.root),
+            "export",
+            "calls",
+            "--format",
+            "jsonl",
+            "--audio",
+            "clips",
+            "--output",
+            str(folder),
+        ],
     )
     assert done.exit_code == 0, done.output
     # A copy that somebody made, as voxdata takes back what it wrote itself.
@@ -464,7 +591,9 @@ def exported(stage: Stage, folder: Path) -> Path:
     return folder.with_name("copied")
 
 
-def test_forget_during_import(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_during_import(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export = read_export(exported(stage, tmp_path / "elsewhere"))
     (stage.workspace.audio_dir / canonical_file(stage.recording_id)).unlink()
     said: list[str] = []
@@ -475,14 +604,18 @@ def test_forget_during_import(stage: Stage, tmp_path: Path, monkeypatch: pytest.
     stage.assert_gone()
 
 
-def test_forget_during_import_of_labelled_clips(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_during_import_of_labelled_clips(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = ["audio,label,split,speaker,text"]
     for number, split in enumerate(("train", "test")):
         write_call(tmp_path / "theirs" / f"{number}.wav", number)
         rows.append(f"{number}.wav,ask,{split},p{number},{SECRETS[0] if number == 0 else 'x'}")
     (tmp_path / "theirs" / "m.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     at(monkeypatch, flows.exchange.theirs, "_once", stage.forget)
-    version, _, imported = import_manifest(stage.workspace, tmp_path / "theirs" / "m.csv", name="theirs", scheme="intent", say=quiet)
+    version, _, imported = import_manifest(
+        stage.workspace, tmp_path / "theirs" / "m.csv", name="theirs", scheme="intent", say=quiet
+    )
     assert (version.num_examples, [number for number, _ in imported.dropped]) == (1, [2])
     stage.assert_gone()
 
@@ -500,7 +633,10 @@ def test_what_came_by_import_is_forgotten_entirely(stage: Stage, tmp_path: Path)
     stage.queue.entries.clear()
     stage.forget()
     assert stage.found is not None
-    assert (stage.found.plan.recording_ids, sorted(stage.found.plan.utterance_ids)) == ((stage.recording_id,), sorted(stage.utterance_ids))
+    assert (stage.found.plan.recording_ids, sorted(stage.found.plan.utterance_ids)) == (
+        (stage.recording_id,),
+        sorted(stage.utterance_ids),
+    )
     stage.assert_gone()
     again, new = import_export(other, read_export(folder), name="again", say=quiet)
     assert (new, again.num_examples) == (True, 2)
@@ -510,14 +646,20 @@ def test_what_came_by_import_is_forgotten_entirely(stage: Stage, tmp_path: Path)
 def test_two_who_forget_wait_for_each_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
     with stage.workspace.warehouse() as con:
-        (other,) = [r.recording.recording_id for r in list_recordings(con) if r.recording.recording_id != stage.recording_id]
+        (other,) = [
+            r.recording.recording_id
+            for r in list_recordings(con)
+            if r.recording.recording_id != stage.recording_id
+        ]
 
     def forget_the_other() -> None:
         if not threads:
             workspace = open_workspace(stage.workspace.root)
             threads.append(
                 in_turn(
-                    lambda say: forget(workspace, "recording", other, reason="too", say=say, delete_sources=True),
+                    lambda say: forget(
+                        workspace, "recording", other, reason="too", say=say, delete_sources=True
+                    ),
                     until="another process is forgetting somebody",
                 )
             )

@@ -28,7 +28,11 @@ from warehouse.recordings import list_recordings
 from warehouse.snapshot import list_snapshots, take_snapshot
 from warehouse.verify import verify_all
 
-SAID = ("my secret is number 0 秘密在这里0", "Customer Number 0 Smith", "corrected words of caller 0")
+SAID = (
+    "my secret is number 0 秘密在这里0",
+    "Customer Number 0 Smith",
+    "corrected words of caller 0",
+)
 RUN = "intent-0123456789ab"
 TICKED = ("bar", *STEPS, "search")
 SEAMS = (
@@ -127,14 +131,21 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = open_workspace(root)
     release_calls(made, "xy")
     key, utterance = first(made)
-    for path in (made.media_dir / "clips" / key / f"{utterance}.wav", made.models_dir / RUN / "predictions.jsonl"):
+    for path in (
+        made.media_dir / "clips" / key / f"{utterance}.wav",
+        made.models_dir / RUN / "predictions.jsonl",
+    ):
         path.parent.mkdir(parents=True)
     (made.media_dir / "clips" / key / f"{utterance}.wav").write_bytes(b"RIFF")
-    (made.models_dir / RUN / "predictions.jsonl").write_text(json.dumps({"utterance_id": utterance}) + "\n")
+    (made.models_dir / RUN / "predictions.jsonl").write_text(
+        json.dumps({"utterance_id": utterance}) + "\n"
+    )
     write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
     (made.state_dir / "logs").mkdir()
     (made.state_dir / "logs" / "label-studio.log").write_text(f"GET /media/{key}/{utterance}.wav\n")
-    (made.state_dir / "logs" / "label-studio.log.1").write_text(f"GET /media/{key}/{utterance}.wav\n")
+    (made.state_dir / "logs" / "label-studio.log.1").write_text(
+        f"GET /media/{key}/{utterance}.wav\n"
+    )
     (made.batches_dir / "merged" / "b").mkdir(parents=True)
     (made.batches_dir / "merged" / "b" / "utterance.parquet").write_text(SAID[0])
     (made.state_dir / "scratch" / "0123456789abcdef.partial").write_bytes(SAID[0].encode())
@@ -144,17 +155,25 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def first(workspace: Workspace) -> tuple[str, str]:
     with workspace.warehouse() as con:
         stored = min(list_recordings(con), key=lambda s: s.uri)
-        (said,) = con.execute("select utterance_id from utterance where recording_id = ?", [stored.recording.recording_id]).fetchall()
+        (said,) = con.execute(
+            "select utterance_id from utterance where recording_id = ?",
+            [stored.recording.recording_id],
+        ).fetchall()
     return stored.recording.recording_id, str(said[0])
 
 
 @pytest.fixture(scope="module")
-def killed(template_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def killed(
+    template_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Seam -> a workspace in which forgetting was killed there, by the kernel."""
     root = tmp_path_factory.mktemp("killed")
     recording, _ = first(template_workspace)
     take_snapshot(
-        template_workspace.warehouse_path, template_workspace.snapshots_dir, batches=root / "none", now=datetime(2026, 1, 1, tzinfo=UTC)
+        template_workspace.warehouse_path,
+        template_workspace.snapshots_dir,
+        batches=root / "none",
+        now=datetime(2026, 1, 1, tzinfo=UTC),
     )
     for number in range(len(SEAMS)):
         shutil.copytree(template_workspace.root, root / str(number))
@@ -168,19 +187,27 @@ def killed(template_workspace: Workspace, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("seam", SEAMS)
-def test_forget_is_finished_and_proven_by_the_next_command(killed: dict[str, Path], template_workspace: Workspace, seam: str) -> None:
+def test_forget_is_finished_and_proven_by_the_next_command(
+    killed: dict[str, Path], template_workspace: Workspace, seam: str
+) -> None:
     workspace = open_workspace(killed[seam])
     recording_id, utterance_id = first(template_workspace)
     assert list_snapshots(workspace.snapshots_dir) != []
     if seam == "end: inside":
         assert finish_forgetting(workspace, say=quiet) == []
     else:
-        found = forget(workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True)
+        found = forget(
+            workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True
+        )
         assert (found.proven, found.left_sources) == (True, ())
     with workspace.warehouse() as con:
         assert all(receipt.proven_at is not None for receipt in list_receipts(con))
         assert len(list_receipts(con)) == 1
-        assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [(True, 1, 1)]
-    assert search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"]) == ()
+        assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
+            (True, 1, 1)
+        ]
+    assert (
+        search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"]) == ()
+    )
     assert len(list_snapshots(workspace.snapshots_dir)) == 1
     assert list((workspace.state_dir / FOLDER).glob("*")) == []

@@ -57,7 +57,9 @@ def prove(folder: Path, tmp_path: Path, *wanted: str, **area: Any) -> Proof:
 
 
 def table(kind: str, path: Path) -> None:
-    columns = pa.table({"n": range(MANY + 1), "said": [{"turns": [{"text": text}]} for text in texts()]})
+    columns = pa.table(
+        {"n": range(MANY + 1), "said": [{"turns": [{"text": text}]} for text in texts()]}
+    )
     if kind == "parquet":
         parquet.write_table(columns, path, compression="zstd")
     elif kind == "feather":
@@ -67,7 +69,9 @@ def table(kind: str, path: Path) -> None:
     else:
         with pa.OSFile(str(path), "wb") as file:
             named = pa.table({"said": pa.array(texts()).dictionary_encode()})
-            with ipc.new_stream(file, named.schema, options=ipc.IpcWriteOptions(compression="zstd")) as stream:
+            with ipc.new_stream(
+                file, named.schema, options=ipc.IpcWriteOptions(compression="zstd")
+            ) as stream:
                 stream.write_table(named)
 
 
@@ -84,7 +88,9 @@ def in_duckdb(column: str) -> Callable[[Path], None]:
             con.execute(f"create table t(n integer, said {kind})")
             for said in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
                 con.execute(f"insert into t select 1, {value}", {"said": said})
-            con.execute(f"insert into t select 2, {value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from range(50000) r(i)")
+            con.execute(
+                f"insert into t select 2, {value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from range(50000) r(i)"
+            )
             con.execute("checkpoint")
 
     return make
@@ -175,11 +181,18 @@ def test_prove_gone_never_finds_a_text_across_two_rows(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     halves = ["好的好的", "好的"]
-    parquet.write_table(pa.table({"said": halves, "file": [half.encode() for half in halves]}), folder / "a.parquet", compression="zstd")
+    parquet.write_table(
+        pa.table({"said": halves, "file": [half.encode() for half in halves]}),
+        folder / "a.parquet",
+        compression="zstd",
+    )
     with duckdb.connect(folder / "a.duckdb") as con:
         con.execute("create table t as select unnest($halves) as said", {"halves": halves})
     assert prove(folder, tmp_path, "好的好的好的").hits == ()
-    assert {hit.path.name for hit in prove(folder, tmp_path, "好的好的").hits} == {"a.parquet", "a.duckdb"}
+    assert {hit.path.name for hit in prove(folder, tmp_path, "好的好的").hits} == {
+        "a.parquet",
+        "a.duckdb",
+    }
 
 
 def encrypted(path: Path) -> None:
@@ -200,15 +213,33 @@ def with_deleted_rows(path: Path) -> None:
 
 UNREAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a.7z": (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40)) and None, "7-Zip"),
-    "part.lance": (lambda path: path.write_bytes(b"\x08\x01" + bytes(40) + b"LANC") and None, "Lance"),
+    "part.lance": (
+        lambda path: path.write_bytes(b"\x08\x01" + bytes(40) + b"LANC") and None,
+        "Lance",
+    ),
     "a.h5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40)) and None, "HDF5"),
     "a.pdf": (lambda path: path.write_bytes(b"%PDF-1.7\n") and None, "PDF"),
-    "cut.gz": (lambda path: path.write_bytes(gzip.compress(CANARY[::-1].encode() * 99)[:-9]) and None, "gzip"),
-    "cut.zst": (lambda path: path.write_bytes(pa.compress(bytes(range(256)) * 99, codec="zstd", asbytes=True)[:-6]) and None, "zstd"),
-    "broken.parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(40) + b"PAR1") and None, "Parquet"),
+    "cut.gz": (
+        lambda path: path.write_bytes(gzip.compress(CANARY[::-1].encode() * 99)[:-9]) and None,
+        "gzip",
+    ),
+    "cut.zst": (
+        lambda path: (
+            path.write_bytes(pa.compress(bytes(range(256)) * 99, codec="zstd", asbytes=True)[:-6])
+            and None
+        ),
+        "zstd",
+    ),
+    "broken.parquet": (
+        lambda path: path.write_bytes(b"PAR1" + bytes(40) + b"PAR1") and None,
+        "Parquet",
+    ),
     "a.zip": (encrypted, "encrypted"),
     "theirs.duckdb": (with_deleted_rows, "deleted"),
-    "in.zip": (lambda path: zipfile.ZipFile(path, "w").writestr("x/a.7z", b"7z\xbc\xaf\x27\x1c") or None, "7-Zip"),
+    "in.zip": (
+        lambda path: zipfile.ZipFile(path, "w").writestr("x/a.7z", b"7z\xbc\xaf\x27\x1c") or None,
+        "7-Zip",
+    ),
 }
 
 
@@ -240,7 +271,14 @@ def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "start", [b"ORCHESTRA of voices", b"x\x9c is no stream", b"BZh is a name", b"\xff\xff\xff\xff ones", b"DUCKLINGDUCK"]
+    "start",
+    [
+        b"ORCHESTRA of voices",
+        b"x\x9c is no stream",
+        b"BZh is a name",
+        b"\xff\xff\xff\xff ones",
+        b"DUCKLINGDUCK",
+    ],
 )
 def test_prove_gone_is_not_misled_by_how_a_text_begins(tmp_path: Path, start: bytes) -> None:
     folder = tmp_path / "files"
@@ -267,7 +305,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = open_workspace(root)
     rng = np.random.default_rng(5)
     starts = ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti", "ve", "zu")
-    words = [f"{start}{end}" for start in starts for end in ("n", "rd", "st", "lk", "mp", "sh", "t")]
+    words = [
+        f"{start}{end}" for start in starts for end in ("n", "rd", "st", "lk", "mp", "sh", "t")
+    ]
     recordings, sources, utterances = [], [], []
     for number in range(NUM_RECORDINGS):
         key = digest("recording", number)[:32]
@@ -275,12 +315,24 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             recording_id=key, sample_rate_hz=8000, num_samples=4_800_000, num_channels=1, layout=ChannelLayout.MONO, canonical_channels=1,
             codec="pcm_s16le", container="wav",
         )  # fmt: skip
-        fields = {name: getattr(recording, name) for name in ("recording_id", "sample_rate_hz", "num_samples", "num_channels", "codec")}
+        fields = {
+            name: getattr(recording, name)
+            for name in ("recording_id", "sample_rate_hz", "num_samples", "num_channels", "codec")
+        }
         recordings.append(
-            {**fields, "layout": "mono", "canonical_channels": 1, "container": "wav", "audio_file": f"{number}.flac", "run_id": "t"}
+            {
+                **fields,
+                "layout": "mono",
+                "canonical_channels": 1,
+                "container": "wav",
+                "audio_file": f"{number}.flac",
+                "run_id": "t",
+            }
         )
         place = f"/calls/{'gone' if number < 2 else 'kept'}/{number:05}.wav"
-        sources.append({"uri": place, "size_bytes": 1, "modified_ns": 1, "recording_id": key, "run_id": "t"})
+        sources.append(
+            {"uri": place, "size_bytes": 1, "modified_ns": 1, "recording_id": key, "run_id": "t"}
+        )
         for at in range(EACH):
             said = " ".join(rng.choice(words, 9)) + f", call {number} line {at}"
             utterances.append(
@@ -297,11 +349,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def gone(workspace: Workspace) -> list[str]:
     with workspace.warehouse() as con:
-        rows = con.execute("select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')").fetchall()
+        rows = con.execute(
+            "select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')"
+        ).fetchall()
     return [str(text) for (text,) in rows]
 
 
-def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(large: Workspace) -> None:
+def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
+    large: Workspace,
+) -> None:
     wanted = gone(large)
     assert len(wanted) == 200
     with large.warehouse() as con:
@@ -311,16 +367,22 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(larg
     began = time.perf_counter()
     found = {hit.text for hit in search_folder(large.root, wanted)}
     seconds = time.perf_counter() - began
-    print(f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(found)} of 200 found")
+    print(
+        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(found)} of 200 found"
+    )
     assert found == set(wanted)
     began = time.perf_counter()
-    done = CliRunner().invoke(app, ["--dir", str(large.root), "forget", "--source", "/calls/gone", "--yes", "--json"])
+    done = CliRunner().invoke(
+        app, ["--dir", str(large.root), "forget", "--source", "/calls/gone", "--yes", "--json"]
+    )
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert (answer["proven"], answer["hits"], answer["not searched"]) == (True, [], [])
     assert answer["searched"] >= 400
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most {peak:.0f} MB in this process")
+    print(
+        f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most {peak:.0f} MB in this process"
+    )
     assert search_folder(large.root, wanted) == ()
 
 

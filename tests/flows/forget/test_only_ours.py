@@ -54,7 +54,10 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
     (root / "inbox").mkdir(exist_ok=True)
     with made.warehouse() as con:
         for name in names:
-            key, sound = digest("recording", name), rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32)
+            key, sound = (
+                digest("recording", name),
+                rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32),
+            )
             recording = Recording(
                 recording_id=key, sample_rate_hz=16_000, num_samples=24_000, num_channels=1, layout=ChannelLayout.MONO,
                 canonical_channels=1, codec="pcm_s16le", container="wav",
@@ -69,10 +72,17 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 content=content_of(source),
             )  # fmt: skip
             said = Utterance(
-                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1_200), text=SECRET + name, language="en"
+                recording_id=key,
+                channel=0,
+                speaker="S0",
+                segment=Segment(start_ms=0, end_ms=1_200),
+                text=SECRET + name,
+                language="en",
             )
             store_utterances(con, [said], key="c", run_id="t")
-            gold = {"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)}
+            gold = {
+                "intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)
+            }
             examples.append(
                 Example(
                     utterance_id=said.utterance_id, recording_id=key, channel=0, segment=said.segment, voice=f"{key}/S0", group=name,
@@ -94,7 +104,9 @@ def forget(workspace: Workspace, name: str = "anna", *more: str) -> Result:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not is_mark(path)
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not is_mark(path)
     }
 
 
@@ -105,7 +117,12 @@ def flat(text: str) -> str:
 def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     theirs = build(tmp_path / "theirs", ["zoe", "yan"], exports="../shared")
-    assert run(theirs, "export", "calls", "--format", "webdataset", "--output", str(shared / "zoe")).exit_code == 0
+    assert (
+        run(
+            theirs, "export", "calls", "--format", "webdataset", "--output", str(shared / "zoe")
+        ).exit_code
+        == 0
+    )
     assert run(theirs, "export", "calls", "--output", str(shared / "zoe.parquet")).exit_code == 0
     (shared / "team").mkdir()
     (shared / "team" / "calls-1.csv").write_text("by,hand\n")
@@ -123,11 +140,18 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
     mixed.write_text("ours, and not voxdata's")
     done = forget(ours)
     assert done.exit_code == 0, done.output
-    kept = {name for name in files(shared) if name.startswith("others-1.jsonl")} | {"calls-1.webdataset.d/remarks.txt"}
+    kept = {name for name in files(shared) if name.startswith("others-1.jsonl")} | {
+        "calls-1.webdataset.d/remarks.txt"
+    }
     assert len(kept) == 3
     assert files(shared) == before | {name: (shared / name).read_bytes() for name in kept}
     assert list(files(tmp_path / "pages")) == ["index.html"]
-    for path in (shared / "team" / "calls-1.csv", shared / ".notes.txt", shared / "zoe.parquet", tmp_path / "pages" / "index.html"):
+    for path in (
+        shared / "team" / "calls-1.csv",
+        shared / ".notes.txt",
+        shared / "zoe.parquet",
+        tmp_path / "pages" / "index.html",
+    ):
         assert f"forget: {path} was not written by voxdata" in done.stderr
     assert f"forget: {mixed.parent} was an export" in done.stderr
     assert (ours.root / FILE_NAME).exists()
@@ -138,7 +162,9 @@ def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> 
     report = Path(run(workspace, "report").stdout.strip())
     page, table = tmp_path / "diff.html", tmp_path / "calls.csv"
     assert run(workspace, "diff", "calls", "others", "--html", str(page)).exit_code == 0
-    assert run(workspace, "export", "calls", "--format", "csv", "--output", str(table)).exit_code == 0
+    assert (
+        run(workspace, "export", "calls", "--format", "csv", "--output", str(table)).exit_code == 0
+    )
     folder = Path(run(workspace, "export", "calls", "--format", "kaldi").stdout.strip())
     report.write_text("<h1>Minutes of our meeting</h1>")
     (folder / "train" / "text").write_text("checked by hand")
@@ -146,7 +172,10 @@ def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> 
     assert done.exit_code == 0, done.output
     assert report.read_text() == "<h1>Minutes of our meeting</h1>"
     assert files(folder) == {"train/text": b"checked by hand"}
-    assert f"{report} was changed since voxdata wrote it; take out of it what you need, and delete it by hand" in flat(done.stderr)
+    assert (
+        f"{report} was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+        in flat(done.stderr)
+    )
     assert f"{folder} was an export, and its {HEADER} is gone or changed" in flat(done.stderr)
     assert not page.exists()
     assert not table.exists()
@@ -184,7 +213,9 @@ def test_forget_follows_an_exports_folder_that_is_a_link(tmp_path: Path) -> None
     assert f"{tmp_path / 'new' / 'calls-1.csv'} was not written by voxdata" in done.stderr
 
 
-def test_forget_deletes_a_source_only_while_it_is_that_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_deletes_a_source_only_while_it_is_that_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = build(tmp_path / "w", NAMES)
     anna, ben, cleo, dora, emil, fay = (workspace.root / "inbox" / f"{name}.wav" for name in NAMES)
     info, other = ben.stat(), bytearray(ben.read_bytes())
@@ -199,7 +230,14 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(tmp_path: Path,
     emil.unlink()
     emil.symlink_to(tmp_path / "archive.wav")
     with workspace.warehouse() as con:
-        add_source(con, uri="s3://calls/fay.wav", size_bytes=1, modified_ns=1, recording_id=digest("recording", "fay"), run_id="t")
+        add_source(
+            con,
+            uri="s3://calls/fay.wav",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=digest("recording", "fay"),
+            run_id="t",
+        )
     unlink = Path.unlink
 
     def refuse(path: Path, missing_ok: bool = False) -> None:
@@ -207,10 +245,26 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(tmp_path: Path,
             raise PermissionError(13, "Permission denied", str(path))
         unlink(path, missing_ok=missing_ok)
 
-    dry = run(workspace, "forget", "--source", str(workspace.root / "inbox"), "--delete-sources", "--dry-run", "--json")
+    dry = run(
+        workspace,
+        "forget",
+        "--source",
+        str(workspace.root / "inbox"),
+        "--delete-sources",
+        "--dry-run",
+        "--json",
+    )
     assert sorted(json.loads(dry.stdout)["sources"]) == [str(anna), str(cleo), str(fay)]
     monkeypatch.setattr(Path, "unlink", refuse)
-    done = run(workspace, "forget", "--source", str(workspace.root / "inbox"), "--delete-sources", "--yes", "--json")
+    done = run(
+        workspace,
+        "forget",
+        "--source",
+        str(workspace.root / "inbox"),
+        "--delete-sources",
+        "--yes",
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     assert (anna.exists(), cleo.exists(), fay.exists()) == (False, False, True)
     assert ben.read_bytes() == bytes(other)
@@ -239,7 +293,9 @@ def test_forget_names_sources_that_are_gone_or_of_which_no_digest_is_known(tmp_p
     gone.unlink()
     done = forget(workspace, "anna", "--delete-sources")
     assert done.exit_code == 0, done.output
-    assert f"forget: {unknown} may hold a recording, but no digest of it is on record" in done.stderr
+    assert (
+        f"forget: {unknown} may hold a recording, but no digest of it is on record" in done.stderr
+    )
     assert f"forget: {gone} is not there any more" in done.stderr
     assert unknown.exists()
 
@@ -248,14 +304,22 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     key = digest("recording", "anna")
     with workspace.warehouse() as con:
-        (said,) = con.execute("select utterance_id from utterance where recording_id = ?", [key]).fetchall()[0]
+        (said,) = con.execute(
+            "select utterance_id from utterance where recording_id = ?", [key]
+        ).fetchall()[0]
     clips = workspace.media_dir / "clips" / key
     clips.mkdir(parents=True)
     (clips / f"{said}.wav").write_bytes(b"RIFF")
     failed = workspace.models_dir / "intent-0123456789ab"
     failed.mkdir(parents=True)
     (failed / "manifest.jsonl").write_text(json.dumps({"recording_id": key}) + "\n")
-    for arguments in (("report",), ("export", "calls"), ("export", "calls", "--format", "webdataset"), ("export", "others"), ("snapshot",)):
+    for arguments in (
+        ("report",),
+        ("export", "calls"),
+        ("export", "calls", "--format", "webdataset"),
+        ("export", "others"),
+        ("snapshot",),
+    ):
         assert run(workspace, *arguments).exit_code == 0
     (workspace.exports_dir / "theirs.csv").write_text("x")
     damaged = workspace.root / "warehouse.duckdb.damaged-20260101T000000Z"
@@ -263,16 +327,26 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     (damaged / "warehouse.duckdb").write_bytes(b"old")
     (workspace.root / "warehouse.duckdb.mine").mkdir()
     (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").write_text("mine")
-    dry = json.loads(run(workspace, "forget", "--recording", key, "--delete-sources", "--dry-run", "--json").stdout)
+    dry = json.loads(
+        run(
+            workspace, "forget", "--recording", key, "--delete-sources", "--dry-run", "--json"
+        ).stdout
+    )
     before, rows = set(files(workspace.root)), count_rows(workspace)
     named = {str(Path(one["file"]).relative_to(workspace.root)) for one in dry["files"]}
     done = forget(workspace, "anna", "--delete-sources", "--json")
     assert (done.exit_code, json.loads(done.stdout)["proven"]) == (0, True), done.output
     went = {name for name in before - set(files(workspace.root)) if not name.endswith(".wal")}
     assert went == named | {str(Path(path).relative_to(workspace.root)) for path in dry["sources"]}
-    assert {"clips", "canonical files", "exports", "reports", "snapshots", "damaged copies", "manifests of failed runs"} == {
-        one["kind"] for one in dry["files"]
-    }
+    assert {
+        "clips",
+        "canonical files",
+        "exports",
+        "reports",
+        "snapshots",
+        "damaged copies",
+        "manifests of failed runs",
+    } == {one["kind"] for one in dry["files"]}
     after = count_rows(workspace)
     assert {table: rows[table] - after[table] for table in dry["rows"]} == dry["rows"]
     assert all(after[table] >= count for table, count in rows.items() if table not in dry["rows"])
@@ -282,7 +356,9 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     assert (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text() == "mine"
 
 
-def test_forget_leaves_what_somebody_put_beside_clips_and_says_that_the_folder_names_them(tmp_path: Path) -> None:
+def test_forget_leaves_what_somebody_put_beside_clips_and_says_that_the_folder_names_them(
+    tmp_path: Path,
+) -> None:
     workspace = build(tmp_path / "w")
     notes = workspace.media_dir / "clips" / digest("recording", "anna") / "notes.txt"
     notes.parent.mkdir(parents=True)
@@ -295,24 +371,46 @@ def test_forget_leaves_what_somebody_put_beside_clips_and_says_that_the_folder_n
 
 def count_rows(workspace: Workspace) -> dict[str, int]:
     with workspace.warehouse(read_only=True) as con:
-        tables = [str(name) for (name,) in con.execute("select table_name from duckdb_tables() where not temporary").fetchall()]
-        return {name: int(con.execute(f'select count(*) from "{name}"').fetchall()[0][0]) for name in tables}
+        tables = [
+            str(name)
+            for (name,) in con.execute(
+                "select table_name from duckdb_tables() where not temporary"
+            ).fetchall()
+        ]
+        return {
+            name: int(con.execute(f'select count(*) from "{name}"').fetchall()[0][0])
+            for name in tables
+        }
 
 
 def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     with workspace.warehouse() as con:
-        keys = [str(key) for (key,) in con.execute("select utterance_id from utterance order by text").fetchall()]
-        project = note_project(con, server_id=1, made_at="now", purpose="label", title="calls", run_id="t")
-        record_pushes(con, [PushedClip(utterance_id=key, clip_digest="k") for key in keys], project_id=project, run_id="t")
-    dry = run(workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json")
+        keys = [
+            str(key)
+            for (key,) in con.execute("select utterance_id from utterance order by text").fetchall()
+        ]
+        project = note_project(
+            con, server_id=1, made_at="now", purpose="label", title="calls", run_id="t"
+        )
+        record_pushes(
+            con,
+            [PushedClip(utterance_id=key, clip_digest="k") for key in keys],
+            project_id=project,
+            run_id="t",
+        )
+    dry = run(
+        workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+    )
     assert json.loads(dry.stdout)["clips"] == keys[:1]
 
 
 def test_forget_knows_exports_of_earlier_releases_by_their_headers(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     folder = Path(run(workspace, "export", "calls", "--format", "huggingface").stdout.strip())
-    changed = Path(run(workspace, "export", "calls", "--format", "csv", "--audio", "clips").stdout.strip())
+    changed = Path(
+        run(workspace, "export", "calls", "--format", "csv", "--audio", "clips").stdout.strip()
+    )
     table = Path(run(workspace, "export", "calls", "--format", "parquet").stdout.strip())
     spared = Path(run(workspace, "export", "others", "--format", "shar").stdout.strip())
     workspace.written.path.unlink()
@@ -329,16 +427,22 @@ def test_forget_knows_exports_of_earlier_releases_by_their_headers(tmp_path: Pat
 
 def test_forget_trusts_no_header_that_was_changed(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
-    folder = Path(run(workspace, "export", "calls", "--format", "csv", "--audio", "clips").stdout.strip())
+    folder = Path(
+        run(workspace, "export", "calls", "--format", "csv", "--audio", "clips").stdout.strip()
+    )
     (folder / "theirs.txt").write_text("theirs")
     header = json.loads((folder / HEADER).read_text())
     header["files"]["theirs.txt"] = content_of(folder / "theirs.txt")
     (folder / HEADER).write_text(json.dumps(header))
     before = files(folder)
     for _ in ("noted", "of an earlier release"):
-        dry = run(workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json")
+        dry = run(
+            workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+        )
         assert not [one for one in json.loads(dry.stdout)["files"] if str(folder) in one["file"]]
-        assert any(one["place"].startswith(str(folder)) for one in json.loads(dry.stdout)["left_files"])
+        assert any(
+            one["place"].startswith(str(folder)) for one in json.loads(dry.stdout)["left_files"]
+        )
         workspace.written.path.unlink(missing_ok=True)
     assert files(folder) == before
 
@@ -355,7 +459,9 @@ def test_forget_finds_what_it_wrote_after_the_workspace_was_moved(tmp_path: Path
 def test_forget_takes_what_a_killed_export_left(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     version = open_bundle(workspace, "calls").version.version_id
-    held = workspace.written.unfinished(workspace.exports_dir / "calls-1.webdataset.d", version=version)
+    held = workspace.written.unfinished(
+        workspace.exports_dir / "calls-1.webdataset.d", version=version
+    )
     folder = held.__enter__()
     (folder / "half.tar").write_bytes(b"their voice")
     done = forget(workspace)
@@ -366,8 +472,12 @@ def test_forget_takes_what_a_killed_export_left(tmp_path: Path) -> None:
 
 def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
-    place = publish_bundle(open_bundle(workspace, "calls"), format_name="csv", url=f"memory://{tmp_path.name}")
-    spared = publish_bundle(open_bundle(workspace, "others"), format_name="csv", url=f"memory://{tmp_path.name}")
+    place = publish_bundle(
+        open_bundle(workspace, "calls"), format_name="csv", url=f"memory://{tmp_path.name}"
+    )
+    spared = publish_bundle(
+        open_bundle(workspace, "others"), format_name="csv", url=f"memory://{tmp_path.name}"
+    )
     away = tmp_path / "disk"
     export_bundle(open_bundle(workspace, "calls"), format_name="csv", output=away / "calls.csv")
     away.rename(tmp_path / "unplugged")
@@ -375,28 +485,42 @@ def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_pa
     assert done.exit_code == 0, done.output
     assert f"forget: {place} is a copy that voxdata sent there" in done.stderr
     assert spared not in done.stderr
-    assert f"forget: {away / 'calls.csv'} cannot be looked for, since its folder is not there" in done.stderr
+    assert (
+        f"forget: {away / 'calls.csv'} cannot be looked for, since its folder is not there"
+        in done.stderr
+    )
     assert str(away / "calls.csv") in {one.path for one in workspace.written.read()}
 
 
 def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     with workspace.warehouse() as con:
-        (said,) = con.execute("select utterance_id from utterance where text = ?", [SECRET + "anna"]).fetchall()[0]
-    own, theirs = workspace.models_dir / "intent-0123456789ab", workspace.models_dir / "our-experiment"
+        (said,) = con.execute(
+            "select utterance_id from utterance where text = ?", [SECRET + "anna"]
+        ).fetchall()[0]
+    own, theirs = (
+        workspace.models_dir / "intent-0123456789ab",
+        workspace.models_dir / "our-experiment",
+    )
     for folder in (own, theirs):
         folder.mkdir(parents=True)
         (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n')
     done = forget(workspace)
     assert (own / "predictions.jsonl").read_text() == "not json\n[1]\n"
-    assert (theirs / "predictions.jsonl").read_text() == f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n'
+    assert (
+        theirs / "predictions.jsonl"
+    ).read_text() == f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n'
     assert str(theirs / "predictions.jsonl") in str(done.exception)
 
 
 def test_remove_other_clips_leaves_what_is_called_like_no_clip(tmp_path: Path) -> None:
     folder = tmp_path / "clips" / digest("recording", "anna")
     folder.mkdir(parents=True)
-    for name in ("hold-music.wav", f"{digest('clip')}.wav", f"{digest('clip')}-0123456789ab-0-900.wav"):
+    for name in (
+        "hold-music.wav",
+        f"{digest('clip')}.wav",
+        f"{digest('clip')}-0123456789ab-0-900.wav",
+    ):
         (folder / name).write_bytes(b"RIFF")
     assert remove_other_clips(tmp_path, [], {folder.name}, keep_others=False) == 0
     assert [path.name for path in folder.iterdir()] == ["hold-music.wav"]
@@ -412,25 +536,33 @@ def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> 
     (Path(root) / "team" / "plan.txt").write_text("theirs")
     for _ in ("with a header", "without one"):
         before = files(Path(root))
-        with pytest.raises(ConfigError, match=r"files? that no export of this version put there: .*team/plan\.txt"):
+        with pytest.raises(
+            ConfigError, match=r"files? that no export of this version put there: .*team/plan\.txt"
+        ):
             publish_bundle(bundle, format_name="webdataset", url=url)
         assert files(Path(root)) == before
         (Path(root) / HEADER).unlink(missing_ok=True)
 
 
-def test_export_bundle_refuses_to_replace_an_export_with_files_of_others_in_it(tmp_path: Path) -> None:
+def test_export_bundle_refuses_to_replace_an_export_with_files_of_others_in_it(
+    tmp_path: Path,
+) -> None:
     workspace = build(tmp_path / "w")
     output = tmp_path / "out"
     export_bundle(open_bundle(workspace, "calls"), format_name="kaldi", output=output)
     (output / "train" / "mine.txt").write_text("mine")
     before = files(output)
-    with pytest.raises(ConfigError, match=r"no part of its export: 'train/mine\.txt'; move them away"):
+    with pytest.raises(
+        ConfigError, match=r"no part of its export: 'train/mine\.txt'; move them away"
+    ):
         export_bundle(open_bundle(workspace, "others"), format_name="shar", output=output)
     assert files(output) == before
     (output / "train" / "mine.txt").unlink()
     export_bundle(open_bundle(workspace, "others"), format_name="shar", output=output)
     assert open_bundle(workspace, "others").version.version_id in (output / HEADER).read_text()
-    assert [one.version for one in workspace.written.read()] == [open_bundle(workspace, "others").version.version_id]
+    assert [one.version for one in workspace.written.read()] == [
+        open_bundle(workspace, "others").version.version_id
+    ]
 
 
 def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> None:
@@ -467,7 +599,10 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
 
 def test_register_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
     register = build(tmp_path / "w").written
-    first, second = (Written(path=str(tmp_path / f"{name}.csv"), kind="table", sha256=name, version="v") for name in "ab")
+    first, second = (
+        Written(path=str(tmp_path / f"{name}.csv"), kind="table", sha256=name, version="v")
+        for name in "ab"
+    )
     register.note(first)
     with register.path.open("ab") as file:
         file.write(b'{"path": "/x/cut sho')
@@ -477,10 +612,16 @@ def test_register_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> Non
 
 def test_register_says_nothing_of_anybody(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
-    for arguments in (("report",), ("export", "calls"), ("export", "calls", "--format", "webdataset")):
+    for arguments in (
+        ("report",),
+        ("export", "calls"),
+        ("export", "calls", "--format", "webdataset"),
+    ):
         assert run(workspace, *arguments).exit_code == 0
     text = workspace.written.path.read_text()
     with workspace.warehouse(read_only=True) as con:
-        ids = con.execute("select utterance_id from utterance union all select recording_id from recording").fetchall()
+        ids = con.execute(
+            "select utterance_id from utterance union all select recording_id from recording"
+        ).fetchall()
     words: list[Any] = [*(key for (key,) in ids), SECRET, *NAMES]
     assert not [word for word in words if word in text]

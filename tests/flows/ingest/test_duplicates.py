@@ -55,18 +55,29 @@ def music(seconds: float, seed: int):
     """Chords that change four times a second: a fingerprint needs pitch."""
     rng = np.random.default_rng(seed)
     at = np.arange(RATE_HZ // 4) / RATE_HZ
-    chords = [sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4)) for _ in range(round(4 * seconds))]
+    chords = [
+        sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4))
+        for _ in range(round(4 * seconds))
+    ]
     return (0.1 * np.concatenate(chords)).astype(np.float32)
 
 
 def recordings_by_name(workspace: Workspace) -> dict[str, str]:
     with workspace.warehouse() as con:
-        return {Path(str(row["uri"])).name: str(row["recording_id"]) for row in read_rows(con, "select uri, recording_id from source")}
+        return {
+            Path(str(row["uri"])).name: str(row["recording_id"])
+            for row in read_rows(con, "select uri, recording_id from source")
+        }
 
 
 @pytest.mark.usefixtures("chromaprint")
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to encode with; on Debian install the package ffmpeg")
-def test_find_duplicates_groups_altered_copies(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+@pytest.mark.skipif(
+    shutil.which("ffmpeg") is None,
+    reason="no ffmpeg to encode with; on Debian install the package ffmpeg",
+)
+def test_find_duplicates_groups_altered_copies(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
     for seed in range(3):
@@ -81,7 +92,10 @@ def test_find_duplicates_groups_altered_copies(workspace: Workspace, tmp_path: P
         "quiet.wav": ("-af", "volume=-9dB"),
     }
     for name, options in changes.items():
-        subprocess.run(["ffmpeg", "-loglevel", "error", "-i", inbox / "1.wav", *options, inbox / name], check=True)
+        subprocess.run(
+            ["ffmpeg", "-loglevel", "error", "-i", inbox / "1.wav", *options, inbox / name],
+            check=True,
+        )
     ingest_sources(workspace, [str(inbox)], say=said.append)
     ids = recordings_by_name(workspace)
     with workspace.warehouse() as con:
@@ -96,7 +110,9 @@ def test_find_duplicates_groups_altered_copies(workspace: Workspace, tmp_path: P
 
 
 @pytest.mark.usefixtures("chromaprint")
-def test_find_duplicates_records_shared_hold_music_without_making_calls_one(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+def test_find_duplicates_records_shared_hold_music_without_making_calls_one(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
     hold = music(8, 99)
@@ -132,7 +148,9 @@ def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
         assert read_rows(con, "select * from near_duplicate") == []
 
 
-def test_find_duplicates_says_when_it_cannot_search(workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_duplicates_says_when_it_cannot_search(
+    workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(_port: str, _name: str) -> object:
         raise BackendError("Chromaprint cannot be loaded; install it")
 
@@ -141,13 +159,23 @@ def test_find_duplicates_says_when_it_cannot_search(workspace: Workspace, said: 
     assert said == ["near-duplicates are not searched: Chromaprint cannot be loaded; install it"]
 
 
-def test_ingest_manifest_keeps_what_it_says_with_the_recording(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+def test_ingest_manifest_keeps_what_it_says_with_the_recording(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
     for number in range(3):
         soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
     shutil.copy(tmp_path / "0.wav", tmp_path / "same.wav")
     (tmp_path / "notes.wav").write_text("not audio", encoding="utf-8")
     manifest = tmp_path / "calls.csv"
-    rows = ("0.wav,7,yes", "1.wav,7,no", "2.wav,,", "gone.wav,9,yes", "notes.wav,9,yes", "same.wav,8,yes", "0.wav,9,yes")
+    rows = (
+        "0.wav,7,yes",
+        "1.wav,7,no",
+        "2.wav,,",
+        "gone.wav,9,yes",
+        "notes.wav,9,yes",
+        "same.wav,8,yes",
+        "0.wav,9,yes",
+    )
     lines = ["path,call_id,consent", *rows]
     manifest.write_text("\n".join(lines), encoding="utf-8")
     summary = ingest_manifest(workspace, manifest, say=said.append)
@@ -160,10 +188,17 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(workspace: Worksp
         }
         assert list_call_groups(con) == {ids["0.wav"]: "8", ids["1.wav"]: "7"}
         shown = {str(row["recording"]): row for row in recording_rows(con)}
-        dropped = {Path(drop.subject).name: drop.detail for drop in list_drops(con) if drop.stage == "manifest"}
+        dropped = {
+            Path(drop.subject).name: drop.detail
+            for drop in list_drops(con)
+            if drop.stage == "manifest"
+        }
     assert set(dropped) == {"calls.csv:5", "calls.csv:8"}
     first = shown[ids["0.wav"][:12]]
-    assert (first["metadata"], first["files"]) == ("call_id=8 consent=yes", f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}")
+    assert (first["metadata"], first["files"]) == (
+        "call_id=8 consent=yes",
+        f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}",
+    )
     assert "gone.wav" in dropped["calls.csv:5"]
     assert "row 2" in dropped["calls.csv:8"]
 
@@ -174,7 +209,9 @@ def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
     for number in range(4):
         soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
     manifest = tmp_path / "calls.csv"
-    manifest.write_text("path,consent\n0.wav,oui\n1.wav,oui\n2.wav,see file\n3.wav,yes\n", encoding="utf-8")
+    manifest.write_text(
+        "path,consent\n0.wav,oui\n1.wav,oui\n2.wav,see file\n3.wav,yes\n", encoding="utf-8"
+    )
     ingest_manifest(workspace, manifest, say=said.append)
     assert [line for line in said if "neither yes nor no" in line] == [
         "manifest: not understood, so these recordings are not used: consent 'oui' is neither yes nor no: 2 rows; "
@@ -182,7 +219,9 @@ def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
     ]
 
 
-def test_ingest_manifest_says_nothing_of_consent_that_is_plain(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+def test_ingest_manifest_says_nothing_of_consent_that_is_plain(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
     soundfile.write(tmp_path / "a.wav", speech_like(1_200), RATE_HZ)
     manifest = tmp_path / "calls.csv"
     manifest.write_text("path,consent\na.wav,No\n", encoding="utf-8")
@@ -190,14 +229,22 @@ def test_ingest_manifest_says_nothing_of_consent_that_is_plain(workspace: Worksp
     assert not [line for line in said if "not understood" in line]
 
 
-def test_ingest_manifest_writes_nothing_the_second_time(workspace: Workspace, tmp_path: Path, said: list[str]) -> None:
+def test_ingest_manifest_writes_nothing_the_second_time(
+    workspace: Workspace, tmp_path: Path, said: list[str]
+) -> None:
     soundfile.write(tmp_path / "a.wav", speech_like(1_200), RATE_HZ)
     manifest = tmp_path / "calls.jsonl"
     manifest.write_text('{"path": "a.wav", "language": "zh"}\nbroken\n', encoding="utf-8")
     ingest_manifest(workspace, manifest, say=said.append)
     with workspace.warehouse() as con:
-        before = [read_rows(con, f"select * from {table}") for table in ("source", "recording_metadata", "ledger")]
+        before = [
+            read_rows(con, f"select * from {table}")
+            for table in ("source", "recording_metadata", "ledger")
+        ]
     again = ingest_manifest(workspace, manifest, say=said.append)
     assert again.known == 1
     with workspace.warehouse() as con:
-        assert [read_rows(con, f"select * from {table}") for table in ("source", "recording_metadata", "ledger")] == before
+        assert [
+            read_rows(con, f"select * from {table}")
+            for table in ("source", "recording_metadata", "ledger")
+        ] == before

@@ -39,10 +39,14 @@ def next_batch(watched: Iterator[list[str]], workspace: Workspace) -> None:
 
 def names(workspace: Workspace) -> set[str]:
     with workspace.warehouse() as con:
-        return {str(row["uri"]).rpartition("/")[2] for row in read_rows(con, "select uri from source")}
+        return {
+            str(row["uri"]).rpartition("/")[2] for row in read_rows(con, "select uri from source")
+        }
 
 
-def test_watch_inbox_waits_until_a_file_has_arrived(workspace: Workspace, inbox: Path, said: list[str]) -> None:
+def test_watch_inbox_waits_until_a_file_has_arrived(
+    workspace: Workspace, inbox: Path, said: list[str]
+) -> None:
     soundfile.write(inbox.parent / "whole.wav", speech_like(1_500), 16_000)
     content = (inbox.parent / "whole.wav").read_bytes()
 
@@ -65,7 +69,9 @@ def test_watch_inbox_waits_until_a_file_has_arrived(workspace: Workspace, inbox:
     assert "watching" in said[0]
 
 
-def test_watch_inbox_treats_what_arrives_as_a_listing_would(workspace: Workspace, inbox: Path, said: list[str]) -> None:
+def test_watch_inbox_treats_what_arrives_as_a_listing_would(
+    workspace: Workspace, inbox: Path, said: list[str]
+) -> None:
     watched = watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200)
     next_batch(watched, workspace)
     moved = inbox.parent / "folder"
@@ -79,10 +85,14 @@ def test_watch_inbox_treats_what_arrives_as_a_listing_would(workspace: Workspace
     next_batch(watched, workspace)
     assert names(workspace) == {"inside.wav", "bad%FF.wav", "link.wav"}
     with workspace.warehouse() as con:
-        assert [(Path(d.subject).name, str(d.reason)) for d in list_drops(con)] == [("link.wav", "outside")]
+        assert [(Path(d.subject).name, str(d.reason)) for d in list_drops(con)] == [
+            ("link.wav", "outside")
+        ]
 
 
 @pytest.mark.parametrize("pattern", ["s3://bucket/calls", "/nowhere/at/all"])
-def test_watch_inbox_refuses_what_cannot_be_watched(workspace: Workspace, said: list[str], pattern: str) -> None:
+def test_watch_inbox_refuses_what_cannot_be_watched(
+    workspace: Workspace, said: list[str], pattern: str
+) -> None:
     with pytest.raises(ConfigError, match="only folders"):
         next(watch_inbox(workspace, [pattern], say=said.append))

@@ -58,13 +58,28 @@ def workspace_at(root: Path, *, workers: int = 2) -> Workspace:
     return open_workspace(root)
 
 
-def wav(samples: np.ndarray, rate_hz: int, *, channels: int = 1, promised: int | None = None) -> bytes:
+def wav(
+    samples: np.ndarray, rate_hz: int, *, channels: int = 1, promised: int | None = None
+) -> bytes:
     """A 16-bit WAV whose header may lie."""
     data = np.asarray(samples, np.int16).tobytes()
     size = len(data) if promised is None else promised
     block = 2 * channels
     head = struct.pack(
-        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels, rate_hz, rate_hz * block, block, 16, b"data", size
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + size,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        channels,
+        rate_hz,
+        rate_hz * block,
+        block,
+        16,
+        b"data",
+        size,
     )
     return head + data
 
@@ -99,7 +114,10 @@ def make_horrors(folder: Path) -> dict[str, DropReason | None]:
         "64 channels.wav": (wav(loud, 16_000, channels=64), None),
         "silence.wav": (wav(0 * pcm, 16_000), DropReason.SILENT),
         "too long.wav": (wav(np.zeros(370 * 1_000, np.int16), 1_000), DropReason.TOO_LONG),
-        "lfs.wav": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", DropReason.NOT_AUDIO),
+        "lfs.wav": (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+            DropReason.NOT_AUDIO,
+        ),
         "text.wav": (b"not a recording at all", DropReason.NOT_AUDIO),
         "noise.wav": (np.random.default_rng(0).bytes(5_000), DropReason.NOT_AUDIO),
         "hangs.wav": (wav(pcm[:9_000], 16_000), DropReason.TIMED_OUT),
@@ -114,8 +132,16 @@ def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     outside = folder.parent / "secret.wav"
     outside.write_bytes(wav(pcm[:8_000], 16_000))
     (folder / "leads out.wav").symlink_to(outside)
-    odd = {"nan.wav": DropReason.INVALID_FORMAT, "gone.wav": DropReason.MISSING, "loop.wav": DropReason.MISSING}
-    return {name: reason for name, (_, reason) in files.items()} | odd | {"leads out.wav": DropReason.OUTSIDE}
+    odd = {
+        "nan.wav": DropReason.INVALID_FORMAT,
+        "gone.wav": DropReason.MISSING,
+        "loop.wav": DropReason.MISSING,
+    }
+    return (
+        {name: reason for name, (_, reason) in files.items()}
+        | odd
+        | {"leads out.wav": DropReason.OUTSIDE}
+    )
 
 
 KILLED = """
@@ -160,7 +186,9 @@ def outcomes(workspace: Workspace) -> dict[str, DropReason | None]:
     return {Path(str(row["uri"])).name: None for row in rows} | drops
 
 
-def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(tmp_path: Path) -> None:
+def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(
+    tmp_path: Path,
+) -> None:
     wanted = make_horrors(tmp_path / "calls")
     workspace = workspace_at(tmp_path / "w")
     first = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
@@ -202,21 +230,30 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
     calls = tmp_path / "calls"
     calls.mkdir()
     for number in range(12):
-        (calls / f"{number}.wav").write_bytes(wav(np.rint(speech_like(500 + 100 * (number % 10), seed=number) * 32767), 16_000))
+        (calls / f"{number}.wav").write_bytes(
+            wav(np.rint(speech_like(500 + 100 * (number % 10), seed=number) * 32767), 16_000)
+        )
     tables = []
     for workers in (1, 3):
         workspace = workspace_at(tmp_path / str(workers), workers=workers)
         ingest_sources(workspace, [str(calls)], say=quiet)
         with workspace.warehouse() as con:
             columns = "* exclude (created_at, run_id)"
-            tables.append([read_rows(con, f"select {columns} from {name} order by seq") for name in ("recording", "source", "ledger")])
+            tables.append(
+                [
+                    read_rows(con, f"select {columns} from {name} order by seq")
+                    for name in ("recording", "source", "ledger")
+                ]
+            )
         flacs = {path.name: path.read_bytes() for path in workspace.audio_dir.rglob("*.flac")}
         tables[-1].append(sorted(flacs.items()))
     assert len(tables[0][0]) == 12
     assert tables[0] == tables[1]
 
 
-def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(tmp_path: Path) -> None:
+def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
+    tmp_path: Path,
+) -> None:
     workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
     calls.mkdir()
     pcm = np.rint(SPEECH * 32767).astype(np.int16)

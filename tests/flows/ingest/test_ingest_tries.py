@@ -41,8 +41,12 @@ def quiet(_line: str) -> None:
     return None
 
 
-def workspace_at(root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1) -> Workspace:
-    return workspace_with(root, SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED)
+def workspace_at(
+    root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1
+) -> Workspace:
+    return workspace_with(
+        root, SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED
+    )
 
 
 @pytest.fixture
@@ -144,7 +148,9 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     assert run() == (0, 0, 1)
 
 
-def test_ingest_begins_the_days_anew_when_the_file_changes(tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_begins_the_days_anew_when_the_file_changes(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = workspace_at(tmp_path / "w", stall_s=1)
     set_day(monkeypatch, 0)
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_never).dropped == 1
@@ -152,7 +158,9 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(tmp_path: Path, calls
     assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
 
 
-def test_ingest_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_lets_rest_what_the_system_killed_on_three_days(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = workspace_at(tmp_path / "w")
     soundfile.write(calls / "two.wav", speech_like(1_400, seed=2), 16_000, subtype="PCM_16")
     assert ingest_sources(workspace, [str(calls / "two.wav")], say=quiet).recordings == 1
@@ -176,7 +184,9 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, c
     assert found.recordings == 1
 
 
-def test_ingest_does_not_try_again_what_crashes_the_decoder(tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_does_not_try_again_what_crashes_the_decoder(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = workspace_at(tmp_path / "w")
     set_day(monkeypatch, 0)
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_crash).dropped == 1
@@ -198,7 +208,9 @@ def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: 
     assert Path(drop.subject).name == "long.wav"
 
 
-def test_ingest_command_limits_cpu_time_and_tries_again(tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_command_limits_cpu_time_and_tries_again(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel's own limit: three hours of sound, and a second to decode them in."""
     (calls / "one.wav").unlink()
     write_silence(calls / "long.wav", minutes=180)

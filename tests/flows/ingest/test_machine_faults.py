@@ -52,10 +52,14 @@ def quiet(_line: str) -> None:
     return None
 
 
-def make_workspace(root: Path, *, num_files: int = 3, seconds: int = 2, storage: str = "") -> Workspace:
+def make_workspace(
+    root: Path, *, num_files: int = 3, seconds: int = 2, storage: str = ""
+) -> Workspace:
     (root / "inbox").mkdir(parents=True)
     for number in range(num_files):
-        noise = np.random.default_rng(number).uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32)
+        noise = (
+            np.random.default_rng(number).uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32)
+        )
         soundfile.write(root / "inbox" / f"{number}.wav", noise, 16_000, subtype="PCM_16")
     (root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(root)
@@ -64,7 +68,11 @@ def make_workspace(root: Path, *, num_files: int = 3, seconds: int = 2, storage:
 def noted(workspace: Workspace) -> tuple[int, int, int]:
     """(recordings, sources, rows of the ledger)."""
     with workspace.warehouse() as con:
-        return len(list_recordings(con)), len(read_rows(con, "select * from source")), len(list_drops(con))
+        return (
+            len(list_recordings(con)),
+            len(read_rows(con, "select * from source")),
+            len(list_drops(con)),
+        )
 
 
 @pytest.fixture
@@ -80,20 +88,32 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 def mount(folder: Path, *options: str) -> None:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root may mount a disk of its own")
-    done = subprocess.run(["mount", *options, str(folder)], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", *options, str(folder)], check=False, capture_output=True, text=True
+    )
     if done.returncode:
         pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
 
 
-def run_cli(workspace: Workspace, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def run_cli(
+    workspace: Workspace, *arguments: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
     code = f"import sys\n{before}\nfrom flows.cli.main import main\nsys.argv = ['voxdata', *sys.argv[1:]]\nmain()"
     return subprocess.run(
-        [sys.executable, "-c", code, "--dir", str(workspace.root), *arguments], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code, "--dir", str(workspace.root), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
-def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(tmp_path: Path, mounted: Path) -> None:
-    workspace = make_workspace(tmp_path / "w", num_files=6, seconds=40, storage=f'audio = "{mounted}/audio"')
+def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
+    tmp_path: Path, mounted: Path
+) -> None:
+    workspace = make_workspace(
+        tmp_path / "w", num_files=6, seconds=40, storage=f'audio = "{mounted}/audio"'
+    )
     full = run_cli(workspace, "ingest")
     assert full.returncode == 1
     told = [line for line in full.stderr.splitlines() if line.startswith("voxdata:")]
@@ -110,7 +130,9 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(t
     assert (again.known, again.recordings) == (recordings, 6 - recordings)
 
 
-def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(tmp_path: Path, mounted: Path) -> None:
+def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(
+    tmp_path: Path, mounted: Path
+) -> None:
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{mounted}/audio"')
     mount(mounted, "-o", "remount,ro")
     with pytest.raises(MachineError, match="Read-only file system; have it mounted for writing"):
@@ -121,7 +143,9 @@ def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(tmp_path: Path
 
 
 @pytest.mark.parametrize("place", ["/dev/null/audio", "inbox/0.wav/audio"])
-def test_ingest_notes_nothing_when_the_audio_folder_cannot_be_made(tmp_path: Path, place: str) -> None:
+def test_ingest_notes_nothing_when_the_audio_folder_cannot_be_made(
+    tmp_path: Path, place: str
+) -> None:
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{place}"')
     with pytest.raises(MachineError, match="name another place under"):
         ingest_sources(workspace, [], say=quiet)
@@ -135,7 +159,9 @@ def open_again(workspace: Workspace, *, storage: str) -> Workspace:
     return open_workspace(workspace.root)
 
 
-def decode_without_scratch(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_without_scratch(
+    path: Path, audio_dir: Path, max_duration_ms: int
+) -> Canonical | Refused:
     tempfile.tempdir = None
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     try:
@@ -144,7 +170,9 @@ def decode_without_scratch(path: Path, audio_dir: Path, max_duration_ms: int) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def decode_with_small_files(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_with_small_files(
+    path: Path, audio_dir: Path, max_duration_ms: int
+) -> Canonical | Refused:
     tempfile.gettempdir()
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
     try:
@@ -175,7 +203,9 @@ def decode_over_quota(path: Path, audio_dir: Path, max_duration_ms: int) -> Cano
         os.fsync = real
 
 
-def decode_with_little_memory(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_with_little_memory(
+    path: Path, audio_dir: Path, max_duration_ms: int
+) -> Canonical | Refused:
     """The machine has less than a worker may take, as `ulimit -v` or a small machine makes it."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + (64 << 20)
@@ -192,7 +222,9 @@ def decode_with_little_memory(path: Path, audio_dir: Path, max_duration_ms: int)
         (decode_over_quota, "quota"),
     ],
 )
-def test_ingest_notes_nothing_when_the_machine_lacks_what_decoding_needs(tmp_path: Path, decode: object, words: str) -> None:
+def test_ingest_notes_nothing_when_the_machine_lacks_what_decoding_needs(
+    tmp_path: Path, decode: object, words: str
+) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(MachineError, match=words):
         ingest_sources(workspace, [], say=quiet, decode=decode)  # type: ignore[arg-type]
@@ -201,7 +233,9 @@ def test_ingest_notes_nothing_when_the_machine_lacks_what_decoding_needs(tmp_pat
     assert ingest_sources(workspace, [], say=quiet).recordings == 3
 
 
-def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_not_have(tmp_path: Path) -> None:
+def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_not_have(
+    tmp_path: Path,
+) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     with pytest.raises(ShortageError, match="memory ran out"):
         ingest_sources(workspace, [], say=quiet, decode=decode_with_little_memory)
@@ -218,7 +252,9 @@ def decode_or_be_ended(path: Path, audio_dir: Path, max_duration_ms: int) -> Can
     return decode_file(path, audio_dir, max_duration_ms)
 
 
-def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_does_the_others(tmp_path: Path) -> None:
+def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_does_the_others(
+    tmp_path: Path,
+) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(ShortageError, match=r"1 file was not ingested.*1\.wav.*SIGKILL"):
         ingest_sources(workspace, [], say=quiet, decode=decode_or_be_ended)
@@ -246,8 +282,12 @@ def test_ingest_stops_when_no_process_can_be_started(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["64k", "1m"])
-def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(tmp_path: Path, mounted: Path, size: str) -> None:
-    workspace = make_workspace(tmp_path / "w", num_files=8, storage=f'warehouse = "{mounted}/warehouse.duckdb"')
+def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(
+    tmp_path: Path, mounted: Path, size: str
+) -> None:
+    workspace = make_workspace(
+        tmp_path / "w", num_files=8, storage=f'warehouse = "{mounted}/warehouse.duckdb"'
+    )
     mount(mounted, "-o", f"remount,size={size}")
     full = run_cli(workspace, "ingest")
     assert full.returncode == 1
@@ -259,7 +299,9 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(tmp_p
     assert noted(workspace) == (8, 8, 0)
 
 
-def test_list_sources_says_that_a_folder_is_not_readable_when_access_is_denied(tmp_path: Path) -> None:
+def test_list_sources_says_that_a_folder_is_not_readable_when_access_is_denied(
+    tmp_path: Path,
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     workspace = make_workspace(tmp_path / "w")
@@ -269,7 +311,13 @@ def test_list_sources_says_that_a_folder_is_not_readable_when_access_is_denied(t
         "for source in list_sources(sys.argv[1:]): print(source.problem_reason, source.problem)"
     )
     folder.chmod(0o000)
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     folder.chmod(0o755)
     assert done.stdout.startswith("not_readable "), done.stderr
     assert "cannot be read (Permission denied)" in done.stdout
@@ -284,7 +332,9 @@ def refuse_to_read(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonic
         os.seteuid(0)
 
 
-def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission(tmp_path: Path) -> None:
+def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission(
+    tmp_path: Path,
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     workspace = make_workspace(tmp_path / "w", num_files=1)
@@ -294,7 +344,9 @@ def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission
     first = ingest_sources(workspace, [], say=quiet, decode=refuse_to_read)
     assert first.dropped == 1
     with workspace.warehouse() as con:
-        assert [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)] == [(DropReason.NOT_READABLE, True)]
+        assert [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)] == [
+            (DropReason.NOT_READABLE, True)
+        ]
         assert read_rows(con, "select * from source") == []
     assert ingest_sources(workspace, [], say=quiet).recordings == 1
 
@@ -331,7 +383,9 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
         def diarize(self, sounds: object, **_options: object) -> list[object]:
             raise MemoryError
 
-    work = RecordingWork(recording_id="r", sounds=(), source_rate_hz=16_000, wanted=frozenset({"diarize"}))
+    work = RecordingWork(
+        recording_id="r", sounds=(), source_rate_hz=16_000, wanted=frozenset({"diarize"})
+    )
     models = Models(diarizer=Greedy(), transcriber=None, labelers={})  # type: ignore[arg-type]
     (outcome,) = _run([work], models)
     assert isinstance(outcome, Outcome)
@@ -339,7 +393,9 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
     assert "memory ran out" in outcome.shortage
 
 
-def test_import_command_says_that_there_is_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_command_says_that_there_is_no_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 

@@ -14,18 +14,28 @@ def write(path, text: str):
 
 
 def test_read_manifest_reads_csv_with_unicode_and_quotes(tmp_path):
-    path = write(tmp_path / "calls.csv", '\ufeffpath,call_id,note,consent\n电话/a.wav,7,"hello, ""you""",yes\n/abs/b.wav,8,,no\n')
+    path = write(
+        tmp_path / "calls.csv",
+        '\ufeffpath,call_id,note,consent\n电话/a.wav,7,"hello, ""you""",yes\n/abs/b.wav,8,,no\n',
+    )
     rows, bad = read_manifest(path)
     assert bad == []
     assert [(r.number, r.uri, dict(r.metadata)) for r in rows] == [
-        (2, str(tmp_path / "电话/a.wav"), {"call_id": "7", "note": 'hello, "you"', "consent": "yes"}),
+        (
+            2,
+            str(tmp_path / "电话/a.wav"),
+            {"call_id": "7", "note": 'hello, "you"', "consent": "yes"},
+        ),
         (3, "/abs/b.wav", {"call_id": "8", "consent": "no"}),
     ]
 
 
 @pytest.mark.parametrize("name", ["calls.jsonl", "calls.ndjson", "calls.jsonl.gz"])
 def test_read_manifest_reads_json_lines(tmp_path, name):
-    lines = [{"audio_filepath": "a.wav", "duration": 1.5, "tags": ["x"]}, {"audio_filepath": "s3://bucket/b.wav", "language": "zh"}]
+    lines = [
+        {"audio_filepath": "a.wav", "duration": 1.5, "tags": ["x"]},
+        {"audio_filepath": "s3://bucket/b.wav", "language": "zh"},
+    ]
     text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines) + "\n\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
@@ -41,8 +51,15 @@ def test_read_manifest_reads_tsv_and_parquet_alike(tmp_path):
     frame = pl.DataFrame({"path": ["a.wav", "b.wav"], "agent_id": [7, None]})
     frame.write_parquet(tmp_path / "calls.parquet")
     write(tmp_path / "calls.tsv", "path\tagent_id\na.wav\t7\nb.wav\t\n")
-    found = [[(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]] for name in ("calls.parquet", "calls.tsv")]
-    assert found[0] == found[1] == [(str(tmp_path / "a.wav"), {"agent_id": "7"}), (str(tmp_path / "b.wav"), {})]
+    found = [
+        [(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]]
+        for name in ("calls.parquet", "calls.tsv")
+    ]
+    assert (
+        found[0]
+        == found[1]
+        == [(str(tmp_path / "a.wav"), {"agent_id": "7"}), (str(tmp_path / "b.wav"), {})]
+    )
 
 
 @pytest.mark.parametrize("target", ["", "wav.scp"])
@@ -52,7 +69,10 @@ def test_read_manifest_reads_a_kaldi_folder_and_runs_no_command(tmp_path, target
     write(tmp_path / "text", "u1 hello there\n")
     rows, bad = read_manifest(tmp_path / target)
     assert [(r.uri, dict(r.metadata)) for r in rows] == [
-        (str(tmp_path / "audio/a.wav"), {"kaldi_id": "u1", "speaker": "anna", "transcript": "hello there"}),
+        (
+            str(tmp_path / "audio/a.wav"),
+            {"kaldi_id": "u1", "speaker": "anna", "transcript": "hello there"},
+        ),
         ("/abs/c c.wav", {"kaldi_id": "u3", "speaker": "ben"}),
     ]
     assert [(b.number, "not run" in b.problem) for b in bad] == [(2, True)]
@@ -64,18 +84,43 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
         id="call-1", sources=[lhotse.audio.AudioSource(type="file", channels=[0], source="a.wav")], sampling_rate=8000,
         num_samples=8000, duration=1.0,
     )  # fmt: skip
-    said = lhotse.SupervisionSegment(id="s", recording_id="call-1", start=0, duration=1, language="de")
+    said = lhotse.SupervisionSegment(
+        id="s", recording_id="call-1", start=0, duration=1, language="de"
+    )
     lhotse.RecordingSet.from_recordings([recording]).to_file(tmp_path / "recordings.jsonl.gz")
-    cut = lhotse.MonoCut(id="cut-1", start=0, duration=1, channel=0, recording=recording, supervisions=[said], custom={"call_id": "9"})
+    cut = lhotse.MonoCut(
+        id="cut-1",
+        start=0,
+        duration=1,
+        channel=0,
+        recording=recording,
+        supervisions=[said],
+        custom={"call_id": "9"},
+    )
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
     (row,), bad = read_manifest(tmp_path / "recordings.jsonl.gz")
-    assert (row.uri, dict(row.metadata), bad) == (str(tmp_path / "a.wav"), {"lhotse_id": "call-1"}, [])
+    assert (row.uri, dict(row.metadata), bad) == (
+        str(tmp_path / "a.wav"),
+        {"lhotse_id": "call-1"},
+        [],
+    )
     (row,), bad = read_manifest(tmp_path / "cuts.jsonl")
-    assert (dict(row.metadata), bad) == ({"lhotse_id": "cut-1", "language": "de", "call_id": "9"}, [])
+    assert (dict(row.metadata), bad) == (
+        {"lhotse_id": "cut-1", "language": "de", "call_id": "9"},
+        [],
+    )
 
 
 def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
-    lines = ['{"path": "a.wav"}', "{", "[1]", '{"path": 7}', '{"note": "x"}', '{"path": "a.wav", "call_id": "2"}', '{"path": "a.wav"}']
+    lines = [
+        '{"path": "a.wav"}',
+        "{",
+        "[1]",
+        '{"path": 7}',
+        '{"note": "x"}',
+        '{"path": "a.wav", "call_id": "2"}',
+        '{"path": "a.wav"}',
+    ]
     path = write(tmp_path / "calls.jsonl", "\n".join(lines))
     rows, bad = read_manifest(path)
     assert [r.number for r in rows] == [1]

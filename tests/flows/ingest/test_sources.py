@@ -30,7 +30,15 @@ from warehouse.recordings import list_recordings
 @pytest.fixture
 def folder(tmp_path):
     root = tmp_path / "inbox"
-    for name in ["b.wav", "sub/a b.mp3", "sub/.hidden.wav", "通話.flac", "two\nlines.wav", "notes.txt", "x[1].wav"]:
+    for name in [
+        "b.wav",
+        "sub/a b.mp3",
+        "sub/.hidden.wav",
+        "通話.flac",
+        "two\nlines.wav",
+        "notes.txt",
+        "x[1].wav",
+    ]:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
@@ -84,10 +92,19 @@ def test_a_remote_file_of_which_nothing_comes_waits_and_the_next_is_fetched(halt
     workspace.mkdir()
     settings = template().replace("fetch_stall_seconds = 60.0", "fetch_stall_seconds = 1.0")
     (workspace / FILE_NAME).write_text(settings)
-    words = ["--dir", str(workspace), "ingest", "--json", *(f"{url}/{name}" for name in ["a.wav", "b.wav", "c.wav"])]
+    words = [
+        "--dir",
+        str(workspace),
+        "ingest",
+        "--json",
+        *(f"{url}/{name}" for name in ["a.wav", "b.wav", "c.wav"]),
+    ]
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, TransientError)
-    assert re.search(r"1 file was not ingested, the others were: \S+/b\.wav: nothing came of it", str(done.exception))
+    assert re.search(
+        r"1 file was not ingested, the others were: \S+/b\.wav: nothing came of it",
+        str(done.exception),
+    )
     with open_workspace(workspace).warehouse() as con:
         assert len(list_recordings(con)) == 2
         assert list_drops(con) == []
@@ -99,9 +116,15 @@ def test_a_remote_file_of_which_nothing_comes_waits_and_the_next_is_fetched(halt
 def test_ingestion_ends_when_nothing_comes_of_several_in_a_row(halting, tmp_path):
     url, _ = halting
     workspace = workspace_with(tmp_path, "[sources]\nfetch_stall_seconds = 0.2\n" + UNTRAINED)
-    listed = [Source(uri=f"{url}/b.wav?{n}", name="b.wav", size_bytes=32_044, modified_ns=0) for n in range(9)]
+    listed = [
+        Source(uri=f"{url}/b.wav?{n}", name="b.wav", size_bytes=32_044, modified_ns=0)
+        for n in range(9)
+    ]
     began = time.monotonic()
-    with WorkerPool(workers=1) as pool, pytest.raises(StalledError, match=r"b\.wav\?2: nothing came"):
+    with (
+        WorkerPool(workers=1) as pool,
+        pytest.raises(StalledError, match=r"b\.wav\?2: nothing came"),
+    ):
         ingest_batch.fn(workspace, listed, pool, decode_file)
     assert time.monotonic() - began < 60
 
@@ -112,9 +135,20 @@ def names(sources):
 
 def test_list_sources_lists_every_file_of_a_folder(folder):
     sources = list_sources([str(folder)])
-    assert names(sources) == {"b.wav", "a b.mp3", ".hidden.wav", "通話.flac", "two\nlines.wav", "notes.txt", "x[1].wav"}
+    assert names(sources) == {
+        "b.wav",
+        "a b.mp3",
+        ".hidden.wav",
+        "通話.flac",
+        "two\nlines.wav",
+        "notes.txt",
+        "x[1].wav",
+    }
     assert [source.uri for source in sources] == sorted(source.uri for source in sources)
-    assert all(source.size_bytes == len(Path(source.uri).read_bytes()) and source.modified_ns > 0 for source in sources)
+    assert all(
+        source.size_bytes == len(Path(source.uri).read_bytes()) and source.modified_ns > 0
+        for source in sources
+    )
 
 
 def test_list_sources_lists_each_file_once_for_overlapping_patterns(folder, monkeypatch):
@@ -132,7 +166,9 @@ def test_list_sources_decodes_file_urls(folder):
     assert names(list_sources([(folder / "通話.flac").as_uri()])) == {"通話.flac"}
 
 
-@pytest.mark.parametrize("pattern", ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""])
+@pytest.mark.parametrize(
+    "pattern", ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""]
+)
 def test_list_sources_names_a_pattern_that_matches_nothing(tmp_path, monkeypatch, pattern):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
@@ -155,7 +191,12 @@ def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path
     (folder / "loop").symlink_to(folder)
     os.mkfifo(folder / "pipe.wav")
     sources = {source.name: source for source in list_sources([str(folder)])}
-    assert {name for name, source in sources.items() if source.problem} == {"out.wav", "outdir", "broken.wav", "pipe.wav"}
+    assert {name for name, source in sources.items() if source.problem} == {
+        "out.wav",
+        "outdir",
+        "broken.wav",
+        "pipe.wav",
+    }
     assert "s.wav" not in sources
     assert "loop" not in sources
     for name, reason in [("out.wav", DropReason.OUTSIDE), ("pipe.wav", DropReason.NOT_AUDIO)]:
@@ -252,7 +293,10 @@ def test_list_sources_reads_an_s3_bucket(monkeypatch):
         fs.mkdir("calls")
         for name in ["2026/a.wav", "2026/b 录.mp3", "2025/c.wav"]:
             fs.pipe(f"calls/{name}", name.encode())
-        assert [source.uri for source in list_sources(["s3://calls/2026/"])] == ["s3://calls/2026/a.wav", "s3://calls/2026/b 录.mp3"]
+        assert [source.uri for source in list_sources(["s3://calls/2026/"])] == [
+            "s3://calls/2026/a.wav",
+            "s3://calls/2026/b 录.mp3",
+        ]
         assert names(list_sources(["s3://calls/**/*.wav"])) == {"a.wav", "c.wav"}
         (source,) = list_sources(["s3://calls/2025/c.wav"])
         assert source.modified_ns > 0

@@ -45,7 +45,9 @@ def quiet(_line: str) -> None:
 
 
 def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
-    return workspace_with(root, SETTINGS.format(inbox=", ".join(f"'{name}'" for name in inbox)) + UNTRAINED)
+    return workspace_with(
+        root, SETTINGS.format(inbox=", ".join(f"'{name}'" for name in inbox)) + UNTRAINED
+    )
 
 
 @pytest.fixture
@@ -87,7 +89,9 @@ def test_ingest_names_a_tree_deeper_than_the_system_allows(tmp_path: Path, calls
 
 
 @pytest.mark.parametrize("url", MALFORMED)
-def test_ingest_names_a_malformed_argument_and_takes_the_others(tmp_path: Path, calls: Path, url: str) -> None:
+def test_ingest_names_a_malformed_argument_and_takes_the_others(
+    tmp_path: Path, calls: Path, url: str
+) -> None:
     workspace = workspace_at(tmp_path / "w")
     found = ingest_sources(workspace, [url, str(calls)], say=quiet)
     assert (found.recordings, found.dropped) == (1, 1)
@@ -101,7 +105,9 @@ def test_ingest_names_a_malformed_argument_and_takes_the_others(tmp_path: Path, 
     assert url in str(caught.value)
 
 
-def test_ingest_of_an_inbox_goes_on_when_one_of_its_entries_is_malformed(tmp_path: Path, calls: Path) -> None:
+def test_ingest_of_an_inbox_goes_on_when_one_of_its_entries_is_malformed(
+    tmp_path: Path, calls: Path
+) -> None:
     workspace = workspace_at(tmp_path / "w", inbox=("http://[", str(calls)))
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "ingest"])
     assert done.exit_code == 0, done.output
@@ -110,7 +116,9 @@ def test_ingest_of_an_inbox_goes_on_when_one_of_its_entries_is_malformed(tmp_pat
         assert len(list_recordings(con)) == 1
 
 
-def test_ingest_manifest_names_malformed_urls_and_takes_the_others(tmp_path: Path, calls: Path) -> None:
+def test_ingest_manifest_names_malformed_urls_and_takes_the_others(
+    tmp_path: Path, calls: Path
+) -> None:
     rows = [name for name in MALFORMED if name != "s3://"]
     (calls / "m.csv").write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
     workspace = workspace_at(tmp_path / "w")
@@ -121,7 +129,9 @@ def test_ingest_manifest_names_malformed_urls_and_takes_the_others(tmp_path: Pat
         assert any(f"row {number + 2}:" in line for line in told)
 
 
-def test_ingest_takes_names_that_are_no_text_whatever_is_in_them(tmp_path: Path, calls: Path) -> None:
+def test_ingest_takes_names_that_are_no_text_whatever_is_in_them(
+    tmp_path: Path, calls: Path
+) -> None:
     odd = os.fsencode(calls)
     Path(os.fsdecode(odd + b"/caf\xe9.wav")).write_bytes((calls / "good.wav").read_bytes())
     Path(os.fsdecode(odd + b"/no\xff sound.wav")).write_bytes(b"RIFF\x00\x00no sound at all")
@@ -178,7 +188,9 @@ def test_ingest_names_what_is_no_file(tmp_path: Path, calls: Path) -> None:
     assert {name: reason for name, (reason, _) in drops(workspace).items()} == wanted
 
 
-def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (calls / "was.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
     (calls / "gone.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
     listed = list_sources([str(calls)])
@@ -193,7 +205,9 @@ def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(tmp_path: Path, call
     assert reasons == {"was.wav": DropReason.MISSING, "gone.wav": DropReason.MISSING}
 
 
-def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(tmp_path: Path, calls: Path) -> None:
+def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
+    tmp_path: Path, calls: Path
+) -> None:
     workspace = workspace_at(tmp_path / "w")
     ingest_sources(workspace, [str(calls)], say=quiet)
     (flac,) = workspace.audio_dir.rglob("*.flac")

@@ -49,11 +49,15 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def voxdata(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def voxdata(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
     """The command line, in this process."""
 
     def run(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["voxdata", "--dir", str(workspace.root), *map(str, words)])
+        monkeypatch.setattr(
+            sys, "argv", ["voxdata", "--dir", str(workspace.root), *map(str, words)]
+        )
         with pytest.raises(SystemExit) as ended:
             main()
         printed = capsys.readouterr()
@@ -73,7 +77,9 @@ def clips(tmp_path: Path) -> Path:
     folder = tmp_path / "clips"
     folder.mkdir()
     for number, name in enumerate("abcdef"):
-        soundfile.write(folder / f"{name}.wav", np.random.default_rng(number).uniform(-0.5, 0.5, 16_000), 16_000)
+        soundfile.write(
+            folder / f"{name}.wav", np.random.default_rng(number).uniform(-0.5, 0.5, 16_000), 16_000
+        )
     return folder
 
 
@@ -105,7 +111,9 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 # Quotes (C2)
 
 
-def test_import_keeps_quotes_of_a_tsv_as_written(voxdata: Command, workspace: Workspace, cases: Path) -> None:
+def test_import_keeps_quotes_of_a_tsv_as_written(
+    voxdata: Command, workspace: Workspace, cases: Path
+) -> None:
     done = voxdata(*import_words(cases / "tsv_quotes/cv_quote.tsv", "--json"))
     found = json.loads(done.out)
     assert (done.code, found["num_examples"], found["dropped"]) == (0, 5, [])
@@ -118,7 +126,9 @@ def test_audit_reads_every_row_of_a_tsv_with_quotes(voxdata: Command, cases: Pat
     assert (done.code, sum(sum(split.values()) for split in counts.values())) == (0, 5)
 
 
-def test_ingest_manifest_counts_every_row_of_a_tsv_with_quotes(voxdata: Command, cases: Path) -> None:
+def test_ingest_manifest_counts_every_row_of_a_tsv_with_quotes(
+    voxdata: Command, cases: Path
+) -> None:
     done = voxdata("ingest", "--manifest", cases / "tsv_quotes/cv_quote.tsv")
     assert (done.code, "manifest: 5 rows, 0 bad" in done.err) == (0, True)
 
@@ -134,18 +144,24 @@ def test_ingest_manifest_counts_every_row_of_a_tsv_with_quotes(voxdata: Command,
         ("path,text\na.wav,x,y\nb.wav\n\nc.wav,z,\n", 2, [2]),
     ],
 )
-def test_read_manifest_gives_every_row_of_a_csv_as_good_or_bad(tmp_path: Path, text: str, good: int, bad: list[int]) -> None:
+def test_read_manifest_gives_every_row_of_a_csv_as_good_or_bad(
+    tmp_path: Path, text: str, good: int, bad: list[int]
+) -> None:
     rows, trouble = read_manifest(write(tmp_path / "m.csv", text))
     assert (len(rows), [row.number for row in trouble]) == (good, bad)
 
 
 def test_read_manifest_keeps_balanced_quotes_of_a_tsv(tmp_path: Path) -> None:
-    (row,), bad = read_manifest(write(tmp_path / "m.tsv", 'path\ttext\na.wav\t"hi ""there""", he said\n'))
+    (row,), bad = read_manifest(
+        write(tmp_path / "m.tsv", 'path\ttext\na.wav\t"hi ""there""", he said\n')
+    )
     assert (row.metadata["text"], bad) == ('"hi ""there""", he said', [])
 
 
 def test_read_manifest_counts_rows_that_repeat_another(tmp_path: Path) -> None:
-    (row,), bad = read_manifest(write(tmp_path / "m.csv", "path,call_id\na.wav,1\na.wav,1\na.wav,2\n"))
+    (row,), bad = read_manifest(
+        write(tmp_path / "m.csv", "path,call_id\na.wav,1\na.wav,1\na.wav,2\n")
+    )
     assert (row.repeats, [trouble.number for trouble in bad]) == (1, [4])
 
 
@@ -153,10 +169,14 @@ def test_read_manifest_counts_rows_that_repeat_another(tmp_path: Path) -> None:
 
 
 def places(workspace: Workspace) -> list[tuple[int, int, str]]:
-    return sorted((e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in imported(workspace))
+    return sorted(
+        (e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in imported(workspace)
+    )
 
 
-def test_import_takes_the_segments_of_a_nemo_manifest(voxdata: Command, workspace: Workspace, cases: Path) -> None:
+def test_import_takes_the_segments_of_a_nemo_manifest(
+    voxdata: Command, workspace: Workspace, cases: Path
+) -> None:
     assert voxdata(*import_words(cases / "nemo_segments/nemo_seg.jsonl")).code == 0
     assert places(workspace) == [(0, 200, "a"), (100, 300, "a"), (250, 450, "b")]
 
@@ -179,7 +199,9 @@ def test_import_takes_the_segments_of_a_nemo_manifest(voxdata: Command, workspac
     ],
     ids=lambda times: "-".join(times),
 )
-def test_import_knows_what_times_are_called(voxdata: Command, workspace: Workspace, clips: Path, times: dict[str, Any]) -> None:
+def test_import_knows_what_times_are_called(
+    voxdata: Command, workspace: Workspace, clips: Path, times: dict[str, Any]
+) -> None:
     rows = [{"audio": f"{name}.wav", "label": "x", "split": "train", **times} for name in "ab"]
     table = write(clips / "m.jsonl", "\n".join(map(json.dumps, rows)))
     done = voxdata(*import_words(table))
@@ -188,7 +210,9 @@ def test_import_knows_what_times_are_called(voxdata: Command, workspace: Workspa
 
 
 def test_import_names_times_that_it_does_not_use(voxdata: Command, clips: Path) -> None:
-    table = write(clips / "m.csv", "audio,label,split,start_sample,speech_end\na.wav,x,train,10,2\n")
+    table = write(
+        clips / "m.csv", "audio,label,split,start_sample,speech_end\na.wav,x,train,10,2\n"
+    )
     done = voxdata(*import_words(table))
     assert (done.code, "not used as a time: start_sample, speech_end" in done.err) == (0, True)
 
@@ -198,35 +222,80 @@ def test_ingest_plan_names_times_of_a_manifest(voxdata: Command, cases: Path) ->
     assert "not used: offset, duration" in done.err
 
 
-def test_import_tells_milliseconds_under_a_name_of_seconds(voxdata: Command, workspace: Workspace, clips: Path) -> None:
-    table = write(clips / "m.csv", "audio,label,split,start,end\na.wav,x,train,250,750\nb.wav,x,train,0,1\n")
+def test_import_tells_milliseconds_under_a_name_of_seconds(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
+    table = write(
+        clips / "m.csv", "audio,label,split,start,end\na.wav,x,train,250,750\nb.wav,x,train,0,1\n"
+    )
     assert voxdata(*import_words(table)).code == 0
     assert ["start_ms and end_ms" in why for why in dropped(workspace)] == [True]
 
 
-def test_import_takes_a_duration_alone_for_the_length_or_for_the_beginning(voxdata: Command, workspace: Workspace, clips: Path) -> None:
-    table = write(clips / "m.csv", "audio,label,split,duration\na.wav,x,train,0.98\nb.wav,y,train,0.5\n")
+def test_import_takes_a_duration_alone_for_the_length_or_for_the_beginning(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
+    table = write(
+        clips / "m.csv", "audio,label,split,duration\na.wav,x,train,0.98\nb.wav,y,train,0.5\n"
+    )
     assert voxdata(*import_words(table)).code == 0
     assert places(workspace) == [(0, 500, "y"), (0, 1000, "x")]
 
 
-def test_import_reads_lhotse_cuts_by_supervision(voxdata: Command, workspace: Workspace, clips: Path) -> None:
-    recording = {"id": "r", "sources": [{"type": "file", "channels": [0], "source": "a.wav"}], "sampling_rate": 16_000}
+def test_import_reads_lhotse_cuts_by_supervision(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
+    recording = {
+        "id": "r",
+        "sources": [{"type": "file", "channels": [0], "source": "a.wav"}],
+        "sampling_rate": 16_000,
+    }
     said = [
-        {"id": "1", "start": 0.1, "duration": 0.2, "speaker": "s", "text": "one", "custom": {"label": "x"}},
-        {"id": "2", "start": 0.3, "duration": 0.1, "speaker": "s", "text": "two", "custom": {"label": "y"}},
+        {
+            "id": "1",
+            "start": 0.1,
+            "duration": 0.2,
+            "speaker": "s",
+            "text": "one",
+            "custom": {"label": "x"},
+        },
+        {
+            "id": "2",
+            "start": 0.3,
+            "duration": 0.1,
+            "speaker": "s",
+            "text": "two",
+            "custom": {"label": "y"},
+        },
     ]
-    cut = {"id": "c", "start": 0.2, "duration": 0.5, "channel": 0, "recording": recording, "supervisions": said}
+    cut = {
+        "id": "c",
+        "start": 0.2,
+        "duration": 0.5,
+        "channel": 0,
+        "recording": recording,
+        "supervisions": said,
+    }
     table = write(clips / "cuts.jsonl", json.dumps({**cut, "custom": {"split": "train"}}))
     assert voxdata(*import_words(table)).code == 0
     assert places(workspace) == [(300, 500, "x"), (500, 600, "y")]
 
 
-def test_import_of_a_lhotse_cut_takes_its_supervision_only(voxdata: Command, workspace: Workspace, clips: Path) -> None:
+def test_import_of_a_lhotse_cut_takes_its_supervision_only(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
     lhotse = pytest.importorskip("lhotse")
     recording = lhotse.Recording.from_file(clips / "a.wav")
-    said = lhotse.SupervisionSegment(id="s", recording_id=recording.id, start=0.25, duration=0.5, custom={"label": "x", "split": "train"})
-    cut = lhotse.MonoCut(id="c", start=0, duration=1, channel=0, recording=recording, supervisions=[said])
+    said = lhotse.SupervisionSegment(
+        id="s",
+        recording_id=recording.id,
+        start=0.25,
+        duration=0.5,
+        custom={"label": "x", "split": "train"},
+    )
+    cut = lhotse.MonoCut(
+        id="c", start=0, duration=1, channel=0, recording=recording, supervisions=[said]
+    )
     lhotse.CutSet.from_cuts([cut]).to_file(clips / "cuts.jsonl.gz")
     done = voxdata(*import_words(clips / "cuts.jsonl.gz", "--format", "lhotse"))
     assert (done.code, [e.segment.duration_ms for e in imported(workspace)]) == (0, [500])
@@ -235,31 +304,44 @@ def test_import_of_a_lhotse_cut_takes_its_supervision_only(voxdata: Command, wor
 # JSON lines under any name (C3b)
 
 
-@pytest.mark.parametrize("name", ["nemo.json", "nemo.txt", "nemo.manifest", "nemo", "nemo.csv", "nemo.json.gz"])
-def test_ingest_plan_reads_json_lines_whatever_the_suffix(voxdata: Command, cases: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["nemo.json", "nemo.txt", "nemo.manifest", "nemo", "nemo.csv", "nemo.json.gz"]
+)
+def test_ingest_plan_reads_json_lines_whatever_the_suffix(
+    voxdata: Command, cases: Path, name: str
+) -> None:
     folder = cases / "nemo_segments"
     content = (folder / "nemo.json").read_bytes()
     (folder / "nemo.json").unlink()
     (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     done = voxdata("ingest", "--manifest", folder / name, "--plan", "--json")
-    assert (done.code, [Path(row["uri"]).name for row in json.loads(done.out)]) == (0, ["c0.wav", "c1.wav"])
+    assert (done.code, [Path(row["uri"]).name for row in json.loads(done.out)]) == (
+        0,
+        ["c0.wav", "c1.wav"],
+    )
 
 
 def test_read_manifest_reads_a_json_list(tmp_path: Path) -> None:
-    rows, bad = read_manifest(write(tmp_path / "m.json", '[\n {"path": "a.wav"},\n 7,\n {"path": "b.wav"}]'))
+    rows, bad = read_manifest(
+        write(tmp_path / "m.json", '[\n {"path": "a.wav"},\n 7,\n {"path": "b.wav"}]')
+    )
     assert ([row.number for row in rows], [row.number for row in bad]) == ([1, 3], [2])
 
 
 # Names that look the same (C7)
 
 
-def test_import_refuses_a_voice_in_two_splits_under_two_unicode_forms(voxdata: Command, workspace: Workspace, cases: Path) -> None:
+def test_import_refuses_a_voice_in_two_splits_under_two_unicode_forms(
+    voxdata: Command, workspace: Workspace, cases: Path
+) -> None:
     done = voxdata(*import_words(cases / "nfd_speaker/nfd.csv"))
     assert (done.code, "in two splits" in done.err, "Traceback" in done.err) == (1, True, False)
     assert nothing_was_written(workspace)
 
 
-def test_audit_ends_with_1_on_one_person_and_label_in_two_unicode_forms(voxdata: Command, cases: Path) -> None:
+def test_audit_ends_with_1_on_one_person_and_label_in_two_unicode_forms(
+    voxdata: Command, cases: Path
+) -> None:
     done = voxdata("audit", cases / "nfd_speaker/nfd.csv", "--no-audio", "--json")
     leaks = [f["check"] for f in json.loads(done.out)["findings"] if f["severity"] == "leak"]
     assert (done.code, leaks) == (1, ["speakers"])
@@ -271,19 +353,34 @@ def test_audit_finds_a_speaker_under_two_unicode_forms(voxdata: Command, cases: 
     write(table, text + "c0.wav,calm,s,train,a\nc1.wav,calm,t,test,b\n")
     done = voxdata("audit", table, "--no-audio", "--json")
     found = json.loads(done.out)
-    assert (done.code, [f["check"] for f in found["findings"] if f["severity"] == "leak"]) == (1, ["speakers"])
+    assert (done.code, [f["check"] for f in found["findings"] if f["severity"] == "leak"]) == (
+        1,
+        ["speakers"],
+    )
     assert sorted(found["num_rows"]["train"]) == ["calm", "énervé"]
 
 
-@pytest.mark.parametrize("other", ["Jose\u0301", "Jos\u00e9\u200b", "\u2060Jose\u200d\u0301", "\ufeffJos\u00e9\u00a0"], ids=ascii)
-def test_import_makes_labels_one_that_look_the_same(voxdata: Command, workspace: Workspace, clips: Path, other: str) -> None:
-    table = write(clips / "m.csv", f"audio,label,split\na.wav,Jos\u00e9,train\nb.wav,{other},test\n")
+@pytest.mark.parametrize(
+    "other",
+    ["Jose\u0301", "Jos\u00e9\u200b", "\u2060Jose\u200d\u0301", "\ufeffJos\u00e9\u00a0"],
+    ids=ascii,
+)
+def test_import_makes_labels_one_that_look_the_same(
+    voxdata: Command, workspace: Workspace, clips: Path, other: str
+) -> None:
+    table = write(
+        clips / "m.csv", f"audio,label,split\na.wav,Jos\u00e9,train\nb.wav,{other},test\n"
+    )
     assert voxdata(*import_words(table)).code == 0
     assert {e.gold["s"].label for e in imported(workspace)} == {"Jos\u00e9"}
 
 
-@pytest.mark.parametrize(("one", "other"), [("007", "7"), ("Agent 1", "agent 1"), ("spk_1", "SPK１")])
-def test_audit_and_import_remark_on_people_with_nearly_the_same_name(voxdata: Command, clips: Path, one: str, other: str) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"), [("007", "7"), ("Agent 1", "agent 1"), ("spk_1", "SPK１")]
+)
+def test_audit_and_import_remark_on_people_with_nearly_the_same_name(
+    voxdata: Command, clips: Path, one: str, other: str
+) -> None:
     rows = f"a.wav,x,{one},train\nb.wav,y,{other},test\nc.wav,y,w,train\nd.wav,x,v,test\n"
     table = write(clips / "m.csv", f"audio,label,speaker,split\n{rows}")
     said = voxdata(*import_words(table))
@@ -293,7 +390,9 @@ def test_audit_and_import_remark_on_people_with_nearly_the_same_name(voxdata: Co
     assert (done.code, finding["severity"], one in finding["title"]) == (0, "note", True)
 
 
-def test_audit_finds_a_column_whose_name_has_characters_of_no_width(voxdata: Command, clips: Path) -> None:
+def test_audit_finds_a_column_whose_name_has_characters_of_no_width(
+    voxdata: Command, clips: Path
+) -> None:
     table = write(clips / "m.csv", "audio,\u200bLabel,split\na.wav,x,train\nb.wav,y,test\n")
     assert voxdata("audit", table, "--no-audio").code == 0
 
@@ -302,7 +401,9 @@ def test_audit_finds_a_column_whose_name_has_characters_of_no_width(voxdata: Com
 
 
 @pytest.mark.parametrize("name", ["nan.parquet", "nan.jsonl"])
-def test_import_takes_nan_for_no_value(voxdata: Command, workspace: Workspace, cases: Path, name: str) -> None:
+def test_import_takes_nan_for_no_value(
+    voxdata: Command, workspace: Workspace, cases: Path, name: str
+) -> None:
     done = voxdata(*import_words(cases / "nan_speaker" / name))
     examples = imported(workspace)
     assert (done.code, {e.gold["s"].label for e in examples}) == (0, {"angry", "sad"})
@@ -323,7 +424,9 @@ def test_read_manifest_keeps_no_nan_and_whole_numbers(cases: Path) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["nan", "NaN", "<NA>", "#N/A", "None", "NULL", "n/a", "  "])
-def test_audit_takes_no_spelling_of_nothing_for_a_person(voxdata: Command, clips: Path, spelled: str) -> None:
+def test_audit_takes_no_spelling_of_nothing_for_a_person(
+    voxdata: Command, clips: Path, spelled: str
+) -> None:
     rows = f"a.wav,x,{spelled},train\nb.wav,y,{spelled},test\nc.wav,y,w,train\nd.wav,x,v,test\n"
     table = write(clips / "m.csv", f"audio,label,speaker,split\n{rows}")
     assert voxdata("audit", table, "--no-audio").code == 0
@@ -332,7 +435,12 @@ def test_audit_takes_no_spelling_of_nothing_for_a_person(voxdata: Command, clips
 def test_read_manifest_keeps_words_that_only_look_like_nothing(tmp_path: Path) -> None:
     text = "path,text,language,label,speaker\na.wav,null,nan,none,Nan\n"
     (row,), _ = read_manifest(write(tmp_path / "m.csv", text))
-    assert dict(row.metadata) == {"text": "null", "language": "nan", "label": "none", "speaker": "Nan"}
+    assert dict(row.metadata) == {
+        "text": "null",
+        "language": "nan",
+        "label": "none",
+        "speaker": "Nan",
+    }
 
 
 def test_audit_takes_7_and_7_0_for_one_person(voxdata: Command, clips: Path) -> None:
@@ -341,10 +449,20 @@ def test_audit_takes_7_and_7_0_for_one_person(voxdata: Command, clips: Path) -> 
 
 
 def test_read_manifest_reads_ids_of_a_parquet_with_gaps(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"path": ["a", "b", "c"], "agent_id": [7.0, None, float("nan")], "gain": [0.5, 2.0, float("inf")]})
+    frame = pl.DataFrame(
+        {
+            "path": ["a", "b", "c"],
+            "agent_id": [7.0, None, float("nan")],
+            "gain": [0.5, 2.0, float("inf")],
+        }
+    )
     frame.write_parquet(tmp_path / "m.parquet")
     rows, _ = read_manifest(tmp_path / "m.parquet")
-    assert [dict(row.metadata) for row in rows] == [{"agent_id": "7", "gain": "0.5"}, {"gain": "2"}, {}]
+    assert [dict(row.metadata) for row in rows] == [
+        {"agent_id": "7", "gain": "0.5"},
+        {"gain": "2"},
+        {},
+    ]
 
 
 # Hugging Face without a label (C13)
@@ -357,7 +475,11 @@ def test_import_of_huggingface_costs_rows_without_a_label_only(
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     done = voxdata(*import_words(cases / "hf_minus1", "--format", "huggingface", "--json"))
     found = json.loads(done.out)
-    assert (done.code, found["num_examples"] + len(found["dropped"]), len(found["dropped"])) == (0, 4, 2)
+    assert (done.code, found["num_examples"] + len(found["dropped"]), len(found["dropped"])) == (
+        0,
+        4,
+        2,
+    )
     assert dropped(workspace) == ["its label is -1, which is none of its 2 classes"] * 2
 
 
@@ -372,9 +494,15 @@ def test_import_of_huggingface_costs_rows_without_a_label_only(
         ("m.csv", "audio,label,split,\u200bLabel \na.wav,x,train,y\n"),
     ],
 )
-def test_every_command_refuses_a_column_twice(voxdata: Command, workspace: Workspace, clips: Path, name: str, text: str) -> None:
+def test_every_command_refuses_a_column_twice(
+    voxdata: Command, workspace: Workspace, clips: Path, name: str, text: str
+) -> None:
     table = write(clips / name, text)
-    for words in (import_words(table), ["ingest", "--manifest", table], ["audit", table, "--no-audio"]):
+    for words in (
+        import_words(table),
+        ["ingest", "--manifest", table],
+        ["audit", table, "--no-audio"],
+    ):
         done = voxdata(*words)
         assert (done.code, "label" in done.err, "twice" in done.err) == (2, True, True)
     assert nothing_was_written(workspace)
@@ -384,28 +512,44 @@ def test_read_manifest_refuses_a_parquet_with_a_column_twice(tmp_path: Path) -> 
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["path", "path"]), tmp_path / "m.parquet")
+    pq.write_table(
+        pa.table([pa.array(["a"]), pa.array(["b"])], names=["path", "path"]), tmp_path / "m.parquet"
+    )
     with pytest.raises(ConfigError, match="'path' is in the header twice"):
         read_manifest(tmp_path / "m.parquet")
 
 
 def test_read_manifest_refuses_a_json_row_with_a_name_twice(tmp_path: Path) -> None:
-    rows, bad = read_manifest(write(tmp_path / "m.jsonl", '{"path": "a", "x": 1, "x": 2}\n{"path": "b", "X": 1, "x": 2}\n{"path": "c"}\n'))
+    rows, bad = read_manifest(
+        write(
+            tmp_path / "m.jsonl",
+            '{"path": "a", "x": 1, "x": 2}\n{"path": "b", "X": 1, "x": 2}\n{"path": "c"}\n',
+        )
+    )
     assert ([row.number for row in rows], [row.number for row in bad]) == ([3], [1, 2])
 
 
 # Line ends (C16)
 
 
-def test_import_of_kaldi_keeps_separators_inside_a_text(voxdata: Command, workspace: Workspace, cases: Path) -> None:
-    words = import_words(cases / "kaldi_linesep", "--format", "kaldi", "--label", "emotion", "--audio-root", cases)
+def test_import_of_kaldi_keeps_separators_inside_a_text(
+    voxdata: Command, workspace: Workspace, cases: Path
+) -> None:
+    words = import_words(
+        cases / "kaldi_linesep", "--format", "kaldi", "--label", "emotion", "--audio-root", cases
+    )
     assert voxdata(*words).code == 0
-    assert sorted(e.text for e in imported(workspace)) == ["hello\u2028world again"] * 2 + ["one\x0btwo"] * 2
+    assert (
+        sorted(e.text for e in imported(workspace))
+        == ["hello\u2028world again"] * 2 + ["one\x0btwo"] * 2
+    )
 
 
 @pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv", "q.csv", "m.jsonl", "kaldi"])
-def test_read_manifest_ends_lines_at_a_line_feed_alone(tmp_path: Path, name: str, inside: str) -> None:
+def test_read_manifest_ends_lines_at_a_line_feed_alone(
+    tmp_path: Path, name: str, inside: str
+) -> None:
     said = f"one{inside}two"
     if name == "kaldi":
         write(tmp_path / "wav.scp", "u a.wav\nv b.wav\n")
@@ -413,14 +557,19 @@ def test_read_manifest_ends_lines_at_a_line_feed_alone(tmp_path: Path, name: str
     else:
         divider = "\t" if name == "m.tsv" else ","
         quoted = f'"{said}"' if name == "q.csv" else said
-        json_lines = "\n".join(json.dumps({"path": p, "transcript": t}, ensure_ascii=False) for p, t in (("a", said), ("b", "x")))
+        json_lines = "\n".join(
+            json.dumps({"path": p, "transcript": t}, ensure_ascii=False)
+            for p, t in (("a", said), ("b", "x"))
+        )
         table = f"path{divider}transcript\r\na{divider}{quoted}\r\nb{divider}x\r\n"
         write(tmp_path / name, json_lines if name == "m.jsonl" else table)
     rows, bad = read_manifest(tmp_path if name == "kaldi" else tmp_path / name)
     assert ([row.metadata["transcript"] for row in rows], bad) == ([said, "x"], [])
 
 
-def test_import_of_kaldi_refuses_a_key_that_says_two_things(voxdata: Command, workspace: Workspace, clips: Path) -> None:
+def test_import_of_kaldi_refuses_a_key_that_says_two_things(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
     write(clips / "wav.scp", "u a.wav\nv b.wav\n")
     write(clips / "utt2spk", "u s\nv t\n")
     write(clips / "utt2topic", "u x\nv y\nu z\n")
@@ -444,7 +593,11 @@ def test_every_command_says_how_to_convert_another_encoding(
     if kind == "jsonl":
         text = f'{{"audio": "a.wav", "label": "{label}", "split": "train"}}\n'
     table = write(clips / f"m.{kind}", text, encoding)
-    for words in (import_words(table), ["ingest", "--manifest", table], ["audit", table, "--no-audio"]):
+    for words in (
+        import_words(table),
+        ["ingest", "--manifest", table],
+        ["audit", table, "--no-audio"],
+    ):
         done = voxdata(*words)
         assert (done.code, "UTF-8" in done.err, "iconv" in done.err) == (2, True, True)
         assert "codec" not in done.err
@@ -452,7 +605,9 @@ def test_every_command_says_how_to_convert_another_encoding(
 
 
 @pytest.mark.parametrize("said", ["sep=,", "sep=;", '"sep=;"'])
-def test_every_command_reads_a_csv_with_a_separator_line(voxdata: Command, clips: Path, said: str) -> None:
+def test_every_command_reads_a_csv_with_a_separator_line(
+    voxdata: Command, clips: Path, said: str
+) -> None:
     rows = "audio,label,split\na.wav,x,train\nb.wav,y,test\n".replace(",", said.strip('"')[-1])
     table = write(clips / "m.csv", f"\ufeff{said}\r\n{rows}")
     assert voxdata(*import_words(table)).code == 0
@@ -460,7 +615,9 @@ def test_every_command_reads_a_csv_with_a_separator_line(voxdata: Command, clips
     assert len(json.loads(voxdata("ingest", "--manifest", table, "--plan", "--json").out)) == 2
 
 
-def test_ingest_says_how_to_read_a_table_divided_by_semicolons(voxdata: Command, clips: Path) -> None:
+def test_ingest_says_how_to_read_a_table_divided_by_semicolons(
+    voxdata: Command, clips: Path
+) -> None:
     done = voxdata("ingest", "--manifest", write(clips / "m.csv", "path;call\na.wav;7\n"))
     assert (done.code, "sep=;" in done.err) == (2, True)
 
@@ -496,7 +653,9 @@ def test_ingest_plan_shows_what_a_manifest_would_bring_and_writes_nothing(
 
 
 @pytest.mark.parametrize("words", [[], ["--plan"]])
-def test_ingest_and_its_plan_name_consents_that_nobody_can_understand(voxdata: Command, clips: Path, words: list[str]) -> None:
+def test_ingest_and_its_plan_name_consents_that_nobody_can_understand(
+    voxdata: Command, clips: Path, words: list[str]
+) -> None:
     table = write(clips / "m.csv", "path,consent\na.wav,oui\nb.wav,yes\n")
     done = voxdata("ingest", "--manifest", table, *words)
     assert done.code == 0
@@ -516,7 +675,15 @@ def test_ingest_takes_audio_root_and_keeps_what_the_manifest_says(
 
 
 @pytest.mark.parametrize(
-    "form", ["{path}", "../secret/a.wav", "file://{path}", "link/a.wav", "local://{path}", "simplecache::file://{path}"]
+    "form",
+    [
+        "{path}",
+        "../secret/a.wav",
+        "file://{path}",
+        "link/a.wav",
+        "local://{path}",
+        "simplecache::file://{path}",
+    ],
 )
 @pytest.mark.parametrize("command", ["ingest", "import", "audit"])
 def test_a_row_cannot_reach_out_of_the_folder_of_its_table(
@@ -540,7 +707,9 @@ def test_a_row_cannot_reach_out_of_the_folder_of_its_table(
 
 
 @pytest.mark.parametrize("allow", ["--anywhere", "--audio-root"])
-def test_import_reaches_out_when_the_user_says_so(voxdata: Command, workspace: Workspace, clips: Path, tmp_path: Path, allow: str) -> None:
+def test_import_reaches_out_when_the_user_says_so(
+    voxdata: Command, workspace: Workspace, clips: Path, tmp_path: Path, allow: str
+) -> None:
     (tmp_path / "tables").mkdir()
     table = write(tmp_path / "tables/m.csv", f"audio,label,split\n{clips / 'a.wav'},x,train\n")
     words = [allow] if allow == "--anywhere" else [allow, clips]
@@ -548,13 +717,35 @@ def test_import_reaches_out_when_the_user_says_so(voxdata: Command, workspace: W
     assert len(imported(workspace)) == 1
 
 
-def test_import_of_lhotse_runs_no_command(voxdata: Command, workspace: Workspace, clips: Path) -> None:
+def test_import_of_lhotse_runs_no_command(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
     pytest.importorskip("lhotse")
     trace = clips / "was-run"
     source = {"type": "command", "channels": [0], "source": f"touch {trace}; cat {clips / 'a.wav'}"}
-    recording = {"id": "r", "sources": [source], "sampling_rate": 16_000, "num_samples": 16_000, "duration": 1.0}
-    said = {"id": "s", "recording_id": "r", "start": 0, "duration": 1, "custom": {"label": "x", "split": "train"}}
-    cut = {"id": "c", "start": 0, "duration": 1, "channel": 0, "recording": recording, "supervisions": [said], "type": "MonoCut"}
+    recording = {
+        "id": "r",
+        "sources": [source],
+        "sampling_rate": 16_000,
+        "num_samples": 16_000,
+        "duration": 1.0,
+    }
+    said = {
+        "id": "s",
+        "recording_id": "r",
+        "start": 0,
+        "duration": 1,
+        "custom": {"label": "x", "split": "train"},
+    }
+    cut = {
+        "id": "c",
+        "start": 0,
+        "duration": 1,
+        "channel": 0,
+        "recording": recording,
+        "supervisions": [said],
+        "type": "MonoCut",
+    }
     table = write(clips / "cuts.jsonl", json.dumps(cut) + "\n")
     done = voxdata(*import_words(table, "--format", "lhotse"))
     assert (done.code, "is a command" in done.err, trace.exists()) == (2, True, False)
@@ -568,25 +759,37 @@ SLIPS = "audio,label,split\na.wav,on,train\nb.wav,ON,train\nc.wav,off,train\nd.w
 
 def test_import_names_labels_that_look_like_slips(voxdata: Command, clips: Path) -> None:
     done = voxdata(*import_words(write(clips / "m.csv", SLIPS)))
-    assert (done.code, "'on' and 'ON' (case)" in done.err, "'off' and 'offf' (one letter)" in done.err) == (0, True, True)
+    assert (
+        done.code,
+        "'on' and 'ON' (case)" in done.err,
+        "'off' and 'offf' (one letter)" in done.err,
+    ) == (0, True, True)
 
 
 def test_import_renames_labels(voxdata: Command, workspace: Workspace, clips: Path) -> None:
-    done = voxdata(*import_words(write(clips / "m.csv", SLIPS), "--rename", "ON=on", "--rename", "offf=off"))
+    done = voxdata(
+        *import_words(write(clips / "m.csv", SLIPS), "--rename", "ON=on", "--rename", "offf=off")
+    )
     assert (done.code, "slips" in done.err) == (0, False)
     assert {e.gold["s"].label for e in imported(workspace)} == {"on", "off"}
 
 
-def test_audit_names_labels_that_look_like_slips_until_they_are_renamed(voxdata: Command, clips: Path) -> None:
+def test_audit_names_labels_that_look_like_slips_until_they_are_renamed(
+    voxdata: Command, clips: Path
+) -> None:
     table = write(clips / "m.csv", SLIPS)
     found = json.loads(voxdata("audit", table, "--no-audio", "--json").out)
     (finding,) = [f for f in found["findings"] if f["check"] == "label_names"]
     assert finding["count"] == 2
-    done = voxdata("audit", table, "--no-audio", "--json", "--rename", "ON=on", "--rename", "offf=off")
+    done = voxdata(
+        "audit", table, "--no-audio", "--json", "--rename", "ON=on", "--rename", "offf=off"
+    )
     assert "label_names" not in [f["check"] for f in json.loads(done.out)["findings"]]
 
 
-def test_import_refuses_to_rename_a_label_that_is_not_there(voxdata: Command, workspace: Workspace, clips: Path) -> None:
+def test_import_refuses_to_rename_a_label_that_is_not_there(
+    voxdata: Command, workspace: Workspace, clips: Path
+) -> None:
     done = voxdata(*import_words(write(clips / "m.csv", SLIPS), "--rename", "onn=on"))
     assert (done.code, "'onn'" in done.err) == (2, True)
     assert nothing_was_written(workspace)

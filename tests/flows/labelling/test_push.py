@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.flows.conftest import FAKES
 
 from flows.labelling.answers import read_answers
 from flows.labelling.pull import pull_annotations
@@ -18,6 +17,7 @@ from flows.labelling.push import push_pending
 from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts
 from voxdata.label import Prediction

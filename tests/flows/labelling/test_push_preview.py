@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.flows.conftest import FAKES
 
 from flows.cli.main import _run_command
 from flows.labelling.push import push_pending
 from flows.labelling.push_preview import preview_push
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import FAKES
 from voxdata.canonical import write_canonical
 from voxdata.recording import Recording
 from voxdata.testing import make_recording, make_utterance

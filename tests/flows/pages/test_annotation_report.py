@@ -24,7 +24,11 @@ from flows.pages.annotation_figures import (
     speed_ranges,
     why_no_effect,
 )
-from flows.pages.annotation_report import read_annotation_content, render_annotation_report, write_annotation_report
+from flows.pages.annotation_report import (
+    read_annotation_content,
+    render_annotation_report,
+    write_annotation_report,
+)
 from flows.pages.report import write_report
 from flows.workspace import Workspace
 from voxdata.label import Annotation
@@ -43,12 +47,22 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = make_workspace(tmp_path_factory.mktemp("w"), clips=120, name="calls")
     rng = np.random.default_rng(0)
     with workspace.warehouse() as con:
-        project = note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
+        project = note_project(
+            con, server_id=1, made_at="m", purpose="label", title="t", run_id="t"
+        )
         keys = [u.utterance_id for u in list_utterances(con)]
         models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
-        shown = " ".join(f"{scheme}:{model.name}@{model.key[:8]}" for scheme, model in sorted(models.items()))
+        shown = " ".join(
+            f"{scheme}:{model.name}@{model.key[:8]}" for scheme, model in sorted(models.items())
+        )
         clips = [
-            PushedClip(utterance_id=key, clip_digest="k", blind=i % 4 == 0, proposal=shown, arm="active" if i % 5 else "random")
+            PushedClip(
+                utterance_id=key,
+                clip_digest="k",
+                blind=i % 4 == 0,
+                proposal=shown,
+                arm="active" if i % 5 else "random",
+            )
             for i, key in enumerate(keys)
         ]
         record_pushes(con, clips, project_id=project, run_id="t")
@@ -76,7 +90,10 @@ def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> Non
     intent = agreement_rows(content)[0]
     assert (intent["clips"], intent["votes"]) == (100, 400)
     assert 0.2 < float(str(intent["alpha"])) < 0.7
-    dots = {name.split(" (")[0]: (low, share, high) for name, low, share, high in skill_dots(content, "intent")}
+    dots = {
+        name.split(" (")[0]: (low, share, high)
+        for name, low, share, high in skill_dots(content, "intent")
+    }
     assert dots["careless@x"][2] < dots["ann <b>@x"][0]
     assert {name.split(" (")[0]: round(value) for name, _, value, _ in speed_ranges(content)} == {
         "ann <b>@x": 4, "bob@x": 5, "careless@x": 6, "丁@x": 7,
@@ -89,7 +106,9 @@ def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> Non
 
 
 def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Workspace) -> None:
-    page = render_annotation_report(read_annotation_content(workspace, created_at=NOON, pseudonyms=False))
+    page = render_annotation_report(
+        read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
+    )
     assert "ann <b>@x" not in page
     assert "ann &lt;b&gt;@x" in page
     assert "丁@x" in page
@@ -100,8 +119,12 @@ def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Wor
     assert "simulated" not in page
 
 
-def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(workspace: Workspace) -> None:
-    content = replace(read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1)
+def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(
+    workspace: Workspace,
+) -> None:
+    content = replace(
+        read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1
+    )
     page = render_annotation_report(content)
     assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))
     assert "Annotator 4" in page
@@ -132,15 +155,25 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
     assert gain_of(runs, "emotion", 100).startswith("needs")
 
 
-def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_ticked(workspace: Workspace) -> None:
+def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_ticked(
+    workspace: Workspace,
+) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
-    emotion_only = {key: f"emotion:{clip.proposal.rpartition('emotion:')[2].split()[0]}" for key, clip in content.pushed.items()}
+    emotion_only = {
+        key: f"emotion:{clip.proposal.rpartition('emotion:')[2].split()[0]}"
+        for key, clip in content.pushed.items()
+    }
     unsure = replace(
         content,
-        pushed={key: replace(clip, proposal=emotion_only[key]) for key, clip in content.pushed.items()},
+        pushed={
+            key: replace(clip, proposal=emotion_only[key]) for key, clip in content.pushed.items()
+        },
         answers=replace(
             content.answers,
-            labels=tuple(replace(a, proposal=a.proposal and emotion_only[a.utterance_id]) for a in content.answers.labels),
+            labels=tuple(
+                replace(a, proposal=a.proposal and emotion_only[a.utterance_id])
+                for a in content.answers.labels
+            ),
         ),
     )
     assert heard_answers(unsure, "intent") == []
@@ -148,7 +181,9 @@ def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_t
 
 
 @pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
-def test_report_calls_annotators_simulated_by_what_their_answers_carry(tmp_path: Path, simulated: float | None, expected: int) -> None:
+def test_report_calls_annotators_simulated_by_what_their_answers_carry(
+    tmp_path: Path, simulated: float | None, expected: int
+) -> None:
     workspace = make_workspace(tmp_path, clips=2, name="calls")
     with workspace.warehouse() as con:
         keys = [u.utterance_id for u in list_utterances(con)]
@@ -157,7 +192,10 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(tmp_path:
             lead_time_ms=2_000, updated_at=NOON, simulated=simulated,
         )  # fmt: skip
         add_annotations(con, [said], run_id="t")
-    assert read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated == expected
+    assert (
+        read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated
+        == expected
+    )
     page = write_report(workspace).read_text(encoding="utf-8")
     assert ("SIMULATED, 5% errors" in page) is bool(expected)
     assert ("Some annotators were simulated" in page) is bool(expected)
@@ -167,25 +205,45 @@ def page_of(content: AnnotationContent) -> str:
     return render_annotation_report(content)
 
 
-def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparison_is_missing(workspace: Workspace) -> None:
+def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparison_is_missing(
+    workspace: Workspace,
+) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
-    all_blind = replace(content, pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()})
-    blind_only = replace(all_blind, answers=replace(content.answers, labels=tuple(replace(a, proposal="") for a in content.answers.labels)))
+    all_blind = replace(
+        content, pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()}
+    )
+    blind_only = replace(
+        all_blind,
+        answers=replace(
+            content.answers, labels=tuple(replace(a, proposal="") for a in content.answers.labels)
+        ),
+    )
     assert "none with a ticked proposal yet" in why_no_effect(blind_only)
-    assert "No clip was" not in page_of(blind_only).partition("Do proposals sway people?")[2].partition("<h2>")[0]
+    assert (
+        "No clip was"
+        not in page_of(blind_only).partition("Do proposals sway people?")[2].partition("<h2>")[0]
+    )
 
 
-def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(workspace: Workspace) -> None:
+def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(
+    workspace: Workspace,
+) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     silent = replace(content, answers=replace(content.answers, labels=()))
-    assert why_no_effect(silent) == "30 clips were given out blind, and nobody has answered any yet."
-    seeing = replace(content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()})
+    assert (
+        why_no_effect(silent) == "30 clips were given out blind, and nobody has answered any yet."
+    )
+    seeing = replace(
+        content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()}
+    )
     assert why_no_effect(seeing).startswith("No clip was given out blind yet.")
 
 
 def test_forecast_rows_count_every_person_who_is_to_hear_a_clip(workspace: Workspace) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
-    shared = replace(content, pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()})
+    shared = replace(
+        content, pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()}
+    )
     once, twice = (int(str(forecast_rows(each)[1]["figure"])) for each in (content, shared))
     assert twice == pytest.approx(once / 2, abs=1)
     assert "2 vote(s) each" in str(forecast_rows(shared)[1]["what"])

@@ -31,7 +31,11 @@ Open = Callable[[Path, str], Page]
 @pytest.fixture(scope="module")
 def show() -> Iterator[Open]:
     """Opens a page in light or dark; Chromium's sandbox is off only for root, who cannot have one."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if program is None:
         pytest.skip("no Chromium on this machine; on Debian install the package chromium")
     flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
@@ -39,7 +43,9 @@ def show() -> Iterator[Open]:
         browser = driver.chromium.launch(executable_path=program, args=flags)
 
         def open_page(path: Path, scheme: str) -> Page:
-            page = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}).new_page()  # type: ignore[arg-type]
+            page = browser.new_context(
+                color_scheme=scheme, viewport={"width": 1280, "height": 900}
+            ).new_page()  # type: ignore[arg-type]
             page.goto(path.as_uri())
             folder = Path(os.environ.get("VOXDATA_TEST_ARTIFACTS") or path.parent)
             page.screenshot(path=folder / f"{path.stem}-{scheme}.png", full_page=True)
@@ -56,12 +62,19 @@ def audit_page(tmp_path: Path) -> Path:
         for i in range(120)
     ]  # fmt: skip
     path = tmp_path / "audit.html"
-    found = audit_table(check_rows(rows, origin="corpus.csv"), audio_root=tmp_path, with_audio=False, say=lambda line: None)
+    found = audit_table(
+        check_rows(rows, origin="corpus.csv"),
+        audio_root=tmp_path,
+        with_audio=False,
+        say=lambda line: None,
+    )
     write_audit_page(path, found)
     return path
 
 
-def test_audit_page_opens_with_verdict_limit_and_findings_and_folds_its_tables(audit_page: Path, show: Open) -> None:
+def test_audit_page_opens_with_verdict_limit_and_findings_and_folds_its_tables(
+    audit_page: Path, show: Open
+) -> None:
     page = show(audit_page, "light")
     top = page.locator("header").inner_text()
     assert "leak found" in top
@@ -108,7 +121,9 @@ def diff_page(tmp_path: Path) -> Path:
     return path
 
 
-def test_diff_page_shows_examples_of_each_change_under_their_split(diff_page: Path, show: Open) -> None:
+def test_diff_page_shows_examples_of_each_change_under_their_split(
+    diff_page: Path, show: Open
+) -> None:
     page = show(diff_page, "light")
     for split, number, change, labels in (
         ("test", 0, "removed", ["intent=tell", "–"]),
@@ -143,15 +158,22 @@ def test_heat_map_follows_dark_mode(diff_page: Path, show: Open) -> None:
 
 def test_heat_map_numbers_can_be_read_in_light_and_dark(diff_page: Path, show: Open) -> None:
     def light_of(rgb: list[float]) -> float:
-        parts = [value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in rgb]
+        parts = [
+            value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
+            for value in rgb
+        ]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
     for scheme in ("light", "dark"):
         page = show(diff_page, scheme)
         names = ("--heat", "--heat-ink", "--ink", "--page")
         read = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
-        heat, full_ink, ink, ground = ([int(page.evaluate(read, name)[i : i + 2], 16) for i in (1, 3, 5)] for name in names)
+        heat, full_ink, ink, ground = (
+            [int(page.evaluate(read, name)[i : i + 2], 16) for i in (1, 3, 5)] for name in names
+        )
         for share, color in ((0.0, ink), (FULL, ink), (FULL, full_ink), (1.0, full_ink)):
             cell = [share * h + (1 - share) * g for h, g in zip(heat, ground, strict=True)]
-            dark_one, light_one = sorted((light_of(cell), light_of([float(part) for part in color])))
+            dark_one, light_one = sorted(
+                (light_of(cell), light_of([float(part) for part in color]))
+            )
             assert (light_one + 0.05) / (dark_one + 0.05) >= 3.0, (scheme, share)

@@ -8,7 +8,15 @@ import pytest
 from flows.pages.plots import plot_balance, plot_waveform
 from flows.pages.report import render_report, write_report
 from flows.pages.report_content import ReportContent, Waveform, read_waveform
-from flows.pages.report_figures import acceptance_rows, annotator_rows, balance, divided, drop_groups, gold_labels, promotion_rows
+from flows.pages.report_figures import (
+    acceptance_rows,
+    annotator_rows,
+    balance,
+    divided,
+    drop_groups,
+    gold_labels,
+    promotion_rows,
+)
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import open_workspace
@@ -42,7 +50,13 @@ EMPTY = ReportContent(
 
 
 def result(labels: list[str]) -> dict[str, object]:
-    scores = {"uar": 0.5, "macro_f1": 0.25, "uar_interval": [0.25, 0.75], "interval_note": "", "confusion": [[1, 2], [0, 3]]}
+    scores = {
+        "uar": 0.5,
+        "macro_f1": 0.25,
+        "uar_interval": [0.25, 0.75],
+        "interval_note": "",
+        "confusion": [[1, 2], [0, 3]],
+    }
     return {
         "labels": labels, "counts": {"test": 6}, "voices": {"test": 2}, "before": scores, "after": {**scores, "uar": 0.875},
         "difference": {"uar": 0.375, "uar_interval": [0.1, 0.6]}, "best_epoch": 2, "small_sample": True,
@@ -53,14 +67,21 @@ def result(labels: list[str]) -> dict[str, object]:
 
 def vote(utterance_id: str, annotator: str, label: str) -> Annotation:
     return Annotation(
-        annotation_id=1, project_id=1, utterance_id=utterance_id, annotator=annotator, labels={"s": (label,)}, updated_at=NOON
+        annotation_id=1,
+        project_id=1,
+        utterance_id=utterance_id,
+        annotator=annotator,
+        labels={"s": (label,)},
+        updated_at=NOON,
     )
 
 
 def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
     recording = make_recording(0)
     texts = (HOSTILE, CHINESE, RTL, "long" * 5000)
-    utterances = tuple(make_utterance(i * 2000, i * 2000 + 1500, text=text) for i, text in enumerate(texts))
+    utterances = tuple(
+        make_utterance(i * 2000, i * 2000 + 1500, text=text) for i, text in enumerate(texts)
+    )
     ids = [u.utterance_id for u in utterances]
     answers = ((WEAK, [other] * 4), (TRAINED, [label, label, other, other]))
     gold = make_example().gold["intent"]
@@ -168,7 +189,9 @@ def test_render_report_counts_voices_in_two_splits() -> None:
 
 def test_render_report_copes_with_a_failed_run() -> None:
     content = make_content()
-    failed = replace(content.runs[0], state="failed", result={}, promoted=False, reason="one label only")
+    failed = replace(
+        content.runs[0], state="failed", result={}, promoted=False, reason="one label only"
+    )
     page = render_report(replace(content, runs=(failed,)))
     assert "one label only" in page
     assert '<span class="badge">failed</span>' in page
@@ -206,13 +229,22 @@ def test_balance_keeps_labels_the_scheme_no_longer_has() -> None:
 
 
 def test_divided_finds_what_is_in_two_splits() -> None:
-    examples = [make_example(0, voice="v"), make_example(1, voice="v", split=Split.TEST), make_example(2)]
+    examples = [
+        make_example(0, voice="v"),
+        make_example(1, voice="v", split=Split.TEST),
+        make_example(2),
+    ]
     assert divided(examples, "voice") == ["v"]
 
 
 def test_drop_groups_counts_and_caps() -> None:
     (group,) = drop_groups(make_content().drops)
-    assert (group["stage"], group["reason"], group["count"], group["more"]) == ("ingest", "empty", 6, 2)
+    assert (group["stage"], group["reason"], group["count"], group["more"]) == (
+        "ingest",
+        "empty",
+        6,
+        2,
+    )
 
 
 def test_plot_balance_has_text_and_follows_the_page_colour() -> None:
@@ -236,7 +268,9 @@ def test_read_waveform_finds_the_peaks(tmp_path: Path) -> None:
 
 
 def test_read_waveform_says_why_there_is_none(tmp_path: Path) -> None:
-    assert "ingest its source again" in read_waveform(tmp_path / "gone.flac", make_recording()).error
+    assert (
+        "ingest its source again" in read_waveform(tmp_path / "gone.flac", make_recording()).error
+    )
 
 
 @pytest.mark.parametrize("with_recording", [False, True])

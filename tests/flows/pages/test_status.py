@@ -35,7 +35,9 @@ schemes = []
 PUSH = "push: utterances not in Label Studio"
 ANNOTATORS = "annotators: clips with fewer votes than wanted"
 CONSENT = "consent: clips held back until it covers their use"
-RECORDINGS = {name: make_recording(number) for number, name in enumerate(("allowed", "refused", "silent"))}
+RECORDINGS = {
+    name: make_recording(number) for number, name in enumerate(("allowed", "refused", "silent"))
+}
 
 
 def quiet(_line: str) -> None:
@@ -44,14 +46,26 @@ def quiet(_line: str) -> None:
 
 def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
     """A recording of 10 s with clips of 800 ms, and one that is too short to be heard."""
-    write_canonical(workspace.audio_dir / f"{recording.recording_id}.flac", np.full((160_000, 1), 0.5, np.float32))
+    write_canonical(
+        workspace.audio_dir / f"{recording.recording_id}.flac",
+        np.full((160_000, 1), 0.5, np.float32),
+    )
     starts = [1_000 * number for number in range(clips)]
-    said = [make_utterance(start, start + 800, recording_id=recording.recording_id) for start in starts]
+    said = [
+        make_utterance(start, start + 800, recording_id=recording.recording_id) for start in starts
+    ]
     said.append(make_utterance(9_000, 9_100, recording_id=recording.recording_id))
     with workspace.warehouse() as con:
         add_recording(con, recording, audio_file=f"{recording.recording_id}.flac", run_id="t")
         uri = f"/calls/{recording.recording_id}.wav"
-        add_source(con, uri=uri, size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="t")
+        add_source(
+            con,
+            uri=uri,
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=recording.recording_id,
+            run_id="t",
+        )
         store_utterances(con, said, key="c", run_id="t")
         record_stage(
             con,
@@ -107,13 +121,17 @@ def test_status_holds_back_what_says_nothing_when_consent_is_required(workspace:
     assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (1, 1, 2 + 3)
 
 
-def test_status_leaves_push_nothing_to_do_after_a_push(workspace: Workspace, queue: FakeQueue) -> None:
+def test_status_leaves_push_nothing_to_do_after_a_push(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     assert push_pending(workspace, queue=queue, say=quiet).pushed == 1 + 3
     waiting = read_waiting(workspace)
     assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (0, 1 + 3, 2)
 
 
-def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdrawn(workspace: Workspace, queue: FakeQueue) -> None:
+def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdrawn(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
     push_pending(workspace, queue=queue, say=quiet)
     say_consent(workspace, RECORDINGS["silent"], "withdrawn")
     waiting = read_waiting(workspace)

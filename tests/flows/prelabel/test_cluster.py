@@ -33,14 +33,18 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_prelabel_gives_equal_tables_on_a_cluster(reference: Path, tmp_path: Path, runner: str) -> None:
+def test_prelabel_gives_equal_tables_on_a_cluster(
+    reference: Path, tmp_path: Path, runner: str
+) -> None:
     from flows.prelabel.flow import prelabel_pending
 
     alone, spread = tmp_path / "alone", tmp_path / runner
     for folder in (alone, spread):
         shutil.copytree(reference, folder)
     ports = f"\n[services]\nprefect_port = {choose_port(0)}\n"
-    (spread / FILE_NAME).write_text(SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports, encoding="utf-8")
+    (spread / FILE_NAME).write_text(
+        SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports, encoding="utf-8"
+    )
     prelabel_pending(open_workspace(alone), say=quiet)
     workspace = open_workspace(spread)
     ensure_running(workspace.state_dir, prefect_spec(workspace), say=quiet)

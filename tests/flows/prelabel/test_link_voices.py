@@ -31,12 +31,29 @@ def workspace(tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path)
 
 
-def hear(workspace: Workspace, recording_id: str, vectors: Sequence[Sequence[float]], *, speech_ms: int = 20_000, key: str = "k") -> None:
+def hear(
+    workspace: Workspace,
+    recording_id: str,
+    vectors: Sequence[Sequence[float]],
+    *,
+    speech_ms: int = 20_000,
+    key: str = "k",
+) -> None:
     """As a diarization of one channel would: speakers S0, S1, ..."""
-    embeddings = {f"S{i}": [x / float(np.linalg.norm(vector)) for x in vector] for i, vector in enumerate(vectors)}
+    embeddings = {
+        f"S{i}": [x / float(np.linalg.norm(vector)) for x in vector]
+        for i, vector in enumerate(vectors)
+    }
     with workspace.warehouse() as con:
         store_speaker_embeddings(
-            con, recording_id, 0, key=key, embeddings=embeddings, speech_ms=dict.fromkeys(embeddings, speech_ms), model_key="m", run_id="t"
+            con,
+            recording_id,
+            0,
+            key=key,
+            embeddings=embeddings,
+            speech_ms=dict.fromkeys(embeddings, speech_ms),
+            model_key="m",
+            run_id="t",
         )
         record_stage(
             con, recording_id=recording_id, stage="diarize", key=key, model_key="d", num_rows=1, audio_ms=1, seconds=1.0, run_id="t"
@@ -54,7 +71,9 @@ def people(workspace: Workspace) -> list[set[str]]:
 ANNA, BEN = (1.0, 0.1, 0.0), (0.0, 0.1, 1.0)
 
 
-def test_link_voices_recognises_a_speaker_in_another_recording_and_writes_nothing_twice(workspace: Workspace) -> None:
+def test_link_voices_recognises_a_speaker_in_another_recording_and_writes_nothing_twice(
+    workspace: Workspace,
+) -> None:
     hear(workspace, "rec1", [ANNA, BEN])
     assert link_voices(workspace, say=quiet) == 2
     hear(workspace, "rec2", [ANNA])
@@ -91,14 +110,19 @@ def test_voices_lists_most_speech_first_and_the_nearest_other(workspace: Workspa
     assert (first["recordings"], first["speech_s"], second["speech_s"]) == (2, 40.0, 20.0)
     assert (first["nearest"], second["nearest"]) == (second["voice"], first["voice"])
     assert first["cosine"] == pytest.approx(0.01 / 1.01, abs=1e-5)
-    assert "rec1:0:S0 rec2:0:S0" in voxdata(workspace).stdout.replace("\n", " ") or first["voice"] in voxdata(workspace).stdout
+    assert (
+        "rec1:0:S0 rec2:0:S0" in voxdata(workspace).stdout.replace("\n", " ")
+        or first["voice"] in voxdata(workspace).stdout
+    )
 
 
 def test_voices_merge_and_split_correct_each_other(workspace: Workspace) -> None:
     hear(workspace, "rec1", [ANNA])
     hear(workspace, "rec2", [BEN])
     link_voices(workspace, say=quiet)
-    anna, ben = (row["voice"] for row in sorted(voice_rows(workspace), key=lambda row: str(row["speakers"])))
+    anna, ben = (
+        row["voice"] for row in sorted(voice_rows(workspace), key=lambda row: str(row["speakers"]))
+    )
     done = voxdata(workspace, "merge", str(ben), str(anna), "--reason", "one person with a cold")
     assert done.exit_code == 0, done.output
     assert people(workspace) == [{"rec1:0:S0", "rec2:0:S0"}]
@@ -108,14 +132,20 @@ def test_voices_merge_and_split_correct_each_other(workspace: Workspace) -> None
     with workspace.warehouse() as con:
         events = read_rows(con, "select kind, reason from voice_event order by seq")
         assert current_voices(con)["rec2", 0, "S0"] != ben
-    assert [tuple(event.values()) for event in events][2:] == [("merge", "one person with a cold"), ("split", "no, her brother")]
+    assert [tuple(event.values()) for event in events][2:] == [
+        ("merge", "one person with a cold"),
+        ("split", "no, her brother"),
+    ]
 
 
 def test_link_voices_gives_new_recordings_to_the_merged_voice(workspace: Workspace) -> None:
     hear(workspace, "rec1", [ANNA])
     hear(workspace, "rec2", [BEN])
     link_voices(workspace, say=quiet)
-    anna, ben = (str(row["voice"]) for row in sorted(voice_rows(workspace), key=lambda row: str(row["speakers"])))
+    anna, ben = (
+        str(row["voice"])
+        for row in sorted(voice_rows(workspace), key=lambda row: str(row["speakers"]))
+    )
     voxdata(workspace, "merge", ben, anna)
     middle = [a + b for a, b in zip(ANNA, BEN, strict=True)]
     hear(workspace, "rec3", [middle])
@@ -123,7 +153,9 @@ def test_link_voices_gives_new_recordings_to_the_merged_voice(workspace: Workspa
     assert people(workspace) == [{"rec1:0:S0", "rec2:0:S0", "rec3:0:S0"}]
 
 
-@pytest.mark.parametrize("words", [("merge", "aaaa", "bbbb"), ("split", "rec9:0:S0"), ("split", "nonsense")])
+@pytest.mark.parametrize(
+    "words", [("merge", "aaaa", "bbbb"), ("split", "rec9:0:S0"), ("split", "nonsense")]
+)
 def test_voices_names_what_it_does_not_know(workspace: Workspace, words: tuple[str, ...]) -> None:
     hear(workspace, "rec1", [ANNA])
     link_voices(workspace, say=quiet)

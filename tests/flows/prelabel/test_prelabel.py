@@ -54,7 +54,10 @@ def quiet(_line: str) -> None:
 def write_call(path: Path, number: int) -> None:
     """Bursts of noise; how many and how long is the number's."""
     rng = np.random.default_rng(number)
-    parts = [np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)]) for _ in range(1 + number % 3)]
+    parts = [
+        np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
+        for _ in range(1 + number % 3)
+    ]
     soundfile.write(path, np.concatenate(parts), 16_000, subtype="PCM_16")
 
 
@@ -79,7 +82,10 @@ def reopen(workspace: Workspace, old: str = "", new: str = "") -> Workspace:
 def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
     rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
-    return {(str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"])) for r in rows}
+    return {
+        (str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"]))
+        for r in rows
+    }
 
 
 CONTENT = {
@@ -99,7 +105,10 @@ def contents(workspace: Workspace) -> dict[str, list[str]]:
     """Every table without its times and run ids, sorted."""
     with workspace.warehouse() as con:
         return {
-            table: sorted(json.dumps(row, default=str, sort_keys=True) for row in read_rows(con, f"select {columns} from {table}"))
+            table: sorted(
+                json.dumps(row, default=str, sort_keys=True)
+                for row in read_rows(con, f"select {columns} from {table}")
+            )
             for table, columns in CONTENT.items()
         }
 
@@ -110,7 +119,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
-    assert {key: n for key, (n, _) in planned(workspace).items()} == {(stage, "new"): 6 for stage in STAGES}
+    assert {key: n for key, (n, _) in planned(workspace).items()} == {
+        (stage, "new"): 6 for stage in STAGES
+    }
     first = prelabel_pending(workspace, say=quiet)
     assert (first.recordings, first.failed) == (6, 0)
     assert first.utterances == first.predictions == 6 + 2 * 1 + 2 * 2
@@ -122,7 +133,9 @@ def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
     assert contents(workspace) == after
 
 
-def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_threshold(workspace: Workspace) -> None:
+def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_threshold(
+    workspace: Workspace,
+) -> None:
     prelabel_pending(workspace, say=quiet)
     cut = reopen(workspace, "[prelabel]", "[utterance]\npause_ms = 300\n[prelabel]")
     assert planned(cut) == {
@@ -144,7 +157,9 @@ def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_model(workspace: 
     assert {stage for stage, _ in plan} == {"cut", "measure", "label:intent"}
     prelabel_pending(newer, say=quiet)
     older = reopen(newer, '\nrevision = "2"', "")
-    assert {key: n for key, (n, _) in planned(older).items()} == {(s, "again"): 6 for s in STAGES[1:]}
+    assert {key: n for key, (n, _) in planned(older).items()} == {
+        (s, "again"): 6 for s in STAGES[1:]
+    }
     with older.warehouse() as con:
         before = len(read_rows(con, "select 1 from utterance"))
     summary = prelabel_pending(older, say=quiet)
@@ -170,7 +185,10 @@ def test_plan_prelabel_lists_one_changed_file_and_its_orphan(workspace: Workspac
 def test_prelabel_pending_gives_equal_tables_for_any_number_of_workers(tmp_path: Path) -> None:
     tables = []
     for workers in (1, 2, 4):
-        workspace = make_workspace(tmp_path / str(workers), settings=SETTINGS.replace("workers = 2", f"workers = {workers}"))
+        workspace = make_workspace(
+            tmp_path / str(workers),
+            settings=SETTINGS.replace("workers = 2", f"workers = {workers}"),
+        )
         prelabel_pending(workspace, say=quiet)
         tables.append(contents(workspace))
     assert tables[0]["utterance"]
@@ -180,7 +198,9 @@ def test_prelabel_pending_gives_equal_tables_for_any_number_of_workers(tmp_path:
 class LethalDiarizer(FakeDiarizer):
     """Kills its process on recordings of one length, and fails on those of another."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -190,14 +210,19 @@ class LethalDiarizer(FakeDiarizer):
 
 
 def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: Path) -> None:
-    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:LethalDiarizer")
+    settings = SETTINGS.replace(
+        "voxdata.testing.backends:FakeDiarizer", f"{__name__}:LethalDiarizer"
+    )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     summary = prelabel_pending(workspace, say=quiet)
     assert (summary.recordings, summary.failed) == (6, 2)
     with workspace.warehouse() as con:
         drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
         assert len({u.recording_id for u in list_utterances(con)}) == 4
-    assert drops == {"001.wav": ("diarize", DropReason.CRASHED), "002.wav": ("diarize", DropReason.CRASHED)}
+    assert drops == {
+        "001.wav": ("diarize", DropReason.CRASHED),
+        "002.wav": ("diarize", DropReason.CRASHED),
+    }
     assert planned(workspace)["diarize", "failed"][0] == 2
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
 
@@ -205,7 +230,9 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
 class GreedyDiarizer(FakeDiarizer):
     """On recordings of one length it hangs, on those of another it wants all memory."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
                 time.sleep(600)
@@ -214,9 +241,13 @@ class GreedyDiarizer(FakeDiarizer):
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
-def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits = "[prelabel]\nstall_seconds = 3\nmemory_gb = 4\n"
-    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:GreedyDiarizer")
+    settings = SETTINGS.replace(
+        "voxdata.testing.backends:FakeDiarizer", f"{__name__}:GreedyDiarizer"
+    )
     settings = settings.replace("[prelabel]\n", limits)
     workspace = make_workspace(tmp_path / "w", settings=settings)
     for number in range(3):
@@ -238,14 +269,20 @@ def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(tmp_path: Pat
 class KilledDiarizer(FakeDiarizer):
     """The system ends its process over recordings of one length."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         if any(s.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000 for s in sounds):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
-def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:KilledDiarizer")
+def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.replace(
+        "voxdata.testing.backends:FakeDiarizer", f"{__name__}:KilledDiarizer"
+    )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     for number in range(2):
         day = date(2026, 1, 5 + number)
@@ -268,14 +305,20 @@ class AbsentDiarizer(FakeDiarizer):
         super().__init__()
         self._picky = picky
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
-        if not self._picky or any(sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000) for sound in sounds):
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
+        if not self._picky or any(
+            sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000) for sound in sounds
+        ):
             raise BackendError("the model is not here; fetch it")
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
 def test_prelabel_pending_stops_and_records_nothing_when_no_model_works(tmp_path: Path) -> None:
-    settings = SETTINGS.replace("voxdata.testing.backends:FakeDiarizer", f"{__name__}:AbsentDiarizer")
+    settings = SETTINGS.replace(
+        "voxdata.testing.backends:FakeDiarizer", f"{__name__}:AbsentDiarizer"
+    )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     with pytest.raises(BackendError, match="nothing can be pre-labelled: the model is not here"):
         prelabel_pending(workspace, say=quiet)
@@ -285,7 +328,9 @@ def test_prelabel_pending_stops_and_records_nothing_when_no_model_works(tmp_path
 
 
 def test_prelabel_pending_tries_again_what_a_model_refused(tmp_path: Path) -> None:
-    settings = SETTINGS.replace('"voxdata.testing.backends:FakeDiarizer"', f'"{__name__}:AbsentDiarizer"\npicky = true')
+    settings = SETTINGS.replace(
+        '"voxdata.testing.backends:FakeDiarizer"', f'"{__name__}:AbsentDiarizer"\npicky = true'
+    )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     with pytest.raises(BackendError, match="the rest was done"):
         prelabel_pending(workspace, say=quiet)
@@ -294,7 +339,9 @@ def test_prelabel_pending_tries_again_what_a_model_refused(tmp_path: Path) -> No
     assert planned(workspace)["diarize", "new"][0] == 1
 
 
-def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(tmp_path: Path) -> None:
+def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
+    tmp_path: Path,
+) -> None:
     workspace = make_workspace(tmp_path / "w")
     with workspace.warehouse() as con:
         stored = list_recordings(con)
@@ -316,7 +363,10 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(t
 def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_writer_merges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, same = make_workspace(tmp_path / "a", calls=3), make_workspace(tmp_path / "b", calls=3)
+    workspace, same = (
+        make_workspace(tmp_path / "a", calls=3),
+        make_workspace(tmp_path / "b", calls=3),
+    )
     prelabel_pending(same, say=quiet)
     stored, locked = flows.prelabel.flow.store_unit.fn, Workspace.warehouse
 
@@ -343,7 +393,9 @@ def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_write
     assert prelabel_pending(workspace, say=quiet).recordings == 0
 
 
-def test_plan_prelabel_hears_nothing_again_for_another_script_of_chinese(workspace: Workspace) -> None:
+def test_plan_prelabel_hears_nothing_again_for_another_script_of_chinese(
+    workspace: Workspace,
+) -> None:
     prelabel_pending(workspace, say=quiet)
     written = reopen(workspace, 'FakeTranscriber"', 'FakeTranscriber"\nchinese = "simplified"')
     assert planned(written) == {
@@ -352,4 +404,8 @@ def test_plan_prelabel_hears_nothing_again_for_another_script_of_chinese(workspa
         ("label:intent", "stale"): (6, "reads cut, which changes"),
     }
     assert prelabel_pending(written, say=quiet).failed == 0
-    assert planned(reopen(written, "simplified", "as heard")).keys() <= {("cut", "again"), ("measure", "again"), ("label:intent", "again")}
+    assert planned(reopen(written, "simplified", "as heard")).keys() <= {
+        ("cut", "again"),
+        ("measure", "again"),
+        ("label:intent", "again"),
+    }

@@ -58,7 +58,9 @@ def workspace(tmp_path: Path) -> Workspace:
                 recording_id=recording.recording_id, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1000 * (i + 1)),
                 text=f"please cancel order number {i}", language="zh" if i % 2 else "en",
             )  # fmt: skip
-            add_recording(con, recording, audio_file=canonical_file(recording.recording_id), run_id="t")
+            add_recording(
+                con, recording, audio_file=canonical_file(recording.recording_id), run_id="t"
+            )
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
@@ -80,7 +82,11 @@ def released(workspace: Workspace, text: str = "", where: str = "") -> list[Exam
     path = workspace.root / "recipe.toml"
     path.write_text(text, encoding="utf-8")
     summary = release_version(
-        workspace, "calls", say=lambda line: None, recipe=choose_recipe(workspace, path=path, where=where), accept_losses=True
+        workspace,
+        "calls",
+        say=lambda line: None,
+        recipe=choose_recipe(workspace, path=path, where=where),
+        accept_losses=True,
     )
     with workspace.warehouse() as con:
         return load_examples(con, summary.version.version_id)
@@ -90,15 +96,23 @@ def lengths(examples: list[Example]) -> list[int]:
     return sorted(e.segment.end_ms // 1000 for e in examples)
 
 
-def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(workspace: Workspace) -> None:
+def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(
+    workspace: Workspace,
+) -> None:
     with workspace.warehouse() as con:
         for i in range(6):
-            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+            store_metadata(
+                con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t"
+            )
     told: list[str] = []
     summary = release_version(workspace, "calls", say=told.append)
-    assert summary.warnings == ("6 of 10 labelled clips are left out: 6 by consent (consent was refused 6)",)
+    assert summary.warnings == (
+        "6 of 10 labelled clips are left out: 6 by consent (consent was refused 6)",
+    )
     assert f"release: warning: {summary.warnings[0]}" in told
-    assert preview_version(workspace, "calls", workspace.settings.release.recipe)["warnings"] == list(summary.warnings)
+    assert preview_version(workspace, "calls", workspace.settings.release.recipe)[
+        "warnings"
+    ] == list(summary.warnings)
 
 
 def test_release_says_in_the_version_and_its_export_who_was_simulated(
@@ -106,7 +120,11 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("export")
     with workspace.warehouse() as con:
-        said = [replace(a, updated_at=NOON + timedelta(days=1), simulated=0.1) for a in current_annotations(con) if a.annotator == "a1"]
+        said = [
+            replace(a, updated_at=NOON + timedelta(days=1), simulated=0.1)
+            for a in current_annotations(con)
+            if a.annotator == "a1"
+        ]
         add_annotations(con, said, run_id="t")
     version = release_version(workspace, "calls", say=lambda line: None).version
     assert version.recipe["simulated_annotators"] == {"a1": 0.1}
@@ -114,7 +132,9 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
     assert "1 of its annotators were simulated" in bundle.description
     write_rows(bundle, tmp_path)
     write_header(bundle, tmp_path, format_name="jsonl")
-    assert json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))["recipe"]["simulated_annotators"] == {"a1": 0.1}
+    assert json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))["recipe"][
+        "simulated_annotators"
+    ] == {"a1": 0.1}
     for i in range(10):
         path = workspace.audio_dir / canonical_file(make_recording(i).recording_id)
         write_canonical(path, np.zeros((16_000 * 10, 1), np.float32))
@@ -125,12 +145,16 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
 def test_release_does_not_warn_when_half_is_left_out(workspace: Workspace) -> None:
     with workspace.warehouse() as con:
         for i in range(5):
-            store_metadata(con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t")
+            store_metadata(
+                con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t"
+            )
     assert release_version(workspace, "calls", say=lambda line: None).warnings == ()
 
 
 def test_release_that_takes_nothing_says_what_consent_it_lacks(workspace: Workspace) -> None:
-    with pytest.raises(NotFoundError, match=r"10 by consent \(nobody said that consent was given 10\); widen it"):
+    with pytest.raises(
+        NotFoundError, match=r"10 by consent \(nobody said that consent was given 10\); widen it"
+    ):
         released(workspace, 'consent = "required"')
 
 
@@ -153,7 +177,9 @@ def test_release_follows_its_recipe(workspace: Workspace, text: str, wanted: lis
         return
     examples = released(workspace, text)
     assert lengths(examples) == wanted
-    assert {scheme for e in examples for scheme in e.gold} == ({"intent"} if "schemes" in text else {"intent", "emotion"})
+    assert {scheme for e in examples for scheme in e.gold} == (
+        {"intent"} if "schemes" in text else {"intent", "emotion"}
+    )
     with workspace.warehouse() as con:
         recipe = list_versions(con)[0].recipe
     assert sum(recipe["left_out"].values()) == 10 - len(wanted)  # type: ignore[attr-defined]
@@ -167,8 +193,20 @@ def verify(workspace: Workspace) -> bool:
 
 def test_release_takes_the_date_that_a_manifest_gives(workspace: Workspace) -> None:
     with workspace.warehouse() as con:
-        store_metadata(con, make_recording(3).recording_id, {"recorded_at": "2024-05-06T10:00:00"}, manifest="m", run_id="t")
-        store_metadata(con, make_recording(4).recording_id, {"recorded_at": "sometime"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            make_recording(3).recording_id,
+            {"recorded_at": "2024-05-06T10:00:00"},
+            manifest="m",
+            run_id="t",
+        )
+        store_metadata(
+            con,
+            make_recording(4).recording_id,
+            {"recorded_at": "sometime"},
+            manifest="m",
+            run_id="t",
+        )
     assert lengths(released(workspace, "since = 2024-05-06\nuntil = 2024-05-06")) == [4]
 
 
@@ -186,7 +224,11 @@ def test_release_keeps_out_what_consent_does_not_cover(workspace: Workspace) -> 
             store_metadata(con, make_recording(i).recording_id, values, manifest="m", run_id="t")
     assert lengths(released(workspace)) == [1, 6, 7, 8, 9, 10]
     with workspace.warehouse() as con:
-        drops = {row.recording_id: row.detail for row in list_drops(con) if row.reason is DropReason.NO_CONSENT}
+        drops = {
+            row.recording_id: row.detail
+            for row in list_drops(con)
+            if row.reason is DropReason.NO_CONSENT
+        }
     assert {key: drops[make_recording(key).recording_id] for key in (1, 2, 3, 4)} == {
         1: "consent was refused",
         2: "consent is for evaluation, not for training",
@@ -202,8 +244,18 @@ def test_why_not_reads_what_people_write() -> None:
     assert why_not(Consent(), purpose="training", today=TODAY, policy="unless_refused") == ""
     assert read_consent({"purpose": '["Training", "x y"]'}).purposes == {"training", "x y"}
     assert read_consent({"purposes": "训练，评测"}).purposes == {"训练", "评测"}
-    assert why_not(read_consent({"consent_until": "2026-06-01"}), purpose="", today=TODAY, policy="unless_refused") == ""
-    assert "no date" in why_not(read_consent({"consent_until": "soon"}), purpose="", today=TODAY, policy="unless_refused")
+    assert (
+        why_not(
+            read_consent({"consent_until": "2026-06-01"}),
+            purpose="",
+            today=TODAY,
+            policy="unless_refused",
+        )
+        == ""
+    )
+    assert "no date" in why_not(
+        read_consent({"consent_until": "soon"}), purpose="", today=TODAY, policy="unless_refused"
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,7 +295,9 @@ def test_choose_recipe_names_what_is_wrong(workspace: Workspace, text: str, mess
         ("", ""),
     ],
 )
-def test_release_refuses_a_condition_that_is_none(workspace: Workspace, where: str, message: str) -> None:
+def test_release_refuses_a_condition_that_is_none(
+    workspace: Workspace, where: str, message: str
+) -> None:
     if not where:
         assert len(released(workspace, where=where)) == 10
         return
@@ -264,7 +318,12 @@ def test_release_by_the_same_recipe_gives_the_same_version(workspace: Workspace)
 def test_preview_version_writes_nothing_and_tells_what_would_be(workspace: Workspace) -> None:
     recipe = choose_recipe(workspace, where="language = 'zh'")
     before = preview_version(workspace, "calls", recipe)
-    assert (before["new"], before["examples"], before["minutes"], before["left out"]) == (True, 5, 0.5, {"where": 5})
+    assert (before["new"], before["examples"], before["minutes"], before["left out"]) == (
+        True,
+        5,
+        0.5,
+        {"where": 5},
+    )
     labels: Any = before["labels"]
     assert labels["intent=question"]["examples"] == 5
     with workspace.warehouse() as con:
@@ -295,27 +354,45 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     assert "<script" not in text
     shown_by_split = text[text.index("Examples by split") :]
     with workspace.warehouse() as con:
-        gone = [e for e in load_examples(con, list_versions(con)[0].version_id) if e.language != "en"]
+        gone = [
+            e for e in load_examples(con, list_versions(con)[0].version_id) if e.language != "en"
+        ]
     for example in gone:
         assert f"<h3>{example.split.value}</h3>" in shown_by_split
         assert example.text in html.unescape(shown_by_split)
         assert f"intent={example.gold['intent'].label}" in shown_by_split
     assert shown_by_split.count("<td>removed</td>") == len(gone)
     assert json.loads(run("rollback", "金标", "--json").stdout)["version"] == "calls@3"
-    assert [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]] == ["as it was cut"] * 3
+    assert [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]] == [
+        "as it was cut"
+    ] * 3
     key = released(workspace)[0].utterance_id
     story = json.loads(run("why", key, "--json").stdout)
     assert [row["annotator"] for row in story["annotations"]] == ["a0", "a1"]
     assert "calls@1" in {row["version"] for row in story["versions"]}
     assert isinstance(run("why", "nothing").exception, NotFoundError)
-    assert json.loads(run("query", "select count(*) as n from utterances", "--json").stdout) == [{"n": 10}]
-    assert run("query", "from agreement", "--csv").stdout.splitlines()[0].startswith("scheme,annotator_a")
-    for bad in ("delete from manifest", "select 1; select 2", "from nowhere", "attach 'x.db'", "copy utterance to 'x.csv'"):
+    assert json.loads(run("query", "select count(*) as n from utterances", "--json").stdout) == [
+        {"n": 10}
+    ]
+    assert (
+        run("query", "from agreement", "--csv")
+        .stdout.splitlines()[0]
+        .startswith("scheme,annotator_a")
+    )
+    for bad in (
+        "delete from manifest",
+        "select 1; select 2",
+        "from nowhere",
+        "attach 'x.db'",
+        "copy utterance to 'x.csv'",
+    ):
         assert isinstance(run("query", bad).exception, ConfigError), bad
     assert Path(run("snapshot").stdout.strip()).is_file()
     assert run("repair").exit_code == 0
     lines = (workspace.root / ".voxdata" / "lineage.jsonl").read_text().splitlines()
-    assert json.loads(lines[0])["outputs"][0]["facets"]["version"]["datasetVersion"] == shown["root"]
+    assert (
+        json.loads(lines[0])["outputs"][0]["facets"]["version"]["datasetVersion"] == shown["root"]
+    )
 
 
 golds = st.sampled_from(["question", "answer"])
@@ -324,13 +401,19 @@ golds = st.sampled_from(["question", "answer"])
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["please cancel my order now", "我想取消订单", "yes", "where is it now"]), st.sampled_from(list(Split)), golds
+            st.sampled_from(
+                ["please cancel my order now", "我想取消订单", "yes", "where is it now"]
+            ),
+            st.sampled_from(list(Split)),
+            golds,
         ),
         max_size=30,
     ),
     st.integers(0, 3),
 )
-def test_separate_phrases_labels_each_phrase_in_one_split(rows: list[tuple[str, Split, str]], seed: int) -> None:
+def test_separate_phrases_labels_each_phrase_in_one_split(
+    rows: list[tuple[str, Split, str]], seed: int
+) -> None:
     examples = [
         Example(
             utterance_id=f"u{i}",
@@ -345,18 +428,37 @@ def test_separate_phrases_labels_each_phrase_in_one_split(rows: list[tuple[str, 
             split=split,
             gold={
                 "intent": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1),
-                **({"emotion": GoldLabel(label="sad", distribution={"sad": 1.0}, num_votes=1)} if i % 2 else {}),
+                **(
+                    {"emotion": GoldLabel(label="sad", distribution={"sad": 1.0}, num_votes=1)}
+                    if i % 2
+                    else {}
+                ),
             },
         )
         for i, (text, split, label) in enumerate(rows)
     ]
-    found = separate_phrases(examples, scheme="intent", fixed={}, ratios=dict.fromkeys(Split, 1.0), seed=seed)
+    found = separate_phrases(
+        examples, scheme="intent", fixed={}, ratios=dict.fromkeys(Split, 1.0), seed=seed
+    )
     sides: dict[str, set[Split]] = {}
     for e in found.examples:
         if "intent" in e.gold and phrase_of(e.text):
             sides.setdefault(phrase_of(e.text), set()).add(e.split)
     assert all(len(splits) == 1 for splits in sides.values())
-    assert sum("emotion" in e.gold for e in found.examples) == sum("emotion" in e.gold for e in examples)
-    assert found.num_taken == sum("intent" in e.gold for e in examples) - sum("intent" in e.gold for e in found.examples)
-    assert separate_phrases(found.examples, scheme="intent", fixed=found.places, ratios=dict.fromkeys(Split, 1.0), seed=9).num_taken == 0
+    assert sum("emotion" in e.gold for e in found.examples) == sum(
+        "emotion" in e.gold for e in examples
+    )
+    assert found.num_taken == sum("intent" in e.gold for e in examples) - sum(
+        "intent" in e.gold for e in found.examples
+    )
+    assert (
+        separate_phrases(
+            found.examples,
+            scheme="intent",
+            fixed=found.places,
+            ratios=dict.fromkeys(Split, 1.0),
+            seed=9,
+        ).num_taken
+        == 0
+    )
     assert "yes" not in sides

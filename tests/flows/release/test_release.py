@@ -55,35 +55,65 @@ def utterance(recording: str, speaker: str, number: int) -> Utterance:
 
 def gold(utterances: list[Utterance], label: str = "question") -> dict[str, dict[str, Gold]]:
     found = {
-        u.utterance_id: Gold(utterance_id=u.utterance_id, scheme="intent", label=label, distribution={label: 1.0}, num_votes=1)
+        u.utterance_id: Gold(
+            utterance_id=u.utterance_id,
+            scheme="intent",
+            label=label,
+            distribution={label: 1.0},
+            num_votes=1,
+        )
         for u in utterances
     }
     return {"intent": found}
 
 
-def build(utterances: list[Utterance], fixed: dict[str, Split] | None = None, texts: dict[str, str] | None = None, **more):
+def build(
+    utterances: list[Utterance],
+    fixed: dict[str, Split] | None = None,
+    texts: dict[str, str] | None = None,
+    **more,
+):
     files = {u.recording_id: f"{u.recording_id}.flac" for u in utterances}
     return build_examples(
-        utterances, gold(utterances), texts=texts or {}, audio_files=files, fixed=fixed or {}, ratios=RATIOS, seed=0, **more
+        utterances,
+        gold(utterances),
+        texts=texts or {},
+        audio_files=files,
+        fixed=fixed or {},
+        ratios=RATIOS,
+        seed=0,
+        **more,
     )
 
 
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=40, unique=True))
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=40, unique=True)
+)
 def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[int, int]]) -> None:
-    utterances = [utterance(f"r{recording}", f"S{speaker}", i) for i, (recording, speaker) in enumerate(pairs)]
+    utterances = [
+        utterance(f"r{recording}", f"S{speaker}", i) for i, (recording, speaker) in enumerate(pairs)
+    ]
     draft = build(utterances)
     assert draft.conflicts == ()
     examples = draft.examples
     assert len(examples) == len(utterances)
     for key in ("voice", "recording_id", "group"):
-        splits = Counter(getattr(e, key) for e in {(getattr(e, key), e.split): e for e in examples}.values())
+        splits = Counter(
+            getattr(e, key) for e in {(getattr(e, key), e.split): e for e in examples}.values()
+        )
         assert max(splits.values()) == 1
 
 
 def test_build_examples_leaves_out_what_nobody_labelled() -> None:
     labelled, unlabelled = utterance("r1", "S0", 0), utterance("r1", "S0", 1)
     examples = build_examples(
-        [labelled, unlabelled], gold([labelled]), texts={}, audio_files={"r1": "a"}, fixed={}, ratios=RATIOS, seed=0
+        [labelled, unlabelled],
+        gold([labelled]),
+        texts={},
+        audio_files={"r1": "a"},
+        fixed={},
+        ratios=RATIOS,
+        seed=0,
     ).examples
     assert [e.utterance_id for e in examples] == [labelled.utterance_id]
 
@@ -104,7 +134,12 @@ def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> N
 def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(12)]
     voices = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v", ("r2", 0, "S0"): "w"}
-    kin = {"r2": ["call 7"], "r3": ["call 7"], "r4": ["duplicates r4"], "r5": ["duplicates r4", "call 7"]}
+    kin = {
+        "r2": ["call 7"],
+        "r3": ["call 7"],
+        "r4": ["duplicates r4"],
+        "r5": ["duplicates r4", "call 7"],
+    }
     examples = {e.recording_id: e for e in build(utterances, voices=voices, kin=kin).examples}
     assert examples["r0"].voice == examples["r1"].voice == "v"
     assert examples["r0"].split == examples["r1"].split
@@ -118,7 +153,9 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> N
     first = build(utterances)
     voices = {(f"r{i}", 0, "S0"): f"v{i}" for i in range(6)}
     again = build(utterances, fixed=dict(first.places), voices=voices)
-    assert {e.recording_id: e.split for e in again.examples} == {e.recording_id: e.split for e in first.examples}
+    assert {e.recording_id: e.split for e in again.examples} == {
+        e.recording_id: e.split for e in first.examples
+    }
     assert again.conflicts == ()
 
 
@@ -133,15 +170,28 @@ def test_build_examples_leaves_out_a_voice_that_turns_out_to_be_on_both_sides() 
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=20, unique=True),
-    st.dictionaries(st.tuples(st.integers(0, 9), st.integers(0, 1)), st.sampled_from("vwx"), max_size=6),
-    st.dictionaries(st.integers(0, 9), st.lists(st.sampled_from(["call 1", "call 2", "duplicates 1"]), max_size=2), max_size=5),
+    st.dictionaries(
+        st.tuples(st.integers(0, 9), st.integers(0, 1)), st.sampled_from("vwx"), max_size=6
+    ),
+    st.dictionaries(
+        st.integers(0, 9),
+        st.lists(st.sampled_from(["call 1", "call 2", "duplicates 1"]), max_size=2),
+        max_size=5,
+    ),
     st.integers(0, 20),
 )
 def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_come(
-    pairs: list[tuple[int, int]], named: dict[tuple[int, int], str], shared: dict[int, list[str]], half: int
+    pairs: list[tuple[int, int]],
+    named: dict[tuple[int, int], str],
+    shared: dict[int, list[str]],
+    half: int,
 ) -> None:
-    utterances = [utterance(f"r{recording}", f"S{speaker}", i) for i, (recording, speaker) in enumerate(pairs)]
-    voices = {(f"r{recording}", 0, f"S{speaker}"): voice for (recording, speaker), voice in named.items()}
+    utterances = [
+        utterance(f"r{recording}", f"S{speaker}", i) for i, (recording, speaker) in enumerate(pairs)
+    ]
+    voices = {
+        (f"r{recording}", 0, f"S{speaker}"): voice for (recording, speaker), voice in named.items()
+    }
     kin = {f"r{recording}": ties for recording, ties in shared.items()}
     first = build(utterances[:half], kin=kin) if utterances[:half] else None
     fixed = dict(first.places) if first else {}
@@ -155,9 +205,16 @@ def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_com
     assert all(before.get(e.utterance_id, e.split) is e.split for e in second.examples)
     out = set(second.conflicts)
     assert {e.utterance_id for e in second.examples} == {
-        u.utterance_id for u in utterances if voices.get((u.recording_id, 0, u.speaker), f"{u.recording_id}/{u.speaker}") not in out
+        u.utterance_id
+        for u in utterances
+        if voices.get((u.recording_id, 0, u.speaker), f"{u.recording_id}/{u.speaker}") not in out
     }
-    again = build(utterances, fixed=fixed | dict(second.places) | {e.voice: e.split for e in second.examples}, voices=voices, kin=kin)
+    again = build(
+        utterances,
+        fixed=fixed | dict(second.places) | {e.voice: e.split for e in second.examples},
+        voices=voices,
+        kin=kin,
+    )
     assert again == second
 
 
@@ -168,7 +225,9 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_v
     fixed = {e.voice: e.split for e in first.examples} | dict(first.places)
     second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
     assert second.conflicts == ()
-    assert {e.recording_id: e.split for e in second.examples} == {e.recording_id: e.split for e in first.examples}
+    assert {e.recording_id: e.split for e in second.examples} == {
+        e.recording_id: e.split for e in first.examples
+    }
     assert len({e.group for e in second.examples}) == 6
 
 
@@ -232,17 +291,24 @@ def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Wor
         copies = NearDuplicate(recording_id=ids[2], other_id=ids[1], score=0.99, shared_ms=10_000)
         store_near_duplicates(con, [copies], key="f", run_id="t")
         voices = current_voices(con)
-        merge_voices(con, voices[ids[3], 0, "S0"], into=voices[ids[2], 0, "S0"], reason="", run_id="t")
+        merge_voices(
+            con, voices[ids[3], 0, "S0"], into=voices[ids[2], 0, "S0"], reason="", run_id="t"
+        )
     found = places(workspace, released(workspace))
     assert len({found[recording_id] for recording_id in ids[:4]}) == 1
     assert set(found.values()) == set(Split)
 
 
 @pytest.mark.parametrize("taken_out", [Split.TRAIN, Split.TEST])
-def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(workspace: Workspace, taken_out: Split) -> None:
+def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
+    workspace: Workspace, taken_out: Split
+) -> None:
     link_voices(workspace, say=lambda line: None)
     first = places(workspace, released(workspace))
-    train, test = (next(r for r, split in sorted(first.items()) if split is wanted) for wanted in (Split.TRAIN, Split.TEST))
+    train, test = (
+        next(r for r, split in sorted(first.items()) if split is wanted)
+        for wanted in (Split.TRAIN, Split.TEST)
+    )
     with workspace.warehouse() as con:
         voices = current_voices(con)
         kept = voices[test, 0, "S0"]
@@ -251,13 +317,25 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(work
     summary = release_version(workspace, "calls", say=said.append, accept_losses=True)
     assert summary.conflicts == (kept,)
     assert any(kept in line for line in said)
-    assert places(workspace, summary) == {r: split for r, split in first.items() if r not in (train, test)}
+    assert places(workspace, summary) == {
+        r: split for r, split in first.items() if r not in (train, test)
+    }
     with workspace.warehouse() as con:
         (leak,) = find_leaks(con)
-        assert (leak.voice, dict(leak.versions)) == (kept, {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)})
+        assert (leak.voice, dict(leak.versions)) == (
+            kept,
+            {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)},
+        )
         assert (dict(leak.num_examples), leak.trained) == ({Split.TRAIN: 1, Split.TEST: 1}, ())
-        assert [row.subject for row in list_drops(con) if row.reason is DropReason.SPLIT_CONFLICT] == [f"voice {kept}"]
-        split_voice(con, f"{train if taken_out is Split.TRAIN else test}:0:S0", reason="they are two", run_id="t")
+        assert [
+            row.subject for row in list_drops(con) if row.reason is DropReason.SPLIT_CONFLICT
+        ] == [f"voice {kept}"]
+        split_voice(
+            con,
+            f"{train if taken_out is Split.TRAIN else test}:0:S0",
+            reason="they are two",
+            run_id="t",
+        )
     undone = released(workspace)
     assert undone.conflicts == ()
     assert places(workspace, undone) == first
@@ -269,13 +347,24 @@ def merge_everybody_into_training(workspace: Workspace, found: dict[str, Split])
         for recording_id, split in sorted(found.items()):
             if split is not Split.TRAIN:
                 voices = current_voices(con)
-                merge_voices(con, voices[recording_id, 0, "S0"], into=voices[train, 0, "S0"], reason="", run_id="t")
+                merge_voices(
+                    con,
+                    voices[recording_id, 0, "S0"],
+                    into=voices[train, 0, "S0"],
+                    reason="",
+                    run_id="t",
+                )
 
 
-def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothing(workspace: Workspace) -> None:
+def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothing(
+    workspace: Workspace,
+) -> None:
     link_voices(workspace, say=lambda line: None)
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
-    with pytest.raises(SplitLossError, match=r"against calls@1, validation loses everything .*, test loses everything .*--accept-losses"):
+    with pytest.raises(
+        SplitLossError,
+        match=r"against calls@1, validation loses everything .*, test loses everything .*--accept-losses",
+    ):
         released(workspace)
     with workspace.warehouse() as con:
         assert [version.ref for version in list_versions(con)] == ["calls@1"]
@@ -294,12 +383,18 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
     link_voices(workspace, say=lambda line: None)
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
     preview = preview_version(workspace, "calls", workspace.settings.release.recipe)
-    assert [(row["split"], row["lost"]) for row in preview["lost"]] == [("validation", "everything"), ("test", "everything")]
+    assert [(row["split"], row["lost"]) for row in preview["lost"]] == [
+        ("validation", "everything"),
+        ("test", "everything"),
+    ]
     release_version(workspace, "calls", say=lambda line: None, accept_losses=True)
     with workspace.warehouse() as con:
         first, second = list_versions(con)
         found = diff_versions(con, first.version_id, second.version_id)
-    assert [(loss.split, loss.what) for loss in found.lost] == [(Split.VALIDATION, "everything"), (Split.TEST, "everything")]
+    assert [(loss.split, loss.what) for loss in found.lost] == [
+        (Split.VALIDATION, "everything"),
+        (Split.TEST, "everything"),
+    ]
     assert "<h2>Lost</h2>" in render_diff(first, second, found, examples={})
     assert "test loses everything" in write_report(workspace).read_text(encoding="utf-8")
 
@@ -320,7 +415,11 @@ def test_release_command_ends_with_an_error_until_losses_are_accepted(workspace:
 
 def test_release_refuses_to_lose_all_of_a_label_in_a_split(workspace: Workspace) -> None:
     with workspace.warehouse() as con:
-        rare = replace(current_annotations(con)[0], labels={"intent": ("request",)}, updated_at=NOON + timedelta(days=1))
+        rare = replace(
+            current_annotations(con)[0],
+            labels={"intent": ("request",)},
+            updated_at=NOON + timedelta(days=1),
+        )
         add_annotations(con, [rare], run_id="t")
     split = places(workspace, released(workspace))[make_recording(0).recording_id]
     with workspace.warehouse() as con:
@@ -331,9 +430,15 @@ def test_release_refuses_to_lose_all_of_a_label_in_a_split(workspace: Workspace)
 
 
 def test_find_losses_takes_a_label_that_the_scheme_no_longer_has_for_none() -> None:
-    before = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "old"): 1, (Split.TEST, "intent", "ask"): 2}
+    before = {
+        (Split.TEST, "", ""): 3,
+        (Split.TEST, "intent", "old"): 1,
+        (Split.TEST, "intent", "ask"): 2,
+    }
     after = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "new"): 3}
-    assert [loss.what for loss in find_losses(before, after, labels={"intent": ("ask", "new")})] == ["intent=ask"]
+    assert [
+        loss.what for loss in find_losses(before, after, labels={"intent": ("ask", "new")})
+    ] == ["intent=ask"]
     assert [loss.what for loss in find_losses(before, after)] == ["intent=ask", "intent=old"]
 
 
@@ -347,10 +452,24 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
     def annotation(number: int, text: str | None, *, skipped: bool = False) -> Annotation:
         at = NOON + timedelta(minutes=number)
         return Annotation(
-            annotation_id=number, project_id=1, utterance_id="u", annotator="a", labels={}, text=text, skipped=skipped, updated_at=at
+            annotation_id=number,
+            project_id=1,
+            utterance_id="u",
+            annotator="a",
+            labels={},
+            text=text,
+            skipped=skipped,
+            updated_at=at,
         )
 
-    found = corrected_texts([annotation(2, "second"), annotation(1, "first"), annotation(3, None), annotation(4, "no", skipped=True)])
+    found = corrected_texts(
+        [
+            annotation(2, "second"),
+            annotation(1, "first"),
+            annotation(3, None),
+            annotation(4, "no", skipped=True),
+        ]
+    )
     assert found == {"u": "second"}
 
 
@@ -360,7 +479,9 @@ def release_by_command(workspace: Workspace, *words: str) -> Result:
 
 @pytest.mark.parametrize("name", ["cals", "callls", "Calls", "clals", "ca-lls"])
 @pytest.mark.parametrize("words", [[], ["--dry-run"]])
-def test_release_command_begins_no_dataset_for_a_mistyped_name(workspace: Workspace, name: str, words: list[str]) -> None:
+def test_release_command_begins_no_dataset_for_a_mistyped_name(
+    workspace: Workspace, name: str, words: list[str]
+) -> None:
     released(workspace)
     done = release_by_command(workspace, name, *words)
     assert isinstance(done.exception, ConfigError)
@@ -369,7 +490,9 @@ def test_release_command_begins_no_dataset_for_a_mistyped_name(workspace: Worksp
         assert [version.ref for version in list_versions(con)] == ["calls@1"]
 
 
-def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(workspace: Workspace) -> None:
+def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(
+    workspace: Workspace,
+) -> None:
     released(workspace)
     done = release_by_command(workspace, "cals", "--new")
     assert done.exit_code == 0
@@ -382,7 +505,9 @@ def test_release_says_once_that_it_begins_a_dataset(workspace: Workspace) -> Non
     assert not [line for line in said if "new dataset" in line]
     for name in ("meetings", "meetings", "calls"):
         release_version(workspace, name, say=said.append)
-    assert [line for line in said if "new dataset" in line] == ["release: 'meetings' is a new dataset; there are calls"]
+    assert [line for line in said if "new dataset" in line] == [
+        "release: 'meetings' is a new dataset; there are calls"
+    ]
 
 
 def test_release_on_schedule_takes_the_project_by_its_name(workspace: Workspace) -> None:

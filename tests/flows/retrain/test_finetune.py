@@ -46,11 +46,15 @@ def cut(workspace: Workspace, *, schemes: dict[str, int]) -> DatasetVersion:
     splits = [Split.TRAIN] * 4 + [Split.TEST] * 2
     examples = [example(number, split) for number, split in enumerate(splits)]
     with workspace.warehouse() as con:
-        version, _ = create_version(con, "calls", examples, recipe={"schemes": schemes}, run_id="test")
+        version, _ = create_version(
+            con, "calls", examples, recipe={"schemes": schemes}, run_id="test"
+        )
     return version
 
 
-def test_train_version_leaves_out_what_the_recipe_left_out(workspace: Workspace, said: list[str]) -> None:
+def test_train_version_leaves_out_what_the_recipe_left_out(
+    workspace: Workspace, said: list[str]
+) -> None:
     version = cut(workspace, schemes={"intent": 1})
     assert train_version(workspace, ["emotion"], version.ref, say=said.append) == []
     assert said == ["train: emotion is not trained on calls@1: its recipe leaves emotion out"]
@@ -58,19 +62,25 @@ def test_train_version_leaves_out_what_the_recipe_left_out(workspace: Workspace,
         assert list_training_runs(con) == []
 
 
-def test_train_version_records_that_there_is_too_little_once(workspace: Workspace, said: list[str]) -> None:
+def test_train_version_records_that_there_is_too_little_once(
+    workspace: Workspace, said: list[str]
+) -> None:
     version = cut(workspace, schemes={"intent": 1})
     for _ in range(2):
         (run,) = train_version(workspace, ["intent"], version.ref, say=said.append)
         assert (run.state, run.promoted) == ("skipped", False)
-        assert run.reason == ("too little to learn from: each label needs 5 training examples: answer 2, question 2")
+        assert run.reason == (
+            "too little to learn from: each label needs 5 training examples: answer 2, question 2"
+        )
     with workspace.warehouse() as con:
         assert [run.state for run in list_training_runs(con)] == ["skipped"]
 
 
 def test_train_command_ends_with_0_when_there_is_too_little(workspace: Workspace) -> None:
     cut(workspace, schemes={"intent": 1})
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "train", "intent", "--version", "calls"])
+    done = CliRunner().invoke(
+        app, ["--dir", str(workspace.root), "train", "intent", "--version", "calls"]
+    )
     assert done.exit_code == 0
     assert "too little to learn from" in done.output
 

@@ -38,11 +38,15 @@ pytestmark = pytest.mark.slow
 class SecondsDiarizer(FakeDiarizer):
     """Hears somebody else in every second, so that each becomes an utterance."""
 
-    def diarize(self, sounds: Sequence[Sound], *, max_speakers: int | None = None) -> list[Diarization]:
+    def diarize(
+        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+    ) -> list[Diarization]:
         return [
             Diarization(
                 segments=tuple(
-                    SpeakerSegment(speaker=f"S{i}", segment=Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000))
+                    SpeakerSegment(
+                        speaker=f"S{i}", segment=Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000)
+                    )
                     for i in range(duration_ms(sound) // 1000)
                 ),
                 embeddings={},
@@ -95,9 +99,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     generator = np.random.default_rng(0)
     for number in range(8):
         parts = [
-            (np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000 + generator.normal(0, 200, 16_000)).astype(
-                np.int16
-            )
+            (
+                np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000
+                + generator.normal(0, 200, 16_000)
+            ).astype(np.int16)
             for hz in [TONES["low"], TONES["high"]] * (CLIPS // 2)
         ]
         soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
@@ -123,7 +128,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return opened
 
 
-def test_release_makes_one_version_and_one_event_however_often_it_runs(workspace: Workspace) -> None:
+def test_release_makes_one_version_and_one_event_however_often_it_runs(
+    workspace: Workspace,
+) -> None:
     first = release_version(workspace, "tones", say=quiet)
     again = release_version(workspace, "tones", say=quiet)
     assert (first.created, again.created) == (True, False)
@@ -132,7 +139,9 @@ def test_release_makes_one_version_and_one_event_however_often_it_runs(workspace
         assert len(list_versions(con)) == 1
         assert len(list_outbox(con)) == 1
         examples = load_examples(con, first.version.version_id)
-    assert {split: {e.recording_id for e in examples if e.split is split} for split in Split}.keys() == set(Split)
+    assert {
+        split: {e.recording_id for e in examples if e.split is split} for split in Split
+    }.keys() == set(Split)
     assert all(any(e.split is split for e in examples) for split in Split)
 
 
@@ -153,14 +162,21 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
     assert prelabel_pending(workspace, say=quiet).predictions == 0
     with workspace.warehouse() as con:
         found = list_predictions(con, scheme="intent", model_key=run.model_key)
-    right = [found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2] for u in utterances]
+    right = [
+        found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2]
+        for u in utterances
+    ]
     assert sum(right) / len(right) > 0.9
 
 
 def test_training_result_carries_what_the_report_shows(workspace: Workspace) -> None:
     release_version(workspace, "tones", say=quiet)
     (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
-    result = json.loads((workspace.root / run.checkpoint_dir).parent.joinpath("result.json").read_text(encoding="utf-8"))
+    result = json.loads(
+        (workspace.root / run.checkpoint_dir)
+        .parent.joinpath("result.json")
+        .read_text(encoding="utf-8")
+    )
     assert {"before", "after", "curves", "labels", "decision", "warning"} <= set(result)
     assert result["before"]["confusion"] != result["after"]["confusion"]
 
@@ -176,7 +192,9 @@ def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Wo
     release_version(workspace, "tones", say=quiet)
     (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
     folder = workspace.root / run.checkpoint_dir
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"])
+    done = CliRunner().invoke(
+        app, ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"]
+    )
     assert done.exit_code == 0, done.output
     (model,) = json.loads(done.stdout)["models"]
     assert (model["run"], model["version"], model["heard"]) == (run.training_id, "tones@1", {})

@@ -70,22 +70,37 @@ def test_prefect_server_refuses_a_wrong_login(prefect: RunningPrefect, password:
     assert prefect.post(auth=("voxdata", password)).status_code == 401
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1:{port}"])
-def test_prefect_server_refuses_a_foreign_origin_even_with_the_login(prefect: RunningPrefect, origin: str) -> None:
-    answer = prefect.post(auth=prefect.login, Origin=origin.replace("{port}", str(prefect.service.port)))
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1:{port}"]
+)
+def test_prefect_server_refuses_a_foreign_origin_even_with_the_login(
+    prefect: RunningPrefect, origin: str
+) -> None:
+    answer = prefect.post(
+        auth=prefect.login, Origin=origin.replace("{port}", str(prefect.service.port))
+    )
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:9", ""])
-def test_prefect_server_refuses_a_foreign_host_even_with_the_login(prefect: RunningPrefect, host: str) -> None:
-    answer = prefect.post(auth=prefect.login, Host=host.replace("{port}", str(prefect.service.port)))
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:9", ""],
+)
+def test_prefect_server_refuses_a_foreign_host_even_with_the_login(
+    prefect: RunningPrefect, host: str
+) -> None:
+    answer = prefect.post(
+        auth=prefect.login, Host=host.replace("{port}", str(prefect.service.port))
+    )
     assert answer.status_code in {400, 421}
 
 
 def test_prefect_server_allows_no_foreign_origin_in_a_preflight(prefect: RunningPrefect) -> None:
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = httpx.options(f"{prefect.service.url}/api/deployments/filter", headers=headers, trust_env=False)
+    answer = httpx.options(
+        f"{prefect.service.url}/api/deployments/filter", headers=headers, trust_env=False
+    )
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
@@ -98,7 +113,12 @@ def test_prefect_server_answers_its_own_pages(prefect: RunningPrefect, host: str
 
 
 def test_prefect_server_shows_a_page_that_asks_for_the_password(prefect: RunningPrefect) -> None:
-    page = httpx.get(str(prefect.service.url), headers={"Accept": "text/html"}, follow_redirects=True, trust_env=False)
+    page = httpx.get(
+        str(prefect.service.url),
+        headers={"Accept": "text/html"},
+        follow_redirects=True,
+        trust_env=False,
+    )
     settings = httpx.get(f"{prefect.service.url}/ui-settings", trust_env=False).json()
     assert "<html" in page.text
     assert settings["auth"] == "BASIC"
@@ -106,12 +126,18 @@ def test_prefect_server_shows_a_page_that_asks_for_the_password(prefect: Running
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_prefect_page_lets_a_person_in_who_types_the_password(prefect: RunningPrefect, host: str) -> None:
+def test_prefect_page_lets_a_person_in_who_types_the_password(
+    prefect: RunningPrefect, host: str
+) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page()
         page.goto(f"http://{host}:{prefect.service.port}/")
-        page.get_by_role("textbox").or_(page.locator("input[type=password]")).first.fill(":".join(prefect.login))
+        page.get_by_role("textbox").or_(page.locator("input[type=password]")).first.fill(
+            ":".join(prefect.login)
+        )
         page.keyboard.press("Enter")
         expect(page.get_by_role("link", name="Deployments")).to_be_visible(timeout=60_000)
         browser.close()
@@ -130,12 +156,17 @@ def test_prefect_server_tells_its_health_to_everybody_here(prefect: RunningPrefe
 
 def test_prefect_server_refuses_a_socket_of_a_foreign_page(prefect: RunningPrefect) -> None:
     address = f"ws://127.0.0.1:{prefect.service.port}/api/events/in"
-    with pytest.raises(InvalidStatus) as caught, connect(address, origin="http://evil.example", proxy=None):  # type: ignore[arg-type]
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        connect(address, origin="http://evil.example", proxy=None),
+    ):  # type: ignore[arg-type]
         pass
     assert caught.value.response.status_code == 403
 
 
-def test_prefect_server_keeps_its_login_in_a_private_file_and_out_of_its_log(prefect: RunningPrefect) -> None:
+def test_prefect_server_keeps_its_login_in_a_private_file_and_out_of_its_log(
+    prefect: RunningPrefect,
+) -> None:
     path = prefect.workspace.state_dir / LOGIN_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     password = prefect.login[1]

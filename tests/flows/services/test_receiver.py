@@ -28,10 +28,18 @@ from voxdata.errors import TransientError
 SECRET = "the right one"
 CREATED: dict[str, Any] = {
     "action": "ANNOTATION_CREATED",
-    "annotation": {"id": 7, "updated_at": "2026-01-01T00:00:00Z", "result": [{"value": {"text": ["my number is 555"]}}]},
+    "annotation": {
+        "id": 7,
+        "updated_at": "2026-01-01T00:00:00Z",
+        "result": [{"value": {"text": ["my number is 555"]}}],
+    },
     "project": {"id": 3, "label_config": "<View/>"},
 }
-DELETED: dict[str, Any] = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 7}, {"id": 8}], "project": {"id": 3}}
+DELETED: dict[str, Any] = {
+    "action": "ANNOTATIONS_DELETED",
+    "annotations": [{"id": 7}, {"id": 8}],
+    "project": {"id": 3},
+}
 
 
 @pytest.fixture
@@ -46,16 +54,22 @@ def woken() -> list[float]:
 
 @pytest.fixture
 def client(inbox: WebhookInbox, woken: list[float]) -> Iterator[TestClient]:
-    with TestClient(build_app(inbox, secret=SECRET, wake=lambda: woken.append(time.monotonic()))) as client:
+    with TestClient(
+        build_app(inbox, secret=SECRET, wake=lambda: woken.append(time.monotonic()))
+    ) as client:
         yield client
 
 
 def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return int(client.post(WEBHOOK_PATH, content=content, headers={SECRET_HEADER: secret}).status_code)
+    return int(
+        client.post(WEBHOOK_PATH, content=content, headers={SECRET_HEADER: secret}).status_code
+    )
 
 
-def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path) -> None:
+def test_receive_keeps_numbers_and_never_what_was_said(
+    client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path
+) -> None:
     assert [post(client, CREATED), post(client, DELETED)] == [202, 202]
     kept = [json.loads((tmp_path / "inbox" / name).read_text()) for name in inbox.names()]
     assert [event["annotations"] for event in kept] == [[7], [7, 8]]
@@ -72,7 +86,14 @@ def test_receive_keeps_numbers_and_never_what_was_said(client: TestClient, inbox
     ],
     ids=["wrong secret", "no secret", "not JSON", "a list", "no project", "too deep", "no number", "too large"],
 )  # fmt: skip
-def test_receive_refuses(client: TestClient, inbox: WebhookInbox, woken: list[float], body: object, secret: str, status: int) -> None:
+def test_receive_refuses(
+    client: TestClient,
+    inbox: WebhookInbox,
+    woken: list[float],
+    body: object,
+    secret: str,
+    status: int,
+) -> None:
     assert post(client, body, secret=secret) == status
     assert inbox.names() == []
     assert woken == []
@@ -88,7 +109,9 @@ def test_receive_answers_200_events_at_once(client: TestClient, inbox: WebhookIn
     assert {status for status, _ in found} == {202}
     assert len(inbox.names()) == 200
     spent = [seconds * 1000 for _, seconds in found]
-    print(f"answered in: median {statistics.median(spent):.1f} ms, 95 % {statistics.quantiles(spent, n=20)[-1]:.1f} ms")
+    print(
+        f"answered in: median {statistics.median(spent):.1f} ms, 95 % {statistics.quantiles(spent, n=20)[-1]:.1f} ms"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +131,9 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
 def deliver(receiver: tuple[Service, str], **headers: str) -> int:
     service, secret = receiver
     sent = {SECRET_HEADER: secret, **headers}
-    return httpx.post(f"{service.url}{WEBHOOK_PATH}", json=CREATED, headers=sent, trust_env=False, timeout=30).status_code
+    return httpx.post(
+        f"{service.url}{WEBHOOK_PATH}", json=CREATED, headers=sent, trust_env=False, timeout=30
+    ).status_code
 
 
 def test_receiver_takes_an_event_of_label_studio(receiver: tuple[Service, str]) -> None:
@@ -116,7 +141,9 @@ def test_receiver_takes_an_event_of_label_studio(receiver: tuple[Service, str]) 
 
 
 @pytest.mark.parametrize("secret", ["", "wrong"])
-def test_receiver_refuses_an_event_without_the_secret(receiver: tuple[Service, str], secret: str) -> None:
+def test_receiver_refuses_an_event_without_the_secret(
+    receiver: tuple[Service, str], secret: str
+) -> None:
     assert deliver(receiver, **{SECRET_HEADER: secret}) == 401
 
 
@@ -160,7 +187,9 @@ def make_waker(inbox: WebhookInbox) -> Iterator[Callable[[Callable[[], object]],
         waker.stop()
 
 
-def test_waker_pulls_once_for_what_came_during_a_pull(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+def test_waker_pulls_once_for_what_came_during_a_pull(
+    inbox: WebhookInbox, make_waker: Callable[..., PullWaker]
+) -> None:
     pulls: list[int] = []
     all_there = threading.Event()
 
@@ -179,7 +208,9 @@ def test_waker_pulls_once_for_what_came_during_a_pull(inbox: WebhookInbox, make_
     assert pulls[0] == 20
 
 
-def test_waker_pulls_again_for_an_event_that_comes_during_a_pull(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+def test_waker_pulls_again_for_an_event_that_comes_during_a_pull(
+    inbox: WebhookInbox, make_waker: Callable[..., PullWaker]
+) -> None:
     began, go_on = threading.Event(), threading.Event()
     pulls: list[int] = []
 
@@ -199,7 +230,9 @@ def test_waker_pulls_again_for_an_event_that_comes_during_a_pull(inbox: WebhookI
     assert len(pulls) == 2
 
 
-def test_waker_keeps_events_until_a_pull_succeeds(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+def test_waker_keeps_events_until_a_pull_succeeds(
+    inbox: WebhookInbox, make_waker: Callable[..., PullWaker]
+) -> None:
     outcomes = iter([TransientError("away"), TransientError("away"), None])
 
     def pull() -> None:
@@ -232,7 +265,9 @@ def test_waker_outlives_an_inbox_that_fails(
     assert waker.alive
 
 
-def test_waker_begins_with_what_was_left_over(inbox: WebhookInbox, make_waker: Callable[..., PullWaker]) -> None:
+def test_waker_begins_with_what_was_left_over(
+    inbox: WebhookInbox, make_waker: Callable[..., PullWaker]
+) -> None:
     inbox.put({})
     pulls: list[int] = []
     make_waker(lambda: pulls.append(1))

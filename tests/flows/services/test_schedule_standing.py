@@ -46,7 +46,9 @@ def workspace(tmp_path: Path) -> Workspace:
 def started(workspace: Workspace, name: str, *, alive: bool, log: str = "") -> Service:
     pid = os.getpid()
     identity = process_identity(pid) if alive else "another boot:1"
-    return Service(name=name, pid=pid, started=str(identity), port=None, log=log, version="", log_start=0)
+    return Service(
+        name=name, pid=pid, started=str(identity), port=None, log=log, version="", log_start=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,9 @@ def test_find_scheduler_errors_passes_over_others() -> None:
     assert find_scheduler_errors(LOG.split("\n")[-2]).count == 0
 
 
-def test_check_scheduler_fails_on_errors_since_the_start(workspace: Workspace, tmp_path: Path) -> None:
+def test_check_scheduler_fails_on_errors_since_the_start(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     log = tmp_path / "server.log"
     log.write_text(LOG, encoding="utf-8")
     workspace.state_dir.mkdir()

@@ -22,7 +22,13 @@ import pytest
 
 import flows.services.supervisor
 from flows.services.prefect_env import basic_auth, prefect_environment
-from flows.services.start import prefect_access, prefect_spec, start_services, stop_services, worker_spec
+from flows.services.start import (
+    prefect_access,
+    prefect_spec,
+    start_services,
+    stop_services,
+    worker_spec,
+)
 from flows.services.supervisor import (
     Service,
     ServiceSpec,
@@ -54,11 +60,15 @@ def web(name: str = "web", **changes: object) -> ServiceSpec:
 
 
 def script(text: str, **changes: object) -> ServiceSpec:
-    spec = ServiceSpec(name="script", command=(sys.executable, "-u", "-c", text), env={}, ready_timeout_s=10)
+    spec = ServiceSpec(
+        name="script", command=(sys.executable, "-u", "-c", text), env={}, ready_timeout_s=10
+    )
     return replace(spec, **changes)  # type: ignore[arg-type]
 
 
-def test_ensure_running_starts_a_service_that_answers_and_is_recorded(state_dir: Path, said: list[str]) -> None:
+def test_ensure_running_starts_a_service_that_answers_and_is_recorded(
+    state_dir: Path, said: list[str]
+) -> None:
     service = ensure_running(state_dir, web(), say=said.append)
     assert httpx.get(str(service.url), trust_env=False).status_code == 200
     (row,) = json.loads((state_dir / "services.json").read_text(encoding="utf-8"))["services"]
@@ -76,7 +86,9 @@ def test_ensure_running_listens_on_this_machine_only(state_dir: Path, said: list
 
 def test_ensure_running_reuses_what_runs(state_dir: Path, said: list[str]) -> None:
     spec = web()
-    assert ensure_running(state_dir, spec, say=said.append) == ensure_running(state_dir, spec, say=said.append)
+    assert ensure_running(state_dir, spec, say=said.append) == ensure_running(
+        state_dir, spec, say=said.append
+    )
 
 
 def test_ensure_running_restarts_another_version(state_dir: Path, said: list[str]) -> None:
@@ -88,7 +100,9 @@ def test_ensure_running_restarts_another_version(state_dir: Path, said: list[str
     assert not first.alive
 
 
-def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(state_dir: Path, said: list[str]) -> None:
+def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(
+    state_dir: Path, said: list[str]
+) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
@@ -108,29 +122,44 @@ def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
         looks = iter([taken])
         look = flows.services.supervisor.choose_port
         # At the first look the port was free still.
-        monkeypatch.setattr(flows.services.supervisor, "choose_port", lambda port: next(looks, None) or look(port))
+        monkeypatch.setattr(
+            flows.services.supervisor, "choose_port", lambda port: next(looks, None) or look(port)
+        )
         service = ensure_running(state_dir, web(port=taken), say=said.append)
         assert (service.port != taken, service.alive) == (True, True)
     assert f"web: another program was faster at port {taken}; starting again on another" in said
 
 
-def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(state_dir: Path, said: list[str]) -> None:
-    spec = script("print('no such table: wishes'); raise SystemExit(3)", port=choose_port(0), health_path="/")
-    with pytest.raises(ServiceError, match=r"script ended while starting; log .*script\.log:\n.*no such table: wishes"):
+def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(
+    state_dir: Path, said: list[str]
+) -> None:
+    spec = script(
+        "print('no such table: wishes'); raise SystemExit(3)", port=choose_port(0), health_path="/"
+    )
+    with pytest.raises(
+        ServiceError,
+        match=r"script ended while starting; log .*script\.log:\n.*no such table: wishes",
+    ):
         ensure_running(state_dir, spec, say=said.append)
     assert read_services(state_dir) == {}
 
 
 def test_ensure_running_stops_a_child_that_is_never_ready(state_dir: Path, said: list[str]) -> None:
-    spec = script("import os, time; print(os.getpid()); time.sleep(60)", ready_text="ready", ready_timeout_s=1)
+    spec = script(
+        "import os, time; print(os.getpid()); time.sleep(60)", ready_text="ready", ready_timeout_s=1
+    )
     with pytest.raises(ServiceError, match="not ready within 1 s"):
         ensure_running(state_dir, spec, say=said.append)
     pid = int((state_dir / "logs" / "script.log").read_text(encoding="utf-8").split()[0])
     assert process_identity(pid) is None
 
 
-def test_ensure_running_waits_for_the_ready_text_of_this_start(state_dir: Path, said: list[str]) -> None:
-    spec = script("import time; time.sleep(1); print('now ready'); time.sleep(60)", ready_text="now ready")
+def test_ensure_running_waits_for_the_ready_text_of_this_start(
+    state_dir: Path, said: list[str]
+) -> None:
+    spec = script(
+        "import time; time.sleep(1); print('now ready'); time.sleep(60)", ready_text="now ready"
+    )
     for _ in range(2):
         began = time.monotonic()
         ensure_running(state_dir, spec, say=said.append)
@@ -138,15 +167,23 @@ def test_ensure_running_waits_for_the_ready_text_of_this_start(state_dir: Path, 
         stop_all(state_dir, say=said.append)
 
 
-def test_ensure_running_refuses_a_stranger_that_answers_on_the_port(state_dir: Path, said: list[str]) -> None:
+def test_ensure_running_refuses_a_stranger_that_answers_on_the_port(
+    state_dir: Path, said: list[str]
+) -> None:
     stranger = ensure_running(state_dir, web("stranger"), say=said.append)
     sleeper = ensure_running(state_dir, script("import time; time.sleep(60)"), say=said.append)
-    write_services(state_dir, {"stranger": stranger, "script": replace(sleeper, port=stranger.port)})
+    write_services(
+        state_dir, {"stranger": stranger, "script": replace(sleeper, port=stranger.port)}
+    )
     with pytest.raises(ServiceError, match="not ready within 1 s"):
-        ensure_running(state_dir, script("", port=stranger.port, ready_timeout_s=1), say=said.append)
+        ensure_running(
+            state_dir, script("", port=stranger.port, ready_timeout_s=1), say=said.append
+        )
 
 
-def test_ensure_running_says_what_to_do_when_the_program_is_missing(state_dir: Path, said: list[str]) -> None:
+def test_ensure_running_says_what_to_do_when_the_program_is_missing(
+    state_dir: Path, said: list[str]
+) -> None:
     with pytest.raises(ServiceError, match="voxdata doctor"):
         ensure_running(state_dir, web(command=("/nowhere/program",)), say=said.append)
 
@@ -166,7 +203,9 @@ def test_stop_all_never_kills_a_reused_pid(state_dir: Path, said: list[str]) -> 
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         state_dir.mkdir()
-        stale = Service(name="web", pid=bystander.pid, started="earlier-boot:1", port=1, log="", version="")
+        stale = Service(
+            name="web", pid=bystander.pid, started="earlier-boot:1", port=1, log="", version=""
+        )
         write_services(state_dir, {"web": stale})
         assert stop_all(state_dir, say=said.append) == []
         assert bystander.poll() is None
@@ -236,7 +275,9 @@ def test_services_of_the_original_are_left_alone_by_a_copy(
     assert service_status(state_dir) == [service]
 
 
-def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(
+    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
     shutil.copytree(state_dir.parent, copy.parent)
@@ -245,7 +286,9 @@ def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(original: tuple[
     assert any(f"copy of {state_dir.parent}" in line for line in said)
 
 
-def test_services_of_a_moved_workspace_are_stopped_and_never_used(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+def test_services_of_a_moved_workspace_are_stopped_and_never_used(
+    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+) -> None:
     state_dir, service = original
     moved = tmp_path / "moved" / ".voxdata"
     state_dir.parent.rename(moved.parent)
@@ -254,7 +297,9 @@ def test_services_of_a_moved_workspace_are_stopped_and_never_used(original: tupl
     assert not service.alive
 
 
-def test_services_of_a_removed_original_are_left_alone_by_a_copy(original: tuple[Path, Service], tmp_path: Path, said: list[str]) -> None:
+def test_services_of_a_removed_original_are_left_alone_by_a_copy(
+    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
     shutil.copytree(state_dir.parent, copy.parent)
@@ -263,7 +308,9 @@ def test_services_of_a_removed_original_are_left_alone_by_a_copy(original: tuple
     assert service.alive
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}']
+)
 def test_read_services_takes_a_damaged_file_for_empty(state_dir: Path, text: str) -> None:
     state_dir.mkdir()
     (state_dir / "services.json").write_text(text, encoding="utf-8")
@@ -293,7 +340,11 @@ def test_service_lock_gives_up_with_a_clear_error(state_dir: Path, said: list[st
 def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
     environment = prefect_environment(home=tmp_path, port=4321, login="voxdata:it")
     assert environment["PREFECT_HOME"] == str(tmp_path)
-    assert environment["PREFECT_SERVER_UI_API_URL"] == environment["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
+    assert (
+        environment["PREFECT_SERVER_UI_API_URL"]
+        == environment["PREFECT_API_URL"]
+        == "http://127.0.0.1:4321/api"
+    )
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert all(isinstance(value, str) for value in environment.values())
 
@@ -301,7 +352,9 @@ def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
 def quiet_workspace(folder: Path) -> Workspace:
     """A workspace on free ports."""
     ports = f"label_studio_port = {choose_port(0)}\nprefect_port = {choose_port(0)}\n"
-    text = template().replace("label_studio_port = 8080\n", "").replace("prefect_port = 4200\n", ports)
+    text = (
+        template().replace("label_studio_port = 8080\n", "").replace("prefect_port = 4200\n", ports)
+    )
     (folder / "voxdata.toml").write_text(text, encoding="utf-8")
     return open_workspace(folder)
 
@@ -327,11 +380,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_prefect_server_and_worker_are_found_ready(tmp_path: Path, state_dir: Path, said: list[str]) -> None:
+def test_prefect_server_and_worker_are_found_ready(
+    tmp_path: Path, state_dir: Path, said: list[str]
+) -> None:
     workspace = quiet_workspace(tmp_path)
     (tmp_path / "hello.py").write_text(SERVE, encoding="utf-8")
     server = ensure_running(state_dir, prefect_spec(workspace), say=said.append)
-    worker = replace(worker_spec(workspace, server), command=(sys.executable, str(tmp_path / "hello.py")))
+    worker = replace(
+        worker_spec(workspace, server), command=(sys.executable, str(tmp_path / "hello.py"))
+    )
     ensure_running(state_dir, worker, say=said.append)
     access = prefect_access(workspace)
     assert access is not None
@@ -341,7 +398,9 @@ def test_prefect_server_and_worker_are_found_ready(tmp_path: Path, state_dir: Pa
 
 
 @pytest.mark.slow
-def test_start_services_serves_the_deployments_and_stops_them(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_services_serves_the_deployments_and_stops_them(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_URL", "http://127.0.0.1:9")
     workspace = quiet_workspace(tmp_path)
     try:

@@ -66,8 +66,18 @@ def forget(workspace: Workspace, number: int) -> str:
     with workspace.warehouse() as con:
         key = example(number).recording_id
         plan = plan_erasure(con, [key])
-        receipt = begin_erasure(con, plan, kind="recording", subject=key, reason="R. Eason asked", run_id="t")
-        erase_rows(con, plan, receipt_id=receipt, kind="recording", subject=key, reason="R. Eason asked", run_id="t")
+        receipt = begin_erasure(
+            con, plan, kind="recording", subject=key, reason="R. Eason asked", run_id="t"
+        )
+        erase_rows(
+            con,
+            plan,
+            receipt_id=receipt,
+            kind="recording",
+            subject=key,
+            reason="R. Eason asked",
+            run_id="t",
+        )
     return receipt
 
 
@@ -85,12 +95,25 @@ def verify(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[st
     script, packages = tmp_path / "outside" / "verify_receipt.py", tmp_path / "outside" / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     script.write_bytes(SCRIPT.read_bytes())
-    for installed in (path for pattern in ("cryptography", "_cffi_backend*") for path in SITE.glob(pattern)):
+    for installed in (
+        path for pattern in ("cryptography", "_cffi_backend*") for path in SITE.glob(pattern)
+    ):
         if not (packages / installed.name).exists():
             (packages / installed.name).symlink_to(installed)
     start = "import runpy, sys; sys.path.append(sys.argv[1]); sys.argv[:2] = []; runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-I", "-S", "-c", start, str(packages), str(script), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=script.parent, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        start,
+        str(packages),
+        str(script),
+        *map(str, words),
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=script.parent, timeout=60, check=False
+    )
 
 
 def said_in(envelope: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +128,9 @@ def restate(envelope: dict[str, Any], edit: Edit) -> None:
     envelope["payload"] = base64.b64encode(json.dumps(said).encode()).decode()
 
 
-def test_receipt_says_not_yet_until_there_is_a_version_since(workspace: Workspace, tmp_path: Path) -> None:
+def test_receipt_says_not_yet_until_there_is_a_version_since(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     receipt = forget(workspace, 7)
     path, key = issue(workspace, receipt, tmp_path)
     early = verify(tmp_path, path, "--key", key)
@@ -125,10 +150,14 @@ def test_script_needs_no_voxdata_and_is_short(tmp_path: Path) -> None:
     text = SCRIPT.read_text()
     assert len(text.splitlines()) < 150
     assert not re.search(r"^(from|import) (voxdata|flows|warehouse)", text, re.MULTILINE)
-    assert verify(tmp_path, "nothing.json", "--key", "nothing.pem").stderr.startswith("REFUSED: FileNotFoundError")
+    assert verify(tmp_path, "nothing.json", "--key", "nothing.pem").stderr.startswith(
+        "REFUSED: FileNotFoundError"
+    )
 
 
-def test_receipt_keeps_its_bytes_while_nothing_changes(workspace: Workspace, tmp_path: Path) -> None:
+def test_receipt_keeps_its_bytes_while_nothing_changes(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     receipt = forget(workspace, 7)
     first = issue(workspace, receipt, tmp_path)[0].read_bytes()
     assert issue(workspace, receipt, tmp_path)[0].read_bytes() == first
@@ -136,10 +165,14 @@ def test_receipt_keeps_its_bytes_while_nothing_changes(workspace: Workspace, tmp
 
 def test_receipt_names_the_leaf_of_the_row_as_it_was(workspace: Workspace, tmp_path: Path) -> None:
     with workspace.warehouse() as con:
-        before = {e.utterance_id: e for e in load_examples(con, find_version(con, "calls@1").version_id)}
+        before = {
+            e.utterance_id: e for e in load_examples(con, find_version(con, "calls@1").version_id)
+        }
     path, _ = issue(workspace, forget(workspace, 0), tmp_path)
     predicate = said_in(json.loads(path.read_text())["receipt"])["predicate"]
-    assert [(row["ref"], row["leaves"]) for row in predicate["versions"]] == [("calls@1", [leaf_hash(before[f"{0:032x}"])])]
+    assert [(row["ref"], row["leaves"]) for row in predicate["versions"]] == [
+        ("calls@1", [leaf_hash(before[f"{0:032x}"])])
+    ]
     assert [row["status"] for row in predicate["now"]] == ["absent"]
 
 
@@ -150,7 +183,10 @@ def _flip(envelope: dict[str, Any]) -> None:
 
 
 def _other_root(content: dict[str, Any]) -> None:
-    restate(content["versions"][0], lambda said: said["subject"][0]["digest"].update({"voxdata-version/2": "ab" * 32}))
+    restate(
+        content["versions"][0],
+        lambda said: said["subject"][0]["digest"].update({"voxdata-version/2": "ab" * 32}),
+    )
 
 
 def _alter_last(leaf: str) -> str:
@@ -168,17 +204,34 @@ def _hide_leaf(content: dict[str, Any], *, spell: Callable[[str], str]) -> None:
 FORGERIES: dict[str, tuple[Edit, str]] = {
     "forged signature": (lambda c: _flip(c["receipt"]), "not signed by the key"),
     "no signature": (lambda c: c["receipt"].update(signatures=[]), "not signed by the key"),
-    "altered count": (lambda c: restate(c["receipt"], lambda s: s["predicate"]["counts"].update(example=0)), "not signed by the key"),
+    "altered count": (
+        lambda c: restate(c["receipt"], lambda s: s["predicate"]["counts"].update(example=0)),
+        "not signed by the key",
+    ),
     "altered leaf": (
-        lambda c: restate(c["receipt"], lambda s: s["predicate"]["versions"][0].update(leaves=["0" * 32])),
+        lambda c: restate(
+            c["receipt"], lambda s: s["predicate"]["versions"][0].update(leaves=["0" * 32])
+        ),
         "not signed by the key",
     ),
     "root unsigned": (_other_root, "a root is not signed by the key"),
-    "truncated proof": (lambda c: next(iter(c["proofs"].values()))["opened"].clear(), "the proof gives root"),
-    "a bucket less": (lambda c: next(iter(c["proofs"].values()))["buckets"].popitem(), "the proof gives root"),
+    "truncated proof": (
+        lambda c: next(iter(c["proofs"].values()))["opened"].clear(),
+        "the proof gives root",
+    ),
+    "a bucket less": (
+        lambda c: next(iter(c["proofs"].values()))["buckets"].popitem(),
+        "the proof gives root",
+    ),
     "leaf cut short": (lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:-1]), "cut short"),
-    "another leaf in its place": (lambda c: _hide_leaf(c, spell=_alter_last), "the proof gives root"),
-    "leaf in capitals": (lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:3] + leaf[3:].upper()), "cut short"),
+    "another leaf in its place": (
+        lambda c: _hide_leaf(c, spell=_alter_last),
+        "the proof gives root",
+    ),
+    "leaf in capitals": (
+        lambda c: _hide_leaf(c, spell=lambda leaf: leaf[:3] + leaf[3:].upper()),
+        "cut short",
+    ),
     "proof missing": (lambda c: c["proofs"].clear(), "KeyError"),
     "no receipt": (lambda c: c.pop("receipt"), "KeyError"),
 }
@@ -201,7 +254,13 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
     """The way to every part of a JSON value."""
     if path:
         yield path
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, part in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from places(part, (*path, key))
 
 
@@ -209,11 +268,20 @@ def spoil(value: object, rng: random.Random) -> object:
     """Something else in the place of a JSON value."""
     if isinstance(value, str) and value and rng.random() < 0.7:
         at = rng.randrange(len(value))
-        return rng.choice([value[:at] + rng.choice("0aZ= ") + value[at + 1 :], value[:at], value.upper(), value + value[-1]])
+        return rng.choice(
+            [
+                value[:at] + rng.choice("0aZ= ") + value[at + 1 :],
+                value[:at],
+                value.upper(),
+                value + value[-1],
+            ]
+        )
     return rng.choice([None, 0, [], {}, "x", [1], {"a": 1}])
 
 
-def test_script_never_says_anything_else_whatever_is_changed(workspace: Workspace, tmp_path: Path) -> None:
+def test_script_never_says_anything_else_whatever_is_changed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     receipt = forget(workspace, 7)
     assert run(workspace, "receipts", "rotate").exit_code == 0
     path, key = issue(workspace, receipt, tmp_path)
@@ -240,15 +308,23 @@ def test_script_never_says_anything_else_whatever_is_changed(workspace: Workspac
 
 
 LIES: dict[str, tuple[Edit, str]] = {
-    "a leaf that never was": (lambda p: p["versions"][0].update(leaves=["0" * 32]), "not in calls@1"),
+    "a leaf that never was": (
+        lambda p: p["versions"][0].update(leaves=["0" * 32]),
+        "not in calls@1",
+    ),
     "more leaves than named": (lambda p: p.update(num_leaves=2), "counts 2 leaves and names 1"),
-    "absent though it is there": (lambda p: p["now"][0].update(status="absent"), "holds 1 of the leaves"),
+    "absent though it is there": (
+        lambda p: p["now"][0].update(status="absent"),
+        "holds 1 of the leaves",
+    ),
     "a root of its own": (lambda p: p["now"][0].update(root="ab" * 32), "another root for calls@2"),
 }
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_script_refuses_what_the_signer_says_against_the_proof(workspace: Workspace, tmp_path: Path, name: str) -> None:
+def test_script_refuses_what_the_signer_says_against_the_proof(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
     path, key = issue(workspace, forget(workspace, 7), tmp_path)
     content = json.loads(path.read_text())
     edit, message = LIES[name]
@@ -256,7 +332,9 @@ def test_script_refuses_what_the_signer_says_against_the_proof(workspace: Worksp
     keys = read_keys(workspace)
     assert keys is not None
     assert keys.private is not None
-    content["receipt"] = encode_envelope(sign_envelope(decode_envelope(content["receipt"]), keys.private))
+    content["receipt"] = encode_envelope(
+        sign_envelope(decode_envelope(content["receipt"]), keys.private)
+    )
     path.write_text(json.dumps(content))
     done = verify(tmp_path, path, "--key", key)
     assert done.returncode == 1
@@ -280,11 +358,15 @@ def test_script_refuses_another_key_and_another_root(workspace: Workspace, tmp_p
     assert "does not speak of calls@2" in older.stderr
     other = tmp_path / "calls@3.json"
     forged = json.loads((statements / "calls@3.json").read_text())
-    restate(forged, lambda said: said["subject"][0]["digest"].update({"voxdata-version/2": "cd" * 32}))
+    restate(
+        forged, lambda said: said["subject"][0]["digest"].update({"voxdata-version/2": "cd" * 32})
+    )
     keys = read_keys(workspace)
     assert keys is not None
     assert keys.private is not None
-    other.write_text(json.dumps(encode_envelope(sign_envelope(decode_envelope(forged), keys.private))))
+    other.write_text(
+        json.dumps(encode_envelope(sign_envelope(decode_envelope(forged), keys.private)))
+    )
     wrong = verify(tmp_path, path, "--key", key, "--root", other)
     assert wrong.returncode == 1
     assert "calls@3 has another root than the one you gave" in wrong.stderr
@@ -304,7 +386,11 @@ def test_rotated_key_keeps_what_the_old_one_signed(workspace: Workspace, tmp_pat
     for receipt, key, code in ((before, old, 0), (path, old, 0), (path, new, 0), (before, new, 1)):
         assert verify(tmp_path, receipt, "--key", key).returncode == code, (receipt.name, key.name)
     # The earlier receipt shown again carries the exchange of keys, and keeps its signature.
-    again, _ = issue(workspace, said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"], tmp_path)
+    again, _ = issue(
+        workspace,
+        said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"],
+        tmp_path,
+    )
     assert verify(tmp_path, again, "--key", new).returncode == 0
 
 
@@ -320,7 +406,17 @@ def test_key_kept_elsewhere_signs_elsewhere(workspace: Workspace, tmp_path: Path
     assert list((workspace.state_dir / "signing").glob("*.pem")) == []
     assert verify(tmp_path, path, "--key", key).returncode == 1
     here = workspace.state_dir / "statements" / f"receipt-{receipt}.json"
-    signed = CliRunner().invoke(app, ["receipts", "sign", str(here), str(here.parent / "calls@2.json"), "--key", str(away / "key.pem")])
+    signed = CliRunner().invoke(
+        app,
+        [
+            "receipts",
+            "sign",
+            str(here),
+            str(here.parent / "calls@2.json"),
+            "--key",
+            str(away / "key.pem"),
+        ],
+    )
     assert signed.exit_code == 0, signed.output
     assert "erasure-receipt:1: calls@1" in signed.output
     assert verify(tmp_path, here, "--key", key).returncode == 0
@@ -330,11 +426,15 @@ def test_key_kept_elsewhere_signs_elsewhere(workspace: Workspace, tmp_path: Path
     (row,) = json.loads(run(workspace, "receipts", "--json").stdout)
     assert len(row["signed"]) == 16
     (away / "key.pem").chmod(0o644)
-    refused = CliRunner().invoke(app, ["receipts", "sign", str(here), "--key", str(away / "key.pem")])
+    refused = CliRunner().invoke(
+        app, ["receipts", "sign", str(here), "--key", str(away / "key.pem")]
+    )
     assert "chmod 600" in str(refused.exception)
 
 
-def test_key_kept_elsewhere_is_exchanged_once_both_signed(workspace: Workspace, tmp_path: Path) -> None:
+def test_key_kept_elsewhere_is_exchanged_once_both_signed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / name)]).exit_code == 0
     assert run(workspace, "receipts", "trust", str(tmp_path / "one.pub")).exit_code == 0
@@ -342,26 +442,47 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(workspace: Workspace, 
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
     assert str(rotation) in told.output.replace("\n", "")
     for name, number in (("one", 1), ("two", 2)):
-        assert CliRunner().invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)]).exit_code == 0
+        assert (
+            CliRunner()
+            .invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)])
+            .exit_code
+            == 0
+        )
         assert len(json.loads(run(workspace, "receipts", "keys", "--json").stdout)) == number
 
 
-def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(workspace: Workspace, tmp_path: Path) -> None:
+def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     path, old = issue(workspace, forget(workspace, 7), tmp_path)
     before, known = path.rename(tmp_path / "before.json"), old.rename(tmp_path / "old.pem")
     assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")]).exit_code == 0
     assert run(workspace, "receipts", "trust", str(tmp_path / "next.pub")).exit_code == 0
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
-    assert CliRunner().invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")]).exit_code == 0
-    again, new = issue(workspace, said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"], tmp_path)
+    assert (
+        CliRunner()
+        .invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")])
+        .exit_code
+        == 0
+    )
+    again, new = issue(
+        workspace,
+        said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"],
+        tmp_path,
+    )
     assert list((workspace.state_dir / "signing").glob("*.pem")) == []
     assert new.read_text() == (tmp_path / "next.pub").read_text()
     assert [verify(tmp_path, again, "--key", key).returncode for key in (known, new)] == [0, 0]
 
 
-def test_private_key_is_in_no_other_file_and_no_output(workspace: Workspace, tmp_path: Path) -> None:
+def test_private_key_is_in_no_other_file_and_no_output(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     issue(workspace, forget(workspace, 7), tmp_path)
-    said = [run(workspace, *words).output for words in (["receipts"], ["receipts", "keys", "--json"], ["verify"], ["snapshot"])]
+    said = [
+        run(workspace, *words).output
+        for words in (["receipts"], ["receipts", "keys", "--json"], ["verify"], ["snapshot"])
+    ]
     said.append(run(workspace, "export", "calls", "--output", str(tmp_path / "out")).output)
     pem = (workspace.state_dir / "signing" / "first.pem").read_text()
     seed = read_private(pem, origin="x").private_bytes_raw()
@@ -375,9 +496,19 @@ def test_private_key_is_in_no_other_file_and_no_output(workspace: Workspace, tmp
 def test_receipt_holds_nothing_of_anybody(workspace: Workspace, tmp_path: Path) -> None:
     path, _ = issue(workspace, forget(workspace, 7), tmp_path)
     content = json.loads(path.read_text())
-    text = path.read_text() + "".join(json.dumps(said_in(row)) for row in (content["receipt"], *content["versions"]))
+    text = path.read_text() + "".join(
+        json.dumps(said_in(row)) for row in (content["receipt"], *content["versions"])
+    )
     gone = example(7)
-    for private in (gone.recording_id, gone.utterance_id, gone.text, "secret words", "R. Eason", gone.audio_file, str(workspace.root)):
+    for private in (
+        gone.recording_id,
+        gone.utterance_id,
+        gone.text,
+        "secret words",
+        "R. Eason",
+        gone.audio_file,
+        str(workspace.root),
+    ):
         assert private not in text
 
 
@@ -400,26 +531,41 @@ def test_receipt_of_somebody_in_no_version_says_so(workspace: Workspace, tmp_pat
         )
         plan = plan_erasure(con, ["9"])
         receipt = begin_erasure(con, plan, kind="recording", subject="9", reason="", run_id="t")
-        erase_rows(con, plan, receipt_id=receipt, kind="recording", subject="9", reason="", run_id="t")
+        erase_rows(
+            con, plan, receipt_id=receipt, kind="recording", subject="9", reason="", run_id="t"
+        )
     path, key = issue(workspace, receipt, tmp_path)
     done = verify(tmp_path, path, "--key", key)
     assert done.returncode == 0, done.stderr
     assert "PROVEN" not in done.stdout
 
 
-def test_receipts_says_which_models_heard_and_were_trained_anew(workspace: Workspace, tmp_path: Path) -> None:
+def test_receipts_says_which_models_heard_and_were_trained_anew(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     add_run(workspace, "a", "calls@2", promoted=True)
     receipt = forget(workspace, 7)
     add_run(workspace, "b", "calls@2", promoted=False)  # after, but on a version that lists the row
     predicate = json.loads(run(workspace, "receipts", "show", receipt, "--json").stdout)
-    assert predicate["models"] == [{"training_id": "a", "scheme": "intent", "version": "calls@2", "in_use": True, "retrained": None}]
+    assert predicate["models"] == [
+        {
+            "training_id": "a",
+            "scheme": "intent",
+            "version": "calls@2",
+            "in_use": True,
+            "retrained": None,
+        }
+    ]
     cut(workspace, [n for n in range(2, 60) if n != 7])
     add_run(workspace, "c", "calls@3", promoted=True)
     (model,) = json.loads(run(workspace, "receipts", "show", receipt, "--json").stdout)["models"]
     assert model["in_use"] is False
     assert model["retrained"] == {"training_id": "c", "version": "calls@3", "promoted": True}
     path, key = issue(workspace, receipt, tmp_path)
-    assert "SAID: model a heard them, not in use; trained again on calls@3" in verify(tmp_path, path, "--key", key).stdout
+    assert (
+        "SAID: model a heard them, not in use; trained again on calls@3"
+        in verify(tmp_path, path, "--key", key).stdout
+    )
 
 
 def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool) -> None:
@@ -436,7 +582,9 @@ def test_receipt_says_when_consent_was_given_again(workspace: Workspace) -> None
     receipt = forget(workspace, 7)
 
     def stated() -> list[str]:
-        said: list[str] = json.loads(run(workspace, "receipts", "show", receipt, "--json").stdout)["stated"]
+        said: list[str] = json.loads(run(workspace, "receipts", "show", receipt, "--json").stdout)[
+            "stated"
+        ]
         return said
 
     assert (BARRED in stated(), RENEWED in stated()) == (True, False)
@@ -451,8 +599,17 @@ def test_receipts_show_of_what_is_not_there_makes_no_key(workspace: Workspace) -
 
 
 def test_unknown_and_ambiguous_receipts_are_told(workspace: Workspace) -> None:
-    assert str(run(workspace, "receipts", "show", "zz").exception) == "no receipt begins with 'zz'; `voxdata receipts` shows what there is"
+    assert (
+        str(run(workspace, "receipts", "show", "zz").exception)
+        == "no receipt begins with 'zz'; `voxdata receipts` shows what there is"
+    )
     receipts = [forget(workspace, number) for number in range(17)]
-    start = next(start for start in "0123456789abcdef" if sum(one.startswith(start) for one in receipts) > 1)
-    assert f"more than one receipt begins with '{start}'; give more of the id" in str(run(workspace, "receipts", "show", start).exception)
-    assert "no receipt that keeps anybody out begins with 'zz'" in str(run(workspace, "forget", "--renew", "zz").exception)
+    start = next(
+        start for start in "0123456789abcdef" if sum(one.startswith(start) for one in receipts) > 1
+    )
+    assert f"more than one receipt begins with '{start}'; give more of the id" in str(
+        run(workspace, "receipts", "show", start).exception
+    )
+    assert "no receipt that keeps anybody out begins with 'zz'" in str(
+        run(workspace, "forget", "--renew", "zz").exception
+    )

@@ -36,7 +36,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def cut(workspace: Workspace, numbers: Any) -> DatasetVersion:
     with workspace.warehouse() as con:
-        version, _ = create_version(con, "calls", [example(n) for n in numbers], recipe={}, run_id="t")
+        version, _ = create_version(
+            con, "calls", [example(n) for n in numbers], recipe={}, run_id="t"
+        )
     return version
 
 
@@ -63,13 +65,19 @@ def forget(workspace: Workspace, number: int) -> str:
     with workspace.warehouse() as con:
         key = example(number).recording_id
         plan = plan_erasure(con, [key])
-        receipt = begin_erasure(con, plan, kind="recording", subject=key, reason="asked", run_id="t")
-        erase_rows(con, plan, receipt_id=receipt, kind="recording", subject=key, reason="asked", run_id="t")
+        receipt = begin_erasure(
+            con, plan, kind="recording", subject=key, reason="asked", run_id="t"
+        )
+        erase_rows(
+            con, plan, receipt_id=receipt, kind="recording", subject=key, reason="asked", run_id="t"
+        )
     return receipt
 
 
 def verify(workspace: Workspace, *words: str | Path, code: int = 0) -> dict[str, Any]:
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", *map(str, words), "--json"])
+    done = CliRunner().invoke(
+        app, ["--dir", str(workspace.root), "verify", *map(str, words), "--json"]
+    )
     assert done.exit_code == code, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -102,12 +110,23 @@ def test_verify_says_what_comes_next_where_there_is_no_version(tmp_path: Path) -
 
 def imported(workspace: Workspace) -> set[str]:
     """The packages that `voxdata verify` imports."""
-    words = [sys.executable, "-X", "importtime", "-m", "flows.cli", "--dir", str(workspace.root), "verify"]
+    words = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "flows.cli",
+        "--dir",
+        str(workspace.root),
+        "verify",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
-def test_verify_imports_the_library_of_signatures_only_where_there_is_one(workspace: Workspace) -> None:
+def test_verify_imports_the_library_of_signatures_only_where_there_is_one(
+    workspace: Workspace,
+) -> None:
     unused = {"cryptography", "httpx", "prefect", "label_studio_sdk", "soundfile"}
     assert imported(workspace) & (unused | {"duckdb"}) == {"duckdb"}
     sign_version(workspace, cut(workspace, range(8)))
@@ -121,7 +140,12 @@ def test_verify_walks_from_a_model_to_who_was_forgotten(workspace: Workspace) ->
     (model,) = verify(workspace, folder)["models"]
     assert model["statement"].startswith("signed by ")
     assert model["root"].startswith("signed by ")
-    assert (model["run"], model["version"], model["heard"], model["problems"]) == ("one", "calls@1", {}, [])
+    assert (model["run"], model["version"], model["heard"], model["problems"]) == (
+        "one",
+        "calls@1",
+        {},
+        [],
+    )
     receipt = forget(workspace, 3)
     (model,) = verify(workspace, folder)["models"]
     assert (model["heard"], model["retrained"], model["problems"]) == ({receipt: 1}, "", [])
@@ -148,16 +172,25 @@ def test_verify_calls_a_model_without_statement_unsigned(workspace: Workspace) -
     elsewhere = shutil.copytree(folder / "checkpoint", workspace.root / "copied")
     for place in (folder, elsewhere):
         (model,) = verify(workspace, place)["models"]
-        assert (model["statement"], model["root"], model["problems"], model["run"]) == ("unsigned", "unsigned", [], "one")
+        assert (model["statement"], model["root"], model["problems"], model["run"]) == (
+            "unsigned",
+            "unsigned",
+            [],
+            "one",
+        )
         assert model["heard"] == {receipt: 1}
 
 
-@pytest.mark.parametrize("name", ["checkpoint/head.safetensors", "checkpoint/model.json", "result.json"])
+@pytest.mark.parametrize(
+    "name", ["checkpoint/head.safetensors", "checkpoint/model.json", "result.json"]
+)
 def test_verify_refuses_a_model_whose_file_was_exchanged(workspace: Workspace, name: str) -> None:
     folder = train(workspace, "one", cut(workspace, range(9)))
     path = folder / name
     path.write_bytes(path.read_bytes() + b" ")
-    assert verify(workspace, folder, code=1)["models"][0]["problems"] == [f"{path.name} is not the file that was signed"]
+    assert verify(workspace, folder, code=1)["models"][0]["problems"] == [
+        f"{path.name} is not the file that was signed"
+    ]
 
 
 def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> None:
@@ -195,5 +228,12 @@ def test_sign_version_signs_no_second_root_under_one_name(workspace: Workspace) 
 
 def test_rollback_signs_the_version_it_makes(workspace: Workspace) -> None:
     cut(workspace, range(5))
-    assert CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"]).exit_code == 0
-    assert [row["root is"][:6] for row in verify(workspace)["versions"]] == ["unsign", "unsign", "signed"]
+    assert (
+        CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"]).exit_code
+        == 0
+    )
+    assert [row["root is"][:6] for row in verify(workspace)["versions"]] == [
+        "unsign",
+        "unsign",
+        "signed",
+    ]

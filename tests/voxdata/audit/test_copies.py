@@ -2,7 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from voxdata.audit.copies import align, correlate, find_copies, is_copy, least_correlation, prepare_clip
+from voxdata.audit.copies import (
+    align,
+    correlate,
+    find_copies,
+    is_copy,
+    least_correlation,
+    prepare_clip,
+)
 from voxdata.audit.findings import SCHEMA, Severity
 from voxdata.audit.sound_checks import (
     find_bad_sound,
@@ -23,7 +30,10 @@ def voice(seed: int, *, seconds: float = 2.5) -> Samples:
     pitch = 140 + 40 * np.interp(time, np.linspace(0, seconds, 12), draws.normal(size=12))
     phase = 2 * np.pi * np.cumsum(pitch) / MODEL_RATE_HZ
     level = np.interp(time, np.linspace(0, seconds, 20), draws.uniform(0, 1, 20)) ** 2
-    tones = sum(np.interp(time, np.linspace(0, seconds, 10), draws.uniform(0, 1, 10)) * np.sin(k * phase) for k in range(1, 24))
+    tones = sum(
+        np.interp(time, np.linspace(0, seconds, 10), draws.uniform(0, 1, 10)) * np.sin(k * phase)
+        for k in range(1, 24)
+    )
     return (0.05 * level * tones).astype(np.float32)
 
 
@@ -37,7 +47,10 @@ VOICES = [voice(seed) for seed in range(12)]
         lambda x: -x,
         lambda x: x[4_000:-4_000],
         lambda x: np.concatenate([np.zeros(3_000, np.float32), x]),
-        lambda x: x + np.random.default_rng(0).normal(0, 0.1 * float(np.std(x)), len(x)).astype(np.float32),
+        lambda x: (
+            x
+            + np.random.default_rng(0).normal(0, 0.1 * float(np.std(x)), len(x)).astype(np.float32)
+        ),
         lambda x: np.rint(x * 127).astype(np.float32) / 127,
     ],
     ids=["quieter", "inverted", "trimmed", "later", "noisy", "8 bit"],
@@ -89,14 +102,21 @@ def place(samples: Samples, sound: Samples, *, at: int, louder_db: float) -> Sam
 
 @pytest.mark.parametrize("louder_db", [20, 30, 40])
 @pytest.mark.parametrize("name", TONES)
-def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(name: str, louder_db: float) -> None:
-    clips = [place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db) for i, x in enumerate(VOICES[:6])]
+def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(
+    name: str, louder_db: float
+) -> None:
+    clips = [
+        place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db)
+        for i, x in enumerate(VOICES[:6])
+    ]
     assert find_copies([prepare_clip(x) for x in clips]) == []
 
 
 @pytest.mark.parametrize("floor_db", [None, -50.0, -30.0])
 @pytest.mark.parametrize("name", TONES)
-def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(name: str, floor_db: float | None) -> None:
+def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(
+    name: str, floor_db: float | None
+) -> None:
     draws = np.random.default_rng(3)
     clips = []
     for i in range(4):
@@ -139,7 +159,9 @@ def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
         clean[2_000 : 2_000 + said.size] = said
         other = clean.copy()
         loud = float(np.sqrt(np.mean(np.square(said))))
-        other[2_000 : 2_000 + said.size] += draws.normal(0, 0.85 * loud, said.size).astype(np.float32)
+        other[2_000 : 2_000 + said.size] += draws.normal(0, 0.85 * loud, said.size).astype(
+            np.float32
+        )
         common = align(prepare_clip(clean).wave, prepare_clip(other).wave)
         assert common is not None
         assert 0.8 < common.correlation < 0.96
@@ -155,12 +177,19 @@ def frame(splits: list[str]) -> pl.DataFrame:
         "split": splits,
         "label": ["x"] * len(splits),
     }
-    return pl.DataFrame({n: rows.get(n, [None] * len(splits)) for n in SCHEMA}, schema=dict(SCHEMA), strict=False)
+    return pl.DataFrame(
+        {n: rows.get(n, [None] * len(splits)) for n in SCHEMA}, schema=dict(SCHEMA), strict=False
+    )
 
 
 def test_find_exact_copies_tells_across_from_within() -> None:
-    found = find_exact_copies(frame(["train", "test", "train", "train"]), {0: "a", 1: "a", 2: "b", 3: "b"})
-    assert [(f.check, f.severity, f.count) for f in found] == [("copies", Severity.LEAK, 1), ("copies_within", Severity.NOTE, 1)]
+    found = find_exact_copies(
+        frame(["train", "test", "train", "train"]), {0: "a", 1: "a", 2: "b", 3: "b"}
+    )
+    assert [(f.check, f.severity, f.count) for f in found] == [
+        ("copies", Severity.LEAK, 1),
+        ("copies_within", Severity.NOTE, 1),
+    ]
 
 
 def test_find_near_copies_is_a_leak_across_splits_only() -> None:
@@ -174,7 +203,10 @@ def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.
     draws = np.random.default_rng(0)
     centres = draws.normal(size=(num_people, 64))
     vectors = np.repeat(centres, clips, axis=0) + 0.3 * draws.normal(size=(num_people * clips, 64))
-    splits = ["test" if (draws.random() < 0.3 if shared else i // clips >= num_people * 0.7) else "train" for i in range(len(vectors))]
+    splits = [
+        "test" if (draws.random() < 0.3 if shared else i // clips >= num_people * 0.7) else "train"
+        for i in range(len(vectors))
+    ]
     return splits, (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -186,8 +218,15 @@ def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: boo
 
 
 def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
-    found = find_bad_sound(frame(["train"] * 4), {0: -90.0, 1: -20, 2: -20, 3: -20}, {1: 0.2}, {2: 0.05, 3: 90.0})
-    assert [(f.check, f.evidence[0]["row"]) for f in found] == [("silence", 2), ("clipping", 3), ("too_short", 4), ("too_long", 5)]
+    found = find_bad_sound(
+        frame(["train"] * 4), {0: -90.0, 1: -20, 2: -20, 3: -20}, {1: 0.2}, {2: 0.05, 3: 90.0}
+    )
+    assert [(f.check, f.evidence[0]["row"]) for f in found] == [
+        ("silence", 2),
+        ("clipping", 3),
+        ("too_short", 4),
+        ("too_long", 5),
+    ]
 
 
 def test_name_copies_joins_chains() -> None:

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.audit.findings import SCHEMA, Audit, Finding, Severity, limit_evidence, name_split, sort_findings
+from voxdata.audit.findings import (
+    SCHEMA,
+    Audit,
+    Finding,
+    Severity,
+    limit_evidence,
+    name_split,
+    sort_findings,
+)
 from voxdata.audit.groups import (
     find_conflicting_copies,
     find_imbalance,
@@ -20,10 +28,16 @@ from voxdata.dataset import Split
 
 def table(rows: list[dict[str, object]]) -> pl.DataFrame:
     full = [{"row": i, "audio": f"{i}.wav", **row} for i, row in enumerate(rows, start=2)]
-    return pl.DataFrame({name: [row.get(name) for row in full] for name in SCHEMA}, schema=dict(SCHEMA), strict=False)
+    return pl.DataFrame(
+        {name: [row.get(name) for row in full] for name in SCHEMA},
+        schema=dict(SCHEMA),
+        strict=False,
+    )
 
 
-def corpus(*, num_speakers: int, per_speaker: int, faithful: float, disjoint: bool, seed: int = 0) -> pl.DataFrame:
+def corpus(
+    *, num_speakers: int, per_speaker: int, faithful: float, disjoint: bool, seed: int = 0
+) -> pl.DataFrame:
     """Each speaker says its own label with probability `faithful`, else any."""
     draws = np.random.default_rng(seed)
     rows: list[dict[str, object]] = []
@@ -31,7 +45,13 @@ def corpus(*, num_speakers: int, per_speaker: int, faithful: float, disjoint: bo
         for _ in range(per_speaker):
             label = speaker % 4 if draws.random() < faithful else int(draws.integers(4))
             test = speaker >= num_speakers * 3 // 4 if disjoint else draws.random() < 0.25
-            rows.append({"label": f"L{label}", "speaker": f"s{speaker}", "split": "test" if test else "train"})
+            rows.append(
+                {
+                    "label": f"L{label}",
+                    "speaker": f"s{speaker}",
+                    "split": "test" if test else "train",
+                }
+            )
     return table(rows)
 
 
@@ -39,7 +59,10 @@ def of_check(findings: list[Finding], check: str) -> list[Finding]:
     return [finding for finding in findings if finding.check == check]
 
 
-@pytest.mark.parametrize(("name", "split"), [("Dev", Split.VALIDATION), (" eval ", Split.TEST), ("训练集", Split.TRAIN), ("fold3", None)])
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("Dev", Split.VALIDATION), (" eval ", Split.TEST), ("训练集", Split.TRAIN), ("fold3", None)],
+)
 def test_name_split_knows_what_people_write(name: str, split: Split | None) -> None:
     assert name_split(name) is split
 
@@ -86,7 +109,8 @@ def test_judge_speakers_calls_it_a_leak_where_the_speaker_gives_96_percent_of_la
 
 def test_judge_speakers_calls_it_a_leak_with_two_speakers_of_one_label_each() -> None:
     rows: list[dict[str, object]] = [
-        {"label": "ab"[i % 2], "speaker": "xy"[i % 2], "split": "test" if i % 4 > 1 else "train"} for i in range(40)
+        {"label": "ab"[i % 2], "speaker": "xy"[i % 2], "split": "test" if i % 4 > 1 else "train"}
+        for i in range(40)
     ]
     _, (found,) = judge_speakers(table(rows), column="speaker", what="speaker", seed=0)
     assert found.severity is Severity.LEAK
@@ -94,7 +118,10 @@ def test_judge_speakers_calls_it_a_leak_with_two_speakers_of_one_label_each() ->
 
 def test_judge_speakers_warns_where_no_speaker_is_shared_but_each_has_its_label() -> None:
     _, findings = judge_speakers(
-        corpus(num_speakers=40, per_speaker=30, faithful=0.96, disjoint=True), column="speaker", what="speaker", seed=0
+        corpus(num_speakers=40, per_speaker=30, faithful=0.96, disjoint=True),
+        column="speaker",
+        what="speaker",
+        seed=0,
     )
     (found,) = findings
     assert found.severity is Severity.WARNING
@@ -115,7 +142,9 @@ def test_predict_across_is_none_without_a_shared_group() -> None:
 def test_predict_across_falls_back_to_the_most_common_label_for_new_groups() -> None:
     groups = encode_codes(["a", "a", "a", "b", "a", "c"])
     labels = encode_codes(["x", "x", "x", "y", "x", "x"])
-    found = predict_across(groups, labels, np.array([True, True, True, True, False, False]), name="", seed=0)
+    found = predict_across(
+        groups, labels, np.array([True, True, True, True, False, False]), name="", seed=0
+    )
     assert found is not None
     assert (found.value, found.baseline, found.num_rows) == (1.0, 1.0, 2)
 
@@ -132,13 +161,19 @@ def test_predict_within_equals_leaving_each_row_out_by_hand(pairs: list[tuple[in
     right = 0.0
     for i in judged:
         counts = np.bincount(np.delete(labels, i)[np.delete(groups, i) == groups[i]], minlength=4)
-        right += 0.0 if counts[labels[i]] < counts.max() or counts[labels[i]] == 0 else (0.5 if (counts == counts.max()).sum() > 1 else 1.0)
+        right += (
+            0.0
+            if counts[labels[i]] < counts.max() or counts[labels[i]] == 0
+            else (0.5 if (counts == counts.max()).sum() > 1 else 1.0)
+        )
     assert found is not None
     assert found.value == pytest.approx(right / len(judged), abs=1e-4)
 
 
 def test_group_purity_is_the_share_of_the_most_common_label() -> None:
-    assert group_purity(np.array([0, 0, 0, 2]), np.array([1, 1, 0, 0])).tolist() == pytest.approx([2 / 3, np.nan, 1.0], nan_ok=True)
+    assert group_purity(np.array([0, 0, 0, 2]), np.array([1, 1, 0, 0])).tolist() == pytest.approx(
+        [2 / 3, np.nan, 1.0], nan_ok=True
+    )
 
 
 def phrases(*, telling: bool) -> pl.DataFrame:
@@ -146,7 +181,11 @@ def phrases(*, telling: bool) -> pl.DataFrame:
     for i in range(200):
         phrase, label = i % 8, (i % 8 if telling else i // 8 % 4) % 4
         rows.append(
-            {"label": f"L{label}", "split": "test" if i % 5 == 0 else "train", "text": f"我想第{'一二三四五六七八'[phrase]}个退款。"}
+            {
+                "label": f"L{label}",
+                "split": "test" if i % 5 == 0 else "train",
+                "text": f"我想第{'一二三四五六七八'[phrase]}个退款。",
+            }
         )
     return table(rows)
 
@@ -164,7 +203,10 @@ def test_find_shared_phrases_is_a_note_where_all_labels_say_the_same_words() -> 
 
 def test_find_overlaps_names_stretches_of_a_file_in_two_splits() -> None:
     base = {"audio": "a.wav", "label": "x"}
-    apart = [{**base, "split": "train", "start_s": 0, "end_s": 2}, {**base, "split": "test", "start_s": 2, "end_s": 4}]
+    apart = [
+        {**base, "split": "train", "start_s": 0, "end_s": 2},
+        {**base, "split": "test", "start_s": 2, "end_s": 4},
+    ]
     assert find_overlaps(table(apart)) is None
     found = find_overlaps(table([*apart, {**base, "split": "test", "start_s": 1.5, "end_s": 2.5}]))
     assert found is not None
@@ -183,21 +225,33 @@ def test_find_overlaps_takes_a_row_without_times_for_the_whole_file() -> None:
 
 
 def test_find_imbalance_names_a_label_that_training_lacks() -> None:
-    rows: list[dict[str, object]] = [{"label": "a", "split": s} for s in ["train"] * 20 + ["test"] * 5] + [{"label": "b", "split": "test"}]
+    rows: list[dict[str, object]] = [
+        {"label": "a", "split": s} for s in ["train"] * 20 + ["test"] * 5
+    ] + [{"label": "b", "split": "test"}]
     found = find_imbalance(table(rows))
     assert {f.check for f in found} == {"missing_labels", "imbalance"}
     assert found[0].evidence == [{"label": "b", "train": 0, "test": 1}]
 
 
 def test_find_labels_in_names_wants_whole_words() -> None:
-    said: list[dict[str, object]] = [{"audio": f"angry_{i:03d}.wav", "label": "angry", "split": "train"} for i in range(10)]
-    part: list[dict[str, object]] = [{"audio": f"cat{i}.wav", "label": "at", "split": "train"} for i in range(10)]
+    said: list[dict[str, object]] = [
+        {"audio": f"angry_{i:03d}.wav", "label": "angry", "split": "train"} for i in range(10)
+    ]
+    part: list[dict[str, object]] = [
+        {"audio": f"cat{i}.wav", "label": "at", "split": "train"} for i in range(10)
+    ]
     assert find_labels_in_names(table(said)) is not None
     assert find_labels_in_names(table(part)) is None
 
 
 def test_find_conflicting_copies_names_the_labels() -> None:
-    frame = table([{"label": "a", "split": "train"}, {"label": "b", "split": "test"}, {"label": "b", "split": "test"}])
+    frame = table(
+        [
+            {"label": "a", "split": "train"},
+            {"label": "b", "split": "test"},
+            {"label": "b", "split": "test"},
+        ]
+    )
     found = find_conflicting_copies(frame, ["k", "k", None])
     assert found is not None
     assert found.evidence == [{"rows": "2 3", "labels": "a, b"}]

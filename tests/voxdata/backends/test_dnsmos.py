@@ -26,7 +26,9 @@ def conversation() -> Samples:
 
 
 def score(mos: DnsMos, samples: Samples) -> float:
-    ((_, value),) = mos.predict(ArraySound(samples), speech=[Segment(start_ms=0, end_ms=len(samples) // 16)])
+    ((_, value),) = mos.predict(
+        ArraySound(samples), speech=[Segment(start_ms=0, end_ms=len(samples) // 16)]
+    )
     return value
 
 
@@ -40,9 +42,13 @@ def test_predict_hears_noise(mos: DnsMos, conversation: Samples) -> None:
     assert score(mos, np.zeros(16_000, np.float32)) < 2
 
 
-def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(mos: DnsMos, conversation: Samples) -> None:
+def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(
+    mos: DnsMos, conversation: Samples
+) -> None:
     samples = np.zeros(75 * 16_000, np.float32)
-    samples[5 * 16_000 : 15 * 16_000] = samples[62 * 16_000 : 72 * 16_000] = conversation[: 10 * 16_000]
+    samples[5 * 16_000 : 15 * 16_000] = samples[62 * 16_000 : 72 * 16_000] = conversation[
+        : 10 * 16_000
+    ]
     speech = [Segment(start_ms=5_000, end_ms=15_000), Segment(start_ms=62_000, end_ms=72_000)]
     found = mos.predict(ArraySound(samples), speech=speech)
     assert [(s.start_ms, s.end_ms) for s, _ in found] == [(0, EVERY_MS), (2 * EVERY_MS, 75_000)]
@@ -51,13 +57,19 @@ def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(mos: Dn
 
 
 def test_predict_gives_the_same_alone_and_beside_others(mos: DnsMos, conversation: Samples) -> None:
-    whole = mos.predict(ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)])
-    assert whole == DnsMos().predict(ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)])
+    whole = mos.predict(
+        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+    )
+    assert whole == DnsMos().predict(
+        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+    )
     assert all(1 <= value <= 5 for _, value in whole)
 
 
 @pytest.mark.parametrize("num_samples", [1, 15, 160, 16_000])
-def test_predict_survives_short_sounds(mos: DnsMos, conversation: Samples, num_samples: int) -> None:
+def test_predict_survives_short_sounds(
+    mos: DnsMos, conversation: Samples, num_samples: int
+) -> None:
     speech = [Segment(start_ms=0, end_ms=max(1, num_samples // 16))]
     found = mos.predict(ArraySound(conversation[:num_samples]), speech=speech)
     assert all(1 <= value <= 5 for _, value in found)

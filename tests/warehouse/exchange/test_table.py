@@ -17,10 +17,14 @@ from warehouse.versions import create_version
 Make = Callable[..., Example]
 
 
-def test_write_table_puts_the_id_into_the_parquet_footer(con: DuckDBPyConnection, example: Make, tmp_path: Path) -> None:
+def test_write_table_puts_the_id_into_the_parquet_footer(
+    con: DuckDBPyConnection, example: Make, tmp_path: Path
+) -> None:
     write_table([example()], kind="parquet", path=tmp_path / "a.parquet", version_id="abc")
     found = read_rows(
-        con, "select value from parquet_kv_metadata(?) where key::varchar = 'voxdata_version_id'", [str(tmp_path / "a.parquet")]
+        con,
+        "select value from parquet_kv_metadata(?) where key::varchar = 'voxdata_version_id'",
+        [str(tmp_path / "a.parquet")],
     )
     assert found == [{"value": b"abc"}]
 
@@ -30,11 +34,21 @@ def test_write_table_refuses_an_unknown_kind(example: Make, tmp_path: Path) -> N
         write_table([example()], kind="xlsx", path=tmp_path / "a", version_id="abc")
 
 
-def test_write_version_manifest_is_read_back_with_its_root(con: DuckDBPyConnection, example: Make, tmp_path: Path) -> None:
+def test_write_version_manifest_is_read_back_with_its_root(
+    con: DuckDBPyConnection, example: Make, tmp_path: Path
+) -> None:
     examples = [example(1), example(2)]
     version, _ = create_version(con, "calls", examples, recipe={}, run_id="t")
     path = write_version_manifest(
-        con, version.version_id, audio_root=tmp_path, schemes={"intent": ("ask", "tell")}, path=tmp_path / "m.jsonl"
+        con,
+        version.version_id,
+        audio_root=tmp_path,
+        schemes={"intent": ("ask", "tell")},
+        path=tmp_path / "m.jsonl",
     )
     manifest = read_manifest(path)
-    assert (manifest.name, manifest.version_id, manifest.examples) == ("calls@1", fingerprint(manifest.examples), tuple(examples))
+    assert (manifest.name, manifest.version_id, manifest.examples) == (
+        "calls@1",
+        fingerprint(manifest.examples),
+        tuple(examples),
+    )

@@ -28,7 +28,9 @@ def nets(cache: Path) -> OnnxNets:
 def windows() -> np.ndarray:
     """(8, WINDOW_SAMPLES): windows of the sample conversation."""
     samples, _ = soundfile.read(sample_paths()[0], dtype="float32")
-    return np.stack([samples[start : start + WINDOW_SAMPLES] for start in range(0, 8 * 40_000, 40_000)])
+    return np.stack(
+        [samples[start : start + WINDOW_SAMPLES] for start in range(0, 8 * 40_000, 40_000)]
+    )
 
 
 def centred(windows: np.ndarray) -> np.ndarray:
@@ -64,11 +66,15 @@ def test_torch_and_onnx_agree(nets: OnnxNets, windows: np.ndarray) -> None:
     masks = nets.speech(windows[:2])
     assert (torch_nets.speech(windows[:2]) == masks).mean() > 0.999
     features = centred(windows[:2])
-    ours = np.stack([nets.voices(features[i : i + 1], masks[i : i + 1].transpose(0, 2, 1))[0] for i in range(2)])
+    ours = np.stack(
+        [nets.voices(features[i : i + 1], masks[i : i + 1].transpose(0, 2, 1))[0] for i in range(2)]
+    )
     assert np.abs(torch_nets.voices(features, masks.transpose(0, 2, 1)) - ours).max() < 1e-3
 
 
-def test_graphs_are_exported_once_and_made_anew_when_damaged(nets: OnnxNets, cache: Path, windows: np.ndarray) -> None:
+def test_graphs_are_exported_once_and_made_anew_when_damaged(
+    nets: OnnxNets, cache: Path, windows: np.ndarray
+) -> None:
     files = sorted(cache.iterdir())
     assert [path.suffix for path in files] == [".onnx", ".onnx"]
     whole = [path.read_bytes() for path in files]

@@ -49,11 +49,22 @@ class NumberNets:
 
 def speech(*parts: tuple[int, float]) -> Samples:
     """(voice, seconds), voice 0 being silence."""
-    return np.concatenate([np.full(round(seconds * 16_000), voice / 10, np.float32) for voice, seconds in parts])
+    return np.concatenate(
+        [np.full(round(seconds * 16_000), voice / 10, np.float32) for voice, seconds in parts]
+    )
 
 
-def diarize(*sounds: Sound, nets: NumberNets | None = None, max_speakers: int | None = None) -> list[Diarization]:
-    return diarize_sounds(sounds, nets or NumberNets(), threshold=0.5, min_cluster_size=1, step_samples=STEP, max_speakers=max_speakers)
+def diarize(
+    *sounds: Sound, nets: NumberNets | None = None, max_speakers: int | None = None
+) -> list[Diarization]:
+    return diarize_sounds(
+        sounds,
+        nets or NumberNets(),
+        threshold=0.5,
+        min_cluster_size=1,
+        step_samples=STEP,
+        max_speakers=max_speakers,
+    )
 
 
 def test_diarize_sounds_finds_a_lone_voice_within_a_frame() -> None:
@@ -82,7 +93,9 @@ def test_diarize_sounds_shares_batches_among_sounds() -> None:
 
 def test_diarize_sounds_of_nothing_gives_nothing() -> None:
     assert diarize() == []
-    assert diarize(ArraySound(np.zeros(0, np.float32)), ArraySound(speech((1, 2))))[0].segments == ()
+    assert (
+        diarize(ArraySound(np.zeros(0, np.float32)), ArraySound(speech((1, 2))))[0].segments == ()
+    )
 
 
 class CountingSound:

@@ -43,7 +43,10 @@ def test_pyannote_diarizer_refuses_a_step_beyond_the_window() -> None:
 
 
 def test_model_changes_with_every_parameter() -> None:
-    keys = {PyannoteDiarizer(**options).model.key for options in ({}, {"threshold": 0.2}, {"min_cluster_size": 2}, {"pipeline": "a/b@c"})}
+    keys = {
+        PyannoteDiarizer(**options).model.key
+        for options in ({}, {"threshold": 0.2}, {"min_cluster_size": 2}, {"pipeline": "a/b@c"})
+    }
     assert len(keys) == 4
 
 
@@ -59,9 +62,12 @@ def test_diarize_leaves_the_models_alone_without_sound() -> None:
 
 
 @pytest.mark.slow
-def test_diarize_does_not_depend_on_neighbours(diarizer: PyannoteDiarizer, conversation: Samples) -> None:
+def test_diarize_does_not_depend_on_neighbours(
+    diarizer: PyannoteDiarizer, conversation: Samples
+) -> None:
     parts = [
-        ArraySound(conversation[start : start + length]) for start, length in ((280_000, 200_000), (90_000, 200_000), (200_000, 170_001))
+        ArraySound(conversation[start : start + length])
+        for start, length in ((280_000, 200_000), (90_000, 200_000), (200_000, 170_001))
     ]
     together = diarizer.diarize(parts)
     assert together == [diarizer.diarize([part])[0] for part in parts]
@@ -69,7 +75,9 @@ def test_diarize_does_not_depend_on_neighbours(diarizer: PyannoteDiarizer, conve
 
 
 @pytest.mark.slow
-def test_diarize_gives_the_same_voice_alone_and_among_others(diarizer: PyannoteDiarizer, conversation: Samples) -> None:
+def test_diarize_gives_the_same_voice_alone_and_among_others(
+    diarizer: PyannoteDiarizer, conversation: Samples
+) -> None:
     (both,) = diarizer.diarize([ArraySound(conversation)])
     alone = np.zeros_like(conversation)
     for found in both.segments:
@@ -77,7 +85,9 @@ def test_diarize_gives_the_same_voice_alone_and_among_others(diarizer: PyannoteD
             bounds = slice(found.segment.start_ms * 16, found.segment.end_ms * 16)
             alone[bounds] = conversation[bounds]
     (lone,) = diarizer.diarize([ArraySound(alone)], max_speakers=1)
-    near, far = (float(np.dot(lone.embeddings["S0"], both.embeddings[name])) for name in ("S0", "S1"))
+    near, far = (
+        float(np.dot(lone.embeddings["S0"], both.embeddings[name])) for name in ("S0", "S1")
+    )
     assert near > 0.8
     assert near > far + 0.1
 
@@ -93,15 +103,25 @@ def test_diarize_gives_the_same_voice_alone_and_among_others(diarizer: PyannoteD
     ],
 )
 def test_diarize_gives_the_turns_of_the_stock_pipeline(
-    name: str, options: dict[str, float], max_speakers: int | None, cache: Path, request: pytest.FixtureRequest
+    name: str,
+    options: dict[str, float],
+    max_speakers: int | None,
+    cache: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     from benchmarks.prelabel_diarization import FRAME_MS, boundary_difference_ms
     from benchmarks.stock_diarization import build_stock, diarize_stock
 
-    samples = read(Path(sample_paths()[0])) if name == "sample" else read(request.getfixturevalue("corpora") / name)[: 15 * 16_000]
+    samples = (
+        read(Path(sample_paths()[0]))
+        if name == "sample"
+        else read(request.getfixturevalue("corpora") / name)[: 15 * 16_000]
+    )
     diarizer = PyannoteDiarizer(cache_dir=str(cache), device="cpu", **options)
     (ours,) = diarizer.diarize([ArraySound(samples)], max_speakers=max_speakers)
-    params = {key: value for key, value in diarizer.model.params.items() if isinstance(value, int | float)}
+    params = {
+        key: value for key, value in diarizer.model.params.items() if isinstance(value, int | float)
+    }
     stock = build_stock(
         threshold=params["threshold"],
         min_cluster_size=int(params["min_cluster_size"]),
@@ -114,29 +134,44 @@ def test_diarize_gives_the_turns_of_the_stock_pipeline(
     assert difference is not None
     assert difference <= FRAME_MS
     assert set(ours.embeddings) == set(theirs.embeddings)
-    assert all(np.dot(ours.embeddings[speaker], theirs.embeddings[speaker]) > 0.9999 for speaker in ours.embeddings)
+    assert all(
+        np.dot(ours.embeddings[speaker], theirs.embeddings[speaker]) > 0.9999
+        for speaker in ours.embeddings
+    )
 
 
 @pytest.mark.slow
-def test_diarize_needs_no_torch_once_the_graphs_are_there(diarizer: PyannoteDiarizer, conversation: Samples, cache: Path) -> None:
+def test_diarize_needs_no_torch_once_the_graphs_are_there(
+    diarizer: PyannoteDiarizer, conversation: Samples, cache: Path
+) -> None:
     diarizer.diarize([ArraySound(conversation)])
     program = (
         "import sys, numpy as np; from voxdata.backends.diarization.pyannote import PyannoteDiarizer; from voxdata.sound import ArraySound;"
         f"PyannoteDiarizer(cache_dir={str(cache)!r}, device='cpu').diarize([ArraySound(np.full(16000, 0.1, np.float32))]);"
         "print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ},
+    )
     assert done.stdout.strip() == "False"
 
 
 @pytest.mark.slow
 def test_diarize_names_the_remedy_when_a_hub_pipeline_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="packaged"):
-        PyannoteDiarizer(pipeline=str(tmp_path / "nowhere")).diarize([ArraySound(np.ones(16_000, np.float32))])
+        PyannoteDiarizer(pipeline=str(tmp_path / "nowhere")).diarize(
+            [ArraySound(np.ones(16_000, np.float32))]
+        )
 
 
 @pytest.mark.slow
-def test_diarize_runs_a_pipeline_of_pyannotes_own_class(conversation: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diarize_runs_a_pipeline_of_pyannotes_own_class(
+    conversation: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchmarks.stock_diarization import build_stock
 
     stock = build_stock(threshold=0.31, min_cluster_size=4, segmentation_step=0.25, batch_size=1)
@@ -154,13 +189,25 @@ def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() ->
     annotation[core.Segment(2.0, 9.0), "a"] = "A"
     annotation[core.Segment(1.0, 3.0), "b"] = "B"
     annotation[core.Segment(8.5, 9.0), "c"] = "C"
-    found = encode_annotation(annotation, np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]), end_ms=8000)
-    assert [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments] == [("S0", 1000, 3000), ("S1", 2000, 8000)]
+    found = encode_annotation(
+        annotation, np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]), end_ms=8000
+    )
+    assert [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments] == [
+        ("S0", 1000, 3000),
+        ("S1", 2000, 8000),
+    ]
     assert found.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize(
-    "options", [{"threshold": "a"}, {"threshold": float("nan")}, {"threshold": -5}, {"segmentation_step": 0}, {"min_cluster_size": "x"}]
+    "options",
+    [
+        {"threshold": "a"},
+        {"threshold": float("nan")},
+        {"threshold": -5},
+        {"segmentation_step": 0},
+        {"min_cluster_size": "x"},
+    ],
 )
 def test_wrong_options_are_refused_before_anything_runs(options: dict[str, Any]) -> None:
     with pytest.raises(BackendError, match=next(iter(options))):

@@ -52,7 +52,12 @@ def test_find_runs_gives_one_run_for_a_voice_that_speaks_throughout() -> None:
 
 def test_find_runs_without_speech_gives_none() -> None:
     masks = np.zeros((GRID.num_windows, NUM_FRAMES, 3), np.uint8)
-    assert find_runs(masks, np.full((GRID.num_windows, 3), -2), np.zeros(GRID.num_frames, np.uint8), GRID) == []
+    assert (
+        find_runs(
+            masks, np.full((GRID.num_windows, 3), -2), np.zeros(GRID.num_frames, np.uint8), GRID
+        )
+        == []
+    )
 
 
 @pytest.mark.slow
@@ -66,7 +71,9 @@ def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
 
     masks, voices = random_masks(seed), random_voices(seed, num_voices)
     voices[~masks.any(axis=1)] = -2
-    windows = SlidingWindowFeature(masks.astype(np.float32), SlidingWindow(start=0, duration=10, step=2.5))
+    windows = SlidingWindowFeature(
+        masks.astype(np.float32), SlidingWindow(start=0, duration=10, step=2.5)
+    )
     frames = SlidingWindow(start=0, duration=0.0619375, step=0.016875)
     counted = SpeakerDiarization.speaker_count(windows, frames, warm_up=(0.0, 0.0))
     counts = count_speakers(masks, GRID)

@@ -3,12 +3,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxdata.backends.diarization.speech_windows import NUM_FRAMES, WINDOW_SAMPLES, WINDOWS_A_READ, WindowGrid, frame_ms
+from voxdata.backends.diarization.speech_windows import (
+    NUM_FRAMES,
+    WINDOW_SAMPLES,
+    WINDOWS_A_READ,
+    WindowGrid,
+    frame_ms,
+)
 from voxdata.sound import ArraySound
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "expected"), [(0, 0), (1, 1), (160_000, 1), (160_001, 2), (200_000, 2), (200_001, 3), (16_000 * 36_000, 14_397)]
+    ("num_samples", "expected"),
+    [
+        (0, 0),
+        (1, 1),
+        (160_000, 1),
+        (160_001, 2),
+        (200_000, 2),
+        (200_001, 3),
+        (16_000 * 36_000, 14_397),
+    ],
 )
 def test_num_windows_covers_every_sample(num_samples: int, expected: int) -> None:
     assert WindowGrid(num_samples=num_samples, step_samples=40_000).num_windows == expected

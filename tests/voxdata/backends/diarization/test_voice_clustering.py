@@ -15,7 +15,9 @@ def voices(num_windows: int, num_voices: int, *, spread: float = 0.1, seed: int 
     rng = np.random.default_rng(seed)
     centres = np.eye(16)[:num_voices]
     found = np.full((num_windows, 3, 16), np.nan, np.float32)
-    found[:, 0] = centres[np.arange(num_windows) % num_voices] + spread * rng.standard_normal((num_windows, 16))
+    found[:, 0] = centres[np.arange(num_windows) % num_voices] + spread * rng.standard_normal(
+        (num_windows, 16)
+    )
     return found
 
 
@@ -28,7 +30,9 @@ def speaking(num_windows: int, *slots: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [2, 3, 40, 300])
 def test_link_means_equals_scipy(count: int) -> None:
     rng = np.random.default_rng(count)
-    rows = rng.standard_normal((4, 32))[rng.integers(0, 4, count)] + rng.standard_normal((count, 32))
+    rows = rng.standard_normal((4, 32))[rng.integers(0, 4, count)] + rng.standard_normal(
+        (count, 32)
+    )
     tree, expected = link_means(rows), linkage(rows, method="average", metric="cosine")
     assert np.array_equal(tree[:, [0, 1, 3]], expected[:, [0, 1, 3]])
     assert np.abs(tree[:, 2] - expected[:, 2]).max() < 1e-12
@@ -47,7 +51,9 @@ def test_cluster_voices_tells_voices_apart() -> None:
     assert (found.voices[:, 1:] == -2).all()
 
 
-def test_cluster_voices_is_the_same_above_the_pairwise_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_voices_is_the_same_above_the_pairwise_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     embeddings, masks = voices(60, 4, spread=0.3), speaking(60, 0)
     below = cluster_voices(embeddings, masks, threshold=0.5, min_cluster_size=4)
     monkeypatch.setattr(clustering, "MAX_PAIRWISE", 10)
@@ -64,7 +70,9 @@ def test_cluster_voices_dissolves_small_clusters() -> None:
 
 
 def test_cluster_voices_keeps_to_max_speakers() -> None:
-    found = cluster_voices(voices(40, 4), speaking(40, 0), threshold=0.4, min_cluster_size=4, max_speakers=2)
+    found = cluster_voices(
+        voices(40, 4), speaking(40, 0), threshold=0.4, min_cluster_size=4, max_speakers=2
+    )
     assert len(found.centroids) == 2
 
 

@@ -87,7 +87,9 @@ def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple
     slow = []
     while length <= size:
         written = (unit * (length // len(unit) + 1))[:length] + end
-        seconds = least_seconds(lambda written=written: run(written), times=1 if length < size // 2 else 2)
+        seconds = least_seconds(
+            lambda written=written: run(written), times=1 if length < size // 2 else 2
+        )
         for _ in range(3):
             if seconds <= MOST * before + NOISE_S or not before:
                 break

@@ -28,19 +28,29 @@ def found(scanner: SpokenScanner, text: str, language: str) -> list[tuple[str, s
     ("text", "kind", "secret"),
     [
         ("you can call me at 415-555-0132 after five", "phone", "415-555-0132"),
-        ("it is four one five, five five five, oh one three two, thanks", "phone", "four one five, five five five, oh one three two"),
+        (
+            "it is four one five, five five five, oh one three two, thanks",
+            "phone",
+            "four one five, five five five, oh one three two",
+        ),
         ("My card is 4111 1111 1111 1111, please", "card", "4111 1111 1111 1111"),
         ("card: four one one one, one one one one, one one one one, one one one one", "card", None),
         ("write to jane.doe@example.org today", "email", "jane.doe@example.org"),
         ("that's jane dot doe at example dot org", "email", "jane dot doe at example dot org"),
         ("Hello, my name is Peter Miller.", "name", "Peter Miller"),
         ("I live at 12 Church Road in Bath", "address", None),
-        ("I was born on the fifth of June nineteen seventy", "birth_date", "the fifth of June nineteen seventy"),
+        (
+            "I was born on the fifth of June nineteen seventy",
+            "birth_date",
+            "the fifth of June nineteen seventy",
+        ),
         ("the last four digits are double two one seven", "number", "double two one seven"),
         ("GB29 NWBK 6016 1331 9268 19 is the IBAN", "iban", "GB29 NWBK 6016 1331 9268 19"),
     ],
 )
-def test_scan_finds_in_english(scanner: SpokenScanner, text: str, kind: str, secret: str | None) -> None:
+def test_scan_finds_in_english(
+    scanner: SpokenScanner, text: str, kind: str, secret: str | None
+) -> None:
     spans = found(scanner, text, "en")
     assert [k for k, _ in spans] == [kind]
     assert secret is None or spans[0][1] == secret
@@ -80,7 +90,9 @@ def test_scan_finds_in_chinese(scanner: SpokenScanner, text: str, kind: str, sec
         ("何もありません", "ja"),
     ],
 )
-def test_scan_finds_nothing_where_nothing_is(scanner: SpokenScanner, text: str, language: str) -> None:
+def test_scan_finds_nothing_where_nothing_is(
+    scanner: SpokenScanner, text: str, language: str
+) -> None:
     assert found(scanner, text, language) == []
 
 
@@ -89,13 +101,25 @@ def test_scan_gives_spans_inside_the_text_sorted_and_apart(scanner: SpokenScanne
     spans = scanner.scan(text, language="en")
     assert len(spans) >= 4
     ends = [0, *(t.end for t in spans)]
-    assert all(before <= t.start < t.end <= len(text) for before, t in zip(ends, spans, strict=False))
+    assert all(
+        before <= t.start < t.end <= len(text) for before, t in zip(ends, spans, strict=False)
+    )
     assert spans == scanner.scan(text, language="en")
 
 
 @pytest.mark.parametrize("language", ["xx", "", "en", "zh", "de", "ar"])
 def test_scan_survives_any_language_and_odd_text(scanner: SpokenScanner, language: str) -> None:
-    for text in ("\x00 \u202e 12", "٣٤٥ 6", "😀" * 20, "+", "@ at dot", "一" * 60, "9" * 300, "double", "①②③④⑤⑥⑦⑧"):
+    for text in (
+        "\x00 \u202e 12",
+        "٣٤٥ 6",
+        "😀" * 20,
+        "+",
+        "@ at dot",
+        "一" * 60,
+        "9" * 300,
+        "double",
+        "①②③④⑤⑥⑦⑧",
+    ):
         assert all(0 <= t.start < t.end <= len(text) for t in scanner.scan(text, language=language))
 
 
@@ -123,7 +147,10 @@ def test_digits_view_keeps_dates_sums_and_words() -> None:
 
 
 def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
-    spans = [PrivateText(kind="number", start=0, end=6, score=0.5), PrivateText(kind="card", start=4, end=9, score=1.0)]
+    spans = [
+        PrivateText(kind="number", start=0, end=6, score=0.5),
+        PrivateText(kind="card", start=4, end=9, score=1.0),
+    ]
     assert join_overlapping(spans) == [PrivateText(kind="card", start=0, end=9, score=1.0)]
     assert join_overlapping([]) == []
 
@@ -131,17 +158,28 @@ def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
 @pytest.mark.parametrize(
     ("said", "masked"),
     [
-        (["My phone number is", "555", "0142", "998."], ["My phone number is", "[phone]", "[phone]", "[phone]."]),
+        (
+            ["My phone number is", "555", "0142", "998."],
+            ["My phone number is", "[phone]", "[phone]", "[phone]."],
+        ),
         (["4, 1, 5, 5.", "5, 5, 0, 1.", "3, 2."], None),
-        (["The card is 4111", "1111.", "1111.", "1111 thanks"], ["The card is [card]", "[card].", "[card].", "[card] thanks"]),
+        (
+            ["The card is 4111", "1111.", "1111.", "1111 thanks"],
+            ["The card is [card]", "[card].", "[card].", "[card] thanks"],
+        ),
         (["我的电话是一三八", "零零一三", "八零零零。"], None),
         (["I live in Austin, Texas,", "7-8701."], ["I live in Austin, Texas,", "[address]."]),
         (["We open at 9.", "There are 12 of us."], ["We open at 9.", "There are 12 of us."]),
     ],
 )
-def test_scan_utterances_finds_what_is_dictated_in_groups(scanner: SpokenScanner, said: list[str], masked: list[str] | None) -> None:
+def test_scan_utterances_finds_what_is_dictated_in_groups(
+    scanner: SpokenScanner, said: list[str], masked: list[str] | None
+) -> None:
     language = "zh" if "电话" in said[0] else "en"
-    utterances = [replace(make_utterance(2_000 * i, 2_000 * i + 1_000, text=text), language=language) for i, text in enumerate(said)]
+    utterances = [
+        replace(make_utterance(2_000 * i, 2_000 * i + 1_000, text=text), language=language)
+        for i, text in enumerate(said)
+    ]
     private = scan_utterances(scanner, utterances)
     left = [mask_text(u.text, private[u.utterance_id]) for u in utterances]
     if masked is None:
@@ -150,10 +188,15 @@ def test_scan_utterances_finds_what_is_dictated_in_groups(scanner: SpokenScanner
         assert left == masked
 
 
-def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(scanner: SpokenScanner) -> None:
+def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(
+    scanner: SpokenScanner,
+) -> None:
     one = make_utterance(0, 1_000, text="My number is 4155")
     late = make_utterance(60_000, 61_000, text="5501 32")
-    assert scan_utterances(scanner, [one, late])[late.utterance_id] == scan_utterances(scanner, [late])[late.utterance_id]
+    assert (
+        scan_utterances(scanner, [one, late])[late.utterance_id]
+        == scan_utterances(scanner, [late])[late.utterance_id]
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +226,9 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(scanne
         ("zh", "密码是abc123", "password", "abc123"),
     ],
 )  # fmt: skip
-def test_scan_finds_what_is_said_in_passing(scanner: SpokenScanner, language: str, text: str, kind: str, secret: str | None) -> None:
+def test_scan_finds_what_is_said_in_passing(
+    scanner: SpokenScanner, language: str, text: str, kind: str, secret: str | None
+) -> None:
     assert (kind, secret or text) in found(scanner, text, language)
 
 
@@ -205,7 +250,9 @@ def test_scan_finds_what_is_said_in_passing(scanner: SpokenScanner, language: st
         ("zh", "我们公司是2008年5月3号成立的"),
     ],
 )
-def test_scan_leaves_ordinary_talk_of_the_same_words(scanner: SpokenScanner, language: str, text: str) -> None:
+def test_scan_leaves_ordinary_talk_of_the_same_words(
+    scanner: SpokenScanner, language: str, text: str
+) -> None:
     assert found(scanner, text, language) == []
 
 

@@ -35,7 +35,9 @@ class FakeServer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).seen.append((self.path, self.headers.get("Authorization", ""), body))
-        status, content = type(self).answers.pop(0) if len(type(self).answers) > 1 else type(self).answers[0]
+        status, content = (
+            type(self).answers.pop(0) if len(type(self).answers) > 1 else type(self).answers[0]
+        )
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -47,7 +49,9 @@ class FakeServer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[FakeServer]]]:
-    handler = type("Handler", (FakeServer,), {"answers": [(200, json.dumps(ANSWER).encode())], "seen": []})
+    handler = type(
+        "Handler", (FakeServer,), {"answers": [(200, json.dumps(ANSWER).encode())], "seen": []}
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}/v1", handler
@@ -62,7 +66,9 @@ def test_openai_transcriber_keeps_the_contract(server: tuple[str, type[FakeServe
     check_transcriber(OpenAITranscriber(base_url=server[0], model="w"), SPEECH, speech=WINDOW)
 
 
-def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(server: tuple[str, type[FakeServer]]) -> None:
+def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(
+    server: tuple[str, type[FakeServer]],
+) -> None:
     url, handler = server
     transcriber = OpenAITranscriber(base_url=url, model="large", api_key="secret")
     (transcript,) = transcriber.transcribe([request(WINDOW)])
@@ -72,11 +78,20 @@ def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(serv
     assert b"verbose_json" in body
     assert "secret" not in repr(transcriber.model)
     window = transcript.passages[0]
-    assert (window.language, window.no_speech_probability, window.mean_log_probability) == ("en", 0.25, -0.5)
-    assert [(w.text, w.segment.start_ms - window.segment.start_ms) for w in transcript.words] == [(" hello", 200), (" 世界", 600)]
+    assert (window.language, window.no_speech_probability, window.mean_log_probability) == (
+        "en",
+        0.25,
+        -0.5,
+    )
+    assert [(w.text, w.segment.start_ms - window.segment.start_ms) for w in transcript.words] == [
+        (" hello", 200),
+        (" 世界", 600),
+    ]
 
 
-def test_openai_transcriber_tries_again_when_the_server_is_busy(server: tuple[str, type[FakeServer]]) -> None:
+def test_openai_transcriber_tries_again_when_the_server_is_busy(
+    server: tuple[str, type[FakeServer]],
+) -> None:
     url, handler = server
     handler.answers[:0] = [(503, b"busy"), (429, b"slow down")]
     assert OpenAITranscriber(base_url=url, model="w").transcribe([request(WINDOW)])[0].words
@@ -86,9 +101,16 @@ def test_openai_transcriber_tries_again_when_the_server_is_busy(server: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"), [((401, b"no"), "VOXDATA_TRANSCRIBER_KEY"), ((200, b"<html>"), "no JSON"), ((200, b"[]"), "text")]
+    ("answer", "says"),
+    [
+        ((401, b"no"), "VOXDATA_TRANSCRIBER_KEY"),
+        ((200, b"<html>"), "no JSON"),
+        ((200, b"[]"), "text"),
+    ],
 )
-def test_openai_transcriber_names_what_is_wrong(server: tuple[str, type[FakeServer]], answer: tuple[int, bytes], says: str) -> None:
+def test_openai_transcriber_names_what_is_wrong(
+    server: tuple[str, type[FakeServer]], answer: tuple[int, bytes], says: str
+) -> None:
     server[1].answers[:] = [answer]
     with pytest.raises(BackendError, match=says):
         OpenAITranscriber(base_url=server[0], model="w").transcribe([request(WINDOW)])
@@ -96,11 +118,18 @@ def test_openai_transcriber_names_what_is_wrong(server: tuple[str, type[FakeServ
 
 def test_openai_transcriber_says_when_nobody_answers() -> None:
     with pytest.raises(TransientError, match="cannot be reached"):
-        OpenAITranscriber(base_url="http://127.0.0.1:9/v1", model="w", retries=0).transcribe([request(WINDOW)])
+        OpenAITranscriber(base_url="http://127.0.0.1:9/v1", model="w", retries=0).transcribe(
+            [request(WINDOW)]
+        )
 
 
 def test_read_words_spreads_a_segment_without_word_times() -> None:
-    words = read_words({"text": "one two", "segments": [{"text": "one two", "start": 0.0, "end": 1.0}]}, WINDOW)
-    assert [(w.text, w.segment.start_ms, w.segment.end_ms) for w in words] == [(" one", 1_000, 1_500), (" two", 1_500, 2_000)]
+    words = read_words(
+        {"text": "one two", "segments": [{"text": "one two", "start": 0.0, "end": 1.0}]}, WINDOW
+    )
+    assert [(w.text, w.segment.start_ms, w.segment.end_ms) for w in words] == [
+        (" one", 1_000, 1_500),
+        (" two", 1_500, 2_000),
+    ]
     assert read_words({"text": "", "segments": []}, WINDOW) == []
     assert np.isclose(words[0].probability, 1.0)
