@@ -114,9 +114,14 @@ def fold_corpus(corpus: CachedFeatures, held_out: Sequence[str]) -> Fold:
     pool, test = scaler.transform(corpus.values[~held]), scaler.transform(corpus.values[held])
     reduction = PCA(MAX_DIMENSIONS, random_state=0).fit(pool)
     return Fold(
-        pool=reduction.transform(pool), pool_targets=corpus.targets[~held], pool_ids=tuple(np.array(corpus.ids)[~held].tolist()),
-        test=reduction.transform(test), test_targets=corpus.targets[held], labels=corpus.labels, scheme=corpus.scheme,
-    )  # fmt: skip
+        pool=reduction.transform(pool),
+        pool_targets=corpus.targets[~held],
+        pool_ids=tuple(np.array(corpus.ids)[~held].tolist()),
+        test=reduction.transform(test),
+        test_targets=corpus.targets[held],
+        labels=corpus.labels,
+        scheme=corpus.scheme,
+    )
 
 
 def play(fold: Fold, strategy: str, plan: Plan, *, seed: int) -> list[tuple[int, float]]:

@@ -79,10 +79,16 @@ def measure_push(workspace: Workspace, *, repeats: int) -> dict[str, object]:
             whole.append(time.perf_counter() - began)
     clips = summary.pushed
     return {
-        "clips": clips, "raw import, s": raw, "push, s": steps, "voxdata push, s": whole,
-        "raw, clips/s": clips / median(raw), "push, clips/s": clips / median(steps), "push / raw rate": median(raw) / median(steps),
-        "voxdata push / raw rate": median(raw) / median(whole), "first push, cutting the clips' audio, s": first_s,
-    }  # fmt: skip
+        "clips": clips,
+        "raw import, s": raw,
+        "push, s": steps,
+        "voxdata push, s": whole,
+        "raw, clips/s": clips / median(raw),
+        "push, clips/s": clips / median(steps),
+        "push / raw rate": median(raw) / median(steps),
+        "voxdata push / raw rate": median(raw) / median(whole),
+        "first push, cutting the clips' audio, s": first_s,
+    }
 
 
 @contextmanager
@@ -125,9 +131,12 @@ def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) ->
         doubled += sum(len(several) > 1 for several in copies.values())
         missing += clips - len(copies)
     return {
-        "undisturbed `voxdata push`, s": whole_s, "kills": killed, "clips there just after each kill": kept, "doubled": doubled,
+        "undisturbed `voxdata push`, s": whole_s,
+        "kills": killed,
+        "clips there just after each kill": kept,
+        "doubled": doubled,
         "missing": missing,
-    }  # fmt: skip
+    }
 
 
 def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
@@ -174,11 +183,18 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     began = time.perf_counter()
     proof = verify_annotations(workspace, say=quiet)
     return {
-        "clips": clips, "annotations": whole.current, "pull of all, s": whole_s, "pull of 3 changes just after, s": three_s,
+        "clips": clips,
+        "annotations": whole.current,
+        "pull of all, s": whole_s,
+        "pull of 3 changes just after, s": three_s,
         "pull of 3 changes half a minute later, s": later_s,
-        "new revisions": three.new_revisions, "`voxdata pull` with its start, s": command_s, "verify, s": time.perf_counter() - began,
-        "clips compared": proof.clips, "annotations compared": proof.annotations, "unexplained": proof.unexplained,
-    }  # fmt: skip
+        "new revisions": three.new_revisions,
+        "`voxdata pull` with its start, s": command_s,
+        "verify, s": time.perf_counter() - began,
+        "clips compared": proof.clips,
+        "annotations compared": proof.annotations,
+        "unexplained": proof.unexplained,
+    }
 
 
 def _payload(workspace: Workspace) -> list[dict[str, Any]]:

@@ -92,9 +92,16 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
             )
             store_utterances(con, utterances, key="c", run_id="b")
             record_stage(
-                con, recording_id=recording.recording_id, stage="cut", key="c", model_key=None, num_rows=count, audio_ms=1,
-                seconds=0.0, run_id="b",
-            )  # fmt: skip
+                con,
+                recording_id=recording.recording_id,
+                stage="cut",
+                key="c",
+                model_key=None,
+                num_rows=count,
+                audio_ms=1,
+                seconds=0.0,
+                run_id="b",
+            )
             predictions = [
                 Prediction(
                     utterance_id=u.utterance_id,

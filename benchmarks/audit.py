@@ -154,8 +154,12 @@ def print_verdicts(folder: Path) -> None:
     )
     tell(
         f"{name}, by clip, speaker column removed",
-        [audit(split_rows(nameless, by="audio", seed=s), folder, with_audio=True, seed=s) for s in range(3)], wanted="want all",
-    )  # fmt: skip
+        [
+            audit(split_rows(nameless, by="audio", seed=s), folder, with_audio=True, seed=s)
+            for s in range(3)
+        ],
+        wanted="want all",
+    )
     for by in ("audio", "speaker"):
         given = [
             audit(

@@ -62,9 +62,14 @@ def cached_features(
         )
     labels, targets = np.unique(names, return_inverse=True)
     return CachedFeatures(
-        name=corpus, scheme=CORPORA[corpus], labels=tuple(labels.tolist()), values=pooled.reshape(len(pooled), -1),
-        targets=targets.astype(np.int64), voices=voices, ids=tuple(ids),
-    )  # fmt: skip
+        name=corpus,
+        scheme=CORPORA[corpus],
+        labels=tuple(labels.tolist()),
+        values=pooled.reshape(len(pooled), -1),
+        targets=targets.astype(np.int64),
+        voices=voices,
+        ids=tuple(ids),
+    )
 
 
 def _compute(corpus: str, *, path: Path, encoder: str) -> bool:
@@ -78,14 +83,21 @@ def _compute(corpus: str, *, path: Path, encoder: str) -> bool:
 
     examples = load_corpus(source, scheme=CORPORA[corpus])
     found = load_features(
-        load_encoder(encoder), examples, audio_root=OUT / corpus / "audio", cache_dir=OUT / "features", guard=AudioGuard({}),
+        load_encoder(encoder),
+        examples,
+        audio_root=OUT / corpus / "audio",
+        cache_dir=OUT / "features",
+        guard=AudioGuard({}),
         progress=lambda line: print(f"{corpus} {line}", file=sys.stderr, flush=True),
-    )  # fmt: skip
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
-        path, X=found.values, y=[e.gold[CORPORA[corpus]].label for e in examples], g=[e.voice for e in examples],
+        path,
+        X=found.values,
+        y=[e.gold[CORPORA[corpus]].label for e in examples],
+        g=[e.voice for e in examples],
         id=[e.utterance_id for e in examples],
-    )  # fmt: skip
+    )
     return True
 
 

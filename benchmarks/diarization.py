@@ -165,10 +165,17 @@ def error_rows(
         )
         rows.append(
             ErrorRow(
-                name=file.name, seconds=seconds, speech=parts["total"], missed=parts["missed detection"], false=parts["false alarm"],
-                confused=parts["confusion"], found=len({s for _, _, s in heard}), true=len({s for _, _, s in file.truth}), cpu=cpu,
+                name=file.name,
+                seconds=seconds,
+                speech=parts["total"],
+                missed=parts["missed detection"],
+                false=parts["false alarm"],
+                confused=parts["confusion"],
+                found=len({s for _, _, s in heard}),
+                true=len({s for _, _, s in file.truth}),
+                cpu=cpu,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -184,10 +191,16 @@ def annotate(spans: Spans) -> Annotation:
 def total_row(name: str, rows: Sequence[ErrorRow]) -> ErrorRow:
     """The sum: every file weighs by its speech."""
     return ErrorRow(
-        name=name, seconds=sum(r.seconds for r in rows), speech=sum(r.speech for r in rows), missed=sum(r.missed for r in rows),
-        false=sum(r.false for r in rows), confused=sum(r.confused for r in rows), found=sum(r.found for r in rows),
-        true=sum(r.true for r in rows), cpu=sum(r.cpu for r in rows),
-    )  # fmt: skip
+        name=name,
+        seconds=sum(r.seconds for r in rows),
+        speech=sum(r.speech for r in rows),
+        missed=sum(r.missed for r in rows),
+        false=sum(r.false for r in rows),
+        confused=sum(r.confused for r in rows),
+        found=sum(r.found for r in rows),
+        true=sum(r.true for r in rows),
+        cpu=sum(r.cpu for r in rows),
+    )
 
 
 def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:

@@ -23,8 +23,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGES = (
-    "duckdb==1.5.5", "duckdb-extensions", "duckdb-extension-ducklake==1.5.5", "duckdb-extension-postgres-scanner==1.5.5", "pytz",
-)  # fmt: skip
+    "duckdb==1.5.5",
+    "duckdb-extensions",
+    "duckdb-extension-ducklake==1.5.5",
+    "duckdb-extension-postgres-scanner==1.5.5",
+    "pytz",
+)
 WRITERS = 4
 LEAF = """left(sha256(concat_ws(chr(31), 'voxdata-row/2', salt, utterance_id, recording_id, channel, start_ms, end_ms, voice, "group",
   audio_file, language, split, gold, text)), 32)"""

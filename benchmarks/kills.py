@@ -103,12 +103,19 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     done = _start(shaken, calls).wait()
     tables = {name: (_table(calm, name), _table(shaken, name)) for name in TABLES}
     return {
-        "files": files, "backends": "the default models" if real else "fakes", "kills": killed, "undisturbed_s": round(whole_s, 1),
-        "exit_code_of_the_last_run": done, "equal": all(a == b for a, b in tables.values()),
+        "files": files,
+        "backends": "the default models" if real else "fakes",
+        "kills": killed,
+        "undisturbed_s": round(whole_s, 1),
+        "exit_code_of_the_last_run": done,
+        "equal": all(a == b for a, b in tables.values()),
         "rows": {name: len(a) for name, (a, _) in tables.items()},
-        "sha256": {name: hashlib.sha256("\n".join(a).encode()).hexdigest()[:16] for name, (a, _) in tables.items()},
+        "sha256": {
+            name: hashlib.sha256("\n".join(a).encode()).hexdigest()[:16]
+            for name, (a, _) in tables.items()
+        },
         "differ": [name for name, (a, b) in tables.items() if a != b],
-    }  # fmt: skip
+    }
 
 
 def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: int) -> int:

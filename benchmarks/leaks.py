@@ -178,7 +178,7 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
     return {
         path: "".join(word.text for word in transcript.words)
         for path, transcript in zip(paths, heard, strict=True)
-    }  # fmt: skip
+    }
 
 
 def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:

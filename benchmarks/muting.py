@@ -73,7 +73,10 @@ LAG_MS = 40
 EDGE_MS = 30
 """Silence that the synthesis leaves at either end of a piece."""
 
-_NUMBER = "zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|thirty|forty|twenty|first|second|sixth|ninth|eleventh"
+_NUMBER = (
+    "zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|thirty|forty"
+    "|twenty|first|second|sixth|ninth|eleventh"
+)
 COMMON = frozenset(
     [
         "the",
@@ -341,7 +344,7 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
         for going in own
         for span in sent.spans[going.utterance.utterance_id]
         if overlap_ms(span.segment, part.segment)
-    ]  # fmt: skip
+    ]
     heard = [
         (going.utterance.channel, text) for going, text in zip(sent.clips, sent.heard, strict=True)
     ]

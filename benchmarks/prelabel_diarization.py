@@ -87,10 +87,14 @@ def peer_rows(files: Sequence[tuple[str, Samples]]) -> list[PeerRow]:
         theirs = diarize_stock(stock, samples)
         rows.append(
             PeerRow(
-                name=name, seconds=len(samples) / MODEL_RATE_HZ, ours=between - began, stock=process_time() - between,
-                turns=len(ours.segments), difference_ms=boundary_difference_ms(ours, theirs),
+                name=name,
+                seconds=len(samples) / MODEL_RATE_HZ,
+                ours=between - began,
+                stock=process_time() - between,
+                turns=len(ours.segments),
+                difference_ms=boundary_difference_ms(ours, theirs),
             )
-        )  # fmt: skip
+        )
     return rows
 
 

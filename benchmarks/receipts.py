@@ -98,10 +98,18 @@ def example(number: int) -> Example:
     """One of many."""
     recording = number // EACH
     return Example(
-        utterance_id=f"{number:032x}", recording_id=f"{recording:064x}", channel=0, segment=Segment(start_ms=0, end_ms=1_000),
-        voice=f"v{recording}", group=f"v{recording}", audio_file=f"{recording}.flac", text=f"text {number}", language="en",
-        split=Split.TRAIN, gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
-    )  # fmt: skip
+        utterance_id=f"{number:032x}",
+        recording_id=f"{recording:064x}",
+        channel=0,
+        segment=Segment(start_ms=0, end_ms=1_000),
+        voice=f"v{recording}",
+        group=f"v{recording}",
+        audio_file=f"{recording}.flac",
+        text=f"text {number}",
+        language="en",
+        split=Split.TRAIN,
+        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+    )
 
 
 if __name__ == "__main__":

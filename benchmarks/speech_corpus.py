@@ -50,11 +50,19 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
         label = row[scheme]
         examples.append(
             Example(
-                utterance_id=digest(recording.recording_id, 0, segment.start_ms, segment.end_ms), recording_id=recording.recording_id,
-                channel=0, segment=segment, voice=row["speaker"], group=row["speaker"], audio_file=target.name, text=row["transcript"],
-                language=row["language"], gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)}, split=Split.TRAIN,
+                utterance_id=digest(recording.recording_id, 0, segment.start_ms, segment.end_ms),
+                recording_id=recording.recording_id,
+                channel=0,
+                segment=segment,
+                voice=row["speaker"],
+                group=row["speaker"],
+                audio_file=target.name,
+                text=row["transcript"],
+                language=row["language"],
+                gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+                split=Split.TRAIN,
             )
-        )  # fmt: skip
+        )
     return sorted({e.utterance_id: e for e in examples}.values(), key=lambda e: e.utterance_id)
 
 
@@ -87,15 +95,22 @@ def run_folds(
             for e in examples
         ]
         manifest = Manifest(
-            version_id=fingerprint(split), name=f"{folder.name}-fold{number}", audio_root=OUT / folder.name / "audio",
-            schemes={config.scheme: tuple(labels)}, examples=tuple(split),
-        )  # fmt: skip
+            version_id=fingerprint(split),
+            name=f"{folder.name}-fold{number}",
+            audio_root=OUT / folder.name / "audio",
+            schemes={config.scheme: tuple(labels)},
+            examples=tuple(split),
+        )
         write_manifest(OUT / folder.name / f"fold{number}.jsonl", manifest)
         flat = {label: 1 / len(labels) for label in labels}
         outcome = run_training(
-            config, manifest, {e.utterance_id: flat for e in split}, encoder=encoder, cache_dir=OUT / "features",
+            config,
+            manifest,
+            {e.utterance_id: flat for e in split},
+            encoder=encoder,
+            cache_dir=OUT / "features",
             say=lambda line: print(line, file=sys.stderr) if "features" in line else None,
-        )  # fmt: skip
+        )
         answers |= {
             key: np.array([shares[label] for label in labels])
             for key, shares in outcome.predictions.items()

@@ -92,16 +92,30 @@ def main() -> None:
             failed |= bool(overlap or moved)
             rows.append(
                 (
-                    sum(t["examples"] for t in voices.values()), overlap, deviation(voices, placed),
-                    deviation(voices, hash_splits(voices, seed=seed)), deviation(more, later), deviation(more, from_scratch), moved,
-                    sum(from_scratch[v] is not placed[v] for v in voices) / size, seconds,
+                    sum(t["examples"] for t in voices.values()),
+                    overlap,
+                    deviation(voices, placed),
+                    deviation(voices, hash_splits(voices, seed=seed)),
+                    deviation(more, later),
+                    deviation(more, from_scratch),
+                    moved,
+                    sum(from_scratch[v] is not placed[v] for v in voices) / size,
+                    seconds,
                 )
-            )  # fmt: skip
+            )
         mean = np.mean(rows, axis=0)
         cells = (
-            f"{size:,}", f"{mean[0]:,.0f}", f"{mean[1]:.0f}", f"{mean[2]:.2%}", f"{mean[3]:.1%}", f"{mean[4]:.2%}", f"{mean[5]:.2%}",
-            f"{mean[6]:.0f}", f"{mean[7]:.0%}", f"{mean[8]:.2f}",
-        )  # fmt: skip
+            f"{size:,}",
+            f"{mean[0]:,.0f}",
+            f"{mean[1]:.0f}",
+            f"{mean[2]:.2%}",
+            f"{mean[3]:.1%}",
+            f"{mean[4]:.2%}",
+            f"{mean[5]:.2%}",
+            f"{mean[6]:.0f}",
+            f"{mean[7]:.0%}",
+            f"{mean[8]:.2f}",
+        )
         print(f"| {' | '.join(cells)} |", flush=True)
     sys.exit(failed)
 

@@ -47,12 +47,24 @@ def work(root: Path, phase: str, seed: int) -> None:
         elif phase == "cut":
             examples = [
                 Example(
-                    utterance_id=f"{i:05d}", recording_id=f"r{i // 10}", channel=0, segment=Segment(start_ms=0, end_ms=1000),
-                    voice=f"v{i // 10}", group="g", audio_file="a", text=f"text {rng.randrange(3)}", language="en", split=Split.TRAIN,
-                    gold={"intent": GoldLabel(label=f"l{rng.randrange(4)}", distribution={"a": 1.0}, num_votes=1)},
+                    utterance_id=f"{i:05d}",
+                    recording_id=f"r{i // 10}",
+                    channel=0,
+                    segment=Segment(start_ms=0, end_ms=1000),
+                    voice=f"v{i // 10}",
+                    group="g",
+                    audio_file="a",
+                    text=f"text {rng.randrange(3)}",
+                    language="en",
+                    split=Split.TRAIN,
+                    gold={
+                        "intent": GoldLabel(
+                            label=f"l{rng.randrange(4)}", distribution={"a": 1.0}, num_votes=1
+                        )
+                    },
                 )
                 for i in range(3_000)
-            ]  # fmt: skip
+            ]
             with open_warehouse(root / "w.duckdb") as con:
                 version, _ = create_version(con, "calls", examples, recipe={}, run_id="k")
             print("cut", version.ref, version.root, flush=True)

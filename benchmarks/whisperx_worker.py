@@ -21,9 +21,14 @@ def main() -> int:
     model_folder, clips = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.wav"))
     torch.set_num_threads(1)
     model = whisperx.load_model(
-        str(model_folder), "cpu", compute_type="int8", language="en", threads=1, local_files_only=True,
+        str(model_folder),
+        "cpu",
+        compute_type="int8",
+        language="en",
+        threads=1,
+        local_files_only=True,
         asr_options={"beam_size": 1, "best_of": 1, "temperatures": [0.0]},
-    )  # fmt: skip
+    )
     model.transcribe(whisperx.load_audio(str(clips[0])), batch_size=8)
     spent, texts = 0.0, {}
     for clip in clips:

@@ -170,9 +170,14 @@ def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
     for _, recordings in sorted(back.items()):
         if not begun.issuperset(recordings):
             begin_work(
-                workspace.state_dir, kind="recording", ref=" ".join(sorted(recordings)), run_id=workspace.run_id,
-                recording_ids=recordings, reason="was forgotten before; a warehouse from before brought it back", delete_sources=False,
-            )  # fmt: skip
+                workspace.state_dir,
+                kind="recording",
+                ref=" ".join(sorted(recordings)),
+                run_id=workspace.run_id,
+                recording_ids=recordings,
+                reason="was forgotten before; a warehouse from before brought it back",
+                delete_sources=False,
+            )
     return sum(map(len, back.values()))
 
 

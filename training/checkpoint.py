@@ -94,9 +94,15 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
         head = Head(num_layers=num_layers, dim=dim, num_labels=len(card["labels"]), config=config)
         head.load_state_dict(safetensors.torch.load(weights))
         checkpoint = Checkpoint(
-            head=head.eval(), config=config, labels=tuple(card["labels"]), encoder_revision=card["encoder_revision"],
-            padding_policy=card["padding_policy"], version_id=card["version_id"], versions=card["versions"], shape=(num_layers, dim),
-        )  # fmt: skip
+            head=head.eval(),
+            config=config,
+            labels=tuple(card["labels"]),
+            encoder_revision=card["encoder_revision"],
+            padding_policy=card["padding_policy"],
+            version_id=card["version_id"],
+            versions=card["versions"],
+            shape=(num_layers, dim),
+        )
         return checkpoint, _model_ref(card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(

@@ -88,9 +88,15 @@ def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = Non
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             small = Wav2Vec2Config(
-                hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-                conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, layerdrop=0.0,
-            )  # fmt: skip
+                hidden_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+                conv_dim=(16,) * 7,
+                num_conv_pos_embeddings=16,
+                num_conv_pos_embedding_groups=2,
+                layerdrop=0.0,
+            )
             return _Waveform(name, Wav2Vec2Model(small), normalise=True, device=device)
     if name in PACKAGED:
         return _Whisper(name, _packaged_whisper(name), device=device)

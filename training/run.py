@@ -160,10 +160,15 @@ def run_training(
     answers = predict(fit.head, values[Split.TEST])
     verdict = _judge(parts[Split.TEST], answers, incumbent, config, labels)
     checkpoint = Checkpoint(
-        head=fit.head, config=config, labels=labels, encoder_revision=encoder.revision, padding_policy=PADDING_POLICY,
-        version_id=manifest.version_id, versions={name: version(name) for name in ("torch", "transformers", "numpy", "voxdata")},
+        head=fit.head,
+        config=config,
+        labels=labels,
+        encoder_revision=encoder.revision,
+        padding_policy=PADDING_POLICY,
+        version_id=manifest.version_id,
+        versions={name: version(name) for name in ("torch", "transformers", "numpy", "voxdata")},
         shape=(int(width[0]), int(width[1])),
-    )  # fmt: skip
+    )
     result: dict[str, object] = {
         "task": config.scheme,
         "labels": list(labels),
@@ -175,12 +180,19 @@ def run_training(
         "curves": [asdict(row) for row in fit.curves],
         "best_epoch": fit.best_epoch,
         "note": fit.note,
-        "encoder": {"name": encoder.name, "revision": encoder.revision, "padding_policy": PADDING_POLICY},
+        "encoder": {
+            "name": encoder.name,
+            "revision": encoder.revision,
+            "padding_policy": PADDING_POLICY,
+        },
         "seconds": {
-            "load": loaded - began, "features": encoded - loaded, "train": trained - encoded, "judge": monotonic() - trained,
+            "load": loaded - began,
+            "features": encoded - loaded,
+            "train": trained - encoded,
+            "judge": monotonic() - trained,
             "audio_encoded": sum(s.computed_seconds for s in sets.values()),
         },
-    }  # fmt: skip
+    }
     ids = [e.utterance_id for e in parts[Split.TEST]]
     predictions = {
         i: dict(zip(labels, map(float, row), strict=True))

@@ -32,14 +32,26 @@ def add_annotations(
     """
     rows: list[dict[str, object]] = [
         {
-            "annotation_id": a.annotation_id, "project_id": a.project_id, "utterance_id": a.utterance_id, "annotator": a.annotator,
-            "labels": canonical_json({name: list(chosen) for name, chosen in a.labels.items()}), "ratings": canonical_json(dict(a.ratings)),
-            "flags": canonical_json(list(a.flags)), "text": a.text, "skipped": a.skipped, "deleted": a.deleted,
-            "lead_time_ms": a.lead_time_ms, "updated_at": utc_naive(a.updated_at), "author": a.author, "proposal": a.proposal,
-            "scheme_versions": canonical_json(dict(a.scheme_versions)), "simulated": a.simulated, "run_id": run_id,
+            "annotation_id": a.annotation_id,
+            "project_id": a.project_id,
+            "utterance_id": a.utterance_id,
+            "annotator": a.annotator,
+            "labels": canonical_json({name: list(chosen) for name, chosen in a.labels.items()}),
+            "ratings": canonical_json(dict(a.ratings)),
+            "flags": canonical_json(list(a.flags)),
+            "text": a.text,
+            "skipped": a.skipped,
+            "deleted": a.deleted,
+            "lead_time_ms": a.lead_time_ms,
+            "updated_at": utc_naive(a.updated_at),
+            "author": a.author,
+            "proposal": a.proposal,
+            "scheme_versions": canonical_json(dict(a.scheme_versions)),
+            "simulated": a.simulated,
+            "run_id": run_id,
         }
         for a in annotations
-    ]  # fmt: skip
+    ]
     with transaction(con):
         added = insert_new(
             con, "annotation", rows, key=("project_id", "annotation_id", "updated_at", "deleted")
@@ -133,11 +145,14 @@ def record_moves(
     """Note that annotations were written again into another project: (as it was, as it is)."""
     rows: list[dict[str, object]] = [
         {
-            "project_id": old.project_id, "annotation_id": old.annotation_id,
-            "to_project_id": new.project_id, "to_annotation_id": new.annotation_id, "run_id": run_id,
+            "project_id": old.project_id,
+            "annotation_id": old.annotation_id,
+            "to_project_id": new.project_id,
+            "to_annotation_id": new.annotation_id,
+            "run_id": run_id,
         }
         for old, new in moves
-    ]  # fmt: skip
+    ]
     with transaction(con):
         insert_new(con, "annotation_move", rows, key=("project_id", "annotation_id"))
         add_annotations(con, [replace(old, deleted=True) for old, _ in moves], run_id=run_id)

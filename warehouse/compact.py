@@ -44,8 +44,11 @@ def copy_warehouse(path: Path, output: Path) -> None:
 def _run(path: Path, output: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "warehouse.compact", str(path.resolve()), str(output.resolve())],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+    )
     if done.returncode == EXIT_CODE:
         raise MachineError(
             (done.stderr.strip().splitlines() or [f"{output}: could not be written"])[-1]

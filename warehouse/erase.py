@@ -236,10 +236,15 @@ def erase_rows(
             for place, rows in _mentions(con, {}).items():
                 _take_out(con, place, rows)
         receipt: dict[str, object] = {
-            "receipt_id": receipt_id, "kind": kind, "subject": digest("voxdata-forgotten", subject), "reason": reason,
-            "counts": canonical_json(dict(plan.counts)), "versions": canonical_json(dict(plan.versions)),
-            "models": canonical_json(sorted(plan.models)), "run_id": run_id,
-        }  # fmt: skip
+            "receipt_id": receipt_id,
+            "kind": kind,
+            "subject": digest("voxdata-forgotten", subject),
+            "reason": reason,
+            "counts": canonical_json(dict(plan.counts)),
+            "versions": canonical_json(dict(plan.versions)),
+            "models": canonical_json(sorted(plan.models)),
+            "run_id": run_id,
+        }
         insert_rows(con, "erasure", [receipt])
         if plan.models:
             payload = {

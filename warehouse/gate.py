@@ -245,9 +245,14 @@ def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_
     ).fetchall()
     if not known[0][0]:
         row: dict[str, object] = {
-            "stage": STAGE, "subject": subject, "reason": DropReason.FORGOTTEN.value, "key": key, "value": float(count), "run_id": run_id,
+            "stage": STAGE,
+            "subject": subject,
+            "reason": DropReason.FORGOTTEN.value,
+            "key": key,
+            "value": float(count),
+            "run_id": run_id,
             "detail": f"rows for {table} were about somebody who was forgotten; `voxdata forget --renew` lets them in",
-        }  # fmt: skip
+        }
         write_past_the_gate(con, "ledger", [row])
     told = refused_rows(con)
     con.execute(

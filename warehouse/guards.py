@@ -35,9 +35,21 @@ _REMEDY = (
 )
 
 IMMUTABLE_TABLES = (
-    "example", "example_leaf", "manifest", "dataset_version", "version_summary", "version_tag", "split_assignment", "outbox", "erasure",
-    "erasure_proof", "erasure_leaf", "remark", "forgotten", "audio_digest",
-)  # fmt: skip
+    "example",
+    "example_leaf",
+    "manifest",
+    "dataset_version",
+    "version_summary",
+    "version_tag",
+    "split_assignment",
+    "outbox",
+    "erasure",
+    "erasure_proof",
+    "erasure_leaf",
+    "remark",
+    "forgotten",
+    "audio_digest",
+)
 
 
 def ensure_triggers(con: DuckDBPyConnection) -> int:

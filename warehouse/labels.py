@@ -22,11 +22,15 @@ def add_models(con: DuckDBPyConnection, models: Iterable[ModelRef], *, run_id: s
     """
     rows: list[dict[str, object]] = [
         {
-            "model_key": model.key, "name": model.name, "revision": model.revision, "params": canonical_json(dict(model.params)),
-            "weak": model.weak, "run_id": run_id,
+            "model_key": model.key,
+            "name": model.name,
+            "revision": model.revision,
+            "params": canonical_json(dict(model.params)),
+            "weak": model.weak,
+            "run_id": run_id,
         }
         for model in models
-    ]  # fmt: skip
+    ]
     return insert_new(con, "model", rows, key=("model_key",))
 
 
@@ -52,12 +56,19 @@ def add_predictions(
         version = scheme_versions[prediction.scheme]
         rows.append(
             {
-                "prediction_id": digest(prediction.utterance_id, prediction.scheme, version, prediction.model.key, key),
-                "utterance_id": prediction.utterance_id, "scheme": prediction.scheme, "scheme_version": version,
-                "label": prediction.guess() or "", "distribution": canonical_json(dict(prediction.distribution)),
-                "model_key": prediction.model.key, "key": key, "run_id": run_id,
+                "prediction_id": digest(
+                    prediction.utterance_id, prediction.scheme, version, prediction.model.key, key
+                ),
+                "utterance_id": prediction.utterance_id,
+                "scheme": prediction.scheme,
+                "scheme_version": version,
+                "label": prediction.guess() or "",
+                "distribution": canonical_json(dict(prediction.distribution)),
+                "model_key": prediction.model.key,
+                "key": key,
+                "run_id": run_id,
             }
-        )  # fmt: skip
+        )
     with transaction(con):
         add_models(con, {p.model.key: p.model for p in predictions}.values(), run_id=run_id)
         return insert_new(con, "prediction", rows, key=("prediction_id",))

@@ -18,8 +18,19 @@ from voxdata.root import merkle_root
 from warehouse.rows import FRAME, insert_new, insert_query, read_rows
 
 FIELDS = (
-    "utterance_id", "recording_id", "channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language", "split", "gold",
-)  # fmt: skip
+    "utterance_id",
+    "recording_id",
+    "channel",
+    "start_ms",
+    "end_ms",
+    "voice",
+    "group",
+    "audio_file",
+    "text",
+    "language",
+    "split",
+    "gold",
+)
 """What a row says, in the order of the table."""
 
 _CONTENT = 'hash(voice, "group", text, language, split, gold)'

@@ -15,8 +15,12 @@ from warehouse.places import keep_place
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 UNREADABLE = (
-    DropReason.MISSING, DropReason.ALTERED, DropReason.UNDECODABLE, DropReason.TRUNCATED, DropReason.INVALID_FORMAT,
-)  # fmt: skip
+    DropReason.MISSING,
+    DropReason.ALTERED,
+    DropReason.UNDECODABLE,
+    DropReason.TRUNCATED,
+    DropReason.INVALID_FORMAT,
+)
 """Why a stage after ingestion could not go on with a recording's canonical audio."""
 
 
@@ -64,10 +68,16 @@ def record_drop(
         True when it was new.
     """
     row: dict[str, object] = {
-        "stage": stage, "subject": keep_place(con, subject), "reason": reason.value, "detail": detail,
-        "recording_id": recording_id, "key": key,
-        "value": None if value is None else float(value), "threshold": None if threshold is None else float(threshold), "run_id": run_id,
-    }  # fmt: skip
+        "stage": stage,
+        "subject": keep_place(con, subject),
+        "reason": reason.value,
+        "detail": detail,
+        "recording_id": recording_id,
+        "key": key,
+        "value": None if value is None else float(value),
+        "threshold": None if threshold is None else float(threshold),
+        "run_id": run_id,
+    }
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
 
 

@@ -46,8 +46,11 @@ def add_event(
         True when it was new.
     """
     row: dict[str, object] = {
-        "event_id": digest(event, *key), "event": event, "payload": canonical_json(dict(payload)), "run_id": run_id,
-    }  # fmt: skip
+        "event_id": digest(event, *key),
+        "event": event,
+        "payload": canonical_json(dict(payload)),
+        "run_id": run_id,
+    }
     return insert_new(con, "outbox", [row], key=("event_id",)) == 1
 
 

@@ -26,24 +26,38 @@ def store_private_spans(
     """Store the personal data in a recording's utterances; `key` is the scan's."""
     rows: list[dict[str, object]] = [
         {
-            "utterance_id": utterance_id, "recording_id": recording_id, "key": key, "run_id": run_id, "kind": span.kind,
-            "start_char": span.start, "end_char": span.end, "start_ms": span.segment.start_ms, "end_ms": span.segment.end_ms,
+            "utterance_id": utterance_id,
+            "recording_id": recording_id,
+            "key": key,
+            "run_id": run_id,
+            "kind": span.kind,
+            "start_char": span.start,
+            "end_char": span.end,
+            "start_ms": span.segment.start_ms,
+            "end_ms": span.segment.end_ms,
             "score": span.score,
         }
         for utterance_id, spans in sorted(private.items())
         for span in spans
-    ]  # fmt: skip
+    ]
     insert_rows(con, "private_span", rows)
     leaks: list[dict[str, object]] = [
         {
-            "recording_id": recording_id, "key": key, "utterance_id": utterance_id, "kind": span.kind, "start_char": span.start,
-            "end_char": span.end, "channel": channel, "run_id": run_id,
-            "start_ms": None if heard is None else heard.start_ms, "end_ms": None if heard is None else heard.end_ms,
+            "recording_id": recording_id,
+            "key": key,
+            "utterance_id": utterance_id,
+            "kind": span.kind,
+            "start_char": span.start,
+            "end_char": span.end,
+            "channel": channel,
+            "run_id": run_id,
+            "start_ms": None if heard is None else heard.start_ms,
+            "end_ms": None if heard is None else heard.end_ms,
         }
         for utterance_id, spans in sorted(private.items())
         for span in spans
         for channel, heard in sorted(span.leaks.items())
-    ]  # fmt: skip
+    ]
     insert_rows(con, "private_leak", leaks)
 
 

@@ -55,12 +55,18 @@ def record_pushes(
     """
     rows: list[dict[str, object]] = [
         {
-            "project_id": project_id, "utterance_id": clip.utterance_id, "predictions_key": clip.clip_digest,
-            "hidden": canonical_json([list(part) for part in clip.hidden]), "arm": clip.arm, "blind": clip.blind,
-            "votes_wanted": clip.votes_wanted, "proposal": clip.proposal, "run_id": run_id,
+            "project_id": project_id,
+            "utterance_id": clip.utterance_id,
+            "predictions_key": clip.clip_digest,
+            "hidden": canonical_json([list(part) for part in clip.hidden]),
+            "arm": clip.arm,
+            "blind": clip.blind,
+            "votes_wanted": clip.votes_wanted,
+            "proposal": clip.proposal,
+            "run_id": run_id,
         }
         for clip in sorted(clips, key=lambda clip: clip.utterance_id)
-    ]  # fmt: skip
+    ]
     return insert_new(
         con,
         "push",
@@ -77,11 +83,16 @@ def record_missing(
     there = list_pushed(con, project_id=project_id)
     rows: list[dict[str, object]] = [
         {
-            "project_id": project_id, "utterance_id": key, "predictions_key": GONE, "arm": there[key].arm, "blind": there[key].blind,
-            "votes_wanted": there[key].votes_wanted, "run_id": run_id,
+            "project_id": project_id,
+            "utterance_id": key,
+            "predictions_key": GONE,
+            "arm": there[key].arm,
+            "blind": there[key].blind,
+            "votes_wanted": there[key].votes_wanted,
+            "run_id": run_id,
         }
         for key in sorted(utterance_ids)
-    ]  # fmt: skip
+    ]
     insert_rows(con, "push", rows)
 
 
@@ -142,8 +153,13 @@ def note_project(
     taken = {project.project_id for project in known}
     project_id = server_id if server_id not in taken else max(taken) + 1_000_000
     row: dict[str, object] = {
-        "project_id": project_id, "server_id": server_id, "made_at": made_at, "purpose": purpose, "title": title, "run_id": run_id,
-    }  # fmt: skip
+        "project_id": project_id,
+        "server_id": server_id,
+        "made_at": made_at,
+        "purpose": purpose,
+        "title": title,
+        "run_id": run_id,
+    }
     insert_rows(con, "annotation_project", [row])
     return project_id
 

@@ -106,9 +106,14 @@ def add_source(
         True when that was new.
     """
     row: dict[str, object] = {
-        "uri": keep_place(con, uri), "size_bytes": size_bytes, "modified_ns": modified_ns, "recording_id": recording_id, "decoder": decoder,
-        "content": content, "run_id": run_id,
-    }  # fmt: skip
+        "uri": keep_place(con, uri),
+        "size_bytes": size_bytes,
+        "modified_ns": modified_ns,
+        "recording_id": recording_id,
+        "decoder": decoder,
+        "content": content,
+        "run_id": run_id,
+    }
     return (
         insert_new(con, "source", [row], key=("uri", "size_bytes", "modified_ns", "decoder")) == 1
     )

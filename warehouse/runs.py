@@ -15,9 +15,19 @@ from voxdata.identity import canonical_json
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 _FIELDS = (
-    "training_id", "scheme", "version_id", "config_key", "state", "model_key", "model_name", "checkpoint_dir", "result",
-    "promoted", "reason", "seconds",
-)  # fmt: skip
+    "training_id",
+    "scheme",
+    "version_id",
+    "config_key",
+    "state",
+    "model_key",
+    "model_name",
+    "checkpoint_dir",
+    "result",
+    "promoted",
+    "reason",
+    "seconds",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

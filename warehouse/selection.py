@@ -24,9 +24,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 PLAIN = (
-    "utterance_id", "recording_id", "channel", "speaker", "start_ms", "end_ms", "duration_ms", "text", "language", "recorded_on", "uri",
+    "utterance_id",
+    "recording_id",
+    "channel",
+    "speaker",
+    "start_ms",
+    "end_ms",
+    "duration_ms",
+    "text",
+    "language",
+    "recorded_on",
+    "uri",
     "said",
-)  # fmt: skip
+)
 """Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
 `<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
 
@@ -134,11 +144,53 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
 LONGEST = 10_000
 
 _SHAPES = (
-    exp.Alias, exp.And, exp.Array, exp.Between, exp.Boolean, exp.Bracket, exp.Case, exp.Cast, exp.Column, exp.DataType, exp.Identifier,
-    exp.If, exp.In, exp.Interval, exp.Is, exp.Literal, exp.Neg, exp.Not, exp.Null, exp.Or, exp.Paren, exp.TryCast, exp.Tuple, exp.Var,
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Like, exp.ILike, exp.Escape, exp.SimilarTo,
-    exp.Glob, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.RegexpLike, exp.Extract,
-)  # fmt: skip
+    exp.Alias,
+    exp.And,
+    exp.Array,
+    exp.Between,
+    exp.Boolean,
+    exp.Bracket,
+    exp.Case,
+    exp.Cast,
+    exp.Column,
+    exp.DataType,
+    exp.Identifier,
+    exp.If,
+    exp.In,
+    exp.Interval,
+    exp.Is,
+    exp.Literal,
+    exp.Neg,
+    exp.Not,
+    exp.Null,
+    exp.Or,
+    exp.Paren,
+    exp.TryCast,
+    exp.Tuple,
+    exp.Var,
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+    exp.Like,
+    exp.ILike,
+    exp.Escape,
+    exp.SimilarTo,
+    exp.Glob,
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.Div,
+    exp.IntDiv,
+    exp.Mod,
+    exp.DPipe,
+    exp.RegexpLike,
+    exp.Extract,
+)
 """Columns, literals, operators and what holds them together."""
 
 

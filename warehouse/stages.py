@@ -72,9 +72,15 @@ def record_stage(
 ) -> None:
     """Note that a stage was computed; call it in the transaction that stores its rows."""
     row: dict[str, object] = {
-        "recording_id": recording_id, "stage": stage, "key": key, "model_key": model_key, "num_rows": num_rows,
-        "audio_ms": audio_ms, "seconds": seconds, "run_id": run_id,
-    }  # fmt: skip
+        "recording_id": recording_id,
+        "stage": stage,
+        "key": key,
+        "model_key": model_key,
+        "num_rows": num_rows,
+        "audio_ms": audio_ms,
+        "seconds": seconds,
+        "run_id": run_id,
+    }
     insert_rows(con, "stage_result", [row])
 
 

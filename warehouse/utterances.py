@@ -24,11 +24,17 @@ def store_turns(
     """Store the turns of a recording, sorted as given; `key` is the diarization's."""
     rows: list[dict[str, object]] = [
         {
-            "recording_id": recording_id, "key": key, "run_id": run_id, "position": position, "channel": turn.channel,
-            "speaker": turn.speaker, "start_ms": turn.segment.start_ms, "end_ms": turn.segment.end_ms,
+            "recording_id": recording_id,
+            "key": key,
+            "run_id": run_id,
+            "position": position,
+            "channel": turn.channel,
+            "speaker": turn.speaker,
+            "start_ms": turn.segment.start_ms,
+            "end_ms": turn.segment.end_ms,
         }
         for position, turn in enumerate(turns)
-    ]  # fmt: skip
+    ]
     insert_rows(con, "turn", rows)
 
 
@@ -43,12 +49,15 @@ def store_transcripts(
     """Store the transcripts of a recording, one a channel in order; `key` is the transcription's."""
     rows: list[dict[str, object]] = [
         {
-            "recording_id": recording_id, "key": key, "run_id": run_id, "channel": channel,
+            "recording_id": recording_id,
+            "key": key,
+            "run_id": run_id,
+            "channel": channel,
             "passages": canonical_json([_passage_row(p) for p in transcript.passages]),
             "words": canonical_json([_word_row(w) for w in transcript.words]),
         }
         for channel, transcript in enumerate(transcripts)
-    ]  # fmt: skip
+    ]
     insert_rows(con, "transcript", rows)
 
 
@@ -58,13 +67,21 @@ def store_utterances(
     """Store the utterances of a recording; `key` is the cut's."""
     rows: list[dict[str, object]] = [
         {
-            "recording_id": u.recording_id, "key": key, "run_id": run_id,
-            "utterance_id": u.utterance_id, "channel": u.channel, "speaker": u.speaker,
-            "start_ms": u.segment.start_ms, "end_ms": u.segment.end_ms, "text": u.text, "language": u.language,
-            "words": canonical_json([_word_row(w) for w in u.words]), "marks": canonical_json(list(u.marks)),
+            "recording_id": u.recording_id,
+            "key": key,
+            "run_id": run_id,
+            "utterance_id": u.utterance_id,
+            "channel": u.channel,
+            "speaker": u.speaker,
+            "start_ms": u.segment.start_ms,
+            "end_ms": u.segment.end_ms,
+            "text": u.text,
+            "language": u.language,
+            "words": canonical_json([_word_row(w) for w in u.words]),
+            "marks": canonical_json(list(u.marks)),
         }
         for u in utterances
-    ]  # fmt: skip
+    ]
     insert_rows(con, "utterance", rows)
 
 
@@ -85,8 +102,11 @@ def list_transcripts(
         Transcript(
             passages=tuple(
                 Passage(
-                    segment=Segment(start_ms=start_ms, end_ms=end_ms), language=language, language_probability=sure,
-                    no_speech_probability=no_speech, mean_log_probability=mean,
+                    segment=Segment(start_ms=start_ms, end_ms=end_ms),
+                    language=language,
+                    language_probability=sure,
+                    no_speech_probability=no_speech,
+                    mean_log_probability=mean,
                 )
                 for start_ms, end_ms, language, sure, no_speech, mean in json.loads(row["passages"])
             ),
@@ -94,7 +114,7 @@ def list_transcripts(
             model=model,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = None) -> list[Turn]:
@@ -166,9 +186,13 @@ def _word_row(word: Word) -> list[object]:
 
 def _passage_row(passage: Passage) -> list[object]:
     return [
-        passage.segment.start_ms, passage.segment.end_ms, passage.language, passage.language_probability,
-        passage.no_speech_probability, passage.mean_log_probability,
-    ]  # fmt: skip
+        passage.segment.start_ms,
+        passage.segment.end_ms,
+        passage.language,
+        passage.language_probability,
+        passage.no_speech_probability,
+        passage.mean_log_probability,
+    ]
 
 
 def _words(stored: str) -> tuple[Word, ...]:

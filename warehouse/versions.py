@@ -184,10 +184,16 @@ def add_version(
     number = newest[0]["number"] + 1 if newest else 1
     count = read_rows(con, f"select count(*) as n from {rows}")[0]["n"]
     version: dict[str, object] = {
-        "version_id": known[0]["version_id"] if known else root, "root": root, "name": name, "number": number, "manifest_key": key,
-        "num_examples": count, "recipe": canonical_json(dict(recipe)), "parent": newest[0]["version_id"] if newest else None,
+        "version_id": known[0]["version_id"] if known else root,
+        "root": root,
+        "name": name,
+        "number": number,
+        "manifest_key": key,
+        "num_examples": count,
+        "recipe": canonical_json(dict(recipe)),
+        "parent": newest[0]["version_id"] if newest else None,
         "run_id": run_id,
-    }  # fmt: skip
+    }
     insert_new(con, "dataset_version", [version], key=("name", "number"))
     payload = {
         "version_id": version["version_id"],

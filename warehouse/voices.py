@@ -27,11 +27,17 @@ def store_speaker_embeddings(
     """Store what the speakers of one channel sound like; `key` is the diarization's."""
     rows: list[dict[str, object]] = [
         {
-            "recording_id": recording_id, "key": key, "channel": channel, "speaker": speaker, "speech_ms": speech_ms.get(speaker, 0),
-            "model_key": model_key, "vector": list(vector), "run_id": run_id,
+            "recording_id": recording_id,
+            "key": key,
+            "channel": channel,
+            "speaker": speaker,
+            "speech_ms": speech_ms.get(speaker, 0),
+            "model_key": model_key,
+            "vector": list(vector),
+            "run_id": run_id,
         }
         for speaker, vector in sorted(embeddings.items())
-    ]  # fmt: skip
+    ]
     insert_rows(con, "speaker_embedding", rows)
 
 
@@ -63,12 +69,20 @@ def record_links(
     """Write links down; call it once for each speaker."""
     rows: list[dict[str, object]] = [
         {
-            "kind": link.kind, "voice_id": link.voice_id, "recording_id": link.speaker[0], "channel": link.speaker[1],
-            "speaker": link.speaker[2], "key": link.key, "score": link.score, "threshold": threshold, "model_key": model_key,
-            "reason": "linked by embedding", "run_id": run_id,
+            "kind": link.kind,
+            "voice_id": link.voice_id,
+            "recording_id": link.speaker[0],
+            "channel": link.speaker[1],
+            "speaker": link.speaker[2],
+            "key": link.key,
+            "score": link.score,
+            "threshold": threshold,
+            "model_key": model_key,
+            "reason": "linked by embedding",
+            "run_id": run_id,
         }
         for link in links
-    ]  # fmt: skip
+    ]
     insert_rows(con, "voice_event", rows)
 
 
@@ -179,9 +193,16 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
     )
     voice_id = voice_id_of(speaker, taken=used_voice_ids(con))
     row: dict[str, object] = {
-        "kind": "split", "voice_id": voice_id, "other_id": voices[speaker], "recording_id": speaker[0], "channel": speaker[1],
-        "speaker": speaker[2], "key": key, "reason": reason, "run_id": run_id,
-    }  # fmt: skip
+        "kind": "split",
+        "voice_id": voice_id,
+        "other_id": voices[speaker],
+        "recording_id": speaker[0],
+        "channel": speaker[1],
+        "speaker": speaker[2],
+        "key": key,
+        "reason": reason,
+        "run_id": run_id,
+    }
     insert_rows(con, "voice_event", [row])
     return voice_id
 

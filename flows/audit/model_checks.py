@@ -76,10 +76,14 @@ def judge_channel(
     )
     low, high = np.percentile(null, (2.5, 97.5))
     statistic = Statistic(
-        name=f"{of} by recording channel alone (balanced accuracy)", value=round(value, 4), baseline=round(1 / len(counts), 4),
-        null_low=round(float(low), 4), null_high=round(float(high), 4),
-        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4), num_rows=len(heard),
-    )  # fmt: skip
+        name=f"{of} by recording channel alone (balanced accuracy)",
+        value=round(value, 4),
+        baseline=round(1 / len(counts), 4),
+        null_low=round(float(low), 4),
+        null_high=round(float(high), 4),
+        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
+        num_rows=len(heard),
+    )
     if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
         return statistic, None
     table = (
@@ -101,14 +105,17 @@ def judge_channel(
         .sort(of)
     )
     finding = Finding(
-        check=f"channel_gives_{of}", severity=Severity.WARNING,
+        check=f"channel_gives_{of}",
+        severity=Severity.WARNING,
         title=(
             f"rate, codec, bandwidth, noise floor and clipping guess {value:.0%} of the {of}s of held-out clips (chance "
             f"{low:.0%} to {high:.0%}): the recording condition goes with the {of}"
         ),
         remedy=f"record every {of} under the same conditions, or bring all files to one rate, codec and bandwidth before training",
-        evidence=limit_evidence(table.to_dicts()), count=table.height, statistics=[statistic],
-    )  # fmt: skip
+        evidence=limit_evidence(table.to_dicts()),
+        count=table.height,
+        statistics=[statistic],
+    )
     return statistic, finding
 
 
@@ -139,11 +146,19 @@ def judge_labels(
     low, high = np.percentile(null, (2.5, 97.5))
     value = float((given == guessed).mean())
     statistic = Statistic(
-        name="label by cheap features, held-out clips", value=round(value, 4),
-        baseline=round(float(encode_codes(labels).size and np.bincount(encode_codes(labels)).max() / len(labels)), 4),
-        null_low=round(float(low), 4), null_high=round(float(high), 4),
-        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4), num_rows=len(heard),
-    )  # fmt: skip
+        name="label by cheap features, held-out clips",
+        value=round(value, 4),
+        baseline=round(
+            float(
+                encode_codes(labels).size and np.bincount(encode_codes(labels)).max() / len(labels)
+            ),
+            4,
+        ),
+        null_low=round(float(low), 4),
+        null_high=round(float(high), 4),
+        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
+        num_rows=len(heard),
+    )
     if not doubts:
         return "no label is doubted", statistic, None
     if statistic.p_value > SURE:
@@ -158,18 +173,26 @@ def judge_labels(
     severity = Severity.WARNING if able and share >= WRONG_SHARE else Severity.NOTE
     evidence = [
         {
-            "row": frame["row"][int(d.utterance_id)], "audio": frame["audio"][int(d.utterance_id)], "label": d.given,
-            "looks like": d.suggested, "plausibility": round(d.quality, 4),
+            "row": frame["row"][int(d.utterance_id)],
+            "audio": frame["audio"][int(d.utterance_id)],
+            "label": d.given,
+            "looks like": d.suggested,
+            "plausibility": round(d.quality, 4),
         }
         for d in doubts
-    ]  # fmt: skip
+    ]
     title = (
         f"{len(doubts)} of {len(heard)} labels ({share:.0%}) are doubted by models that never heard these clips or their speakers"
         if able
         else f"the {len(doubts)} least plausible labels are listed; many are right, for the features guess only {value:.0%} of all labels"
     )
     finding = Finding(
-        check="label_noise", severity=severity, title=title, remedy="listen to them, worst first, and correct what is wrong",
-        evidence=limit_evidence(evidence), count=len(doubts), statistics=[statistic],
-    )  # fmt: skip
+        check="label_noise",
+        severity=severity,
+        title=title,
+        remedy="listen to them, worst first, and correct what is wrong",
+        evidence=limit_evidence(evidence),
+        count=len(doubts),
+        statistics=[statistic],
+    )
     return title, statistic, finding

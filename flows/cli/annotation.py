@@ -181,13 +181,19 @@ def people(
         settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
     rows: list[dict[str, object]] = [
         {
-            "annotator": skill.annotator, "scheme": scheme, "label": skill.label or "all", "clips": skill.clips, "right": skill.right,
-            "share": skill.right / skill.clips, "95 %": f"{skill.low:.2f} to {skill.high:.2f}", "weak": "yes" if skill.weak else "",
+            "annotator": skill.annotator,
+            "scheme": scheme,
+            "label": skill.label or "all",
+            "clips": skill.clips,
+            "right": skill.right,
+            "share": skill.right / skill.clips,
+            "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
+            "weak": "yes" if skill.weak else "",
         }
         for scheme, state in settled.items()
         for skill in judge_people(state.votes)
         if person in {None, skill.annotator}
-    ]  # fmt: skip
+    ]
     show_result(
         "people",
         rows,

@@ -162,12 +162,20 @@ def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
 
 def _result_row(found: Forgotten) -> dict[str, object]:
     return {
-        "receipt": found.receipt_id, "erased": found.counts, "versions": dict(found.plan.versions), "models": dict(found.plan.models),
-        "searched": found.searched, "proven": found.proven,
-        "hits": [{"file": str(hit.path), "offset": hit.offset, "where": hit.where} for hit in found.hits],
-        "not searched": [{"file": str(one.path), "why": one.why} for one in found.unread], "links": [str(link) for link in found.links],
-        "left": _left_rows(found.left_sources), "left_files": _left_rows(found.left_files),
-    }  # fmt: skip
+        "receipt": found.receipt_id,
+        "erased": found.counts,
+        "versions": dict(found.plan.versions),
+        "models": dict(found.plan.models),
+        "searched": found.searched,
+        "proven": found.proven,
+        "hits": [
+            {"file": str(hit.path), "offset": hit.offset, "where": hit.where} for hit in found.hits
+        ],
+        "not searched": [{"file": str(one.path), "why": one.why} for one in found.unread],
+        "links": [str(link) for link in found.links],
+        "left": _left_rows(found.left_sources),
+        "left_files": _left_rows(found.left_files),
+    }
 
 
 def _show_result(found: Forgotten) -> None:
@@ -196,11 +204,17 @@ def _show_result(found: Forgotten) -> None:
 def _preview_row(preview: Preview) -> dict[str, object]:
     plan = preview.plan
     return {
-        "recordings": list(plan.recording_ids), "utterances": len(plan.utterance_ids), "rows": dict(plan.counts),
-        "files": [{"file": str(doomed.path), "kind": doomed.kind} for doomed in preview.files], "clips": list(preview.clips),
-        "sources": [str(path) for path in preview.sources], "left": _left_rows(preview.left_sources),
-        "left_files": _left_rows(preview.left_files), "versions": dict(plan.versions), "models": dict(plan.models),
-    }  # fmt: skip
+        "recordings": list(plan.recording_ids),
+        "utterances": len(plan.utterance_ids),
+        "rows": dict(plan.counts),
+        "files": [{"file": str(doomed.path), "kind": doomed.kind} for doomed in preview.files],
+        "clips": list(preview.clips),
+        "sources": [str(path) for path in preview.sources],
+        "left": _left_rows(preview.left_sources),
+        "left_files": _left_rows(preview.left_files),
+        "versions": dict(plan.versions),
+        "models": dict(plan.models),
+    }
 
 
 def _show_preview(preview: Preview, *, whole: bool) -> None:
@@ -265,8 +279,13 @@ def _by_why(left: Sequence[Left]) -> dict[str, list[str]]:
 
 def _receipt_row(receipt: Receipt) -> dict[str, object]:
     return {
-        "receipt": receipt.receipt_id[:12], "at": receipt.created_at.isoformat(timespec="seconds"), "asked by": receipt.kind,
-        "reason": receipt.reason, "rows": sum(receipt.counts.values()), "versions": " ".join(receipt.versions),
-        "models": " ".join(run[:12] for run in receipt.models), "renewed": "yes" if receipt.renewed else "",
+        "receipt": receipt.receipt_id[:12],
+        "at": receipt.created_at.isoformat(timespec="seconds"),
+        "asked by": receipt.kind,
+        "reason": receipt.reason,
+        "rows": sum(receipt.counts.values()),
+        "versions": " ".join(receipt.versions),
+        "models": " ".join(run[:12] for run in receipt.models),
+        "renewed": "yes" if receipt.renewed else "",
         "proven": receipt.proven_at.isoformat(timespec="seconds") if receipt.proven_at else "no",
-    }  # fmt: skip
+    }

@@ -43,12 +43,16 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
     keys = read_keys(workspace)
     rows: list[dict[str, object]] = [
         {
-            "receipt": receipt.receipt_id[:12], "at": receipt.created_at.isoformat(timespec="seconds"), "asked for": receipt.kind,
-            "versions": " ".join(receipt.versions), "signed": _signed_words(issued), "still in": _waiting(issued),
+            "receipt": receipt.receipt_id[:12],
+            "at": receipt.created_at.isoformat(timespec="seconds"),
+            "asked for": receipt.kind,
+            "versions": " ".join(receipt.versions),
+            "signed": _signed_words(issued),
+            "still in": _waiting(issued),
         }
         for receipt in found
         for issued in [read_issued(workspace, receipt, keys)]
-    ]  # fmt: skip
+    ]
     show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
 
 
@@ -208,5 +212,10 @@ def _key_rows(keys: Keys) -> list[dict[str, object]]:
 
     here = "here" if keys.private is not None else "elsewhere"
     return [
-        {"key": key_id(public), "public": public, "in use": f"yes, {here}" if public == keys.current else ""} for public in keys.chain
-    ]  # fmt: skip
+        {
+            "key": key_id(public),
+            "public": public,
+            "in use": f"yes, {here}" if public == keys.current else "",
+        }
+        for public in keys.chain
+    ]

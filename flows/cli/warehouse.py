@@ -125,11 +125,14 @@ def repair(
     with copying(workspace, say=tell):
         found = repair_workspace(workspace, say=tell)
     row: dict[str, object] = {
-        "made from": found.source, "kept aside": str(found.kept), "batches merged": found.batches,
-        "transactions lost": found.lost_commits, "versions lost": " ".join(found.lost_versions),
+        "made from": found.source,
+        "kept aside": str(found.kept),
+        "batches merged": found.batches,
+        "transactions lost": found.lost_commits,
+        "versions lost": " ".join(found.lost_versions),
         "entries of who must stay out lost": found.lost_bans,
         "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
-    }  # fmt: skip
+    }
     if as_json:
         show_json(row)
     else:

@@ -46,10 +46,13 @@ def replace_copies(
     if snapshots and not clean:
         clean = [
             take_snapshot(
-                workspace.warehouse_path, workspace.snapshots_dir, batches=workspace.batches_dir, now=datetime.now(UTC),
+                workspace.warehouse_path,
+                workspace.snapshots_dir,
+                batches=workspace.batches_dir,
+                now=datetime.now(UTC),
                 keep=len(snapshots) + 1,
             )
-        ]  # fmt: skip
+        ]
     kept = {part for path in clean for part in (path, sidecar_path(path), commits_path(path))}
     found = find_files(workspace, plan)
     doomed = tuple(

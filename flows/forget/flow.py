@@ -165,9 +165,14 @@ def forget(
                     return same[-1]
                 raise
         work = begin_work(
-            workspace.state_dir, kind=kind, ref=ref, reason=reason, run_id=workspace.run_id, recording_ids=sorted(recordings),
+            workspace.state_dir,
+            kind=kind,
+            ref=ref,
+            reason=reason,
+            run_id=workspace.run_id,
+            recording_ids=sorted(recordings),
             delete_sources=delete_sources,
-        )  # fmt: skip
+        )
         return _finish(workspace, work, say=say)
 
 

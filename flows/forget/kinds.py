@@ -31,10 +31,19 @@ class Kind(StrEnum):
 
 
 _BEGINS = {
-    b"SQLite format 3\x00": Kind.SQLITE, b"PAR1": Kind.PARQUET, b"ARROW1": Kind.ARROW, b"FEA1": Kind.ARROW, b"ORC": Kind.ORC,
-    b"PK\x03\x04": Kind.ZIP, b"PK\x05\x06": Kind.ZIP, b"\x1f\x8b\x08": Kind.GZIP, b"\xfd7zXZ\x00": Kind.XZ,
-    b"\x28\xb5\x2f\xfd": Kind.ZSTD, b"\x04\x22\x4d\x18": Kind.LZ4, b"\xff\xff\xff\xff": Kind.ARROW_STREAM,
-}  # fmt: skip
+    b"SQLite format 3\x00": Kind.SQLITE,
+    b"PAR1": Kind.PARQUET,
+    b"ARROW1": Kind.ARROW,
+    b"FEA1": Kind.ARROW,
+    b"ORC": Kind.ORC,
+    b"PK\x03\x04": Kind.ZIP,
+    b"PK\x05\x06": Kind.ZIP,
+    b"\x1f\x8b\x08": Kind.GZIP,
+    b"\xfd7zXZ\x00": Kind.XZ,
+    b"\x28\xb5\x2f\xfd": Kind.ZSTD,
+    b"\x04\x22\x4d\x18": Kind.LZ4,
+    b"\xff\xff\xff\xff": Kind.ARROW_STREAM,
+}
 _MAY_BE_CHANCE = {
     Kind.ORC: (".orc",),
     Kind.ARROW_STREAM: (".arrow", ".arrows"),
@@ -44,17 +53,39 @@ _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _SUFFIXES = {".br": Kind.BROTLI, ".lzma": Kind.LZMA, ".tar": Kind.TAR, ".zip": Kind.ZIP}
 
 UNREADABLE = {
-    b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR", b"LZIP\x01": "lzip", b"\x1f\x9d": "compress", b"\x1f\xa0": "compress",
-    b"\x89LZO": "lzop", b"MSCF\x00": "cabinet", b"xar!": "xar", b"hsqs": "squashfs", b"\x89HDF\r\n\x1a\n": "HDF5", b"Obj\x01": "Avro",
-    b"%PDF-": "PDF", b"Salted__": "encrypted", b"age-encryption.org": "encrypted", b"LUKS\xba\xbe": "encrypted",
-    b"-----BEGIN PGP MESSAGE": "encrypted", b"PACK\x00\x00\x00": "git pack", b"\xff\x06\x00\x00sNaPpY": "Snappy", b"VTXF": "Vortex",
-}  # fmt: skip
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!\x1a\x07": "RAR",
+    b"LZIP\x01": "lzip",
+    b"\x1f\x9d": "compress",
+    b"\x1f\xa0": "compress",
+    b"\x89LZO": "lzop",
+    b"MSCF\x00": "cabinet",
+    b"xar!": "xar",
+    b"hsqs": "squashfs",
+    b"\x89HDF\r\n\x1a\n": "HDF5",
+    b"Obj\x01": "Avro",
+    b"%PDF-": "PDF",
+    b"Salted__": "encrypted",
+    b"age-encryption.org": "encrypted",
+    b"LUKS\xba\xbe": "encrypted",
+    b"-----BEGIN PGP MESSAGE": "encrypted",
+    b"PACK\x00\x00\x00": "git pack",
+    b"\xff\x06\x00\x00sNaPpY": "Snappy",
+    b"VTXF": "Vortex",
+}
 """How files begin that compress or encrypt what they hold, and that no library at hand reads."""
 
 UNREADABLE_SUFFIXES = {
-    ".lance": "Lance", ".7z": "7-Zip", ".rar": "RAR", ".gpg": "encrypted", ".pgp": "encrypted", ".ldb": "LevelDB", ".sst": "RocksDB",
-    ".blosc": "Blosc", ".zarr": "Zarr",
-}  # fmt: skip
+    ".lance": "Lance",
+    ".7z": "7-Zip",
+    ".rar": "RAR",
+    ".gpg": "encrypted",
+    ".pgp": "encrypted",
+    ".ldb": "LevelDB",
+    ".sst": "RocksDB",
+    ".blosc": "Blosc",
+    ".zarr": "Zarr",
+}
 
 
 def detect(head: bytes, name: str) -> Kind | None:

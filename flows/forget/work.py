@@ -92,9 +92,15 @@ def begin_work(
     """Write down what is to be forgotten, durably, before anything is done about it."""
     folder = state_dir / FOLDER / token_hex(8)
     work = Work(
-        folder=folder, kind=kind, ref=ref, subject=subject_digest(ref), reason=reason, run_id=run_id,
-        recording_ids=tuple(sorted(recording_ids)), delete_sources=delete_sources,
-    )  # fmt: skip
+        folder=folder,
+        kind=kind,
+        ref=ref,
+        subject=subject_digest(ref),
+        reason=reason,
+        run_id=run_id,
+        recording_ids=tuple(sorted(recording_ids)),
+        delete_sources=delete_sources,
+    )
     folder.mkdir(parents=True, mode=0o700)
     _write(work, WORK, {name: value for name, value in asdict(work).items() if name != "folder"})
     for above in (folder.parent, state_dir):

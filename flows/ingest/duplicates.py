@@ -95,9 +95,14 @@ def _compare_batch(
     with workspace.warehouse() as con, transaction(con):
         for recording_id, trouble in broken.items():
             record_drop(
-                con, stage="fingerprint", subject=recording_id, reason=trouble.reason, recording_id=recording_id, detail=str(trouble),
+                con,
+                stage="fingerprint",
+                subject=recording_id,
+                reason=trouble.reason,
+                recording_id=recording_id,
+                detail=str(trouble),
                 run_id=workspace.run_id,
-            )  # fmt: skip
+            )
         for recording_id, found in codes.items():
             store_fingerprint(con, recording_id, found, key=key, run_id=workspace.run_id)
         hints = find_hints(con, codes, key=key)

@@ -283,9 +283,13 @@ def _settle(
         if recording is not None and receipt is not None:
             # Not even the file's name is kept.
             record_drop(
-                con, stage="ingest", subject=f"receipt {receipt}", reason=DropReason.FORGOTTEN, run_id=run_id,
+                con,
+                stage="ingest",
+                subject=f"receipt {receipt}",
+                reason=DropReason.FORGOTTEN,
+                run_id=run_id,
                 detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
-            )  # fmt: skip
+            )
             # Earlier releases decoded to its place before anybody was asked, and may have been killed.
             (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
             return "dropped"
@@ -317,9 +321,14 @@ def _settle(
             )
         if refused is not None:
             record_drop(
-                con, stage="ingest", subject=source.uri, reason=refused.reason, detail=refused.detail, recording_id=recording_id,
+                con,
+                stage="ingest",
+                subject=source.uri,
+                reason=refused.reason,
+                detail=refused.detail,
+                recording_id=recording_id,
                 run_id=run_id,
-            )  # fmt: skip
+            )
     if refused is not None:
         return "dropped"
     return "recordings" if new else "duplicates"
@@ -399,9 +408,13 @@ def ingest_manifest(
         for trouble in named.bad:
             say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
             record_drop(
-                con, stage="manifest", subject=f"{manifest.absolute()}:{trouble.number}", reason=DropReason.BAD_ROW,
-                detail=trouble.problem, run_id=workspace.run_id,
-            )  # fmt: skip
+                con,
+                stage="manifest",
+                subject=f"{manifest.absolute()}:{trouble.number}",
+                reason=DropReason.BAD_ROW,
+                detail=trouble.problem,
+                run_id=workspace.run_id,
+            )
     wanted = find_retry(workspace, retry)
     summary = _ingest_listed(workspace, named.listed, say=say, decode=decode, retry=wanted)
     changed = 0

@@ -121,9 +121,13 @@ def _no_source(pattern: str, error: ConfigError) -> Source:
     problem = str(error).removeprefix(f"{pattern!r} ").removeprefix(f"{pattern}: ")
     name = storable(pattern)
     return Source(
-        uri=name, name=name, size_bytes=-1, modified_ns=0,
-        problem=storable(problem), problem_reason=DropReason.NOT_READABLE,
-    )  # fmt: skip
+        uri=name,
+        name=name,
+        size_bytes=-1,
+        modified_ns=0,
+        problem=storable(problem),
+        problem_reason=DropReason.NOT_READABLE,
+    )
 
 
 def storable(text: str) -> str:
@@ -259,16 +263,15 @@ def _list_local(text: str, pattern: str) -> list[Source]:
         raise ConfigError(f"{pattern!r} names no file; give a path or URL")
     try:
         path = Path(text).expanduser()
-        found = (
-            [str(path)]
-            if not _is_absent(path)
-            else glob.glob(str(path), recursive=True, include_hidden=True)
-        )
+        matches = [str(path)]
+        if _is_absent(path):
+            # pathlib knows no pattern that is absolute.
+            matches = glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207
     except (ValueError, RuntimeError) as error:  # such as "~nobody"
         raise ConfigError(f"{pattern!r} is not a path ({error})") from error
-    if not found:
+    if not matches:
         raise ConfigError(f"{pattern!r} matches no file; check the path")
-    return [source for match in found for source in _list_below(Path(match))]
+    return [source for match in matches for source in _list_below(Path(match))]
 
 
 def _list_below(path: Path) -> list[Source]:
@@ -360,9 +363,14 @@ def _with_problem(
     source: Source, problem: str, *, reason: DropReason = DropReason.MISSING
 ) -> Source:
     return Source(
-        uri=source.uri, name=source.name, size_bytes=source.size_bytes, modified_ns=source.modified_ns,
-        path=source.path, problem=problem, problem_reason=reason,
-    )  # fmt: skip
+        uri=source.uri,
+        name=source.name,
+        size_bytes=source.size_bytes,
+        modified_ns=source.modified_ns,
+        path=source.path,
+        problem=problem,
+        problem_reason=reason,
+    )
 
 
 def _list_remote(pattern: str, scheme: str) -> list[Source]:

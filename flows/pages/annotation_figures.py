@@ -196,10 +196,15 @@ def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
         if (proposal := by_model.get(vote.utterance_id)) is not None:
             out.append(
                 Heard(
-                    utterance_id=vote.utterance_id, call=content.calls.get(vote.utterance_id, vote.utterance_id), annotator=vote.annotator,
-                    label=vote.label, proposed=proposal.label, blind=clip.blind, lead_time_ms=answer.lead_time_ms,
+                    utterance_id=vote.utterance_id,
+                    call=content.calls.get(vote.utterance_id, vote.utterance_id),
+                    annotator=vote.annotator,
+                    label=vote.label,
+                    proposed=proposal.label,
+                    blind=clip.blind,
+                    lead_time_ms=answer.lead_time_ms,
                 )
-            )  # fmt: skip
+            )
     return out
 
 

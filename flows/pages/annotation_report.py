@@ -162,7 +162,9 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
         "by_day": picture(
             plots.plot_lines(
                 {"alpha": [(float(i), alpha) for i, (_, alpha) in enumerate(by_day)]},
-                ticks=[(float(i), day) for i, (day, _) in enumerate(by_day)], title="alpha", salt=f"days-{number}",
+                ticks=[(float(i), day) for i, (day, _) in enumerate(by_day)],
+                title="alpha",
+                salt=f"days-{number}",
             )
         )
         if len(by_day) > 1
@@ -179,12 +181,17 @@ def _scheme_view(content: AnnotationContent, scheme: Scheme, number: int) -> dic
         if any(map(any, counts))
         else "",
         "skill": picture(plots.plot_scores(skill, salt=f"skill-{number}")) if skill else "",
-        "without": figures.without_rows(content, scheme.name) if len({v.annotator for v in state.votes}) > 2 else [],
+        "without": figures.without_rows(content, scheme.name)
+        if len({v.annotator for v in state.votes}) > 2
+        else [],
         "effects": [
             {
-                "figure": name, "shown": f"{e.shown:.2f}", "blind": f"{e.blind:.2f}", "difference": f"{e.difference:+.2f}",
+                "figure": name,
+                "shown": f"{e.shown:.2f}",
+                "blind": f"{e.blind:.2f}",
+                "difference": f"{e.difference:+.2f}",
                 "95 % over calls": f"{e.low:+.2f} to {e.high:+.2f}",
             }
             for name, e in effects.items()
         ],
-    }  # fmt: skip
+    }

@@ -38,13 +38,21 @@ def render_audit(audit: Audit) -> str:
         total=sum(sum(labels.values()) for labels in audit.num_rows.values()),
         num_labels=len(totals),
         balance=picture(plot_balance(largest, splits=splits, salt="labels")),
-        speakers=picture(plot_balance(audit.shared, splits=splits, salt="speakers")) if audit.shared else "",
-        predictors=picture(plot_predictors(audit.statistics, salt="predictors")) if audit.statistics else "",
+        speakers=picture(plot_balance(audit.shared, splits=splits, salt="speakers"))
+        if audit.shared
+        else "",
+        predictors=picture(plot_predictors(audit.statistics, salt="predictors"))
+        if audit.statistics
+        else "",
         statistics=[
             {
-                "predictor": s.name, "guesses": f"{s.value:.1%}", "most common label": f"{s.baseline:.1%}",
-                "chance": f"{s.null_low:.1%} to {s.null_high:.1%}", "p": f"{s.p_value:.3f}", "rows": s.num_rows,
+                "predictor": s.name,
+                "guesses": f"{s.value:.1%}",
+                "most common label": f"{s.baseline:.1%}",
+                "chance": f"{s.null_low:.1%} to {s.null_high:.1%}",
+                "p": f"{s.p_value:.3f}",
+                "rows": s.num_rows,
             }
             for s in audit.statistics
         ],
-    )  # fmt: skip
+    )

@@ -43,8 +43,16 @@ from warehouse.versions import DatasetVersion, list_versions, load_examples
 MAX_RECORDINGS = 12
 NUM_PEAKS = 500
 SOFTWARE = (
-    "voxdata", "pyannote.audio", "faster-whisper", "torch", "transformers", "duckdb", "label-studio-sdk", "prefect", "matplotlib",
-)  # fmt: skip
+    "voxdata",
+    "pyannote.audio",
+    "faster-whisper",
+    "torch",
+    "transformers",
+    "duckdb",
+    "label-studio-sdk",
+    "prefect",
+    "matplotlib",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

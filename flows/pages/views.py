@@ -101,10 +101,14 @@ def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:
         known = sorted(said.get(recording.recording_id, {}).items())
         rows.append(
             {
-                "recording": recording.recording_id[:12], "minutes": recording.duration_ms / 60_000,
-                "Hz": recording.sample_rate_hz, "channels": recording.num_channels, "layout": recording.layout.value,
-                "files": " ".join(uris.get(recording.recording_id, ())), "copies": groups.get(recording.recording_id, "")[:12],
+                "recording": recording.recording_id[:12],
+                "minutes": recording.duration_ms / 60_000,
+                "Hz": recording.sample_rate_hz,
+                "channels": recording.num_channels,
+                "layout": recording.layout.value,
+                "files": " ".join(uris.get(recording.recording_id, ())),
+                "copies": groups.get(recording.recording_id, "")[:12],
                 "metadata": " ".join(f"{name}={value}" for name, value in known),
             }
-        )  # fmt: skip
+        )
     return rows

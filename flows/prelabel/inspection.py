@@ -88,27 +88,54 @@ def _as_json(file: Path, inspected: Inspected) -> str:
     labels: dict[str, dict[str, object]] = {}
     for p in found.predictions:
         labels.setdefault(p.utterance_id, {})[p.scheme] = {
-            "label": p.guess(), "distribution": dict(p.distribution),
-            "model": p.model.name, "revision": p.model.revision, "weak": p.model.weak,
-        }  # fmt: skip
+            "label": p.guess(),
+            "distribution": dict(p.distribution),
+            "model": p.model.name,
+            "revision": p.model.revision,
+            "weak": p.model.weak,
+        }
     value = {
         "file": str(file),
         "recording": {**asdict(recording), "duration_ms": recording.duration_ms},
-        "models": {stage: {"name": m.name, "revision": m.revision} for stage, m in inspected.models.items()},
+        "models": {
+            stage: {"name": m.name, "revision": m.revision} for stage, m in inspected.models.items()
+        },
         "turns": [
-            {"channel": t.channel, "speaker": t.speaker, "start_ms": t.segment.start_ms, "end_ms": t.segment.end_ms} for t in found.turns
+            {
+                "channel": t.channel,
+                "speaker": t.speaker,
+                "start_ms": t.segment.start_ms,
+                "end_ms": t.segment.end_ms,
+            }
+            for t in found.turns
         ],
         "utterances": [
             {
-                "utterance_id": u.utterance_id, "channel": u.channel, "speaker": u.speaker,
-                "start_ms": u.segment.start_ms, "end_ms": u.segment.end_ms, "language": u.language, "text": u.text,
+                "utterance_id": u.utterance_id,
+                "channel": u.channel,
+                "speaker": u.speaker,
+                "start_ms": u.segment.start_ms,
+                "end_ms": u.segment.end_ms,
+                "language": u.language,
+                "text": u.text,
                 "words": [
-                    {"text": w.text, "start_ms": w.segment.start_ms, "end_ms": w.segment.end_ms, "probability": round(w.probability, 4)}
+                    {
+                        "text": w.text,
+                        "start_ms": w.segment.start_ms,
+                        "end_ms": w.segment.end_ms,
+                        "probability": round(w.probability, 4),
+                    }
                     for w in u.words
                 ],
                 "marks": list(u.marks),
                 "private": [
-                    {"kind": p.kind, "start": p.start, "end": p.end, "start_ms": p.segment.start_ms, "end_ms": p.segment.end_ms}
+                    {
+                        "kind": p.kind,
+                        "start": p.start,
+                        "end": p.end,
+                        "start_ms": p.segment.start_ms,
+                        "end_ms": p.segment.end_ms,
+                    }
                     for p in found.private.get(u.utterance_id, ())
                 ],
                 "quality": asdict(found.quality[u.utterance_id]),
@@ -116,7 +143,7 @@ def _as_json(file: Path, inspected: Inspected) -> str:
             }
             for u in found.utterances
         ],
-    }  # fmt: skip
+    }
     return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
@@ -150,9 +177,15 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     for u in found.utterances:
         quality = found.quality[u.utterance_id]
         table.add_row(
-            f"{u.segment.start_ms / 1000:.2f}", f"{u.segment.end_ms / 1000:.2f}", u.speaker, u.language, Text(u.text),
-            "\n".join(proposals.get(u.utterance_id, [])), f"{quality.level_db:.0f}", f"{quality.snr_db:.0f}",
-        )  # fmt: skip
+            f"{u.segment.start_ms / 1000:.2f}",
+            f"{u.segment.end_ms / 1000:.2f}",
+            u.speaker,
+            u.language,
+            Text(u.text),
+            "\n".join(proposals.get(u.utterance_id, [])),
+            f"{quality.level_db:.0f}",
+            f"{quality.snr_db:.0f}",
+        )
     out = StringIO()
     console = Console(file=out, width=160)
     console.print(table)

@@ -67,11 +67,17 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
             other, cosine = nearest.get(voice, ("", None))
             rows.append(
                 {
-                    "voice": voice[:12], "recordings": len({s.speaker[0] for s in speakers}),
-                    "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1), "nearest": other[:12], "cosine": cosine,
-                    "speakers": " ".join(f"{r[:12]}:{channel}:{name}" for r, channel, name in sorted(s.speaker for s in speakers)),
+                    "voice": voice[:12],
+                    "recordings": len({s.speaker[0] for s in speakers}),
+                    "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1),
+                    "nearest": other[:12],
+                    "cosine": cosine,
+                    "speakers": " ".join(
+                        f"{r[:12]}:{channel}:{name}"
+                        for r, channel, name in sorted(s.speaker for s in speakers)
+                    ),
                 }
-            )  # fmt: skip
+            )
     return sorted(rows, key=lambda row: (-float(str(row["speech_s"])), str(row["voice"])))
 
 

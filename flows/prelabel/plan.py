@@ -32,8 +32,14 @@ from warehouse.recordings import StoredRecording, list_recordings, orphaned_reco
 from warehouse.stages import StageResults, list_stage_results, stage_rates
 
 TYPICAL_RATES: Mapping[str, float] = {
-    DIARIZE: 0.05, TRANSCRIBE: 0.08, SECOND_OPINION: 0.08, CUT: 0.001, MEASURE: 0.02, SCAN: 0.005, LABEL: 0.05,
-}  # fmt: skip
+    DIARIZE: 0.05,
+    TRANSCRIBE: 0.08,
+    SECOND_OPINION: 0.08,
+    CUT: 0.001,
+    MEASURE: 0.02,
+    SCAN: 0.005,
+    LABEL: 0.05,
+}
 """Seconds of one core for a second of audio, used until this workspace has figures of its own (docs/benchmarks.md)."""
 
 
@@ -192,21 +198,33 @@ def plan_rows(plan: PrelabelPlan) -> list[dict[str, object]]:
         runs = standing in (Standing.NEW, Standing.STALE)
         rows.append(
             {
-                "stage": stage, "standing": standing, "why": why, "recordings": len(members),
-                "audio_minutes": round(sum(m.stored.recording.duration_ms for m in members) / 60_000, 2),
-                "work_minutes": round(sum(plan.minutes(m, [stage]) for m in members), 2) if runs else 0.0,
+                "stage": stage,
+                "standing": standing,
+                "why": why,
+                "recordings": len(members),
+                "audio_minutes": round(
+                    sum(m.stored.recording.duration_ms for m in members) / 60_000, 2
+                ),
+                "work_minutes": round(sum(plan.minutes(m, [stage]) for m in members), 2)
+                if runs
+                else 0.0,
                 "subjects": sorted(m.stored.uri for m in members),
             }
-        )  # fmt: skip
+        )
     if plan.orphaned:
         rows.append(
             {
-                "stage": "all", "standing": "orphaned", "why": "no source holds this recording any more; its results stay",
+                "stage": "all",
+                "standing": "orphaned",
+                "why": "no source holds this recording any more; its results stay",
                 "recordings": len(plan.orphaned),
-                "audio_minutes": round(sum(s.recording.duration_ms for s in plan.orphaned) / 60_000, 2), "work_minutes": 0.0,
+                "audio_minutes": round(
+                    sum(s.recording.duration_ms for s in plan.orphaned) / 60_000, 2
+                ),
+                "work_minutes": 0.0,
                 "subjects": sorted(s.uri for s in plan.orphaned),
             }
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -149,9 +149,15 @@ def _record_drops(
         )
     if failure is not None:
         record_drop(
-            con, stage=failure.stage, subject=stored.uri, reason=failure.reason, detail=failure.detail, recording_id=name,
-            key=plan.keys[failure.stage], run_id=workspace.run_id,
-        )  # fmt: skip
+            con,
+            stage=failure.stage,
+            subject=stored.uri,
+            reason=failure.reason,
+            detail=failure.detail,
+            recording_id=name,
+            key=plan.keys[failure.stage],
+            run_id=workspace.run_id,
+        )
     doubtful_ms = max((found.doubtful_ms for found in outcome.work.diarizations), default=0)
     if DIARIZE in outcome.seconds and not outcome.work.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
         record_remarks(
@@ -165,6 +171,12 @@ def _record_drops(
         )
     if CUT in outcome.seconds and not outcome.work.utterances:
         record_drop(
-            con, stage=CUT, subject=stored.uri, reason=DropReason.NO_SPEECH, detail="the diarizer heard nobody", recording_id=name,
-            key=plan.keys[CUT], run_id=workspace.run_id,
-        )  # fmt: skip
+            con,
+            stage=CUT,
+            subject=stored.uri,
+            reason=DropReason.NO_SPEECH,
+            detail="the diarizer heard nobody",
+            recording_id=name,
+            key=plan.keys[CUT],
+            run_id=workspace.run_id,
+        )

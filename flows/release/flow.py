@@ -212,14 +212,25 @@ def _record_left_out(
     with transaction(con):
         for recording_id, why in sorted(draft.barred.items()):
             record_drop(
-                con, stage="release", subject=uris.get(recording_id, recording_id), reason=DropReason.NO_CONSENT, detail=why,
-                recording_id=recording_id, key=version.ref, run_id=workspace.run_id,
-            )  # fmt: skip
+                con,
+                stage="release",
+                subject=uris.get(recording_id, recording_id),
+                reason=DropReason.NO_CONSENT,
+                detail=why,
+                recording_id=recording_id,
+                key=version.ref,
+                run_id=workspace.run_id,
+            )
         for voice in draft.conflicts:
             record_drop(
-                con, stage="release", subject=f"voice {voice}", reason=DropReason.SPLIT_CONFLICT, key=version.ref, run_id=workspace.run_id,
+                con,
+                stage="release",
+                subject=f"voice {voice}",
+                reason=DropReason.SPLIT_CONFLICT,
+                key=version.ref,
+                run_id=workspace.run_id,
                 detail="it joins groups that earlier versions put into different splits",
-            )  # fmt: skip
+            )
 
 
 def _fixed(con: DuckDBPyConnection) -> dict[str, Split]:

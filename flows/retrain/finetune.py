@@ -122,9 +122,19 @@ def train_scheme(
         *([workspace.run_id] if force else []),
     )
     run = TrainingRun(
-        training_id=training_id, scheme=scheme, version_id=version.version_id, config_key=config_key, state="failed",
-        model_key="", model_name="", checkpoint_dir="", result={}, promoted=False, reason="", seconds=0.0,
-    )  # fmt: skip
+        training_id=training_id,
+        scheme=scheme,
+        version_id=version.version_id,
+        config_key=config_key,
+        state="failed",
+        model_key="",
+        model_name="",
+        checkpoint_dir="",
+        result={},
+        promoted=False,
+        reason="",
+        seconds=0.0,
+    )
     guard = open_guard(workspace, {example.recording_id for example in examples})
     bad = find_bad(
         workspace, {example.recording_id: example.audio_file for example in examples}, guard

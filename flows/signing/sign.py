@@ -40,10 +40,14 @@ def version_statement(version: DatasetVersion) -> Statement:
         subject={version.ref: {ROOT_ALGORITHM: version.root}},
         predicate_type=VERSION_STATEMENT,
         predicate={
-            "version_id": version.version_id, "name": version.name, "number": version.number, "num_examples": version.num_examples,
-            "created_at": version.created_at.isoformat(timespec="seconds"), "parent": version.parent,
+            "version_id": version.version_id,
+            "name": version.name,
+            "number": version.number,
+            "num_examples": version.num_examples,
+            "created_at": version.created_at.isoformat(timespec="seconds"),
+            "parent": version.parent,
         },
-    )  # fmt: skip
+    )
 
 
 def model_statement(folder: Path, run: TrainingRun, version: DatasetVersion) -> Statement:
@@ -56,11 +60,16 @@ def model_statement(folder: Path, run: TrainingRun, version: DatasetVersion) -> 
         subject={name: {"sha256": digest_file(folder / name)} for name in MODEL_FILES},
         predicate_type=MODEL_STATEMENT,
         predicate={
-            "training_id": run.training_id, "scheme": run.scheme, "model_key": run.model_key, "version": version.ref,
-            "version_id": version.version_id, "root": version.root, "promoted": run.promoted,
+            "training_id": run.training_id,
+            "scheme": run.scheme,
+            "model_key": run.model_key,
+            "version": version.ref,
+            "version_id": version.version_id,
+            "root": version.root,
+            "promoted": run.promoted,
             "result": {"sha256": digest_file(folder.parent / "result.json")},
         },
-    )  # fmt: skip
+    )
 
 
 def digest_file(path: Path) -> str:

@@ -35,12 +35,16 @@ def candidates(
     vectors = draws.normal(size=(count, 6)).astype(np.float32)
     return [
         Candidate(
-            utterance_id=f"u{start + i:04}", duration_ms=1000 + 10 * i, language="zh" if i % 5 == 0 else "en",
-            distributions={"emotion": dict(zip(LABELS, shares[i].tolist(), strict=True))} if predicted else {},
+            utterance_id=f"u{start + i:04}",
+            duration_ms=1000 + 10 * i,
+            language="zh" if i % 5 == 0 else "en",
+            distributions={"emotion": dict(zip(LABELS, shares[i].tolist(), strict=True))}
+            if predicted
+            else {},
             embedding=vectors[i] if embedded else None,
         )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def ids(choices: Sequence[Choice], arm: str | None = None) -> list[str]:
@@ -110,8 +114,15 @@ def test_choose_next_spreads_the_control_arm_over_the_batch() -> None:
 
 
 def test_fair_sample_is_random_although_the_strategy_chose_most() -> None:
-    pool = [replace(c, distributions={"emotion": {"sad": 0.9, "calm": 0.1} if i % 2 else {"sad": 0.5, "calm": 0.5}}) for i, c in
-            enumerate(candidates(1200))]  # fmt: skip
+    pool = [
+        replace(
+            c,
+            distributions={
+                "emotion": {"sad": 0.9, "calm": 0.1} if i % 2 else {"sad": 0.5, "calm": 0.5}
+            },
+        )
+        for i, c in enumerate(candidates(1200))
+    ]
     heard: list[Candidate] = []
     for _ in range(5):
         taken = set(

@@ -19,10 +19,15 @@ def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> l
             label = proposed if not blind and rng.random() < swayed else own
             out.append(
                 Heard(
-                    utterance_id=f"u{clip}", call=f"c{clip // 5}", annotator=f"p{person}", label=label, proposed=proposed, blind=blind,
+                    utterance_id=f"u{clip}",
+                    call=f"c{clip // 5}",
+                    annotator=f"p{person}",
+                    label=label,
+                    proposed=proposed,
+                    blind=blind,
                     lead_time_ms=int(6_000 + rng.normal(0, 800) - (0 if blind else faster_ms)),
                 )
-            )  # fmt: skip
+            )
     return out
 
 

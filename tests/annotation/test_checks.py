@@ -21,9 +21,13 @@ DURATIONS = {UTTERANCES[0].recording_id: 10_000}
 
 def said(number: int, person: str, label: str, key: str) -> Annotation:
     return Annotation(
-        annotation_id=number, project_id=1, utterance_id=key, annotator=person, labels={"intent": (label,)},
+        annotation_id=number,
+        project_id=1,
+        utterance_id=key,
+        annotator=person,
+        labels={"intent": (label,)},
         updated_at=NOON + timedelta(seconds=number),
-    )  # fmt: skip
+    )
 
 
 def work() -> Answers:

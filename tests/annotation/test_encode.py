@@ -245,10 +245,20 @@ def test_decode_annotation_names_the_proposal_it_began_with() -> None:
         raw(lead_time="long"),
     ],
     ids=[
-        "unknown label", "no choice", "two first choices", "two second choices", "second without first", "no value", "a string",
-        "rating too small", "rating too large", "unknown flag", "bad time", "bad lead time",
+        "unknown label",
+        "no choice",
+        "two first choices",
+        "two second choices",
+        "second without first",
+        "no value",
+        "a string",
+        "rating too small",
+        "rating too large",
+        "unknown flag",
+        "bad time",
+        "bad lead time",
     ],
-)  # fmt: skip
+)
 def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, Any]) -> None:
     with pytest.raises(AnnotationError, match=r"annotation 7 of clip u0"):
         decode(row)

@@ -54,8 +54,12 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
         assert len(build_queue(workspace).find_clips(keys)) == CLIPS
         died = subprocess.run(
             [sys.executable, "-c", KILLED, str(workspace.root), recording],
-            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], env={**os.environ},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ},
+        )
         assert died.returncode == -signal.SIGKILL, died.stderr
         assert build_queue(workspace).find_clips(keys) == {}
         status = CliRunner().invoke(app, ["--dir", str(workspace.root), "status"])

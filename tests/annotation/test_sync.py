@@ -229,9 +229,12 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     before = verify_annotations(workspace, say=quiet)
     found = Counter(difference.what for difference in before.differences)
     assert found == {
-        "clip is missing in Label Studio": 2, "clip is there twice": 1, "annotation has vanished": 2, "annotation differs": 1,
+        "clip is missing in Label Studio": 2,
+        "clip is there twice": 1,
+        "annotation has vanished": 2,
+        "annotation differs": 1,
         "annotation was not pulled yet": 1,
-    }  # fmt: skip
+    }
     assert [row["utterance_id"] for row in before.oddities] == ["a stranger's"]
 
     summary = pull_changes(workspace, say=quiet)

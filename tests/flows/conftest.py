@@ -55,10 +55,18 @@ def workspace_with(root: Path, settings: str) -> Workspace:
 def example(number: int) -> Example:
     """The example of one caller; each has a recording and a voice of its own."""
     return Example(
-        utterance_id=f"{number:032x}", recording_id=f"{number + 500:064x}", channel=0, segment=Segment(start_ms=0, end_ms=1_000),
-        voice=f"v{number}", group=f"v{number}", audio_file=f"{number}.flac", text=f"the secret words of caller {number}", language="en",
-        split=Split.TRAIN, gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
-    )  # fmt: skip
+        utterance_id=f"{number:032x}",
+        recording_id=f"{number + 500:064x}",
+        channel=0,
+        segment=Segment(start_ms=0, end_ms=1_000),
+        voice=f"v{number}",
+        group=f"v{number}",
+        audio_file=f"{number}.flac",
+        text=f"the secret words of caller {number}",
+        language="en",
+        split=Split.TRAIN,
+        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+    )
 
 
 def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
@@ -87,9 +95,13 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
         for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
             key = stored.recording.recording_id
             said = Utterance(
-                recording_id=key, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1500),
-                text=f"my secret is number {i} 秘密在这里{i}", language="en",
-            )  # fmt: skip
+                recording_id=key,
+                channel=0,
+                speaker="S0",
+                segment=Segment(start_ms=0, end_ms=1500),
+                text=f"my secret is number {i} 秘密在这里{i}",
+                language="en",
+            )
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
@@ -107,9 +119,14 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
                 con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t"
             )
             vote = Annotation(
-                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", labels={"intent": ("question",)},
-                text=f"corrected words of caller {i}", updated_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
-            )  # fmt: skip
+                annotation_id=i,
+                project_id=1,
+                utterance_id=said.utterance_id,
+                annotator="a",
+                labels={"intent": ("question",)},
+                text=f"corrected words of caller {i}",
+                updated_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
+            )
             add_annotations(con, [vote], run_id="t")
     release_version(workspace, "calls", say=lambda _: None)
 

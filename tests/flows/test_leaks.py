@@ -31,13 +31,25 @@ SECRETS = {
     "Sarah Johnson": ["sarah", "johnson"],
 }
 CLOSED = (
-    "tasks", "clips", "said", "lineage", "Prefect", "model card", "predictions", "training run",
-)  # fmt: skip
+    "tasks",
+    "clips",
+    "said",
+    "lineage",
+    "Prefect",
+    "model card",
+    "predictions",
+    "training run",
+)
 """Places in which nothing private may stand."""
 OPEN = (
-    "warehouse", "report", "training manifest", "export jsonl", "export parquet",
-    "export huggingface", "export huggingface, clips",
-)  # fmt: skip
+    "warehouse",
+    "report",
+    "training manifest",
+    "export jsonl",
+    "export parquet",
+    "export huggingface",
+    "export huggingface, clips",
+)
 """Places that hold what was said, by design."""
 
 Places = dict[str, list[StoredText]]

@@ -90,8 +90,11 @@ def test_what_a_killed_process_left_is_swept_by_the_next_command(
     before = files(workspace)
     died = subprocess.run(
         [sys.executable, "-c", BEGIN + KILLED[what], str(workspace.root)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     left = files(workspace) - before
     assert left != set()

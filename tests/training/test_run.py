@@ -35,10 +35,15 @@ def test_labeler_equals_training_time_predictions(
     model = write_outcome(tmp_path / "out", outcome)
     labeler = TrainedLabeler(tmp_path / "out" / "checkpoint")
     clips = [
-        Clip(utterance_id=e.utterance_id, speaker=e.voice, text="", language="en",
-             sound=ArraySound(read_clip(manifest.audio_root / e.audio_file, segment=e.segment)))
+        Clip(
+            utterance_id=e.utterance_id,
+            speaker=e.voice,
+            text="",
+            language="en",
+            sound=ArraySound(read_clip(manifest.audio_root / e.audio_file, segment=e.segment)),
+        )
         for e in select(manifest, Split.TEST, scheme="emotion")
-    ]  # fmt: skip
+    ]
     assert len(clips) == 6
     assert [dict(d) for d in labeler.label(clips)] == [
         outcome.predictions[c.utterance_id] for c in clips

@@ -35,9 +35,14 @@ def ballots(cast):
 
 def annotation(number, annotator, label, *, minutes=0, **fields):
     return Annotation(
-        annotation_id=number, project_id=1, utterance_id="u1", annotator=annotator,
-        labels={"emotion": (label,)}, updated_at=NOON + timedelta(minutes=minutes), **fields,
-    )  # fmt: skip
+        annotation_id=number,
+        project_id=1,
+        utterance_id="u1",
+        annotator=annotator,
+        labels={"emotion": (label,)},
+        updated_at=NOON + timedelta(minutes=minutes),
+        **fields,
+    )
 
 
 @given(units)

@@ -22,9 +22,19 @@ def test_fingerprint_changes_with_every_field():
         "intent": GoldLabel(label="greet", distribution={"greet": 0.5, "order": 0.5}, num_votes=2)
     }
     changes = [
-        {"utterance_id": "x"}, {"recording_id": "x"}, {"channel": 1}, {"segment": Segment(start_ms=0, end_ms=999)}, {"voice": "x"},
-        {"group": "x"}, {"audio_file": "x"}, {"text": "x"}, {"language": "zh"}, {"split": Split.TEST}, {"gold": gold}, {"gold": {}},
-    ]  # fmt: skip
+        {"utterance_id": "x"},
+        {"recording_id": "x"},
+        {"channel": 1},
+        {"segment": Segment(start_ms=0, end_ms=999)},
+        {"voice": "x"},
+        {"group": "x"},
+        {"audio_file": "x"},
+        {"text": "x"},
+        {"language": "zh"},
+        {"split": Split.TEST},
+        {"gold": gold},
+        {"gold": {}},
+    ]
     prints = {fingerprint([replace(example, **change)]) for change in changes} | {
         fingerprint([example]),
         fingerprint([]),

@@ -28,9 +28,15 @@ gold_labels = st.builds(
 )
 golds = st.dictionaries(text, gold_labels, max_size=2)
 examples = st.builds(
-    lambda number, words, voice, split, gold: make_example(number, text=words, voice=voice, split=split, gold=gold),
-    st.integers(0, 10**6), text, text, st.sampled_from(Split), golds,
-)  # fmt: skip
+    lambda number, words, voice, split, gold: make_example(
+        number, text=words, voice=voice, split=split, gold=gold
+    ),
+    st.integers(0, 10**6),
+    text,
+    text,
+    st.sampled_from(Split),
+    golds,
+)
 
 
 def manifest(made, root="/audio") -> Manifest:

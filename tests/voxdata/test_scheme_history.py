@@ -26,18 +26,29 @@ HISTORY = SchemeHistory(scheme=NOW, changes=(TO_2, TO_3))
 
 def said(*labels: str, version: int = 1, key: str = "u") -> Annotation:
     return Annotation(
-        annotation_id=1, project_id=1, utterance_id=key, annotator="ann", labels={"intent": labels},
-        updated_at=datetime(2026, 1, 1, tzinfo=UTC), scheme_versions={"intent": version},
-    )  # fmt: skip
+        annotation_id=1,
+        project_id=1,
+        utterance_id=key,
+        annotator="ann",
+        labels={"intent": labels},
+        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+        scheme_versions={"intent": version},
+    )
 
 
 @pytest.mark.parametrize(
     ("label", "version", "now"),
     [
-        ("refund", 1, ("退款",)), ("money", 2, ("退款",)), ("退款", 3, ("退款",)), ("chat", 1, ("other",)), ("other", 1, ("other",)),
-        ("question", 1, ("price", "time")), ("question", 2, ("price", "time")), ("test", 2, ()),
+        ("refund", 1, ("退款",)),
+        ("money", 2, ("退款",)),
+        ("退款", 3, ("退款",)),
+        ("chat", 1, ("other",)),
+        ("other", 1, ("other",)),
+        ("question", 1, ("price", "time")),
+        ("question", 2, ("price", "time")),
+        ("test", 2, ()),
     ],
-)  # fmt: skip
+)
 def test_translate_follows_every_change_since(label, version, now):
     assert HISTORY.translate(label, version=version) == now
 

@@ -62,5 +62,6 @@ def test_write_in_script_converts_words_apart_when_the_length_changes() -> None:
     written = write_in_script(heard(("zh", "甲"), ("zh", "丙")), longer)
     assert texts(written) == ["乙乙", "丙"]
     assert [w.segment for w in written.words] == [
-        Segment(start_ms=0, end_ms=1_000), Segment(start_ms=1_000, end_ms=2_000),
-    ]  # fmt: skip
+        Segment(start_ms=0, end_ms=1_000),
+        Segment(start_ms=1_000, end_ms=2_000),
+    ]

@@ -10,8 +10,10 @@ PARTIES = [[speech_like(900, seed=1), speech_like(700, seed=2)], [tone(800)]]
 def test_compose_call_puts_each_clip_where_its_turn_says():
     call = compose_call(PARTIES, pause_ms=300, lead_ms=100)
     assert [(t.speaker, t.channel, t.segment.start_ms, t.segment.end_ms) for t in call.turns] == [
-        ("S0", 0, 100, 1_000), ("S1", 1, 1_300, 2_100), ("S0", 0, 2_400, 3_100),
-    ]  # fmt: skip
+        ("S0", 0, 100, 1_000),
+        ("S1", 1, 1_300, 2_100),
+        ("S0", 0, 2_400, 3_100),
+    ]
     assert call.samples.shape == (3_200 * 16, 2)
     for turn, (party, index) in zip(call.turns, call.clips, strict=True):
         found = call.samples[turn.segment.start_ms * 16 : turn.segment.end_ms * 16, turn.channel]

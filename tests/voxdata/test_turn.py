@@ -11,11 +11,16 @@ from voxdata.turn import merge_turns, sort_turns
 
 turns = st.lists(
     st.builds(
-        lambda start, length, speaker, channel: make_turn(start, start + length, speaker=speaker, channel=channel),
-        st.integers(0, 3_000), st.integers(1, 500), st.sampled_from(["S0", "S1"]), st.integers(0, 1),
+        lambda start, length, speaker, channel: make_turn(
+            start, start + length, speaker=speaker, channel=channel
+        ),
+        st.integers(0, 3_000),
+        st.integers(1, 500),
+        st.sampled_from(["S0", "S1"]),
+        st.integers(0, 1),
     ),
     max_size=15,
-)  # fmt: skip
+)
 
 
 @given(turns, st.integers(0, 600))

@@ -102,9 +102,12 @@ def test_assign_words_refuses_several_recordings():
 
 def test_cut_utterances_cuts_at_a_pause_and_at_a_sentence_end():
     words = [
-        make_word(" Good", 0, 400), make_word(" morning.", 400, 1_000), make_word(" How", 1_250, 1_600),
-        make_word(" are", 1_600, 1_900), make_word(" you", 2_500, 3_200),
-    ]  # fmt: skip
+        make_word(" Good", 0, 400),
+        make_word(" morning.", 400, 1_000),
+        make_word(" How", 1_250, 1_600),
+        make_word(" are", 1_600, 1_900),
+        make_word(" you", 2_500, 3_200),
+    ]
     cut = cut_utterances([make_turn(0, 3_500)], transcript(words))
     assert [utterance.text for utterance in cut] == ["Good morning.", "How are", "you"]
 

@@ -116,9 +116,15 @@ def test_link_speakers_has_nothing_to_say_about_nobody() -> None:
 
 
 people = st.lists(
-    st.tuples(st.integers(0, 7), st.integers(0, 1), st.integers(0, 3), st.sampled_from([1_000, 8_000, 90_000])),
-    max_size=14, unique_by=lambda p: p[:2],
-)  # fmt: skip
+    st.tuples(
+        st.integers(0, 7),
+        st.integers(0, 1),
+        st.integers(0, 3),
+        st.sampled_from([1_000, 8_000, 90_000]),
+    ),
+    max_size=14,
+    unique_by=lambda p: p[:2],
+)
 
 
 @settings(deadline=None, max_examples=60)

@@ -35,9 +35,15 @@ def con(path: Path) -> Iterator[DuckDBPyConnection]:
 def recording() -> Callable[[str], Recording]:
     def make(recording_id: str = "r1") -> Recording:
         return Recording(
-            recording_id=recording_id, sample_rate_hz=8000, num_samples=480_000, num_channels=2, layout=ChannelLayout.PER_CHANNEL,
-            canonical_channels=2, codec="pcm_s16le", container="wav",
-        )  # fmt: skip
+            recording_id=recording_id,
+            sample_rate_hz=8000,
+            num_samples=480_000,
+            num_channels=2,
+            layout=ChannelLayout.PER_CHANNEL,
+            canonical_channels=2,
+            codec="pcm_s16le",
+            container="wav",
+        )
 
     return make
 
@@ -62,9 +68,16 @@ class Heard:
                 else:
                     store_utterances(con, self.utterances, key=key, run_id="t")
                 record_stage(
-                    con, recording_id=self.recording_id, stage=stage, key=key, model_key=None, num_rows=rows, audio_ms=60_000,
-                    seconds=1.5, run_id="t",
-                )  # fmt: skip
+                    con,
+                    recording_id=self.recording_id,
+                    stage=stage,
+                    key=key,
+                    model_key=None,
+                    num_rows=rows,
+                    audio_ms=60_000,
+                    seconds=1.5,
+                    run_id="t",
+                )
             add_predictions(con, self.predictions, scheme_versions={"intent": 1}, run_id="t")
 
 
@@ -78,10 +91,18 @@ def heard() -> Callable[..., Heard]:
     ) -> Heard:
         spans = [Segment(start_ms=start, end_ms=start + 1500) for start in starts]
         utterances = tuple(
-            Utterance(recording_id=recording_id, channel=0, speaker="S0", segment=span, text=text, language="zh",
-                      words=(Word(text=text, segment=span, probability=0.25),), marks=("repetition",))
+            Utterance(
+                recording_id=recording_id,
+                channel=0,
+                speaker="S0",
+                segment=span,
+                text=text,
+                language="zh",
+                words=(Word(text=text, segment=span, probability=0.25),),
+                marks=("repetition",),
+            )
             for span in spans
-        )  # fmt: skip
+        )
         model = ModelRef(name="labeler", revision=revision)
         return Heard(
             recording_id=recording_id,
@@ -110,10 +131,21 @@ def example() -> Callable[..., Example]:
         number: int = 1, label: str = "ask", split: Split = Split.TRAIN, text: str = "it's 天气"
     ) -> Example:
         return Example(
-            utterance_id=f"u{number:03d}", recording_id=f"r{number}", channel=0, segment=Segment(start_ms=0, end_ms=60_000),
+            utterance_id=f"u{number:03d}",
+            recording_id=f"r{number}",
+            channel=0,
+            segment=Segment(start_ms=0, end_ms=60_000),
             voice=f"v{number}",
-            group=f"g{number}", audio_file=f"r{number}.flac", text=text, language="en", split=split,
-            gold={"intent": GoldLabel(label=label, distribution={label: 0.666667, "other": 0.333333}, num_votes=3)},
-        )  # fmt: skip
+            group=f"g{number}",
+            audio_file=f"r{number}.flac",
+            text=text,
+            language="en",
+            split=split,
+            gold={
+                "intent": GoldLabel(
+                    label=label, distribution={label: 0.666667, "other": 0.333333}, num_votes=3
+                )
+            },
+        )
 
     return make

@@ -23,11 +23,16 @@ HUNG = DropReason.TIMED_OUT
 
 
 def attempt(
-    con: duckdb.DuckDBPyConnection, subject: str, day: date, *, reason: DropReason = HUNG, key: str = "v1"
-) -> Tries:  # fmt: skip
+    con: duckdb.DuckDBPyConnection,
+    subject: str,
+    day: date,
+    *,
+    reason: DropReason = HUNG,
+    key: str = "v1",
+) -> Tries:
     return record_attempt(
         con, stage="ingest", subject=subject, key=key, reason=reason, day=day, detail="", run_id="t"
-    )  # fmt: skip
+    )
 
 
 def test_record_attempt_counts_different_days_of_one_content(tmp_path: Path) -> None:
@@ -46,8 +51,13 @@ def test_erase_rows_takes_attempts_along(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "w.duckdb") as con:
         add_recording(con, recording, audio_file="1.flac", run_id="t")
         add_source(
-            con, uri="/a.wav", size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="t"
-        )  # fmt: skip
+            con,
+            uri="/a.wav",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=recording.recording_id,
+            run_id="t",
+        )
         attempt(con, "/a.wav", MONDAY)
         attempt(con, "/b.wav", MONDAY)
         plan = plan_erasure(con, [recording.recording_id])

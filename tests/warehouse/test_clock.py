@@ -71,9 +71,12 @@ def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
     assert (len(found), found[-1]) == (keep, last)
     assert merged(path) == set()
     path.write_bytes(b"lost" * 10_000)
-    assert repair_warehouse(
-        path, snapshots=last.parent, batches=path.parent / "batches", now=NOON, run_id="t"
-    ).source == f"snapshot {last.name}"  # fmt: skip
+    assert (
+        repair_warehouse(
+            path, snapshots=last.parent, batches=path.parent / "batches", now=NOON, run_id="t"
+        ).source
+        == f"snapshot {last.name}"
+    )
     with open_warehouse(path) as con:
         assert known_uris(con) == {*(f"before-{hour}" for hour in range(keep)), "last"}
 
@@ -157,7 +160,13 @@ def test_repair_warehouse_keeps_what_earlier_repairs_of_the_same_second_put_asid
     for _ in range(2):
         path_of_an_empty_warehouse(path)
         folders.add(
-            repair_warehouse(path, snapshots=path.parent / "none", batches=path.parent / "none", now=NOON, run_id="t").kept
-        )  # fmt: skip
+            repair_warehouse(
+                path,
+                snapshots=path.parent / "none",
+                batches=path.parent / "none",
+                now=NOON,
+                run_id="t",
+            ).kept
+        )
     assert len(folders) == 2
     assert all((folder / path.name).exists() for folder in folders)

@@ -196,7 +196,7 @@ def test_time_limit_lets_what_is_quick_go_on() -> None:
         ("(" * 5_000 + "true" + ")" * 5_000, "10004 characters"),
         ("(" * 2_000 + "true" + ")" * 2_000, "too many parts"),
     ],
-)  # fmt: skip
+)
 def test_parse_condition_names_the_piece_that_it_refuses(where: str, piece: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_condition(where, PLAIN)

@@ -206,9 +206,20 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(
     fill(con, example)
     version_id = list_versions(con)[0].version_id
     row: dict[str, object] = {
-        "training_id": "t1", "scheme": "intent", "version_id": version_id, "config_key": "c", "state": "done", "model_key": "m",
-        "model_name": "n", "checkpoint_dir": "d", "result": "{}", "promoted": True, "reason": "", "seconds": 1.0, "run_id": "t",
-    }  # fmt: skip
+        "training_id": "t1",
+        "scheme": "intent",
+        "version_id": version_id,
+        "config_key": "c",
+        "state": "done",
+        "model_key": "m",
+        "model_name": "n",
+        "checkpoint_dir": "d",
+        "result": "{}",
+        "promoted": True,
+        "reason": "",
+        "seconds": 1.0,
+        "run_id": "t",
+    }
     insert_rows(con, "training_run", [row])
     receipt = erase(con, "r1")
     assert list_receipts(con)[0].models == ("t1",)
@@ -225,9 +236,16 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(
 def test_recordings_of_voice_follows_merges(con: DuckDBPyConnection) -> None:
     def event(kind: str, voice: str, recording: str | None, other: str | None = None) -> None:
         row: dict[str, object] = {
-            "kind": kind, "voice_id": voice, "other_id": other, "recording_id": recording, "channel": 0, "speaker": "S", "key": "k",
-            "reason": "", "run_id": "t",
-        }  # fmt: skip
+            "kind": kind,
+            "voice_id": voice,
+            "other_id": other,
+            "recording_id": recording,
+            "channel": 0,
+            "speaker": "S",
+            "key": "k",
+            "reason": "",
+            "run_id": "t",
+        }
         insert_rows(con, "voice_event", [row])
 
     event("new", "v", "r1")

@@ -75,9 +75,18 @@ def utterance(
     recording_id: str, key: str = "k", end_ms: int = 60_000, text: str = "hello"
 ) -> dict[str, object]:
     return {
-        "utterance_id": digest(recording_id, 0, 0, end_ms), "recording_id": recording_id, "key": key, "channel": 0, "speaker": "S0",
-        "start_ms": 0, "end_ms": end_ms, "text": text, "language": "en", "words": "[]", "run_id": "t",
-    }  # fmt: skip
+        "utterance_id": digest(recording_id, 0, 0, end_ms),
+        "recording_id": recording_id,
+        "key": key,
+        "channel": 0,
+        "speaker": "S0",
+        "start_ms": 0,
+        "end_ms": end_ms,
+        "text": text,
+        "language": "en",
+        "words": "[]",
+        "run_id": "t",
+    }
 
 
 def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -273,11 +282,17 @@ def test_a_batch_that_comes_late_brings_nobody_back(
             insert_rows(staged, "utterance", said) if batch == "cut anew" else None
             rows: list[dict[str, object]] = [
                 {
-                    "prediction_id": digest(batch, row["utterance_id"]), "utterance_id": row["utterance_id"], "scheme": "intent",
-                    "scheme_version": 1, "label": "ask", "distribution": "{}", "model_key": "m", "run_id": "t",
+                    "prediction_id": digest(batch, row["utterance_id"]),
+                    "utterance_id": row["utterance_id"],
+                    "scheme": "intent",
+                    "scheme_version": 1,
+                    "label": "ask",
+                    "distribution": "{}",
+                    "model_key": "m",
+                    "run_id": "t",
                 }
                 for row in said
-            ]  # fmt: skip
+            ]
             insert_rows(staged, "prediction", rows)
     forget(con, GONE)
     found = merge_batches(con, folder, run_id="t")

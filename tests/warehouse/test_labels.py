@@ -141,5 +141,7 @@ def test_find_oddities_names_each_kind(con: DuckDBPyConnection) -> None:
     add_annotations(con, [forged, gone, decided, late], run_id="t")
     found = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
     assert found == {
-        ("written in the name of another", 1), ("vanished from Label Studio", 2), ("changed after adjudication", 4),
-    }  # fmt: skip
+        ("written in the name of another", 1),
+        ("vanished from Label Studio", 2),
+        ("changed after adjudication", 4),
+    }

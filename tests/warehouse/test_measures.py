@@ -32,8 +32,16 @@ def measure(
 ) -> None:
     store_measures(con, recording_id, measures, key=key, run_id="t")
     record_stage(
-        con, recording_id=recording_id, stage="measure", key=key, model_key=None, num_rows=len(measures), audio_ms=1, seconds=1, run_id="t"
-    )  # fmt: skip
+        con,
+        recording_id=recording_id,
+        stage="measure",
+        key=key,
+        model_key=None,
+        num_rows=len(measures),
+        audio_ms=1,
+        seconds=1,
+        run_id="t",
+    )
 
 
 def add_from(con: DuckDBPyConnection, recording: Recording, uri: str) -> None:

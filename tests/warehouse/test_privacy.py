@@ -27,8 +27,16 @@ def scan(
 ) -> None:
     store_private_spans(con, recording_id, private, key=key, run_id="t")
     record_stage(
-        con, recording_id=recording_id, stage="scan", key=key, model_key="m", num_rows=1, audio_ms=1, seconds=0.1, run_id="t"
-    )  # fmt: skip
+        con,
+        recording_id=recording_id,
+        stage="scan",
+        key=key,
+        model_key="m",
+        num_rows=1,
+        audio_ms=1,
+        seconds=0.1,
+        run_id="t",
+    )
 
 
 def test_list_private_spans_tells_scanned_from_not_scanned(

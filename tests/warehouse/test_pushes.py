@@ -68,5 +68,7 @@ def test_note_project_gives_a_server_that_was_set_up_anew_another_number(
     assert anew not in {1, 2}
     assert note(1, "friday") == anew
     assert {(p.project_id, p.purpose, p.current) for p in list_projects(con)} == {
-        (1, "label", False), (2, "adjudicate", True), (anew, "label", True),
-    }  # fmt: skip
+        (1, "label", False),
+        (2, "adjudicate", True),
+        (anew, "label", True),
+    }

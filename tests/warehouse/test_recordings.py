@@ -79,8 +79,13 @@ def test_orphaned_recordings_are_those_no_source_holds_any_more(con: DuckDBPyCon
         )
 
     for uri, recording_id, modified_ns in (
-        ("a.wav", "replaced", 1), ("a.wav", "new", 2), ("b.wav", "copied", 1), ("c.wav", "copied", 1), ("b.wav", "other", 2),
-        ("d.wav", "broken", 1), ("d.wav", None, 2),
-    ):  # fmt: skip
+        ("a.wav", "replaced", 1),
+        ("a.wav", "new", 2),
+        ("b.wav", "copied", 1),
+        ("c.wav", "copied", 1),
+        ("b.wav", "other", 2),
+        ("d.wav", "broken", 1),
+        ("d.wav", None, 2),
+    ):
         see(uri, recording_id, modified_ns)
     assert orphaned_recordings(con) == {"replaced", "broken"}

@@ -27,9 +27,19 @@ from warehouse.status import Counts, count_rows
 from warehouse.versions import create_version
 
 RUN = TrainingRun(
-    training_id="t1", scheme="intent", version_id="v", config_key="c", state="done", model_key="m", model_name="head", checkpoint_dir="d",
-    result={"uar": 0.5}, promoted=True, reason="better", seconds=3,
-)  # fmt: skip
+    training_id="t1",
+    scheme="intent",
+    version_id="v",
+    config_key="c",
+    state="done",
+    model_key="m",
+    model_name="head",
+    checkpoint_dir="d",
+    result={"uar": 0.5},
+    promoted=True,
+    reason="better",
+    seconds=3,
+)
 
 
 def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConnection) -> None:
@@ -103,6 +113,18 @@ def test_count_rows_counts_every_stage(
     create_version(con, "calls", [example()], recipe={}, run_id="t")
     add_training_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(
-        sources=1, recordings=1, recording_minutes=1.0, utterances=2, utterance_minutes=0.05, predictions=2, pushed=1, annotations=1,
-        annotators=1, drops={("push", "too_short"): 1}, remarks=0, versions=1, training_runs=1, promoted={"intent": "t1"},
-    )  # fmt: skip
+        sources=1,
+        recordings=1,
+        recording_minutes=1.0,
+        utterances=2,
+        utterance_minutes=0.05,
+        predictions=2,
+        pushed=1,
+        annotations=1,
+        annotators=1,
+        drops={("push", "too_short"): 1},
+        remarks=0,
+        versions=1,
+        training_runs=1,
+        promoted={"intent": "t1"},
+    )

@@ -203,7 +203,7 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
         ("versions", 0o000, "read", "WarehouseError"),
         ("versions", 0o000, "write", "WarehouseError"),
     ],
-)  # fmt: skip
+)
 def test_open_warehouse_has_a_stated_outcome_whatever_rights_are_lacking(
     theirs: Path, what: str, mode: int, how: str, outcome: str
 ) -> None:

@@ -54,29 +54,51 @@ class WarehouseMachine(RuleBasedStateMachine):
     def examples(self) -> list[Example]:
         return [
             Example(
-                utterance_id=f"u{n}", recording_id=f"r{n}", channel=0, segment=Segment(start_ms=0, end_ms=1000 + n), voice=f"v{n}",
-                group=f"g{n}", audio_file=f"{n}.flac", text=f"text {n}", language="zh" if n % 2 else "en",
+                utterance_id=f"u{n}",
+                recording_id=f"r{n}",
+                channel=0,
+                segment=Segment(start_ms=0, end_ms=1000 + n),
+                voice=f"v{n}",
+                group=f"g{n}",
+                audio_file=f"{n}.flac",
+                text=f"text {n}",
+                language="zh" if n % 2 else "en",
                 split=self.places.setdefault(f"v{n}", list(Split)[n % 3]),
                 gold={"intent": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
             )
             for n, label in sorted(self.gold.items())
-        ]  # fmt: skip
+        ]
 
     @rule(number=st.integers(0, 7))
     def ingest(self, number: int) -> None:
         recording = Recording(
-            recording_id=f"r{number}", sample_rate_hz=8000, num_samples=8000, num_channels=1, layout=ChannelLayout.MONO,
-            canonical_channels=1, codec="pcm", container="wav",
-        )  # fmt: skip
+            recording_id=f"r{number}",
+            sample_rate_hz=8000,
+            num_samples=8000,
+            num_channels=1,
+            layout=ChannelLayout.MONO,
+            canonical_channels=1,
+            codec="pcm",
+            container="wav",
+        )
         if is_forgotten(self.con, recording.recording_id) is None:
             known = {s.recording.recording_id for s in list_recordings(self.con)}
             new = add_recording(self.con, recording, audio_file="a", run_id="t")
             assert new is (recording.recording_id not in known)
             if new:
                 heard: dict[str, object] = {
-                    "utterance_id": f"u{number}", "recording_id": f"r{number}", "key": "k", "channel": 0, "speaker": "S0", "start_ms": 0,
-                    "end_ms": 1000, "text": f"text {number}", "language": "en", "words": "[]", "run_id": "t",
-                }  # fmt: skip
+                    "utterance_id": f"u{number}",
+                    "recording_id": f"r{number}",
+                    "key": "k",
+                    "channel": 0,
+                    "speaker": "S0",
+                    "start_ms": 0,
+                    "end_ms": 1000,
+                    "text": f"text {number}",
+                    "language": "en",
+                    "words": "[]",
+                    "run_id": "t",
+                }
                 insert_rows(self.con, "utterance", [heard])
 
     @rule(number=st.integers(0, 7), label=st.sampled_from(LABELS))
@@ -85,9 +107,13 @@ class WarehouseMachine(RuleBasedStateMachine):
             return
         self.clock += 1
         said = Annotation(
-            annotation_id=number, project_id=1, utterance_id=f"u{number}", annotator="a", labels={"intent": (label,)},
+            annotation_id=number,
+            project_id=1,
+            utterance_id=f"u{number}",
+            annotator="a",
+            labels={"intent": (label,)},
             updated_at=NOON + timedelta(minutes=self.clock),
-        )  # fmt: skip
+        )
         assert add_annotations(self.con, [said], run_id="t") == 1
         assert add_annotations(self.con, [said], run_id="t") == 0
         self.gold[number] = label

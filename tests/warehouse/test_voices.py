@@ -40,8 +40,16 @@ def diarized(con: DuckDBPyConnection) -> Callable[..., None]:
             run_id="t",
         )
         record_stage(
-            con, recording_id=recording_id, stage="diarize", key=key, model_key="d", num_rows=1, audio_ms=10_000, seconds=1.0, run_id="t"
-        )  # fmt: skip
+            con,
+            recording_id=recording_id,
+            stage="diarize",
+            key=key,
+            model_key="d",
+            num_rows=1,
+            audio_ms=10_000,
+            seconds=1.0,
+            run_id="t",
+        )
 
     return store
 

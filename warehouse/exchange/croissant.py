@@ -136,7 +136,13 @@ def _use_cases(bundle: Bundle) -> list[str]:
 
 def _encoding(path: Path) -> str:
     kinds = {
-        ".tar": "application/x-tar", ".parquet": "application/x-parquet", ".gz": "application/gzip", ".md": "text/markdown",
-        ".yaml": "application/yaml", ".csv": "text/csv", ".jsonl": "application/jsonlines", ".flac": "audio/flac",
-    }  # fmt: skip
+        ".tar": "application/x-tar",
+        ".parquet": "application/x-parquet",
+        ".gz": "application/gzip",
+        ".md": "text/markdown",
+        ".yaml": "application/yaml",
+        ".csv": "text/csv",
+        ".jsonl": "application/jsonlines",
+        ".flac": "audio/flac",
+    }
     return kinds.get(path.suffix, "text/plain")

@@ -43,9 +43,11 @@ def test_read_table_reads_the_same_from_every_format(tmp_path: Path, kind: str) 
     frame = pl.read_csv(write(tmp_path, GOOD))
     path = tmp_path / f"n.{kind}"
     writers = {
-        "csv": lambda: frame.write_csv(path), "tsv": lambda: frame.write_csv(path, separator="\t"),
-        "jsonl": lambda: frame.write_ndjson(path), "parquet": lambda: frame.write_parquet(path),
-    }  # fmt: skip
+        "csv": lambda: frame.write_csv(path),
+        "tsv": lambda: frame.write_csv(path, separator="\t"),
+        "jsonl": lambda: frame.write_ndjson(path),
+        "parquet": lambda: frame.write_parquet(path),
+    }
     writers[kind]()
     assert (
         read_table(path).frame.drop("row").equals(read_table(tmp_path / "m.csv").frame.drop("row"))
@@ -133,11 +135,14 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
     draws = np.random.default_rng(0)
     rows = [
         {
-            "audio": f"{i}.wav", "label": f"L{draws.integers(10)}", "speaker": f"s{i % 2_000}",
-            "split": "test" if i % 2_000 < 400 else "train", "text": f"this is sentence number {draws.integers(50_000)}",
+            "audio": f"{i}.wav",
+            "label": f"L{draws.integers(10)}",
+            "speaker": f"s{i % 2_000}",
+            "split": "test" if i % 2_000 < 400 else "train",
+            "text": f"this is sentence number {draws.integers(50_000)}",
         }
         for i in range(100_000)
-    ]  # fmt: skip
+    ]
     found = audit_table(
         check_rows(rows, origin="big"), audio_root=Path(), with_audio=False, say=silent
     )
@@ -346,11 +351,15 @@ def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
     names = sorted({row["speaker"] for row in known})
     rows = [
         {
-            "audio": row["path"], "label": row["emotion"], "speaker": row["speaker"],
-            "split": "test" if (names.index(row["speaker"]) if by == "speaker" else i) % 4 == 0 else "train",
+            "audio": row["path"],
+            "label": row["emotion"],
+            "speaker": row["speaker"],
+            "split": "test"
+            if (names.index(row["speaker"]) if by == "speaker" else i) % 4 == 0
+            else "train",
         }
         for i, row in enumerate(known)
-    ]  # fmt: skip
+    ]
     found = audit_table(
         check_rows(rows, origin="ravdess"),
         audio_root=corpora / "ravdess",

@@ -175,11 +175,20 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
 
     examples = [
         Example(
-            utterance_id=f"{n:032x}", recording_id=f"{n:032x}", channel=0, segment=Segment(start_ms=0, end_ms=9), voice="v", group="v",
-            audio_file="a.flac", text=text, language="", gold={}, split=Split.TRAIN,
+            utterance_id=f"{n:032x}",
+            recording_id=f"{n:032x}",
+            channel=0,
+            segment=Segment(start_ms=0, end_ms=9),
+            voice="v",
+            group="v",
+            audio_file="a.flac",
+            text=text,
+            language="",
+            gold={},
+            split=Split.TRAIN,
         )
         for n, text in enumerate(FORMULAS)
-    ]  # fmt: skip
+    ]
     for_excel, plain = tmp_path / "e.csv", tmp_path / "p.csv"
     write_table(examples, kind="csv", path=for_excel, version_id="v", for_excel=True)
     write_table(examples, kind="csv", path=plain, version_id="v")

@@ -71,9 +71,16 @@ def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
         store_measures(con, recording.recording_id, measures, key="m", run_id="t")
         for stage, key in (("cut", "c"), ("measure", "m")):
             record_stage(
-                con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=2, audio_ms=1, seconds=1,
+                con,
+                recording_id=recording.recording_id,
+                stage=stage,
+                key=key,
+                model_key=None,
+                num_rows=2,
+                audio_ms=1,
+                seconds=1,
                 run_id="t",
-            )  # fmt: skip
+            )
     command = ["--dir", str(tmp_path), "ledger", "--json"]
     for limits, removed in (
         (["--what-if", "snr_db=12"], 1),

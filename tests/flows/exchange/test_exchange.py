@@ -77,12 +77,19 @@ def workspace(tmp_path: Path) -> Workspace:
                 )
             examples.append(
                 Example(
-                    utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201), recording_id=recording, channel=i % 2,
-                    segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201), voice=f"{recording}/S{i % 2}", group=f"g{number}",
-                    audio_file=canonical_file(recording), text=TEXTS[at % len(TEXTS)], language="zh" if at % 6 == 3 else "en", gold=gold,
+                    utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201),
+                    recording_id=recording,
+                    channel=i % 2,
+                    segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201),
+                    voice=f"{recording}/S{i % 2}",
+                    group=f"g{number}",
+                    audio_file=canonical_file(recording),
+                    text=TEXTS[at % len(TEXTS)],
+                    language="zh" if at % 6 == 3 else "en",
+                    gold=gold,
                     split=split,
                 )
-            )  # fmt: skip
+            )
     with made.warehouse() as con:
         create_version(con, "calls", examples, recipe={"consensus": "majority"}, run_id="t")
     return made
@@ -299,9 +306,16 @@ def test_mlcroissant_validates_and_reads_records(
     mlcroissant = pytest.importorskip("mlcroissant")
     folder = exported(workspace, tmp_path, format_name)
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "mlcroissant"), "validate", "--jsonld", str(folder / "croissant.json")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            str(Path(sys.executable).parent / "mlcroissant"),
+            "validate",
+            "--jsonld",
+            str(folder / "croissant.json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
     records = list(mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).records("utterances"))

@@ -177,8 +177,11 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
         say=lambda line: None,
     )
     assert sorted((e.voice, e.split.value, e.gold["answer"].label) for e in found.examples) == [
-        ("hf:0", "train", "no"), ("hf:1", "train", "是"), ("hf:2", "test", "no"), ("hf:3", "test", "是"),
-    ]  # fmt: skip
+        ("hf:0", "train", "no"),
+        ("hf:1", "train", "是"),
+        ("hf:2", "test", "no"),
+        ("hf:3", "test", "是"),
+    ]
 
 
 def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(

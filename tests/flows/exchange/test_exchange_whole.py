@@ -349,9 +349,12 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def workspace(exports: Path, tmp_path: Path) -> Workspace:
     """A workspace with a version, whose three recordings say different things of consent."""
     made = build(tmp_path / "here", changes='creator = "The Archive"')
-    text = (made.root / FILE_NAME).read_text().replace('license = ""', 'license = "CC-BY-4.0"').replace(
-        'description = ""', 'description = "Calls of a shop."'
-    )  # fmt: skip
+    text = (
+        (made.root / FILE_NAME)
+        .read_text()
+        .replace('license = ""', 'license = "CC-BY-4.0"')
+        .replace('description = ""', 'description = "Calls of a shop."')
+    )
     (made.root / FILE_NAME).write_text(text)
     made = open_workspace(made.root)
     import_export(made, read_export(exports / "jsonl"), name="calls", say=quiet)
@@ -512,8 +515,11 @@ def test_no_path_of_this_machine_leaves_with_an_export(
 ) -> None:
     for format_name in FORMATS:
         folder = export_bundle(
-            open_bundle(workspace, "calls"), format_name=format_name, output=tmp_path / "out", audio="clips"  # type: ignore[arg-type]
-        )  # fmt: skip
+            open_bundle(workspace, "calls"),
+            format_name=format_name,
+            output=tmp_path / "out",
+            audio="clips",  # type: ignore[arg-type]
+        )
         for path in folder.rglob("*"):
             if path.is_file():
                 content = path.read_bytes()

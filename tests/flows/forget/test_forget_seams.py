@@ -36,11 +36,19 @@ SAID = (
 RUN = "intent-0123456789ab"
 TICKED = ("bar", *STEPS, "search")
 SEAMS = (
-    "work: before", "work: after",
+    "work: before",
+    "work: after",
     *(f"{step}: {when} its tick" for step in TICKED for when in ("before", "after")),
-    "plan: inside", "files: inside", "rows: inside", "compact: inside", "copies: inside", "wipe: inside", "wipe: after", "proof: after",
+    "plan: inside",
+    "files: inside",
+    "rows: inside",
+    "compact: inside",
+    "copies: inside",
+    "wipe: inside",
+    "wipe: after",
+    "proof: after",
     "end: inside",
-)  # fmt: skip
+)
 
 KILLED = r'''
 import os, signal, sys
@@ -179,8 +187,11 @@ def killed(
         shutil.copytree(template_workspace.root, root / str(number))
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(root), recording, ",".join(TICKED), ",".join(SEAMS)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
     ends = dict(line.split() for line in done.stdout.splitlines())
     assert ends == {str(number): "9" for number in range(len(SEAMS))}, done.stderr
     return {seam: root / str(number) for number, seam in enumerate(SEAMS)}

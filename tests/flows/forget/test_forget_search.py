@@ -80,9 +80,13 @@ def in_duckdb(column: str) -> Callable[[Path], None]:
 
     def make(path: Path) -> None:
         kinds = {
-            "varchar": ("varchar", "$said"), "list": ("varchar[]", "[$said]"), "struct": ("struct(a varchar)", "{'a': $said}"),
-            "map": ("map(varchar, varchar)", "map {'k': $said}"), "json": ("json", "to_json($said)"), "blob": ("blob", "encode($said)"),
-        }  # fmt: skip
+            "varchar": ("varchar", "$said"),
+            "list": ("varchar[]", "[$said]"),
+            "struct": ("struct(a varchar)", "{'a': $said}"),
+            "map": ("map(varchar, varchar)", "map {'k': $said}"),
+            "json": ("json", "to_json($said)"),
+            "blob": ("blob", "encode($said)"),
+        }
         kind, value = kinds[column]
         with duckdb.connect(path) as con:
             con.execute(f"create table t(n integer, said {kind})")
@@ -133,18 +137,31 @@ def written(pack: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
-    "a.parquet": lambda path: table("parquet", path), "a.feather": lambda path: table("feather", path),
-    "a.orc": lambda path: table("orc", path), "a.arrow": lambda path: table("stream", path),
-    **{f"{kind}.duckdb": in_duckdb(kind) for kind in ("varchar", "list", "struct", "map", "json", "blob")},
-    "a.sqlite3": in_sqlite, "a.zip": in_zip, "a.tar.gz": in_webdataset, "a.npz": in_array,
-    "a.gz": written(lambda said: gzip.compress(b"first") + gzip.compress(said)), "a.bz2": written(bz2.compress),
-    "a.xz": written(lzma.compress), "a.lzma": written(lambda said: lzma.compress(said, format=lzma.FORMAT_ALONE)),
-    "0123abcd": written(zlib.compress), "a.zst": packed("zstd"), "a.lz4": packed("lz4"), "a.br": packed("brotli"),
+    "a.parquet": lambda path: table("parquet", path),
+    "a.feather": lambda path: table("feather", path),
+    "a.orc": lambda path: table("orc", path),
+    "a.arrow": lambda path: table("stream", path),
+    **{
+        f"{kind}.duckdb": in_duckdb(kind)
+        for kind in ("varchar", "list", "struct", "map", "json", "blob")
+    },
+    "a.sqlite3": in_sqlite,
+    "a.zip": in_zip,
+    "a.tar.gz": in_webdataset,
+    "a.npz": in_array,
+    "a.gz": written(lambda said: gzip.compress(b"first") + gzip.compress(said)),
+    "a.bz2": written(bz2.compress),
+    "a.xz": written(lzma.compress),
+    "a.lzma": written(lambda said: lzma.compress(said, format=lzma.FORMAT_ALONE)),
+    "0123abcd": written(zlib.compress),
+    "a.zst": packed("zstd"),
+    "a.lz4": packed("lz4"),
+    "a.br": packed("brotli"),
     "a.csv": lambda path: pl.DataFrame({"said": texts()}).write_csv(path),
     "gb.csv": lambda path: path.write_bytes(CANARY.replace("é", "e").encode("gb18030")) and None,
     "a.html": lambda path: path.write_text(CANARY.replace('"', "&quot;")) and None,
     "a.log": lambda path: path.write_text(f"GET /?q={quote(CANARY)}") and None,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -312,9 +329,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for number in range(NUM_RECORDINGS):
         key = digest("recording", number)[:32]
         recording = Recording(
-            recording_id=key, sample_rate_hz=8000, num_samples=4_800_000, num_channels=1, layout=ChannelLayout.MONO, canonical_channels=1,
-            codec="pcm_s16le", container="wav",
-        )  # fmt: skip
+            recording_id=key,
+            sample_rate_hz=8000,
+            num_samples=4_800_000,
+            num_channels=1,
+            layout=ChannelLayout.MONO,
+            canonical_channels=1,
+            codec="pcm_s16le",
+            container="wav",
+        )
         fields = {
             name: getattr(recording, name)
             for name in ("recording_id", "sample_rate_hz", "num_samples", "num_channels", "codec")
@@ -336,9 +359,20 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for at in range(EACH):
             said = " ".join(rng.choice(words, 9)) + f", call {number} line {at}"
             utterances.append(
-                {"utterance_id": digest("utterance", number, at)[:32], "recording_id": key, "key": "c", "channel": 0, "speaker": "S0",
-                 "start_ms": at * 6_000, "end_ms": at * 6_000 + 5_000, "text": said, "language": "en", "words": "[]", "run_id": "t"}
-            )  # fmt: skip
+                {
+                    "utterance_id": digest("utterance", number, at)[:32],
+                    "recording_id": key,
+                    "key": "c",
+                    "channel": 0,
+                    "speaker": "S0",
+                    "start_ms": at * 6_000,
+                    "end_ms": at * 6_000 + 5_000,
+                    "text": said,
+                    "language": "en",
+                    "words": "[]",
+                    "run_id": "t",
+                }
+            )
     with workspace.warehouse() as con:
         insert_rows(con, "recording", recordings)
         insert_rows(con, "source", sources)

@@ -59,18 +59,29 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32),
             )
             recording = Recording(
-                recording_id=key, sample_rate_hz=16_000, num_samples=24_000, num_channels=1, layout=ChannelLayout.MONO,
-                canonical_channels=1, codec="pcm_s16le", container="wav",
-            )  # fmt: skip
+                recording_id=key,
+                sample_rate_hz=16_000,
+                num_samples=24_000,
+                num_channels=1,
+                layout=ChannelLayout.MONO,
+                canonical_channels=1,
+                codec="pcm_s16le",
+                container="wav",
+            )
             write_canonical(made.audio_dir / canonical_file(key), sound)
             source = root / "inbox" / f"{name}.wav"
             soundfile.write(source, sound, 16_000)
             add_recording(con, recording, audio_file=canonical_file(key), run_id="t")
             info = source.stat()
             add_source(
-                con, uri=str(source), size_bytes=info.st_size, modified_ns=info.st_mtime_ns, recording_id=key, run_id="t",
+                con,
+                uri=str(source),
+                size_bytes=info.st_size,
+                modified_ns=info.st_mtime_ns,
+                recording_id=key,
+                run_id="t",
                 content=content_of(source),
-            )  # fmt: skip
+            )
             said = Utterance(
                 recording_id=key,
                 channel=0,
@@ -85,10 +96,19 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
             }
             examples.append(
                 Example(
-                    utterance_id=said.utterance_id, recording_id=key, channel=0, segment=said.segment, voice=f"{key}/S0", group=name,
-                    audio_file=canonical_file(key), text=said.text, language="en", gold=gold, split=Split.TRAIN,
+                    utterance_id=said.utterance_id,
+                    recording_id=key,
+                    channel=0,
+                    segment=said.segment,
+                    voice=f"{key}/S0",
+                    group=name,
+                    audio_file=canonical_file(key),
+                    text=said.text,
+                    language="en",
+                    gold=gold,
+                    split=Split.TRAIN,
                 )
-            )  # fmt: skip
+            )
         create_version(con, "calls", examples, recipe={}, run_id="t")
         create_version(con, "others", examples[1:], recipe={}, run_id="t")
     return made
@@ -273,9 +293,12 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
     left = {row["place"]: row["why"] for row in json.loads(done.stdout)["left"]}
     assert set(left) == {str(ben), str(dora), str(emil), str(fay), "s3://calls/fay.wav"}
     for place, why in (
-        (ben, "another file now"), (dora, "a folder now"), (emil, "is a link to"), (fay, "cannot be deleted (Permission denied)"),
+        (ben, "another file now"),
+        (dora, "a folder now"),
+        (emil, "is a link to"),
+        (fay, "cannot be deleted (Permission denied)"),
         ("s3://calls/fay.wav", "lies on another machine"),
-    ):  # fmt: skip
+    ):
         assert why in left[str(place)]
 
 
@@ -286,9 +309,13 @@ def test_forget_names_sources_that_are_gone_or_of_which_no_digest_is_known(tmp_p
     with workspace.warehouse() as con:
         info = unknown.stat()
         add_source(
-            con, uri=str(unknown), size_bytes=info.st_size, modified_ns=info.st_mtime_ns, recording_id=digest("recording", "anna"),
+            con,
+            uri=str(unknown),
+            size_bytes=info.st_size,
+            modified_ns=info.st_mtime_ns,
+            recording_id=digest("recording", "anna"),
             run_id="t",
-        )  # fmt: skip
+        )
     gone = workspace.root / "inbox" / "anna.wav"
     gone.unlink()
     done = forget(workspace, "anna", "--delete-sources")

@@ -66,8 +66,20 @@ def write_silence(path: Path, *, minutes: int) -> None:
     size = minutes * 60 * 32_000
     head = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16, b"data", size,
-    )  # fmt: skip
+        b"RIFF",
+        36 + size,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        16_000,
+        32_000,
+        2,
+        16,
+        b"data",
+        size,
+    )
     with path.open("wb") as file:
         file.write(head)
         file.truncate(len(head) + size)
@@ -122,8 +134,12 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
 
     def run(*, retry: DropReason | None = None) -> tuple[int, int, int]:
         found: IngestSummary = ingest_sources(
-            workspace, [str(calls)], say=quiet, decode=decode, retry=retry  # type: ignore[arg-type]
-        )  # fmt: skip
+            workspace,
+            [str(calls)],
+            say=quiet,
+            decode=decode,
+            retry=retry,  # type: ignore[arg-type]
+        )
         return found.dropped, found.waiting, found.known
 
     for number in range(3):

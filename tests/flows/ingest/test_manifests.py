@@ -81,9 +81,12 @@ def test_read_manifest_reads_a_kaldi_folder_and_runs_no_command(tmp_path, target
 def test_read_manifest_reads_what_lhotse_writes(tmp_path):
     lhotse = pytest.importorskip("lhotse")
     recording = lhotse.Recording(
-        id="call-1", sources=[lhotse.audio.AudioSource(type="file", channels=[0], source="a.wav")], sampling_rate=8000,
-        num_samples=8000, duration=1.0,
-    )  # fmt: skip
+        id="call-1",
+        sources=[lhotse.audio.AudioSource(type="file", channels=[0], source="a.wav")],
+        sampling_rate=8000,
+        num_samples=8000,
+        duration=1.0,
+    )
     said = lhotse.SupervisionSegment(
         id="s", recording_id="call-1", start=0, duration=1, language="de"
     )

@@ -230,8 +230,10 @@ def test_list_sources_reads_an_object_store(tmp_path):
     try:
         sources = list_sources(["memory://bucket"])
         assert [(s.uri, s.size_bytes) for s in sources] == [
-            ("memory:///bucket/a.wav", 5), ("memory:///bucket/notes.txt", 9), ("memory:///bucket/sub/b 录.mp3", 13),
-        ]  # fmt: skip
+            ("memory:///bucket/a.wav", 5),
+            ("memory:///bucket/notes.txt", 9),
+            ("memory:///bucket/sub/b 录.mp3", 13),
+        ]
         assert all(source.modified_ns > 0 for source in sources)
         assert names(list_sources(["memory://bucket/*.wav"])) == {"a.wav"}
         with open_local(sources[2]) as path:

@@ -155,8 +155,10 @@ def test_ingest_command_takes_an_argument_that_is_no_text(tmp_path: Path, calls:
     code = "from flows.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "--dir", str(workspace.root), "ingest", name],
-        capture_output=True, check=False, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     with workspace.warehouse() as con:
         assert len(list_recordings(con)) == 1
@@ -240,7 +242,11 @@ def test_ingest_names_a_folder_that_may_not_be_entered(tmp_path: Path, calls: Pa
     for folder in [calls, *calls.parents][:-1]:
         folder.chmod(folder.stat().st_mode | 0o055)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(calls)], capture_output=True, text=True, check=False, timeout=120
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(calls)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     closed.chmod(0o755)
     assert done.stdout.splitlines() == ["closed not_readable", "good.wav fine"], done.stderr

@@ -74,12 +74,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                 label = truth if rng.random() < skill else others[rng.integers(2)]
                 rows.append(
                     Annotation(
-                        annotation_id=10 * i + n, project_id=project, utterance_id=key, annotator=person,
-                        labels={"intent": (label,), "emotion": ("neutral",)}, lead_time_ms=4_000 + 1_000 * n,
-                        updated_at=NOON + timedelta(minutes=30 * i + n), author="eve@x" if i == 0 and n == 0 else "",
+                        annotation_id=10 * i + n,
+                        project_id=project,
+                        utterance_id=key,
+                        annotator=person,
+                        labels={"intent": (label,), "emotion": ("neutral",)},
+                        lead_time_ms=4_000 + 1_000 * n,
+                        updated_at=NOON + timedelta(minutes=30 * i + n),
+                        author="eve@x" if i == 0 and n == 0 else "",
                         proposal="" if i % 4 == 0 else shown,
                     )
-                )  # fmt: skip
+                )
         add_annotations(con, rows, run_id="t")
     return workspace
 
@@ -96,8 +101,11 @@ def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> Non
     }
     assert dots["careless@x"][2] < dots["ann <b>@x"][0]
     assert {name.split(" (")[0]: round(value) for name, _, value, _ in speed_ranges(content)} == {
-        "ann <b>@x": 4, "bob@x": 5, "careless@x": 6, "丁@x": 7,
-    }  # fmt: skip
+        "ann <b>@x": 4,
+        "bob@x": 5,
+        "careless@x": 6,
+        "丁@x": 7,
+    }
     counts = np.array(between_annotators(content.settled["intent"], LABELS))
     assert counts.sum() == 100 * 4 * 3
     assert (counts == counts.T).all()
@@ -144,9 +152,19 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
     def run(size: int, uar: float) -> TrainingRun:
         result = {"counts": {"train": size}, "after": {"uar": uar}}
         return TrainingRun(
-            training_id=f"t{size}", scheme="intent", version_id="v", config_key="c", state="done", model_key="m", model_name="n",
-            checkpoint_dir="d", result=result, promoted=False, reason="", seconds=1.0,
-        )  # fmt: skip
+            training_id=f"t{size}",
+            scheme="intent",
+            version_id="v",
+            config_key="c",
+            state="done",
+            model_key="m",
+            model_name="n",
+            checkpoint_dir="d",
+            result=result,
+            promoted=False,
+            reason="",
+            seconds=1.0,
+        )
 
     runs = [run(100, 0.6), run(200, 0.7), run(400, 0.78)]
     assert "three trainings" in gain_of(runs[:2], "intent", 100)
@@ -188,9 +206,15 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(
     with workspace.warehouse() as con:
         keys = [u.utterance_id for u in list_utterances(con)]
         said = Annotation(
-            annotation_id=1, project_id=1, utterance_id=keys[0], annotator="annotator-1@voxdata.local", labels={"intent": ("ask",)},
-            lead_time_ms=2_000, updated_at=NOON, simulated=simulated,
-        )  # fmt: skip
+            annotation_id=1,
+            project_id=1,
+            utterance_id=keys[0],
+            annotator="annotator-1@voxdata.local",
+            labels={"intent": ("ask",)},
+            lead_time_ms=2_000,
+            updated_at=NOON,
+            simulated=simulated,
+        )
         add_annotations(con, [said], run_id="t")
     assert (
         read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated

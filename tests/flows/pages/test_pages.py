@@ -58,9 +58,14 @@ def show() -> Iterator[Open]:
 @pytest.fixture
 def audit_page(tmp_path: Path) -> Path:
     rows = [
-        {"audio": f"{i}.wav", "label": f"L{i % 3}", "speaker": f"s{i % 8}", "split": "test" if i % 5 == 0 else "train"}
+        {
+            "audio": f"{i}.wav",
+            "label": f"L{i % 3}",
+            "speaker": f"s{i % 8}",
+            "split": "test" if i % 5 == 0 else "train",
+        }
         for i in range(120)
-    ]  # fmt: skip
+    ]
     path = tmp_path / "audit.html"
     found = audit_table(
         check_rows(rows, origin="corpus.csv"),
@@ -104,10 +109,18 @@ def diff_page(tmp_path: Path) -> Path:
     def example(number: int, label: str) -> Example:
         gold = GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)
         return Example(
-            utterance_id=f"{number:032x}", recording_id=f"r{number}", channel=0, segment=Segment(start_ms=0, end_ms=9_000),
-            voice=f"v{number}", group=f"g{number}", audio_file=f"{number}.flac", text=f"<b>words {number}</b>", language="en",
-            gold={"intent": gold}, split=Split.TEST if number % 3 == 0 else Split.TRAIN,
-        )  # fmt: skip
+            utterance_id=f"{number:032x}",
+            recording_id=f"r{number}",
+            channel=0,
+            segment=Segment(start_ms=0, end_ms=9_000),
+            voice=f"v{number}",
+            group=f"g{number}",
+            audio_file=f"{number}.flac",
+            text=f"<b>words {number}</b>",
+            language="en",
+            gold={"intent": gold},
+            split=Split.TEST if number % 3 == 0 else Split.TRAIN,
+        )
 
     old = [example(i, "ask" if i % 2 else "tell") for i in range(12)]
     new = [example(i, "tell" if i < 5 else "ask") for i in range(2, 15)]

@@ -41,12 +41,42 @@ CHINESE = "退款 & 投诉"
 RTL = "مرحبا بالعالم"
 WEAK, TRAINED = ModelRef(name="words", revision="1", weak=True), ModelRef(name="head", revision="2")
 EMPTY = ReportContent(
-    name="calls", created_at=NOON, schemes=(), recordings=(), turns={}, waveforms={}, utterances=(), predictions={}, annotations=(),
-    min_votes=1, drops=(), remarks=(),
-    versions=(), examples=(), newest_diff=None, runs=(), models=(), simulated={}, software={"voxdata": "0"},
-    counts=Counts(sources=0, recordings=0, recording_minutes=0.0, utterances=0, utterance_minutes=0.0, predictions=0, pushed=0,
-                  annotations=0, annotators=0, drops={}, remarks=0, versions=0, training_runs=0, promoted={}),
-)  # fmt: skip
+    name="calls",
+    created_at=NOON,
+    schemes=(),
+    recordings=(),
+    turns={},
+    waveforms={},
+    utterances=(),
+    predictions={},
+    annotations=(),
+    min_votes=1,
+    drops=(),
+    remarks=(),
+    versions=(),
+    examples=(),
+    newest_diff=None,
+    runs=(),
+    models=(),
+    simulated={},
+    software={"voxdata": "0"},
+    counts=Counts(
+        sources=0,
+        recordings=0,
+        recording_minutes=0.0,
+        utterances=0,
+        utterance_minutes=0.0,
+        predictions=0,
+        pushed=0,
+        annotations=0,
+        annotators=0,
+        drops={},
+        remarks=0,
+        versions=0,
+        training_runs=0,
+        promoted={},
+    ),
+)
 
 
 def result(labels: list[str]) -> dict[str, object]:
@@ -58,11 +88,21 @@ def result(labels: list[str]) -> dict[str, object]:
         "confusion": [[1, 2], [0, 3]],
     }
     return {
-        "labels": labels, "counts": {"test": 6}, "voices": {"test": 2}, "before": scores, "after": {**scores, "uar": 0.875},
-        "difference": {"uar": 0.375, "uar_interval": [0.1, 0.6]}, "best_epoch": 2, "small_sample": True,
-        "warning": "small sample: 6 test clips of 2 voices", "incumbent": {"name": "words", "key": WEAK.key, "weak": True},
-        "curves": [{"epoch": i, "train_loss": 1 / i, "validation_loss": None, "validation_uar": i / 4} for i in (1, 2, 3)],
-    }  # fmt: skip
+        "labels": labels,
+        "counts": {"test": 6},
+        "voices": {"test": 2},
+        "before": scores,
+        "after": {**scores, "uar": 0.875},
+        "difference": {"uar": 0.375, "uar_interval": [0.1, 0.6]},
+        "best_epoch": 2,
+        "small_sample": True,
+        "warning": "small sample: 6 test clips of 2 voices",
+        "incumbent": {"name": "words", "key": WEAK.key, "weak": True},
+        "curves": [
+            {"epoch": i, "train_loss": 1 / i, "validation_loss": None, "validation_uar": i / 4}
+            for i in (1, 2, 3)
+        ],
+    }
 
 
 def vote(utterance_id: str, annotator: str, label: str) -> Annotation:
@@ -88,9 +128,17 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
     return replace(
         EMPTY,
         name=HOSTILE,
-        schemes=(Scheme(name="s", version=1, labels=(SchemeLabel(name=label), SchemeLabel(name=other))),),
-        recordings=(StoredRecording(recording=recording, audio_file="a.flac", uri=f"dir/{HOSTILE}.wav", created_at=NOON),),
-        turns={recording.recording_id: [make_turn(0, 4000), make_turn(3000, 8000, speaker=HOSTILE)]},
+        schemes=(
+            Scheme(name="s", version=1, labels=(SchemeLabel(name=label), SchemeLabel(name=other))),
+        ),
+        recordings=(
+            StoredRecording(
+                recording=recording, audio_file="a.flac", uri=f"dir/{HOSTILE}.wav", created_at=NOON
+            ),
+        ),
+        turns={
+            recording.recording_id: [make_turn(0, 4000), make_turn(3000, 8000, speaker=HOSTILE)]
+        },
         waveforms={recording.recording_id: Waveform(peaks=((0.1, 0.9, 0.4),))},
         utterances=utterances,
         predictions={
@@ -102,20 +150,45 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
                 for model, labels in answers
             }
         },
-        annotations=(*(vote(i, "ann@x", label) for i in ids), *(vote(i, "bot@x", label) for i in ids[:3]), vote(ids[3], "bot@x", other)),
+        annotations=(
+            *(vote(i, "ann@x", label) for i in ids),
+            *(vote(i, "bot@x", label) for i in ids[:3]),
+            vote(ids[3], "bot@x", other),
+        ),
         examples=tuple(
-            replace(make_example(n), utterance_id=i, gold={"s": replace(gold, label=label)}, split=Split.TEST if n == 0 else Split.TRAIN)
+            replace(
+                make_example(n),
+                utterance_id=i,
+                gold={"s": replace(gold, label=label)},
+                split=Split.TEST if n == 0 else Split.TRAIN,
+            )
             for n, i in enumerate(ids)
         ),
         versions=(
             DatasetVersion(
-                version_id="f" * 64, root="f" * 64, num_erased=0, name="calls", number=1, recipe={}, num_examples=4, created_at=NOON,
+                version_id="f" * 64,
+                root="f" * 64,
+                num_erased=0,
+                name="calls",
+                number=1,
+                recipe={},
+                num_examples=4,
+                created_at=NOON,
                 parent=None,
             ),
         ),
         drops=tuple(
-            LedgerRow(stage="ingest", subject=f"{n}{HOSTILE}", reason=DropReason.EMPTY, detail=HOSTILE, recording_id=None, key="",
-                      value=None, threshold=None, created_at=NOON)
+            LedgerRow(
+                stage="ingest",
+                subject=f"{n}{HOSTILE}",
+                reason=DropReason.EMPTY,
+                detail=HOSTILE,
+                recording_id=None,
+                key="",
+                value=None,
+                threshold=None,
+                created_at=NOON,
+            )
             for n in range(6)
         ),
         remarks=(
@@ -128,12 +201,26 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
                 created_at=NOON,
             ),
         ),
-        runs=(TrainingRun(training_id="t" * 32, scheme="s", version_id="f" * 64, config_key="c", state="done", model_key=TRAINED.key,
-                          model_name=HOSTILE, checkpoint_dir="m", result=result([label, other]), promoted=True, reason=HOSTILE,
-                          seconds=3.0, created_at=NOON),),
+        runs=(
+            TrainingRun(
+                training_id="t" * 32,
+                scheme="s",
+                version_id="f" * 64,
+                config_key="c",
+                state="done",
+                model_key=TRAINED.key,
+                model_name=HOSTILE,
+                checkpoint_dir="m",
+                result=result([label, other]),
+                promoted=True,
+                reason=HOSTILE,
+                seconds=3.0,
+                created_at=NOON,
+            ),
+        ),
         models=(WEAK, TRAINED),
         simulated={"bot@x": 0.05},
-    )  # fmt: skip
+    )
 
 
 def test_render_report_escapes_everything_that_came_from_outside() -> None:

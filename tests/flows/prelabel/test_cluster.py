@@ -50,9 +50,13 @@ def test_prelabel_gives_equal_tables_on_a_cluster(
     ensure_running(workspace.state_dir, prefect_spec(workspace), say=quiet)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", RUN, str(spread)], capture_output=True, text=True, timeout=300, check=False,
+            [sys.executable, "-c", RUN, str(spread)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
             env={**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR"},
-        )  # fmt: skip
+        )
     finally:
         stop_all(workspace.state_dir, say=quiet)
     assert done.returncode == 0, done.stderr[-4000:]

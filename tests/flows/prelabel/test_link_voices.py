@@ -56,8 +56,16 @@ def hear(
             run_id="t",
         )
         record_stage(
-            con, recording_id=recording_id, stage="diarize", key=key, model_key="d", num_rows=1, audio_ms=1, seconds=1.0, run_id="t"
-        )  # fmt: skip
+            con,
+            recording_id=recording_id,
+            stage="diarize",
+            key=key,
+            model_key="d",
+            num_rows=1,
+            audio_ms=1,
+            seconds=1.0,
+            run_id="t",
+        )
 
 
 def voxdata(workspace: Workspace, *words: str) -> Result:

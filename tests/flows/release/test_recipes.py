@@ -55,25 +55,43 @@ def workspace(tmp_path: Path) -> Workspace:
         for i in range(10):
             recording = make_recording(i)
             said = Utterance(
-                recording_id=recording.recording_id, channel=0, speaker="S0", segment=Segment(start_ms=0, end_ms=1000 * (i + 1)),
-                text=f"please cancel order number {i}", language="zh" if i % 2 else "en",
-            )  # fmt: skip
+                recording_id=recording.recording_id,
+                channel=0,
+                speaker="S0",
+                segment=Segment(start_ms=0, end_ms=1000 * (i + 1)),
+                text=f"please cancel order number {i}",
+                language="zh" if i % 2 else "en",
+            )
             add_recording(
                 con, recording, audio_file=canonical_file(recording.recording_id), run_id="t"
             )
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
-                    con, recording_id=recording.recording_id, stage=stage, key="c", model_key=None, num_rows=1, audio_ms=1, seconds=1.0,
+                    con,
+                    recording_id=recording.recording_id,
+                    stage=stage,
+                    key="c",
+                    model_key=None,
+                    num_rows=1,
+                    audio_ms=1,
+                    seconds=1.0,
                     run_id="t",
-                )  # fmt: skip
+                )
             votes = [
                 Annotation(
-                    annotation_id=2 * i + n, project_id=1, utterance_id=said.utterance_id, annotator=f"a{n}", updated_at=NOON,
-                    labels={"intent": ("question",), "emotion": (("sad", "happy")[n if i == 9 else 0],)},
+                    annotation_id=2 * i + n,
+                    project_id=1,
+                    utterance_id=said.utterance_id,
+                    annotator=f"a{n}",
+                    updated_at=NOON,
+                    labels={
+                        "intent": ("question",),
+                        "emotion": (("sad", "happy")[n if i == 9 else 0],),
+                    },
                 )
                 for n in range(2)
-            ]  # fmt: skip
+            ]
             add_annotations(con, votes, run_id="t")
     return made
 

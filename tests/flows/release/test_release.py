@@ -242,18 +242,35 @@ def workspace(tmp_path: Path) -> Workspace:
             add_recording(con, recording, audio_file=f"{i}.flac", run_id="t")
             store_utterances(con, [said], key="c", run_id="t")
             store_speaker_embeddings(
-                con, recording.recording_id, 0, key="d", embeddings={"S0": [float(i == j) for j in range(10)]},
-                speech_ms={"S0": 20_000}, model_key="m", run_id="t",
-            )  # fmt: skip
+                con,
+                recording.recording_id,
+                0,
+                key="d",
+                embeddings={"S0": [float(i == j) for j in range(10)]},
+                speech_ms={"S0": 20_000},
+                model_key="m",
+                run_id="t",
+            )
             for stage, key in (("diarize", "d"), ("cut", "c")):
                 record_stage(
-                    con, recording_id=recording.recording_id, stage=stage, key=key, model_key=None, num_rows=1, audio_ms=1, seconds=1.0,
+                    con,
+                    recording_id=recording.recording_id,
+                    stage=stage,
+                    key=key,
+                    model_key=None,
+                    num_rows=1,
+                    audio_ms=1,
+                    seconds=1.0,
                     run_id="t",
-                )  # fmt: skip
+                )
             vote = Annotation(
-                annotation_id=i, project_id=1, utterance_id=said.utterance_id, annotator="a", updated_at=NOON,
+                annotation_id=i,
+                project_id=1,
+                utterance_id=said.utterance_id,
+                annotator="a",
+                updated_at=NOON,
                 labels={"intent": ("question",)},
-            )  # fmt: skip
+            )
             add_annotations(con, [vote], run_id="t")
     return workspace
 

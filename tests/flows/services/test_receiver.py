@@ -80,12 +80,26 @@ def test_receive_keeps_numbers_and_never_what_was_said(
 @pytest.mark.parametrize(
     ("body", "secret", "status"),
     [
-        (CREATED, "wrong", 401), (CREATED, "", 401), (b"not json", SECRET, 400), ([], SECRET, 400), ({"action": "X"}, SECRET, 400),
-        (b"[" * 100_000, SECRET, 400), (b'{"action": "X", "project": {"id": 1e999}}', SECRET, 400),
+        (CREATED, "wrong", 401),
+        (CREATED, "", 401),
+        (b"not json", SECRET, 400),
+        ([], SECRET, 400),
+        ({"action": "X"}, SECRET, 400),
+        (b"[" * 100_000, SECRET, 400),
+        (b'{"action": "X", "project": {"id": 1e999}}', SECRET, 400),
         (b" " * (MAX_BYTES + 1), SECRET, 413),
     ],
-    ids=["wrong secret", "no secret", "not JSON", "a list", "no project", "too deep", "no number", "too large"],
-)  # fmt: skip
+    ids=[
+        "wrong secret",
+        "no secret",
+        "not JSON",
+        "a list",
+        "no project",
+        "too deep",
+        "no number",
+        "too large",
+    ],
+)
 def test_receive_refuses(
     client: TestClient,
     inbox: WebhookInbox,

@@ -571,10 +571,20 @@ def test_receipts_says_which_models_heard_and_were_trained_anew(
 def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool) -> None:
     with workspace.warehouse() as con:
         run = TrainingRun(
-            training_id=training_id, scheme="intent", version_id=find_version(con, ref).version_id, config_key="k", state="done",
-            model_key=f"key-{training_id}", model_name="m", checkpoint_dir=f"models/{training_id}/checkpoint", result={}, promoted=promoted,
-            reason="", seconds=0.0, created_at=datetime.now(UTC),
-        )  # fmt: skip
+            training_id=training_id,
+            scheme="intent",
+            version_id=find_version(con, ref).version_id,
+            config_key="k",
+            state="done",
+            model_key=f"key-{training_id}",
+            model_name="m",
+            checkpoint_dir=f"models/{training_id}/checkpoint",
+            result={},
+            promoted=promoted,
+            reason="",
+            seconds=0.0,
+            created_at=datetime.now(UTC),
+        )
         add_training_run(con, run, run_id="t")
 
 

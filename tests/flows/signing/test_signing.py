@@ -51,9 +51,19 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     (folder / "checkpoint" / "head.safetensors").write_bytes(name.encode() * 9)
     (folder / "result.json").write_text(json.dumps({"model": card}))
     run = TrainingRun(
-        training_id=name, scheme="intent", version_id=version.version_id, config_key="k", state="done", model_key=name, model_name=name,
-        checkpoint_dir=f"models/{name}/checkpoint", result={"model": card}, promoted=True, reason="", seconds=0.0,
-    )  # fmt: skip
+        training_id=name,
+        scheme="intent",
+        version_id=version.version_id,
+        config_key="k",
+        state="done",
+        model_key=name,
+        model_name=name,
+        checkpoint_dir=f"models/{name}/checkpoint",
+        result={"model": card},
+        promoted=True,
+        reason="",
+        seconds=0.0,
+    )
     with workspace.warehouse() as con:
         add_training_run(con, run, run_id="t")
     if sign:

@@ -82,10 +82,14 @@ def test_limit_evidence_keeps_the_first() -> None:
 
 
 def test_find_shared_names_the_speakers_of_two_splits() -> None:
-    frame = table([
-        {"label": "a", "speaker": "李", "split": "train"}, {"label": "a", "speaker": "李", "split": "test"},
-        {"label": "b", "speaker": "b", "split": "test"}, {"label": "b", "speaker": None, "split": "train"},
-    ])  # fmt: skip
+    frame = table(
+        [
+            {"label": "a", "speaker": "李", "split": "train"},
+            {"label": "a", "speaker": "李", "split": "test"},
+            {"label": "b", "speaker": "b", "split": "test"},
+            {"label": "b", "speaker": None, "split": "train"},
+        ]
+    )
     found = find_shared(frame, "speaker", check="speakers", what="speakers", remedy="")
     assert found is not None
     assert found.severity is Severity.LEAK

@@ -50,7 +50,7 @@ def _numbered(words: str, *, start: int = 0, step: int = 1) -> dict[str, int]:
         word: start + step * place
         for place, spellings in enumerate(words.split())
         for word in spellings.split("/")
-    }  # fmt: skip
+    }
 
 
 _FRENCH = Lexicon(

@@ -101,11 +101,13 @@ _POSTCODE_BEFORE_PLACE = {
     "de": re.compile(
         rf"(?:(?i:in|nach|aus|bei|wohn\w{{0,4}}|ort)|,) (?!\d\d000)(?P<span>\d{{5}} (?!(?:{_COUNTED})(?!\w)){_PLACE})"
     ),
-    "fr": re.compile(rf"(?<!\d)(?!\d\d000 )(?P<span>\d{{5}} {_PLACE})|{_PLACE},? (?P<after>\d{{5}})(?!\d)"),
+    "fr": re.compile(
+        rf"(?<!\d)(?!\d\d000 )(?P<span>\d{{5}} {_PLACE})|{_PLACE},? (?P<after>\d{{5}})(?!\d)"
+    ),
     "es": re.compile(rf"(?<!\d)(?P<span>\d{{5}} {_PLACE})|{_PLACE}, (?P<after>\d{{5}})(?!\d)"),
     "it": re.compile(rf"(?<!\d)(?P<span>\d{{5}} {_PLACE})"),
     "nl": re.compile(r"(?<!\w)(?P<span>[1-9]\d{3} ?[A-Z] ?[A-Z])(?!\w)"),
-}  # fmt: skip
+}
 
 
 def find_addresses(view: View, *, language: str) -> Iterator[PrivateText]:

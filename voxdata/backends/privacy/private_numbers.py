@@ -10,9 +10,17 @@ from voxdata.backends.privacy.spoken_forms import View
 from voxdata.ports import PrivateText
 
 REGIONS = {
-    "en": ("US", "GB", "AU", "IN"), "zh": ("CN", "HK", "TW", "SG"), "de": ("DE", "AT", "CH"), "fr": ("FR", "BE", "CH"),
-    "es": ("ES", "MX", "AR"), "it": ("IT",), "pt": ("PT", "BR"), "nl": ("NL", "BE"), "ja": ("JP",), "ko": ("KR",),
-}  # fmt: skip
+    "en": ("US", "GB", "AU", "IN"),
+    "zh": ("CN", "HK", "TW", "SG"),
+    "de": ("DE", "AT", "CH"),
+    "fr": ("FR", "BE", "CH"),
+    "es": ("ES", "MX", "AR"),
+    "it": ("IT",),
+    "pt": ("PT", "BR"),
+    "nl": ("NL", "BE"),
+    "ja": ("JP",),
+    "ko": ("KR",),
+}
 """Where a number without a country code may belong, by language."""
 
 _BEFORE = 48

@@ -19,10 +19,27 @@ _SPELLED_AFTER = 60
 """Two or three letters are spelled when they give a word that stands at most so many characters before them."""
 _NO_SECRET = frozenset(
     {
-        "www", "wwww", "html", "http", "https", "hdmi", "nasa", "nato", "asap", "faqs", "wlan",
-        "aarp", "ascii", "json", "ieee", "isbn", "ikea", "espn", "eieio",
+        "www",
+        "wwww",
+        "html",
+        "http",
+        "https",
+        "hdmi",
+        "nasa",
+        "nato",
+        "asap",
+        "faqs",
+        "wlan",
+        "aarp",
+        "ascii",
+        "json",
+        "ieee",
+        "isbn",
+        "ikea",
+        "espn",
+        "eieio",
     }
-)  # fmt: skip
+)
 _AS_IN = re.compile(
     rf"(?<!\w)(?P<letter>{_LETTER}),? (?:as in|like in|is for) (?:the )?(?P<word>\w{{2,20}})"
 )
@@ -31,12 +48,37 @@ _FOR = re.compile(
 )
 _ALPHABET = frozenset(
     {
-        "alpha", "alfa", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india",
-        "juliet", "juliett", "kilo", "lima", "mike", "november", "oscar", "papa", "quebec",
-        "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "whisky", "xray", "yankee",
+        "alpha",
+        "alfa",
+        "bravo",
+        "charlie",
+        "delta",
+        "echo",
+        "foxtrot",
+        "golf",
+        "hotel",
+        "india",
+        "juliet",
+        "juliett",
+        "kilo",
+        "lima",
+        "mike",
+        "november",
+        "oscar",
+        "papa",
+        "quebec",
+        "romeo",
+        "sierra",
+        "tango",
+        "uniform",
+        "victor",
+        "whiskey",
+        "whisky",
+        "xray",
+        "yankee",
         "zulu",
     }
-)  # fmt: skip
+)
 _WORDS = re.compile(r"[A-Za-z]+(?:-ray)?")
 _RUN_OF_ALPHABET = 3
 _PARTS_CN = re.compile(

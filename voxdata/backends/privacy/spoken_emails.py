@@ -36,19 +36,50 @@ _CONTEXT = re.compile(r"e-?mail|\bmail|邮箱|邮件|correo|courriel", re.IGNORE
 _WORD = re.compile(r"[A-Za-z0-9]++(?:[._+'-][A-Za-z0-9]++)*+|[\u4e00-\u9fff]")
 _JOINERS = frozenset(
     {
-        "dot", "underscore", "dash", "hyphen", "minus", "plus", "点", "punkt", "point", "punto",
-        "unterstrich", "bindestrich", "tiret", "guion", "guión",
+        "dot",
+        "underscore",
+        "dash",
+        "hyphen",
+        "minus",
+        "plus",
+        "点",
+        "punkt",
+        "point",
+        "punto",
+        "unterstrich",
+        "bindestrich",
+        "tiret",
+        "guion",
+        "guión",
     }
-)  # fmt: skip
+)
 _SITES = frozenset({"www.gmail", "www.hotmail", "www.icloud", "www.gmx", "mail.gmx", "mail.gmail"})
 _LONGEST_NAME = 240
 """Characters that a name spoken letter by letter may take."""
 _STOP = frozenset(
     {
-        "is", "its", "it's", "my", "to", "on", "the", "email", "mail", "address", "me", "us",
-        "him", "her", "you", "at", "and", "send", "in", "write",
+        "is",
+        "its",
+        "it's",
+        "my",
+        "to",
+        "on",
+        "the",
+        "email",
+        "mail",
+        "address",
+        "me",
+        "us",
+        "him",
+        "her",
+        "you",
+        "at",
+        "and",
+        "send",
+        "in",
+        "write",
     }
-)  # fmt: skip
+)
 
 
 def find_emails(text: str) -> Iterator[PrivateText]:

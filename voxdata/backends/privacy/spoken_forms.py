@@ -11,16 +11,42 @@ from dataclasses import dataclass
 from voxdata.backends.privacy.number_words import LEXICONS, LONGEST, read_number
 
 _UNITS = {
-    "zero": "0", "nought": "0", "naught": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
-    "seven": "7", "eight": "8", "nine": "9",
-}  # fmt: skip
+    "zero": "0",
+    "nought": "0",
+    "naught": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+}
 _TEENS = {
-    "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14", "fifteen": "15", "sixteen": "16",
-    "seventeen": "17", "eighteen": "18", "nineteen": "19",
-}  # fmt: skip
+    "ten": "10",
+    "eleven": "11",
+    "twelve": "12",
+    "thirteen": "13",
+    "fourteen": "14",
+    "fifteen": "15",
+    "sixteen": "16",
+    "seventeen": "17",
+    "eighteen": "18",
+    "nineteen": "19",
+}
 _TENS = {
-    "twenty": "2", "thirty": "3", "forty": "4", "fourty": "4", "fifty": "5", "sixty": "6", "seventy": "7", "eighty": "8", "ninety": "9",
-}  # fmt: skip
+    "twenty": "2",
+    "thirty": "3",
+    "forty": "4",
+    "fourty": "4",
+    "fifty": "5",
+    "sixty": "6",
+    "seventy": "7",
+    "eighty": "8",
+    "ninety": "9",
+}
 _OH = frozenset({"o", "oh"})
 _TIMES = {"double": 2, "triple": 3, "treble": 3}
 _CHINESE = dict(zip("零〇一二三四五六七八九幺", "001234567891", strict=True))
@@ -176,8 +202,13 @@ def _read_words(pieces: list[_Piece], *, language: str) -> list[_Piece]:
             continue
         last = at + 2 * (found.num_words - 1)
         written = _Piece(
-            "", pieces[at].start, pieces[last].end, str(found.value), spoken=True, whole=found.amount
-        )  # fmt: skip
+            "",
+            pieces[at].start,
+            pieces[last].end,
+            str(found.value),
+            spoken=True,
+            whole=found.amount,
+        )
         out.append(written)
         at = last + 1
     return out

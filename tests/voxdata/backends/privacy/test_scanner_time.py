@@ -28,14 +28,113 @@ NOISE_S = 0.002
 
 LANGUAGES = ("en", "zh", "de", "fr", "es", "it", "pt", "nl")
 ATOMS = (
-    "市", "区", "海淀区", "县", "路", "街", "号", "住在", "一", "二三", "年", "月", "的", "王", "先生", "密码是", "姓",
-    "1", "12", "1,", "1.", ",234", "000", "0 ", "-", "--", "/", "+", "(", "'", "’", '"', "''", "@", "@ ", ".", ". ", "a@", "@a.",
-    "a.", "at-", "at ", "0at", " dot ", "dot com", "_", " underscore ", "a", "A", "a ", "J ", "J-", "J, ", "a as in a", " for ",
-    "one ", "double ", "oh ", "twenty ", "hundred ", "two thousand and ", "quatre ", "vingt ", "-vingt-", "mille ", "cent ",
-    "treinta y ", "mil ", "cien ", "einund", "hundert", "tausend", "zwanzig ", "my name is ", "mister ", "spell ", "live ",
-    "rue ", "calle ", "straße", "Straße 1", "Rose Lane ", "Street", "born ", "May ", "the third of ", "1982", "is ", "password is ",
-    "username is ", "alpha ", "in Boston ", "Texas ", "GB29", "AB1", " ", "   ", "\n", "\u3000", "é", "ß", "😀", "SW1A ", "1 a ", "[", "]",
-)  # fmt: skip
+    "市",
+    "区",
+    "海淀区",
+    "县",
+    "路",
+    "街",
+    "号",
+    "住在",
+    "一",
+    "二三",
+    "年",
+    "月",
+    "的",
+    "王",
+    "先生",
+    "密码是",
+    "姓",
+    "1",
+    "12",
+    "1,",
+    "1.",
+    ",234",
+    "000",
+    "0 ",
+    "-",
+    "--",
+    "/",
+    "+",
+    "(",
+    "'",
+    "’",
+    '"',
+    "''",
+    "@",
+    "@ ",
+    ".",
+    ". ",
+    "a@",
+    "@a.",
+    "a.",
+    "at-",
+    "at ",
+    "0at",
+    " dot ",
+    "dot com",
+    "_",
+    " underscore ",
+    "a",
+    "A",
+    "a ",
+    "J ",
+    "J-",
+    "J, ",
+    "a as in a",
+    " for ",
+    "one ",
+    "double ",
+    "oh ",
+    "twenty ",
+    "hundred ",
+    "two thousand and ",
+    "quatre ",
+    "vingt ",
+    "-vingt-",
+    "mille ",
+    "cent ",
+    "treinta y ",
+    "mil ",
+    "cien ",
+    "einund",
+    "hundert",
+    "tausend",
+    "zwanzig ",
+    "my name is ",
+    "mister ",
+    "spell ",
+    "live ",
+    "rue ",
+    "calle ",
+    "straße",
+    "Straße 1",
+    "Rose Lane ",
+    "Street",
+    "born ",
+    "May ",
+    "the third of ",
+    "1982",
+    "is ",
+    "password is ",
+    "username is ",
+    "alpha ",
+    "in Boston ",
+    "Texas ",
+    "GB29",
+    "AB1",
+    " ",
+    "   ",
+    "\n",
+    "\u3000",
+    "é",
+    "ß",
+    "😀",
+    "SW1A ",
+    "1 a ",
+    "[",
+    "]",
+)
 texts = st.tuples(
     st.sampled_from(LANGUAGES),
     st.lists(st.sampled_from(ATOMS), min_size=1, max_size=4).map("".join),
@@ -59,7 +158,7 @@ RULES: dict[str, Callable[[str, str], object]] = {
     "secrets": lambda text, _language: list(find_secrets(text)),
     "spelled": lambda text, _language: list(find_spelled(text)),
     "names": lambda text, language: list(find_names(text, language=language)),
-}  # fmt: skip
+}
 
 SIZE = 5_120
 """Characters up to which a rule is tried: more than the pieces in which the model of names gets a text."""
@@ -105,12 +204,37 @@ def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple
 
 EN, ZH = "en", "zh"
 KNOWN: tuple[Text, ...] = (
-    (ZH, "市", ""), (ZH, "海淀区", ""), (ZH, "北京市海淀区", "路"), (EN, "'", ""), (EN, "('", ""), (EN, "a@", ""),
-    (EN, "1,234,", "5"), (EN, ",234", "5"), (EN, "at-", ""), (EN, "0at", ""), (EN, "a at b dot com ", ""), (EN, "J ", ""), (EN, "J-", "x"),
-    (EN, "one ", ""), (EN, "0 ", ""), ("fr", "quatre vingt ", ""), ("fr", "quatre-vingt-", ""), ("es", "treinta y ", ""),
-    ("de", "einundzwanzig", ""), ("de", "hundert", ""), ("de", "tausend", ""), (EN, "x underscore ", ""), (EN, "a.", "@"),
-    (EN, "@", ""), (EN, ".", ""), (EN, "-", ""), (EN, " ", "x"), (EN, "my name is ", ""), (EN, "born May ", ""), (EN, "1 a ", ""),
-)  # fmt: skip
+    (ZH, "市", ""),
+    (ZH, "海淀区", ""),
+    (ZH, "北京市海淀区", "路"),
+    (EN, "'", ""),
+    (EN, "('", ""),
+    (EN, "a@", ""),
+    (EN, "1,234,", "5"),
+    (EN, ",234", "5"),
+    (EN, "at-", ""),
+    (EN, "0at", ""),
+    (EN, "a at b dot com ", ""),
+    (EN, "J ", ""),
+    (EN, "J-", "x"),
+    (EN, "one ", ""),
+    (EN, "0 ", ""),
+    ("fr", "quatre vingt ", ""),
+    ("fr", "quatre-vingt-", ""),
+    ("es", "treinta y ", ""),
+    ("de", "einundzwanzig", ""),
+    ("de", "hundert", ""),
+    ("de", "tausend", ""),
+    (EN, "x underscore ", ""),
+    (EN, "a.", "@"),
+    (EN, "@", ""),
+    (EN, ".", ""),
+    (EN, "-", ""),
+    (EN, " ", "x"),
+    (EN, "my name is ", ""),
+    (EN, "born May ", ""),
+    (EN, "1 a ", ""),
+)
 
 
 @pytest.mark.parametrize("text", KNOWN, ids=repr)
@@ -121,8 +245,14 @@ def test_rule_takes_linear_time_on_known_attacks(rule: str, text: Text) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
-    @settings(max_examples=8, deadline=None, derandomize=True, database=None,
-              phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=8,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(texts)
     @example(("de", "A-a-", "straße"))
     @example(("es", "calle a ", ""))
@@ -144,8 +274,14 @@ def test_scan_takes_linear_time_on_any_repeated_text() -> None:
     scanner.scan("Hello Mary", language="en")
     scanner.scan("王先生", language="zh")
 
-    @settings(max_examples=8, deadline=None, derandomize=True, database=None,
-              phases=(Phase.generate,), suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=8,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(texts)
     def law(text: Text) -> None:
         slow = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)

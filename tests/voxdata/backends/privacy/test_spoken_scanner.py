@@ -204,8 +204,18 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(
     [
         ("en", "I live in Springfield, Illinois 62704.", "address", "62704"),
         ("en", "austin texas seven eight seven oh one", "address", "seven eight seven oh one"),
-        ("en", "born on the twenty third of March nineteen eighty two", "birth_date", "the twenty third of March nineteen eighty two"),
-        ("en", "It's the third of May nineteen eighty two.", "birth_date", "the third of May nineteen eighty two"),
+        (
+            "en",
+            "born on the twenty third of March nineteen eighty two",
+            "birth_date",
+            "the twenty third of March nineteen eighty two",
+        ),
+        (
+            "en",
+            "It's the third of May nineteen eighty two.",
+            "birth_date",
+            "the third of May nineteen eighty two",
+        ),
         ("en", "my password is tiger seven seven and it works", "password", "tiger seven seven"),
         ("en", "find me at jane underscore doe", "username", "jane underscore doe"),
         ("en", "my username is jdoe82", "username", "jdoe82"),
@@ -215,17 +225,27 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(
         ("en", "J as in Juliet", "spelled", "J as in Juliet"),
         ("en", "B for boy, A for apple", "spelled", "B for boy, A for apple"),
         ("fr", "zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit", "phone", None),
-        ("fr", "née le trois mai mille neuf cent quatre-vingt-deux", "birth_date", "trois mai mille neuf cent quatre-vingt-deux"),
+        (
+            "fr",
+            "née le trois mai mille neuf cent quatre-vingt-deux",
+            "birth_date",
+            "trois mai mille neuf cent quatre-vingt-deux",
+        ),
         ("es", "seis uno dos, treinta y cuatro, cincuenta y seis, setenta y ocho", "phone", None),
         ("es", "mi contraseña es gato negro", "password", "gato negro"),
-        ("de", "geboren am dritten Mai neunzehnhundertzweiundachtzig", "birth_date", "dritten Mai neunzehnhundertzweiundachtzig"),
+        (
+            "de",
+            "geboren am dritten Mai neunzehnhundertzweiundachtzig",
+            "birth_date",
+            "dritten Mai neunzehnhundertzweiundachtzig",
+        ),
         ("de", "Kundennummer siebenundvierzig elf drei", "number", "siebenundvierzig elf drei"),
         ("de", "Ich wohne in 10115 Berlin.", "address", "10115 Berlin"),
         ("zh", "弓长张", "spelled", "弓长张"),
         ("zh", "我的微信号是wang_xm88", "username", "wang_xm88"),
         ("zh", "密码是abc123", "password", "abc123"),
     ],
-)  # fmt: skip
+)
 def test_scan_finds_what_is_said_in_passing(
     scanner: SpokenScanner, language: str, text: str, kind: str, secret: str | None
 ) -> None:

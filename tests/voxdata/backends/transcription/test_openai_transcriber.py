@@ -22,10 +22,22 @@ from voxdata.testing.synthetic import speech_like
 SPEECH = speech_like(5_000)
 WINDOW = Segment(start_ms=1_000, end_ms=3_000)
 ANSWER: dict[str, Any] = {
-    "text": " hello 世界", "language": "english",
-    "words": [{"word": "hello", "start": 0.2, "end": 0.5}, {"word": "世界", "start": 0.6, "end": 0.9}],
-    "segments": [{"text": " hello 世界", "start": 0.0, "end": 1.0, "no_speech_prob": 0.25, "avg_logprob": -0.5}],
-}  # fmt: skip
+    "text": " hello 世界",
+    "language": "english",
+    "words": [
+        {"word": "hello", "start": 0.2, "end": 0.5},
+        {"word": "世界", "start": 0.6, "end": 0.9},
+    ],
+    "segments": [
+        {
+            "text": " hello 世界",
+            "start": 0.0,
+            "end": 1.0,
+            "no_speech_prob": 0.25,
+            "avg_logprob": -0.5,
+        }
+    ],
+}
 
 
 class FakeServer(BaseHTTPRequestHandler):
