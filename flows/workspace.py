@@ -25,13 +25,14 @@ from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.place import FILE_NAME
 from flows.say import tell
 from flows.settings import Secrets, Settings, parse_settings, read_environment
+from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError, MachineError, WarehouseError
 from voxdata.register import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from voxdata.scratch import SCRATCH, sweep
 from warehouse.batches import list_batches, merge_batches
-from warehouse.connection import open_warehouse
+from warehouse.connection import copy_open_file, open_copy, open_warehouse
 from warehouse.engine import Engine
 from warehouse.gate import refused_rows
 from warehouse.identity import KnownWarehouse, read_state
@@ -235,6 +236,24 @@ class Workspace:
             tell(
                 f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt"
             )
+
+    @contextmanager
+    def copied_warehouse(self) -> Iterator[DuckDBPyConnection]:
+        """Read the warehouse as it is now for as long as one likes: nobody waits for that.
+
+        It is copied, batches merged, which takes room for it once more.
+
+        Raises:
+            MachineError: There is no room.
+            LockedError, WarehouseError: As when the warehouse is opened.
+        """
+        with scratch_folder(near=self.root) as folder:
+            copy = folder / "warehouse.duckdb"
+            with self.warehouse() as con:
+                copy_open_file(con, self.warehouse_path, copy)
+            engine = replace(self.engine, spill=folder / "spill")
+            with open_copy(copy, places=self.places, engine=engine) as con:
+                yield con
 
     def known_warehouse(self) -> KnownWarehouse | None:
         """What this workspace knows of its warehouse; None while it has none.

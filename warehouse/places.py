@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -65,7 +65,17 @@ def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
 
 def keep_place(con: DuckDBPyConnection, uri: str) -> str:
     """A place as it is stored."""
-    for kept, here in _prefixes(con):
+    return _keep(uri, _prefixes(con))
+
+
+def keep_places(con: DuckDBPyConnection, uris: Iterable[str]) -> list[str]:
+    """Places as they are stored, in the order given."""
+    prefixes = _prefixes(con)
+    return [_keep(uri, prefixes) for uri in uris]
+
+
+def _keep(uri: str, prefixes: Iterable[Prefix]) -> str:
+    for kept, here in prefixes:
         if uri.startswith(here):
             return kept + uri.removeprefix(here)
     return uri

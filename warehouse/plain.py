@@ -32,6 +32,12 @@ def read_rows(
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
+def read_frame(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -> pl.DataFrame:
+    """Run a query and fetch it whole as a frame."""
+    frame: pl.DataFrame = con.sql(sql, params=parameters or None).pl()
+    return frame
+
+
 def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows, all with the same columns, as a frame with the types of a table."""
     import polars as pl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -109,14 +109,21 @@ def _list_leaks(
 
 
 def list_hidden(
-    con: DuckDBPyConnection,
+    con: DuckDBPyConnection, utterance_ids: Collection[str] | None = None
 ) -> dict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]]:
-    """(project id, utterance id) -> what each push of it hid, with its time, oldest first."""
+    """(project id, utterance id) -> what each push of it hid, with its time, oldest first.
+
+    Args:
+        utterance_ids: Only of these; of all when None.
+    """
     found: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = (
         defaultdict(list)
     )
     rows: list[dict[str, Any]] = read_rows(
-        con, "select project_id, utterance_id, hidden, created_at from push order by seq"
+        con,
+        """select project_id, utterance_id, hidden, created_at from push
+        where $ids is null or utterance_id in (select unnest($ids::varchar[])) order by seq""",
+        {"ids": None if utterance_ids is None else sorted(utterance_ids)},
     )
     for row in rows:
         parts = tuple((kind, characters) for kind, characters in json.loads(row["hidden"] or "[]"))

@@ -194,6 +194,17 @@ def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     return {row["recording_id"]: row["uris"] for row in rows}
 
 
+def first_uris(con: DuckDBPyConnection, recording_ids: Collection[str]) -> dict[str, str]:
+    """Recording id -> the file that gave it first, of some recordings."""
+    rows = read_rows(
+        con,
+        """select recording_id, placed(arg_min(uri, seq)) as uri from source
+        where recording_id in (select unnest($ids::varchar[])) group by recording_id""",
+        {"ids": sorted(recording_ids)},
+    )
+    return {str(row["recording_id"]): str(row["uri"]) for row in rows}
+
+
 def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
     """All recordings, oldest first."""
     return [_stored(row) for row in read_rows(con, f"{_SELECT} order by r.seq")]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from duckdb import DuckDBPyConnection
 
 from warehouse.gate import open_gate, refuse
-from warehouse.plain import FRAME, Parameters, Row, frame_of, read_rows
+from warehouse.plain import FRAME, Parameters, Row, frame_of, read_frame, read_rows
 
 __all__ = [
     "FRAME",
@@ -16,6 +16,7 @@ __all__ = [
     "insert_new",
     "insert_query",
     "insert_rows",
+    "read_frame",
     "read_rows",
     "utc_aware",
     "utc_naive",

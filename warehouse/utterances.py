@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
@@ -13,8 +13,12 @@ from voxdata.identity import ModelRef, canonical_json
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Passage, Transcript, Utterance, Word
-from warehouse.rows import insert_rows, read_rows
+from warehouse.rows import insert_rows, read_frame, read_rows
 
+if TYPE_CHECKING:
+    import polars as pl
+
+_CHOSEN = "chosen_utterances"
 _FIELDS = "recording_id, channel, speaker, start_ms, end_ms, text, language, words, marks"
 
 
@@ -150,6 +154,30 @@ def list_utterances(
         {"ids": None if recording_ids is None else list(recording_ids)},
     )
     return [_utterance(row) for row in rows]
+
+
+def utterance_frame(con: DuckDBPyConnection, chosen: pl.DataFrame) -> pl.DataFrame:
+    """Utterances with the canonical file of their recording, sorted as in `list_utterances`.
+
+    Args:
+        chosen: Column utterance_id, each once.
+
+    Returns:
+        Columns utterance_id, recording_id, channel, speaker, start_ms, end_ms, text, language and
+        audio_file.
+    """
+    con.register(_CHOSEN, chosen)
+    try:
+        return read_frame(
+            con,
+            f"""select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms,
+              u.text, u.language, r.audio_file
+            from current_utterance u join recording r using (recording_id)
+            semi join {_CHOSEN} using (utterance_id)
+            order by u.recording_id, u.start_ms, u.end_ms, u.channel, u.speaker""",
+        )
+    finally:
+        con.unregister(_CHOSEN)
 
 
 def list_cut(con: DuckDBPyConnection, recording_id: str, *, key: str) -> list[Utterance]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +25,7 @@ from warehouse.rows import FRAME, insert_new, insert_query, read_rows, utc_aware
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import polars as pl
 
     RowIds = npt.NDArray[np.int64]
     """(num_rows,) int64, ascending."""
@@ -75,7 +77,7 @@ def create_version(
     *,
     recipe: Mapping[str, object],
     run_id: str,
-    places: Mapping[str, Split] | None = None,
+    places: pl.DataFrame | None = None,
     along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset from examples in memory; see `cut_version`."""
@@ -85,24 +87,67 @@ def create_version(
         {**encode_example(example), "gold": canonical_json(encode_gold(example.gold))}
         for example in examples
     ]
-    types: dict[str, Any] = {
-        name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String
-        for name in FIELDS
-    }
-    frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=types)
-    con.register(FRAME, frame)
+    frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=_types())
+    return create_from_frame(
+        con, name, frame, recipe=recipe, run_id=run_id, places=places, along=along
+    )
+
+
+def create_from_frame(
+    con: DuckDBPyConnection,
+    name: str,
+    rows: pl.DataFrame,
+    *,
+    recipe: Mapping[str, object],
+    run_id: str,
+    places: pl.DataFrame | None = None,
+    along: Callable[[], None] | None = None,
+) -> tuple[DatasetVersion, bool]:
+    """The same from a frame with the columns of `warehouse.leaves.FIELDS`."""
+    with _candidate(con, rows) as candidate:
+        return cut_version(
+            con, name, candidate, recipe=recipe, run_id=run_id, places=places, along=along
+        )
+
+
+def holds_just(con: DuckDBPyConnection, version_id: str, rows: pl.DataFrame) -> bool:
+    """Whether a version holds these rows and no others; it has the columns of `FIELDS`."""
+    fields = ", ".join(f'"{name}"' for name in FIELDS)
+    with _candidate(con, rows) as candidate:
+        (found,) = read_rows(
+            con,
+            f"""with held as (
+              select {fields} from example
+              semi join (from manifest where manifest_key = ?) using (row_id))
+            select (select count(*) from held) as num_held,
+              (select count(*) from held semi join {candidate} using ({fields})) as num_shared""",
+            [manifest_key(con, version_id)],
+        )
+    return found["num_held"] == found["num_shared"] == len(rows)
+
+
+@contextmanager
+def _candidate(con: DuckDBPyConnection, rows: pl.DataFrame) -> Iterator[str]:
+    """A temporary table of rows, sorted by recording, since neighbours are compressed together."""
+    con.register(FRAME, rows.select(FIELDS))
     try:
         con.execute(
-            f"create or replace temp table candidate as from {FRAME} order by recording_id, start_ms, end_ms, channel, utterance_id"
+            f"""create or replace temp table candidate as
+            from {FRAME} order by recording_id, start_ms, end_ms, channel, utterance_id"""
         )
     finally:
         con.unregister(FRAME)
     try:
-        return cut_version(
-            con, name, "candidate", recipe=recipe, run_id=run_id, places=places, along=along
-        )
+        yield "candidate"
     finally:
         con.execute("drop table candidate")
+
+
+def _types() -> dict[str, pl.DataType | type[pl.DataType]]:
+    import polars as pl
+
+    numbers = ("channel", "start_ms", "end_ms")
+    return {name: pl.Int64 if name in numbers else pl.String for name in FIELDS}
 
 
 def cut_version(
@@ -112,7 +157,7 @@ def cut_version(
     *,
     recipe: Mapping[str, object],
     run_id: str,
-    places: Mapping[str, Split] | None = None,
+    places: pl.DataFrame | None = None,
     along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
@@ -125,7 +170,8 @@ def cut_version(
         candidate: A table with the columns of `warehouse.leaves.FIELDS`: each utterance once, each voice in one split; best sorted by
             recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
-        places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
+        places: Columns name and split: other names that voices have, or will have when they are
+            told apart, and where they stay from now on.
         along: Called in the transaction, once everything was checked and before the rows are added: writes what they need.
 
     Returns:
@@ -149,12 +195,23 @@ def cut_version(
                 anti join split_assignment using (voice) order by voice""",
                 [run_id],
             )
-            rows: list[dict[str, object]] = [
-                {"voice": voice, "split": split.value, "run_id": run_id}
-                for voice, split in sorted((places or {}).items())
-            ]
-            insert_new(con, "split_assignment", rows, key=("voice",))
+            if places is not None:
+                _add_places(con, places, run_id=run_id)
     return publish_version(con, name, new=new), new
+
+
+def _add_places(con: DuckDBPyConnection, places: pl.DataFrame, *, run_id: str) -> None:
+    con.register(FRAME, places)
+    try:
+        insert_query(
+            con,
+            "split_assignment",
+            f"""select name as voice, split, ? as run_id from {FRAME}
+            anti join split_assignment on voice = name order by name""",
+            [run_id],
+        )
+    finally:
+        con.unregister(FRAME)
 
 
 def add_version(

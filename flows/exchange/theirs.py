@@ -29,7 +29,7 @@ from voxdata.tables.reach import REMEDY
 from voxdata.tables.read import Format
 from warehouse.audio_digests import add_audio_digests
 from warehouse.gate import forgotten_among
-from warehouse.ledger import record_drops
+from warehouse.ledger import Drop, record_drops
 from warehouse.recordings import add_recordings
 from warehouse.versions import DatasetVersion, check_name_form, create_version
 
@@ -175,9 +175,15 @@ def _import_rows(
                 )
                 record_drops(
                     con,
-                    {f"{path.absolute()}:{number}": why for number, why in dropped},
+                    [
+                        Drop(
+                            subject=f"{path.absolute()}:{number}",
+                            reason=DropReason.BAD_ROW,
+                            detail=why,
+                        )
+                        for number, why in dropped
+                    ],
                     stage="import",
-                    reason=DropReason.BAD_ROW,
                     run_id=workspace.run_id,
                 )
                 staging.publish([recording.recording_id for recording in recordings.values()])

@@ -82,7 +82,7 @@ def read_standing_answers(con: DuckDBPyConnection, workspace: Workspace) -> Answ
             without a word, so this comes before anything is asked of it.
     """
     answers = read_answers(con, workspace.histories)
-    require_no_orphans(answers)
+    require_no_orphans(answers.orphans)
     return answers
 
 
