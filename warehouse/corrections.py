@@ -9,14 +9,13 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.draft import corrected_texts
 from voxdata.label import Annotation
-from warehouse.answers import NEWEST
 from warehouse.privacy import list_hidden
 from warehouse.rows import read_frame, read_rows, utc_aware
 
 if TYPE_CHECKING:
     import polars as pl
 
-_CORRECTED = f"""
+_CORRECTED = """
   with deciding as (
     select project_id, arg_max(purpose, seq) = 'adjudicate' as is_decision
     from annotation_project group by project_id),
@@ -25,7 +24,7 @@ _CORRECTED = f"""
     where coalesce(hidden::varchar, '[]') <> '[]')
   select a.utterance_id, a.project_id, a.annotation_id, a.updated_at, a.text,
     coalesce(m.is_masked, false) as is_masked
-  from ({NEWEST}) a left join deciding using (project_id)
+  from current_annotation a left join deciding using (project_id)
   left join masked m using (project_id, utterance_id)
   where not a.deleted and not a.skipped and a.text is not null
     and (coalesce(is_decision, false) or a.utterance_id not in (select key from check_clip))
