@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -72,6 +72,36 @@ def current_annotations(
             [project_id, project_id],
         )
     ]
+
+
+def labelled_ids(con: DuckDBPyConnection) -> frozenset[str]:
+    """Ids of utterances, and keys of check clips, that somebody labelled."""
+    rows = read_rows(
+        con,
+        """select distinct utterance_id from current_annotation
+        where not deleted and not skipped""",
+    )
+    return frozenset(str(row["utterance_id"]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedAnswer:
+    """How long somebody took over a clip, and what there was to hear and read."""
+
+    lead_time_ms: int
+    duration_ms: int
+    text: str
+
+
+def list_lead_times(con: DuckDBPyConnection) -> list[TimedAnswer]:
+    """The times that people took over utterances that are in force, by project and annotation."""
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """select a.lead_time_ms, u.end_ms - u.start_ms as duration_ms, u.text
+        from current_annotation a join current_utterance u using (utterance_id)
+        where a.lead_time_ms <> 0 and not a.deleted order by a.project_id, a.annotation_id""",
+    )
+    return [TimedAnswer(**row) for row in rows]
 
 
 def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:

@@ -212,12 +212,7 @@ def open_answers(
     """
     import polars as pl
 
-    texts: list[dict[str, Any]] = read_rows(
-        con,
-        """select labels::varchar as labels, scheme_versions::varchar as scheme_versions,
-          count(*) as times
-        from current_annotation where not deleted group by all order by all""",
-    )
+    texts = _list_texts(con)
     readings, orphans = _read_texts(texts, histories)
     frame = pl.DataFrame(
         [
@@ -236,6 +231,24 @@ def open_answers(
         for view in (_READINGS, _CHOICES):
             con.unregister(view)
         con.execute(f"drop table if exists {ANSWERS}")
+
+
+def lost_labels(
+    con: DuckDBPyConnection, histories: Mapping[str, SchemeHistory]
+) -> dict[tuple[str, str], int]:
+    """(scheme, label) in use that the scheme no longer has -> how many annotations."""
+    _, orphans = _read_texts(_list_texts(con), histories)
+    return orphans
+
+
+def _list_texts(con: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """What annotations that stand say, each text once, with how often it is said."""
+    return read_rows(
+        con,
+        """select labels::varchar as labels, scheme_versions::varchar as scheme_versions,
+          count(*) as times
+        from current_annotation where not deleted group by all order by all""",
+    )
 
 
 def _read_texts(

@@ -89,6 +89,8 @@ class Drop:
     reason: DropReason
     detail: str
     recording_id: str | None = None
+    value: float | None = None
+    threshold: float | None = None
 
 
 def record_drops(
@@ -108,6 +110,8 @@ def record_drops(
             "detail": drop.detail,
             "recording_id": drop.recording_id,
             "key": key,
+            "value": None if drop.value is None else float(drop.value),
+            "threshold": None if drop.threshold is None else float(drop.threshold),
             "run_id": run_id,
         }
         for drop, subject in zip(drops, subjects, strict=True)

@@ -112,6 +112,17 @@ def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, Pushed
     }
 
 
+def list_present(con: DuckDBPyConnection, *, project_id: int) -> list[str]:
+    """Keys of the clips that are on record as being in a project, sorted."""
+    rows = read_rows(
+        con,
+        """select utterance_id from current_push
+        where project_id = ? and predictions_key <> ? order by utterance_id""",
+        [project_id, GONE],
+    )
+    return [str(row["utterance_id"]) for row in rows]
+
+
 def first_pushed_at(con: DuckDBPyConnection, *, project_id: int) -> list[datetime]:
     """When each clip of a project was first given out, UTC, in order."""
     sql = "select min(created_at) as moment from push where project_id = ? group by utterance_id order by moment"

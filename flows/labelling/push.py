@@ -14,7 +14,7 @@ from flows.labelling.choose import Budget, embed_utterances, read_budget
 from flows.labelling.clips import cut_clips, remove_other_clips
 from flows.labelling.outgoing import Outgoing
 from flows.labelling.plan import PushPlan, Reason, find_barriers, plan_push
-from flows.labelling.push_state import PushState, read_push_state, read_standing_answers
+from flows.labelling.push_state import PushState, read_push_state, require_todays_labels
 from flows.labelling.queues import (
     Project,
     ProjectQueue,
@@ -37,7 +37,7 @@ from voxdata.label import Annotation
 from voxdata.ports import PushResult, QueueEntry
 from voxdata.tally import add_up
 from warehouse.checks import add_checks
-from warehouse.ledger import record_drop
+from warehouse.ledger import Drop, record_drops
 from warehouse.pushes import record_pushes
 
 BATCH_SIZE = 4_000
@@ -151,7 +151,7 @@ def push_while_alone(
         answers: Utterance id -> annotations of a lost project that come back with the clip.
     """
     with workspace.warehouse() as con:
-        standing = read_standing_answers(con, workspace)
+        require_todays_labels(con, workspace)
     project = open_project(workspace, build_queue(workspace) if queue is None else queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     recorded = mend_clips(project, say=say)
@@ -161,8 +161,8 @@ def push_while_alone(
             workspace,
             project_id=project.project_id,
             models=models,
-            answers=standing,
             returning=answers,
+            costs=budget is not None,
         )
     guard = open_guard(workspace, state.recordings)
     state = _listen(workspace, state, guard, say=say)
@@ -200,19 +200,19 @@ def _listen(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: S
 
 def _note_plan(workspace: Workspace, plan: PushPlan) -> None:
     """Write down what is too short, and the check clips that were drawn."""
+    too_short = [
+        Drop(
+            subject=held.utterance.utterance_id,
+            reason=DropReason.TOO_SHORT,
+            recording_id=held.utterance.recording_id,
+            detail=held.why,
+            value=held.utterance.segment.duration_ms,
+            threshold=workspace.settings.annotation.min_clip_ms,
+        )
+        for held in plan.list_held_back(Reason.TOO_SHORT)
+    ]
     with workspace.warehouse() as con:
-        for held in plan.list_held_back(Reason.TOO_SHORT):
-            record_drop(
-                con,
-                stage="push",
-                subject=held.utterance.utterance_id,
-                reason=DropReason.TOO_SHORT,
-                recording_id=held.utterance.recording_id,
-                detail=held.why,
-                value=held.utterance.segment.duration_ms,
-                threshold=workspace.settings.annotation.min_clip_ms,
-                run_id=workspace.run_id,
-            )
+        record_drops(con, too_short, stage="push", run_id=workspace.run_id)
         add_checks(con, plan.new_checks, run_id=workspace.run_id)
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from duckdb import DuckDBPyConnection
 
-from annotation.budget import LeadTimeModel
-from annotation.settle import Answers, require_no_orphans
+from annotation.budget import LeadTimeModel, fit_lead_times
+from annotation.settle import Settled, require_no_orphans, settle_all
 from flows.labelling.answers import read_answers
 from flows.labelling.choose import Embedding, learn_lead_times
 from flows.settings import AnnotationSettings
@@ -20,7 +20,8 @@ from voxdata.label import Annotation, Prediction
 from voxdata.privacy import PrivateSpan
 from voxdata.scheme import Scheme
 from voxdata.utterance import Utterance
-from warehouse.annotations import current_annotations
+from warehouse.annotations import labelled_ids
+from warehouse.answers import lost_labels
 from warehouse.checks import list_checks
 from warehouse.consent import find_barred
 from warehouse.labels import list_predictions
@@ -41,9 +42,9 @@ class PushState:
         pushed: Utterance id -> how its clip stands in the project; missing clips are `gone`.
         pushed_before: The same in this or an earlier project: what was decided once holds.
         answered: Ids of utterances that somebody labelled.
-        answers: Annotations that stand, in today's labels.
+        settled: Scheme -> what people settled on, where known clips are given out again; else none.
         returning: Utterance id -> annotations of a lost project that come back with the clip.
-        lead_times: How long clips take to label.
+        lead_times: How long clips take to label; where nobody asks, what one knows beforehand.
         private: Utterance id -> its personal data, for those that were scanned; None masks nothing.
         barred: Recording id -> why a release would refuse it.
         checks: Id -> check clip that was drawn before.
@@ -59,7 +60,7 @@ class PushState:
     pushed: Mapping[str, PushedClip]
     pushed_before: Mapping[str, PushedClip]
     answered: frozenset[str]
-    answers: Answers
+    settled: Mapping[str, Settled]
     returning: Mapping[str, Sequence[Annotation]]
     lead_times: LeadTimeModel
     private: Mapping[str, Sequence[PrivateSpan]] | None
@@ -74,16 +75,15 @@ class PushState:
         return utterance_id in self.returning or (pushed is not None and not pushed.gone)
 
 
-def read_standing_answers(con: DuckDBPyConnection, workspace: Workspace) -> Answers:
-    """The annotations that stand.
+def require_todays_labels(con: DuckDBPyConnection, workspace: Workspace) -> None:
+    """Refuse to go on when a label in use vanished from its scheme.
+
+    Label Studio would let it go without a word, so this comes before anything is asked of it.
 
     Raises:
-        AnnotationError: A label in use vanished from its scheme. Label Studio would let it go
-            without a word, so this comes before anything is asked of it.
+        AnnotationError: One did.
     """
-    answers = read_answers(con, workspace.histories)
-    require_no_orphans(answers.orphans)
-    return answers
+    require_no_orphans(lost_labels(con, workspace.histories))
 
 
 def read_push_state(
@@ -92,22 +92,26 @@ def read_push_state(
     *,
     project_id: int | None,
     models: Mapping[str, ModelRef],
-    answers: Answers,
     returning: Mapping[str, Sequence[Annotation]],
+    costs: bool,
 ) -> PushState:
     """Read what decides about a push. Writes nothing.
 
     Args:
         project_id: Our number of the project in which people label; None before the first push.
         models: Scheme -> the model whose proposals are shown.
-        answers: Of `read_standing_answers`.
         returning: Utterance id -> annotations of a lost project that come back with the clip.
+        costs: Learn how long clips take to label.
     """
+    settings = workspace.settings.annotation
+    settled: Mapping[str, Settled] = {}
+    if settings.check_share:
+        settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
     terms = workspace.settings.release
     today = datetime.now(UTC).date()
     pushed = {} if project_id is None else list_pushed(con, project_id=project_id)
     return PushState(
-        settings=workspace.settings.annotation,
+        settings=settings,
         schemes=tuple(workspace.schemes),
         recordings={stored.recording.recording_id: stored for stored in list_recordings(con)},
         utterances=tuple(list_utterances(con)),
@@ -117,10 +121,10 @@ def read_push_state(
         },
         pushed=pushed,
         pushed_before={**_pushed_to_former(con), **pushed},
-        answered=_answered(con),
-        answers=answers,
+        answered=labelled_ids(con),
+        settled=settled,
         returning=returning,
-        lead_times=learn_lead_times(con),
+        lead_times=learn_lead_times(con) if costs else fit_lead_times([]),
         private=list_private_spans(con) if workspace.settings.privacy.mask else None,
         barred=find_barred(con, purpose=terms.purpose, policy=terms.consent, today=today),
         checks=list_checks(con),
@@ -134,8 +138,3 @@ def _pushed_to_former(con: DuckDBPyConnection) -> dict[str, PushedClip]:
         if project.purpose == "label" and not project.current:
             pushed |= list_pushed(con, project_id=project.project_id)
     return pushed
-
-
-def _answered(con: DuckDBPyConnection) -> frozenset[str]:
-    standing = [a for a in current_annotations(con) if not (a.deleted or a.skipped)]
-    return frozenset(annotation.utterance_id for annotation in standing)
