@@ -17,6 +17,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from flows.labelling.outgoing import Outgoing, give_out, prepare
+from flows.labelling.push_state import push_context
 from flows.labelling.reconcile import recorded_keys
 from flows.models import build_models, labeler_specs
 from flows.workspace import Workspace
@@ -33,6 +34,7 @@ from voxdata.utterance import Utterance
 from warehouse.chain import seal_entries
 from warehouse.connection import transaction
 from warehouse.labels import add_models
+from warehouse.push_passes import PushPass, last_seq, record_pass
 from warehouse.pushes import note_project, record_missing, record_pushes
 from warehouse.recordings import get_recording
 from warehouse.rows import insert_query, read_rows
@@ -83,6 +85,8 @@ def make_workspace(workspace: Workspace, size: int) -> None:
             pushed = [clip.pushed for clip in clips]
             record_pushes(con, pushed, project_id=project_id, run_id=RUN)
             add_votes(con, workspace, first, stop)
+        passing = PushPass(context=push_context(workspace, proposing), through_seq=last_seq(con))
+        record_pass(con, passing, project_id=project_id, run_id=RUN)
 
 
 def _write_audio(workspace: Workspace, size: int) -> Path:

@@ -74,12 +74,20 @@ def current_annotations(
     ]
 
 
-def labelled_ids(con: DuckDBPyConnection) -> frozenset[str]:
-    """Ids of utterances, and keys of check clips, that somebody labelled."""
+def labelled_ids(
+    con: DuckDBPyConnection, utterance_ids: Sequence[str] | None = None
+) -> frozenset[str]:
+    """Ids of utterances, and keys of check clips, that somebody labelled.
+
+    Args:
+        utterance_ids: Only of these; of all when None.
+    """
     rows = read_rows(
         con,
         """select distinct utterance_id from current_annotation
-        where not deleted and not skipped""",
+        where not deleted and not skipped
+          and ($ids is null or utterance_id in (select unnest($ids::varchar[])))""",
+        {"ids": None if utterance_ids is None else list(utterance_ids)},
     )
     return frozenset(str(row["utterance_id"]) for row in rows)
 

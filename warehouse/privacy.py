@@ -14,6 +14,8 @@ from voxdata.privacy import PrivateSpan
 from voxdata.segment import Segment
 from warehouse.rows import insert_rows, read_rows, utc_aware
 
+_CHOSEN = "($ids is null or recording_id in (select unnest($ids::varchar[])))"
+
 
 def store_private_spans(
     con: DuckDBPyConnection,
@@ -61,17 +63,30 @@ def store_private_spans(
     insert_rows(con, "private_leak", leaks)
 
 
-def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, ...]]:
-    """Utterance id -> its personal data by the scan in force, for every utterance that was scanned, also those without any."""
+def list_private_spans(
+    con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
+) -> dict[str, tuple[PrivateSpan, ...]]:
+    """Utterance id -> its personal data by the scan in force.
+
+    For every utterance that was scanned, also those without any.
+
+    Args:
+        recording_ids: Only of these; of all when None.
+    """
+    chosen = {"ids": None if recording_ids is None else list(recording_ids)}
     scanned = read_rows(
         con,
-        "select u.utterance_id from current_utterance u semi join current_scan using (recording_id) order by u.utterance_id",
+        f"""select u.utterance_id from current_utterance u
+        semi join current_scan using (recording_id)
+        where {_CHOSEN} order by u.utterance_id""",
+        chosen,
     )
     found: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select utterance_id, kind, start_char, end_char, start_ms, end_ms, score from current_private_span
-        order by utterance_id, start_char""",
+        f"""select utterance_id, kind, start_char, end_char, start_ms, end_ms, score
+        from current_private_span where {_CHOSEN} order by utterance_id, start_char""",
+        chosen,
     )
     leaks = _list_leaks(con)
     for row in rows:

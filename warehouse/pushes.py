@@ -96,13 +96,23 @@ def record_missing(
     insert_rows(con, "push", rows)
 
 
-def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, PushedClip]:
-    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`."""
+def list_pushed(
+    con: DuckDBPyConnection, *, project_id: int, keys: Collection[str] | None = None
+) -> dict[str, PushedClip]:
+    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`.
+
+    Args:
+        keys: Only these; all when None.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select utterance_id, predictions_key as clip_digest, hidden, arm, blind, votes_wanted, proposal from current_push"
-        " where project_id = ? order by utterance_id",
-        [project_id],
+        """select utterance_id, predictions_key as clip_digest, hidden, arm, blind, votes_wanted,
+          proposal
+        from current_push
+        where project_id = $project_id
+          and ($keys is null or utterance_id in (select unnest($keys::varchar[])))
+        order by utterance_id""",
+        {"project_id": project_id, "keys": None if keys is None else sorted(keys)},
     )
     return {
         row["utterance_id"]: PushedClip(

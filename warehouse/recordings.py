@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -205,9 +205,21 @@ def first_uris(con: DuckDBPyConnection, recording_ids: Collection[str]) -> dict[
     return {str(row["recording_id"]): str(row["uri"]) for row in rows}
 
 
-def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
-    """All recordings, oldest first."""
-    return [_stored(row) for row in read_rows(con, f"{_SELECT} order by r.seq")]
+def list_recordings(
+    con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
+) -> list[StoredRecording]:
+    """Recordings, oldest first.
+
+    Args:
+        recording_ids: Only these; all when None.
+    """
+    rows = read_rows(
+        con,
+        f"""{_SELECT}
+        where $ids is null or r.recording_id in (select unnest($ids::varchar[])) order by r.seq""",
+        {"ids": None if recording_ids is None else list(recording_ids)},
+    )
+    return [_stored(row) for row in rows]
 
 
 def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from flows.labelling.choose import Embedding, learn_lead_times
 from flows.settings import AnnotationSettings
 from flows.workspace import Workspace
 from voxdata.check import CheckClip
-from voxdata.identity import ModelRef
+from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Annotation, Prediction
 from voxdata.privacy import PrivateSpan
 from voxdata.scheme import Scheme
@@ -23,12 +23,16 @@ from voxdata.utterance import Utterance
 from warehouse.annotations import labelled_ids
 from warehouse.answers import lost_labels
 from warehouse.checks import list_checks
-from warehouse.consent import find_barred
+from warehouse.consent import barred_frame
 from warehouse.labels import list_predictions
 from warehouse.privacy import list_private_spans
+from warehouse.push_passes import Passed, PushPass, divide_clips
 from warehouse.pushes import PushedClip, list_projects, list_pushed
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
+
+PUSH_RULES = 1
+"""Raised when the same settings, models and utterances give other clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class PushState:
         checks: Id -> check clip that was drawn before.
         embeddings: Utterance id -> what it sounds like, when the strategy may use that.
         bad_audio: Recording id -> what is wrong with its canonical audio, as far as it was read.
+        passed: What an earlier push dealt with; nothing else in this state is about it.
+        is_whole: Nothing was passed over.
     """
 
     settings: AnnotationSettings
@@ -68,6 +74,8 @@ class PushState:
     checks: Mapping[str, CheckClip]
     embeddings: Mapping[str, Embedding] = field(default_factory=dict)
     bad_audio: Mapping[str, str] = field(default_factory=dict)
+    passed: Passed = field(default_factory=Passed)
+    is_whole: bool = True
 
     def stays(self, utterance_id: str) -> bool:
         """Whether a clip is in the project, or comes back with what people said about it."""
@@ -94,6 +102,7 @@ def read_push_state(
     models: Mapping[str, ModelRef],
     returning: Mapping[str, Sequence[Annotation]],
     costs: bool,
+    since: PushPass | None = None,
 ) -> PushState:
     """Read what decides about a push. Writes nothing.
 
@@ -102,39 +111,83 @@ def read_push_state(
         models: Scheme -> the model whose proposals are shown.
         returning: Utterance id -> annotations of a lost project that come back with the clip.
         costs: Learn how long clips take to label.
+        since: An earlier push that went through everything under the same settings and models: what
+            it dealt with is passed over, as long as nothing happened to it.
     """
     settings = workspace.settings.annotation
+    terms = workspace.settings.release
+    masked = workspace.settings.privacy.mask
+    today = datetime.now(UTC).date()
+    barred = barred_frame(con, purpose=terms.purpose, policy=terms.consent, today=today)
+    chosen, passed = None, Passed()
+    if since is not None and project_id is not None and not _looks_at_all(settings, returning):
+        chosen, passed = divide_clips(
+            con,
+            project_id=project_id,
+            through_seq=since.through_seq,
+            masked=masked,
+            min_clip_ms=settings.min_clip_ms,
+            barred=barred,
+        )
     settled: Mapping[str, Settled] = {}
     if settings.check_share:
         settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
-    terms = workspace.settings.release
-    today = datetime.now(UTC).date()
-    pushed = {} if project_id is None else list_pushed(con, project_id=project_id)
+
+    utterances = list_utterances(con, chosen)
+    checks = list_checks(con)
+    ids = None if chosen is None else [utterance.utterance_id for utterance in utterances]
+    keys = None if ids is None else {*ids, *checks}
+    pushed = {} if project_id is None else list_pushed(con, project_id=project_id, keys=keys)
     return PushState(
         settings=settings,
         schemes=tuple(workspace.schemes),
-        recordings={stored.recording.recording_id: stored for stored in list_recordings(con)},
-        utterances=tuple(list_utterances(con)),
+        recordings={r.recording.recording_id: r for r in list_recordings(con, chosen)},
+        utterances=tuple(utterances),
         proposals={
-            scheme: list_predictions(con, scheme=scheme, model_key=model.key)
+            scheme: list_predictions(con, scheme=scheme, model_key=model.key, utterance_ids=ids)
             for scheme, model in models.items()
         },
         pushed=pushed,
-        pushed_before={**_pushed_to_former(con), **pushed},
-        answered=labelled_ids(con),
+        pushed_before={**_pushed_to_former(con, keys), **pushed},
+        answered=labelled_ids(con, ids),
         settled=settled,
         returning=returning,
         lead_times=learn_lead_times(con) if costs else fit_lead_times([]),
-        private=list_private_spans(con) if workspace.settings.privacy.mask else None,
-        barred=find_barred(con, purpose=terms.purpose, policy=terms.consent, today=today),
-        checks=list_checks(con),
+        private=list_private_spans(con, chosen) if masked else None,
+        barred=dict(barred.iter_rows()),
+        checks=checks,
+        passed=passed,
+        is_whole=chosen is None,
     )
 
 
-def _pushed_to_former(con: DuckDBPyConnection) -> dict[str, PushedClip]:
+def _looks_at_all(
+    settings: AnnotationSettings, returning: Mapping[str, Sequence[Annotation]]
+) -> bool:
+    """Whether a push has to look at what people labelled already: to spread what they hear next, to
+    give it out again, or to bring it back."""
+    return settings.embeddings or bool(settings.check_share) or bool(returning)
+
+
+def push_context(workspace: Workspace, models: Mapping[str, ModelRef]) -> str:
+    """A digest of everything beside the clips that decides how they are given out."""
+    return digest(
+        "push",
+        PUSH_RULES,
+        canonical_json(workspace.settings.annotation.model_dump(mode="json")),
+        canonical_json([scheme.name for scheme in workspace.schemes]),
+        canonical_json(workspace.scheme_versions),
+        str(workspace.settings.privacy.mask),
+        canonical_json({scheme: model.key for scheme, model in models.items()}),
+    )
+
+
+def _pushed_to_former(
+    con: DuckDBPyConnection, keys: Collection[str] | None
+) -> dict[str, PushedClip]:
     """Utterance id -> how its clip stood in the newest of the projects before this one."""
     pushed: dict[str, PushedClip] = {}
     for project in list_projects(con):
         if project.purpose == "label" and not project.current:
-            pushed |= list_pushed(con, project_id=project.project_id)
+            pushed |= list_pushed(con, project_id=project.project_id, keys=keys)
     return pushed
