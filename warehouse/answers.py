@@ -63,9 +63,10 @@ class Ballots:
     """The votes under one scheme, each ballot once.
 
     Attributes:
-        votes: Sorted by ballot, then annotator; `utterance_id` is the name of the ballot.
+        votes: Sorted by ballot, then annotator; `utterance_id` is the number of the ballot.
         times: Ballot -> how many utterances were voted on like that.
-        table: A table with the columns utterance_id and ballot, while the answers are open.
+        table: A table with the columns utterance_id and ballot, a number, while the answers are
+            open.
     """
 
     votes: tuple[Vote, ...]
@@ -117,28 +118,41 @@ class StandingAnswers:
         text = "string_agg(annotator || chr(31) || choice, chr(30) order by annotator)"
         name = text if alike else "utterance_id"
         self.con.execute(
-            f"""create or replace temp table {table} as
-            select utterance_id, {name} as ballot, {text} as cast_as
+            f"""create or replace temp table cast_vote as
+            select utterance_id, {name} as name, {text} as cast_as
             from {ANSWERS} join {_CHOICES} using (reading)
             where not skipped and not is_decision and not is_check and choice is not null
             group by utterance_id"""
         )
-        rows: list[dict[str, Any]] = read_rows(
-            self.con,
-            f"""select ballot, any_value(cast_as) as cast_as, count(*) as times
-            from {table} group by ballot order by ballot""",
+        # Numbers, since the texts of a million utterances would be moved about.
+        self.con.execute(
+            """create or replace temp table cast_ballot as
+            select (row_number() over (order by name))::integer as ballot, *
+            from (select name, any_value(cast_as) as cast_as, count(*) as times
+                  from cast_vote group by name)"""
         )
+        self.con.execute(
+            f"""create or replace temp table {table} as
+            select utterance_id, ballot from cast_vote join cast_ballot using (name)"""
+        )
+        rows: list[dict[str, Any]] = read_rows(
+            self.con, "select ballot, cast_as, times from cast_ballot order by ballot"
+        )
+        self.con.execute("drop table cast_vote")
+        self.con.execute("drop table cast_ballot")
         votes = []
         for row in rows:
             for part in row["cast_as"].split("\x1e"):
                 annotator, _, choice = part.rpartition("\x1f")
                 vote = Vote(
-                    utterance_id=row["ballot"], annotator=annotator, labels=choices[int(choice)]
+                    utterance_id=str(row["ballot"]),
+                    annotator=annotator,
+                    labels=choices[int(choice)],
                 )
                 votes.append(vote)
         return Ballots(
             votes=tuple(votes),
-            times={row["ballot"]: row["times"] for row in rows},
+            times={str(row["ballot"]): row["times"] for row in rows},
             table=table,
         )
 

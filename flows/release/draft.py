@@ -109,7 +109,9 @@ def _settle(
         ballots.votes, scheme, method=method, min_votes=recipe.min_votes, times=ballots.times
     )
     cast = read_frame(answers.con, f"select utterance_id, ballot from {ballots.table}")
-    by_ballot = _gold_frame(settled.gold, scheme.name).rename({"utterance_id": "ballot"})
+    by_ballot = _gold_frame(settled.gold, scheme.name).select(
+        pl.exclude("utterance_id"), ballot=pl.col("utterance_id").cast(pl.Int32)
+    )
     gold = cast.join(by_ballot, on="ballot").drop("ballot")
 
     decisions = answers.list_decisions(scheme.name)
@@ -117,9 +119,9 @@ def _settle(
         ids = sorted({vote.utterance_id for vote in decisions})
         ballot_of = dict(cast.filter(pl.col("utterance_id").is_in(ids)).iter_rows())
         by_vote = {
-            utterance_id: replace(settled.gold[ballot], utterance_id=utterance_id)
+            utterance_id: replace(settled.gold[str(ballot)], utterance_id=utterance_id)
             for utterance_id, ballot in ballot_of.items()
-            if ballot in settled.gold
+            if str(ballot) in settled.gold
         }
         decided = _gold_frame(decide(by_vote, decisions, scheme), scheme.name)
         others = gold.filter(~pl.col("utterance_id").is_in(ids))
