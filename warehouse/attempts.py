@@ -1,4 +1,6 @@
-"""Attempts: on which days something hung, was killed or took too much memory, before it is let rest."""
+"""Attempts: on which days something hung, was killed or took too much memory, before it is let
+rest.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,9 @@ def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
 
 
 def refused_files(con: DuckDBPyConnection, reason: DropReason) -> list[str]:
-    """Files that ingestion refused, or tried in vain, for a reason, and that never gave a recording, sorted."""
+    """Files that ingestion refused, or tried in vain, for a reason, and that never gave a
+    recording, sorted.
+    """
     rows = read_rows(
         con,
         """with refused as (

@@ -66,9 +66,15 @@ def list_audio(con: DuckDBPyConnection) -> list[StoredAudio]:
     known = {stored.recording.recording_id: stored for stored in list_recordings(con)}
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, audio_file from recording
-        union (select recording_id, min(audio_file) from example anti join recording using (recording_id)
-          where audio_file <> '' group by recording_id)
+        """select recording_id, audio_file
+        from recording
+        union (
+          select recording_id, min(audio_file)
+          from example
+          anti join recording using (recording_id)
+          where audio_file <> ''
+          group by recording_id
+        )
         order by recording_id""",
     )
     return [

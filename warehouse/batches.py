@@ -1,8 +1,9 @@
 """Batches: how many processes write into one warehouse file.
 
-Whoever cannot have the file leaves rows as Parquet in a folder: written aside, fsynced, renamed. One short writer merges what lies there,
-many batches in one transaction together with a note of each, so that a batch counts once whenever anybody dies. Merged batches are kept
-until the next snapshot, since a warehouse that is lost is made again from both.
+Whoever cannot have the file leaves rows as Parquet in a folder: written aside, fsynced, renamed.
+One short writer merges what lies there, many batches in one transaction together with a note of
+each, so that a batch counts once whenever anybody dies. Merged batches are kept until the next
+snapshot, since a warehouse that is lost is made again from both.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ FORMAT = "voxdata-batch/1"
 MERGE_AT_ONCE = 500
 MERGED, REJECTED = "merged", "rejected"
 
-# Table -> what makes a row known; utterances come before what names only them, since the gate learns from them whom that is about.
-# Where many rows have one key, such as the turns of a result, the first batch brings them all.
+# Table -> what makes a row known; utterances come before what names only them, since the gate
+# learns from them whom that is about. Where many rows have one key, such as the turns of a result,
+# the first batch brings them all.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "recording": ("recording_id",),
     "source": ("uri", "size_bytes", "modified_ns", "decoder"),
@@ -65,7 +67,9 @@ _GIVEN = ("seq", "created_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """What a merge did: batches merged now, batches that were merged before, batches put aside, rows that were new."""
+    """What a merge did: batches merged now, batches that were merged before, batches put aside,
+    rows that were new.
+    """
 
     merged: int
     known: int
@@ -148,7 +152,9 @@ def _leave(
 def staged_rows(
     folder: Path, *, run_id: str, batch_id: str | None = None, places: Places | None = None
 ) -> Iterator[DuckDBPyConnection]:
-    """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an error passes through."""
+    """An empty warehouse in memory; what is written to it is left as a batch at the end, unless an
+    error passes through.
+    """
     with connect(IN_MEMORY) as con:
         migrate(con)
         use_places(con, places)
@@ -170,7 +176,8 @@ def list_batches(folder: Path) -> list[Path]:
 
 
 def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merge:
-    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one is put aside, with its reason.
+    """Merge the batches that wait now, `MERGE_AT_ONCE` in a transaction; a damaged or strange one
+    is put aside, with its reason.
 
     Rows about somebody who was forgotten are refused, and taken out of the batch before it is kept.
     """
@@ -222,14 +229,17 @@ def merge_batches(con: DuckDBPyConnection, folder: Path, *, run_id: str) -> Merg
 def _put_aside(
     con: DuckDBPyConnection, path: Path, why: str, rejected: Path, *, run_id: str
 ) -> None:
-    """Keep a batch that cannot be merged, with its reason, but for what may hold somebody who was forgotten.
+    """Keep a batch that cannot be merged, with its reason, but for what may hold somebody who was
+    forgotten.
 
-    That is deleted, since a proof that they are gone would be none while it lies there. It costs nothing but time: rows of a batch are
-    computed from recordings, and what was not merged does not count as done, so that the next run computes it again.
+    That is deleted, since a proof that they are gone would be none while it lies there. It costs
+    nothing but time: rows of a batch are computed from recordings, and what was not merged does not
+    count as done, so that the next run computes it again.
     """
     doubtful = doubtful_files(con, path)
     gone = (
-        f"; {', '.join(file.name for file in doubtful)} deleted, which may have held somebody who was forgotten"
+        f"; {', '.join(file.name for file in doubtful)} deleted, which may have held somebody who "
+        "was forgotten"
         if doubtful
         else ""
     )
@@ -254,7 +264,8 @@ def forget_merged(folder: Path, *, held: Collection[str]) -> int:
     """Delete batches that were merged, once a copy of the warehouse holds their rows.
 
     Args:
-        held: Ids of the batches that the copy holds; the others stay, since the warehouse could not be made anew without them.
+        held: Ids of the batches that the copy holds; the others stay, since the warehouse could not
+            be made anew without them.
 
     Returns:
         How many.
@@ -333,10 +344,17 @@ def _insert(con: DuckDBPyConnection, batches: list[_Batch]) -> int:
         rows += insert_query(
             con,
             table,
-            f"""select * exclude (batch_file, file_row_number) from (
-              from read_parquet($files, union_by_name = true, filename = 'batch_file', file_row_number = true)
-              qualify dense_rank() over (partition by {columns} order by list_position($files, batch_file)) = 1) f
-            anti join "{table}" using ({columns}) order by list_position($files, batch_file), file_row_number""",
+            f"""select * exclude (batch_file, file_row_number)
+            from (
+              from read_parquet(
+                $files, union_by_name = true, filename = 'batch_file', file_row_number = true
+              )
+              qualify dense_rank() over (
+                partition by {columns} order by list_position($files, batch_file)
+              ) = 1
+            ) f
+            anti join "{table}" using ({columns})
+            order by list_position($files, batch_file), file_row_number""",
             {"files": files},
         )
     return rows

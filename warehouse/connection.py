@@ -44,7 +44,9 @@ LONGEST_PAUSE_S = 0.25
 
 @dataclass(slots=True)
 class _Turnstile:
-    """Lets one thread of this process at a time have a warehouse file open; that thread may open it again inside."""
+    """Lets one thread of this process at a time have a warehouse file open; that thread may open it
+    again inside.
+    """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     modes: list[bool] = field(default_factory=list)
@@ -73,9 +75,11 @@ def open_warehouse(
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
         places: Where the workspace lies that places are stored relative to.
-        known: What the caller knows of it; another one, an older copy or none is refused before anything is written.
+        known: What the caller knows of it; another one, an older copy or none is refused before
+            anything is written.
         create: Make it, with its folder, where there is none; never with `read_only` or `known`.
-        say: Told what does not make failed what has succeeded, such as a file beside it that cannot be written.
+        say: Told what does not make failed what has succeeded, such as a file beside it that cannot
+            be written.
         engine: What the connection may take; the same for all of one process.
 
     Yields:
@@ -83,9 +87,11 @@ def open_warehouse(
 
     Raises:
         LockedError: Locked for longer than `wait_s`.
-        WarehouseError: Absent; older than this release, with `read_only`; written by a newer release; not the one that is known; or a
-            version is missing. Each message names the remedy.
-        MachineError: Its disk is full, or it cannot be read or written there; also while the connection is used.
+        WarehouseError: Absent; older than this release, with `read_only`; written by a newer
+            release; not the one that is known; or a version is missing. Each message names the
+            remedy.
+        MachineError: Its disk is full, or it cannot be read or written there; also while the
+            connection is used.
     """
     create = create and not read_only and known is None
     with writing(path.parent):
@@ -96,12 +102,14 @@ def open_warehouse(
         turnstile = _TURNSTILES.setdefault(path, _Turnstile())
     if not turnstile.lock.acquire(timeout=max(wait_s, 0)):
         raise LockedError(
-            f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first"
+            f"{path}: another thread of this process has had it open for {wait_s:g} s; close it "
+            "there first"
         )
     try:
         if turnstile.modes and turnstile.modes[-1] and not read_only:
             raise WarehouseError(
-                f"{path}: already open for reading in this thread; leave that block before opening it for writing"
+                f"{path}: already open for reading in this thread; leave that block before opening "
+                "it for writing"
             )
         mode = turnstile.modes[-1] if turnstile.modes else read_only
         con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s, engine=engine)
@@ -130,7 +138,9 @@ def open_warehouse(
 
 @contextmanager
 def transaction(con: DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing: commit at the end, roll back when an error passes through. Inside another transaction it joins that one."""
+    """All or nothing: commit at the end, roll back when an error passes through. Inside another
+    transaction it joins that one.
+    """
     if con.execute("select getvariable('in_transaction')").fetchall()[0][0]:
         yield
         return
@@ -142,7 +152,8 @@ def transaction(con: DuckDBPyConnection) -> Iterator[None]:
         count = count_commit(con)
         con.execute("commit")
     except BaseException:
-        # DuckDB may have rolled back by itself, or have given up altogether: the first error is the one to tell.
+        # DuckDB may have rolled back by itself, or have given up altogether: the first error is the
+        # one to tell.
         for statement in ("rollback", "set variable in_transaction = false"):
             with suppress(duckdb.Error):
                 con.execute(statement)
@@ -193,7 +204,8 @@ def _connect(
                 raise _damaged(path, error) from error
             if late:
                 raise LockedError(
-                    f"{path}: locked for {wait_s:g} s by {_holder(message)}; wait for it to finish, or end it if it hangs"
+                    f"{path}: locked for {wait_s:g} s by {_holder(message)}; wait for it to "
+                    "finish, or end it if it hangs"
                 ) from error
         except duckdb.Error as error:
             raise _damaged(path, error) from error
@@ -202,7 +214,9 @@ def _connect(
 
 
 def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
-    """What the system refused about the warehouse's own files, such as its log in a folder that cannot be written."""
+    """What the system refused about the warehouse's own files, such as its log in a folder that
+    cannot be written.
+    """
     own = f'"{path}' in str(error)
     return (
         machine_error(path.parent, error)
@@ -235,7 +249,8 @@ def _prepare(
     }
     if tables and "schema_version" not in tables:
         raise WarehouseError(
-            f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under [storage] warehouse"
+            f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under "
+            "[storage] warehouse"
         )
     found = (
         read_rows(con, "select coalesce(max(version), 0) as version from schema_version")[0][
@@ -247,13 +262,15 @@ def _prepare(
     have = int(str(found))
     if have > newest_version():
         raise WarehouseError(
-            f"{path}: written by a newer voxdata (schema {have}, this release knows {newest_version()}); upgrade voxdata to open it"
+            f"{path}: written by a newer voxdata (schema {have}, this release knows "
+            f"{newest_version()}); upgrade voxdata to open it"
         )
     if not tables and known is not None:
         raise missing(path, known)
     if not tables and not create:
         raise WarehouseError(
-            f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` rebuild it"
+            f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` "
+            "rebuild it"
         )
     held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
@@ -265,7 +282,8 @@ def _prepare(
         ensure_triggers(con)
     elif have < newest_version():
         raise WarehouseError(
-            f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata ingest` or any writing command once"
+            f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata "
+            "ingest` or any writing command once"
         )
     complete = check_sidecar(con, path)
     noted = check_commits(path, held=held)
@@ -282,7 +300,8 @@ def _migrations() -> list[tuple[int, Path]]:
 
 
 def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
-    """Bring a warehouse to the schema this release writes, each step in a transaction with its record.
+    """Bring a warehouse to the schema this release writes, each step in a transaction with its
+    record.
 
     Args:
         have: Its schema version now; 0 for an empty file.
@@ -291,7 +310,9 @@ def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
         if number > have:
             with transaction(con):
                 con.execute(
-                    "create table if not exists schema_version(version integer, name varchar, applied_at timestamp)"
+                    """create table if not exists schema_version(
+                      version integer, name varchar, applied_at timestamp
+                    )"""
                 )
                 con.execute(file.read_text(encoding="utf-8"))
                 if number in FOLLOW_UPS:

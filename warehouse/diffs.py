@@ -13,14 +13,18 @@ from warehouse.rows import read_rows
 from warehouse.versions import fetch_row_ids, manifest_key, rows_only_in
 
 _ELSE = ("channel", "start_ms", "end_ms", "voice", "group", "audio_file", "text", "language")
-_LABELS = """
-  select a.utterance_id, scheme, json_extract_string(a.gold, '$."' || scheme || '".label') as before,
+_LABELS = """select a.utterance_id, scheme,
+    json_extract_string(a.gold, '$."' || scheme || '".label') as before,
     json_extract_string(b.gold, '$."' || scheme || '".label') as after,
     json_extract(a.gold, '$."' || scheme || '"')::varchar as votes_before,
     json_extract(b.gold, '$."' || scheme || '"')::varchar as votes_after
-  from (select utterance_id, unnest(list_distinct(json_keys(a.gold) || json_keys(b.gold))) as scheme
-    from gone a join came b using (utterance_id))
-  join gone a using (utterance_id) join came b using (utterance_id)"""
+  from (
+    select utterance_id, unnest(list_distinct(json_keys(a.gold) || json_keys(b.gold))) as scheme
+    from gone a
+    join came b using (utterance_id)
+  )
+  join gone a using (utterance_id)
+  join came b using (utterance_id)"""
 
 
 def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
@@ -36,7 +40,9 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
     for name, ids in (("gone", rows_only_in(old, new)), ("came", rows_only_in(new, old))):
         con.register("changed_rows", pl.DataFrame({"row_id": ids}, schema={"row_id": pl.Int64}))
         con.execute(
-            f"create or replace temp table {name} as from example semi join changed_rows using (row_id)"
+            f"""create or replace temp table {name} as
+            from example
+            semi join changed_rows using (row_id)"""
         )
         con.unregister("changed_rows")
     con.execute(f"create or replace temp table label_change as {_LABELS}")
@@ -49,20 +55,33 @@ def diff_versions(con: DuckDBPyConnection, a_id: str, b_id: str) -> VersionDiff:
                 Relabelled(*row)
                 for row in _rows(
                     con,
-                    "select utterance_id, scheme, before, after from label_change where before is distinct from after",
+                    """select utterance_id, scheme, before, after
+                    from label_change
+                    where before is distinct from after""",
                 )
             ),
             resplit=tuple(
                 Resplit(key, Split(before), Split(after))
                 for key, before, after in _rows(
                     con,
-                    "select utterance_id, a.split, b.split from gone a join came b using (utterance_id) where a.split <> b.split",
+                    """select utterance_id, a.split, b.split
+                    from gone a
+                    join came b using (utterance_id)
+                    where a.split <> b.split""",
                 )
             ),
             changed=_ids(
                 con,
-                f"""from (select utterance_id from gone a join came b using (utterance_id) where {differs}
-                union select utterance_id from label_change where before = after and votes_before <> votes_after)""",
+                f"""from (
+                  select utterance_id
+                  from gone a
+                  join came b using (utterance_id)
+                  where {differs}
+                  union
+                  select utterance_id
+                  from label_change
+                  where before = after and votes_before <> votes_after
+                )""",
             ),
             counts=_totals(con, a, b, "num_examples"),
             lost=find_losses(_by_split(con, a), _by_split(con, b)),
@@ -88,7 +107,9 @@ def count_splits(con: DuckDBPyConnection, version_id: str) -> dict[tuple[Split, 
 def _by_split(con: DuckDBPyConnection, key: int) -> dict[tuple[Split, str, str], int]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select split, scheme, label, sum(num_examples)::bigint as n from version_summary where manifest_key = ?
+        """select split, scheme, label, sum(num_examples)::bigint as n
+        from version_summary
+        where manifest_key = ?
         group by split, scheme, label""",
         [key],
     )
@@ -106,9 +127,13 @@ def _rows(con: DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
 def _totals(con: DuckDBPyConnection, a: int, b: int, column: str) -> dict[str, tuple[int, int]]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select scheme || '=' || label as label, coalesce(sum({column}) filter (manifest_key = $a), 0)::bigint as before,
-        coalesce(sum({column}) filter (manifest_key = $b), 0)::bigint as after
-        from version_summary where scheme <> '' and manifest_key in ($a, $b) group by all order by label""",
+        f"""select scheme || '=' || label as label,
+          coalesce(sum({column}) filter (manifest_key = $a), 0)::bigint as before,
+          coalesce(sum({column}) filter (manifest_key = $b), 0)::bigint as after
+        from version_summary
+        where scheme <> '' and manifest_key in ($a, $b)
+        group by all
+        order by label""",
         {"a": a, "b": b},
     )
     return {row["label"]: (row["before"], row["after"]) for row in rows}

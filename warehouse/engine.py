@@ -17,7 +17,8 @@ from voxdata.machine import memory_bytes
 IN_MEMORY = ":memory:"
 
 MEMORY_SHARE = 0.5
-"""DuckDB's share of the machine's memory, or of its control group's, where no setting gives more."""
+"""DuckDB's share of the machine's memory, or of its control group's, where no setting gives more.
+"""
 
 LEAST_BYTES = 256 << 20
 """With less DuckDB cannot open a warehouse of ordinary size."""

@@ -1,7 +1,9 @@
-"""Erasing recordings for those who ask to be forgotten, so that versions stay verifiable and nothing comes in again.
+"""Erasing recordings for those who ask to be forgotten, so that versions stay verifiable and
+nothing comes in again.
 
-What a row says goes, and the salt of its leaf; the leaf stays, and with it every root. What is left of a recording is a digest of its id,
-to know it again, and a receipt of what was erased, in numbers.
+What a row says goes, and the salt of its leaf; the leaf stays, and with it every root. What is left
+of a recording is a digest of its id, to know it again, and a receipt of what was erased, in
+numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from warehouse.rows import FRAME, insert_rows, read_rows, utc_aware
 RETRAINING_EVENT = "voxdata.retraining.requested"
 Kind = Literal["recording", "voice", "source"]
 
-# Tables that stay though they name utterances or recordings: they hold digests, or are what erasing leaves behind.
+# Tables that stay though they name utterances or recordings: they hold digests, or are what erasing
+# leaves behind.
 _KEPT = frozenset({"annotation_seal", "forgotten", "erasure", "example_leaf", "schema_version"})
 
 # Tables whose rows are hashed as they are, and which no row of somebody else's names.
@@ -53,11 +56,13 @@ class ErasurePlan:
         keys: Under which clips of them lie in Label Studio, check clips included.
         uris: Where the recordings came from.
         audio_files: Canonical audio, relative to the audio folder.
-        texts: What was said in them, by the transcriber, the annotators and the annotators' remarks: to prove that nothing is left.
+        texts: What was said in them, by the transcriber, the annotators and the annotators'
+            remarks: to prove that nothing is left.
         versions: "name@number" -> rows of it that go.
         models: Ids of training runs on these versions -> whether the model was promoted.
         counts: Table -> rows that go.
-        contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as far as anybody noted it.
+        contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as
+            far as anybody noted it.
     """
 
     recording_ids: tuple[str, ...]
@@ -100,18 +105,24 @@ class Receipt:
 
 
 def is_forgotten(con: DuckDBPyConnection, recording_id: str) -> str | None:
-    """The receipt under which a recording was forgotten; None when it was not, or consent was renewed."""
+    """The receipt under which a recording was forgotten; None when it was not, or consent was
+    renewed.
+    """
     return forgotten_among(con, [recording_id]).get(recording_id)
 
 
 def forgotten_receipts(con: DuckDBPyConnection) -> dict[str, str]:
-    """Digest of a recording's id -> the receipt under which it was forgotten, where consent was not renewed."""
+    """Digest of a recording's id -> the receipt under which it was forgotten, where consent was not
+    renewed.
+    """
     rows = read_rows(con, "select subject, receipt_id from barred where kind = 'recording'")
     return {str(row["subject"]): str(row["receipt_id"]) for row in rows}
 
 
 def known_recordings(con: DuckDBPyConnection) -> list[str]:
-    """Every recording that any row is about, sorted: also what came by an import, and has no row of its own."""
+    """Every recording that any row is about, sorted: also what came by an import, and has no row of
+    its own.
+    """
     return _everywhere(con, "recording_id")
 
 
@@ -153,8 +164,14 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
         audio_files=tuple(
             _column(
                 con,
-                """select audio_file from recording where list_contains(?, recording_id)
-                union select audio_file from example where list_contains(?, recording_id) order by 1""",
+                """select audio_file
+                from recording
+                where list_contains(?, recording_id)
+                union
+                select audio_file
+                from example
+                where list_contains(?, recording_id)
+                order by 1""",
                 ids,
                 ids,
             )
@@ -176,9 +193,11 @@ def begin_erasure(
     reason: str,
     run_id: str,
 ) -> str:
-    """Bar the recordings, their utterances and the check clips of these from now on, before anything is erased.
+    """Bar the recordings, their utterances and the check clips of these from now on, before
+    anything is erased.
 
-    Whoever has the warehouse open from the planning of an erasure to here knows that the plan has everything.
+    Whoever has the warehouse open from the planning of an erasure to here knows that the plan has
+    everything.
 
     Args:
         subject: What was asked for; its digest is kept.
@@ -210,21 +229,32 @@ def erase_rows(
     reason: str,
     run_id: str,
 ) -> None:
-    """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then takes the bytes out of the file."""
+    """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then
+    takes the bytes out of the file.
+    """
     ids = list(plan.recording_ids)
     doomed = _doomed(con)
     with transaction(con):
         con.execute(
-            """insert into erased_annotation select seq, ? from annotation where list_contains(?, utterance_id)""",
+            """insert into erased_annotation
+            select seq, ?
+            from annotation
+            where list_contains(?, utterance_id)""",
             [receipt_id, list(plan.keys)],
         )
         con.execute(
-            """insert into manifest_erasure select manifest_key, ?, count(*) from manifest
-            semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
+            """insert into manifest_erasure
+            select manifest_key, ?, count(*)
+            from manifest
+            semi join (from example where list_contains(?, recording_id)) using (row_id)
+            group by manifest_key""",
             [receipt_id, ids],
         )
         con.execute(
-            "insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)",
+            """insert into erasure_leaf
+            select ?, row_id
+            from example
+            where list_contains(?, recording_id)""",
             [receipt_id, ids],
         )
         with (
@@ -256,7 +286,9 @@ def erase_rows(
 
 
 def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> int:
-    """How often rows were erased under a receipt by one forgetting; more than once when some came in late."""
+    """How often rows were erased under a receipt by one forgetting; more than once when some came
+    in late.
+    """
     found = read_rows(
         con,
         "select count(*) as n from erasure where receipt_id = ? and run_id = ?",
@@ -268,7 +300,9 @@ def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> 
 def note_proof(
     con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_files: int, run_id: str
 ) -> None:
-    """Write down that a search found nothing left of what a receipt is about; once for what was erased since it was last proven."""
+    """Write down that a search found nothing left of what a receipt is about; once for what was
+    erased since it was last proven.
+    """
     row: dict[str, object] = {
         "receipt_id": receipt_id,
         "num_texts": num_texts,
@@ -347,9 +381,12 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
     barring = set(forgotten_receipts(con).values())
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select e.receipt_id, e.kind, e.subject, e.reason, e.counts, e.versions, e.models, e.created_at, p.created_at as proven_at
-        from erasure e left join erasure_proof p on p.receipt_id = e.receipt_id and p.seq > e.seq
-        qualify row_number() over (partition by e.seq order by p.seq desc) = 1 order by e.seq""",
+        """select e.receipt_id, e.kind, e.subject, e.reason, e.counts, e.versions, e.models,
+          e.created_at, p.created_at as proven_at
+        from erasure e
+        left join erasure_proof p on p.receipt_id = e.receipt_id and p.seq > e.seq
+        qualify row_number() over (partition by e.seq order by p.seq desc) = 1
+        order by e.seq""",
     )
     return [
         Receipt(
@@ -368,13 +405,26 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
 
 
 def recordings_of_voice(con: DuckDBPyConnection, voice: str) -> set[str]:
-    """Recordings in which a voice was ever heard, under any diarization; those of voices merged into it included."""
+    """Recordings in which a voice was ever heard, under any diarization; those of voices merged
+    into it included.
+    """
     rows = read_rows(
         con,
         """with recursive alias(voice) as (
-          select ? union select e.voice_id from voice_event e join alias a on e.kind = 'merge' and e.other_id = a.voice)
-        select distinct recording_id from voice_event semi join alias on voice_id = voice where recording_id is not null
-        union select distinct recording_id from example semi join alias using (voice)""",
+          select ?
+          union
+          select e.voice_id
+          from voice_event e
+          join alias a on e.kind = 'merge' and e.other_id = a.voice
+        )
+        select distinct recording_id
+        from voice_event
+        semi join alias on voice_id = voice
+        where recording_id is not null
+        union
+        select distinct recording_id
+        from example
+        semi join alias using (voice)""",
         [voice],
     )
     return {str(row["recording_id"]) for row in rows}
@@ -385,8 +435,14 @@ def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
     columns: dict[str, dict[str, str]] = {}
     for row in read_rows(
         con,
-        """select table_name, column_name, data_type from duckdb_columns() where database_name = current_database() and table_name in (
-          select table_name from duckdb_tables() where not internal and not temporary and database_name = current_database())
+        """select table_name, column_name, data_type
+        from duckdb_columns()
+        where database_name = current_database()
+          and table_name in (
+            select table_name
+            from duckdb_tables()
+            where not internal and not temporary and database_name = current_database()
+          )
         order by table_name, column_index""",
     ):
         columns.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
@@ -412,7 +468,9 @@ def _everywhere(
 
 
 def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
-    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes later is found by its columns."""
+    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes
+    later is found by its columns.
+    """
     names, clips, places, phrases = (
         f"(select name from {FRAME} where kind in ({kinds}))"
         for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
@@ -434,7 +492,8 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
             tests += [f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
         if table == "annotation_move":
             tests = [
-                f"(project_id, annotation_id) in (select (project_id, annotation_id) from annotation where utterance_id in {clips})"
+                "(project_id, annotation_id) in (select (project_id, annotation_id) from "
+                f"annotation where utterance_id in {clips})"
             ]
         if tests:
             doomed[table] = " or ".join(tests)
@@ -454,8 +513,9 @@ class _Place:
 
 
 def _places(con: DuckDBPyConnection) -> list[_Place]:
-    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it is, and its rows go by the columns
-    that name them."""
+    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it
+    is, and its rows go by the columns that name them.
+    """
     filled = {
         str(row["table_name"])
         for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")
@@ -470,7 +530,9 @@ def _places(con: DuckDBPyConnection) -> list[_Place]:
 
 
 def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place, list[int]]:
-    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in it, and do not go anyway."""
+    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in
+    it, and do not go anyway.
+    """
     places = _places(con)
     names = f"(select name from {FRAME} where kind in ('recording', 'clip'))"
     parts = []
@@ -479,9 +541,15 @@ def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place
         stays = f"and not coalesce({doomed[place.table]}, false)" if place.table in doomed else ""
         # What is as long as an id is one or none; only what is longer has to be read.
         parts.append(
-            f"""select {number} as number, rowid as place from "{place.table}" where (length({text}) = 32 and {text} in {names}
-            or length({text}) > 32 and regexp_matches({text}, '{_ID}')
-              and list_has_any(regexp_extract_all({text}, '{_ID}'), (select coalesce(list(name), []) from {names}))) {stays}"""
+            f"""select {number} as number, rowid as place
+            from "{place.table}"
+            where (
+              length({text}) = 32 and {text} in {names}
+              or length({text}) > 32 and regexp_matches({text}, '{_ID}') and list_has_any(
+                regexp_extract_all({text}, '{_ID}'),
+                (select coalesce(list(name), []) from {names})
+              )
+            ) {stays}"""
         )
     found: dict[_Place, list[int]] = {}
     for row in (
@@ -541,10 +609,21 @@ def _count(con: DuckDBPyConnection, table: str, where: str) -> int:
 def _texts(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
     rows = read_rows(
         con,
-        """select text from utterance where list_contains($ids, recording_id)
-        union select text from example where list_contains($ids, recording_id)
-        union select text from annotation where text is not null and list_contains($keys, utterance_id)
-        union select value from recording_metadata where list_contains($ids, recording_id)""",
+        """select text
+        from utterance
+        where list_contains($ids, recording_id)
+        union
+        select text
+        from example
+        where list_contains($ids, recording_id)
+        union
+        select text
+        from annotation
+        where text is not null and list_contains($keys, utterance_id)
+        union
+        select value
+        from recording_metadata
+        where list_contains($ids, recording_id)""",
         {"ids": list(ids), "keys": list(keys)},
     )
     return tuple(sorted(str(row["text"]) for row in rows))
@@ -563,9 +642,12 @@ def _contents(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, tuple[st
 def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select v.name || '@' || v.number as ref, count(*) as n from manifest m
-        semi join (from example where list_contains(?, recording_id)) using (row_id) join dataset_version v using (manifest_key)
-        group by v.name, v.number, v.seq order by v.seq""",
+        """select v.name || '@' || v.number as ref, count(*) as n
+        from manifest m
+        semi join (from example where list_contains(?, recording_id)) using (row_id)
+        join dataset_version v using (manifest_key)
+        group by v.name, v.number, v.seq
+        order by v.seq""",
         [list(ids)],
     )
     return {row["ref"]: row["n"] for row in rows}
@@ -574,9 +656,16 @@ def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
 def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select t.training_id, t.promoted from current_training_run t where t.state = 'done' and t.version_id in (
-          select v.version_id from manifest m semi join (from example where list_contains(?, recording_id)) using (row_id)
-          join dataset_version v using (manifest_key)) order by t.seq""",
+        """select t.training_id, t.promoted
+        from current_training_run t
+        where t.state = 'done'
+          and t.version_id in (
+            select v.version_id
+            from manifest m
+            semi join (from example where list_contains(?, recording_id)) using (row_id)
+            join dataset_version v using (manifest_key)
+          )
+        order by t.seq""",
         [list(ids)],
     )
     return {row["training_id"]: row["promoted"] for row in rows}

@@ -1,7 +1,9 @@
-"""The gate: rows of whoever was forgotten are refused by every insert, so that no flow that knew them before brings them back.
+"""The gate: rows of whoever was forgotten are refused by every insert, so that no flow that knew
+them before brings them back.
 
-What is kept of a forgotten recording, and of each utterance and check clip of it, is a digest of its id. Every insert of this package goes
-through `warehouse.rows`, which asks here; a table is guarded by the names of its columns, so that a new one cannot forget to be.
+What is kept of a forgotten recording, and of each utterance and check clip of it, is a digest of
+its id. Every insert of this package goes through `warehouse.rows`, which asks here; a table is
+guarded by the names of its columns, so that a new one cannot forget to be.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "ledger": {"subject": "subject"},
     "split_assignment": {"voice": "split_part(voice, '/', 1)"},
 }
-"""Table -> column -> where in it an id may stand, of columns that are not called after what they hold."""
+"""Table -> column -> where in it an id may stand, of columns that are not called after what they
+hold.
+"""
 
 
 def forgotten_digest(name: str) -> str:
@@ -45,7 +49,8 @@ def forgotten_digest(name: str) -> str:
 def naming_columns(table: str, columns: Collection[str]) -> dict[str, str]:
     """Column -> the SQL of the id in it, for those columns of a table that say whom a row is about.
 
-    The id of an utterance is not asked for where its recording's is there: one follows from the other.
+    The id of an utterance is not asked for where its recording's is there: one follows from the
+    other.
     """
     found = {name: f'"{name}"' for name in columns if name.endswith("recording_id")}
     if found:
@@ -56,7 +61,9 @@ def naming_columns(table: str, columns: Collection[str]) -> dict[str, str]:
 
 
 def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str, str]:
-    """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under which receipt."""
+    """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under
+    which receipt.
+    """
     if not names or not anybody_forgotten(con):
         return {}
     import polars as pl
@@ -137,9 +144,10 @@ def refuse(
 ) -> str:
     """Look through the gate at rows that are about to be inserted.
 
-    Rows that name somebody who was forgotten are counted and noted in the ledger, without a name; what else they would have been known
-    by, such as an utterance that was cut after its recording was forgotten, is barred as well. `NAMES` stays registered while the rows
-    are inserted, if the answer is not empty.
+    Rows that name somebody who was forgotten are counted and noted in the ledger, without a name;
+    what else they would have been known by, such as an utterance that was cut after its recording
+    was forgotten, is barred as well. `NAMES` stays registered while the rows are inserted, if the
+    answer is not empty.
 
     Args:
         query: Gives the rows, with `columns`.
@@ -164,9 +172,14 @@ def refuse(
     run = "max(run_id)" if "run_id" in columns else "''"
     refused = read_rows(
         con,
-        f"""select receipt, count(*) as n, coalesce({run}, '') as run_id from (
-          select (select min(receipt) from {NAMES} where name in ({ids})) as receipt, * from ({query}))
-        where receipt is not null group by receipt order by receipt""",
+        f"""select receipt, count(*) as n, coalesce({run}, '') as run_id
+        from (
+          select (select min(receipt) from {NAMES} where name in ({ids})) as receipt, *
+          from ({query})
+        )
+        where receipt is not null
+        group by receipt
+        order by receipt""",
         parameters,
     )
     _bar_what_follows(con, table, query, parameters, columns)
@@ -204,8 +217,12 @@ def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dic
     rows = read_rows(
         con,
         f"""with known as (select name, {_DIGEST} as subject from ({names}) where name is not null)
-        select name, arg_max(f.receipt_id, f.seq) as receipt from known join forgotten f using (subject)
-        group by name having not arg_max(f.renewed, f.seq) order by name""",
+        select name, arg_max(f.receipt_id, f.seq) as receipt
+        from known
+        join forgotten f using (subject)
+        group by name
+        having not arg_max(f.renewed, f.seq)
+        order by name""",
         parameters,
     )
     return {str(row["name"]): str(row["receipt"]) for row in rows}
@@ -214,7 +231,9 @@ def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dic
 def _bar_what_follows(
     con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]
 ) -> None:
-    """Bar utterances that nobody knew when their recording was forgotten, and check clips of them: later rows name only these."""
+    """Bar utterances that nobody knew when their recording was forgotten, and check clips of them:
+    later rows name only these.
+    """
     pairs = (
         [("recording_id", "utterance_id"), ("utterance_id", "key")]
         if table == "check_clip"

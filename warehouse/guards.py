@@ -1,8 +1,10 @@
-"""What keeps a dataset version the way it was cut: triggers that refuse changes, and a list of versions beside the file.
+"""What keeps a dataset version the way it was cut: triggers that refuse changes, and a list of
+versions beside the file.
 
-A trigger goes when its table is dropped and recreated, and `COPY FROM DATABASE` leaves triggers behind, so they are put
-back whenever the warehouse is opened for writing. The sidecar `<warehouse>.versions.jsonl` catches what a database
-cannot know of itself: a write-ahead log cut short opens without complaint and without its last commits.
+A trigger goes when its table is dropped and recreated, and `COPY FROM DATABASE` leaves triggers
+behind, so they are put back whenever the warehouse is opened for writing. The sidecar
+`<warehouse>.versions.jsonl` catches what a database cannot know of itself: a write-ahead log cut
+short opens without complaint and without its last commits.
 """
 
 from __future__ import annotations
@@ -70,16 +72,18 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
     ]
     for table, verb in missing:
         con.execute(
-            f"create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement "
-            f"insert into refused_change select error('{table} is immutable: dataset versions are only added, never changed') from old_rows"
+            f"""create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement """
+            f"""insert into refused_change
+            select error('{table} is immutable: dataset versions are only added, never changed')
+            from old_rows"""
         )
     return len(missing)
 
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers
-    back.
+    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a
+    transaction, so that an error brings the triggers back.
 
     Raises:
         WarehouseError: A trigger is missing afterwards.
@@ -107,7 +111,8 @@ def require_triggers(con: DuckDBPyConnection) -> None:
     } - present
     if missing:
         raise WarehouseError(
-            f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts them back"
+            f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts "
+            "them back"
         )
 
 
@@ -123,20 +128,23 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
         Whether the list has them all.
 
     Raises:
-        WarehouseError: A version of the list is not in the file, or is another; there are versions and no list; or it cannot be read.
+        WarehouseError: A version of the list is not in the file, or is another; there are versions
+            and no list; or it cannot be read.
     """
     versions, sidecar = _versions(con), sidecar_path(path)
     there = {(row["name"], row["number"]): row for row in versions}
     listed = read_sidecar(sidecar)
     if there and listed is None:
         raise WarehouseError(
-            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether commits were lost. "
-            f"Put it back from a backup; or let `voxdata repair` verify every version and write it again"
+            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether "
+            "commits were lost. Put it back from a backup; or let `voxdata repair` verify every "
+            "version and write it again"
         )
     if there and not listed:
         note_later(
             con,
-            f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again",
+            f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are "
+            "there again",
         )
     for row in listed or ():
         if BANS in row:
@@ -145,15 +153,19 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
         found = there.get((row["name"], row["number"]), {})
         if any(found.get(field) != value for field, value in row.items()):
             raise WarehouseError(
-                f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is listed in {sidecar.name} but not in the "
-                f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
-                f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
+                f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is "
+                f"listed in {sidecar.name} but not in the warehouse, so commits were lost. "
+                "`voxdata repair` brings back what a snapshot and the batches have; or restore "
+                "the warehouse file and its .wal from a backup; or, to go on without that "
+                f"version, delete its line from {sidecar}"
             )
     return listed == [*versions, *_bans(con)]
 
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
-    """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
+    """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list
+    alone.
+    """
     rows = [*_versions(con), *_bans(con)]
     sidecar = sidecar_path(path)
     if rows == read_sidecar(sidecar):
@@ -166,7 +178,9 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
 
 
 def note_versions(con: DuckDBPyConnection, path: Path) -> None:
-    """Bring the list up to date with what is committed. It is, whether this can be written or not: see `note_later`."""
+    """Bring the list up to date with what is committed. It is, whether this can be written or not:
+    see `note_later`.
+    """
     try:
         write_sidecar(con, path)
     except MachineError as error:
@@ -174,7 +188,9 @@ def note_versions(con: DuckDBPyConnection, path: Path) -> None:
 
 
 def note_later(con: DuckDBPyConnection, line: str) -> None:
-    """Keep something to be said when this connection is closed: it is no reason to call failed what has succeeded."""
+    """Keep something to be said when this connection is closed: it is no reason to call failed what
+    has succeeded.
+    """
     told = told_later(con)
     if line not in told:
         con.execute("set variable told_later = ?", [json.dumps([*told, line])])
@@ -198,7 +214,9 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
     """Refuse a warehouse that has lost entries of who must stay out: they could come in again."""
     held = read_rows(
         con,
-        """select count(*) as n from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq
+        """select count(*) as n
+        from annotation_seal s
+        semi join forgotten f on f.seq = s.annotation_seq
         where s.seq <= (select max(seq) from annotation_seal where hash = ?)""",
         [listed["seal"]],
     )[0]["n"]
@@ -206,13 +224,16 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
         kept_out = int(str(listed[BANS]))
         raise WarehouseError(
             f"{path}: {sidecar_path(path).name} says that "
-            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the warehouse has {held} of them. "
-            "Restore the warehouse file from a backup; or let `voxdata repair` rebuild it from what has most"
+            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the "
+            f"warehouse has {held} of them. Restore the warehouse file from a backup; or let "
+            "`voxdata repair` rebuild it from what has most"
         )
 
 
 def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none when there are none."""
+    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none
+    when there are none.
+    """
     rows = read_rows(
         con,
         """select count(*) as bans, arg_max(s.hash, s.seq) as seal
@@ -224,7 +245,9 @@ def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
     return read_rows(
         con,
-        "select version_id, root, name, number, num_examples as n from dataset_version order by seq",
+        """select version_id, root, name, number, num_examples as n
+        from dataset_version
+        order by seq""",
     )
 
 

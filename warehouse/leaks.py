@@ -1,7 +1,8 @@
 """Leaks across versions: one person on two sides of a split, as it is known today.
 
-A version is cut by what is known of voices then. When two voices turn out to be one person later, versions and the models that were
-trained and judged on them cannot be fixed, but the leak can be reported.
+A version is cut by what is known of voices then. When two voices turn out to be one person later,
+versions and the models that were trained and judged on them cannot be fixed, but the leak can be
+reported.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Leak:
         voice: As the person is called today.
         versions: Split -> "name@number" of the versions that have it there, oldest first.
         num_examples: Split -> examples of the person there, each counted once.
-        trained: Runs on a version that has the person in training or validation: what they are judged by elsewhere may be too good.
+        trained: Runs on a version that has the person in training or validation: what they are
+            judged by elsewhere may be too good.
     """
 
     voice: str
@@ -49,15 +51,32 @@ def find_leaks(con: DuckDBPyConnection) -> list[Leak]:
     try:
         rows: list[dict[str, Any]] = read_rows(
             con,
-            f"""with heard as (select utterance_id, any_value(speaker) as speaker from utterance group by utterance_id),
-            known as (select e.row_id, e.utterance_id, e.split, coalesce(f.now, e.voice) as voice
-              from example e left join heard h using (utterance_id)
-              left join {FRAME} f on f.recording_id = e.recording_id and f.channel = e.channel and f.speaker = h.speaker)
-            select voice, split, v.name || '@' || v.number as ref, v.version_id, min(v.seq) as seq,
-              list(distinct utterance_id) as utterances
-            from known join manifest m using (row_id) join dataset_version v using (manifest_key)
-            where voice in (select voice from known group by voice having count(distinct split) > 1)
-            group by all order by voice, seq""",
+            f"""with heard as (
+              select utterance_id, any_value(speaker) as speaker
+              from utterance
+              group by utterance_id
+            ),
+            known as (
+              select e.row_id, e.utterance_id, e.split, coalesce(f.now, e.voice) as voice
+              from example e
+              left join heard h using (utterance_id)
+              left join {FRAME} f on f.recording_id = e.recording_id
+                and f.channel = e.channel
+                and f.speaker = h.speaker
+            )
+            select voice, split, v.name || '@' || v.number as ref, v.version_id,
+              min(v.seq) as seq, list(distinct utterance_id) as utterances
+            from known
+            join manifest m using (row_id)
+            join dataset_version v using (manifest_key)
+            where voice in (
+              select voice
+              from known
+              group by voice
+              having count(distinct split) > 1
+            )
+            group by all
+            order by voice, seq""",
         )
     finally:
         con.unregister(FRAME)

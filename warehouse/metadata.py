@@ -1,4 +1,6 @@
-"""What people know about a recording, as manifests say; append-only, the newest value of a name counts."""
+"""What people know about a recording, as manifests say; append-only, the newest value of a name
+counts.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def list_metadata(
 
 
 def list_call_groups(con: DuckDBPyConnection) -> dict[str, str]:
-    """Recording id -> its call, for recordings whose call is known; names that look the same are one call."""
+    """Recording id -> its call, for recordings whose call is known; names that look the same are
+    one call.
+    """
     rows = read_rows(
         con,
         "select recording_id, value from current_recording_metadata where name = ? and value <> ''",

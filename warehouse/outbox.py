@@ -40,7 +40,8 @@ def add_event(
     key: tuple[str | int, ...],
     run_id: str,
 ) -> bool:
-    """Put an event into the outbox, once for each `key`; call it in the transaction that makes the event true.
+    """Put an event into the outbox, once for each `key`; call it in the transaction that makes the
+    event true.
 
     Returns:
         True when it was new.

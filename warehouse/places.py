@@ -1,6 +1,8 @@
-"""Places: files that lie in the workspace are stored relative to it, as "./inbox/a.wav", so that it can be moved or copied.
+"""Places: files that lie in the workspace are stored relative to it, as "./inbox/a.wav", so that it
+can be moved or copied.
 
-Functions of this package take and give places as they are here and now: absolute. What lies elsewhere is stored as it is.
+Functions of this package take and give places as they are here and now: absolute. What lies
+elsewhere is stored as it is.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Places:
 
     Attributes:
         root: The workspace.
-        inboxes: Other folders, as the settings name them relative to the workspace, such as "../calls".
+        inboxes: Other folders, as the settings name them relative to the workspace, such as
+            "../calls".
     """
 
     root: Path
@@ -51,7 +54,9 @@ class Places:
 
 
 def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
-    """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without it every place is as it is stored."""
+    """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without
+    it every place is as it is stored.
+    """
     prefixes = [] if places is None else places.prefixes()
     cases = "".join(
         f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]"
@@ -88,7 +93,9 @@ def is_there(place: str) -> bool:
 
 
 def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
-    """Write a place that was stored as it was elsewhere, or before places were relative, as it is stored now."""
+    """Write a place that was stored as it was elsewhere, or before places were relative, as it is
+    stored now.
+    """
     con.execute("update source set uri = ? where uri = ?", [kept, old])
     con.execute("update ledger set subject = ? where subject = ?", [kept, old])
     con.execute("update attempt set subject = ? where subject = ?", [kept, old])

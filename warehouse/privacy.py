@@ -62,15 +62,21 @@ def store_private_spans(
 
 
 def list_private_spans(con: DuckDBPyConnection) -> dict[str, tuple[PrivateSpan, ...]]:
-    """Utterance id -> its personal data by the scan in force, for every utterance that was scanned, also those without any."""
+    """Utterance id -> its personal data by the scan in force, for every utterance that was scanned,
+    also those without any.
+    """
     scanned = read_rows(
         con,
-        "select u.utterance_id from current_utterance u semi join current_scan using (recording_id) order by u.utterance_id",
+        """select u.utterance_id
+        from current_utterance u
+        semi join current_scan using (recording_id)
+        order by u.utterance_id""",
     )
     found: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select utterance_id, kind, start_char, end_char, start_ms, end_ms, score from current_private_span
+        """select utterance_id, kind, start_char, end_char, start_ms, end_ms, score
+        from current_private_span
         order by utterance_id, start_char""",
     )
     leaks = _list_leaks(con)

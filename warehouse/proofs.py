@@ -1,4 +1,6 @@
-"""What can be proven about an erasure: the leaves that it left behind, and where they are and are not."""
+"""What can be proven about an erasure: the leaves that it left behind, and where they are and are
+not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Hearer:
     Attributes:
         run: The training run that made it.
         in_use: It is the promoted model of its scheme today.
-        retrained: The newest model of its scheme that was trained since, on a version that holds none of it; None when there is none.
+        retrained: The newest model of its scheme that was trained since, on a version that holds
+            none of it; None when there is none.
     """
 
     run: TrainingRun
@@ -67,12 +70,20 @@ def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
 
 
 def leaves_left(con: DuckDBPyConnection, receipt_id: str) -> dict[str, tuple[str, ...]]:
-    """Id of a version that held what was erased -> the leaves that stand for it there, sorted, 32 hex characters each."""
+    """Id of a version that held what was erased -> the leaves that stand for it there, sorted, 32
+    hex characters each.
+    """
     rows = read_rows(
         con,
-        f"""select distinct v.version_id, {_LEAF_TEXT} as leaf from (select distinct row_id from erasure_leaf where receipt_id = ?)
-        join example_leaf using (row_id) join manifest using (row_id)
-        join (select distinct version_id, manifest_key from dataset_version) v using (manifest_key) order by leaf""",
+        f"""select distinct v.version_id, {_LEAF_TEXT} as leaf
+        from (select distinct row_id from erasure_leaf where receipt_id = ?)
+        join example_leaf using (row_id)
+        join manifest using (row_id)
+        join (
+          select distinct version_id, manifest_key
+          from dataset_version
+        ) v using (manifest_key)
+        order by leaf""",
         [receipt_id],
     )
     found: defaultdict[str, list[str]] = defaultdict(list)
@@ -103,7 +114,9 @@ def prove_version(
 ) -> RootProof:
     """The proof that a version holds some leaves, or does not."""
     found = con.sql(
-        "select leaf_high, leaf_low from example_leaf semi join (from manifest where manifest_key = ?) using (row_id)",
+        """select leaf_high, leaf_low
+        from example_leaf
+        semi join (from manifest where manifest_key = ?) using (row_id)""",
         params=[manifest_key(con, version.version_id)],
     ).fetchnumpy()
     return prove_leaves(found["leaf_high"], found["leaf_low"], leaves)
@@ -116,7 +129,9 @@ def newest_versions(con: DuckDBPyConnection, names: Collection[str]) -> list[Dat
 
 
 def find_hearers(con: DuckDBPyConnection, receipt: Receipt) -> list[Hearer]:
-    """The models that heard what an erasure took, and whether there is one since that did not; oldest first."""
+    """The models that heard what an erasure took, and whether there is one since that did not;
+    oldest first.
+    """
     held = set(leaves_left(con, receipt.receipt_id)) | _concerned(con, receipt)
     runs = [run for run in list_training_runs(con) if run.state == "done"]
     clean = [
@@ -137,7 +152,8 @@ def find_hearers(con: DuckDBPyConnection, receipt: Receipt) -> list[Hearer]:
 
 
 def has_heard(run: TrainingRun, receipt: Receipt, held: Collection[str]) -> bool:
-    """Whether a training run read what an erasure took later: it is named on the receipt, or was going on at the time.
+    """Whether a training run read what an erasure took later: it is named on the receipt, or was
+    going on at the time.
 
     Args:
         held: Ids of the versions that held it.

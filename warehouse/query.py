@@ -24,13 +24,15 @@ def run_query(con: DuckDBPyConnection, sql: str, *, seconds: float = 300.0) -> p
     """Run one query.
 
     Args:
-        con: Open for reading only; it cannot be used for anything else afterwards, since files are out of its reach.
+        con: Open for reading only; it cannot be used for anything else afterwards, since files are
+            out of its reach.
         sql: One SELECT, FROM, WITH, VALUES, SHOW, DESCRIBE or SUMMARIZE.
         seconds: After which it is stopped.
 
     Raises:
-        ConfigError: Several statements, one that is no query, one that calls what is not in `warehouse.functions`, one that takes too
-            long, or one that DuckDB refuses; the message is DuckDB's.
+        ConfigError: Several statements, one that is no query, one that calls what is not in
+            `warehouse.functions`, one that takes too long, or one that DuckDB refuses; the message
+            is DuckDB's.
     """
     import polars as pl
 

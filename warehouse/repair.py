@@ -1,4 +1,6 @@
-"""Repair: a warehouse that is damaged, or lost what it had acknowledged, made anew from the best copy there is and from the batches."""
+"""Repair: a warehouse that is damaged, or lost what it had acknowledged, made anew from the best
+copy there is and from the batches.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,12 @@ class Repair:
         source: What the warehouse was made from.
         kept: Folder with the files as they were.
         batches: Merged again.
-        lost_commits: Acknowledged transactions that are in none of the copies; what they wrote through batches came back all the same.
+        lost_commits: Acknowledged transactions that are in none of the copies; what they wrote
+            through batches came back all the same.
         lost_versions: "name@number" that were listed and are nowhere.
         broken_versions: "name@number" -> what is wrong with it.
-        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come in again.
+        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come
+            in again.
     """
 
     source: str
@@ -73,12 +77,14 @@ def repair_warehouse(
     run_id: str,
     known: KnownWarehouse | None = None,
 ) -> Repair:
-    """Make a warehouse anew from whatever has most: the file as it opens, the file without its write-ahead log, or a snapshot.
+    """Make a warehouse anew from whatever has most: the file as it opens, the file without its
+    write-ahead log, or a snapshot.
 
     The files as they were are kept aside; nothing is deleted. Nobody may have the warehouse open.
 
     Args:
-        known: What the caller knows of it: copies of another warehouse are left out, and what it has seen counts as acknowledged.
+        known: What the caller knows of it: copies of another warehouse are left out, and what it
+            has seen counts as acknowledged.
         snapshots: Folder of snapshots.
         batches: Folder of batches; merged ones are merged again where they are missing.
         now: Names the folder of what is kept, UTC.
@@ -96,13 +102,14 @@ def repair_warehouse(
         candidates = _candidates(path, snapshots, folder, known)
         if not candidates:
             raise WarehouseError(
-                f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
-                f"or start again in another folder (`voxdata init`)"
+                f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it "
+                "from a backup, or start again in another folder (`voxdata init`)"
             )
         best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
         with connect(best.path) as con:
             if known is not None:
-                # Should the file that it replaces turn up again, as when its disk was only away, it is known for another one.
+                # Should the file that it replaces turn up again, as when its disk was only away, it
+                # is known for another one.
                 con.execute("update identity set warehouse_id = ?", [token_hex(16)])
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
@@ -130,7 +137,8 @@ def repair_warehouse(
 
 
 def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
-    """Take a warehouse file as it is, though it is not what the files beside it say: read all of it, and write these anew.
+    """Take a warehouse file as it is, though it is not what the files beside it say: read all of
+    it, and write these anew.
 
     The files beside it are kept aside. Nobody may have the warehouse open.
 
@@ -160,7 +168,8 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
             )
             if have > newest_version():
                 raise WarehouseError(
-                    f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it"
+                    f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open "
+                    "it"
                 )
             read_everything(con)
             migrate(con, have=have)
@@ -179,7 +188,9 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
 
 
 def _keep_aside(path: Path, *, now: datetime) -> None:
-    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
+    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a
+    link that leads nowhere.
+    """
     beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
     if beside:
         kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))

@@ -1,4 +1,6 @@
-"""Rolling back: an earlier version's content as the next version. Nothing is undone, and nothing is lost."""
+"""Rolling back: an earlier version's content as the next version. Nothing is undone, and nothing is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from warehouse.versions import DatasetVersion, add_version, manifest_key, publis
 def roll_back(
     con: DuckDBPyConnection, version: DatasetVersion, *, run_id: str
 ) -> tuple[DatasetVersion, bool]:
-    """Make a version's rows the next version under its name; rows that were erased since do not come back.
+    """Make a version's rows the next version under its name; rows that were erased since do not
+    come back.
 
     Returns:
         The newest version, and whether it is new; not, when the newest holds just these rows.
@@ -23,7 +26,11 @@ def roll_back(
     """
     key = manifest_key(con, version.version_id)
     con.execute(
-        "create or replace temp table member as select row_id from manifest semi join example using (row_id) where manifest_key = ?",
+        """create or replace temp table member as
+        select row_id
+        from manifest
+        semi join example using (row_id)
+        where manifest_key = ?""",
         [key],
     )
     if not read_rows(con, "select 1 from member limit 1"):

@@ -44,7 +44,8 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
         The snapshot's file.
 
     Raises:
-        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be read.
+        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be
+            read.
         MachineError: There is no room for it, and the folder is as it was.
     """
     with writing(folder):

@@ -97,8 +97,10 @@ def reuse_results(
     """
     known: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, stage, key, arg_max(model_key, seq) as model_key, arg_max(num_rows, seq) as num_rows
-        from stage_result group by all""",
+        """select recording_id, stage, key, arg_max(model_key, seq) as model_key,
+          arg_max(num_rows, seq) as num_rows
+        from stage_result
+        group by all""",
     )
     rows: list[dict[str, object]] = [
         {**row, "audio_ms": 0, "seconds": 0.0, "reused": True, "run_id": run_id}
@@ -110,7 +112,9 @@ def reuse_results(
 
 
 def stage_rates(con: DuckDBPyConnection) -> dict[tuple[str, str | None], float]:
-    """(stage, model key) -> seconds of work for each second of audio, over all results that were computed."""
+    """(stage, model key) -> seconds of work for each second of audio, over all results that were
+    computed.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select stage, model_key, sum(seconds) * 1000 / sum(audio_ms) as rate from stage_result

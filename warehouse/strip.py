@@ -1,4 +1,6 @@
-"""Batches that are kept, without the rows of whoever was forgotten: what the gate refused must not lie on as a file."""
+"""Batches that are kept, without the rows of whoever was forgotten: what the gate refused must not
+lie on as a file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
-    """Move a batch into a folder of batches that are kept, unless it is there; rows about the forgotten do not come along.
+    """Move a batch into a folder of batches that are kept, unless it is there; rows about the
+    forgotten do not come along.
 
     Returns:
         How many rows did not.
@@ -48,7 +51,8 @@ def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
 
 
 def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
-    """What in a batch may hold somebody who was forgotten, as far as anybody can tell; nothing while nobody was.
+    """What in a batch may hold somebody who was forgotten, as far as anybody can tell; nothing
+    while nobody was.
 
     That is what cannot be read, is not as it was left, or does not say whom its rows are about.
     """
@@ -70,7 +74,9 @@ def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
 
 
 def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
-    """Whether a file is as it was left, and says of each row whom it is about, as the table in the warehouse does."""
+    """Whether a file is as it was left, and says of each row whom it is about, as the table in the
+    warehouse does.
+    """
     if (
         not file.is_file()
         or file.suffix != ".parquet"
@@ -93,7 +99,9 @@ def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
 
 
 def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[pl.DataFrame, int]]:
-    """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot be read is left as it is."""
+    """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot
+    be read is left as it is.
+    """
 
     less: dict[str, tuple[pl.DataFrame, int]] = {}
     for file in sorted(path.glob("*.parquet")):

@@ -32,7 +32,9 @@ CREATED_EVENT = "voxdata.dataset.version.created"
 MIN_PREFIX = 6
 NAME = re.compile(r"[\w][\w.-]*")
 _SELECT = """select version_id, root, name, number, recipe, num_examples, created_at, parent,
-  coalesce((select sum(e.num_rows) from manifest_erasure e where e.manifest_key = v.manifest_key), 0)::bigint as num_erased
+    coalesce(
+      (select sum(e.num_rows) from manifest_erasure e where e.manifest_key = v.manifest_key), 0
+    )::bigint as num_erased
   from dataset_version v"""
 
 
@@ -41,7 +43,8 @@ class DatasetVersion:
     """One version of a dataset.
 
     Attributes:
-        version_id: Merkle root of the examples, 64 hex characters. Equal content under two names has one id.
+        version_id: Merkle root of the examples, 64 hex characters. Equal content under two names
+            has one id.
         root: The same, but for versions from before there were roots, which keep the id they had.
         name: What people call the dataset.
         number: 1, 2, ... within the name.
@@ -93,7 +96,9 @@ def create_version(
     con.register(FRAME, frame)
     try:
         con.execute(
-            f"create or replace temp table candidate as from {FRAME} order by recording_id, start_ms, end_ms, channel, utterance_id"
+            f"""create or replace temp table candidate as
+            from {FRAME}
+            order by recording_id, start_ms, end_ms, channel, utterance_id"""
         )
     finally:
         con.unregister(FRAME)
@@ -117,22 +122,26 @@ def cut_version(
 ) -> tuple[DatasetVersion, bool]:
     """Create the next version of a dataset, unless nothing changed since its newest one.
 
-    Rows, manifest, split assignments and the outbox event are one transaction; a checkpoint and the sidecar file follow.
-    Call it outside `transaction`.
+    Rows, manifest, split assignments and the outbox event are one transaction; a checkpoint and the
+    sidecar file follow. Call it outside `transaction`.
 
     Args:
         name: The name of the dataset, of letters, digits, ".", "_" and "-".
-        candidate: A table with the columns of `warehouse.leaves.FIELDS`: each utterance once, each voice in one split; best sorted by
-            recording. `gold` is canonical JSON of `voxdata.dataset.encode_gold`.
+        candidate: A table with the columns of `warehouse.leaves.FIELDS`: each utterance once, each
+            voice in one split; best sorted by recording. `gold` is canonical JSON of
+            `voxdata.dataset.encode_gold`.
         recipe: Stored beside the version; takes no part in its identity.
-        places: Other names that voices have, or will have when they are told apart, and where they stay from now on.
-        along: Called in the transaction, once everything was checked and before the rows are added: writes what they need.
+        places: Other names that voices have, or will have when they are told apart, and where they
+            stay from now on.
+        along: Called in the transaction, once everything was checked and before the rows are added:
+            writes what they need.
 
     Returns:
         The version, and whether it is new.
 
     Raises:
-        WarehouseError: No rows, a name that will not do, an utterance twice, or a voice in two splits.
+        WarehouseError: No rows, a name that will not do, an utterance twice, or a voice in two
+            splits.
     """
     check_name(con, name)
     _check_rows(con, name, candidate)
@@ -160,7 +169,8 @@ def cut_version(
 def add_version(
     con: DuckDBPyConnection, name: str, rows: str, *, recipe: Mapping[str, object], run_id: str
 ) -> bool:
-    """List stored rows as the next version of a dataset, with its event. The caller holds a transaction; `publish_version` follows.
+    """List stored rows as the next version of a dataset, with its event. The caller holds a
+    transaction; `publish_version` follows.
 
     Args:
         rows: A table with a column row_id.
@@ -171,7 +181,11 @@ def add_version(
     root = compute_root(con, rows)
     newest: list[dict[str, Any]] = read_rows(
         con,
-        "select number, version_id, root, manifest_key from dataset_version where name = ? order by number desc limit 1",
+        """select number, version_id, root, manifest_key
+        from dataset_version
+        where name = ?
+        order by number desc
+        limit 1""",
         [name],
     )
     if newest and newest[0]["root"] == root:
@@ -233,7 +247,8 @@ def list_versions(con: DuckDBPyConnection) -> list[DatasetVersion]:
 
 
 def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
-    """The version people mean: a tag, "name" (its newest), "name@2", or the first 6 or more characters of a version_id.
+    """The version people mean: a tag, "name" (its newest), "name@2", or the first 6 or more
+    characters of a version_id.
 
     Raises:
         NotFoundError: None, or several contents, match; the message lists what there is.
@@ -248,7 +263,8 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
         found = [version for version in versions if version.version_id.startswith(ref.lower())]
         if len({version.version_id for version in found}) > 1:
             raise NotFoundError(
-                f"{ref!r} is the beginning of several version ids: {', '.join(v.version_id for v in found)}; give more of it"
+                f"{ref!r} is the beginning of several version ids: "
+                f"{', '.join(v.version_id for v in found)}; give more of it"
             )
     if not found:
         there = (
@@ -260,7 +276,8 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
 
 
 def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
-    """The examples of a version, sorted by utterance id; those that were erased since are not among them.
+    """The examples of a version, sorted by utterance id; those that were erased since are not among
+    them.
 
     Raises:
         NotFoundError: No version has this id.
@@ -272,7 +289,8 @@ def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
 def load_some_examples(
     con: DuckDBPyConnection, version_id: str, utterance_ids: Sequence[str]
 ) -> dict[str, Example]:
-    """Utterance id -> its example in a version; ids that are not in it, or were erased since, are absent.
+    """Utterance id -> its example in a version; ids that are not in it, or were erased since, are
+    absent.
 
     Raises:
         NotFoundError: No version has this id.
@@ -289,8 +307,11 @@ def _read_examples(
     columns = ", ".join(f'"{name}"' for name in FIELDS)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select {columns}, salt from example semi join (from manifest where manifest_key = ?) using (row_id)
-        join row_salt using (recording_id, voice) {condition} order by utterance_id""",
+        f"""select {columns}, salt
+        from example
+        semi join (from manifest where manifest_key = ?) using (row_id)
+        join row_salt using (recording_id, voice) {condition}
+        order by utterance_id""",
         [manifest_key(con, version_id), *values],
     )
     return [_stored_example(row) for row in rows]
@@ -301,8 +322,8 @@ def _stored_example(row: dict[str, Any]) -> Example:
         return decode_example({**row, "gold": json.loads(row["gold"])})
     except ValueError as error:
         raise WarehouseError(
-            f"utterance {row['utterance_id']}: its row cannot be used ({error}), and can only have come by an import that "
-            "did not check it; `voxdata rollback` to a version without it"
+            f"utterance {row['utterance_id']}: its row cannot be used ({error}), and can only have "
+            "come by an import that did not check it; `voxdata rollback` to a version without it"
         ) from error
 
 
@@ -314,8 +335,11 @@ def erased_leaves(con: DuckDBPyConnection, version_id: str) -> list[str]:
     """
     rows = read_rows(
         con,
-        """select printf('%016x%016x', leaf_high, leaf_low) as leaf from example_leaf
-        semi join (from manifest where manifest_key = ?) using (row_id) anti join example using (row_id) order by leaf""",
+        """select printf('%016x%016x', leaf_high, leaf_low) as leaf
+        from example_leaf
+        semi join (from manifest where manifest_key = ?) using (row_id)
+        anti join example using (row_id)
+        order by leaf""",
         [manifest_key(con, version_id)],
     )
     return [str(row["leaf"]) for row in rows]
@@ -361,7 +385,8 @@ def check_name(con: DuckDBPyConnection, name: str) -> None:
     """Refuse a name that could be taken for something else, now or later.
 
     Raises:
-        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", reads like a version id, or is a tag.
+        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-",
+            reads like a version id, or is a tag.
     """
     check_name_form(name)
     if read_rows(con, "select 1 from version_tag where tag = ?", [name]):
@@ -374,15 +399,18 @@ def check_name_form(name: str) -> None:
     """The part of `check_name` that needs no warehouse.
 
     Raises:
-        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", or reads like a version id.
+        WarehouseError: It is empty, has other characters than letters, digits, ".", "_" and "-", or
+            reads like a version id.
     """
     if not NAME.fullmatch(name):
         raise WarehouseError(
-            f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', '_' and '-' without '@'"
+            f"a dataset or tag cannot be called {name!r}; choose a name of letters, digits, '.', "
+            "'_' and '-' without '@'"
         )
     if re.fullmatch(f"[0-9a-fA-F]{{{MIN_PREFIX},64}}", name):
         raise WarehouseError(
-            f"a dataset or tag cannot be called {name!r}, which could be the beginning of a version's id; choose another name"
+            f"a dataset or tag cannot be called {name!r}, which could be the beginning of a "
+            "version's id; choose another name"
         )
 
 
@@ -397,7 +425,8 @@ def split_assignments(con: DuckDBPyConnection) -> dict[str, Split]:
 def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
     if not read_rows(con, f"select 1 from {candidate} limit 1"):
         raise WarehouseError(
-            f"dataset {name!r} would be empty: no utterance has a gold label yet; annotate and pull first"
+            f"dataset {name!r} would be empty: no utterance has a gold label yet; annotate and "
+            "pull first"
         )
     # By hash, since ten million ids take long; what looks like a repetition is looked at again.
     hashes = con.sql(f"select hash(utterance_id) as hashed from {candidate}").fetchnumpy()["hashed"]
@@ -405,7 +434,11 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
     if (hashes[1:] == hashes[:-1]).any():
         for row in read_rows(
             con,
-            f"select utterance_id from {candidate} group by utterance_id having count(*) > 1 limit 1",
+            f"""select utterance_id
+            from {candidate}
+            group by utterance_id
+            having count(*) > 1
+            limit 1""",
         ):
             raise WarehouseError(f"dataset {name!r} holds utterance {row['utterance_id']} twice")
     con.execute(

@@ -45,7 +45,8 @@ def list_heard_speakers(con: DuckDBPyConnection) -> dict[str, list[HeardSpeaker]
     """Voice model key -> the speakers of the diarizations in force, sorted."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, channel, speaker, speech_ms, model_key, vector, key from current_speaker
+        """select recording_id, channel, speaker, speech_ms, model_key, vector, key
+        from current_speaker
         order by recording_id, channel, speaker""",
     )
     found: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
@@ -87,7 +88,9 @@ def record_links(
 
 
 def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
-    """Every linked speaker of the diarizations in force -> its voice now, after all merges and splits in their order."""
+    """Every linked speaker of the diarizations in force -> its voice now, after all merges and
+    splits in their order.
+    """
     keys: dict[object, object] = {
         row["recording_id"]: row["key"]
         for row in read_rows(
@@ -113,7 +116,9 @@ def _replay(con: DuckDBPyConnection) -> dict[tuple[Speaker, str], str]:
     voices: dict[tuple[Speaker, str], str] = {}
     events: list[dict[str, Any]] = read_rows(
         con,
-        "select kind, voice_id, other_id, recording_id, channel, speaker, key from voice_event order by seq",
+        """select kind, voice_id, other_id, recording_id, channel, speaker, key
+        from voice_event
+        order by seq""",
     )
     for event in events:
         if event["kind"] == "merge":
@@ -208,7 +213,9 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
 
 
 def divided_voices(con: DuckDBPyConnection) -> set[str]:
-    """Voices that a speaker was taken out of: they may be another person than the one they once were."""
+    """Voices that a speaker was taken out of: they may be another person than the one they once
+    were.
+    """
     return {
         str(row["other_id"])
         for row in read_rows(con, "select distinct other_id from voice_event where kind = 'split'")

@@ -1,4 +1,6 @@
-"""audformat: the database format of the emotion community, read by `audformat.Database.load(FOLDER)`."""
+"""audformat: the database format of the emotion community, read by
+`audformat.Database.load(FOLDER)`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from warehouse.exchange.bundle import Bundle, FolderFormat
 
 
 def write_audformat(bundle: Bundle, folder: Path) -> None:
-    """`db.yaml`, a table `files.<split>` for each split with text, language, speaker and a column a scheme, and WAV clips.
+    """`db.yaml`, a table `files.<split>` for each split with text, language, speaker and a column a
+    scheme, and WAV clips.
 
     Raises:
         ConfigError: The package audformat is not there.

@@ -110,7 +110,8 @@ def write_croissant(
             )
         ],
         data_annotation_protocol=[
-            f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: {'; '.join(schemes)}"
+            f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: "
+            f"{'; '.join(schemes)}"
         ],
         data_annotation_platform=["Label Studio"],
         annotations_per_item=f"{min(votes)} to {max(votes)}" if votes else "none",

@@ -17,7 +17,9 @@ _PLAIN = ("utterance_id", "recording_id", "voice", "group", "text", "language")
 
 
 def write_huggingface(bundle: Bundle, folder: Path) -> None:
-    """`data/<split>.parquet` with columns audio (FLAC), the plain ones, and one of class labels for each scheme; and a dataset card."""
+    """`data/<split>.parquet` with columns audio (FLAC), the plain ones, and one of class labels for
+    each scheme; and a dataset card.
+    """
     (folder / "data").mkdir()
     schema = _schema(bundle)
     for split, examples in bundle.splits():

@@ -12,9 +12,11 @@ from warehouse.exchange.bundle import Bundle, FolderFormat, one_line
 
 
 def write_kaldi(bundle: Bundle, folder: Path) -> None:
-    """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each; ids are "<voice>-<utterance>".
+    """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each;
+    ids are "<voice>-<utterance>".
 
-    Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a row is a line.
+    Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a
+    row is a line.
     """
     (folder / "wav").mkdir()
     names = _speakers(example.voice for example in bundle.examples)
@@ -58,7 +60,9 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
 
 
 def _speakers(voices: Iterable[str]) -> dict[str, str]:
-    """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called alike get part of a digest."""
+    """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called
+    alike get part of a digest.
+    """
     plain = {voice: "".join(c if c.isalnum() else "_" for c in voice) or "_" for voice in voices}
     times = Counter(plain.values())
     return {

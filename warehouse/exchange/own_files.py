@@ -1,4 +1,6 @@
-"""Which files of a folder an export put there: the header lists them with their digests, so everything else is somebody else's."""
+"""Which files of a folder an export put there: the header lists them with their digests, so
+everything else is somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +61,8 @@ def read_header(folder: Path) -> Header | None:
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Everything below a folder that is no folder, sorted. Links are not followed, whatever they lead to; a folder that cannot be looked
-    into stands for itself.
+    """Everything below a folder that is no folder, sorted. Links are not followed, whatever they
+    lead to; a folder that cannot be looked into stands for itself.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
         return
@@ -78,7 +80,9 @@ def walk_files(folder: Path) -> Iterator[Path]:
 
 
 def own_files(folder: Path, header: Header) -> dict[Path, str]:
-    """The files of an export that are there, each with the digest that it had; the header is left out."""
+    """The files of an export that are there, each with the digest that it had; the header is left
+    out.
+    """
     listed = {folder / name: sha256 for name, sha256 in sorted(header.files.items())}
     return {
         path: sha256
@@ -94,7 +98,9 @@ def other_files(folder: Path, header: Header) -> list[Path]:
 
 
 def remove_export(folder: Path, header: Header) -> None:
-    """Take an export out of its folder, the header last; the folder goes when nothing else is in it."""
+    """Take an export out of its folder, the header last; the folder goes when nothing else is in
+    it.
+    """
     for path in (*own_files(folder, header), folder / HEADER):
         path.unlink()
     remove_empty(folder)

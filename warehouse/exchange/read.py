@@ -82,7 +82,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         link = find_link(folder)
         if link is not None:
             raise ManifestError(
-                f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no export has; do not import it"
+                f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no "
+                "export has; do not import it"
             )
         header = _read_header(folder, origin)
         expected, erased = header["files"], [str(leaf) for leaf in header["erased"]]
@@ -91,7 +92,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ManifestError(
-            f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote"
+            f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata "
+            "export` wrote"
         ) from error
     except (OSError, *FAULTS) as error:
         raise ManifestError(f"{origin}: is malformed: {in_words(error)}; {AGAIN}") from error
@@ -112,7 +114,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         )
     if root != header["root"]:
         raise ManifestError(
-            f"{origin}: its rows give root {root[:12]}, its header says {str(header['root'])[:12]}; export the version again"
+            f"{origin}: its rows give root {root[:12]}, its header says "
+            f"{str(header['root'])[:12]}; export the version again"
         )
     check_voices(((example.voice, example.split) for example in examples), origin=origin)
     return Export(header=header, examples=examples, folder=folder, origin=origin)
@@ -124,7 +127,8 @@ def _read_header(folder: Path, origin: str) -> dict[str, Any]:
         header = parse_json((folder / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise ManifestError(
-                f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}"
+                f"{origin}: {HEADER} says format {header['format']!r}, this release reads "
+                f"{FORMAT!r}"
             )
         for name, (read, _) in HEADER_FIELDS.items():
             read(header[name])
@@ -139,7 +143,8 @@ def _check_header(header: Mapping[str, object], files: Iterable[str], origin: st
     named = NAME.fullmatch(str(header.get("name"))) and isinstance(header.get("number"), int)
     if not named:
         raise ManifestError(
-            f"{origin}: {HEADER} gives the version no proper name and number; export the version again"
+            f"{origin}: {HEADER} gives the version no proper name and number; export the version "
+            "again"
         )
     for name in files:
         if why := why_outside(name):

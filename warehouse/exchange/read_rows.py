@@ -28,7 +28,8 @@ def read_rows(path: Path, *, origin: str) -> tuple[Example, ...]:
         origin: What to call the export in messages.
 
     Raises:
-        ManifestError: A line is malformed, or says what voxdata would never write; names line and field.
+        ManifestError: A line is malformed, or says what voxdata would never write; names line and
+            field.
     """
     lines = (
         path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
@@ -116,5 +117,6 @@ def _is_sound(gold: GoldLabel) -> bool:
 
 def _strange(origin: str, number: int, trouble: str) -> ManifestError:
     return ManifestError(
-        f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it"
+        f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import "
+        "it"
     )

@@ -1,4 +1,6 @@
-"""Export: write a dataset version in one of the formats, whole or not at all, here or on object storage."""
+"""Export: write a dataset version in one of the formats, whole or not at all, here or on object
+storage.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ Audio = Literal["none", "clips"]
 BUCKETS = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"}
 )
-"""Protocols of stores whose first folder is a bucket or container, which somebody pays for and says who may read."""
+"""Protocols of stores whose first folder is a bucket or container, which somebody pays for and says
+who may read.
+"""
 
 
 def export_bundle(
@@ -55,21 +59,25 @@ def export_bundle(
     audio: Audio = "none",
     absolute_paths: bool = False,
 ) -> Path:
-    """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
+    """Write a version as a file or a folder, with Croissant metadata; the same version gives the
+    same bytes.
 
-    Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat
-    table rows.jsonl and the header voxdata.json.
+    Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a
+    folder, which also holds the flat table rows.jsonl and the header voxdata.json.
 
     Args:
-        output: The file or folder. A file is replaced; a folder only when it holds an export and nothing else, or nothing.
+        output: The file or folder. A file is replaced; a folder only when it holds an export and
+            nothing else, or nothing.
         audio: Whether a table gets its clips, too; the other formats always have them.
-        absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its bytes depend on the place.
+        absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its
+            bytes depend on the place.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: `output` is a folder with something else in it, a folder for a file, or the reverse.
+        ConfigError: `output` is a folder with something else in it, a folder for a file, or the
+            reverse.
         AudioError: A recording is missing; nothing was written then.
         WarehouseError: A scheme is called like something else in the format.
         MachineError: The disk is full or mounted read-only; what was there before still is.
@@ -116,17 +124,19 @@ def _export(bundle: Bundle, format_name: str, output: Path, audio: Audio) -> Pat
 
 
 def publish_bundle(bundle: Bundle, *, format_name: str, url: str, audio: Audio = "none") -> str:
-    """Write a version to object storage through fsspec, partitioned by version; readers look for the header, which comes last.
+    """Write a version to object storage through fsspec, partitioned by version; readers look for
+    the header, which comes last.
 
     Args:
-        url: Such as "s3://bucket/datasets"; the version goes to `<url>/<name>/version=<number>-<id>/`.
+        url: Such as "s3://bucket/datasets"; the version goes to
+            `<url>/<name>/version=<number>-<id>/`.
 
     Returns:
         The version's place; a table is `part-00000.<format>` in it.
 
     Raises:
-        ConfigError: Another version is there, or files that no export put there; there is no such bucket, or the store is unknown or
-            refuses access.
+        ConfigError: Another version is there, or files that no export put there; there is no such
+            bucket, or the store is unknown or refuses access.
         TransientError: The store cannot be reached.
     """
     _check_names(bundle, format_name)
@@ -158,14 +168,18 @@ def publish_bundle(bundle: Bundle, *, format_name: str, url: str, audio: Audio =
 
 
 def has_buckets(filesystem: Any) -> bool:
-    """Whether a store keeps objects in buckets: it has no folders to make, and to make one could make the bucket."""
+    """Whether a store keeps objects in buckets: it has no folders to make, and to make one could
+    make the bucket.
+    """
     protocols = filesystem.protocol
     names = {protocols} if isinstance(protocols, str) else set(protocols)
     return bool(names & BUCKETS)
 
 
 def _require_bucket(filesystem: Any, root: str, place: str) -> None:
-    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let one look is taken at its word."""
+    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let
+    one look is taken at its word.
+    """
     if not has_buckets(filesystem):
         return
     try:
@@ -179,7 +193,8 @@ def _require_bucket(filesystem: Any, root: str, place: str) -> None:
 
 def _no_bucket(place: str, root: str) -> ConfigError:
     return ConfigError(
-        f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output"
+        f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another "
+        "--output"
     )
 
 
@@ -218,7 +233,8 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, former: set[str])
 
 
 def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[str]:
-    """Names of what earlier exports of the version have there, finished or not. All else there is somebody's, so nothing is sent then.
+    """Names of what earlier exports of the version have there, finished or not. All else there is
+    somebody's, so nothing is sent then.
 
     Raises:
         ConfigError: Another version is there, or files that its header does not list.
@@ -245,8 +261,8 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
     )
     if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
         raise ConfigError(
-            f"{place} holds {counted(len(others), 'file')} that no export of this version put there: {shown_names(others)}; "
-            "move them away, or choose another URL"
+            f"{place} holds {counted(len(others), 'file')} that no export of this version put "
+            f"there: {shown_names(others)}; move them away, or choose another URL"
         )
     return there
 
@@ -285,7 +301,8 @@ def _fill(
 def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
     if output.is_dir():
         raise ConfigError(
-            f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips"
+            f"{output} is a folder; name the file that the {format_name} goes to, or ask for "
+            "--audio clips"
         )
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         names = (output.name, f"{output.name}.{CROISSANT}")
@@ -337,8 +354,8 @@ def _require_ours(output: Path) -> None:
         )
     if others:
         raise ConfigError(
-            f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of its export: {shown_names(others)}; "
-            "move them away, or name an empty or new folder"
+            f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of "
+            f"its export: {shown_names(others)}; move them away, or name an empty or new folder"
         )
 
 
