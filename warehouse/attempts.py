@@ -1,5 +1,6 @@
-"""Attempts: on which days something hung, was killed or took too much memory, before it is let
-rest.
+"""Attempts: the days on which something hung, was killed or took too much memory.
+
+After tries on several days it is skipped until its key changes.
 """
 
 from __future__ import annotations

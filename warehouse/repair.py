@@ -105,7 +105,7 @@ def repair_warehouse(
                 f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it "
                 "from a backup, or start again in another folder (`voxdata init`)"
             )
-        best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
+        best = max(candidates, key=lambda copy: (-len(copy.broken), copy.commits))
         with connect(best.path) as con:
             if known is not None:
                 # Should the file that it replaces turn up again, as when its disk was only away, it
@@ -114,12 +114,8 @@ def repair_warehouse(
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
             bans = int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
-            there = {
-                str(row["ref"])
-                for row in read_rows(
-                    con, "select name || '@' || number as ref from dataset_version"
-                )
-            }
+            versions = read_rows(con, "select name || '@' || number as ref from dataset_version")
+            held_refs = {str(row["ref"]) for row in versions}
             con.execute("checkpoint")
             write_sidecar(con, best.path)
         write_commits(best.path, held)
@@ -130,7 +126,7 @@ def repair_warehouse(
         kept=kept,
         batches=merged,
         lost_commits=max(0, noted - held),
-        lost_versions=tuple(ref for ref in listed if ref not in there),
+        lost_versions=tuple(ref for ref in listed if ref not in held_refs),
         broken_versions=best.broken,
         lost_bans=max(0, listed_bans - bans),
     )
@@ -159,13 +155,7 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
         _require_free(path)
     try:
         with connect(path) as con:
-            have = int(
-                str(
-                    read_rows(con, "select max(version) as version from schema_version")[0][
-                        "version"
-                    ]
-                )
-            )
+            have = _schema_version(con)
             if have > newest_version():
                 raise WarehouseError(
                     f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open "
@@ -228,42 +218,47 @@ def _candidates(
         (f"snapshot {snapshot.name}", snapshot, None)
         for snapshot in reversed(list_snapshots(snapshots))
     ]
-    found: list[_Candidate] = []
+    candidates: list[_Candidate] = []
     for number, (name, source, log) in enumerate(sources):
         copy = folder / f"{number}.duckdb"
         shutil.copyfile(source, copy)
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
         try:
-            with connect(copy) as con:
-                have = int(
-                    str(
-                        read_rows(con, "select max(version) as version from schema_version")[0][
-                            "version"
-                        ]
-                    )
-                )
-                if have > newest_version() or (
-                    known and read_identity(con) not in ("", known.warehouse_id, *known.former)
-                ):
-                    continue
-                migrate(con, have=have)
-                ensure_triggers(con)
-                read_everything(con)
-                found.append(
-                    _Candidate(
-                        name=name,
-                        path=copy,
-                        commits=held_commits(con),
-                        broken=_broken_versions(con),
-                    )
-                )
+            candidate = _read_candidate(name, copy, known)
         except duckdb.Error as error:
             fault = find_fault(error, place=folder)
             if fault is not None:
                 raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
-    return found
+        if candidate is not None:
+            candidates.append(candidate)
+    return candidates
+
+
+def _read_candidate(name: str, copy: Path, known: KnownWarehouse | None) -> _Candidate | None:
+    """Migrate and read a copy; None when it is another warehouse's or a newer release's.
+
+    Raises:
+        duckdb.Error: It cannot be opened or read.
+    """
+    with connect(copy) as con:
+        have = _schema_version(con)
+        if have > newest_version():
+            return None
+        if known and read_identity(con) not in ("", known.warehouse_id, *known.former):
+            return None
+        migrate(con, have=have)
+        ensure_triggers(con)
+        read_everything(con)
+        return _Candidate(
+            name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)
+        )
+
+
+def _schema_version(con: DuckDBPyConnection) -> int:
+    newest = read_rows(con, "select max(version) as version from schema_version")[0]
+    return int(str(newest["version"]))
 
 
 def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
@@ -289,18 +284,20 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
     move_into_place(repaired, path)
     for beside in (sidecar_path, commits_path):
         if os.path.lexists(beside(path)):
-            beside(path).rename(
-                kept / beside(path).name
-            )  # whatever it is: a folder, a link that leads nowhere
+            # Whatever it is: a folder, a link that leads nowhere.
+            beside(path).rename(kept / beside(path).name)
         move_into_place(beside(repaired), beside(path))
     sync(path.parent)
     return kept
 
 
 def _new_folder(path: Path) -> Path:
-    """Make a folder of this name, or of one with a number: the clock may have said the same before."""
-    names = (path.with_name(f"{path.name}{f'-{number}' if number else ''}") for number in count())
-    new = next(name for name in names if not os.path.lexists(name))
+    """Make a folder of this name, or with a number behind it when the clock gave the name before."""
+    new = path
+    for number in count(1):
+        if not os.path.lexists(new):
+            break
+        new = path.with_name(f"{path.name}-{number}")
     new.mkdir()
     return new
 
@@ -321,9 +318,8 @@ def _listed_versions(path: Path) -> list[str]:
 
 
 def _listed_bans(path: Path) -> int:
-    return max(
-        (number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0
-    )
+    numbers = [row.get(BANS) for row in _listed(path)]
+    return max((number for number in numbers if isinstance(number, int)), default=0)
 
 
 def _listed(path: Path) -> list[dict[str, object]]:
