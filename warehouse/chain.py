@@ -114,11 +114,12 @@ def _entries(
     con: DuckDBPyConnection, *, only: str = ""
 ) -> dict[int, tuple[str, dict[str, object]]]:
     """Number -> the table of an entry, and what of it is sealed."""
-    return {
-        int(str(row["seq"])): (table, row)
-        for table, content in CONTENT.items()
-        for row in read_rows(con, f"select seq, run_id, {content} from {table} {only} order by seq")
-    }
+    entries: dict[int, tuple[str, dict[str, object]]] = {}
+    for table, content in CONTENT.items():
+        query = f"select seq, run_id, {content} from {table} {only} order by seq"
+        for row in read_rows(con, query):
+            entries[int(str(row["seq"]))] = (table, row)
+    return entries
 
 
 def _name(table: str, row: Mapping[str, object]) -> str:

@@ -37,10 +37,10 @@ def read_commits(warehouse: Path) -> int:
         WarehouseError: The file holds no number, or is none of ours.
     """
     path, remedy = commits_path(warehouse), "let `voxdata repair` count again"
-    said = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
-    if said and not said.isdigit():
+    digits = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
+    if digits and not digits.isdigit():
         raise WarehouseError(f"{path}: is no number; {remedy}")
-    return int(said or b"0")
+    return int(digits or b"0")
 
 
 def write_commits(warehouse: Path, count: int) -> None:

@@ -96,12 +96,11 @@ def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
         where database_name = current_database() and not temporary
         order by 1""",
     )
-    return {
-        str(row["table_name"]): int(
-            str(read_rows(con, f'select count(*) as n from "{row["table_name"]}"')[0]["n"])
-        )
-        for row in tables
-    }
+    return {str(row["table_name"]): _count(con, str(row["table_name"])) for row in tables}
+
+
+def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(str(read_rows(con, f'select count(*) as n from "{table}"')[0]["n"]))
 
 
 def _name(con: duckdb.DuckDBPyConnection) -> str:
@@ -116,9 +115,9 @@ if __name__ == "__main__":
     try:
         _copy(Path(sys.argv[1]), Path(sys.argv[2]))
     except (VoxdataError, duckdb.Error, OSError) as error:
-        found = find_fault(error, place=Path(sys.argv[2]).parent)
-        found = found or (
-            machine_error(Path(sys.argv[2]).parent, error) if isinstance(error, OSError) else None
-        )
-        print(found or error, file=sys.stderr)
-        sys.exit(1 if found is None else EXIT_CODE)
+        folder = Path(sys.argv[2]).parent
+        fault = find_fault(error, place=folder)
+        if fault is None and isinstance(error, OSError):
+            fault = machine_error(folder, error)
+        print(fault or error, file=sys.stderr)
+        sys.exit(1 if fault is None else EXIT_CODE)

@@ -194,13 +194,11 @@ def _connect(
                 and path.exists()
                 and path.stat().st_size < 12_288
             )
+            locked = "Could not set lock" in message
             late = time.monotonic() >= deadline
-            if (
-                "Could not set lock" not in message
-                and named_errno(message, among=REMEDIES) is not None
-            ):
+            if not locked and named_errno(message, among=REMEDIES) is not None:
                 raise machine_error(path, error) from error
-            if "Could not set lock" not in message and (late or not being_made):
+            if not locked and (late or not being_made):
                 raise _damaged(path, error) from error
             if late:
                 raise LockedError(
@@ -209,7 +207,9 @@ def _connect(
                 ) from error
         except duckdb.Error as error:
             raise _damaged(path, error) from error
-        time.sleep(min(pause_s * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter, not a secret
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        left_s = max(deadline - time.monotonic(), 0)
+        time.sleep(min(pause_s * jitter, left_s))
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
@@ -218,11 +218,9 @@ def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
     cannot be written.
     """
     own = f'"{path}' in str(error)
-    return (
-        machine_error(path.parent, error)
-        if own and named_errno(str(error), among=REMEDIES) is not None
-        else None
-    )
+    if not own or named_errno(str(error), among=REMEDIES) is None:
+        return None
+    return machine_error(path.parent, error)
 
 
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
@@ -231,8 +229,8 @@ def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
 
 
 def _holder(message: str) -> str:
-    found = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
-    return f"process {found[2]} ({found[1]})" if found else "another process"
+    holder = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
+    return f"process {holder[2]} ({holder[1]})" if holder else "another process"
 
 
 def _prepare(
@@ -252,14 +250,10 @@ def _prepare(
             f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under "
             "[storage] warehouse"
         )
-    found = (
-        read_rows(con, "select coalesce(max(version), 0) as version from schema_version")[0][
-            "version"
-        ]
-        if tables
-        else 0
-    )
-    have = int(str(found))
+    have = 0
+    if tables:
+        newest = read_rows(con, "select coalesce(max(version), 0) as version from schema_version")
+        have = int(str(newest[0]["version"]))
     if have > newest_version():
         raise WarehouseError(
             f"{path}: written by a newer voxdata (schema {have}, this release knows "
@@ -274,9 +268,8 @@ def _prepare(
         )
     held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
-        check_identity(
-            path, known, found=read_identity(con) if "identity" in tables else "", held=held
-        )
+        warehouse_id = read_identity(con) if "identity" in tables else ""
+        check_identity(path, known, found=warehouse_id, held=held)
     if not read_only:
         migrate(con, have=have)
         ensure_triggers(con)
@@ -285,14 +278,24 @@ def _prepare(
             f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata "
             "ingest` or any writing command once"
         )
+    _compare_beside(con, path, held=held, read_only=read_only)
+
+
+def _compare_beside(con: DuckDBPyConnection, path: Path, *, held: int, read_only: bool) -> None:
+    """Compare the warehouse with its list of versions and its number of commits, and update them.
+
+    Raises:
+        WarehouseError: The warehouse has less than they say.
+    """
     complete = check_sidecar(con, path)
     noted = check_commits(path, held=held)
-    if not read_only:
-        if not complete:
-            note_versions(con, path)
-        if held > noted:
-            note_commits(con, held)  # it could not be written down when it was made
-        con.execute("set variable count_commits = true")
+    if read_only:
+        return
+    if not complete:
+        note_versions(con, path)
+    if held > noted:
+        note_commits(con, held)  # it could not be written down when it was made
+    con.execute("set variable count_commits = true")
 
 
 def _migrations() -> list[tuple[int, Path]]:

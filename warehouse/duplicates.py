@@ -96,9 +96,8 @@ def find_hints(
 
     Returns:
         (recording, other), the first by id first -> shifts, likeliest first, that at least
-        MIN_HINTS codes point to. Of many recordings
-        that share a code only the first by id are compared with: a sound that is everywhere is
-        linked to them.
+        MIN_HINTS codes point to. Of many recordings that share a code only the first by id are
+        compared with: a sound that is everywhere is linked to them.
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
@@ -143,10 +142,10 @@ def find_hints(
         order by recording_id, other_id, hints desc, abs(shift), shift""",
         {"key": key, "arrivals": sorted(arrivals)},
     )
-    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    shifts: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        found[row["recording_id"], row["other_id"]].append(row["shift"])
-    return dict(found)
+        shifts[row["recording_id"], row["other_id"]].append(row["shift"])
+    return dict(shifts)
 
 
 def duplicate_groups(con: DuckDBPyConnection) -> dict[str, str]:
@@ -166,8 +165,12 @@ def duplicate_groups(con: DuckDBPyConnection) -> dict[str, str]:
         )""",
         [DUPLICATE_SHARE],
     )
-    pairs = [(str(row["recording_id"]), str(row["other_id"])) for row in rows]
-    groups = group_voices((f"{a} {b}", recording) for a, b in pairs for recording in (a, b))
+    members: list[tuple[str, str]] = []
+    for row in rows:
+        recording, other = str(row["recording_id"]), str(row["other_id"])
+        pair = f"{recording} {other}"
+        members += [(pair, recording), (pair, other)]
+    groups = group_voices(members)
     first: dict[str, str] = {}
     for recording in sorted(groups):
         first.setdefault(groups[recording], recording)

@@ -149,38 +149,46 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     texts = _texts(con, ids, keys)
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
-        counts = {
-            name: count for name, where in doomed.items() if (count := _count(con, name, where))
-        }
-        counts |= {
-            f"{place.table}.{place.column}": len(rows)
-            for place, rows in _mentions(con, doomed).items()
-        }
+        counts = _counts(con, doomed)
     return ErasurePlan(
         recording_ids=tuple(ids),
         utterance_ids=tuple(utterances),
         keys=tuple(keys),
         uris=tuple(uris),
-        audio_files=tuple(
-            _column(
-                con,
-                """select audio_file
-                from recording
-                where list_contains(?, recording_id)
-                union
-                select audio_file
-                from example
-                where list_contains(?, recording_id)
-                order by 1""",
-                ids,
-                ids,
-            )
-        ),
+        audio_files=tuple(_audio_files(con, ids)),
         texts=texts,
         versions=_versions(con, ids),
         models=_models(con, ids),
         counts=counts,
         contents=_contents(con, ids),
+    )
+
+
+def _counts(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[str, int]:
+    """Table, or table.column of a mention -> rows that an erasure takes or changes there."""
+    counts: dict[str, int] = {}
+    for table, where in doomed.items():
+        count = _count(con, table, where)
+        if count:
+            counts[table] = count
+    for place, rows in _mentions(con, doomed).items():
+        counts[f"{place.table}.{place.column}"] = len(rows)
+    return counts
+
+
+def _audio_files(con: DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
+    return _column(
+        con,
+        """select audio_file
+        from recording
+        where list_contains(?, recording_id)
+        union
+        select audio_file
+        from example
+        where list_contains(?, recording_id)
+        order by 1""",
+        ids,
+        ids,
     )
 
 
@@ -205,8 +213,10 @@ def begin_erasure(
     Returns:
         The receipt's id; the same for recordings that are barred already.
     """
-    known = forgotten_among(con, plan.recording_ids)
-    receipt_id = min(known.values()) if known else digest("voxdata-erasure", kind, subject, run_id)
+    receipts = forgotten_among(con, plan.recording_ids)
+    receipt_id = digest("voxdata-erasure", kind, subject, run_id)
+    if receipts:
+        receipt_id = min(receipts.values())
     with transaction(con):
         bar(
             con,
@@ -232,37 +242,16 @@ def erase_rows(
     """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then
     takes the bytes out of the file.
     """
-    ids = list(plan.recording_ids)
     doomed = _doomed(con)
+    guarded = [table for table in IMMUTABLE_TABLES if table not in _KEPT]
     with transaction(con):
-        con.execute(
-            """insert into erased_annotation
-            select seq, ?
-            from annotation
-            where list_contains(?, utterance_id)""",
-            [receipt_id, list(plan.keys)],
-        )
-        con.execute(
-            """insert into manifest_erasure
-            select manifest_key, ?, count(*)
-            from manifest
-            semi join (from example where list_contains(?, recording_id)) using (row_id)
-            group by manifest_key""",
-            [receipt_id, ids],
-        )
-        con.execute(
-            """insert into erasure_leaf
-            select ?, row_id
-            from example
-            where list_contains(?, recording_id)""",
-            [receipt_id, ids],
-        )
+        _note_erased(con, plan, receipt_id)
         with (
-            _named(con, ids, plan.keys, plan.uris, plan.texts),
-            unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
+            _named(con, plan.recording_ids, plan.keys, plan.uris, plan.texts),
+            unguarded(con, *guarded),
         ):
-            for name, where in doomed.items():
-                con.execute(f'delete from "{name}" where {where}')
+            for table, where in doomed.items():
+                con.execute(f'delete from "{table}" where {where}')
             for place, rows in _mentions(con, {}).items():
                 _take_out(con, place, rows)
         receipt: dict[str, object] = {
@@ -285,16 +274,43 @@ def erase_rows(
             add_event(con, RETRAINING_EVENT, payload, key=(receipt_id,), run_id=run_id)
 
 
+def _note_erased(con: DuckDBPyConnection, plan: ErasurePlan, receipt_id: str) -> None:
+    """Note what a receipt is about while it is still there: annotations, rows of versions, leaves."""
+    ids = list(plan.recording_ids)
+    con.execute(
+        """insert into erased_annotation
+        select seq, ?
+        from annotation
+        where list_contains(?, utterance_id)""",
+        [receipt_id, list(plan.keys)],
+    )
+    con.execute(
+        """insert into manifest_erasure
+        select manifest_key, ?, count(*)
+        from manifest
+        semi join (from example where list_contains(?, recording_id)) using (row_id)
+        group by manifest_key""",
+        [receipt_id, ids],
+    )
+    con.execute(
+        """insert into erasure_leaf
+        select ?, row_id
+        from example
+        where list_contains(?, recording_id)""",
+        [receipt_id, ids],
+    )
+
+
 def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> int:
     """How often rows were erased under a receipt by one forgetting; more than once when some came
     in late.
     """
-    found = read_rows(
+    rows = read_rows(
         con,
         "select count(*) as n from erasure where receipt_id = ? and run_id = ?",
         [receipt_id, run_id],
     )
-    return int(str(found[0]["n"]))
+    return int(str(rows[0]["n"]))
 
 
 def note_proof(
@@ -351,20 +367,15 @@ def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id:
     Raises:
         NotFoundError: No receipt, or several, begin so.
     """
-    found = sorted(
-        {
-            value
-            for value in forgotten_receipts(con).values()
-            if receipt and value.startswith(receipt)
-        }
-    )
+    barring = set(forgotten_receipts(con).values())
+    matching = sorted(full_id for full_id in barring if receipt and full_id.startswith(receipt))
     require_one(
-        found, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out"
+        matching, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out"
     )
     barred = read_rows(
         con,
         "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject",
-        [found[0]],
+        [matching[0]],
     )
     with transaction(con):
         write_past_the_gate(
@@ -388,20 +399,22 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
         qualify row_number() over (partition by e.seq order by p.seq desc) = 1
         order by e.seq""",
     )
-    return [
-        Receipt(
-            **{
-                **row,
-                "counts": json.loads(row["counts"]),
-                "versions": json.loads(row["versions"]),
-                "models": tuple(json.loads(row["models"])),
-                "created_at": utc_aware(row["created_at"]),
-                "renewed": row["receipt_id"] not in barring,
-                "proven_at": utc_aware(row["proven_at"]) if row["proven_at"] else None,
-            }
-        )
-        for row in rows
-    ]
+    return [_decode_receipt(row, barring) for row in rows]
+
+
+def _decode_receipt(row: dict[str, Any], barring: Collection[str]) -> Receipt:
+    return Receipt(
+        receipt_id=row["receipt_id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        reason=row["reason"],
+        counts=json.loads(row["counts"]),
+        versions=json.loads(row["versions"]),
+        models=tuple(json.loads(row["models"])),
+        created_at=utc_aware(row["created_at"]),
+        renewed=row["receipt_id"] not in barring,
+        proven_at=utc_aware(row["proven_at"]) if row["proven_at"] else None,
+    )
 
 
 def recordings_of_voice(con: DuckDBPyConnection, voice: str) -> set[str]:
@@ -454,7 +467,11 @@ def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
 def _everywhere(
     con: DuckDBPyConnection, column: str, *, of: Sequence[str] | None = None
 ) -> list[str]:
-    """All that stands in columns of one name, whatever the table; in rows of some recordings only."""
+    """All values of the columns of one name, in every table.
+
+    Args:
+        of: Only those in rows of these recordings.
+    """
     where = "" if of is None else "where list_contains($of, recording_id)"
     wanted = {column} if of is None else {column, "recording_id"}
     tables = [table for table, names in _columns(con).items() if wanted <= set(names)]
@@ -467,14 +484,20 @@ def _everywhere(
     return [str(row["name"]) for row in rows]
 
 
+def _named_as(*kinds: str) -> str:
+    """The SQL of the names of some kinds in the frame of `_named`."""
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    return f"(select name from {FRAME} where kind in ({listed}))"
+
+
 def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
     """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes
     later is found by its columns.
     """
-    names, clips, places, phrases = (
-        f"(select name from {FRAME} where kind in ({kinds}))"
-        for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
-    )
+    names = _named_as("recording", "clip")
+    clips = _named_as("clip")
+    places = _named_as("uri")
+    phrases = _named_as("phrase")
     doomed: dict[str, str] = {}
     for table, columns in _columns(con).items():
         if table in _KEPT:
@@ -492,8 +515,11 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
             tests += [f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
         if table == "annotation_move":
             tests = [
-                "(project_id, annotation_id) in (select (project_id, annotation_id) from "
-                f"annotation where utterance_id in {clips})"
+                f"""(project_id, annotation_id) in (
+                  select (project_id, annotation_id)
+                  from annotation
+                  where utterance_id in {clips}
+                )"""
             ]
         if tests:
             doomed[table] = " or ".join(tests)
@@ -513,20 +539,23 @@ class _Place:
 
 
 def _places(con: DuckDBPyConnection) -> list[_Place]:
-    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it
-    is, and its rows go by the columns that name them.
+    """Columns that are searched for ids, of tables that have rows.
+
+    What is sealed or hashed stays as it is, and its rows go by the columns that name them.
     """
     filled = {
         str(row["table_name"])
         for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")
     }
-    return [
-        _Place(table=table, column=column, type=kind)
-        for table, columns in _columns(con).items()
-        if table in filled - _KEPT - _SEALED
-        for column, kind in columns.items()
-        if kind in ("VARCHAR", "JSON") and column not in naming_columns(table, columns)
-    ]
+    places = []
+    for table, columns in _columns(con).items():
+        if table not in filled - _KEPT - _SEALED:
+            continue
+        naming = naming_columns(table, columns)
+        for column, kind in columns.items():
+            if kind in ("VARCHAR", "JSON") and column not in naming:
+                places.append(_Place(table=table, column=column, type=kind))
+    return places
 
 
 def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place, list[int]]:
@@ -534,7 +563,7 @@ def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place
     it, and do not go anyway.
     """
     places = _places(con)
-    names = f"(select name from {FRAME} where kind in ('recording', 'clip'))"
+    names = _named_as("recording", "clip")
     parts = []
     for number, place in enumerate(places):
         text = f'"{place.column}"' if place.type == "VARCHAR" else f'"{place.column}"::varchar'
@@ -545,39 +574,38 @@ def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place
             from "{place.table}"
             where (
               length({text}) = 32 and {text} in {names}
-              or length({text}) > 32 and regexp_matches({text}, '{_ID}') and list_has_any(
-                regexp_extract_all({text}, '{_ID}'),
-                (select coalesce(list(name), []) from {names})
-              )
+              or length({text}) > 32
+                and regexp_matches({text}, '{_ID}')
+                and list_has_any(
+                  regexp_extract_all({text}, '{_ID}'),
+                  (select coalesce(list(name), []) from {names})
+                )
             ) {stays}"""
         )
-    found: dict[_Place, list[int]] = {}
-    for row in (
-        read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []
-    ):
-        found.setdefault(places[int(str(row["number"]))], []).append(int(str(row["place"])))
-    return found
+    if not parts:
+        return {}
+    mentions: dict[_Place, list[int]] = {}
+    for row in read_rows(con, " union all ".join(parts) + " order by number, place"):
+        place = places[int(str(row["number"]))]
+        mentions.setdefault(place, []).append(int(str(row["place"])))
+    return mentions
 
 
 def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> None:
-    """Write the text of some rows anew, without the ids in it."""
+    """Replace the ids in the text of some rows."""
     named = {
         str(row["name"])
         for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")
     }
+
+    def hide(match: re.Match[str]) -> str:
+        return ERASED if match[0] in named else match[0]
+
+    select = f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?'
+    update = f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?'
     for number in rows:
-        found = read_rows(
-            con,
-            f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?',
-            [number],
-        )
-        text = re.sub(
-            _ID, lambda match: ERASED if match[0] in named else match[0], str(found[0]["text"])
-        )
-        con.execute(
-            f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?',
-            [text, number],
-        )
+        stored = str(read_rows(con, select, [number])[0]["text"])
+        con.execute(update, [re.sub(_ID, hide, stored), number])
 
 
 @contextmanager
@@ -591,10 +619,17 @@ def _named(
     """Let queries see, as rows of kind and name, what an erasure is about."""
     import polars as pl
 
-    phrases = sorted({digest(phrase) for text in texts if (phrase := phrase_of(text))})
-    kept = sorted({*uris, *(keep_place(con, uri) for uri in uris)})
-    kinds = {"recording": ids, "clip": keys, "uri": kept, "phrase": phrases}
-    rows = [{"kind": kind, "name": name} for kind, names in kinds.items() for name in names]
+    phrases = filter(None, map(phrase_of, texts))
+    kept_uris = [keep_place(con, uri) for uri in uris]
+    names_by_kind = {
+        "recording": ids,
+        "clip": keys,
+        "uri": sorted({*uris, *kept_uris}),
+        "phrase": sorted({digest(phrase) for phrase in phrases}),
+    }
+    rows: list[dict[str, str]] = []
+    for kind, names in names_by_kind.items():
+        rows += [{"kind": kind, "name": name} for name in names]
     con.register(FRAME, pl.DataFrame(rows, schema={"kind": pl.String, "name": pl.String}))
     try:
         yield
@@ -672,7 +707,5 @@ def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
 
 
 def _column(con: DuckDBPyConnection, sql: str, *parameters: Sequence[str]) -> list[str]:
-    return [
-        str(next(iter(row.values())))
-        for row in read_rows(con, sql, [list(part) for part in parameters])
-    ]
+    rows = read_rows(con, sql, [list(part) for part in parameters])
+    return [str(next(iter(row.values()))) for row in rows]
