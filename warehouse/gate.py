@@ -52,12 +52,16 @@ def naming_columns(table: str, columns: Collection[str]) -> dict[str, str]:
     The id of an utterance is not asked for where its recording's is there: one follows from the
     other.
     """
-    found = {name: f'"{name}"' for name in columns if name.endswith("recording_id")}
-    if found:
-        found |= {name: f'"{name}"' for name in columns if name == "other_id"}
+    naming = [name for name in columns if name.endswith("recording_id")]
+    if naming:
+        naming += [name for name in columns if name == "other_id"]
     else:
-        found = {name: f'"{name}"' for name in columns if name.endswith("utterance_id")}
-    return found | {name: sql for name, sql in _ELSEWHERE.get(table, {}).items() if name in columns}
+        naming = [name for name in columns if name.endswith("utterance_id")]
+    places = {name: f'"{name}"' for name in naming}
+    for name, sql in _ELSEWHERE.get(table, {}).items():
+        if name in columns:
+            places[name] = sql
+    return places
 
 
 def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str, str]:
@@ -83,7 +87,7 @@ def bar(
     Returns:
         How many were not barred already.
     """
-    known = forgotten_among(con, names)
+    barred = forgotten_among(con, names)
     rows: list[dict[str, object]] = [
         {
             "kind": kind,
@@ -94,7 +98,7 @@ def bar(
             "run_id": run_id,
         }
         for name, receipt in sorted(names.items())
-        if name not in known
+        if name not in barred
     ]
     write_past_the_gate(con, "forgotten", rows)
     seal_entries(con, run_id=run_id)
@@ -159,13 +163,13 @@ def refuse(
     if not places or not anybody_forgotten(con):
         return ""
     ids = ", ".join(places.values())
-    found = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
-    if not found:
+    receipts = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
+    if not receipts:
         return ""
     import polars as pl
 
     frame = pl.DataFrame(
-        {"name": list(found), "receipt": list(found.values())},
+        {"name": list(receipts), "receipt": list(receipts.values())},
         schema={"name": pl.String, "receipt": pl.String},
     )
     con.register(NAMES, frame)
@@ -216,9 +220,9 @@ def anybody_forgotten(con: DuckDBPyConnection) -> bool:
 def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dict[str, str]:
     rows = read_rows(
         con,
-        f"""with known as (select name, {_DIGEST} as subject from ({names}) where name is not null)
+        f"""with asked as (select name, {_DIGEST} as subject from ({names}) where name is not null)
         select name, arg_max(f.receipt_id, f.seq) as receipt
-        from known
+        from asked
         join forgotten f using (subject)
         group by name
         having not arg_max(f.renewed, f.seq)
@@ -234,35 +238,31 @@ def _bar_what_follows(
     """Bar utterances that nobody knew when their recording was forgotten, and check clips of them:
     later rows name only these.
     """
-    pairs = (
-        [("recording_id", "utterance_id"), ("utterance_id", "key")]
-        if table == "check_clip"
-        else [("recording_id", "utterance_id")]
-    )
-    for known, follows in pairs:
-        if {known, follows} <= set(columns):
-            rows = read_rows(
-                con,
-                f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"',
-                parameters,
-            )
-            bar(
-                con,
-                "utterance",
-                {str(row["name"]): str(row["receipt"]) for row in rows},
-                reason=FOLLOWS,
-                run_id=STAGE,
-            )
+    pairs = [("recording_id", "utterance_id")]
+    if table == "check_clip":
+        pairs.append(("utterance_id", "key"))
+    for barred, follows in pairs:
+        if not {barred, follows} <= set(columns):
+            continue
+        rows = read_rows(
+            con,
+            f"""select distinct "{follows}" as name, receipt
+            from ({query}) q
+            join {NAMES} n on n.name = q."{barred}" """,
+            parameters,
+        )
+        receipts = {str(row["name"]): str(row["receipt"]) for row in rows}
+        bar(con, "utterance", receipts, reason=FOLLOWS, run_id=STAGE)
 
 
 def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_id: str) -> None:
     """Write down how many rows of a run were refused, and let the connection know."""
     subject, key = f"receipt {receipt}", f"{table} {run_id}"
-    known = con.execute(
+    num_updated = con.execute(
         "update ledger set value = value + ? where stage = ? and subject = ? and key = ?",
         [float(count), STAGE, subject, key],
     ).fetchall()
-    if not known[0][0]:
+    if not num_updated[0][0]:
         row: dict[str, object] = {
             "stage": STAGE,
             "subject": subject,
@@ -270,7 +270,8 @@ def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_
             "key": key,
             "value": float(count),
             "run_id": run_id,
-            "detail": f"rows for {table} were about somebody who was forgotten; `voxdata forget --renew` lets them in",
+            "detail": f"rows for {table} were about somebody who was forgotten; "
+            "`voxdata forget --renew` lets them in",
         }
         write_past_the_gate(con, "ledger", [row])
     told = refused_rows(con)

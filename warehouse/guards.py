@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -54,26 +55,29 @@ IMMUTABLE_TABLES = (
 )
 
 
+_VERBS = ("update", "delete")
+_TRIGGERS = {
+    f"{table}_no_{verb}": (table, verb) for table, verb in product(IMMUTABLE_TABLES, _VERBS)
+}
+"""Trigger -> its table and what it refuses there."""
+
+
 def ensure_triggers(con: DuckDBPyConnection) -> int:
     """Create the triggers that are missing.
 
     Returns:
         How many were.
     """
-    present = {
-        str(row["trigger_name"])
-        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
-    }
-    missing = [
-        (table, verb)
-        for table in IMMUTABLE_TABLES
-        for verb in ("update", "delete")
-        if f"{table}_no_{verb}" not in present
-    ]
-    for table, verb in missing:
+    present = _present_triggers(con)
+    missing = [name for name in _TRIGGERS if name not in present]
+    for name in missing:
+        table, verb = _TRIGGERS[name]
         con.execute(
-            f"""create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement """
-            f"""insert into refused_change
+            f"""create trigger {name}
+            after {verb} on {table}
+            referencing old table as old_rows
+            for each statement
+            insert into refused_change
             select error('{table} is immutable: dataset versions are only added, never changed')
             from old_rows"""
         )
@@ -89,7 +93,7 @@ def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
         WarehouseError: A trigger is missing afterwards.
     """
     for table in tables:
-        for verb in ("update", "delete"):
+        for verb in _VERBS:
             con.execute(f"drop trigger {table}_no_{verb} on {table}")
     yield
     ensure_triggers(con)
@@ -102,18 +106,17 @@ def require_triggers(con: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: A trigger is missing.
     """
-    present = {
-        str(row["trigger_name"])
-        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
-    }
-    missing = {
-        f"{table}_no_{verb}" for table in IMMUTABLE_TABLES for verb in ("update", "delete")
-    } - present
+    missing = set(_TRIGGERS) - _present_triggers(con)
     if missing:
         raise WarehouseError(
             f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts "
             "them back"
         )
+
+
+def _present_triggers(con: DuckDBPyConnection) -> set[str]:
+    rows = read_rows(con, "select trigger_name from duckdb_triggers()")
+    return {str(row["trigger_name"]) for row in rows}
 
 
 def sidecar_path(warehouse: Path) -> Path:
@@ -132,26 +135,26 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
             and no list; or it cannot be read.
     """
     versions, sidecar = _versions(con), sidecar_path(path)
-    there = {(row["name"], row["number"]): row for row in versions}
+    held = {(row["name"], row["number"]): row for row in versions}
     listed = read_sidecar(sidecar)
-    if there and listed is None:
+    if held and listed is None:
         raise WarehouseError(
             f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether "
             "commits were lost. Put it back from a backup; or let `voxdata repair` verify every "
             "version and write it again"
         )
-    if there and not listed:
+    if held and not listed:
         note_later(
             con,
-            f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are "
+            f"its list of versions {sidecar.name} was empty, and holds the {len(held)} that are "
             "there again",
         )
     for row in listed or ():
         if BANS in row:
             _check_bans(con, path, row)
             continue
-        found = there.get((row["name"], row["number"]), {})
-        if any(found.get(field) != value for field, value in row.items()):
+        version = held.get((row["name"], row["number"]), {})
+        if any(version.get(field) != value for field, value in row.items()):
             raise WarehouseError(
                 f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is "
                 f"listed in {sidecar.name} but not in the warehouse, so commits were lost. "
@@ -198,8 +201,8 @@ def note_later(con: DuckDBPyConnection, line: str) -> None:
 
 def told_later(con: DuckDBPyConnection) -> list[str]:
     """What was kept to be said."""
-    found = con.execute("select getvariable('told_later')").fetchall()[0][0]
-    return [str(line) for line in json.loads(str(found))] if found else []
+    kept = con.execute("select getvariable('told_later')").fetchall()[0][0]
+    return [str(line) for line in json.loads(str(kept))] if kept else []
 
 
 def warehouse_path(con: DuckDBPyConnection) -> Path | None:
@@ -264,13 +267,14 @@ def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
         rows = [json.loads(line) for line in split_lines(content.decode("utf-8"))]
     except (ValueError, RecursionError) as error:
         raise WarehouseError(f"{sidecar}: not readable ({error}); {_REMEDY}") from error
-    if not all(
-        isinstance(row, dict) and _is_plain(row) and any(keys <= row.keys() for keys in _LINES)
-        for row in rows
-    ):
+    if not all(map(_is_line, rows)):
         raise WarehouseError(f"{sidecar}: is no list of versions; {_REMEDY}")
     return rows
 
 
-def _is_plain(row: dict[str, object]) -> bool:
-    return all(isinstance(value, str | int) for value in row.values())
+def _is_line(row: object) -> bool:
+    """Whether JSON says of a version, or of those who must stay out, what a line of the list does."""
+    if not isinstance(row, dict):
+        return False
+    plain = all(isinstance(value, str | int) for value in row.values())
+    return plain and any(fields <= row.keys() for fields in _LINES)

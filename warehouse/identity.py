@@ -46,12 +46,12 @@ def read_identity(con: DuckDBPyConnection) -> str:
 
 def read_state(con: DuckDBPyConnection) -> KnownWarehouse:
     """What there is to know of a warehouse that is open for writing."""
-    found = read_rows(
+    state = read_rows(
         con,
         """select (select max(warehouse_id) from identity) as id,
           (select coalesce(max(n), 0) from commit_count) as n""",
     )[0]
-    return KnownWarehouse(warehouse_id=str(found["id"]), commits=int(str(found["n"])))
+    return KnownWarehouse(warehouse_id=str(state["id"]), commits=int(str(state["n"])))
 
 
 def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -> None:
@@ -67,10 +67,10 @@ def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -
     Raises:
         WarehouseError: It is not there, and must not be made.
     """
-    there = path.exists()
-    if known is not None and not (there and path.stat().st_size):
+    present = path.exists()
+    if known is not None and not (present and path.stat().st_size):
         raise missing(path, known)
-    if there:
+    if present:
         return
     if path.is_symlink():
         raise WarehouseError(

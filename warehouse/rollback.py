@@ -25,19 +25,12 @@ def roll_back(
         WarehouseError: All its rows were erased.
     """
     key = manifest_key(con, version.version_id)
-    con.execute(
-        """create or replace temp table member as
-        select row_id
-        from manifest
-        semi join example using (row_id)
-        where manifest_key = ?""",
-        [key],
-    )
-    if not read_rows(con, "select 1 from member limit 1"):
+    rows = f"(from manifest semi join example using (row_id) where manifest_key = {key})"
+    if not read_rows(con, f"select 1 from {rows} limit 1"):
         raise WarehouseError(
             f"every row of {version.ref} was erased, so there is nothing to go back to"
         )
     with transaction(con):
         recipe = {**version.recipe, "rollback_of": version.ref}
-        new = add_version(con, version.name, "member", recipe=recipe, run_id=run_id)
+        new = add_version(con, version.name, rows, recipe=recipe, run_id=run_id)
     return publish_version(con, version.name, new=new), new

@@ -88,11 +88,10 @@ def create_version(
         {**encode_example(example), "gold": canonical_json(encode_gold(example.gold))}
         for example in examples
     ]
-    types: dict[str, Any] = {
-        name: pl.Int64 if name in ("channel", "start_ms", "end_ms") else pl.String
-        for name in FIELDS
-    }
-    frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=types)
+    types: dict[str, Any] = dict.fromkeys(FIELDS, pl.String)
+    types |= dict.fromkeys(("channel", "start_ms", "end_ms"), pl.Int64)
+    values = {name: [row[name] for row in rows] for name in FIELDS}
+    frame = pl.DataFrame(values, schema=types)
     con.register(FRAME, frame)
     try:
         con.execute(
@@ -145,17 +144,20 @@ def cut_version(
     """
     check_name(con, name)
     _check_rows(con, name, candidate)
+    voices = _voice_table(con, name, candidate)
     with transaction(con):
         if along is not None:
             along()
-        intern_rows(con, candidate, run_id=run_id)
-        new = add_version(con, name, "member", recipe=recipe, run_id=run_id)
+        members = intern_rows(con, candidate, run_id=run_id)
+        new = add_version(con, name, members, recipe=recipe, run_id=run_id)
         if new:
             insert_query(
                 con,
                 "split_assignment",
-                """select voice, split, ? as run_id from candidate_voice
-                anti join split_assignment using (voice) order by voice""",
+                f"""select voice, split, ? as run_id
+                from {voices}
+                anti join split_assignment using (voice)
+                order by voice""",
                 [run_id],
             )
             rows: list[dict[str, object]] = [
@@ -173,7 +175,7 @@ def add_version(
     transaction; `publish_version` follows.
 
     Args:
-        rows: A table with a column row_id.
+        rows: A table, or a query in parentheses, with a column row_id.
 
     Returns:
         False when the newest version of the dataset holds just these rows.
@@ -190,15 +192,18 @@ def add_version(
     )
     if newest and newest[0]["root"] == root:
         return False
-    known: list[dict[str, Any]] = read_rows(
+    same: list[dict[str, Any]] = read_rows(
         con, "select version_id, manifest_key from dataset_version where root = ? limit 1", [root]
     )
-    base_key = newest[0]["manifest_key"] if newest else None
-    key = known[0]["manifest_key"] if known else _add_manifest(con, rows, base_key=base_key)
+    if same:
+        version_id, key = same[0]["version_id"], same[0]["manifest_key"]
+    else:
+        base_key = newest[0]["manifest_key"] if newest else None
+        version_id, key = root, _add_manifest(con, rows, base_key=base_key)
     number = newest[0]["number"] + 1 if newest else 1
     count = read_rows(con, f"select count(*) as n from {rows}")[0]["n"]
     version: dict[str, object] = {
-        "version_id": known[0]["version_id"] if known else root,
+        "version_id": version_id,
         "root": root,
         "name": name,
         "number": number,
@@ -210,14 +215,12 @@ def add_version(
     }
     insert_new(con, "dataset_version", [version], key=("name", "number"))
     payload = {
-        "version_id": version["version_id"],
+        "version_id": version_id,
         "name": name,
         "number": number,
         "num_examples": count,
     }
-    add_event(
-        con, CREATED_EVENT, payload, key=(str(version["version_id"]), name, number), run_id=run_id
-    )
+    add_event(con, CREATED_EVENT, payload, key=(str(version_id), name, number), run_id=run_id)
     return True
 
 
@@ -234,16 +237,12 @@ def publish_version(con: DuckDBPyConnection, name: str, *, new: bool) -> Dataset
 def list_versions(con: DuckDBPyConnection) -> list[DatasetVersion]:
     """All versions, oldest first."""
     rows: list[dict[str, Any]] = read_rows(con, f"{_SELECT} order by seq")
-    return [
-        DatasetVersion(
-            **{
-                **row,
-                "recipe": json.loads(row["recipe"]),
-                "created_at": utc_aware(row["created_at"]),
-            }
-        )
-        for row in rows
-    ]
+    return [_decode_version(row) for row in rows]
+
+
+def _decode_version(row: dict[str, Any]) -> DatasetVersion:
+    recipe, created_at = json.loads(row["recipe"]), utc_aware(row["created_at"])
+    return DatasetVersion(**{**row, "recipe": recipe, "created_at": created_at})
 
 
 def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
@@ -258,21 +257,21 @@ def find_version(con: DuckDBPyConnection, ref: str) -> DatasetVersion:
         row["tag"]: f"{row['name']}@{row['number']}"
         for row in read_rows(con, "select tag, name, number from version_tag")
     }
-    found = [version for version in versions if tagged.get(ref, ref) in (version.name, version.ref)]
-    if not found and len(ref) >= MIN_PREFIX:
-        found = [version for version in versions if version.version_id.startswith(ref.lower())]
-        if len({version.version_id for version in found}) > 1:
+    matching = [
+        version for version in versions if tagged.get(ref, ref) in (version.name, version.ref)
+    ]
+    if not matching and len(ref) >= MIN_PREFIX:
+        matching = [version for version in versions if version.version_id.startswith(ref.lower())]
+        if len({version.version_id for version in matching}) > 1:
             raise NotFoundError(
                 f"{ref!r} is the beginning of several version ids: "
-                f"{', '.join(v.version_id for v in found)}; give more of it"
+                f"{', '.join(v.version_id for v in matching)}; give more of it"
             )
-    if not found:
-        there = (
-            ", ".join(f"{version.ref} ({version.version_id[:12]})" for version in versions)
-            or "none yet; `voxdata release NAME` makes one"
-        )
-        raise NotFoundError(f"no dataset version {ref!r}; there are: {there}")
-    return found[-1]
+    if not matching:
+        refs = ", ".join(f"{version.ref} ({version.version_id[:12]})" for version in versions)
+        listed = refs or "none yet; `voxdata release NAME` makes one"
+        raise NotFoundError(f"no dataset version {ref!r}; there are: {listed}")
+    return matching[-1]
 
 
 def load_examples(con: DuckDBPyConnection, version_id: str) -> list[Example]:
@@ -295,10 +294,10 @@ def load_some_examples(
     Raises:
         NotFoundError: No version has this id.
     """
-    found = _read_examples(
+    examples = _read_examples(
         con, version_id, "where list_contains(?, utterance_id)", list(utterance_ids)
     )
-    return {example.utterance_id: example for example in found}
+    return {example.utterance_id: example for example in examples}
 
 
 def _read_examples(
@@ -363,10 +362,10 @@ def manifest_key(con: DuckDBPyConnection, version_id: str) -> int:
 
 def fetch_row_ids(con: DuckDBPyConnection, key: int) -> RowIds:
     """The rows listed under a key."""
-    found = con.sql(
+    columns = con.sql(
         "select row_id from manifest where manifest_key = ? order by row_id", params=[key]
     ).fetchnumpy()
-    return cast("RowIds", found["row_id"])
+    return cast("RowIds", columns["row_id"])
 
 
 def rows_only_in(one: RowIds, other: RowIds) -> RowIds:
@@ -375,9 +374,9 @@ def rows_only_in(one: RowIds, other: RowIds) -> RowIds:
         return one
     import numpy as np
 
-    there = np.zeros(max(int(one[-1]), int(other[-1])) + 1, dtype=bool)
-    there[other] = True
-    kept: RowIds = one[~there[one]]
+    in_other = np.zeros(max(int(one[-1]), int(other[-1])) + 1, dtype=bool)
+    in_other[other] = True
+    kept: RowIds = one[~in_other[one]]
     return kept
 
 
@@ -431,36 +430,48 @@ def _check_rows(con: DuckDBPyConnection, name: str, candidate: str) -> None:
     # By hash, since ten million ids take long; what looks like a repetition is looked at again.
     hashes = con.sql(f"select hash(utterance_id) as hashed from {candidate}").fetchnumpy()["hashed"]
     hashes.sort()
-    if (hashes[1:] == hashes[:-1]).any():
-        for row in read_rows(
-            con,
-            f"""select utterance_id
-            from {candidate}
-            group by utterance_id
-            having count(*) > 1
-            limit 1""",
-        ):
-            raise WarehouseError(f"dataset {name!r} holds utterance {row['utterance_id']} twice")
+    if not (hashes[1:] == hashes[:-1]).any():
+        return
+    repeated = read_rows(
+        con,
+        f"""select utterance_id
+        from {candidate}
+        group by utterance_id
+        having count(*) > 1
+        limit 1""",
+    )
+    if repeated:
+        raise WarehouseError(
+            f"dataset {name!r} holds utterance {repeated[0]['utterance_id']} twice"
+        )
+
+
+def _voice_table(con: DuckDBPyConnection, name: str, candidate: str) -> str:
+    """List the voices of a candidate with their splits in a temporary table, and give its name.
+
+    Raises:
+        WarehouseError: A voice is in two splits.
+    """
     con.execute(
         f"""create or replace temp table candidate_voice as
-        select voice, min(split) as split, max(split) as other from {candidate} group by voice"""
+        select voice, min(split) as split, max(split) as other
+        from {candidate}
+        group by voice"""
     )
-    for row in read_rows(con, "select voice from candidate_voice where split <> other limit 1"):
+    divided = read_rows(con, "select voice from candidate_voice where split <> other limit 1")
+    if divided:
         raise WarehouseError(
-            f"dataset {name!r} has voice {row['voice']!r} in two splits; assign splits by group"
+            f"dataset {name!r} has voice {divided[0]['voice']!r} in two splits; "
+            "assign splits by group"
         )
+    return "candidate_voice"
 
 
 def _add_manifest(con: DuckDBPyConnection, rows: str, *, base_key: int | None) -> int:
     import polars as pl
 
-    key = int(
-        str(
-            read_rows(con, "select coalesce(max(manifest_key), 0) + 1 as key from manifest")[0][
-                "key"
-            ]
-        )
-    )
+    last = read_rows(con, "select coalesce(max(manifest_key), 0) as key from manifest")[0]["key"]
+    key = int(str(last)) + 1
     insert_query(
         con, "manifest", f"select ? as manifest_key, row_id from {rows} order by row_id", [key]
     )
