@@ -48,6 +48,12 @@ def list_measures(con: DuckDBPyConnection) -> dict[str, Quality]:
     return {row.pop("utterance_id"): Quality(**row) for row in rows}
 
 
+def _fails(measure: str) -> str:
+    """The SQL of an utterance beyond the limit of a measure, which is a parameter of its name."""
+    worse = ">" if measure in LARGER_IS_WORSE else "<"
+    return f"coalesce(m.{measure} {worse} ${measure}, false)"
+
+
 def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[dict[str, object]]:
     """What thresholds would remove, by language and source; nothing is removed.
 
@@ -69,10 +75,7 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
             f"no measure is called {', '.join(unknown) or repr('')}; there are "
             f"{', '.join(MEASURES)}"
         )
-    fails = " or ".join(
-        f"coalesce(m.{name} {'>' if name in LARGER_IS_WORSE else '<'} ${name}, false)"
-        for name in sorted(limits)
-    )
+    fails = " or ".join(map(_fails, sorted(limits)))
     return read_rows(
         con,
         f"""with first as (
@@ -83,9 +86,10 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
         ),
         origin as (
           select recording_id,
-            case when uri like '%://%' then regexp_extract(
-              uri, '^[^/]*//[^/]*'
-            ) else regexp_replace(uri, '/[^/]*$', '') end as source
+            case
+              when uri like '%://%' then regexp_extract(uri, '^[^/]*//[^/]*')
+              else regexp_replace(uri, '/[^/]*$', '')
+            end as source
           from first
         ),
         judged as (

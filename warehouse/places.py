@@ -62,10 +62,9 @@ def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
         f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]"
         for kept, here in prefixes
     )
+    placed = f"case{cases} else uri end" if cases else "uri"
     con.execute("set variable places = ?", [json.dumps(prefixes)])
-    con.execute(
-        f"create or replace temp macro placed(uri) as {f'case{cases} else uri end' if cases else 'uri'}"
-    )
+    con.execute(f"create or replace temp macro placed(uri) as {placed}")
 
 
 def keep_place(con: DuckDBPyConnection, uri: str) -> str:
@@ -103,8 +102,10 @@ def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
 
 
 def _prefixes(con: DuckDBPyConnection) -> list[Prefix]:
-    found = read_rows(con, "select getvariable('places') as places")[0]["places"]
-    return [(kept, here) for kept, here in json.loads(str(found))] if found else []
+    prefixes = read_rows(con, "select getvariable('places') as places")[0]["places"]
+    if not prefixes:
+        return []
+    return [(kept, here) for kept, here in json.loads(str(prefixes))]
 
 
 def _text(value: str) -> str:

@@ -97,12 +97,10 @@ def write_copy(path: Path, target: Path) -> None:
 
 def list_snapshots(folder: Path) -> list[Path]:
     """Snapshots in a folder, oldest first."""
-    found = (
-        [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
-        if folder.is_dir()
-        else []
-    )
-    return sorted(found, key=lambda path: (_number(path), path.name))
+    if not folder.is_dir():
+        return []
+    snapshots = [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
+    return sorted(snapshots, key=lambda path: (_number(path), path.name))
 
 
 def _number(snapshot: Path) -> int:

@@ -90,8 +90,7 @@ def create_version(
     ]
     types: dict[str, Any] = dict.fromkeys(FIELDS, pl.String)
     types |= dict.fromkeys(("channel", "start_ms", "end_ms"), pl.Int64)
-    values = {name: [row[name] for row in rows] for name in FIELDS}
-    frame = pl.DataFrame(values, schema=types)
+    frame = pl.DataFrame(rows, schema=types)
     con.register(FRAME, frame)
     try:
         con.execute(

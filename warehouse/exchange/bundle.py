@@ -83,21 +83,21 @@ def complete_scheme(name: str, used: Iterable[str], schemes: Sequence[Scheme]) -
     """The workspace's scheme of a name, with the labels in use that it lacks at its end, sorted;
     version 0 when there is no such scheme.
     """
-    known = next((scheme for scheme in schemes if scheme.name == name), None)
-    labels = known.labels if known else ()
+    current = next((scheme for scheme in schemes if scheme.name == name), None)
+    labels = current.labels if current else ()
     missing = sorted(set(used) - {label.name for label in labels})
     added = tuple(
         SchemeLabel(name=label, description="In use in this version; not in the scheme today.")
         for label in missing
     )
-    if known is None:
+    if current is None:
         return LabelSet(name=name, version=0, labels=added, title=name)
     return LabelSet(
         name=name,
-        version=known.version,
+        version=current.version,
         labels=(*labels, *added),
-        title=known.title,
-        choice=known.choice,
+        title=current.title,
+        choice=current.choice,
     )
 
 
@@ -137,8 +137,9 @@ class Bundle:
     def splits(self) -> Iterator[tuple[Split, list[Example]]]:
         """Splits that have examples, in order."""
         for split in Split:
-            if found := self.of(split):
-                yield split, found
+            examples = self.of(split)
+            if examples:
+                yield split, examples
 
     def samples(self, example: Example) -> Samples:
         """The sound of an example: (num_samples,) float32 at 16 kHz, sample for sample what the
@@ -155,7 +156,10 @@ class Bundle:
                 path, channel=example.channel, segment=example.segment, expected=expected
             )
         except AudioError as error:
-            message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
+            message = (
+                f"utterance {example.utterance_id}: {error}; "
+                "`voxdata ingest` decodes its source again"
+            )
             raise AudioError(
                 message, reason=error.reason, recording_id=example.recording_id
             ) from error
@@ -183,16 +187,16 @@ class Bundle:
     def description(self) -> str:
         """What it is and how to verify it, and whether scripts labelled it, in a few sentences."""
         scripts: Any = self.version.recipe.get("simulated_annotators") or {}
-        said = (
-            f" {len(scripts)} of its annotators were simulated by scripts: its labels show nothing "
-            "about people."
-            if scripts
-            else ""
-        )
+        warning = ""
+        if scripts:
+            warning = (
+                f" {len(scripts)} of its annotators were simulated by scripts: "
+                "its labels show nothing about people."
+            )
         return (
             f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle "
             f"root {self.version.root}; {ROWS} and {HEADER} are enough to compute it again "
-            f"(`voxdata import --check FOLDER`).{said}"
+            f"(`voxdata import --check FOLDER`).{warning}"
         )
 
 
@@ -303,8 +307,8 @@ def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
 
 def header_hash(header: Mapping[str, object]) -> str:
     """SHA-256 over everything a header says but this hash itself."""
-    said = {name: value for name, value in header.items() if name != "sha256"}
-    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+    hashed = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(hashed).encode()).hexdigest()
 
 
 def encode_scheme(scheme: LabelSet) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,12 +64,17 @@ def _speakers(voices: Iterable[str]) -> dict[str, str]:
     """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called
     alike get part of a digest.
     """
-    plain = {voice: "".join(c if c.isalnum() else "_" for c in voice) or "_" for voice in voices}
-    times = Counter(plain.values())
-    return {
-        voice: name if times[name] == 1 else f"{name}_{digest(voice)[:8]}"
-        for voice, name in plain.items()
-    }
+    names = {voice: _plain(voice) for voice in voices}
+    times = Counter(names.values())
+    for voice, name in names.items():
+        if times[name] > 1:
+            names[voice] = f"{name}_{digest(voice)[:8]}"
+    return names
+
+
+def _plain(voice: str) -> str:
+    """A voice's name in which everything but letters and digits is "_"."""
+    return re.sub(r"[^\w]", "_", voice) or "_"
 
 
 def _key(speaker: str, example: Example) -> str:

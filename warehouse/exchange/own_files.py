@@ -38,13 +38,16 @@ class Header:
 def parse_header(text: str | bytes) -> Header | None:
     """Read a header; None when it is none of ours, or names a file outside its folder."""
     try:
-        said = json.loads(text)
-        if said["format"] != FORMAT:
+        stated = json.loads(text)
+        if stated["format"] != FORMAT:
             return None
-        files = {str(name): str(sha256) for name, sha256 in said["files"].items()}
-        sound = said.get("sha256") == header_hash(said)
+        files = {str(name): str(sha256) for name, sha256 in stated["files"].items()}
+        sound = stated.get("sha256") == header_hash(stated)
         header = Header(
-            version_id=str(said["version_id"]), root=str(said["root"]), files=files, is_sound=sound
+            version_id=str(stated["version_id"]),
+            root=str(stated["root"]),
+            files=files,
+            is_sound=sound,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -64,7 +67,8 @@ def walk_files(folder: Path) -> Iterator[Path]:
     """Everything below a folder that is no folder, sorted. Links are not followed, whatever they
     lead to; a folder that cannot be looked into stands for itself.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
+    # Unlike Path.is_dir() it is no error where access is denied.
+    if not os.path.isdir(folder):  # noqa: PTH112
         return
     try:
         with os.scandir(folder) as scan:

@@ -27,7 +27,6 @@ TOLERANCE_MS = 100
 
 AGAIN = "export the version again"
 
-
 HEADER_FIELDS: Readers = {
     "format": (str, "text"),
     "files": (as_mapping, "SHA-256 by file"),
@@ -102,11 +101,11 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
             f"{origin}: {HEADER} is not as it was exported; export the version again"
         )
     _check_header(header, expected, origin)
-    there = file_hashes(folder)
+    present = file_hashes(folder)
     changed = sorted(
-        name for name, sha in {**expected, **there}.items() if expected.get(name) != sha
+        name for name, sha in {**expected, **present}.items() if expected.get(name) != sha
     )
-    missing_files = sorted(set(expected) - set(there))
+    missing_files = sorted(set(expected) - set(present))
     if changed or missing_files:
         named = ", ".join(repr(name) for name in (*missing_files, *changed)[:5])
         raise ManifestError(
@@ -135,8 +134,8 @@ def _read_header(folder: Path, origin: str) -> dict[str, Any]:
     except FAULTS as error:
         why = in_words(error) if header is None else name_fault(header, HEADER_FIELDS, error)
         raise ManifestError(f"{origin}: {HEADER}: {why}; {AGAIN}") from error
-    found: dict[str, Any] = header
-    return found
+    checked: dict[str, Any] = header
+    return checked
 
 
 def _check_header(header: Mapping[str, object], files: Iterable[str], origin: str) -> None:

@@ -82,15 +82,13 @@ def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
     Raises:
         WarehouseError: A scheme is named like a column.
     """
-    schemes = sorted({scheme for example in examples for scheme in example.gold})
-    columns = [
-        *PLAIN,
-        *(
-            column
-            for scheme in schemes
-            for column in (scheme, f"{scheme}_distribution", f"{scheme}_votes")
-        ),
-    ]
+    labelled: set[str] = set()
+    for example in examples:
+        labelled.update(example.gold)
+    schemes = sorted(labelled)
+    columns = list(PLAIN)
+    for scheme in schemes:
+        columns += [scheme, f"{scheme}_distribution", f"{scheme}_votes"]
     if len({*columns, *LAST}) < len(columns) + len(LAST):
         raise WarehouseError(
             f"schemes {', '.join(schemes)} clash with the columns of an export; rename one in "

@@ -87,9 +87,7 @@ def export_bundle(
         bundle = replace(bundle, wav_root=str(output.absolute()))
     try:
         return _export(bundle, format_name, output, audio)
-    except (
-        Exception
-    ) as error:  # every format has a library that raises exceptions of its own about a full disk
+    except Exception as error:  # the library of a format has its own for a full disk
         fault = find_fault(error, place=output.parent)
         if fault is not None:
             raise fault from error
@@ -241,14 +239,10 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
     """
     listed = filesystem.find(root) if filesystem.exists(root) else []
     # A listing may name what lies elsewhere: that is not ours to judge.
-    there = {
-        name
-        for path in listed
-        if path.startswith(f"{root}/")
-        and ".." not in (name := path.removeprefix(f"{root}/")).split("/")
-    }
+    inside = [path.removeprefix(f"{root}/") for path in listed if path.startswith(f"{root}/")]
+    present = {name for name in inside if ".." not in name.split("/")}
     header = None
-    if HEADER in there:
+    if HEADER in present:
         header = parse_header(filesystem.cat_file(f"{root}/{HEADER}"))
         if header is None:
             raise ConfigError(f"{place}/{HEADER} is malformed; remove it, or choose another URL")
@@ -256,15 +250,18 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
             raise ConfigError(
                 f"{place} holds another version ({header.root[:12]}); choose another URL"
             )
-    begun = (
-        _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
-    )
-    if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
+    own = {HEADER, UNFINISHED}
+    if header is not None:
+        own |= set(header.files)
+    if UNFINISHED in present:
+        own |= _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}"))
+    others = sorted(present - own)
+    if others:
         raise ConfigError(
             f"{place} holds {counted(len(others), 'file')} that no export of this version put "
             f"there: {shown_names(others)}; move them away, or choose another URL"
         )
-    return there
+    return present
 
 
 def _begun_files(listed: bytes) -> set[str]:
