@@ -64,8 +64,8 @@ QUERIES = (
         geomean geometric_mean group_concat histogram kurtosis last list listagg mad max max_by mean
         median min min_by mode product quantile quantile_cont quantile_disc regr_intercept regr_r2
         regr_slope sem skewness stddev stddev_pop stddev_samp string_agg sum sumkahan var_pop
-        var_samp variance wavg weighted_avg cume_dist dense_rank fill first_value lag last_value
-        lead nth_value ntile percent_rank rank rank_dense row_number"""
+        var_samp variance views_version wavg weighted_avg cume_dist dense_rank fill first_value lag
+        last_value lead nth_value ntile percent_rank rank rank_dense row_number"""
     )
 )
 """What `voxdata query` may call."""

@@ -13,6 +13,7 @@ from voxdata.errors import ConfigError
 from warehouse.engine import time_limit
 from warehouse.functions import QUERIES, TABLES
 from warehouse.rows import read_rows
+from warehouse.views import number_views
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,6 +44,7 @@ def run_query(con: DuckDBPyConnection, sql: str, *, seconds: float = 300.0) -> p
         if statements[0].type is not duckdb.StatementType.SELECT:
             raise ConfigError(NO_QUERY)
         _check_calls(con, sql)
+        number_views(con)
         con.execute("set enable_external_access = false")
         con.execute("set lock_configuration = true")
         with time_limit(con, seconds, what="the query"):
