@@ -86,7 +86,7 @@ def record_attempt(
 
 
 def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
-    """(stage, subject, key) -> how often it was tried in vain, that with the newest attempt last."""
+    """(stage, subject, key) -> how often it was tried in vain, the newest attempt last."""
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select stage, placed(subject) as subject, key, count(distinct day) as days,

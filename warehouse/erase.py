@@ -275,7 +275,7 @@ def erase_rows(
 
 
 def _note_erased(con: DuckDBPyConnection, plan: ErasurePlan, receipt_id: str) -> None:
-    """Note what a receipt is about while it is still there: annotations, rows of versions, leaves."""
+    """Note what a receipt is about while it is there: annotations, rows of versions, leaves."""
     ids = list(plan.recording_ids)
     con.execute(
         """insert into erased_annotation

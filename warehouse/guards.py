@@ -273,7 +273,7 @@ def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
 
 
 def _is_line(row: object) -> bool:
-    """Whether JSON says of a version, or of those who must stay out, what a line of the list does."""
+    """Whether JSON has the fields of a line of the list, and only plain values."""
     if not isinstance(row, dict):
         return False
     plain = all(isinstance(value, str | int) for value in row.values())

@@ -292,7 +292,7 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
 
 
 def _new_folder(path: Path) -> Path:
-    """Make a folder of this name, or with a number behind it when the clock gave the name before."""
+    """Make a folder of this name, with a number behind it when the clock gave the name before."""
     new = path
     for number in count(1):
         if not os.path.lexists(new):

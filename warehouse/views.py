@@ -14,7 +14,7 @@ VIEWS = (
     "utterances",
     "versions",
 )
-"""What docs/warehouse.md describes for people; every other table and view may change at any time."""
+"""What docs/warehouse.md describes for people; other tables and views may change at any time."""
 
 VIEWS_VERSION = 1
 """Raised by one with every column of `VIEWS` that comes, goes, or changes name, type or meaning.
