@@ -1,4 +1,6 @@
-"""Which recordings may not be used for a purpose, as their manifests say and as people asked to be forgotten."""
+"""Which recordings may not be used for a purpose, as their manifests say and as people asked to be
+forgotten.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ def add_predictions(
     run_id: str,
     key: str = "",
 ) -> int:
-    """Add predictions with their models, each once for utterance, scheme, scheme version, model and key.
+    """Add predictions with their models, each once for utterance, scheme, scheme version, model and
+    key.
 
     Args:
         scheme_versions: Scheme name -> version, for every scheme predicted.
@@ -80,12 +81,11 @@ def list_predictions(
     """Utterance id -> its newest prediction under a scheme, by one model or, with None, by any."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """
-        select p.utterance_id, p.distribution, p.model_key
+        """select p.utterance_id, p.distribution, p.model_key
         from prediction p
         where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
-        qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1 order by p.utterance_id
-        """,
+        qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1
+        order by p.utterance_id""",
         {"scheme": scheme, "model_key": model_key},
     )
     models = _models(con)
