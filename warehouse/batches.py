@@ -275,7 +275,7 @@ def forget_merged(folder: Path, *, held: Collection[str]) -> int:
 
     Args:
         held: Ids of the batches that the copy holds; the others stay, since the warehouse could not
-            be made anew without them.
+            be rebuilt without them.
 
     Returns:
         How many.

@@ -1,4 +1,4 @@
-"""Compaction: the warehouse file written anew, so that what was deleted is no longer in it.
+"""Compaction: the warehouse file written again, so that what was deleted is no longer in it.
 
 DuckDB leaves the bytes of deleted rows in the file, whatever is vacuumed; a copy made by a process
 that never saw them has none. So this runs as a process of its own: `python -m warehouse.compact

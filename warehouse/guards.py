@@ -86,7 +86,7 @@ def ensure_triggers(con: DuckDBPyConnection) -> int:
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a
+    """Let rows of some tables be deleted or rewritten inside, as erasing needs; in a
     transaction, so that an error brings the triggers back.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Repair: a warehouse that is damaged, or lost what it had acknowledged, made anew from the best
+"""Repair: a warehouse that is damaged, or lost what it had acknowledged, rebuilt from the best
 copy there is and from the batches.
 """
 
@@ -77,7 +77,7 @@ def repair_warehouse(
     run_id: str,
     known: KnownWarehouse | None = None,
 ) -> Repair:
-    """Make a warehouse anew from whatever has most: the file as it opens, the file without its
+    """Rebuild a warehouse from whatever has most: the file as it opens, the file without its
     write-ahead log, or a snapshot.
 
     The files as they were are kept aside; nothing is deleted. Nobody may have the warehouse open.
@@ -134,7 +134,7 @@ def repair_warehouse(
 
 def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
     """Take a warehouse file as it is, though it is not what the files beside it say: read all of
-    it, and write these anew.
+    it, and write these again.
 
     The files beside it are kept aside. Nobody may have the warehouse open.
 

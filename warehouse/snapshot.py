@@ -36,7 +36,7 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 
     Args:
         batches: Folder of batches; those whose rows the snapshot holds are no longer needed to
-            make the warehouse anew.
+            rebuild the warehouse.
         now: Part of the snapshot's name, UTC.
         keep: How many stay.
 

@@ -1,4 +1,4 @@
-"""Kaldi data folders: one a split, sorted as Kaldi sorts, with WAV clips beside them."""
+"""Kaldi data folders: one per split, sorted as Kaldi sorts, with WAV clips beside them."""
 
 from __future__ import annotations
 
