@@ -1,4 +1,6 @@
-"""What people said: an append-only ledger of annotations. Every revision is a row, and a link of the chain of `warehouse.chain`."""
+"""What people said: an append-only ledger of annotations. Every revision is a row, and a link of
+the chain of `warehouse.chain`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_na
 def add_annotations(
     con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str
 ) -> int:
-    """Add revisions and seal them: new is what has not been seen with this project, id, time of change and deletion.
+    """Add revisions and seal them: new is what has not been seen with this project, id, time of
+    change and deletion.
 
     Returns:
         How many were new.
@@ -63,12 +66,17 @@ def add_annotations(
 def current_annotations(
     con: DuckDBPyConnection, *, project_id: int | None = None
 ) -> list[Annotation]:
-    """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
+    """The newest revision of each annotation, by project and id; skipped and deleted ones are
+    there, flagged.
+    """
     return [
         _annotation(row)
         for row in read_rows(
             con,
-            f"select {ANNOTATION} from current_annotation where ?::bigint is null or project_id = ? order by project_id, annotation_id",
+            f"""select {ANNOTATION}
+            from current_annotation
+            where ?::bigint is null or project_id = ?
+            order by project_id, annotation_id""",
             [project_id, project_id],
         )
     ]
@@ -119,8 +127,12 @@ def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
     """
     rows = read_rows(
         con,
-        """select annotator, max(coalesce(simulated, simulated_before)) as error_rate from current_annotation where not deleted
-        group by annotator having count(*) = count(coalesce(simulated, simulated_before)) order by annotator""",
+        """select annotator, max(coalesce(simulated, simulated_before)) as error_rate
+        from current_annotation
+        where not deleted
+        group by annotator
+        having count(*) = count(coalesce(simulated, simulated_before))
+        order by annotator""",
     )
     return {str(row["annotator"]): float(str(row["error_rate"])) for row in rows}
 
@@ -136,7 +148,7 @@ def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotatio
 
 
 def last_read_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
-    """When a project was last read for changes, by the server's clock, UTC; None when it never was."""
+    """When a project was last read for changes, by the server's clock, UTC; None when never."""
     rows = read_rows(
         con,
         "select read_at from queue_read where project_id = ? order by seq desc limit 1",
@@ -153,7 +165,7 @@ def record_read(
     marks: Mapping[str, str],
     run_id: str,
 ) -> None:
-    """Note when a project was read for changes, and the state in which its changed clips were read."""
+    """Note when a project was read for changes, and the state of its changed clips then."""
     rows: list[dict[str, object]] = [
         {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id}
         for key, mark in marks.items()
@@ -171,7 +183,10 @@ def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
     """Clip -> the state in which it was last read."""
     rows = read_rows(
         con,
-        "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all",
+        """select utterance_id, arg_max(mark, seq) as mark
+        from clip_mark
+        where project_id = ?
+        group by all""",
         [project_id],
     )
     return {str(row["utterance_id"]): str(row["mark"]) for row in rows}
@@ -205,10 +220,14 @@ def moved_annotations(con: DuckDBPyConnection) -> set[tuple[int, int]]:
 
 
 def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    """Revisions somebody should look at: written in another's name, vanished, changed after adjudication; oldest first."""
+    """Revisions somebody should look at: written in another's name, vanished, changed after
+    adjudication; oldest first.
+    """
     return read_rows(
         con,
-        "select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at from annotation_oddity order by seq, oddity",
+        """select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at
+        from annotation_oddity
+        order by seq, oddity""",
     )
 
 

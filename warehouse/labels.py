@@ -42,7 +42,8 @@ def add_predictions(
     run_id: str,
     key: str = "",
 ) -> int:
-    """Add predictions with their models, each once for utterance, scheme, scheme version, model and key.
+    """Add predictions with their models, each once for utterance, scheme, scheme version, model and
+    key.
 
     Args:
         scheme_versions: Scheme name -> version, for every scheme predicted.
@@ -88,8 +89,7 @@ def list_predictions(
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """
-        select p.utterance_id, p.distribution, p.model_key
+        """select p.utterance_id, p.distribution, p.model_key
         from prediction p
         where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
           and ($ids is null or p.utterance_id in (select unnest($ids::varchar[])))

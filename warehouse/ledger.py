@@ -135,8 +135,10 @@ def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
     """All drops, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
-        from ledger order by seq""",
+        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value,
+          threshold, created_at
+        from ledger
+        order by seq""",
     )
     tries = _tries(con)
     return [

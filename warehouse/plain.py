@@ -1,4 +1,6 @@
-"""Reading sets of rows, and writing them past the gate, as only the gate's own books may; the one place that knows the DuckDB client."""
+"""Reading sets of rows, and writing them past the gate, as only the gate's own books may; the one
+place that knows the DuckDB client.
+"""
 
 from __future__ import annotations
 

@@ -26,41 +26,31 @@ def store_private_spans(
     run_id: str,
 ) -> None:
     """Store the personal data in a recording's utterances; `key` is the scan's."""
-    rows: list[dict[str, object]] = [
-        {
-            "utterance_id": utterance_id,
-            "recording_id": recording_id,
-            "key": key,
-            "run_id": run_id,
-            "kind": span.kind,
-            "start_char": span.start,
-            "end_char": span.end,
-            "start_ms": span.segment.start_ms,
-            "end_ms": span.segment.end_ms,
-            "score": span.score,
-        }
-        for utterance_id, spans in sorted(private.items())
-        for span in spans
-    ]
+    rows: list[dict[str, object]] = []
+    leaks: list[dict[str, object]] = []
+    for utterance_id, spans in sorted(private.items()):
+        for span in spans:
+            named: dict[str, object] = {
+                "utterance_id": utterance_id,
+                "recording_id": recording_id,
+                "key": key,
+                "run_id": run_id,
+                "kind": span.kind,
+                "start_char": span.start,
+                "end_char": span.end,
+            }
+            place = _encode_segment(span.segment)
+            rows.append({**named, **place, "score": span.score})
+            for channel, heard in sorted(span.leaks.items()):
+                leaks.append({**named, **_encode_segment(heard), "channel": channel})
     insert_rows(con, "private_span", rows)
-    leaks: list[dict[str, object]] = [
-        {
-            "recording_id": recording_id,
-            "key": key,
-            "utterance_id": utterance_id,
-            "kind": span.kind,
-            "start_char": span.start,
-            "end_char": span.end,
-            "channel": channel,
-            "run_id": run_id,
-            "start_ms": None if heard is None else heard.start_ms,
-            "end_ms": None if heard is None else heard.end_ms,
-        }
-        for utterance_id, spans in sorted(private.items())
-        for span in spans
-        for channel, heard in sorted(span.leaks.items())
-    ]
     insert_rows(con, "private_leak", leaks)
+
+
+def _encode_segment(segment: Segment | None) -> dict[str, object]:
+    if segment is None:
+        return {"start_ms": None, "end_ms": None}
+    return {"start_ms": segment.start_ms, "end_ms": segment.end_ms}
 
 
 def list_private_spans(
@@ -81,7 +71,7 @@ def list_private_spans(
         where {_CHOSEN} order by u.utterance_id""",
         chosen,
     )
-    found: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
+    spans: defaultdict[str, list[PrivateSpan]] = defaultdict(list)
     rows: list[dict[str, Any]] = read_rows(
         con,
         f"""select utterance_id, kind, start_char, end_char, start_ms, end_ms, score
@@ -100,14 +90,14 @@ def list_private_spans(
                 (row["utterance_id"], row["kind"], row["start_char"], row["end_char"]), {}
             ),
         )
-        found[row["utterance_id"]].append(span)
-    return {str(row["utterance_id"]): tuple(found[str(row["utterance_id"])]) for row in scanned}
+        spans[row["utterance_id"]].append(span)
+    return {str(row["utterance_id"]): tuple(spans[str(row["utterance_id"])]) for row in scanned}
 
 
 def _list_leaks(
     con: DuckDBPyConnection,
 ) -> dict[tuple[str, str, int, int], dict[int, Segment | None]]:
-    found: defaultdict[tuple[str, str, int, int], dict[int, Segment | None]] = defaultdict(dict)
+    leaks: defaultdict[tuple[str, str, int, int], dict[int, Segment | None]] = defaultdict(dict)
     rows: list[dict[str, Any]] = read_rows(
         con, "select l.* from private_leak l semi join current_scan using (recording_id, key)"
     )
@@ -117,10 +107,10 @@ def _list_leaks(
             if row["start_ms"] is None
             else Segment(start_ms=row["start_ms"], end_ms=row["end_ms"])
         )
-        found[row["utterance_id"], row["kind"], row["start_char"], row["end_char"]][
+        leaks[row["utterance_id"], row["kind"], row["start_char"], row["end_char"]][
             row["channel"]
         ] = heard
-    return dict(found)
+    return dict(leaks)
 
 
 def list_hidden(
@@ -131,7 +121,7 @@ def list_hidden(
     Args:
         utterance_ids: Only of these; of all when None.
     """
-    found: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = (
+    hidden: defaultdict[tuple[int, str], list[tuple[datetime, tuple[tuple[str, str], ...]]]] = (
         defaultdict(list)
     )
     rows: list[dict[str, Any]] = read_rows(
@@ -142,5 +132,5 @@ def list_hidden(
     )
     for row in rows:
         parts = tuple((kind, characters) for kind, characters in json.loads(row["hidden"] or "[]"))
-        found[row["project_id"], row["utterance_id"]].append((utc_aware(row["created_at"]), parts))
-    return dict(found)
+        hidden[row["project_id"], row["utterance_id"]].append((utc_aware(row["created_at"]), parts))
+    return dict(hidden)

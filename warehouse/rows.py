@@ -1,4 +1,6 @@
-"""Reading and writing sets of rows: the one door by which rows come into the warehouse, and the gate is in it."""
+"""Reading and writing sets of rows: the one door by which rows come into the warehouse, and the
+gate is in it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def insert_new(
     key: Sequence[str],
     existing: str | None = None,
 ) -> int:
-    """Insert, as one statement, the rows whose key is not there yet; of several with one key the first.
+    """Insert, as one statement, the rows whose key is not there yet; of several with one key the
+    first.
 
     Args:
         rows: All with the same columns; columns left out take their default.

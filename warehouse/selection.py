@@ -36,22 +36,37 @@ PLAIN = (
     "uri",
     "said",
 )
-"""Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
-`<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
+"""Columns a condition may name besides the measures and, for each scheme, `<scheme>`,
+`<scheme>_votes`, `<scheme>_share` and `<scheme>_standing`. `said` maps the names of a manifest to
+their values: said['customer'].
+"""
 
 _LABELLED, _BARRED = "labelled_utterances", "barred_recordings"
 
-# A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
-_VIEW = f"""
-  with said as (select recording_id, map(list(name order by name), list(value order by name)) as said
-                from current_recording_metadata group by recording_id),
-  held as (select recording_id, placed(arg_min(uri, seq)) as uri from source where recording_id is not null group by recording_id)
-  select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms, u.end_ms - u.start_ms as duration_ms, u.text,
-    u.language, coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
+# A date that a manifest gives counts; what it gives in another form does not, as `voxdata
+# recordings` shows.
+_VIEW = f"""with said as (
+    select recording_id, map(list(name order by name), list(value order by name)) as said
+    from current_recording_metadata
+    group by recording_id
+  ),
+  held as (
+    select recording_id, placed(arg_min(uri, seq)) as uri
+    from source
+    where recording_id is not null
+    group by recording_id
+  )
+  select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms,
+    u.end_ms - u.start_ms as duration_ms, u.text, u.language,
+    coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
     coalesce(s.said, map([]::varchar[], []::varchar[])) as said,
     {", ".join(f"m.{name}" for name in MEASURES)}, g.* exclude (utterance_id)
-  from current_utterance u join {_LABELLED} g using (utterance_id) join recording r using (recording_id)
-  left join current_measure m using (utterance_id) left join said s using (recording_id) left join held h using (recording_id)"""
+  from current_utterance u
+  join {_LABELLED} g using (utterance_id)
+  join recording r using (recording_id)
+  left join current_measure m using (utterance_id)
+  left join said s using (recording_id)
+  left join held h using (recording_id)"""
 
 
 def select_utterances(
@@ -110,11 +125,13 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
         columns: What it may name.
 
     Returns:
-        The condition in canonical form, so that spacing and case of keywords make no difference, and what is run is what was checked.
+        The condition in canonical form, so that spacing and case of keywords make no difference,
+        and what is run is what was checked.
 
     Raises:
-        ConfigError: It cannot be parsed, or has a piece that a condition may not have, such as a query, a function that is not in
-            `warehouse.functions.CONDITIONS`, or another column; the message names the piece.
+        ConfigError: It cannot be parsed, or has a piece that a condition may not have, such as a
+            query, a function that is not in `warehouse.functions.CONDITIONS`, or another column;
+            the message names the piece.
     """
     if len(where) > LONGEST:
         raise ConfigError(f"a condition of {len(where)} characters: at most {LONGEST} are read")
@@ -127,7 +144,8 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
         return parsed.sql(dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
         raise ConfigError(
-            f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500"
+            f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as "
+            "duration_ms > 500"
         ) from error
     except RecursionError as error:
         raise ConfigError(f"{where[:60]!r}...: has too many parts inside each other") from error
@@ -197,14 +215,20 @@ def _problem(node: exp.Expr, columns: Sequence[str]) -> str:
             f"{node.sql(dialect='duckdb')} is a query; a condition looks at one utterance at a time"
         )
     if isinstance(node, exp.AggFunc | exp.Window):
-        return f"{node.sql(dialect='duckdb')} looks at several utterances; a condition looks at one at a time"
+        return (
+            f"{node.sql(dialect='duckdb')} looks at several utterances; "
+            "a condition looks at one at a time"
+        )
     if isinstance(node, _SHAPES):
         return ""
     called = _called(node)
     if called in CONDITIONS:
         return ""
     if called:
-        return f"{called}() is no function that a condition may call; docs/warehouse.md lists the allowed ones"
+        return (
+            f"{called}() is no function that a condition may call; "
+            "docs/warehouse.md lists the allowed ones"
+        )
     return f"{node.sql(dialect='duckdb')} is no part that a condition may have"
 
 

@@ -36,7 +36,7 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 
     Args:
         batches: Folder of batches; those whose rows the snapshot holds are no longer needed to
-            make the warehouse anew.
+            rebuild the warehouse.
         now: Part of the snapshot's name, UTC.
         keep: How many stay.
 
@@ -44,7 +44,8 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
         The snapshot's file.
 
     Raises:
-        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be read.
+        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be
+            read.
         MachineError: There is no room for it, and the folder is as it was.
     """
     with writing(folder):
@@ -96,12 +97,10 @@ def write_copy(path: Path, target: Path) -> None:
 
 def list_snapshots(folder: Path) -> list[Path]:
     """Snapshots in a folder, oldest first."""
-    found = (
-        [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
-        if folder.is_dir()
-        else []
-    )
-    return sorted(found, key=lambda path: (_number(path), path.name))
+    if not folder.is_dir():
+        return []
+    snapshots = [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
+    return sorted(snapshots, key=lambda path: (_number(path), path.name))
 
 
 def _number(snapshot: Path) -> int:

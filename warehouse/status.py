@@ -53,28 +53,36 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
     """Count everything."""
     totals: dict[str, Any] = read_rows(
         con,
-        """
-        with standing as (from current_annotation where not deleted and not skipped)
+        """with standing as (from current_annotation where not deleted and not skipped)
         select (select count(*) from source) as sources,
-               (select count(*) from recording) as recordings,
-               (select coalesce(sum(num_samples / sample_rate_hz), 0) / 60 from recording) as recording_minutes,
-               (select count(*) from current_utterance) as utterances,
-               (select coalesce(sum(end_ms - start_ms), 0) / 60000 from current_utterance) as utterance_minutes,
-               (select count(*) from prediction) as predictions,
-               (select count(*) from current_push where predictions_key <> '') as pushed,
-               (select count(*) from standing) as annotations,
-               (select count(distinct annotator) from standing) as annotators,
-               (select count(*) from remark) as remarks,
-               (select count(*) from dataset_version) as versions,
-               (select count(*) from current_training_run) as training_runs
-        """,
+          (select count(*) from recording) as recordings,
+          (
+            select coalesce(sum(num_samples / sample_rate_hz), 0) / 60
+            from recording
+          ) as recording_minutes,
+          (select count(*) from current_utterance) as utterances,
+          (
+            select coalesce(sum(end_ms - start_ms), 0) / 60000
+            from current_utterance
+          ) as utterance_minutes,
+          (select count(*) from prediction) as predictions,
+          (select count(*) from current_push where predictions_key <> '') as pushed,
+          (select count(*) from standing) as annotations,
+          (select count(distinct annotator) from standing) as annotators,
+          (select count(*) from remark) as remarks,
+          (select count(*) from dataset_version) as versions,
+          (select count(*) from current_training_run) as training_runs""",
     )[0]
     drops: list[dict[str, Any]] = read_rows(
         con, "select stage, reason, count(*) as n from ledger group by all order by all"
     )
     promoted: list[dict[str, Any]] = read_rows(
         con,
-        "select scheme, arg_max(training_id, seq) as id from current_training_run where promoted group by scheme order by scheme",
+        """select scheme, arg_max(training_id, seq) as id
+        from current_training_run
+        where promoted
+        group by scheme
+        order by scheme""",
     )
     return Counts(
         **totals,

@@ -50,7 +50,7 @@ def store_transcripts(
     key: str,
     run_id: str,
 ) -> None:
-    """Store the transcripts of a recording, one a channel in order; `key` is the transcription's."""
+    """Store a recording's transcripts, one per channel in order; `key` is the transcription's."""
     rows: list[dict[str, object]] = [
         {
             "recording_id": recording_id,
@@ -99,7 +99,10 @@ def list_transcripts(
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select passages, words from transcript where recording_id = ? and key = ? order by channel",
+        """select passages, words
+        from transcript
+        where recording_id = ? and key = ?
+        order by channel""",
         [recording_id, key],
     )
     return [
@@ -129,8 +132,10 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select recording_id, channel, speaker, start_ms, end_ms from {"current_turn" if key is None else "turn"}
-        where recording_id = $recording_id and ($key is null or key = $key) order by position""",
+        f"""select recording_id, channel, speaker, start_ms, end_ms
+        from {"current_turn" if key is None else "turn"}
+        where recording_id = $recording_id and ($key is null or key = $key)
+        order by position""",
         {"recording_id": recording_id, "key": key},
     )
     return [
@@ -142,14 +147,17 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
 def list_utterances(
     con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
 ) -> list[Utterance]:
-    """The utterances of the newest result of each recording, sorted by recording, start and channel.
+    """The utterances of the newest result of each recording, sorted by recording, start and
+    channel.
 
     Args:
         recording_ids: Only these; all when None.
     """
     rows = read_rows(
         con,
-        f"""select {_FIELDS} from current_utterance where $ids is null or recording_id in (select unnest($ids::varchar[]))
+        f"""select {_FIELDS}
+        from current_utterance
+        where $ids is null or recording_id in (select unnest($ids::varchar[]))
         order by recording_id, start_ms, end_ms, channel, speaker""",
         {"ids": None if recording_ids is None else list(recording_ids)},
     )
@@ -181,10 +189,15 @@ def utterance_frame(con: DuckDBPyConnection, chosen: pl.DataFrame) -> pl.DataFra
 
 
 def list_cut(con: DuckDBPyConnection, recording_id: str, *, key: str) -> list[Utterance]:
-    """The utterances of a recording under one key, whether or not that is in force; sorted as in `list_utterances`."""
+    """The utterances of a recording under one key, whether or not that is in force; sorted as in
+    `list_utterances`.
+    """
     rows = read_rows(
         con,
-        f"select {_FIELDS} from utterance where recording_id = ? and key = ? order by start_ms, end_ms, channel, speaker",
+        f"""select {_FIELDS}
+        from utterance
+        where recording_id = ? and key = ?
+        order by start_ms, end_ms, channel, speaker""",
         [recording_id, key],
     )
     return [_utterance(row) for row in rows]
