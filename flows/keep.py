@@ -100,14 +100,16 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
     folders = [name for name in names if name in FOLDERS]
     if folders and known is None:
         raise WarehouseError(
-            f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is"
+            f"{workspace.root}: this workspace knows no warehouse yet, "
+            "so every folder is taken as it is"
         )
     if folders and known is not None:
         write_known(
             workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders)
         )
         say(
-            f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack"
+            f"repair: {', '.join(folders)} accepted as they are; "
+            "`voxdata ingest` and `voxdata push` make again what they lack"
         )
     return broken
 
@@ -121,7 +123,8 @@ def _read_what_is_known(workspace: Workspace) -> Known | None:
 def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Known, int]:
     """Know the warehouse that is there now; earlier ones that come back are refused.
 
-    It is told whom this workspace has forgotten. Whoever of them is in it is begun to be forgotten again: `voxdata forget --finish`.
+    It is told whom this workspace has forgotten. Whoever of them is in it is begun to be forgotten
+    again: `voxdata forget --finish`.
 
     Returns:
         What is known, and how many entries of who must stay out it lacked.
@@ -133,12 +136,14 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
             told = restore_bans(workspace.state_dir, con, run_id=workspace.run_id)
         if told:
             say(
-                f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, which this warehouse did not have"
+                f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, "
+                "which this warehouse did not have"
             )
         back = _forget_who_came_back(workspace, con)
         if back:
             say(
-                f"repair: {counted(back, 'recording')} of who was forgotten came back with it and must go again"
+                f"repair: {counted(back, 'recording')} of who was forgotten came back with it and "
+                "must go again"
             )
         remember_bans(workspace.state_dir, con)
         state = read_state(con)
@@ -158,7 +163,10 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
 
 
 def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
-    """Begin to forget again whoever must stay out and is in a warehouse all the same; returns how many recordings."""
+    """Begin to forget again whoever must stay out and is in a warehouse all the same.
+
+    Returns how many recordings.
+    """
     back: defaultdict[str, list[str]] = defaultdict(list)
     for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():
         back[receipt_id].append(recording_id)

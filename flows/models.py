@@ -1,4 +1,7 @@
-"""Wiring of models: build the backends that the settings ask for. Workers import this, so it imports little."""
+"""Wiring of models: build the backends that the settings ask for.
+
+Workers import this, so it imports little.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Canonical audio on the disk, compared with what was stored: all of it, a part of it each day, a sample, or one version's."""
+"""Canonical audio on the disk, compared with what was stored: all of it, a part of it each day, a
+sample, or one version's.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,17 @@ class AudioReport:
     @property
     def summary(self) -> str:
         """In a line."""
-        said = f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), {len(self.bad)} bad"
+        said = (
+            f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), "
+            f"{len(self.bad)} bad"
+        )
         if self.adopted:
-            said += f"; {counted(len(self.adopted), 'had no digest yet and has one', 'had no digest yet and have one')} now"
+            adopted = counted(
+                len(self.adopted),
+                "had no digest yet and has one",
+                "had no digest yet and have one",
+            )
+            said += f"; {adopted} now"
         if self.bad:
             said += "; `voxdata ingest` makes the audio of a recording again from its source"
         return said
@@ -88,7 +98,9 @@ def verify_audio(
     only: Collection[str] | None = None,
     say: Say,
 ) -> AudioReport:
-    """Read canonical files whole and compare them; recordings from before digests get theirs. Bad ones go to the ledger.
+    """Read canonical files whole and compare them; recordings from before digests get theirs.
+
+    Bad ones go to the ledger.
 
     Args:
         part: Which of how many.
@@ -211,7 +223,10 @@ def _store(workspace: Workspace, waiting: list[AudioDigest]) -> None:
 
 
 def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str) -> None:
-    """Write down which recordings a stage could not go on with; ingestion then reads their files whole, and makes them anew."""
+    """Write down which recordings a stage could not go on with.
+
+    Ingestion then reads their files whole, and makes them anew.
+    """
     if not bad:
         return
     with workspace.warehouse() as con, transaction(con):
@@ -230,7 +245,8 @@ def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str)
 def find_bad(
     workspace: Workspace, files: Mapping[str, str], guard: AudioGuard
 ) -> dict[str, AudioError]:
-    """Recording id -> what is wrong with its file, which is read whole when its digest is on record.
+    """Recording id -> what is wrong with its file, which is read whole when its digest is on
+    record.
 
     Args:
         files: Recording id -> canonical file.

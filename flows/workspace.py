@@ -62,7 +62,10 @@ class Workspace:
 
     @property
     def audio_dir(self) -> Path:
-        """Canonical recordings. This and the next four raise `MachineError` when the folder was there before and is away."""
+        """Canonical recordings.
+
+        This and the next four raise `MachineError` when the folder was there before and is away.
+        """
         return self._folder("audio")
 
     @property
@@ -96,7 +99,9 @@ class Workspace:
         return folder
 
     def require_folders(self, *names: str) -> None:
-        """See that storage folders are there which were there before; all of them when none is named.
+        """See that storage folders are there which were there before.
+
+        All of them when none is named.
 
         Raises:
             MachineError: One is away.
@@ -127,7 +132,10 @@ class Workspace:
 
     @property
     def storage_dirs(self) -> tuple[Path, ...]:
-        """The folder of the warehouse, and those that the settings name; whether they are there or not."""
+        """The folder of the warehouse, and those that the settings name.
+
+        Whether they are there or not.
+        """
         return (self.warehouse_path.parent, *self.storage_folders.values())
 
     @property
@@ -196,8 +204,8 @@ class Workspace:
 
         A writer merges the batches that wait, and sweeps what killed processes left half-written.
 
-        A workspace makes a warehouse once. From then on it knows it, and opens no other, no older one and none in its place.
-        Rows that the gate has refused are told at the end.
+        A workspace makes a warehouse once. From then on it knows it, and opens no other, no older
+        one and none in its place. Rows that the gate has refused are told at the end.
 
         Raises:
             LockedError: Somebody else has had it open for too long.
@@ -221,7 +229,8 @@ class Workspace:
                 return
             if known is None and not new:
                 tell(
-                    f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now on; no other one is taken for it"
+                    f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now "
+                    "on; no other one is taken for it"
                 )
             try:
                 if list_batches(self.batches_dir):
@@ -233,7 +242,8 @@ class Workspace:
         if refused:
             rows = ", ".join(f"{table} {count}" for table, count in sorted(refused.items()))
             tell(
-                f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt"
+                f"gate: rows about somebody who was forgotten were refused: {rows}; "
+                "`voxdata ledger` has them under their receipt"
             )
 
     def known_warehouse(self) -> KnownWarehouse | None:
@@ -248,7 +258,10 @@ class Workspace:
         return None if never_used and not self.warehouse_path.exists() else known.warehouse
 
     def _remember(self, con: DuckDBPyConnection) -> None:
-        """Write down how far the warehouse has come. What was done is done, whether this can be written or not."""
+        """Write down how far the warehouse has come.
+
+        What was done is done, whether this can be written or not.
+        """
         try:
             self._remember_bans(con)
             state = read_state(con)
@@ -268,10 +281,13 @@ class Workspace:
             if known != before:
                 write_known(self.state_dir, known)
         except (duckdb.Error, WarehouseError):
-            return  # the connection is beyond use, and whoever used it says so; or the file is damaged, and the next opening says so
+            # The connection is beyond use, and whoever used it says so.
+            # Or the file is damaged, and the next opening says so.
+            return
         except (MachineError, OSError) as error:
             tell(
-                f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})"
+                "workspace: everything is stored; how far the warehouse has come could not be "
+                f"written down ({error})"
             )
 
     def _remember_bans(self, con: DuckDBPyConnection) -> None:
@@ -279,7 +295,8 @@ class Workspace:
             remember_bans(self.state_dir, con)
         except WarehouseError as error:
             tell(
-                f"workspace: everything is stored; who must stay out could not be written down beside it: {error}"
+                "workspace: everything is stored; who must stay out could not be written down "
+                f"beside it: {error}"
             )
 
 

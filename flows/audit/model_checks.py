@@ -1,4 +1,6 @@
-"""What models find in an audited corpus: the label or the split guessed from the recording's channel alone, and labels that look wrong."""
+"""What models find in an audited corpus: the label or the split guessed from the recording's
+channel alone, and labels that look wrong.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,16 @@ from voxdata.errors import ConfigError
 MIN_CLIPS = 40
 NUM_FOLDS = 5
 WRONG_SHARE = 0.1
-"""Share of labels estimated wrong from which on that is a warning, when the model is good enough to say so."""
+"""Share of labels estimated wrong from which on that is a warning, when the model is good enough to
+say so.
+"""
 
 
 def judge_channel(
     heard: Sequence[HeardClip], targets: Sequence[str], groups: Sequence[str], *, of: str, seed: int
 ) -> tuple[Statistic | None, Finding | None]:
-    """How well rate, codec, bandwidth, noise floor and clipping guess a target, never heard with the same speaker in training.
+    """How well rate, codec, bandwidth, noise floor and clipping guess a target, never heard with
+    the same speaker in training.
 
     The level is left out: people who are angry are louder.
 
@@ -108,10 +113,14 @@ def judge_channel(
         check=f"channel_gives_{of}",
         severity=Severity.WARNING,
         title=(
-            f"rate, codec, bandwidth, noise floor and clipping guess {value:.0%} of the {of}s of held-out clips (chance "
+            f"rate, codec, bandwidth, noise floor and clipping guess {value:.0%} of the {of}s of "
+            "held-out clips (chance "
             f"{low:.0%} to {high:.0%}): the recording condition goes with the {of}"
         ),
-        remedy=f"record every {of} under the same conditions, or bring all files to one rate, codec and bandwidth before training",
+        remedy=(
+            f"record every {of} under the same conditions, or bring all files to one rate, "
+            "codec and bandwidth before training"
+        ),
         evidence=limit_evidence(table.to_dicts()),
         count=table.height,
         statistics=[statistic],
@@ -122,10 +131,12 @@ def judge_channel(
 def judge_labels(
     frame: pl.DataFrame, heard: Sequence[HeardClip], groups: Sequence[str], *, seed: int
 ) -> tuple[str, Statistic | None, Finding | None]:
-    """Labels that models of other people's clips find implausible, by cleanlab, on mean and deviation of log-mel bands.
+    """Labels that models of other people's clips find implausible, by cleanlab, on mean and
+    deviation of log-mel bands.
 
     Returns:
-        What came of it in a sentence, how good the models are, and the finding. These features are cheap: where they hardly tell the
+        What came of it in a sentence, how good the models are, and the finding. These features are
+            cheap: where they hardly tell the
         labels apart the list is short of errors, and the finding says so.
     """
     labels = [str(frame["label"][clip.at]) for clip in heard]
@@ -182,9 +193,11 @@ def judge_labels(
         for d in doubts
     ]
     title = (
-        f"{len(doubts)} of {len(heard)} labels ({share:.0%}) are doubted by models that never heard these clips or their speakers"
+        f"{len(doubts)} of {len(heard)} labels ({share:.0%}) are doubted by models that never "
+        "heard these clips or their speakers"
         if able
-        else f"the {len(doubts)} least plausible labels are listed; many are right, for the features guess only {value:.0%} of all labels"
+        else f"the {len(doubts)} least plausible labels are listed; "
+        f"many are right, for the features guess only {value:.0%} of all labels"
     )
     finding = Finding(
         check="label_noise",

@@ -1,4 +1,6 @@
-"""Copies in an audited corpus: exact ones among all rows, near ones among the clips that were listened to."""
+"""Copies in an audited corpus: exact ones among all rows, near ones among the clips that were
+listened to.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def search_copies(
 ) -> CopySearch:
     """Find exact copies among all rows and near copies among those heard.
 
-    Files of the same bytes of which nobody has heard one are decoded once: two equal pages of text are no sound.
+    Files of the same bytes of which nobody has heard one are decoded once: two equal pages of text
+    are no sound.
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
@@ -85,7 +88,8 @@ def _confirm(
     """Decode one row of each group of equal bytes in which none was heard.
 
     Returns:
-        Row -> digest of those decoded, and the rows of groups that cannot be read, those in `bad` left out.
+        Row -> digest of those decoded, and the rows of groups that cannot be read, those in `bad`
+        left out.
     """
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for at, name in stretches.items():

@@ -1,4 +1,6 @@
-"""The bytes of an audited corpus: which rows name the same stretch of files that are equal byte for byte. Cheap, so done for every row."""
+"""The bytes of an audited corpus: which rows name the same stretch of files that are equal byte for
+byte. Cheap, so done for every row.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class CorpusFiles:
     """The files behind the rows of a table.
 
     Attributes:
-        contents: Audio path as in the table -> what files of the same bytes have in common. Files that cannot be read are absent.
+        contents: Audio path as in the table -> what files of the same bytes have in common. Files
+            that cannot be read are absent.
         problems: Audio path -> why the file cannot be read.
     """
 
@@ -67,7 +70,9 @@ def hash_files(
 
 
 def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
-    """Row number, from 0 -> its file's bytes and which stretch and channel of them; rows whose file cannot be read are absent.
+    """Row number, from 0 -> its file's bytes and which stretch and channel of them.
+
+    Rows whose file cannot be read are absent.
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.

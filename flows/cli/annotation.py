@@ -19,7 +19,9 @@ annotation_app = typer.Typer(
 
 @annotation_app.command()
 def verify(ctx: typer.Context, as_json: Json = False) -> None:
-    """Prove that Label Studio and the warehouse agree, or list every difference. Exit code 1 when there is one."""
+    """Prove that Label Studio and the warehouse agree, or list every difference. Exit code 1 when
+    there is one.
+    """
     from flows.labelling.reconcile import verify_annotations
 
     proof = verify_annotations(open_here(ctx), say=tell)
@@ -33,7 +35,8 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
         if proof.oddities:
             show_rows("to look at", list(proof.oddities))
         show_line(
-            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, {proof.unexplained} unexplained"
+            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, "
+            f"{proof.unexplained} unexplained"
             + (f", {len(proof.oddities)} to look at" if proof.oddities else "")
         )
     if proof.unexplained:
@@ -51,7 +54,9 @@ def rebuild(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore a lost Label Studio project from the warehouse: clips, and annotations in their makers' names."""
+    """Restore a lost Label Studio project from the warehouse: clips, and annotations in their
+    makers' names.
+    """
     workspace = open_here(ctx)
     from flows.labelling.rebuild import rebuild_project
 
@@ -65,7 +70,9 @@ def history(
     utterance: Annotated[str, typer.Argument(help="An utterance's id.")],
     as_json: Json = False,
 ) -> None:
-    """Show every revision of every annotation of one clip: who, when, how long, and what differs from the proposal."""
+    """Show every revision of every annotation of one clip: who, when, how long, and what differs
+    from the proposal.
+    """
     from flows.labelling.history import revision_rows
 
     rows = revision_rows(open_here(ctx), utterance)
@@ -78,7 +85,9 @@ def adjudicate(
     plan: Annotated[bool, typer.Option("--plan", help="List the clips; push nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Give experts the clips that people do not agree about, with the rival answers under pseudonyms."""
+    """Give experts the clips that people do not agree about, with the rival answers under
+    pseudonyms.
+    """
     workspace = open_here(ctx)
     from annotation.settle import settle_all
     from flows.labelling.adjudicate import find_contested, push_cases
@@ -109,7 +118,9 @@ def doubts(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List labels that are probably wrong, worst first: models of other voices would not have given them."""
+    """List labels that are probably wrong, worst first: models of other voices would not have given
+    them.
+    """
     workspace = open_here(ctx)
     from flows.labelling.adjudicate import Case, find_doubts, push_cases
 
@@ -132,7 +143,9 @@ def doubts(
 
 @annotation_app.command()
 def checks(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show how each person did on clips whose answer is known, and how often each gives the same answer again."""
+    """Show how each person did on clips whose answer is known, and how often each gives the same
+    answer again.
+    """
     from annotation.checks import score_checks
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers
@@ -157,7 +170,9 @@ def report(
         bool, typer.Option("--pseudonyms", help='Call people "Annotator 1", "Annotator 2".')
     ] = False,
 ) -> None:
-    """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast. Prints its path."""
+    """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast.
+    Prints its path.
+    """
     from flows.pages.annotation_report import write_annotation_report
 
     show_line(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))
@@ -171,7 +186,9 @@ def people(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how often each person answers as most of the others do, label by label, with intervals; nobody's own vote judges them."""
+    """Show how often each person answers as most of the others do, label by label, with intervals;
+    nobody's own vote judges them.
+    """
     from annotation.quality import judge_people
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers

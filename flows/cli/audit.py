@@ -18,7 +18,8 @@ def audit(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split."
+            help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, "
+            "speaker, split."
         ),
     ],
     audio_root: Annotated[
@@ -64,7 +65,9 @@ def audit(
     ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
+    """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable
+    input.
+    """
     from flows.audit.verdict import audit_table
     from flows.pages.audit_page import write_audit_page
     from voxdata.audit.audit_table import check_reach, read_table
@@ -119,7 +122,9 @@ def audit(
 
 
 def _register_of(path: Path) -> Register | None:
-    """The register of the workspace that holds the audited table, such as an export in its exports folder."""
+    """The register of the workspace that holds the audited table, such as an export in its exports
+    folder.
+    """
     try:
         root = find_workspace(path.absolute().parent)
     except ConfigError:

@@ -1,7 +1,8 @@
-"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data to stdout.
+"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data
+to stdout.
 
-The one place that writes to the terminal: what a file is called, or somebody said, is shown with everything that a terminal would act on
-as escapes.
+The one place that writes to the terminal: what a file is called, or somebody said, is shown with
+everything that a terminal would act on as escapes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ AudioRoot = Annotated[
     typer.Option(
         "--audio-root",
         metavar="FOLDER",
-        help="The folder that audio paths in a table are relative to; by default the table's folder.",
+        help=(
+            "The folder that audio paths in a table are relative to; by default the table's folder."
+        ),
     ),
 ]
 Rename = Annotated[
@@ -108,7 +111,9 @@ def show_line(value: object) -> None:
 
 
 def show_file(content: str) -> None:
-    """What would be a file's content: exact where it goes into a file or a program, with escapes on a terminal."""
+    """What would be a file's content: exact where it goes into a file or a program, with escapes on
+    a terminal.
+    """
     typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
@@ -120,9 +125,11 @@ def show_crash(
 
 
 class SafeGroup(TyperGroup):
-    """A group of commands that says what is wrong with an argument without letting the terminal act on it.
+    """A group of commands that says what is wrong with an argument without letting the terminal act
+    on it.
 
-    Its help is plain text: rich alone would take longer to import than everything else that `--help` needs.
+    Its help is plain text: rich alone would take longer to import than everything else that
+    `--help` needs.
     """
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -155,7 +162,8 @@ def _visible_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # An error in the use of the command line; typer has a click of its own, whose classes it does not give out.
+        # An error in the use of the command line; typer has a click of its own, whose classes it
+        # does not give out.
         if hasattr(error, "format_message"):
             vars(error)["message"] = visible(str(vars(error).get("message", "")))
         raise

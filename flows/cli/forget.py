@@ -47,7 +47,10 @@ def forget(
         bool,
         typer.Option(
             "--delete-sources",
-            help="Delete the local files they came from, too, where these still are what was ingested.",
+            help=(
+                "Delete the local files they came from, too, "
+                "where these still are what was ingested."
+            ),
         ),
     ] = False,
     renew: Annotated[
@@ -68,7 +71,8 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase recordings from everything, prove it by searching every file, and keep them out. Dataset versions stay verifiable.
+    """Erase recordings from everything, prove it by searching every file, and keep them out.
+    Dataset versions stay verifiable.
 
     What a process that died had begun is finished first.
     """
@@ -81,7 +85,8 @@ def forget(
         )
     if (dry_run or delete_sources) and not chosen:
         raise ConfigError(
-            "--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else"
+            "--dry-run and --delete-sources go with --recording, --voice or --source, "
+            "and with nothing else"
         )
     if show_receipts:
         from warehouse.erase import list_receipts
@@ -111,7 +116,8 @@ def forget(
         begun = _begun(workspace, kind, ref)
         if dry_run and begun:
             raise ConfigError(
-                "there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it"
+                "there is nothing to preview, since this was begun before; "
+                "`voxdata forget --finish` goes on with it"
             )
         if (dry_run or not yes) and not begun:
             from flows.forget.preview import preview_forgetting
@@ -126,7 +132,8 @@ def forget(
         if dry_run:
             return
         if not yes and not typer.confirm("Erase all of this permanently?", err=True):
-            # As with every question that is answered by no: nothing was used wrongly, so this is not 2.
+            # As with every question that is answered by no: nothing was used wrongly, so this is
+            # not 2.
             tell("forget: nothing was forgotten")
             raise typer.Exit(1)
         done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
@@ -197,7 +204,8 @@ def _show_result(found: Forgotten) -> None:
         else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
     )
     tell(
-        f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}"
+        f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched "
+        f"for in every file: {outcome}"
     )
 
 
@@ -262,7 +270,9 @@ def _left_rows(left: Sequence[Left]) -> list[dict[str, str]]:
 
 
 def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
-    """Name what stays; of the same kind so many that a person still reads them, and how to see the others."""
+    """Name what stays; of the same kind so many that a person still reads them, and how to see the
+    others.
+    """
     for why, places in _by_why(left).items():
         for place in places[:NAMED]:
             tell(f"forget: {would}{place} {why}")

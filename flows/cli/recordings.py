@@ -54,7 +54,9 @@ def ingest(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Decode recordings once and keep canonical audio; a file that gives none goes to the ledger."""
+    """Decode recordings once and keep canonical audio; a file that gives none goes to the
+    ledger.
+    """
     workspace = open_here(ctx)
     absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
     if manifest is not None and (absolute or watch):
@@ -174,7 +176,9 @@ def ledger(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was dropped and why, and remarks about what was kept; or what a threshold removes."""
+    """List what was dropped and why, and remarks about what was kept; or what a threshold
+    removes.
+    """
     from flows.cli.what_if import describe_limits, parse_limits
     from flows.pages.views import drop_row, remark_row
     from warehouse.ledger import list_drops

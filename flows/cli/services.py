@@ -1,4 +1,6 @@
-"""Commands about the workspace as a whole: make it, start and stop its services, say how it does."""
+"""Commands about the workspace as a whole: make it, start and stop its services, say how it
+does.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def init(
         Path, typer.Argument(help="The folder of the workspace; created when absent.")
     ] = Path(),
 ) -> None:
-    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises from then on."""
+    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises
+    from then on.
+    """
     from flows.settings import template
 
     path = directory / FILE_NAME
@@ -33,7 +37,8 @@ def init(
     with open_workspace(directory).warehouse():
         pass
     tell(
-        f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`"
+        f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and "
+        "run `voxdata ingest`"
     )
 
 
@@ -61,7 +66,9 @@ def demo(
 
 
 def up(ctx: typer.Context, as_json: Json = False) -> None:
-    """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe to repeat."""
+    """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe
+    to repeat.
+    """
     from flows.run import connect_prefect
     from flows.services.schedules import read_schedules, schedule_rows, wait_planned
     from flows.services.start import start_services
@@ -75,7 +82,8 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
         announced = announce_versions(workspace)
         if announced:
             tell(
-                f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself"
+                f"up: announced {counted(announced, 'version')} released while Prefect was down; "
+                "training starts by itself"
             )
     rows: list[dict[str, object]] = [
         {"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services

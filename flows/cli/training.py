@@ -50,5 +50,8 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
         "models",
         rows,
         as_json=as_json,
-        then="`voxdata train TASK --version VERSION` trains one, and a release does by itself while `voxdata up` runs",
+        then=(
+            "`voxdata train TASK --version VERSION` trains one, "
+            "and a release does by itself while `voxdata up` runs"
+        ),
     )

@@ -57,7 +57,9 @@ def release(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
+    """Cut an immutable dataset version from the votes there are; training starts by itself when
+    `voxdata up` runs.
+    """
     from flows.pages.views import version_row
     from flows.release.recipes import choose_recipe
     from warehouse.versions import find_version
@@ -109,7 +111,9 @@ def versions(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
-    """Show what a version holds: its recipe, how much of each label in each split, its models and leaks known today."""
+    """Show what a version holds: its recipe, how much of each label in each split, its models and
+    leaks known today.
+    """
     from flows.pages.version_view import describe_version
     from warehouse.versions import find_version
 
@@ -142,7 +146,9 @@ def diff(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
+    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by
+    minute.
+    """
     from flows.locks import copying
     from flows.pages.diff_page import write_diff_page
     from flows.pages.version_view import diff_tables, example_tables
@@ -185,7 +191,8 @@ def tag(
         found = find_version(con, version)
         new = add_tag(con, name, found, run_id=workspace.run_id)
     tell(
-        f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})"
+        f"tag: {name} {'now names' if new else 'already names'} {found.ref} "
+        f"({found.version_id[:12]})"
     )
 
 
@@ -229,9 +236,11 @@ def verify(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root again, check signatures and the annotations' chain, and report leaks across versions.
+    """Compute every leaf and root again, check signatures and the annotations' chain, and report
+    leaks across versions.
 
-    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
+    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something
+    is wrong.
     """
     from flows.pages.version_view import leak_row, model_rows, verification_row
     from flows.retrain.model_check import check_model, find_checkpoint
@@ -284,7 +293,8 @@ def verify(
             show_rows("versions", rows)
         elif not versions:
             tell(
-                "verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are"
+                "verify: there is no version yet; `voxdata release NAME` cuts the first from the "
+                "votes there are"
             )
         for model in models:
             show_rows(str(model.folder), model_rows(model))
@@ -313,7 +323,9 @@ def why(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show where a label comes from and what became of it: audio, models, every annotation, versions, training runs, promotions."""
+    """Show where a label comes from and what became of it: audio, models, every annotation,
+    versions, training runs, promotions.
+    """
     from warehouse.lineage import explain
 
     with open_here(ctx).warehouse(read_only=True) as con:

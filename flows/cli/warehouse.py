@@ -29,7 +29,8 @@ def query(
     sql: Annotated[
         str,
         typer.Argument(
-            help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views."
+            help="One query, such as 'select * from utterances limit 5'; "
+            "docs/warehouse.md lists the views."
         ),
     ],
     as_json: Json = False,
@@ -74,7 +75,9 @@ def snapshot(
         int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")
     ] = 3,
 ) -> None:
-    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
+    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`.
+    Prints its path.
+    """
     from flows.keep import snapshot_warehouse
     from flows.locks import copying
     from warehouse.snapshot import write_copy
@@ -100,12 +103,17 @@ def repair(
         typer.Option(
             "--accept",
             metavar="WHAT",
-            help="Rebuild nothing: accept the warehouse, or a storage folder such as media, as it is; may be repeated.",
+            help=(
+                "Rebuild nothing: accept the warehouse, or a storage folder such as media, "
+                "as it is; may be repeated."
+            ),
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged files are kept aside."""
+    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged
+    files are kept aside.
+    """
     from flows.keep import accept, repair_workspace
     from flows.locks import copying
 
@@ -145,7 +153,8 @@ def repair(
 def _forget_again(workspace: Workspace) -> None:
     """Finish forgetting whom a warehouse from before brought back, and whatever else was begun.
 
-    Receipts that were handed out stay as they are: they may speak of versions that this warehouse does not have.
+    Receipts that were handed out stay as they are: they may speak of versions that this warehouse
+    does not have.
     """
     from flows.forget.flow import finish_forgetting, require_gone
     from flows.forget.work import list_work

@@ -23,7 +23,8 @@ def parse_limits(given: Sequence[str]) -> dict[str, float]:
         name, _, value = (part.strip() for part in text.partition("="))
         if name not in MEASURES:
             raise ConfigError(
-                f"--what-if {text!r}: no measure is called {name!r}; there are {', '.join(MEASURES)}"
+                f"--what-if {text!r}: no measure is called {name!r}; "
+                f"there are {', '.join(MEASURES)}"
             )
         if name in limits:
             raise ConfigError(f"--what-if: {name} is given twice")

@@ -151,7 +151,10 @@ def check_pins(find_version: Callable[[str], str] = version) -> Check:
 
 
 def check_torchcodec() -> Check:
-    """Whether torchcodec finds the ffmpeg libraries; without them pyannote still takes decoded waveforms, as voxdata gives it."""
+    """Whether torchcodec finds the ffmpeg libraries.
+
+    Without them pyannote still takes decoded waveforms, as voxdata gives it.
+    """
     try:
         import_module("torchcodec.decoders")
     except (ImportError, OSError, RuntimeError) as error:
@@ -288,7 +291,9 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
 
 
 def check_rights(root: Path | None) -> list[Check]:
-    """Whether other accounts of this machine can look into the workspace: its folder, and those that the settings put elsewhere."""
+    """Whether other accounts of this machine can look into the workspace: its folder, and those
+    that the settings put elsewhere.
+    """
     if root is None or not (root / FILE_NAME).is_file():
         return []
     try:
@@ -312,11 +317,16 @@ def check_rights(root: Path | None) -> list[Check]:
 
 
 def check_books(root: Path | None) -> Check:
-    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they were written."""
+    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they
+    were written.
+    """
     name = "sealed books"
     if root is None or not (root / FILE_NAME).is_file():
         return Check(name=name, ok=None, detail="no workspace here")
-    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` reports what a snapshot has"
+    remedy = (
+        "restore the warehouse and the files beside it from a backup; "
+        "`voxdata repair` reports what a snapshot has"
+    )
     try:
         path = open_workspace(root).warehouse_path
         if not path.exists():
@@ -379,7 +389,9 @@ def check_audio(root: Path | None) -> list[Check]:
 
 
 def check_storage(root: Path | None) -> list[Check]:
-    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that they were."""
+    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that
+    they were.
+    """
     try:
         workspace = open_workspace(root) if root is not None else None
     except (VoxdataError, UnicodeDecodeError, OSError):

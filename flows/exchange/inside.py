@@ -60,7 +60,8 @@ def _refuse_links(path: Path, roots: Sequence[Path]) -> None:
             found = Path(folder) / name
             if found.is_symlink() and not _is_inside(found, roots):
                 raise ConfigError(
-                    f"{found}: is a link to {found.resolve()}, outside the dataset; copy the file, or allow its folder with --audio-root"
+                    f"{found}: is a link to {found.resolve()}, outside the dataset; "
+                    "copy the file, or allow its folder with --audio-root"
                 )
 
 
@@ -79,7 +80,8 @@ def _refuse_sources(path: Path, roots: Sequence[Path]) -> None:
                 )
             if not _is_inside(Path(where), roots):
                 raise ConfigError(
-                    f"{path}: the sound of cut {cut.id} is {where}, outside the dataset; allow its folder with --audio-root FOLDER"
+                    f"{path}: the sound of cut {cut.id} is {where}, outside the dataset; "
+                    "allow its folder with --audio-root FOLDER"
                 )
 
 
@@ -177,10 +179,13 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _refuse_code(path: Path) -> None:
-    """audformat loads a table's pickle, and a header in which YAML may name any function of Python."""
+    """audformat loads a table's pickle, and a header in which YAML may name any function of
+    Python.
+    """
     for pickled in sorted(path.rglob("*.pkl")):
         raise ConfigError(
-            f"{pickled}: is a pickle, and reading one may run anything; save the table as CSV or Parquet and remove it"
+            f"{pickled}: is a pickle, and reading one may run anything; "
+            "save the table as CSV or Parquet and remove it"
         )
     for header in sorted(path.glob("*.yaml")):
         try:
@@ -192,5 +197,6 @@ def _refuse_code(path: Path) -> None:
             raise ConfigError(f"{header}: is no YAML ({error})") from error
         if any("python" in tag for tag in tags):
             raise ConfigError(
-                f"{header}: names objects of Python, and reading them may run anything; do not import it"
+                f"{header}: names objects of Python, and reading them may run anything; "
+                "do not import it"
             )

@@ -78,7 +78,8 @@ def import_export(
             examples = admit(con, export.examples, say=say)
             if not examples:
                 raise ManifestError(
-                    f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in"
+                    f"{export.origin}: everybody in it was forgotten here; "
+                    "`voxdata forget --renew` lets them in"
                 )
             admitted = {example.recording_id for example in examples}
 
@@ -116,7 +117,10 @@ def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> 
 def _missing_recordings(
     workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str
 ) -> list[str]:
-    """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
+    """Recordings without canonical audio here, sorted.
+
+    Those that are here must hold every segment.
+    """
     missing = []
     with workspace.warehouse() as con:
         digests = list_audio_digests(con, by_recording)

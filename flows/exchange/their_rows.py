@@ -1,4 +1,7 @@
-"""Labelled clips of others, as rows that say all that an example needs but its sound. Nothing is written here."""
+"""Labelled clips of others, as rows that say all that an example needs but its sound.
+
+Nothing is written here.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +168,9 @@ def _unreadable(uri: str, reach: Reach) -> str:
 def _settle_names(
     rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]
 ) -> tuple[list[LabelledRow], list[str]]:
-    """Rows with one spelling for names that look the same, and what to say about names that nearly do."""
+    """Rows with one spelling for names that look the same, and what to say about names that nearly
+    do.
+    """
     labels = map_labels([row.label for row in rows], rename, first=known)
     people = unify_names(row.speaker for row in rows)
     settled = [replace(row, label=labels[row.label], speaker=people[row.speaker]) for row in rows]
@@ -176,7 +181,8 @@ def _settle_names(
     near = find_near_labels(Counter(row.label for row in settled))
     if near:
         remarks.append(
-            f"labels that look like slips: {describe_near_labels(near)}; --rename OLD=NEW makes them one"
+            f"labels that look like slips: {describe_near_labels(near)}; "
+            "--rename OLD=NEW makes them one"
         )
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for row in settled:
@@ -186,7 +192,8 @@ def _settle_names(
     if alike:
         named = "; ".join(" and ".join(map(repr, group)) for group in alike[:MAX_NAMED])
         remarks.append(
-            f"speakers in different splits with nearly the same name: {named}; write one name if they are one person"
+            f"speakers in different splits with nearly the same name: {named}; "
+            "write one name if they are one person"
         )
     return settled, remarks
 
@@ -196,5 +203,6 @@ def _describe_times(table: Table, rows: Sequence[LabelledRow]) -> list[str]:
     if not unused or not rows:
         return []
     return [
-        f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"
+        f"not used as a time: {', '.join(unused)}; a clip is given by start and end, "
+        "or start and duration"
     ]

@@ -1,4 +1,7 @@
-"""Import: somebody's labelled clips as a dataset version. Everything is checked before anything is written."""
+"""Import: somebody's labelled clips as a dataset version.
+
+Everything is checked before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -310,13 +313,19 @@ def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
 
 
 def _place(row: LabelledRow, recording: Recording) -> tuple[int, Segment] | str:
-    """Channel and segment that a row means, or what is wrong with them; without times it is the whole recording."""
+    """Channel and segment that a row means, or what is wrong with them.
+
+    Without times it is the whole recording.
+    """
     length_ms = max(1, recording.duration_ms)
     if row.channel and not row.channel.isdecimal():
         return f"its channel is {row.channel!r}, which is no number; channels count from 0"
     channel = int(row.channel or 0)
     if channel >= recording.canonical_channels:
-        return f"its channel is {channel}; the recording has {recording.canonical_channels} that differ, counted from 0"
+        return (
+            f"its channel is {channel}; the recording has {recording.canonical_channels} that "
+            "differ, counted from 0"
+        )
     stretch = row.stretch
     start_ms = round((stretch.start_s or 0.0) * 1000)
     end_ms = length_ms if stretch.end_s is None else round(stretch.end_s * 1000)

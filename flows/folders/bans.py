@@ -1,7 +1,9 @@
-"""Who must stay out, written down beside the warehouse: a copy of it from before does not know who was forgotten since.
+"""Who must stay out, written down beside the warehouse: a copy of it from before does not know who
+was forgotten since.
 
-The file holds what the warehouse holds of it, digests, receipts and reasons, and moves with the workspace. Nothing is taken out of it, so
-that a warehouse that was put back on purpose, or made anew from a snapshot, is told again whom it must refuse.
+The file holds what the warehouse holds of it, digests, receipts and reasons, and moves with the
+workspace. Nothing is taken out of it, so that a warehouse that was put back on purpose, or made
+anew from a snapshot, is told again whom it must refuse.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from warehouse.gate import Ban, add_bans, count_bans, list_bans
 
 FILE = "forgotten.jsonl"
 _LARGEST = 1 << 30
-_REMEDY = "restore it from a backup; or move it away, and any writing command writes it again from the warehouse that is there"
+_REMEDY = (
+    "restore it from a backup; or move it away, and any writing command writes it again from the "
+    "warehouse that is there"
+)
 
 
 def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:

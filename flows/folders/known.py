@@ -23,7 +23,10 @@ from warehouse.identity import KnownWarehouse
 FILE = "warehouse.json"
 MARK = ".voxdata-"
 _LARGEST = 1 << 20
-_SAYS = b"A voxdata workspace keeps files here. By this one it knows that the disk is there: leave it.\n"
+_SAYS = (
+    b"A voxdata workspace keeps files here. By this one it knows that the disk is there: "
+    b"leave it.\n"
+)
 _REMEDY = "`voxdata repair --accept warehouse` looks at the warehouse and writes it again"
 
 

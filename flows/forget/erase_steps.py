@@ -54,7 +54,9 @@ class Ground:
 
 
 def bar(workspace: Workspace, work: Work) -> str:
-    """Keep the recordings out from now on; before anything else, and before what hangs on them is looked up.
+    """Keep the recordings out from now on.
+
+    Before anything else, and before what hangs on them is looked up.
 
     Returns:
         The receipt's id.
@@ -70,7 +72,10 @@ def _plan(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         plan = plan_erasure(con, ground.work.recording_ids)
     write_plan(ground.work, plan)
-    count = f"{counted(len(plan.recording_ids), 'recording')}, {counted(len(plan.utterance_ids), 'utterance')}"
+    count = (
+        f"{counted(len(plan.recording_ids), 'recording')}, "
+        f"{counted(len(plan.utterance_ids), 'utterance')}"
+    )
     ground.say(f"forget: {count}; receipt {ground.receipt_id[:12]}")
     return {}
 
@@ -78,7 +83,8 @@ def _plan(ground: Ground) -> Counts:
 def _clips(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         asks = bool(list_projects(con))
-    # Clips may lie there that no row knows of, since a push died; so the server is asked for all keys.
+    # Clips may lie there that no row knows of, since a push died; so the server is asked for all
+    # keys.
     projects = open_projects(ground.workspace) if asks else []
     erased = [project.queue.erase(ground.plan.keys) for project in projects]
     return {"Label Studio clips": sum(erased)}
@@ -108,7 +114,8 @@ def _rows(ground: Ground) -> Counts:
             run_id=work.run_id,
         )
     ground.say(
-        f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again"
+        f"forget: {counted(sum(there.counts.values()), 'row')} deleted; "
+        "writing the warehouse file again"
     )
     return there.counts
 
@@ -168,7 +175,9 @@ STEPS: Mapping[str, Callable[[Ground], Counts]] = {
 
 
 def clear_files(workspace: Workspace, work: Work, plan: ErasurePlan) -> Counts:
-    """Delete the files that hold anything of it, all but copies of the warehouse, and note what stays; may be done again."""
+    """Delete the files that hold anything of it, all but copies of the warehouse, and note what
+    stays; may be done again.
+    """
     deleted = delete_files(workspace, keep_copies(find_files(workspace, plan)))
     note_left(work, deleted.left)
     return deleted.counts

@@ -1,4 +1,6 @@
-"""Exports and reports: which of the files that lie there are voxdata's, by the register and, for those from before it, by their headers."""
+"""Exports and reports: which of the files that lie there are voxdata's, by the register and, for
+those from before it, by their headers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from warehouse.exchange.bundle import HEADER, hash_file
 from warehouse.exchange.own_files import Header, other_files, read_header, walk_files
 from warehouse.versions import list_versions
 
-EARLIER = "if an earlier release wrote it, which recorded nothing: delete it by hand, or write it again with the same command first"
+EARLIER = (
+    "if an earlier release wrote it, which recorded nothing: "
+    "delete it by hand, or write it again with the same command first"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,9 @@ class _Versions:
 
 
 def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
-    """What goes of the exports and reports, wherever they were written to, and what else lies in their folders. Deletes nothing."""
+    """What goes of the exports and reports, wherever they were written to, and what else lies in
+    their folders. Deletes nothing.
+    """
     with workspace.warehouse() as con:
         versions = list_versions(con)
     ids = _Versions(
@@ -63,7 +70,9 @@ def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 
 
 def _in_force(lines: Sequence[Written]) -> Written:
-    """Of several lines for one place, as a death between note and file leaves them, the one that the file agrees with."""
+    """Of several lines for one place, as a death between note and file leaves them, the one that
+    the file agrees with.
+    """
     if len(lines) == 1:
         return lines[0]
     path = Path(lines[-1].path)
@@ -76,7 +85,10 @@ def _judge(written: Written, ids: _Versions) -> FoundFiles:
     if written.kind == "published":
         if written.version in ids.spared:
             return FoundFiles()
-        why = "is a copy that voxdata sent there, with what they said and their voices; delete it there, and inform whoever fetched it"
+        why = (
+            "is a copy that voxdata sent there, with what they said and their voices; "
+            "delete it there, and inform whoever fetched it"
+        )
         return FoundFiles(left=(Left(place=written.path, why=why),))
     path = Path(written.path)
     if written.version in ids.spared:
@@ -89,7 +101,10 @@ def _judge(written: Written, ids: _Versions) -> FoundFiles:
     if written.kind == "folder":
         header = read_header(path)
         if header is None or hash_file(path / HEADER) != written.sha256:
-            why = f"was an export, and its {HEADER} is gone or changed, so nobody knows what in it is voxdata's; delete it by hand"
+            why = (
+                f"was an export, and its {HEADER} is gone or changed, "
+                "so nobody knows what in it is voxdata's; delete it by hand"
+            )
             return FoundFiles(left=(Left(place=str(path), why=why),))
         return _judge_folder(path, header, written.sha256, ids)
     kind = "reports" if written.kind == "page" else "exports"
@@ -100,12 +115,17 @@ def _judge_absent(path: Path) -> FoundFiles:
     """Nothing is there: somebody deleted it, or the disk it lies on is away."""
     if path.parent.is_dir():
         return FoundFiles()
-    why = "cannot be looked for, since its folder is not there; if it lies on a disk that is away, bring it back and delete it by hand"
+    why = (
+        "cannot be looked for, since its folder is not there; "
+        "if it lies on a disk that is away, bring it back and delete it by hand"
+    )
     return FoundFiles(left=(Left(place=str(path), why=why),))
 
 
 def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> FoundFiles:
-    """An export's folder: its own files go, the header last, so that a second try still knows them."""
+    """An export's folder: its own files go, the header last, so that a second try still
+    knows them.
+    """
     if header.version_id in ids.spared:
         return FoundFiles()
     own = [
@@ -124,7 +144,9 @@ def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> 
 def _unnoted_exports(
     places: Sequence[Path], known: Collection[Path], ids: _Versions
 ) -> Iterator[tuple[Path, Header]]:
-    """Exports from before there was a register: folders whose header is of a version of this warehouse."""
+    """Exports from before there was a register: folders whose header is of a version of this
+    warehouse.
+    """
     for path in (
         path for place in places for path in _unknown(place, known) if path.name == HEADER
     ):

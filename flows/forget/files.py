@@ -1,7 +1,9 @@
-"""The files of a workspace that hold anything of erased recordings: finding them, deleting what is voxdata's, naming the rest.
+"""The files of a workspace that hold anything of erased recordings: finding them, deleting what is
+voxdata's, naming the rest.
 
-Below the folders that voxdata alone fills, files are known by their names, which are digests. Exports and reports lie where people lie
-things down too: of these only what the register of written files names goes, and only while it is as voxdata wrote it.
+Below the folders that voxdata alone fills, files are known by their names, which are digests.
+Exports and reports lie where people lie things down too: of these only what the register of written
+files names goes, and only while it is as voxdata wrote it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Deleted:
 
 
 def find_files(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
-    """Canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
+    """Canonical audio, clips, features, exports and reports that hold any of it, and copies of the
+    warehouse, which may.
 
     Deletes nothing.
     """
@@ -83,16 +86,23 @@ def why_kept(doomed: Doomed) -> str:
     try:
         same = hash_file(path) == doomed.sha256
     except OSError as error:
-        return f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; delete it by hand"
+        return (
+            f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; "
+            "delete it by hand"
+        )
     return (
         ""
         if same
-        else "was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+        else "was changed since voxdata wrote it; take out of it what you need, "
+        "and delete it by hand"
     )
 
 
 def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
-    """Delete what was found, as long as it is still what was found; what does not let itself be deleted stops nothing."""
+    """Delete what was found, as long as it is still what was found.
+
+    What does not let itself be deleted stops nothing.
+    """
     counts: Counter[str] = Counter()
     left: list[Left] = []
     for doomed in found.doomed:
@@ -120,7 +130,9 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
 
 
 def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: ErasurePlan) -> None:
-    """Write the hand-off files of training runs anew from what is left, and take erased utterances out of their predictions."""
+    """Write the hand-off files of training runs anew from what is left, and take erased utterances
+    out of their predictions.
+    """
     schemes = {s.name: s.label_names for s in workspace.schemes}
     gone = set(plan.utterance_ids)
     versions = {
@@ -184,7 +196,9 @@ def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 
 
 def _find_damaged(workspace: Workspace) -> FoundFiles:
-    """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its own."""
+    """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its
+    own.
+    """
     name = workspace.warehouse_path.name
     folders = [
         path

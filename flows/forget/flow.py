@@ -1,8 +1,10 @@
 """Forget: erase recordings wherever they are, prove it by searching everything, and keep them out.
 
-What is to be done is written down first, and each step ticked off: bar the recordings, find out what hangs on them, take their clips out of
-Label Studio, delete files, delete rows with a receipt, write the warehouse file and a snapshot anew, clear logs and leftovers, and search
-everything for what was said. Whoever forgets next finishes what a process that died had begun. Only the search makes a receipt proven.
+What is to be done is written down first, and each step ticked off: bar the recordings, find out
+what hangs on them, take their clips out of Label Studio, delete files, delete rows with a receipt,
+write the warehouse file and a snapshot anew, clear logs and leftovers, and search everything for
+what was said. Whoever forgets next finishes what a process that died had begun. Only the search
+makes a receipt proven.
 """
 
 from __future__ import annotations
@@ -65,14 +67,16 @@ class Forgotten:
 
     Attributes:
         receipt_id: Under which it stands in the warehouse.
-        plan: What hung on the recordings; without their ids when only the receipt was still to be marked as proven.
+        plan: What hung on the recordings; without their ids when only the receipt was still to be
+            marked as proven.
         counts: Table or place -> how much went.
         searched: Strings looked for in every file of the workspace.
         hits: Where one of them was found; none when all is gone.
         unread: Files that could not be searched; none when everything was.
         links: Symbolic links to folders of originals elsewhere.
         left_sources: Where the recordings came from, as far as it may still hold them.
-        left_files: What else stays: files that voxdata did not write, or that were changed since, and copies elsewhere.
+        left_files: What else stays: files that voxdata did not write, or that were changed since,
+            and copies elsewhere.
     """
 
     receipt_id: str
@@ -95,7 +99,8 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
     """The recordings that a voice, a recording or a source means.
 
     Args:
-        ref: An id or its first characters; of a source the path or URL as `voxdata recordings` shows it, or a folder of them.
+        ref: An id or its first characters; of a source the path or URL as `voxdata recordings`
+            shows it, or a folder of them.
 
     Raises:
         NotFoundError: None, or several, match.
@@ -137,13 +142,14 @@ def forget(
 
     Args:
         reason: Stays on record; keep names out of it.
-        delete_sources: Delete the local files that the recordings came from, too, where they still are what was ingested.
+        delete_sources: Delete the local files that the recordings came from, too, where they still
+            are what was ingested.
 
     Raises:
         NotFoundError: Nothing matches.
         MachineError: A storage folder is away; nothing was deleted yet.
-        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet, and it goes on from
-            there when it is forgotten again.
+        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing
+            was deleted yet, and it goes on from there when it is forgotten again.
     """
     # What lies on a disk that is away is not gone.
     workspace.require_folders()
@@ -200,12 +206,14 @@ def require_gone(found: Forgotten) -> None:
             sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits})
         )
         trouble.append(
-            f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; delete what is named here by hand"
+            f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; "
+            "delete what is named here by hand"
         )
     if found.unread:
         named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
         trouble.append(
-            f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace"
+            f"not searched: {named}; look into them yourself, "
+            "and delete them or move them out of the workspace"
         )
     if stuck := [left for left in found.left_files if left.ours]:
         named = "; ".join(f"{left.place} {left.why}" for left in stuck)
@@ -214,7 +222,8 @@ def require_gone(found: Forgotten) -> None:
         )
     if trouble:
         raise VoxdataError(
-            f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`"
+            f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; "
+            f"then run `{FINISH}`"
         )
 
 
@@ -237,7 +246,10 @@ def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
 
 
 def _try_to_finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten | None:
-    """Finish another forgetting first; what stands in its way must not stand in the way of this one."""
+    """Finish another forgetting first.
+
+    What stands in its way must not stand in the way of this one.
+    """
     try:
         return _finish(workspace, work, say=say)
     except VoxdataError as error:
@@ -249,7 +261,8 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
     done = read_done(work)
     if done.steps and work.run_id != workspace.run_id:
         say(
-            f"forget: going on with receipt {done.receipt_id[:12]} after its step {done.steps[-1]!r}"
+            f"forget: going on with receipt {done.receipt_id[:12]} after its step "
+            f"{done.steps[-1]!r}"
         )
     if not done.receipt_id:
         done = replace(done, receipt_id=bar(workspace, work))

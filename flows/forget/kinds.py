@@ -119,7 +119,9 @@ def unreadable(head: bytes, name: str) -> str | None:
 
 
 def may_be_chance(kind: Kind, name: str) -> bool:
-    """Whether a file that cannot be read as `kind` is something else that begins alike: some begin with few bytes that say little."""
+    """Whether a file that cannot be read as `kind` is something else that begins alike: some begin
+    with few bytes that say little.
+    """
     return kind in _MAY_BE_CHANCE and _suffix(name) not in _MAY_BE_CHANCE[kind]
 
 

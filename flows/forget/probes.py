@@ -16,12 +16,18 @@ from warehouse.recordings import list_uris
 MIN_PROBE = 8
 """Texts that are shorter, in bytes, occur by chance and prove nothing."""
 
-_SAID = """select text from utterance union select text from example union select text from annotation where text is not null
-  union select value from recording_metadata"""
+_SAID = """
+select text from utterance
+union select text from example
+union select text from annotation where text is not null
+union select value from recording_metadata
+"""
 
 
 def make_probes(workspace: Workspace, plan: ErasurePlan) -> list[str]:
-    """What to look for: what was said, where it came from, and the ids of it, unless others have the same."""
+    """What to look for: what was said, where it came from, and the ids of it, unless others have
+    the same.
+    """
     with workspace.warehouse() as con:
         kept = _said_by_others(con)
         others = {uri for uris in list_uris(con).values() for uri in uris}

@@ -1,7 +1,8 @@
 """Receipts for outsiders: what an erasure took, signed, with proofs that nobody need take on trust.
 
-The file holds the signed receipt, the signed roots it speaks of, and the proofs against these. docs/verify_receipt.py checks it without
-voxdata; docs/receipts.md says what is a proof there, and what is our word.
+The file holds the signed receipt, the signed roots it speaks of, and the proofs against these.
+docs/verify_receipt.py checks it without voxdata; docs/receipts.md says what is a proof there, and
+what is our word.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ from warehouse.versions import DatasetVersion, list_versions
 RECEIPT_FORMAT, RECEIPT_STATEMENT = "voxdata-receipt/1", "urn:voxdata:erasure-receipt:1"
 ABSENT, HELD = "absent", "not yet: no version since"
 STATED = (
-    "The rows and their salts were deleted from the warehouse, with every file of the workspace that held them.",
-    "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns nothing from it.",
+    "The rows and their salts were deleted from the warehouse, "
+    "with every file of the workspace that held them.",
+    "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns "
+    "nothing from it.",
     "The models named are all that were trained on the versions before the erasure.",
 )
 """What a receipt says besides and cannot prove."""
@@ -191,7 +194,9 @@ def _signed_roots(
 
 
 def _signed(path: Path, found: _Facts, keys: Keys) -> Envelope:
-    """The receipt in its envelope: the one there is when it says the same, else a new one with the time."""
+    """The receipt in its envelope: the one there is when it says the same, else a new one with the
+    time.
+    """
     if path.exists():
         there = _read(path)
         said = dict(open_statement(there).predicate)
@@ -228,7 +233,8 @@ def _content(path: Path) -> dict[str, object]:
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StatementError(
-            f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it again"
+            f"{path}: no receipt ({error!r}); delete the file, "
+            "and `voxdata receipts show` writes it again"
         ) from error
 
 
@@ -237,7 +243,8 @@ def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) 
     proof = prove_version(con, version, leaves)
     if proven_root(proof) != version.root:
         raise WarehouseError(
-            f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` shows more"
+            f"{version.ref}: its leaves do not give its root; "
+            f"`voxdata verify {version.ref}` shows more"
         )
     return proof
 

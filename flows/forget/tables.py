@@ -26,7 +26,8 @@ WAIT_S = 60.0
 """How long to wait for whoever has a DuckDB file open."""
 
 _NO_TEXT = re.compile(
-    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL)(\[\d*\])*",
+    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*"
+    r"|INTERVAL)(\[\d*\])*",
     re.IGNORECASE,
 )
 _CATALOG = (
@@ -50,7 +51,10 @@ class UnreadError(Exception):
 
 
 def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
-    """(string, row) for each place of a string in an array of `read_arrow` or `read_duckdb`; never across two rows."""
+    """(string, row) for each place of a string in an array of `read_arrow` or `read_duckdb`.
+
+    Never across two rows.
+    """
     _, offsets, content = array.buffers()
     if content is None or offsets is None:
         return
@@ -86,7 +90,8 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
     """The texts of every table of a DuckDB file, and of its catalog.
 
     Args:
-        ours: It was written anew since anything was deleted from it; others may still hold, compressed, what no query shows.
+        ours: It was written anew since anything was deleted from it; others may still hold,
+            compressed, what no query shows.
 
     Raises:
         UnreadError: It is damaged, encrypted, held by somebody, or holds what was deleted from it.
@@ -94,7 +99,8 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
     try:
         with closing(_connect(path)) as con:
             tables = con.execute(
-                "select schema_name, table_name from duckdb_tables() where not internal and database_name = current_database() order by all"
+                "select schema_name, table_name from duckdb_tables() where not internal and "
+                "database_name = current_database() order by all"
             ).fetchall()
             for schema, table in tables:
                 yield from _read_table(con, schema, table, ours=ours)
@@ -171,7 +177,8 @@ def _read_table(
     name = place.replace("'", "''")
     stored = _number(
         con,
-        f"select coalesce(max(n), 0) from (select sum(count) as n from pragma_storage_info('{name}') "
+        "select coalesce(max(n), 0) from (select sum(count) as n from "
+        f"pragma_storage_info('{name}') "
         "where not contains(column_path, ',') group by column_path)",
     )
     if stored > _number(con, f"select count(*) from {place}"):

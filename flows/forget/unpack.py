@@ -33,7 +33,9 @@ DAMAGED = (
     tarfile.TarError,
     pa.ArrowException,
 )
-"""What the libraries raise about a file that is damaged, encrypted, or packed in a way they do not know."""
+"""What the libraries raise about a file that is damaged, encrypted, or packed in a way they do not
+know.
+"""
 
 _ENCRYPTED = 1
 

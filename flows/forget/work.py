@@ -1,6 +1,8 @@
-"""The work file of a forgetting: what it is about, written down before anything is deleted, and which of its steps are done.
+"""The work file of a forgetting: what it is about, written down before anything is deleted, and
+which of its steps are done.
 
-It holds what must not be left anywhere, so it lies apart, for its owner alone, and goes when everything else was searched and found clean.
+It holds what must not be left anywhere, so it lies apart, for its owner alone, and goes when
+everything else was searched and found clean.
 """
 
 from __future__ import annotations
@@ -157,7 +159,9 @@ def read_plan(work: Work) -> ErasurePlan | None:
 
 
 def write_plan(work: Work, plan: ErasurePlan) -> None:
-    """Keep what hangs on its recordings, with what was kept before: rows may come in until they are barred."""
+    """Keep what hangs on its recordings, with what was kept before: rows may come in until they are
+    barred.
+    """
     known = read_plan(work)
     _write(work, PLAN, asdict(plan if known is None else _join(known, plan)))
 
@@ -174,7 +178,9 @@ def read_gone(work: Work) -> tuple[str, ...]:
 
 
 def note_left(work: Work, left: Iterable[Left]) -> None:
-    """Keep which files stay, and why: once others of their folder are gone, nobody could tell any more."""
+    """Keep which files stay, and why: once others of their folder are gone, nobody could tell any
+    more.
+    """
     told = {one.place: asdict(one) for one in (*read_left(work), *left)}
     _write(work, LEFT, list(told.values()))
 
@@ -196,7 +202,10 @@ def read_left(work: Work) -> tuple[Left, ...]:
 
 
 def wipe_work(work: Work) -> Work:
-    """Take out of the files what they say of anybody; what is left are a receipt's id and numbers."""
+    """Take out of the files what they say of anybody.
+
+    What is left are a receipt's id and numbers.
+    """
     for name in (PLAN, GONE, LEFT):
         (work.folder / name).unlink(missing_ok=True)
     wiped = replace(work, ref="", recording_ids=())
@@ -212,7 +221,9 @@ def end_work(work: Work) -> None:
 
 
 def clear_ended(state_dir: Path) -> None:
-    """Remove what is left of erasures that ended, or never began, while their process was killed."""
+    """Remove what is left of erasures that ended, or never began, while their process was
+    killed.
+    """
     for folder in (state_dir / FOLDER).glob("*"):
         if not (folder / WORK).exists():
             shutil.rmtree(folder)
@@ -229,7 +240,8 @@ def _read_work(folder: Path) -> Work:
         return Work(folder=folder, **{**said, "recording_ids": tuple(said["recording_ids"])})
     except (ValueError, TypeError, KeyError) as error:
         raise VoxdataError(
-            f"{folder / WORK}: damaged ({error}); restore it, or remove {folder} and forget them once more"
+            f"{folder / WORK}: damaged ({error}); restore it, "
+            f"or remove {folder} and forget them once more"
         ) from error
 
 

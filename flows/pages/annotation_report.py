@@ -1,4 +1,6 @@
-"""The annotation report: one HTML page on how the labelling goes, in pictures, without scripts or anything to fetch."""
+"""The annotation report: one HTML page on how the labelling goes, in pictures, without scripts or
+anything to fetch.
+"""
 
 from __future__ import annotations
 

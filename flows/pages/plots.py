@@ -205,7 +205,10 @@ def plot_scores(
 
 
 def plot_curves(curves: Sequence[Mapping[str, Any]], *, best_epoch: int | None, salt: str) -> str:
-    """Losses on the left and, when there is a validation set, its UAR on the right; a line marks the epoch kept."""
+    """Losses on the left and, when there is a validation set, its UAR on the right.
+
+    A line marks the epoch kept.
+    """
     with _style(salt):
         figure = _figure(WIDTH, 2.5)
         scored = any(row.get("validation_uar") is not None for row in curves)
@@ -243,7 +246,9 @@ def plot_confusions(
     rows: str = "annotators",
     columns: str = "model",
 ) -> str:
-    """Confusion matrices side by side; rows are gold, columns what the model said. Shades are shares of a row.
+    """Confusion matrices side by side; rows are gold, columns what the model said.
+
+    Shades are shares of a row.
 
     A shade is the page's own colour, more or less of it, so that it follows light and dark.
 

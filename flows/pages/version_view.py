@@ -59,10 +59,19 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
     """How much of each label and language there was in each split when the version was cut."""
     found: list[dict[str, Any]] = read_rows(
         con,
-        """select case when scheme = '' then 'all' else scheme || '=' || version_summary.label end as label, language, split,
-        sum(num_examples)::bigint as examples, sum(duration_ms)::bigint as duration_ms
-        from version_summary where manifest_key = ? group by scheme, label, language, split
-        order by scheme, version_summary.label, language""",
+        """
+        select
+          case when scheme = '' then 'all'
+          else scheme || '=' || version_summary.label end as label,
+          language,
+          split,
+          sum(num_examples)::bigint as examples,
+          sum(duration_ms)::bigint as duration_ms
+        from version_summary
+        where manifest_key = ?
+        group by scheme, label, language, split
+        order by scheme, version_summary.label, language
+        """,
         [manifest_key(con, version.version_id)],
     )
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -84,7 +93,9 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
 
 
 def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
-    """What separates two versions: kinds of change, labels by examples and minutes, who was relabelled or moved how."""
+    """What separates two versions: kinds of change, labels by examples and minutes, who was
+    relabelled or moved how.
+    """
     flips: dict[tuple[str, str, str], int] = {}
     for change in found.relabelled:
         key = (change.scheme, change.before or "–", change.after or "–")
@@ -124,10 +135,12 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
 def example_tables(
     con: DuckDBPyConnection, before: DatasetVersion, after: DatasetVersion, found: VersionDiff
 ) -> dict[str, list[Row]]:
-    """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when they are gone.
+    """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when
+    they are gone.
 
     Returns:
-        Split -> rows with the kind of change, what was said, and every scheme's label before and after; splits without a change are absent.
+        Split -> rows with the kind of change, what was said, and every scheme's label before and
+        after; splits without a change are absent.
     """
     kinds: dict[str, Sequence[str]] = {
         "added": found.added,

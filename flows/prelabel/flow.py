@@ -1,4 +1,6 @@
-"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal under each scheme."""
+"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal
+under each scheme.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
-        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on the screen.
+        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on
+            the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -98,7 +101,10 @@ class PrelabelSummary:
 
 
 def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
-    """Do all pending pre-labelling; interrupted at any point, the next run goes on where this one stopped."""
+    """Do all pending pre-labelling.
+
+    Interrupted at any point, the next run goes on where this one stopped.
+    """
     specs = labeler_specs(workspace)
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
@@ -134,7 +140,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         ]
         trouble = trouble or (failures[0].detail if failures else "")
         if len(failures) == len(outcomes) and not summary.recordings:
-            # A model that refuses everything is no recording's fault: nothing is written down until one succeeds.
+            # A model that refuses everything is no recording's fault: nothing is written down until
+            # one succeeds.
             held += outcomes
             if len(held) < min(HOPELESS, len(plan.pending)):
                 continue
@@ -156,12 +163,14 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
     if summary.abstentions:
         say(
-            f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen"
+            f"prelabel: {summary.abstentions} of these proposals abstain, "
+            "since the model cannot decide: they tick nothing on the screen"
         )
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(
-            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}"
+            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, "
+            f"the others were: {short[0]}"
         )
     if trouble:
         raise BackendError(
@@ -173,7 +182,9 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
 def _note_shortages(
     workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Note recordings for which memory was short, and let those rest for which it was so on several days."""
+    """Note recordings for which memory was short, and let those rest for which it was so on several
+    days.
+    """
     if not any(outcome.shortage for outcome in outcomes):
         return list(outcomes)
     stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
@@ -200,7 +211,9 @@ def _note_shortages(
 
 
 def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
-    """Say that utterances are cut anew: what people said about one with other bounds stays with the old one."""
+    """Say that utterances are cut anew: what people said about one with other bounds stays with the
+    old one.
+    """
     wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
     with workspace.warehouse() as con:
         cut_before = {
@@ -212,8 +225,10 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, since [utterance] "
-            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, max_ms {cutting.max_ms}) or what the cut reads has changed; "
+            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, "
+            "since [utterance] "
+            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"max_ms {cutting.max_ms}) or what the cut reads has changed; "
             f"answers to utterances whose bounds change stay with the old ones"
         )
 
@@ -225,7 +240,9 @@ def make_units(
     specs: Mapping[str, LabelerSpec],
     unreadable: list[Outcome],
 ) -> Iterator[Unit]:
-    """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for.
+    """Pack what is pending into units of about [prelabel] batch_minutes.
+
+    Each is read from the warehouse when it is asked for.
 
     Args:
         unreadable: Recordings whose canonical audio cannot be opened are put here.
@@ -347,7 +364,8 @@ def store_unit(
     """Store what became of a unit: results and failures, a transaction a recording.
 
     Raises:
-        MachineError: The audio or the models are away, so that no recording is to blame; nothing is stored.
+        MachineError: The audio or the models are away, so that no recording is to blame; nothing is
+            stored.
     """
     if any(outcome.failure for outcome in outcomes):
         workspace.require_folders("audio", "models")

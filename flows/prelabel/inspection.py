@@ -161,7 +161,8 @@ def _as_table(file: Path, inspected: Inspected) -> str:
         )
         proposals.setdefault(p.utterance_id, []).append(said)
     table = Table(
-        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
+        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, "
+        f"{recording.num_channels} channel(s), {recording.layout}"
     )
     for column in (
         "start",

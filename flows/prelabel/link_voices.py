@@ -19,7 +19,9 @@ from warehouse.voices import (
 
 
 def link_voices(workspace: Workspace, *, say: Say) -> int:
-    """Give every speaker without a voice one, in one transaction; nothing is written when all have theirs.
+    """Give every speaker without a voice one, in one transaction.
+
+    Nothing is written when all have theirs.
 
     Returns:
         How many speakers were linked.
@@ -56,7 +58,10 @@ def group_by_voice(
 
 
 def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
-    """Every voice with its speakers, how much it speaks, and the other voice most like it; most speech first."""
+    """Every voice with its speakers, how much it speaks, and the other voice most like it.
+
+    Most speech first.
+    """
     rows: list[dict[str, object]] = []
     with workspace.warehouse(read_only=True) as con:
         voices, by_model = current_voices(con), list_heard_speakers(con)

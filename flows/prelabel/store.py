@@ -1,4 +1,6 @@
-"""Store the results of a recording: the rows of every stage that is done, and the failure, if any, in the ledger."""
+"""Store the results of a recording: the rows of every stage that is done, and the failure, if any,
+in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def store_outcome(
     stored: StoredRecording,
     outcome: Outcome,
 ) -> None:
-    """Store one recording's outcome in one transaction; a stage that another process has stored meanwhile is left alone."""
+    """Store one recording's outcome in one transaction.
+
+    A stage that another process has stored meanwhile is left alone.
+    """
     work, run_id = outcome.work, workspace.run_id
     with transaction(con):
         add_models(

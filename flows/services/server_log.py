@@ -1,4 +1,6 @@
-"""Errors of Prefect's scheduler in the server's log: with them a server looks well, and no schedule fires."""
+"""Errors of Prefect's scheduler in the server's log: with them a server looks well, and no schedule
+fires.
+"""
 
 from __future__ import annotations
 

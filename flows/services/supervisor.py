@@ -1,8 +1,9 @@
-"""Background services of one workspace: started detached, found again by a state file, stopped with all their children.
+"""Background services of one workspace: started detached, found again by a state file, stopped with
+all their children.
 
-A service is known by its pid together with the moment its process started, so a pid that the system gave to somebody else is
-never taken for ours and never killed. Each child also carries a mark in its environment, by which orphans are found after a
-crash.
+A service is known by its pid together with the moment its process started, so a pid that the system
+gave to somebody else is never taken for ours and never killed. Each child also carries a mark in
+its environment, by which orphans are found after a crash.
 """
 
 from __future__ import annotations
@@ -127,9 +128,12 @@ def service_lock(state_dir: Path, *, say: Say, timeout_s: float = 600.0) -> Iter
 
 
 def read_services(state_dir: Path) -> dict[str, Service]:
-    """Services of the state file by name, in order of start; they need not be alive. A damaged file counts as empty.
+    """Services of the state file by name, in order of start; they need not be alive.
 
-    A file that came with a copied or moved workspace speaks of another folder's processes: those are not ours.
+    A damaged file counts as empty.
+
+    A file that came with a copied or moved workspace speaks of another folder's processes: those
+    are not ours.
     """
     folder, services = read_state(state_dir)
     if folder is not None and folder != state_dir.resolve():
@@ -142,7 +146,9 @@ def read_services(state_dir: Path) -> dict[str, Service]:
 
 
 def read_state(state_dir: Path) -> tuple[Path | None, dict[str, Service]]:
-    """The state file as it is: the folder for which it was written (None in one of an earlier version), and its services."""
+    """The state file as it is: the folder for which it was written (None in one of an earlier
+    version), and its services.
+    """
     try:
         content = json.loads((state_dir / STATE_FILE).read_text(encoding="utf-8"))
         services = {row["name"]: Service(**row) for row in content["services"]}
@@ -206,7 +212,8 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
         say: Told about the progress.
 
     Raises:
-        ServiceError: It died while starting, or was not ready in time; the message ends with its last log lines.
+        ServiceError: It died while starting, or was not ready in time; the message ends with its
+            last log lines.
     """
     services = read_services(state_dir)
     known = services.get(spec.name)
@@ -233,14 +240,17 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
             if attempt == ATTEMPTS or not _lost_its_port(service):
                 raise
             say(
-                f"{spec.name}: another program was faster at port {service.port}; starting again on another"
+                f"{spec.name}: another program was faster at port {service.port}; "
+                "starting again on another"
             )
     say(f"{spec.name}: ready after {time.monotonic() - began:.0f} s{_at(service)}")
     return service
 
 
 def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
-    """Stop every service of the state file, the last one started first. Hold `service_lock` around it.
+    """Stop every service of the state file, the last one started first.
+
+    Hold `service_lock` around it.
 
     Returns:
         Names of those that were running.
@@ -259,8 +269,8 @@ def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
 def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
     """Deal with a state file of another folder. Hold `service_lock` around it.
 
-    Of a workspace that was moved, the services that still run in it are stopped, since they know its old place. Of one that was
-    copied, they are the original's, and are left alone.
+    Of a workspace that was moved, the services that still run in it are stopped, since they know
+    its old place. Of one that was copied, they are the original's, and are left alone.
 
     Returns:
         Names of those that were stopped.
@@ -270,7 +280,8 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
         return []
     if folder.exists():
         say(
-            f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; the services of that workspace are left alone"
+            f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; "
+            "the services of that workspace are left alone"
         )
         return []
     moved = [name for name in reversed(services) if _runs_in(state_dir, services[name])]
@@ -281,7 +292,10 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
 
 
 def _runs_in(state_dir: Path, service: Service) -> bool:
-    """Whether a process works in this very workspace; a folder that is moved takes its processes along."""
+    """Whether a process works in this very workspace.
+
+    A folder that is moved takes its processes along.
+    """
     try:
         return service.alive and Path(psutil.Process(service.pid).cwd()).is_relative_to(
             state_dir.parent.resolve()
@@ -354,11 +368,13 @@ def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:
             )
         if now - began > spec.ready_timeout_s:
             raise ServiceError(
-                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service)}"
+                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; "
+                f"log {service.log}:\n{_tail(service)}"
             )
         if now - told >= 10:
             say(
-                f"{service.name}: still starting ({now - began:.0f} s of at most {spec.ready_timeout_s:.0f} s)"
+                f"{service.name}: still starting ({now - began:.0f} s of at most "
+                f"{spec.ready_timeout_s:.0f} s)"
             )
             told = now
         time.sleep(0.2)

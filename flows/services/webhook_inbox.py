@@ -11,7 +11,9 @@ from secrets import token_hex
 
 
 class WebhookInbox:
-    """A folder with one file for each event. A file is there whole or not at all, also after `kill -9`.
+    """A folder with one file for each event.
+
+    A file is there whole or not at all, also after `kill -9`.
 
     Args:
         folder: Made when absent; readable by its owner alone.

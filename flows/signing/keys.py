@@ -1,7 +1,8 @@
 """The keys of a workspace: made when something is signed for the first time, exchanged on record.
 
-They lie in `.voxdata/signing`: `first.pub` and a signed statement for each key that followed, which together say whom to believe; and the
-private key in use, readable by its owner alone, unless that is kept on another machine.
+They lie in `.voxdata/signing`: `first.pub` and a signed statement for each key that followed, which
+together say whom to believe; and the private key in use, readable by its owner alone, unless that
+is kept on another machine.
 """
 
 from __future__ import annotations
@@ -94,7 +95,10 @@ def read_keys(workspace: Workspace) -> Keys | None:
 
 
 def make_keys(workspace: Workspace) -> Keys:
-    """The keys of a workspace; the first one is made when there is none, and private keys that others followed are deleted."""
+    """The keys of a workspace.
+
+    The first one is made when there is none, and private keys that others followed are deleted.
+    """
     folder = keys_folder(workspace)
     if not (folder / FIRST_PUBLIC).exists():
         pem = read_or_make_secret(folder / FIRST_PRIVATE, make_private_pem)
@@ -160,7 +164,9 @@ def write_key_pair(path: Path) -> str:
 
 
 def trust_public_key(workspace: Workspace, path: Path) -> Keys:
-    """Have a workspace believe a key that is kept elsewhere; at first alone, later as the one that follows.
+    """Have a workspace believe a key that is kept elsewhere.
+
+    At first alone, later as the one that follows.
 
     Returns:
         The keys; a key that follows counts once the rotation is signed by both.
@@ -181,7 +187,9 @@ def trust_public_key(workspace: Workspace, path: Path) -> Keys:
 
 
 def rotate_key(workspace: Workspace) -> Keys:
-    """Let a new key follow the one in use, signed by both; the old private key is deleted, its signatures stay good.
+    """Let a new key follow the one in use, signed by both.
+
+    The old private key is deleted, its signatures stay good.
 
     Raises:
         ConfigError: The private key is kept elsewhere.
@@ -189,7 +197,8 @@ def rotate_key(workspace: Workspace) -> Keys:
     known = make_keys(workspace)
     if known.private is None:
         raise ConfigError(
-            "the key is kept elsewhere: make the next one there, then `voxdata receipts trust FILE.pub` here"
+            "the key is kept elsewhere: make the next one there, "
+            "then `voxdata receipts trust FILE.pub` here"
         )
     folder = keys_folder(workspace)
     pem = make_private_pem()

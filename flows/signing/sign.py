@@ -51,7 +51,8 @@ def version_statement(version: DatasetVersion) -> Statement:
 
 
 def model_statement(folder: Path, run: TrainingRun, version: DatasetVersion) -> Statement:
-    """What is said about a model: the digests of its files, the version that it was trained on, and how it was judged.
+    """What is said about a model: the digests of its files, the version that it was trained on, and
+    how it was judged.
 
     Args:
         folder: Its checkpoint.
@@ -98,7 +99,8 @@ def sign_version(workspace: Workspace, version: DatasetVersion) -> Envelope:
         and signer_of(there, keys)
     ):
         raise StatementError(
-            f"{path}: another root was signed as {version.ref}, so it was lost and made again; keep that file elsewhere"
+            f"{path}: another root was signed as {version.ref}, so it was lost and made again; "
+            "keep that file elsewhere"
         )
     return put_statement(path, said, keys)
 
