@@ -265,8 +265,8 @@ class _Search:
         while len(head) < HEAD and (part := content.read(HEAD - len(head))):
             head += part
         if detect(head, name) is None and unreadable(head, name) is None:
-            counted = cast(IO[bytes], _Counted(self, head, content))
-            for text, offset in self.needles.first_in(counted).items():
+            stream = cast(IO[bytes], _Counted(self, head, content))
+            for text, offset in self.needles.first_in(stream).items():
                 self.hit(path, text, offset, where)
             return
         with tempfile.NamedTemporaryFile(dir=self.scratch) as file:
