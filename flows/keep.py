@@ -17,7 +17,7 @@ from flows.folders.storage_folders import FOLDERS
 from flows.forget.work import begin_work, list_work
 from flows.workspace import Say, Workspace
 from voxdata.counted import counted
-from voxdata.durable import writing
+from voxdata.durable import move
 from voxdata.errors import ConfigError, WarehouseError
 from warehouse.connection import open_warehouse, transaction
 from warehouse.erase import known_recordings
@@ -192,5 +192,4 @@ def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
 def _clear_place(path: Path) -> None:
     """Move away what is in the place of a file and is none, such as a folder."""
     if path.is_dir() and not path.is_symlink():
-        with writing(path.parent):
-            path.rename(path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))
+        move(path, path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))

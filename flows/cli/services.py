@@ -13,6 +13,7 @@ from flows.cli.console import Json, open_here, show_json, show_line, show_rows, 
 from flows.folders.private_files import make_private_folder
 from flows.place import DEMO_DIR, FILE_NAME
 from voxdata.counted import counted
+from voxdata.durable import write_file
 from voxdata.errors import ConfigError
 
 
@@ -31,7 +32,7 @@ def init(
         raise ConfigError(f"{path} is there already; edit it, or remove it first")
     make_private_folder(directory, say=tell)
     (directory / "inbox").mkdir(exist_ok=True)
-    path.write_text(template(), encoding="utf-8")
+    write_file(path, template().encode())
     from flows.workspace import open_workspace
 
     with open_workspace(directory).warehouse():

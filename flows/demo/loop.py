@@ -17,6 +17,7 @@ from flows.services.start import start_services, stop_services
 from flows.services.supervisor import read_services
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
 from warehouse.runs import TrainingRun, list_training_runs
@@ -39,7 +40,7 @@ def prepare_workspace(directory: Path) -> Workspace:
     make_private_folder(directory, say=tell)
     inbox.mkdir(parents=True, exist_ok=True)
     if not (directory / FILE_NAME).exists():
-        (directory / FILE_NAME).write_text(template("demo/voxdata.toml"), encoding="utf-8")
+        write_file(directory / FILE_NAME, template("demo/voxdata.toml").encode())
     for path in sample_paths():
         if not (inbox / path.name).exists():
             shutil.copyfile(path, inbox / path.name)

@@ -24,6 +24,8 @@ from flows.forget.lines import keep_lines
 from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
+from voxdata.durable import remove
+from voxdata.errors import MachineError
 from voxdata.scratch import PARTIAL, find_scratch
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
@@ -112,12 +114,12 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
             left.append(Left(place=str(doomed.path), why=why))
             continue
         try:
-            doomed.path.unlink()
-        except OSError as error:
+            remove(doomed.path)
+        except MachineError as error:
             left.append(
                 Left(
                     place=str(doomed.path),
-                    why=f"cannot be deleted ({error.strerror}); delete it by hand",
+                    why=f"cannot be deleted ({os.strerror(error.number)}); delete it by hand",
                     ours=True,
                 )
             )

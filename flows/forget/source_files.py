@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from flows.forget.found import Left
+from voxdata.durable import remove, writing
+from voxdata.errors import MachineError
 from warehouse.erase import ErasurePlan
 
 CHANGED = (
@@ -111,16 +113,16 @@ def _odd_kind(path: Path) -> str:
 def _delete(path: Path, seen: os.stat_result) -> str:
     """Delete a file that still is the one that was looked at; returns why it stays, if it does."""
     try:
-        now = path.lstat()
+        with writing(path.parent):
+            now = path.lstat()
         if (now.st_dev, now.st_ino, now.st_mtime_ns) != (
             seen.st_dev,
             seen.st_ino,
             seen.st_mtime_ns,
         ):
             return CHANGED
-        path.unlink()
-    except OSError as error:
-        return (
-            f"still holds a recording and cannot be deleted ({error.strerror}); delete it by hand"
-        )
+        remove(path)
+    except MachineError as error:
+        why = os.strerror(error.number)
+        return f"still holds a recording and cannot be deleted ({why}); delete it by hand"
     return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from secrets import token_hex
 from typing import Any
 
 from flows.forget.found import Left
-from voxdata.durable import sync, write_file
+from voxdata.durable import remove, remove_tree, sync, write_file, writing
 from voxdata.errors import VoxdataError
 from voxdata.identity import digest
 from warehouse.erase import ErasurePlan, Kind
@@ -103,7 +102,8 @@ def begin_work(
         recording_ids=tuple(sorted(recording_ids)),
         delete_sources=delete_sources,
     )
-    folder.mkdir(parents=True, mode=0o700)
+    with writing(state_dir):
+        folder.mkdir(parents=True, mode=0o700)
     _write(work, WORK, {name: value for name, value in asdict(work).items() if name != "folder"})
     for above in (folder.parent, state_dir):
         sync(above)
@@ -207,7 +207,7 @@ def wipe_work(work: Work) -> Work:
     What is left are a receipt's id and numbers.
     """
     for name in (PLAN, GONE, LEFT):
-        (work.folder / name).unlink(missing_ok=True)
+        remove(work.folder / name, missing_ok=True)
     wiped = replace(work, ref="", recording_ids=())
     _write(wiped, WORK, {name: value for name, value in asdict(wiped).items() if name != "folder"})
     return wiped
@@ -215,8 +215,8 @@ def wipe_work(work: Work) -> Work:
 
 def end_work(work: Work) -> None:
     """Remove the files."""
-    (work.folder / WORK).unlink(missing_ok=True)
-    shutil.rmtree(work.folder)
+    remove(work.folder / WORK, missing_ok=True)
+    remove_tree(work.folder)
     sync(work.folder.parent)
 
 
@@ -226,7 +226,7 @@ def clear_ended(state_dir: Path) -> None:
     """
     for folder in (state_dir / FOLDER).glob("*"):
         if not (folder / WORK).exists():
-            shutil.rmtree(folder)
+            remove_tree(folder)
 
 
 def _write(work: Work, name: str, value: object) -> None:

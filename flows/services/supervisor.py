@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from flows.locks import hold_lock
+from voxdata.durable import remove, write_file
 from voxdata.errors import ServiceError
 
 Say = Callable[[str], None]
@@ -170,16 +171,13 @@ def write_services(state_dir: Path, services: Mapping[str, Service]) -> None:
     """Replace the state file in one step; without services, remove it."""
     path = state_dir / STATE_FILE
     if not services:
-        path.unlink(missing_ok=True)
+        remove(path, missing_ok=True)
         return
-    draft = path.with_suffix(".json.new")
-    draft.touch(mode=0o600)
     content = {
         "folder": str(state_dir.resolve()),
         "services": [asdict(service) for service in services.values()],
     }
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_file(path, (json.dumps(content, indent=2) + "\n").encode(), mode=0o600)
 
 
 def service_status(state_dir: Path) -> list[Service]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from flows.folders.secret_file import PRIVATE, read_or_make_secret
 from flows.workspace import Workspace
-from voxdata.durable import write_file
+from voxdata.durable import remove, write_file
 from voxdata.errors import ConfigError, StatementError
 from voxdata.signature import (
     key_id,
@@ -109,7 +109,7 @@ def make_keys(workspace: Workspace) -> Keys:
         raise StatementError(f"{folder / FIRST_PUBLIC} vanished")
     for path in sorted(folder.glob("*.pem")):
         if public_of(read_key_file(path)) in found.chain[:-1]:
-            path.unlink()  # another key followed, and this one has nothing to sign any more
+            remove(path)  # another key followed, and this one has nothing to sign any more
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxdata.confine import leads_out, why_outside
+from voxdata.durable import remove
 from warehouse.exchange.bundle import FORMAT, HEADER, header_hash
 
 SHOWN = 5
@@ -96,7 +97,7 @@ def other_files(folder: Path, header: Header) -> list[Path]:
 def remove_export(folder: Path, header: Header) -> None:
     """Take an export out of its folder, the header last; the folder goes when nothing else is in it."""
     for path in (*own_files(folder, header), folder / HEADER):
-        path.unlink()
+        remove(path)
     remove_empty(folder)
 
 

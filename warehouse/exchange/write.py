@@ -10,11 +10,10 @@ from typing import Any, Literal
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from voxdata.counted import counted
-from voxdata.durable import scratch_folder, sync, writing
+from voxdata.durable import move, scratch_folder, sync, writing
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault
 from voxdata.register import Written
-from voxdata.scratch import move_into_place
 from voxdata.stores import explain_store
 from warehouse.exchange.bundle import (
     HEADER,
@@ -110,7 +109,7 @@ def _export(bundle: Bundle, format_name: str, output: Path, audio: Audio) -> Pat
         _require_ours(output)  # hours may have passed
         with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
             _clear(output)
-            move_into_place(folder, output)
+            move(folder, output)
         sync(output.parent)
     return output
 
@@ -306,7 +305,7 @@ def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
             )
         ):
             for name in names:
-                move_into_place(folder / name, output.with_name(name))
+                move(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 
