@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxdata.confine import leads_out, why_outside
-from voxdata.durable import remove
 from warehouse.exchange.bundle import FORMAT, HEADER, header_hash
 
 SHOWN = 5
@@ -92,13 +91,6 @@ def other_files(folder: Path, header: Header) -> list[Path]:
     """What somebody else put into the folder of an export."""
     own = {*own_files(folder, header), folder / HEADER}
     return [path for path in walk_files(folder) if path not in own]
-
-
-def remove_export(folder: Path, header: Header) -> None:
-    """Take an export out of its folder, the header last; the folder goes when nothing else is in it."""
-    for path in (*own_files(folder, header), folder / HEADER):
-        remove(path)
-    remove_empty(folder)
 
 
 def remove_empty(folder: Path) -> None:
