@@ -60,17 +60,17 @@ def repair_workspace(workspace: Workspace, *, say: Say) -> Repair:
         WarehouseError: No copy of it can be opened.
         MachineError: Its folder is away, or cannot be written.
     """
-    known = _read_what_is_known(workspace)
-    found = repair_warehouse(
+    before = _read_what_is_known(workspace)
+    repaired = repair_warehouse(
         workspace.warehouse_path,
         snapshots=workspace.snapshots_dir,
         batches=workspace.batches_dir,
         now=datetime.now(UTC),
         run_id=workspace.run_id,
-        known=known.warehouse if known else None,
+        known=before.warehouse if before else None,
     )
-    _, told = _adopt(workspace, known, say=say)
-    return replace(found, lost_bans=max(0, found.lost_bans - told))
+    _, told = _adopt(workspace, before, say=say)
+    return replace(repaired, lost_bans=max(0, repaired.lost_bans - told))
 
 
 def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[str, str]:
@@ -91,21 +91,21 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
     if unknown:
         raise ConfigError(f"--accept {unknown[0]}: there are {', '.join((WAREHOUSE, *FOLDERS))}")
     broken: Mapping[str, str] = {}
-    known = _read_what_is_known(workspace)
+    before = _read_what_is_known(workspace)
     if WAREHOUSE in names:
         broken = accept_warehouse(workspace.warehouse_path, now=datetime.now(UTC))
-        now, _ = _adopt(workspace, known, say=say)
+        now, _ = _adopt(workspace, before, say=say)
         say(f"repair: {workspace.warehouse_path} is the warehouse of {workspace.root} from now on")
-        known = now
+        before = now
     folders = [name for name in names if name in FOLDERS]
-    if folders and known is None:
+    if folders and before is None:
         raise WarehouseError(
             f"{workspace.root}: this workspace knows no warehouse yet, "
             "so every folder is taken as it is"
         )
-    if folders and known is not None:
+    if folders and before is not None:
         write_known(
-            workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders)
+            workspace.state_dir, mark_folders(before, workspace.storage_folders, again=folders)
         )
         say(
             f"repair: {', '.join(folders)} accepted as they are; "

@@ -46,7 +46,7 @@ class AudioReport:
     @property
     def summary(self) -> str:
         """In a line."""
-        said = (
+        words = (
             f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), "
             f"{len(self.bad)} bad"
         )
@@ -56,10 +56,10 @@ class AudioReport:
                 "had no digest yet and has one",
                 "had no digest yet and have one",
             )
-            said += f"; {adopted} now"
+            words += f"; {adopted} now"
         if self.bad:
-            said += "; `voxdata ingest` makes the audio of a recording again from its source"
-        return said
+            words += "; `voxdata ingest` makes the audio of a recording again from its source"
+        return words
 
     def as_row(self) -> dict[str, object]:
         """As JSON values."""
@@ -77,8 +77,8 @@ def parse_part(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: It is none.
     """
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part <= parts:
         raise ConfigError(
             f"--part {text!r} is no part of a whole; write 3/7 for the third of seven"
@@ -167,12 +167,12 @@ def sample_audio(workspace: Workspace) -> AudioSample:
     """
     with workspace.warehouse(read_only=True) as con:
         stored = list_audio(con)
-    known = [one for one in stored if one.digest is not None]
+    digested = [one for one in stored if one.digest is not None]
     if stored:
         workspace.require_folders("audio")
     bad: dict[str, AudioError] = {}
     files = size_bytes = 0
-    for one in Random().sample(known, len(known)):  # noqa: S311  (no secret)
+    for one in Random().sample(digested, len(digested)):  # noqa: S311  (no secret)
         if one.digest is None or files == SAMPLE_FILES or size_bytes > SAMPLE_BYTES:
             break
         files, size_bytes = files + 1, size_bytes + one.digest.size_bytes
@@ -181,7 +181,7 @@ def sample_audio(workspace: Workspace) -> AudioSample:
         except AudioError as error:
             bad[one.recording_id] = error
     return AudioSample(
-        stored=len(stored), files=files, undigested=len(stored) - len(known), bad=bad
+        stored=len(stored), files=files, undigested=len(stored) - len(digested), bad=bad
     )
 
 
@@ -192,8 +192,8 @@ def recordings_of(workspace: Workspace, refs: Iterable[str]) -> set[str]:
         NotFoundError: There is no such version.
     """
     with workspace.warehouse(read_only=True) as con:
-        found = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
-    return {example.recording_id for examples in found for example in examples}
+        versions = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
+    return {example.recording_id for examples in versions for example in examples}
 
 
 def _adopt(path: Path, one: StoredAudio) -> AudioDigest:

@@ -106,9 +106,9 @@ class Workspace:
         Raises:
             MachineError: One is away.
         """
-        known = read_known(self.state_dir)
+        remembered = read_known(self.state_dir)
         for name in names or FOLDERS:
-            require_folder(known, name, self.storage_folders[name])
+            require_folder(remembered, name, self.storage_folders[name])
 
     @property
     def state_dir(self) -> Path:
@@ -143,15 +143,15 @@ class Workspace:
         """Where files lie that are not whole yet: in the workspace, and in each storage folder on
         another disk or elsewhere; none in one that is away.
         """
-        here, known = self.root.stat().st_dev, read_known(self.state_dir)
-        there = [self.warehouse_path.parent]
+        here, remembered = self.root.stat().st_dev, read_known(self.state_dir)
+        folders = [self.warehouse_path.parent]
         for name, folder in self.storage_folders.items():
             with suppress(MachineError):
-                require_folder(known, name, folder)
-                there.append(folder)
+                require_folder(remembered, name, folder)
+                folders.append(folder)
         apart = [
             folder
-            for folder in there
+            for folder in folders
             if folder.is_dir()
             and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
         ]
@@ -213,21 +213,21 @@ class Workspace:
         """
         if not read_only:
             self.sweep_scratch()
-        known, new = self.known_warehouse(), not self.warehouse_path.exists()
-        if new and known is None:
+        expected, new = self.known_warehouse(), not self.warehouse_path.exists()
+        if new and expected is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
         with open_warehouse(
             self.warehouse_path,
             read_only=read_only,
             places=self.places,
-            known=known,
+            known=expected,
             engine=self.engine,
             say=tell,
         ) as con:
             if read_only:
                 yield con
                 return
-            if known is None and not new:
+            if expected is None and not new:
                 tell(
                     f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now "
                     "on; no other one is taken for it"
@@ -251,11 +251,13 @@ class Workspace:
 
         An empty one that was made where the settings named another place counts for none.
         """
-        known = read_known(self.state_dir)
-        if known is None:
+        remembered = read_known(self.state_dir)
+        if remembered is None:
             return None
-        never_used = not known.warehouse.commits and known.place != self.settings.storage.warehouse
-        return None if never_used and not self.warehouse_path.exists() else known.warehouse
+        never_used = (
+            not remembered.warehouse.commits and remembered.place != self.settings.storage.warehouse
+        )
+        return None if never_used and not self.warehouse_path.exists() else remembered.warehouse
 
     def _remember(self, con: DuckDBPyConnection) -> None:
         """Write down how far the warehouse has come.
@@ -272,14 +274,14 @@ class Workspace:
                 if before and before.warehouse.warehouse_id == state.warehouse_id
                 else ()
             )
-            known = Known(
+            now = Known(
                 warehouse=replace(state, former=former),
                 place=self.settings.storage.warehouse,
                 folders=folders,
             )
-            known = mark_folders(known, self.storage_folders)
-            if known != before:
-                write_known(self.state_dir, known)
+            now = mark_folders(now, self.storage_folders)
+            if now != before:
+                write_known(self.state_dir, now)
         except (duckdb.Error, WarehouseError):
             # The connection is beyond use, and whoever used it says so.
             # Or the file is damaged, and the next opening says so.

@@ -63,8 +63,8 @@ def search_copies(
     digests = {clip.at: clip.digest for clip in heard}
     more, unheard = _confirm(frame, stretches, digests, bad, audio_root=audio_root)
     silent = {clip.at for clip in (*bad, *unheard)}
-    known = {at: name for at, name in stretches.items() if at not in silent}
-    sounds = join_sounds(known, digests | more)
+    heard_stretches = {at: name for at, name in stretches.items() if at not in silent}
+    sounds = join_sounds(heard_stretches, digests | more)
     exact = find_exact_copies(frame, sounds)
     first = {sounds[clip.at]: clip.at for clip in reversed(heard)}
     distinct = [clip for clip in heard if first[sounds[clip.at]] == clip.at]

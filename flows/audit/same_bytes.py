@@ -43,30 +43,30 @@ def hash_files(
         audio_root: What relative ones are relative to.
         say: Told the progress.
     """
-    found = CorpusFiles()
+    files = CorpusFiles()
     by_size: defaultdict[int, list[str]] = defaultdict(list)
     for audio in paths:
         try:
             by_size[_file_size(audio_root / audio)].append(audio)
         except (OSError, ValueError) as error:
-            found.problems[audio] = str(error)
+            files.problems[audio] = str(error)
     done = 0
     for size, alike in sorted(by_size.items()):
         if len(alike) == 1:
-            found.contents[alike[0]] = f"alone {alike[0]}"
+            files.contents[alike[0]] = f"alone {alike[0]}"
             continue
         for audio in alike:
             try:
                 with (audio_root / audio).open("rb") as file:
-                    found.contents[audio] = (
+                    files.contents[audio] = (
                         f"{size} {hashlib.file_digest(file, 'sha256').hexdigest()}"
                     )
             except OSError as error:
-                found.problems[audio] = str(error)
+                files.problems[audio] = str(error)
             done += 1
             if done % TELL_EVERY == 0:
                 say(f"audit: compared the bytes of {done} files")
-    return found
+    return files
 
 
 def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
@@ -88,9 +88,9 @@ def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
 
 
 def _file_size(path: Path) -> int:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{os.fspath(path)}: is no file")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise OSError(f"{os.fspath(path)}: is empty")
-    return found.st_size
+    return status.st_size

@@ -124,20 +124,20 @@ def doubts(
     workspace = open_here(ctx)
     from flows.labelling.adjudicate import Case, find_doubts, push_cases
 
-    found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
-    if push and found:
+    doubtful = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
+    if push and doubtful:
         cases = [
             Case(
                 utterance_id=d.utterance_id,
                 why=f"{scheme}: {d.given}, models give {d.suggested}",
                 urgency=1 - d.quality,
             )
-            for d in found
+            for d in doubtful
         ]
         push_cases(workspace, cases, say=tell)
-    elif not found:
+    elif not doubtful:
         tell("doubts: models of other voices would have given every label that they could judge")
-    rows = [asdict(doubt) for doubt in found]
+    rows = [asdict(doubt) for doubt in doubtful]
     show_result(f"doubtful labels of {scheme}", rows, as_json=as_json)
 
 
@@ -153,10 +153,10 @@ def checks(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
-        answers, known = read_answers(con, workspace.histories), list_checks(con)
+        answers, check_clips = read_answers(con, workspace.histories), list_checks(con)
     rows = [
         asdict(score)
-        for score in score_checks(answers, settle_all(answers, workspace.schemes), known)
+        for score in score_checks(answers, settle_all(answers, workspace.schemes), check_clips)
     ]
     show_result(
         "check clips", rows, as_json=as_json, then="[annotation] check_share gives some out"

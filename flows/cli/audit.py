@@ -92,7 +92,7 @@ def audit(
         check_reach(table, path, audio_root=audio_root, anywhere=anywhere)
     for remark in table.remarks:
         tell(f"audit: {remark}")
-    found = audit_table(
+    verdict = audit_table(
         table,
         audio_root=audio_root or table.folder,
         with_audio=not no_audio,
@@ -102,22 +102,22 @@ def audit(
     )
     if output is not None:
         try:
-            write_audit_page(output, found, register=_register_of(path))
+            write_audit_page(output, verdict, register=_register_of(path))
         except OSError as error:
             raise ConfigError(
                 f"--output {output} cannot be written ({error.strerror}); name another file"
             ) from error
         tell(f"audit: wrote {output}")
     if as_json:
-        show_json({"verdict": found.verdict, "leak": found.has_leak, **asdict(found)})
+        show_json({"verdict": verdict.verdict, "leak": verdict.has_leak, **asdict(verdict)})
     else:
         rows: list[dict[str, object]] = [
-            {"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in found.findings
+            {"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in verdict.findings
         ]
         if rows:
             show_rows("findings", rows)
-        show_line(f"{found.name}: {found.verdict}")
-    if found.has_leak:
+        show_line(f"{verdict.name}: {verdict.verdict}")
+    if verdict.has_leak:
         raise typer.Exit(1)
 
 

@@ -299,15 +299,15 @@ def _said(
 
     if new:
         try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
-    what = "new version" if new else "nothing changed since"
+    outcome = "new version" if new else "nothing changed since"
     tell(
-        f"import: {what} {version.ref} ({version.version_id[:12]}), "
+        f"import: {outcome} {version.ref} ({version.version_id[:12]}), "
         f"{counted(version.num_examples, 'example')}"
     )
-    known = {
+    row = {
         "version": version.ref,
         "version_id": version.version_id,
         "root": version.root,
         "num_examples": version.num_examples,
     }
-    return {**known, "new": new, "dropped": dropped}
+    return {**row, "new": new, "dropped": dropped}

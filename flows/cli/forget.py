@@ -158,13 +158,13 @@ def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
     """Whether this very thing was begun, and is only to be finished; says so."""
     from flows.forget.work import list_work, subject_digest
 
-    found = any(
+    is_begun = any(
         (work.kind, work.subject) == (kind, subject_digest(ref))
         for work in list_work(workspace.state_dir)
     )
-    if found:
+    if is_begun:
         tell("forget: this was begun before and is not proven yet; to go on is to finish it")
-    return found
+    return is_begun
 
 
 def _result_row(found: Forgotten) -> dict[str, object]:
@@ -281,10 +281,10 @@ def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
 
 
 def _by_why(left: Sequence[Left]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    places: defaultdict[str, list[str]] = defaultdict(list)
     for one in left:
-        found[one.why].append(one.place)
-    return found
+        places[one.why].append(one.place)
+    return places
 
 
 def _receipt_row(receipt: Receipt) -> dict[str, object]:

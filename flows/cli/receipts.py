@@ -44,7 +44,7 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
-        found = whole_receipts(con)
+        all_receipts = whole_receipts(con)
     keys = read_keys(workspace)
     rows: list[dict[str, object]] = [
         {
@@ -55,7 +55,7 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
             "signed": _signed_words(issued),
             "still in": _waiting(issued),
         }
-        for receipt in found
+        for receipt in all_receipts
         for issued in [read_issued(workspace, receipt, keys)]
     ]
     show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
@@ -189,25 +189,25 @@ def list_keys(
 
 def tell_receipt(issued: IssuedReceipt) -> None:
     """Say in a line or two what a receipt proves by now."""
-    said = issued.predicate
+    predicate = issued.predicate
     signed = (
         f"signed by {issued.signer[:16]}"
         if issued.signer
         else f"unsigned: run `voxdata receipts sign {issued.path} --key PATH`"
     )
     leaves, versions = (
-        counted(said["num_leaves"], "leaf", "leaves"),
-        counted(len(said["versions"]), "version"),
+        counted(predicate["num_leaves"], "leaf", "leaves"),
+        counted(len(predicate["versions"]), "version"),
     )
-    tell(f"receipt: {said['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
-    for row in said["now"]:
+    tell(f"receipt: {predicate['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
+    for row in predicate["now"]:
         tell(f"receipt: {row['newest']}, the newest of {row['dataset']}: {row['status']}")
-    if said["num_unnamed"]:
+    if predicate["num_unnamed"]:
         tell(
-            f"receipt: an earlier release erased {counted(said['num_unnamed'], 'row')}, "
+            f"receipt: an earlier release erased {counted(predicate['num_unnamed'], 'row')}, "
             "and it is not known which leaves were left"
         )
-    for model in said["models"]:
+    for model in predicate["models"]:
         since = model["retrained"]
         tell(
             f"receipt: model {model['training_id'][:12]} "

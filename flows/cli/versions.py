@@ -70,14 +70,14 @@ def release(
         from flows.release.flow import check_dataset_name, preview_version
 
         with workspace.warehouse(read_only=True) as con:
-            said = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
-        if said:
-            tell(f"release: {said}")
-        found = preview_version(workspace, name, chosen)
+            remark = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+        if remark:
+            tell(f"release: {remark}")
+        preview = preview_version(workspace, name, chosen)
         if as_json:
-            show_json(found)
+            show_json(preview)
         else:
-            _show_preview(found)
+            _show_preview(preview)
         return
     run_named(
         workspace,
@@ -118,15 +118,18 @@ def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
     from warehouse.versions import find_version
 
     with open_here(ctx).warehouse(read_only=True) as con:
-        found = describe_version(con, find_version(con, version))
+        description = describe_version(con, find_version(con, version))
     if as_json:
-        show_json(found)
+        show_json(description)
         return
-    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    plain = {
+        name: value for name, value in description.items() if not isinstance(value, (dict, list))
+    }
     show_rows(
-        str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()]
+        str(description["version"]),
+        [{"what": name, "value": value} for name, value in plain.items()],
     )
-    for name, value in found.items():
+    for name, value in description.items():
         if isinstance(value, dict) and value:
             show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
         elif isinstance(value, list) and value:
@@ -159,14 +162,14 @@ def diff(
     with copying(workspace, say=tell):
         with workspace.warehouse(read_only=True) as con:
             before, after = find_version(con, a), find_version(con, b)
-            found = diff_versions(con, before.version_id, after.version_id)
-            examples = example_tables(con, before, after, found) if html is not None else {}
+            difference = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, difference) if html is not None else {}
         if html is not None:
             write_diff_page(
-                html, before, after, found, examples=examples, register=workspace.written
+                html, before, after, difference, examples=examples, register=workspace.written
             )
             tell(f"diff: {html}")
-    tables = diff_tables(found)
+    tables = diff_tables(difference)
     if as_json:
         show_json(tables)
         return
@@ -188,11 +191,11 @@ def tag(
 
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
-        found = find_version(con, version)
-        new = add_tag(con, name, found, run_id=workspace.run_id)
+        tagged = find_version(con, version)
+        new = add_tag(con, name, tagged, run_id=workspace.run_id)
     tell(
-        f"tag: {name} {'now names' if new else 'already names'} {found.ref} "
-        f"({found.version_id[:12]})"
+        f"tag: {name} {'now names' if new else 'already names'} {tagged.ref} "
+        f"({tagged.version_id[:12]})"
     )
 
 
@@ -206,11 +209,13 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
         target = find_version(con, version)
-        found, new = roll_back(con, target, run_id=workspace.run_id)
+        restored, new = roll_back(con, target, run_id=workspace.run_id)
     if new:
-        try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
-    tell(f"rollback: {found.ref} {'holds what' if new else 'already holds what'} {target.ref} held")
-    show_result("rollback", version_row(found), as_json=as_json)
+        try_signing(restored.ref, lambda: sign_version(workspace, restored), say=tell)
+    tell(
+        f"rollback: {restored.ref} {'holds what' if new else 'already holds what'} {target.ref} held"
+    )
+    show_result("rollback", version_row(restored), as_json=as_json)
 
 
 def verify(
@@ -264,30 +269,30 @@ def verify(
     refs = [ref for ref in versions or () if ref not in folders]
     with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
-        found = (
+        verified = (
             [verify_version(con, find_version(con, ref)) for ref in refs]
             if versions
             else verify_all(con)
         )
         models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
-    standings = [version_standing(workspace, one.version) for one in found]
+    standings = [version_standing(workspace, one.version) for one in verified]
     rows = [
         {**verification_row(one), "root is": words}
-        for one, (_, words) in zip(found, standings, strict=True)
+        for one, (_, words) in zip(verified, standings, strict=True)
     ]
     heard = None
     if audio:
         only = recordings_of(workspace, refs) if versions else None
         heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        said = {
+        answer = {
             "versions": rows,
             "models": [asdict(model) for model in models],
             "annotations": chain,
             "leaks": leaks,
         }
-        show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
+        show_json({**answer, **({} if heard is None else {"audio": heard.as_row()})})
     else:
         if rows:
             show_rows("versions", rows)
@@ -306,7 +311,10 @@ def verify(
             tell(f"verify: {error}")
         if heard:
             tell(f"verify: {heard.summary}")
-    wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
+    wrong = [
+        *(one for one in verified if not one.ok),
+        *(model for model in models if model.problems),
+    ]
     unheard = heard is not None and bool(heard.bad)
     if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
         raise typer.Exit(1)

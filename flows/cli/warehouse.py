@@ -52,17 +52,17 @@ def query(
     workspace = open_here(ctx)
     with copying(workspace, say=tell):
         with workspace.warehouse(read_only=True) as con:
-            found = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
+            frame = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
         if parquet is not None:
-            found.write_parquet(parquet)
+            frame.write_parquet(parquet)
     if parquet is not None:
-        tell(f"query: {counted(len(found), 'row')} in {parquet}")
+        tell(f"query: {counted(len(frame), 'row')} in {parquet}")
     elif as_csv:
-        show_file(write_spreadsheet(found) if for_excel else found.write_csv())
+        show_file(write_spreadsheet(frame) if for_excel else frame.write_csv())
     elif as_json:
-        show_json(found.to_dicts())
+        show_json(frame.to_dicts())
     else:
-        show_rows(counted(len(found), "row"), found.to_dicts())
+        show_rows(counted(len(frame), "row"), frame.to_dicts())
 
 
 def snapshot(
@@ -131,22 +131,24 @@ def repair(
             raise typer.Exit(1)
         return
     with copying(workspace, say=tell):
-        found = repair_workspace(workspace, say=tell)
+        repaired = repair_workspace(workspace, say=tell)
     row: dict[str, object] = {
-        "made from": found.source,
-        "kept aside": str(found.kept),
-        "batches merged": found.batches,
-        "transactions lost": found.lost_commits,
-        "versions lost": " ".join(found.lost_versions),
-        "entries of who must stay out lost": found.lost_bans,
-        "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
+        "made from": repaired.source,
+        "kept aside": str(repaired.kept),
+        "batches merged": repaired.batches,
+        "transactions lost": repaired.lost_commits,
+        "versions lost": " ".join(repaired.lost_versions),
+        "entries of who must stay out lost": repaired.lost_bans,
+        "versions broken": "; ".join(
+            f"{ref}: {why}" for ref, why in repaired.broken_versions.items()
+        ),
     }
     if as_json:
         show_json(row)
     else:
         show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
     _forget_again(workspace)
-    if found.lost_versions or found.broken_versions or found.lost_bans:
+    if repaired.lost_versions or repaired.broken_versions or repaired.lost_bans:
         raise typer.Exit(1)
 
 
@@ -160,6 +162,6 @@ def _forget_again(workspace: Workspace) -> None:
     from flows.forget.work import list_work
 
     if list_work(workspace.state_dir):
-        for found in finish_forgetting(workspace, say=tell):
-            require_gone(found)
-            tell(f"repair: receipt {found.receipt_id[:12]} is proven")
+        for forgotten in finish_forgetting(workspace, say=tell):
+            require_gone(forgotten)
+            tell(f"repair: receipt {forgotten.receipt_id[:12]} is proven")

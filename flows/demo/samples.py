@@ -44,7 +44,7 @@ def sample_paths() -> list[Path]:
     Raises:
         NotFoundError: A package or its file is missing; install from requirements.lock.
     """
-    found = []
+    paths = []
     for package, inside, _ in SAMPLES:
         spec = find_spec(package)
         folder = next(iter(spec.submodule_search_locations or ()), None) if spec else None
@@ -54,8 +54,8 @@ def sample_paths() -> list[Path]:
                 f"sample {inside} of package {package} is missing; "
                 "install the versions of requirements.lock"
             )
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def read_answers() -> list[Answer]:

@@ -135,18 +135,18 @@ def check_python(found: tuple[int, int]) -> Check:
 
 def check_pins(find_version: Callable[[str], str] = version) -> Check:
     """The versions of torch, torchaudio, torchcodec and pyannote.audio that fit together."""
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     for name in PINS:
         try:
-            found[name] = find_version(name).partition("+")[0]
+            installed[name] = find_version(name).partition("+")[0]
         except PackageNotFoundError:
-            found[name] = "missing"
-    detail = ", ".join(f"{name} {text}" for name, text in found.items())
+            installed[name] = "missing"
+    detail = ", ".join(f"{name} {text}" for name, text in installed.items())
     return Check(
         name="model packages",
-        ok=found == PINS,
+        ok=installed == PINS,
         detail=detail,
-        remedy="" if found == PINS else REINSTALL,
+        remedy="" if installed == PINS else REINSTALL,
     )
 
 
@@ -255,13 +255,15 @@ def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required
 
 def check_disk(folder: Path, *, min_free_gb: float = MIN_FREE_GB) -> Check:
     """Free space where the workspace lies."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
+    nearest = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    free_gb = shutil.disk_usage(nearest).free / 1e9
     ok = free_gb >= min_free_gb
     remedy = (
         "" if ok else f"free {min_free_gb - free_gb:.1f} GB, or put the workspace on another disk"
     )
-    return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {there}", remedy=remedy)
+    return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {nearest}", remedy=remedy)
 
 
 def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
@@ -358,11 +360,11 @@ def check_audio(root: Path | None) -> list[Check]:
         workspace = open_workspace(root)
         if not workspace.warehouse_path.exists():
             return []
-        found = sample_audio(workspace)
+        sample = sample_audio(workspace)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
-    if found.bad:
-        detail = "; ".join(str(error) for error in found.bad.values())
+    if sample.bad:
+        detail = "; ".join(str(error) for error in sample.bad.values())
         return [
             Check(
                 name="audio",
@@ -371,18 +373,18 @@ def check_audio(root: Path | None) -> list[Check]:
                 remedy="`voxdata verify --audio` finds all such recordings",
             )
         ]
-    lacking = counted(found.undigested, "recording has", "recordings have")
+    lacking = counted(sample.undigested, "recording has", "recordings have")
     remedy = (
         f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing"
-        if found.undigested
+        if sample.undigested
         else ""
     )
-    ok = None if found.undigested else True
+    ok = None if sample.undigested else True
     return [
         Check(
             name="audio",
             ok=ok,
-            detail=f"{found.files} of {found.stored} recordings are as they were stored",
+            detail=f"{sample.files} of {sample.stored} recordings are as they were stored",
             remedy=remedy,
         )
     ]
@@ -399,8 +401,8 @@ def check_storage(root: Path | None) -> list[Check]:
     if workspace is None:
         return []
     try:
-        known = workspace.known_warehouse()
-        if known is None and not workspace.warehouse_path.exists():
+        expected = workspace.known_warehouse()
+        if expected is None and not workspace.warehouse_path.exists():
             return [
                 Check(
                     name="storage",
@@ -411,7 +413,11 @@ def check_storage(root: Path | None) -> list[Check]:
             ]
         workspace.require_folders()
         with open_warehouse(
-            workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None
+            workspace.warehouse_path,
+            read_only=True,
+            wait_s=2,
+            known=expected,
+            say=lambda line: None,
         ):
             pass
     except LockedError as error:

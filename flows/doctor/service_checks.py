@@ -105,9 +105,9 @@ def check_service(name: str, url: str) -> Check:
 
 def check_own_label_studio(root: Path | None, services: dict[str, Service]) -> Check:
     """The Label Studio that `voxdata up` started."""
-    found = check_own("label-studio", service := services.get("label-studio"), "/health")
-    if not found.ok or root is None or service is None or service.url is None:
-        return found
+    standing = check_own("label-studio", service := services.get("label-studio"), "/health")
+    if not standing.ok or root is None or service is None or service.url is None:
+        return standing
     try:
         token = label_studio_credentials(open_workspace(root)).token
     except (VoxdataError, UnicodeDecodeError, OSError) as error:

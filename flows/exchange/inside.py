@@ -57,10 +57,10 @@ def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
 def _refuse_links(path: Path, roots: Sequence[Path]) -> None:
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
-            found = Path(folder) / name
-            if found.is_symlink() and not _is_inside(found, roots):
+            entry = Path(folder) / name
+            if entry.is_symlink() and not _is_inside(entry, roots):
                 raise ConfigError(
-                    f"{found}: is a link to {found.resolve()}, outside the dataset; "
+                    f"{entry}: is a link to {entry.resolve()}, outside the dataset; "
                     "copy the file, or allow its folder with --audio-root"
                 )
 
@@ -97,7 +97,7 @@ def _lhotse_cuts(path: Path) -> Iterator[Any]:
         folders = (
             [path]
             if any(path.glob("cuts.*"))
-            else sorted({found.parent for found in path.glob("*/cuts.*")})
+            else sorted({manifest.parent for manifest in path.glob("*/cuts.*")})
         )
         for folder in folders:
             yield from lhotse.CutSet.from_shar(in_dir=folder)

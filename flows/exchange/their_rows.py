@@ -97,8 +97,8 @@ def read_labelled(
     table = read_dataset(path, kind=kind, scratch=scratch, reach=reach, chosen=chosen)
     _check_columns(table)
     rows, bad = _read_rows(table, reach)
-    rows, said = _settle_names(rows, rename=rename or {}, known=known)
-    remarks = (*table.remarks, *_describe_times(table, rows), *said)
+    rows, remarks_on_names = _settle_names(rows, rename=rename or {}, known=known)
+    remarks = (*table.remarks, *_describe_times(table, rows), *remarks_on_names)
     return LabelledRows(rows=tuple(rows), bad=tuple(bad), remarks=remarks)
 
 
@@ -106,12 +106,12 @@ def _check_columns(table: Table) -> None:
     check_has_audio(table)
     for key in ("label", "split"):
         column = table.columns.first(key)
-        said = any(column in row.values or column in row.missing for row in table.rows)
-        if table.rows and not said:
-            there = ", ".join(sorted(table.columns.names)) or "none"
+        is_filled = any(column in row.values or column in row.missing for row in table.rows)
+        if table.rows and not is_filled:
+            names = ", ".join(sorted(table.columns.names)) or "none"
             wanted = repr(column or key)
             raise ConfigError(
-                f"{table.origin}: has no column {wanted}, or nothing in it; there are {there}"
+                f"{table.origin}: has no column {wanted}, or nothing in it; there are {names}"
             )
 
 
@@ -121,11 +121,11 @@ def _read_rows(table: Table, reach: Reach) -> tuple[list[LabelledRow], list[BadR
     bad = list(table.bad)
     for row in table.rows:
         located = locate_row(table, row, reach)
-        found = located if isinstance(located, BadRow) else _labelled(table, row, located, reach)
-        if isinstance(found, BadRow):
-            bad.append(found)
+        labelled = located if isinstance(located, BadRow) else _labelled(table, row, located, reach)
+        if isinstance(labelled, BadRow):
+            bad.append(labelled)
         else:
-            rows.append(found)
+            rows.append(labelled)
     return rows, bad
 
 
@@ -133,13 +133,13 @@ def _labelled(
     table: Table, row: TableRow, located: ManifestRow, reach: Reach
 ) -> LabelledRow | BadRow:
     columns = table.columns
-    said = {key: columns.value(row.values, key) or "" for key in columns.of}
-    label, split = said.get("label", ""), name_split(said.get("split", ""))
+    values = {key: columns.value(row.values, key) or "" for key in columns.of}
+    label, split = values.get("label", ""), name_split(values.get("split", ""))
     column = columns.first("label") or "label"
     stretch = Stretch() if row.cut else read_stretch(row.values, columns)
     why = ""
     if split is None:
-        why = f"its split is {said.get('split') or None!r}; write train, validation or test"
+        why = f"its split is {values.get('split') or None!r}; write train, validation or test"
     elif not label:
         why = (
             f"its {column} {row.missing[column]}"
@@ -150,9 +150,9 @@ def _labelled(
         why = stretch.problem or _unreadable(located.uri, reach)
     if why or split is None:
         return BadRow(number=row.number, problem=why)
-    known = {key: said.get(key, "") for key in ("speaker", "text", "language", "channel")}
+    texts = {key: values.get(key, "") for key in ("speaker", "text", "language", "channel")}
     return LabelledRow(
-        number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **known
+        number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **texts
     )
 
 

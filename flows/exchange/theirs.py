@@ -122,11 +122,11 @@ def import_manifest(
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
     check_name_form(name)
-    known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
+    labels = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
     with scratch_folder(near=workspace.root) as scratch:
         roots = [path, *([] if audio_root is None else [audio_root])]
         refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
-        found = read_labelled(
+        labelled = read_labelled(
             path,
             kind=kind,
             scratch=scratch,
@@ -134,12 +134,12 @@ def import_manifest(
             audio_root=audio_root,
             anywhere=anywhere,
             rename=rename,
-            known=known,
+            known=labels,
         )
-        for remark in found.remarks:
+        for remark in labelled.remarks:
             say(f"import: {remark}")
         source = Source(path=path, scratch=scratch, name=name, scheme=scheme)
-        return _import_rows(workspace, source, found, say=say)
+        return _import_rows(workspace, source, labelled, say=say)
 
 
 def _import_rows(

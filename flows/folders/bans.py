@@ -35,14 +35,14 @@ def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:
         MachineError: It cannot be written.
         WarehouseError: The file cannot be read.
     """
-    known = _read(state_dir)
-    if count_bans(con) == len(known):
+    written = _read(state_dir)
+    if count_bans(con) == len(written):
         return
-    there = dict.fromkeys((*known, *list_bans(con)))
+    bans = dict.fromkeys((*written, *list_bans(con)))
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_file(
         state_dir / FILE,
-        "".join(json.dumps(asdict(ban)) + "\n" for ban in there).encode(),
+        "".join(json.dumps(asdict(ban)) + "\n" for ban in bans).encode(),
         mode=0o600,
     )
 
@@ -56,8 +56,8 @@ def restore_bans(state_dir: Path, con: DuckDBPyConnection, *, run_id: str) -> in
     Raises:
         WarehouseError: The file cannot be read.
     """
-    there = set(list_bans(con))
-    missing = [ban for ban in _read(state_dir) if ban not in there]
+    held = set(list_bans(con))
+    missing = [ban for ban in _read(state_dir) if ban not in held]
     add_bans(con, missing, run_id=run_id)
     return len(missing)
 
@@ -67,8 +67,8 @@ def _read(state_dir: Path) -> tuple[Ban, ...]:
     path = state_dir / FILE
     if not path.exists():
         return ()
-    found = path.stat()
-    return _parse(path, found.st_ino, found.st_mtime_ns, found.st_size)
+    status = path.stat()
+    return _parse(path, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=4)

@@ -60,11 +60,11 @@ def replace_copies(
             )
         ]
     kept = {part for path in clean for part in (path, sidecar_path(path), commits_path(path))}
-    found = find_files(workspace, plan)
+    files = find_files(workspace, plan)
     doomed = tuple(
-        doomed for doomed in found.doomed if doomed.kind in COPIES and doomed.path not in kept
+        doomed for doomed in files.doomed if doomed.kind in COPIES and doomed.path not in kept
     )
-    return delete_files(workspace, replace(found, doomed=doomed)).counts
+    return delete_files(workspace, replace(files, doomed=doomed)).counts
 
 
 def _erasures(snapshot: Path, receipt_id: str, run_id: str) -> int:

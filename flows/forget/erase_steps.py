@@ -97,13 +97,11 @@ def _files(ground: Ground) -> Counts:
 def _rows(ground: Ground) -> Counts:
     work = ground.work
     with ground.workspace.warehouse() as con:
-        there = plan_erasure(con, work.recording_ids)
-        if not there.counts and count_erasures(con, ground.receipt_id, run_id=work.run_id):
+        rest = plan_erasure(con, work.recording_ids)
+        if not rest.counts and count_erasures(con, ground.receipt_id, run_id=work.run_id):
             return {}
-        write_plan(work, there)
-        plan = replace(
-            ground.plan, counts=there.counts, versions=there.versions, models=there.models
-        )
+        write_plan(work, rest)
+        plan = replace(ground.plan, counts=rest.counts, versions=rest.versions, models=rest.models)
         erase_rows(
             con,
             plan,
@@ -114,10 +112,10 @@ def _rows(ground: Ground) -> Counts:
             run_id=work.run_id,
         )
     ground.say(
-        f"forget: {counted(sum(there.counts.values()), 'row')} deleted; "
+        f"forget: {counted(sum(rest.counts.values()), 'row')} deleted; "
         "writing the warehouse file again"
     )
-    return there.counts
+    return rest.counts
 
 
 def _manifests(ground: Ground) -> Counts:

@@ -76,8 +76,8 @@ def _in_force(lines: Sequence[Written]) -> Written:
     if len(lines) == 1:
         return lines[0]
     path = Path(lines[-1].path)
-    there = path / HEADER if lines[-1].kind == "folder" else path
-    sha256 = hash_file(there) if there.is_file() else ""
+    digested = path / HEADER if lines[-1].kind == "folder" else path
+    sha256 = hash_file(digested) if digested.is_file() else ""
     return next((line for line in reversed(lines) if line.sha256 == sha256), lines[-1])
 
 

@@ -109,16 +109,16 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
         return {_one(known_recordings(con), ref, what="recording")}
     if kind == "voice":
         return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
-    found = {
+    recordings = {
         recording_id
         for recording_id, uris in list_uris(con).items()
         if any(_lies_at(uri, ref) for uri in uris)
     }
-    if not found:
+    if not recordings:
         raise NotFoundError(
             f"no recording came from {ref!r}; `voxdata recordings` shows where each came from"
         )
-    return found
+    return recordings
 
 
 def plan_forgetting(workspace: Workspace, kind: Kind, ref: str) -> ErasurePlan:
@@ -157,12 +157,12 @@ def forget(
         same: list[Forgotten] = []
         for work in list_work(workspace.state_dir):
             asked = (work.kind, work.subject) == (kind, subject_digest(ref))
-            found = (
+            finished = (
                 _finish(workspace, work, say=say)
                 if asked
                 else _try_to_finish(workspace, work, say=say)
             )
-            same += [found] if asked and found is not None else []
+            same += [finished] if asked and finished is not None else []
         with workspace.warehouse() as con:
             try:
                 recordings = find_recordings(con, kind, ref)
@@ -272,11 +272,11 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
             ground = Ground(workspace=workspace, work=work, receipt_id=done.receipt_id, say=say)
             done = tick(done, name, step(ground))
             write_done(work, done)
-    found = _describe(workspace, work, done)
+    forgotten = _describe(workspace, work, done)
     if "search" not in done.steps:
-        found, done = _search(workspace, found, done, work=work, say=say)
+        forgotten, done = _search(workspace, forgotten, done, work=work, say=say)
         write_done(work, done)
-    if found.proven:
+    if forgotten.proven:
         work = wipe_work(work)
         with workspace.warehouse() as con:
             note_proof(
@@ -287,22 +287,22 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
                 run_id=work.run_id,
             )
         end_work(work)
-    return found
+    return forgotten
 
 
 def _search(
-    workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say
+    workspace: Workspace, forgotten: Forgotten, done: Done, *, work: Work, say: Say
 ) -> tuple[Forgotten, Done]:
-    probes = make_probes(workspace, found.plan)
+    probes = make_probes(workspace, forgotten.plan)
     say(f"forget: searching every file of the workspace for {counted(len(probes), 'string')}")
     # Once more, so that what stays is named though another process deleted what goes.
-    clear_files(workspace, work, found.plan)
-    sources = settle_sources(found.plan, delete=work.delete_sources)
+    clear_files(workspace, work, forgotten.plan)
+    sources = settle_sources(forgotten.plan, delete=work.delete_sources)
     gone = read_gone(work)
     left = tuple(one for one in sources.left if one.place not in gone)
     proof = _prove(workspace, probes, [one.place for one in left])
-    found = replace(
-        found,
+    forgotten = replace(
+        forgotten,
         searched=len(probes),
         hits=proof.hits,
         unread=proof.unread,
@@ -310,12 +310,12 @@ def _search(
         left_sources=left,
         left_files=read_left(work),
     )
-    if found.proven:
-        return found, replace(
+    if forgotten.proven:
+        return forgotten, replace(
             tick(done, "search", {}), num_texts=len(probes), num_files=proof.files
         )
     # Whatever brought it back may have brought more, so everything is done once more.
-    return found, replace(done, steps=())
+    return forgotten, replace(done, steps=())
 
 
 def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> Proof:
@@ -364,17 +364,17 @@ def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
 
 
 def _one(names: Sequence[str], ref: str, *, what: str) -> str:
-    found = [name for name in names if name == ref] or [
+    matches = [name for name in names if name == ref] or [
         name for name in names if ref and name.startswith(ref)
     ]
-    if len(found) != 1:
+    if len(matches) != 1:
         trouble = (
-            f"{len(found)} begin like that; give more of it"
-            if found
+            f"{len(matches)} begin like that; give more of it"
+            if matches
             else f"`voxdata {what}s` lists what there is"
         )
         raise NotFoundError(f"no {what} {ref!r}: {trouble}")
-    return found[0]
+    return matches[0]
 
 
 def _lies_at(uri: str, ref: str) -> bool:

@@ -110,9 +110,9 @@ def detect(head: bytes, name: str) -> Kind | None:
 
 def unreadable(head: bytes, name: str) -> str | None:
     """What a file is that nobody here can read; None when that is not so."""
-    for begin, what in UNREADABLE.items():
+    for begin, reason in UNREADABLE.items():
         if head.startswith(begin):
-            return what
+            return reason
     if head.startswith(b"PARE") and _suffix(name) == ".parquet":
         return "encrypted"
     return UNREADABLE_SUFFIXES.get(_suffix(name)) if head else None

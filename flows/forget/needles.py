@@ -81,15 +81,15 @@ class Needles:
         Raises:
             OSError: It cannot be read.
         """
-        found: dict[str, int] = {}
+        offsets: dict[str, int] = {}
         start, tail = 0, b""
         while block := file.read(BLOCK):
             content = tail + block
             for hit in self.find(content):
                 if hit.end - hit.start >= at_least:
-                    found.setdefault(hit.text, start - len(tail) + hit.start)
+                    offsets.setdefault(hit.text, start - len(tail) + hit.start)
             start, tail = start + len(block), content[-self.longest :]
-        return found
+        return offsets
 
 
 def spell(text: str) -> set[bytes]:

@@ -56,5 +56,5 @@ def _pushed_clips(workspace: Workspace, plan: ErasurePlan) -> tuple[str, ...]:
             for project in list_projects(con)
             for clip in list_pushed(con, project_id=project.project_id).values()
         ]
-    there = {clip.utterance_id for clip in pushed if not clip.gone}
-    return tuple(sorted(there & keys))
+    pushed_ids = {clip.utterance_id for clip in pushed if not clip.gone}
+    return tuple(sorted(pushed_ids & keys))

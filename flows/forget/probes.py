@@ -34,8 +34,8 @@ def make_probes(workspace: Workspace, plan: ErasurePlan) -> list[str]:
         uris = [uri for uri in plan.uris if uri not in others]
         stored = [keep_place(con, uri) for uri in uris]
     kept.append((workspace.root / FILE_NAME).read_text(encoding="utf-8"))
-    found = [*_not_in(plan.texts, kept), *uris, *stored, *plan.recording_ids, *plan.utterance_ids]
-    return sorted({text for text in found if _size(text) >= MIN_PROBE})
+    texts = [*_not_in(plan.texts, kept), *uris, *stored, *plan.recording_ids, *plan.utterance_ids]
+    return sorted({text for text in texts if _size(text) >= MIN_PROBE})
 
 
 def _said_by_others(con: DuckDBPyConnection) -> list[str]:

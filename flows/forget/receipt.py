@@ -97,16 +97,16 @@ def issue_receipt(workspace: Workspace, ref: str) -> IssuedReceipt:
         NotFoundError: No receipt, or several, begin so.
     """
     with workspace.warehouse(read_only=True) as con:
-        found = _gather(con, find_receipt(con, ref))
+        material = _gather(con, find_receipt(con, ref))
     keys = make_keys(workspace)
-    path = receipt_path(workspace, found.receipt_id)
-    roots = _signed_roots(workspace, found.versions, path, keys)
-    envelope = _signed(path, found, keys)
+    path = receipt_path(workspace, material.receipt_id)
+    roots = _signed_roots(workspace, material.versions, path, keys)
+    envelope = _signed(path, material, keys)
     content = {
         "format": RECEIPT_FORMAT,
         "receipt": encode_envelope(envelope),
         "versions": [encode_envelope(root) for root in roots],
-        "proofs": {root: encode_proof(proof) for root, proof in sorted(found.proofs.items())},
+        "proofs": {root: encode_proof(proof) for root, proof in sorted(material.proofs.items())},
         "keys": [encode_envelope(rotation) for rotation in keys.rotations],
     }
     write_file(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -198,11 +198,11 @@ def _signed(path: Path, found: _Facts, keys: Keys) -> Envelope:
     time.
     """
     if path.exists():
-        there = _read(path)
-        said = dict(open_statement(there).predicate)
-        said.pop("issued_at", None)
-        if said == found.predicate and (keys.private is None or signer_of(there, keys)):
-            return there
+        envelope = _read(path)
+        predicate = dict(open_statement(envelope).predicate)
+        predicate.pop("issued_at", None)
+        if predicate == found.predicate and (keys.private is None or signer_of(envelope, keys)):
+            return envelope
     subject = {row["ref"]: {ROOT_ALGORITHM: row["root"]} for row in found.predicate["versions"]}
     statement = Statement(
         subject=subject or {f"receipt {found.receipt_id}": {"voxdata-receipt": found.receipt_id}},

@@ -175,14 +175,14 @@ class _Search:
             for root in self.area.roots
             if path.is_relative_to(root)
         ]
-        for found in self.needles.find(
+        for needle in self.needles.find(
             _BETWEEN.join([os.fsencode(path), *(b"./" + name for name in inside)])
         ):
-            self.hit(path, found.text, found.start, "its name")
+            self.hit(path, needle.text, needle.start, "its name")
 
     def link(self, path: Path) -> None:
-        for found in self.needles.find(os.fsencode(path.readlink())):
-            self.hit(path, found.text, found.start, "where it leads")
+        for needle in self.needles.find(os.fsencode(path.readlink())):
+            self.hit(path, needle.text, needle.start, "where it leads")
         target = path.resolve()
         if any(target.is_relative_to(root.resolve()) for root in self.area.roots):
             return
@@ -220,10 +220,10 @@ class _Search:
     def inside(self, path: Path, file: IO[bytes], head: bytes, *, where: str, depth: int) -> None:
         """Search what a file holds once it is read as what it is; its bytes were searched."""
         name = where or path.name
-        what = unreadable(head, name)
+        unread = unreadable(head, name)
         kind = detect(head, name)
-        if what is not None:
-            raise UnreadError(f"{_of(where)}{what}, which cannot be read here")
+        if unread is not None:
+            raise UnreadError(f"{_of(where)}{unread}, which cannot be read here")
         if kind is None:
             return
         if depth > DEEPEST:
@@ -239,10 +239,10 @@ class _Search:
                     depth=depth,
                 )
             elif kind in ARCHIVES:
-                for said, content in open_members(kind, file):
-                    member = said.split("\n", 1)[0]
-                    for found in self.needles.find(os.fsencode(said)):
-                        self.hit(path, found.text, found.start, f"the name of {member!r} in it")
+                for names, content in open_members(kind, file):
+                    member = names.split("\n", 1)[0]
+                    for needle in self.needles.find(os.fsencode(names)):
+                        self.hit(path, needle.text, needle.start, f"the name of {member!r} in it")
                     if content is not None:
                         self.unpack(
                             path,
@@ -279,8 +279,8 @@ class _Search:
         place = Path(file.name)
         if kind is Kind.SQLITE:
             for table, texts, blobs in read_sqlite(place):
-                for found in self.needles.find(_BETWEEN.join([*texts, *blobs])):
-                    self.hit(path, found.text, found.start, f"{where} {table}".strip())
+                for needle in self.needles.find(_BETWEEN.join([*texts, *blobs])):
+                    self.hit(path, needle.text, needle.start, f"{where} {table}".strip())
                 self.blobs(path, blobs, where=table, depth=depth)
             return
         ours = path in self.area.written_anew

@@ -63,10 +63,10 @@ def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
         array.offset : array.offset + len(array) + 1
     ]
     first, last = int(starts[0]), int(starts[-1])
-    for found in needles.find(content.slice(first, last - first).to_pybytes()):
-        row = int(np.searchsorted(starts, first + found.start, side="right")) - 1
-        if first + found.end <= int(starts[row + 1]):
-            yield found.text, row
+    for needle in needles.find(content.slice(first, last - first).to_pybytes()):
+        row = int(np.searchsorted(starts, first + needle.start, side="right")) - 1
+        if first + needle.end <= int(starts[row + 1]):
+            yield needle.text, row
 
 
 def read_arrow(kind: Kind, path: Path) -> Iterator[Texts]:
@@ -134,11 +134,11 @@ def read_sqlite(path: Path) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
                 table = name.decode("utf-8", "replace")
                 cursor = con.execute('select * from "' + table.replace('"', '""') + '"')
                 while rows := cursor.fetchmany(ROWS):
-                    found = [value for row in rows for value in row if isinstance(value, bytes)]
+                    values = [value for row in rows for value in row if isinstance(value, bytes)]
                     yield (
                         f"table {table}",
-                        [value for value in found if isinstance(value, _Text)],
-                        [value for value in found if not isinstance(value, _Text)],
+                        [value for value in values if isinstance(value, _Text)],
+                        [value for value in values if not isinstance(value, _Text)],
                     )
     except sqlite3.Error as error:
         raise UnreadError(str(error)) from error
@@ -212,8 +212,8 @@ def _batches(kind: Kind, path: Path) -> Iterator[Any]:
             if names:
                 yield from file.iter_batches(batch_size=ROWS, columns=names)
     elif kind is Kind.ORC:
-        found = orc.ORCFile(path)
-        yield from (found.read_stripe(number) for number in range(found.nstripes))
+        orc_file = orc.ORCFile(path)
+        yield from (orc_file.read_stripe(number) for number in range(orc_file.nstripes))
     elif kind is Kind.ARROW_STREAM:
         with pa.OSFile(str(path)) as file, ipc.open_stream(file) as stream:
             yield from stream

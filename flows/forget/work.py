@@ -116,8 +116,8 @@ def list_work(state_dir: Path) -> list[Work]:
     Raises:
         VoxdataError: The file of one is damaged.
     """
-    found = [_read_work(path.parent) for path in (state_dir / FOLDER).glob(f"*/{WORK}")]
-    return sorted(found, key=lambda work: (work.run_id, work.folder.name))
+    works = [_read_work(path.parent) for path in (state_dir / FOLDER).glob(f"*/{WORK}")]
+    return sorted(works, key=lambda work: (work.run_id, work.folder.name))
 
 
 def read_done(work: Work) -> Done:
@@ -125,8 +125,8 @@ def read_done(work: Work) -> Done:
     path = work.folder / DONE
     if not path.exists():
         return Done(counts={})
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return Done(**{**said, "steps": tuple(said["steps"])})
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return Done(**{**fields, "steps": tuple(fields["steps"])})
 
 
 def write_done(work: Work, done: Done) -> None:
@@ -146,14 +146,14 @@ def read_plan(work: Work) -> ErasurePlan | None:
     path = work.folder / PLAN
     if not path.exists():
         return None
-    said = json.loads(path.read_text(encoding="utf-8"))
+    fields = json.loads(path.read_text(encoding="utf-8"))
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }
     return ErasurePlan(
         **{
             **values,
-            "contents": {uri: tuple(contents) for uri, contents in said["contents"].items()},
+            "contents": {uri: tuple(contents) for uri, contents in fields["contents"].items()},
         }
     )
 
@@ -162,8 +162,8 @@ def write_plan(work: Work, plan: ErasurePlan) -> None:
     """Keep what hangs on its recordings, with what was kept before: rows may come in until they are
     barred.
     """
-    known = read_plan(work)
-    _write(work, PLAN, asdict(plan if known is None else _join(known, plan)))
+    before = read_plan(work)
+    _write(work, PLAN, asdict(plan if before is None else _join(before, plan)))
 
 
 def note_gone(work: Work, uris: Iterable[str]) -> None:
@@ -236,8 +236,8 @@ def _write(work: Work, name: str, value: object) -> None:
 
 def _read_work(folder: Path) -> Work:
     try:
-        said = json.loads((folder / WORK).read_text(encoding="utf-8"))
-        return Work(folder=folder, **{**said, "recording_ids": tuple(said["recording_ids"])})
+        fields = json.loads((folder / WORK).read_text(encoding="utf-8"))
+        return Work(folder=folder, **{**fields, "recording_ids": tuple(fields["recording_ids"])})
     except (ValueError, TypeError, KeyError) as error:
         raise VoxdataError(
             f"{folder / WORK}: damaged ({error}); restore it, "

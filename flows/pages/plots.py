@@ -54,13 +54,13 @@ def shorten(text: str, *, limit: int = MAX_LABEL) -> str:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    known = set(font_manager.get_font_names())
+    installed = set(font_manager.get_font_names())
     settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
         "text.parse_math": False,
         "font.size": 9.5,
-        "font.family": [name for name in _FONTS if name in known] or ["sans-serif"],
+        "font.family": [name for name in _FONTS if name in installed] or ["sans-serif"],
         "text.color": _INK,
         "axes.edgecolor": _INK,
         "axes.labelcolor": _INK,

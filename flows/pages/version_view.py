@@ -57,7 +57,7 @@ def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[s
 
 def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
     """How much of each label and language there was in each split when the version was cut."""
-    found: list[dict[str, Any]] = read_rows(
+    counts: list[dict[str, Any]] = read_rows(
         con,
         """
         select
@@ -75,7 +75,7 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
         [manifest_key(con, version.version_id)],
     )
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for part in found:
+    for part in counts:
         row = rows.setdefault(
             (part["label"], part["language"]),
             {
@@ -156,10 +156,10 @@ def example_tables(
     for kind, keys in kinds.items():
         counts: Counter[str] = Counter()
         for key in keys:
-            there = new.get(key) or old.get(key)
-            if there is None:  # erased since
+            example = new.get(key) or old.get(key)
+            if example is None:  # erased since
                 continue
-            split = there.split.value
+            split = example.split.value
             counts[split] += 1
             if counts[split] <= MAX_EXAMPLES:
                 tables[split].append(_example_row(kind, old.get(key), new.get(key)))
@@ -167,8 +167,8 @@ def example_tables(
 
 
 def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
-    there = new or old
-    if there is None:
+    example = new or old
+    if example is None:
         raise ValueError("an example is in one of the versions at least")
     moved = (
         f" from {old.split.value}"
@@ -177,9 +177,9 @@ def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
     )
     return {
         "change": kind + moved,
-        "utterance": there.utterance_id[:12],
-        "language": there.language,
-        "transcript": there.text,
+        "utterance": example.utterance_id[:12],
+        "language": example.language,
+        "transcript": example.text,
         "label before": _labels(old),
         "label after": _labels(new),
     }

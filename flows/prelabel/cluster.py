@@ -57,15 +57,15 @@ def _run_batch(workspace: Workspace, units: Sequence[Unit]) -> list[list[Outcome
 
 
 def _outcomes(unit: Unit, future: PrefectFuture[list[Outcome]]) -> list[Outcome]:
-    found = future.result(raise_on_failure=False)
-    if isinstance(found, list):
-        return found
-    if isinstance(found, MachineError):
-        raise found
+    result = future.result(raise_on_failure=False)
+    if isinstance(result, list):
+        return result
+    if isinstance(result, MachineError):
+        raise result
     # A cluster does not say how a worker ended; the unit waits for the next run, as one whose
     # worker was killed does here.
     return [
-        Outcome(work=work, shortage=f"the cluster could not finish it: {found!r}")
+        Outcome(work=work, shortage=f"the cluster could not finish it: {result!r}")
         for work in unit.works
     ]
 

@@ -128,9 +128,9 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     for unit, worked in run_units(
         workspace, make_units(workspace, plan, models, specs, unreadable)
     ):
-        found = _note_shortages(workspace, plan, worked)
-        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in found if o.shortage]
-        outcomes = [outcome for outcome in found if not outcome.shortage]
+        finished = _note_shortages(workspace, plan, worked)
+        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in finished if o.shortage]
+        outcomes = [outcome for outcome in finished if not outcome.shortage]
         if not outcomes:
             continue
         failures = [

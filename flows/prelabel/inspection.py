@@ -84,9 +84,9 @@ def _find(directory: Path, *, explicit: bool) -> Workspace:
 
 
 def _as_json(file: Path, inspected: Inspected) -> str:
-    recording, found = inspected.recording, inspected.work
+    recording, work = inspected.recording, inspected.work
     labels: dict[str, dict[str, object]] = {}
-    for p in found.predictions:
+    for p in work.predictions:
         labels.setdefault(p.utterance_id, {})[p.scheme] = {
             "label": p.guess(),
             "distribution": dict(p.distribution),
@@ -107,7 +107,7 @@ def _as_json(file: Path, inspected: Inspected) -> str:
                 "start_ms": t.segment.start_ms,
                 "end_ms": t.segment.end_ms,
             }
-            for t in found.turns
+            for t in work.turns
         ],
         "utterances": [
             {
@@ -136,30 +136,30 @@ def _as_json(file: Path, inspected: Inspected) -> str:
                         "start_ms": p.segment.start_ms,
                         "end_ms": p.segment.end_ms,
                     }
-                    for p in found.private.get(u.utterance_id, ())
+                    for p in work.private.get(u.utterance_id, ())
                 ],
-                "quality": asdict(found.quality[u.utterance_id]),
+                "quality": asdict(work.quality[u.utterance_id]),
                 "labels": labels.get(u.utterance_id, {}),
             }
-            for u in found.utterances
+            for u in work.utterances
         ],
     }
     return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
 def _as_table(file: Path, inspected: Inspected) -> str:
-    recording, found = inspected.recording, inspected.work
+    recording, work = inspected.recording, inspected.work
     proposals: dict[str, list[str]] = {}
     weak = False
-    for p in found.predictions:
+    for p in work.predictions:
         weak = weak or p.model.weak
         guess = p.guess()
-        said = (
+        proposal = (
             "no guess"
             if guess is None
             else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
         )
-        proposals.setdefault(p.utterance_id, []).append(said)
+        proposals.setdefault(p.utterance_id, []).append(proposal)
     table = Table(
         title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, "
         f"{recording.num_channels} channel(s), {recording.layout}"
@@ -175,8 +175,8 @@ def _as_table(file: Path, inspected: Inspected) -> str:
         "SNR dB",
     ):
         table.add_column(column, overflow="fold")
-    for u in found.utterances:
-        quality = found.quality[u.utterance_id]
+    for u in work.utterances:
+        quality = work.quality[u.utterance_id]
         table.add_row(
             f"{u.segment.start_ms / 1000:.2f}",
             f"{u.segment.end_ms / 1000:.2f}",
@@ -190,8 +190,8 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     out = StringIO()
     console = Console(file=out, width=160)
     console.print(table)
-    doubtful_ms = max((d.doubtful_ms for d in found.diarizations), default=0)
-    if not found.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
+    doubtful_ms = max((d.doubtful_ms for d in work.diarizations), default=0)
+    if not work.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
         console.print(remark_doubt(doubtful_ms).detail)
     if weak:
         console.print("* by a cold-start rule, not by a trained model: weak")

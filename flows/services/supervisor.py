@@ -106,8 +106,8 @@ def process_identity(pid: int) -> str | None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
     try:
-        found = psutil.Process(pid)
-        return None if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.2f}"
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
     except psutil.Error:
         return None
 
@@ -214,12 +214,12 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
             last log lines.
     """
     services = read_services(state_dir)
-    known = services.get(spec.name)
-    if known is not None and known.alive and known.version == spec.version:
-        _wait_ready(known, spec, say=say)
-        say(f"{spec.name}: running{_at(known)}")
-        return known
-    _stop(state_dir, spec.name, known, say=say)
+    running = services.get(spec.name)
+    if running is not None and running.alive and running.version == spec.version:
+        _wait_ready(running, spec, say=say)
+        say(f"{spec.name}: running{_at(running)}")
+        return running
+    _stop(state_dir, spec.name, running, say=say)
     began = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         service, child = _launch(state_dir, spec, say=say)
@@ -452,14 +452,14 @@ def _mark(state_dir: Path, name: str) -> str:
 
 
 def _marked(mark: str) -> list[psutil.Process]:
-    found = []
+    marked = []
     for candidate in psutil.process_iter():
         try:
             if candidate.pid != os.getpid() and candidate.environ().get(MARK) == mark:
-                found.append(candidate)
+                marked.append(candidate)
         except (psutil.Error, OSError):
             continue
-    return found
+    return marked
 
 
 def _tail(service: Service, *, lines: int = 20) -> str:

@@ -104,13 +104,13 @@ def make_keys(workspace: Workspace) -> Keys:
         pem = read_or_make_secret(folder / FIRST_PRIVATE, make_private_pem)
         public = public_of(read_private(pem, origin=str(folder / FIRST_PRIVATE)))
         write_file(folder / FIRST_PUBLIC, public_pem(public).encode())
-    found = read_keys(workspace)
-    if found is None:
+    keys = read_keys(workspace)
+    if keys is None:
         raise StatementError(f"{folder / FIRST_PUBLIC} vanished")
     for path in sorted(folder.glob("*.pem")):
-        if public_of(read_key_file(path)) in found.chain[:-1]:
+        if public_of(read_key_file(path)) in keys.chain[:-1]:
             remove(path)  # another key followed, and this one has nothing to sign any more
-    return found
+    return keys
 
 
 def read_key_file(path: Path) -> Ed25519PrivateKey:
@@ -155,9 +155,9 @@ def write_key_pair(path: Path) -> str:
         ConfigError: Something is there already.
     """
     public_path = path.with_name(path.name + ".pub")
-    for there in (path, public_path):
-        if there.exists():
-            raise ConfigError(f"{there} is there already; name another file")
+    for place in (path, public_path):
+        if place.exists():
+            raise ConfigError(f"{place} is there already; name another file")
     public = public_of(read_private(read_or_make_secret(path, make_private_pem), origin=str(path)))
     write_file(public_path, public_pem(public).encode())
     return public
@@ -175,13 +175,13 @@ def trust_public_key(workspace: Workspace, path: Path) -> Keys:
         StatementError: The file holds no public key.
     """
     public = read_public_file(path)
-    known = read_keys(workspace)
-    if known is None:
+    keys = read_keys(workspace)
+    if keys is None:
         write_file(keys_folder(workspace) / FIRST_PUBLIC, public_pem(public).encode())
-    elif public not in known.chain:
-        rotation = make_rotation(known.current, public)
-        if known.private is not None:
-            rotation = sign_envelope(rotation, known.private)
+    elif public not in keys.chain:
+        rotation = make_rotation(keys.current, public)
+        if keys.private is not None:
+            rotation = sign_envelope(rotation, keys.private)
         write_envelope(rotation_path(workspace, public), rotation)
     return make_keys(workspace)
 
@@ -194,8 +194,8 @@ def rotate_key(workspace: Workspace) -> Keys:
     Raises:
         ConfigError: The private key is kept elsewhere.
     """
-    known = make_keys(workspace)
-    if known.private is None:
+    keys = make_keys(workspace)
+    if keys.private is None:
         raise ConfigError(
             "the key is kept elsewhere: make the next one there, "
             "then `voxdata receipts trust FILE.pub` here"
@@ -206,9 +206,7 @@ def rotate_key(workspace: Workspace) -> Keys:
     public = public_of(new)
     # The key before the statement: a death between leaves a key that nobody uses.
     write_file(folder / f"{key_id(public)[:16]}.pem", pem.encode(), mode=PRIVATE)
-    rotation = sign_envelope(
-        sign_envelope(make_rotation(known.current, public), known.private), new
-    )
+    rotation = sign_envelope(sign_envelope(make_rotation(keys.current, public), keys.private), new)
     write_envelope(rotation_path(workspace, public), rotation)
     return make_keys(workspace)
 
