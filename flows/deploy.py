@@ -54,16 +54,17 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
         (pull, schedules.pull, {}),
         (release, schedules.release, {"name": workspace.settings.project.name, "scheduled": True}),
     ]
-    deployments = [
-        flow.to_deployment(
+    deployments = []
+    for flow, cron, parameters in scheduled:
+        schedule = Cron(cron, timezone="UTC") if cron else None
+        deployment = flow.to_deployment(
             name=workspace.settings.project.name,
             parameters={"root": root, **parameters},
-            schedule=Cron(cron, timezone="UTC") if cron else None,
+            schedule=schedule,
             concurrency_limit=ONE_AT_A_TIME,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        for flow, cron, parameters in scheduled
-    ]
+        deployments.append(deployment)
     trigger = DeploymentEventTrigger(
         name="finetune-on-version",
         expect={CREATED_EVENT},

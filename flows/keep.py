@@ -170,11 +170,9 @@ def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
     back: defaultdict[str, list[str]] = defaultdict(list)
     for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():
         back[receipt_id].append(recording_id)
-    begun = {
-        recording_id
-        for work in list_work(workspace.state_dir)
-        for recording_id in work.recording_ids
-    }
+    begun: set[str] = set()
+    for work in list_work(workspace.state_dir):
+        begun |= set(work.recording_ids)
     for _, recordings in sorted(back.items()):
         if not begun.issuperset(recordings):
             begin_work(

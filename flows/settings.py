@@ -416,10 +416,10 @@ def parse_settings(text: str, *, origin: str) -> Settings:
 
 def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     """What is wrong in a file, a line for each value."""
-    lines = [
-        f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}"
-        for e in error.errors()
-    ]
+    lines: list[str] = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"])) or "file"
+        lines.append(f"  {place}: {problem['msg']}")
     return ConfigError(
         f"{origin}: {counted(len(lines), 'setting is', 'settings are')} wrong:\n" + "\n".join(lines)
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -193,7 +194,7 @@ def recordings_of(workspace: Workspace, refs: Iterable[str]) -> set[str]:
     """
     with workspace.warehouse(read_only=True) as con:
         versions = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
-    return {example.recording_id for examples in versions for example in examples}
+    return {example.recording_id for example in chain.from_iterable(versions)}
 
 
 def _adopt(path: Path, one: StoredAudio) -> AudioDigest:

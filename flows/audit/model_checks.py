@@ -5,6 +5,7 @@ channel alone, and labels that look wrong.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,10 +49,10 @@ def judge_channel(
 
     answers = encode_codes(targets)
     counts = np.bincount(answers)
-    spread = min(
-        len({g for g, a in zip(groups, answers, strict=True) if a == label})
-        for label in range(len(counts))
-    )
+    groups_of: defaultdict[int, set[object]] = defaultdict(set)
+    for group, answer in zip(groups, answers, strict=True):
+        groups_of[int(answer)].add(group)
+    spread = min(len(groups_of[label]) for label in range(len(counts)))
     num_folds = min(NUM_FOLDS, int(counts.min()), spread)
     if len(heard) < MIN_CLIPS or len(counts) < 2 or num_folds < 2:
         return None, None

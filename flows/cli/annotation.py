@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
 from voxdata.counted import counted
+
+if TYPE_CHECKING:
+    from annotation.quality import Skill
 
 annotation_app = typer.Typer(
     rich_markup_mode=None,
@@ -196,24 +199,29 @@ def people(
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
         settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
-    rows: list[dict[str, object]] = [
-        {
-            "annotator": skill.annotator,
-            "scheme": scheme,
-            "label": skill.label or "all",
-            "clips": skill.clips,
-            "right": skill.right,
-            "share": skill.right / skill.clips,
-            "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
-            "weak": "yes" if skill.weak else "",
-        }
-        for scheme, state in settled.items()
-        for skill in judge_people(state.votes)
-        if person in {None, skill.annotator}
-    ]
+    rows: list[dict[str, object]] = []
+    for scheme, state in settled.items():
+        rows += [
+            _skill_row(scheme, skill)
+            for skill in judge_people(state.votes)
+            if person in {None, skill.annotator}
+        ]
     show_result(
         "people",
         rows,
         as_json=as_json,
         then="nobody has answered yet; `voxdata push`, then `voxdata pull`",
     )
+
+
+def _skill_row(scheme: str, skill: Skill) -> dict[str, object]:
+    return {
+        "annotator": skill.annotator,
+        "scheme": scheme,
+        "label": skill.label or "all",
+        "clips": skill.clips,
+        "right": skill.right,
+        "share": skill.right / skill.clips,
+        "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
+        "weak": "yes" if skill.weak else "",
+    }

@@ -46,18 +46,19 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
     with workspace.warehouse(read_only=True) as con:
         all_receipts = whole_receipts(con)
     keys = read_keys(workspace)
-    rows: list[dict[str, object]] = [
-        {
-            "receipt": receipt.receipt_id[:12],
-            "at": receipt.created_at.isoformat(timespec="seconds"),
-            "asked for": receipt.kind,
-            "versions": " ".join(receipt.versions),
-            "signed": _signed_words(issued),
-            "still in": _waiting(issued),
-        }
-        for receipt in all_receipts
-        for issued in [read_issued(workspace, receipt, keys)]
-    ]
+    rows: list[dict[str, object]] = []
+    for receipt in all_receipts:
+        issued = read_issued(workspace, receipt, keys)
+        rows.append(
+            {
+                "receipt": receipt.receipt_id[:12],
+                "at": receipt.created_at.isoformat(timespec="seconds"),
+                "asked for": receipt.kind,
+                "versions": " ".join(receipt.versions),
+                "signed": _signed_words(issued),
+                "still in": _waiting(issued),
+            }
+        )
     show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
 
 
@@ -229,12 +230,9 @@ def _waiting(issued: IssuedReceipt | None) -> str:
 def _key_rows(keys: Keys) -> list[dict[str, object]]:
     from voxdata.signature import key_id
 
-    here = "here" if keys.private is not None else "elsewhere"
+    where = "here" if keys.private is not None else "elsewhere"
+    in_use = {keys.current: f"yes, {where}"}
     return [
-        {
-            "key": key_id(public),
-            "public": public,
-            "in use": f"yes, {here}" if public == keys.current else "",
-        }
+        {"key": key_id(public), "public": public, "in use": in_use.get(public, "")}
         for public in keys.chain
     ]

@@ -58,7 +58,7 @@ def ingest(
     ledger.
     """
     workspace = open_here(ctx)
-    absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
+    absolute = [_absolute(path) for path in paths or []]
     if manifest is not None and (absolute or watch):
         raise ConfigError(
             "--manifest names the recordings itself: give no PATH or --watch beside it"
@@ -126,7 +126,7 @@ def prelabel(
         return
     show_rows(
         "pending",
-        [{name: value for name, value in row.items() if name != "subjects"} for row in rows],
+        [_without_subjects(row) for row in rows],
     )
     total = sum(float(str(row["work_minutes"])) for row in rows)
     tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
@@ -199,3 +199,11 @@ def ledger(
     show_rows(title, rows)
     if remarks:
         show_rows("remarks about recordings that were kept", remarks)
+
+
+def _absolute(source: str) -> str:
+    return source if "://" in source else str(Path(source).absolute())
+
+
+def _without_subjects(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "subjects"}

@@ -263,9 +263,8 @@ def verify(
 
         chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
-    folders = {
-        ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None
-    }
+    checkpoints = {ref: find_checkpoint(Path(ref)) for ref in versions or ()}
+    folders = {ref: folder for ref, folder in checkpoints.items() if folder is not None}
     refs = [ref for ref in versions or () if ref not in folders]
     with workspace.warehouse(read_only=True) as con:
         require_triggers(con)

@@ -43,7 +43,8 @@ def describe_limits(limits: Mapping[str, float]) -> str:
     >>> describe_limits({"snr_db": 12, "overlap_ratio": 0.3})
     'snr_db below 12 or overlap_ratio above 0.3'
     """
-    return " or ".join(
-        f"{name} {'above' if name in LARGER_IS_WORSE else 'below'} {limit:g}"
-        for name, limit in limits.items()
-    )
+    parts: list[str] = []
+    for name, limit in limits.items():
+        side = "above" if name in LARGER_IS_WORSE else "below"
+        parts.append(f"{name} {side} {limit:g}")
+    return " or ".join(parts)

@@ -242,15 +242,16 @@ def check_token(token: str | None) -> Check:
 
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
     """Whether one of the programs is on the path."""
-    found = next((path for program in programs if (path := shutil.which(program))), None)
-    if found is None:
+    paths = (shutil.which(program) for program in programs)
+    first = next((path for path in paths if path), None)
+    if first is None:
         return Check(
             name=name,
             ok=False if required else None,
             detail=f"no {' or '.join(programs)} on the path",
             remedy=remedy,
         )
-    return Check(name=name, ok=True, detail=found)
+    return Check(name=name, ok=True, detail=first)
 
 
 def check_disk(folder: Path, *, min_free_gb: float = MIN_FREE_GB) -> Check:

@@ -51,7 +51,12 @@ def refuse_what_leads_out(
 
 def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
     target = path.resolve()
-    return any(target.is_relative_to(root if root.is_dir() else root.parent) for root in roots)
+    folders = (_folder_of(root) for root in roots)
+    return any(target.is_relative_to(folder) for folder in folders)
+
+
+def _folder_of(root: Path) -> Path:
+    return root if root.is_dir() else root.parent
 
 
 def _refuse_links(path: Path, roots: Sequence[Path]) -> None:

@@ -174,9 +174,8 @@ def _settle_names(
     labels = map_labels([row.label for row in rows], rename, first=known)
     people = unify_names(row.speaker for row in rows)
     settled = [replace(row, label=labels[row.label], speaker=people[row.speaker]) for row in rows]
-    merged = sorted(
-        {(old, new) for names in (labels, people) for old, new in names.items() if old != new}
-    )
+    spellings = {*labels.items(), *people.items()}
+    merged = sorted((old, new) for old, new in spellings if old != new)
     remarks = [f"{old!r} is taken for {new!r}" for old, new in merged]
     near = find_near_labels(Counter(row.label for row in settled))
     if near:
@@ -199,7 +198,8 @@ def _settle_names(
 
 
 def _describe_times(table: Table, rows: Sequence[LabelledRow]) -> list[str]:
-    unused = unused_times(table.columns, {name for row in rows for name in row.stretch.used})
+    used = set().union(*(row.stretch.used for row in rows))
+    unused = unused_times(table.columns, used)
     if not unused or not rows:
         return []
     return [

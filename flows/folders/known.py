@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from flows.folders.storage_folders import FOLDERS
@@ -151,8 +152,8 @@ def require_unused(path: Path, state_dir: Path, folders: Mapping[str, Path]) -> 
         "merged batches": (state_dir / "batches" / "merged").glob("*"),
         "canonical audio": folders["audio"].glob("??/*.flac"),
         "clips": (folders["media"] / "clips").glob("*/*.wav"),
-        "marks of a warehouse": (
-            mark for folder in folders.values() for mark in folder.glob(f"{MARK}*")
+        "marks of a warehouse": chain.from_iterable(
+            folder.glob(f"{MARK}*") for folder in folders.values()
         ),
     }
     for name, paths in traces.items():

@@ -59,7 +59,9 @@ def replace_copies(
                 keep=len(snapshots) + 1,
             )
         ]
-    kept = {part for path in clean for part in (path, sidecar_path(path), commits_path(path))}
+    kept: set[Path] = set()
+    for path in clean:
+        kept |= {path, sidecar_path(path), commits_path(path)}
     files = find_files(workspace, plan)
     doomed = tuple(
         doomed for doomed in files.doomed if doomed.kind in COPIES and doomed.path not in kept

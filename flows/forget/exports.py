@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from flows.folders.known import is_mark
@@ -63,7 +64,8 @@ def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
         known.add(folder)
         found += _judge_folder(folder, header, hash_file(folder / HEADER), ids)
     named = {doomed.path for doomed in found.doomed} | {Path(left.place) for left in found.left}
-    others = [path for place in places for path in _unknown(place, known) if path not in named]
+    unknown = chain.from_iterable(_unknown(place, known) for place in places)
+    others = [path for path in unknown if path not in named]
     return found + FoundFiles(
         left=tuple(Left(place=str(path), why=f"{NOT_OURS}, or {EARLIER}") for path in others)
     )
@@ -142,20 +144,19 @@ def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> 
 
 
 def _unnoted_exports(
-    places: Sequence[Path], known: Collection[Path], ids: _Versions
+    places: Sequence[Path], known: Set[Path], ids: _Versions
 ) -> Iterator[tuple[Path, Header]]:
     """Exports from before there was a register: folders whose header is of a version of this
     warehouse.
     """
-    for path in (
-        path for place in places for path in _unknown(place, known) if path.name == HEADER
-    ):
+    unknown = chain.from_iterable(_unknown(place, known) for place in places)
+    for path in (path for path in unknown if path.name == HEADER):
         header = read_header(path.parent)
         if header is not None and header.is_sound and header.version_id in ids.known:
             yield path.parent, header
 
 
-def _unknown(place: Path, known: Collection[Path]) -> Iterator[Path]:
+def _unknown(place: Path, known: Set[Path]) -> Iterator[Path]:
     """Files below a folder that are neither known nor in a known folder."""
     files = (path for path in walk_files(place) if not is_mark(path))
-    return (path for path in files if not any(one in known for one in (path, *path.parents)))
+    return (path for path in files if known.isdisjoint((path, *path.parents)))

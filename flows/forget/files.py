@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,28 +166,37 @@ def _find_staged(audio_dir: Path, names: Sequence[str]) -> list[Path]:
     return sorted(staged)
 
 
+def _walk_all(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from walk_files(folder)
+
+
 def _find_own(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
     """What lies where nobody but voxdata writes, or is named by a digest of ours."""
     batches = [workspace.batches_dir / name for name in (MERGED, REJECTED)]
+    audio_paths = [workspace.audio_dir / name for name in plan.audio_files]
     kinds = {
         "canonical files": [
-            *(path for name in plan.audio_files if (path := workspace.audio_dir / name).exists()),
+            *(path for path in audio_paths if path.exists()),
             *_find_staged(workspace.audio_dir, plan.audio_files),
         ],
         "features": cached_features(workspace.models_dir, plan.utterance_ids),
         "snapshots": list(walk_files(workspace.snapshots_dir)),
-        "merged batches": [path for folder in batches for path in walk_files(folder)],
+        "merged batches": list(_walk_all(batches)),
         "manifests of failed runs": _failed_manifests(workspace, plan),
     }
-    doomed = tuple(Doomed(path=path, kind=kind) for kind, paths in kinds.items() for path in paths)
-    return FoundFiles(doomed=doomed, emptied=tuple(batches))
+    doomed: list[Doomed] = []
+    for kind, paths in kinds.items():
+        doomed += [Doomed(path=path, kind=kind) for path in paths]
+    return FoundFiles(doomed=tuple(doomed), emptied=tuple(batches))
 
 
 def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
     folder, keys = workspace.media_dir / "clips", set(plan.keys)
-    emptied = tuple(path for key in plan.recording_ids if (path := folder / key).is_dir())
+    clip_folders = [folder / key for key in plan.recording_ids]
+    emptied = tuple(path for path in clip_folders if path.is_dir())
     doomed, left = [], []
-    for path in (path for place in emptied for path in walk_files(place)):
+    for path in _walk_all(emptied):
         if clip_key(path.name) or _PARTIAL.fullmatch(path.name):
             doomed.append(Doomed(path=path, kind="clips"))
         else:
@@ -208,7 +217,7 @@ def _find_damaged(workspace: Workspace) -> FoundFiles:
         if path.is_dir() and not path.is_symlink()
     ]
     doomed, left = [], []
-    for path in (path for folder in folders for path in walk_files(folder)):
+    for path in _walk_all(folders):
         if path.name == name or path.name.startswith(f"{name}."):
             doomed.append(Doomed(path=path, kind="damaged copies"))
         else:

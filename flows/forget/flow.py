@@ -9,7 +9,7 @@ makes a receipt proven.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,9 +110,7 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
     if kind == "voice":
         return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
     recordings = {
-        recording_id
-        for recording_id, uris in list_uris(con).items()
-        if any(_lies_at(uri, ref) for uri in uris)
+        recording_id for recording_id, uris in list_uris(con).items() if _any_lies_at(uris, ref)
     }
     if not recordings:
         raise NotFoundError(
@@ -202,9 +200,7 @@ def require_gone(found: Forgotten) -> None:
     """
     trouble = []
     if found.hits:
-        places = ", ".join(
-            sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits})
-        )
+        places = ", ".join(sorted({_place_of(hit) for hit in found.hits}))
         trouble.append(
             f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; "
             "delete what is named here by hand"
@@ -345,10 +341,11 @@ def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
     """What is still known of a plan that was wiped."""
     with workspace.warehouse() as con:
         receipts = [receipt for receipt in list_receipts(con) if receipt.receipt_id == receipt_id]
-    versions = {
-        version: count for receipt in receipts for version, count in receipt.versions.items()
-    }
-    models = {model: False for receipt in receipts for model in receipt.models}
+    versions: dict[str, int] = {}
+    models: dict[str, bool] = {}
+    for receipt in receipts:
+        versions |= receipt.versions
+        models |= dict.fromkeys(receipt.models, False)
     counts = dict(receipts[-1].counts) if receipts else {}
     return ErasurePlan(
         recording_ids=(),
@@ -375,6 +372,14 @@ def _one(names: Sequence[str], ref: str, *, what: str) -> str:
         )
         raise NotFoundError(f"no {what} {ref!r}: {trouble}")
     return matches[0]
+
+
+def _place_of(hit: Hit) -> str:
+    return f"{hit.path} ({hit.where})" if hit.where else str(hit.path)
+
+
+def _any_lies_at(uris: Iterable[str], ref: str) -> bool:
+    return any(_lies_at(uri, ref) for uri in uris)
 
 
 def _lies_at(uri: str, ref: str) -> bool:

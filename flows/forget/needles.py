@@ -117,9 +117,8 @@ def spell(text: str) -> set[bytes]:
     spelled |= {
         quote(text, errors="surrogateescape", safe=safe).encode() for safe in ("", "/", "/:")
     }
-    return spelled | {
-        encoded for encoding in ENCODINGS if len(encoded := _encode(text, encoding)) >= MIN_ENCODED
-    }
+    encoded = {_encode(text, encoding) for encoding in ENCODINGS}
+    return spelled | {content for content in encoded if len(content) >= MIN_ENCODED}
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ class _Facts:
 
 def _gather(con: DuckDBPyConnection, receipt: Receipt) -> _Facts:
     held = leaves_left(con, receipt.receipt_id)
-    leaves = sorted({leaf for some in held.values() for leaf in some})
+    leaves = sorted(set(chain.from_iterable(held.values())))
     versions = [v for v in list_versions(con) if v.version_id in held or v.ref in receipt.versions]
     newest = newest_versions(con, {version.name for version in versions})
     every = tuple({version.ref: version for version in (*versions, *newest)}.values())

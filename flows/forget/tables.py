@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def read_sqlite(path: Path) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
                 table = name.decode("utf-8", "replace")
                 cursor = con.execute('select * from "' + table.replace('"', '""') + '"')
                 while rows := cursor.fetchmany(ROWS):
-                    values = [value for row in rows for value in row if isinstance(value, bytes)]
+                    cells = chain.from_iterable(rows)
+                    values = [value for value in cells if isinstance(value, bytes)]
                     yield (
                         f"table {table}",
                         [value for value in values if isinstance(value, _Text)],

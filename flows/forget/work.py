@@ -147,9 +147,7 @@ def read_plan(work: Work) -> ErasurePlan | None:
     if not path.exists():
         return None
     fields = json.loads(path.read_text(encoding="utf-8"))
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
+    values: dict[str, Any] = {name: _as_tuple(value) for name, value in fields.items()}
     return ErasurePlan(
         **{
             **values,
@@ -255,3 +253,7 @@ def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
         for name in ("versions", "models", "counts", "contents")
     }
     return ErasurePlan(**joined, **told)
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -141,10 +141,10 @@ def plot_waveform(
                 if (t.channel, t.speaker) == key
             ]
             axes.broken_barh(spans, (row - 0.35, 0.7), color=PALETTE[row % len(PALETTE)])
-        names = [
-            shorten(f"{speaker} (ch {channel})" if len(peaks) > 1 else speaker, limit=16)
-            for channel, speaker in rows
-        ]
+        names = [speaker for _, speaker in rows]
+        if len(peaks) > 1:
+            names = [f"{speaker} (ch {channel})" for channel, speaker in rows]
+        names = [shorten(name, limit=16) for name in names]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(0, seconds)
@@ -360,7 +360,8 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
         axes = figure.subplots()
         _bare(axes)
         for shift, color, name in ((-0.2, PALETTE[6], "before"), (0.2, PALETTE[0], "after")):
-            values = [pairs[label][0 if name == "before" else 1] for label in labels]
+            side = 0 if name == "before" else 1
+            values = [pairs[label][side] for label in labels]
             axes.barh(
                 [row + shift for row in range(len(labels))],
                 values,

@@ -32,11 +32,7 @@ MAX_LOOKED_AT = 1_000
 
 def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[str, object]:
     """Everything about a version: JSON values, tables as lists of rows."""
-    leaks = [
-        leak
-        for leak in find_leaks(con)
-        if any(version.ref in refs for refs in leak.versions.values())
-    ]
+    leaks = [leak for leak in find_leaks(con) if _is_in(version, leak)]
     return {
         "version": version.ref,
         "id": version.version_id,
@@ -232,3 +228,7 @@ def _where(
     versions: Mapping[Split, tuple[str, ...]], counts: Mapping[Split, int], split: Split
 ) -> str:
     return f"{counts[split]} in {' '.join(versions[split])}" if split in versions else ""
+
+
+def _is_in(version: DatasetVersion, leak: Leak) -> bool:
+    return any(version.ref in refs for refs in leak.versions.values())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -109,11 +110,10 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
     with workspace.warehouse() as con:
-        again = {
-            (r.stored.recording.recording_id, stage, plan.keys[stage])
-            for r in plan.recordings
-            for stage in r.again
-        }
+        again: set[tuple[str, str, str]] = set()
+        for planned in plan.recordings:
+            key = planned.stored.recording.recording_id
+            again |= {(key, stage, plan.keys[stage]) for stage in planned.again}
         summary = PrelabelSummary(
             reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0
         )
@@ -353,7 +353,8 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
 
 
 def _patience_s(workspace: Workspace, unit: Unit) -> float:
-    seconds = sum(duration_ms(sound) for work in unit.works for sound in work.sounds) / 1000
+    sounds = chain.from_iterable(work.sounds for work in unit.works)
+    seconds = sum(duration_ms(sound) for sound in sounds) / 1000
     return START_S + workspace.settings.prelabel.patience * seconds
 
 

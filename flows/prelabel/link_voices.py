@@ -70,6 +70,8 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
         nearest = nearest_voices(members)
         for voice, speakers in members.items():
             other, cosine = nearest.get(voice, ("", None))
+            ids = sorted(s.speaker for s in speakers)
+            names = [f"{recording_id[:12]}:{channel}:{name}" for recording_id, channel, name in ids]
             rows.append(
                 {
                     "voice": voice[:12],
@@ -77,10 +79,7 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
                     "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1),
                     "nearest": other[:12],
                     "cosine": cosine,
-                    "speakers": " ".join(
-                        f"{r[:12]}:{channel}:{name}"
-                        for r, channel, name in sorted(s.speaker for s in speakers)
-                    ),
+                    "speakers": " ".join(names),
                 }
             )
     return sorted(rows, key=lambda row: (-float(str(row["speech_s"])), str(row["voice"])))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -130,7 +131,7 @@ def run_unit(unit: Unit) -> list[Outcome]:
     untouched = [replace(work) for work in unit.works]
     outcomes = _run(unit.works, models)
     if len(unit.works) > 1 and any(outcome.failure or outcome.shortage for outcome in outcomes):
-        return [outcome for work in untouched for outcome in _run([work], models)]
+        return list(chain.from_iterable(_run([work], models) for work in untouched))
     return outcomes
 
 
@@ -160,18 +161,15 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     took = {stage: end - start for (stage, start), end in zip(began, ends, strict=True)}
     if failure is not None:
         took.pop(failure.stage)
-    return [
-        Outcome(
-            work=work,
-            seconds={
-                stage: seconds * _share(work, works, stage)
-                for stage, seconds in took.items()
-                if stage in work.wanted
-            },
-            failure=failure,
-        )
-        for work in works
-    ]
+    outcomes: list[Outcome] = []
+    for work in works:
+        shares = {
+            stage: seconds * _share(work, works, stage)
+            for stage, seconds in took.items()
+            if stage in work.wanted
+        }
+        outcomes.append(Outcome(work=work, seconds=shares, failure=failure))
+    return outcomes
 
 
 def _is_limited() -> bool:

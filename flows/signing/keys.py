@@ -83,14 +83,8 @@ def read_keys(workspace: Workspace) -> Keys | None:
     first = read_public_file(folder / FIRST_PUBLIC)
     rotations = tuple(read_envelope(path) for path in sorted(folder.glob("rotation-*.json")))
     chain = follow_rotations(first, rotations)
-    private = next(
-        (
-            key
-            for path in sorted(folder.glob("*.pem"))
-            if public_of(key := read_key_file(path)) == chain[-1]
-        ),
-        None,
-    )
+    privates = (read_key_file(path) for path in sorted(folder.glob("*.pem")))
+    private = next((key for key in privates if public_of(key) == chain[-1]), None)
     return Keys(chain=chain, rotations=rotations, private=private)
 
 

@@ -52,7 +52,7 @@ schemes = []
 
 USED = (
     *product(("ingest", "release"), ("write", "write over", "sync", "move")),
-    *product(("forget",), ("write", "append", "write over", "sync", "move", "remove")),
+    *product(("forget",), ("write", "write over", "sync", "move", "remove")),
     *product(("export",), ("write", "append", "sync", "move")),
 )
 """Which command uses which verbs of the door."""
