@@ -43,9 +43,7 @@ def judge_channel(
     Returns:
         None twice when there are too few clips or groups to say.
     """
-    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
     from sklearn.metrics import balanced_accuracy_score  # type: ignore[import-untyped]
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict  # type: ignore[import-untyped]
 
     answers = encode_codes(targets)
     counts = np.bincount(answers)
@@ -56,22 +54,10 @@ def judge_channel(
     num_folds = min(NUM_FOLDS, int(counts.min()), spread)
     if len(heard) < MIN_CLIPS or len(counts) < 2 or num_folds < 2:
         return None, None
-    codecs = encode_codes([clip.codec for clip in heard])
-    values = np.array(
-        [
-            [c.rate_hz, codec, c.quality.bandwidth_hz, c.noise_db, c.quality.clipping_ratio]
-            for c, codec in zip(heard, codecs, strict=True)
-        ]
+    values = _channel_values(heard)
+    guesses = _guess_held_out(
+        values, answers, groups=encode_codes(groups), num_folds=num_folds, seed=seed
     )
-    model = RandomForestClassifier(
-        60, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1
-    )
-    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)
-        guesses: npt.NDArray[np.int64] = cross_val_predict(
-            model, values, answers, groups=encode_codes(groups), cv=folds
-        )
     draws = np.random.default_rng(seed)
     value = float(balanced_accuracy_score(answers, guesses))
     null = np.array(
@@ -92,24 +78,7 @@ def judge_channel(
     )
     if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
         return statistic, None
-    table = (
-        pl.DataFrame(
-            {
-                of: list(targets),
-                "codec": [c.codec for c in heard],
-                "bandwidth_hz": values[:, 2],
-                "noise_db": values[:, 3],
-            }
-        )
-        .group_by(of)
-        .agg(
-            pl.len().alias("clips"),
-            pl.col("codec").mode().sort().first(),
-            pl.col("bandwidth_hz").median(),
-            pl.col("noise_db").median(),
-        )
-        .sort(of)
-    )
+    table = _describe_channels(heard, targets, of=of)
     finding = Finding(
         check=f"channel_gives_{of}",
         severity=Severity.WARNING,
@@ -129,16 +98,76 @@ def judge_channel(
     return statistic, finding
 
 
+def _channel_values(heard: Sequence[HeardClip]) -> npt.NDArray[np.float64]:
+    """(num_clips, 5): rate, codec, bandwidth, noise floor and clipping of each clip."""
+    codecs = encode_codes([clip.codec for clip in heard])
+    rows: list[list[float]] = []
+    for clip, codec in zip(heard, codecs, strict=True):
+        quality = clip.quality
+        rows.append(
+            [clip.rate_hz, codec, quality.bandwidth_hz, clip.noise_db, quality.clipping_ratio]
+        )
+    return np.array(rows)
+
+
+def _guess_held_out(
+    values: npt.NDArray[np.float64],
+    answers: npt.NDArray[np.int64],
+    *,
+    groups: npt.NDArray[np.int64],
+    num_folds: int,
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """(num_clips,) the answer that a forest gives which was trained on other groups."""
+    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
+    from sklearn.model_selection import (  # type: ignore[import-untyped]
+        StratifiedGroupKFold,
+        cross_val_predict,
+    )
+
+    model = RandomForestClassifier(
+        60, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1
+    )
+    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        guesses: npt.NDArray[np.int64] = cross_val_predict(
+            model, values, answers, groups=groups, cv=folds
+        )
+    return guesses
+
+
+def _describe_channels(
+    heard: Sequence[HeardClip], targets: Sequence[str], *, of: str
+) -> pl.DataFrame:
+    """How each target was recorded, as evidence."""
+    clips = pl.DataFrame(
+        {
+            of: list(targets),
+            "codec": [clip.codec for clip in heard],
+            "bandwidth_hz": [clip.quality.bandwidth_hz for clip in heard],
+            "noise_db": [clip.noise_db for clip in heard],
+        }
+    )
+    described = clips.group_by(of).agg(
+        pl.len().alias("clips"),
+        pl.col("codec").mode().sort().first(),
+        pl.col("bandwidth_hz").median(),
+        pl.col("noise_db").median(),
+    )
+    return described.sort(of)
+
+
 def judge_labels(
     frame: pl.DataFrame, heard: Sequence[HeardClip], groups: Sequence[str], *, seed: int
 ) -> tuple[str, Statistic | None, Finding | None]:
-    """Labels that models of other people's clips find implausible, by cleanlab, on mean and
-    deviation of log-mel bands.
+    """Labels that models of other people's clips find implausible, by cleanlab.
+
+    They see mean and deviation of log-mel bands. These features are cheap: where they hardly tell
+    the labels apart the list is short of errors, and the finding says so.
 
     Returns:
-        What came of it in a sentence, how good the models are, and the finding. These features are
-            cheap: where they hardly tell the
-        labels apart the list is short of errors, and the finding says so.
+        What came of it in a sentence, how good the models are, and the finding.
     """
     labels = [str(frame["label"][clip.at]) for clip in heard]
     if len(heard) < MIN_CLIPS:
@@ -152,25 +181,8 @@ def judge_labels(
     except ConfigError as error:
         return f"not checked: {error}", None, None
     guessed = np.array([predicted.labels[i] for i in predicted.probabilities.argmax(axis=1)])
-    given = np.array(labels)
-    draws = np.random.default_rng(seed)
-    null = np.array([(draws.permutation(given) == guessed).mean() for _ in range(NUM_PERMUTATIONS)])
-    low, high = np.percentile(null, (2.5, 97.5))
-    value = float((given == guessed).mean())
-    statistic = Statistic(
-        name="label by cheap features, held-out clips",
-        value=round(value, 4),
-        baseline=round(
-            float(
-                encode_codes(labels).size and np.bincount(encode_codes(labels)).max() / len(labels)
-            ),
-            4,
-        ),
-        null_low=round(float(low), 4),
-        null_high=round(float(high), 4),
-        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
-        num_rows=len(heard),
-    )
+    value = float((np.array(labels) == guessed).mean())
+    statistic = _rate_guesses(labels, guessed, value=value, seed=seed)
     if not doubts:
         return "no label is doubted", statistic, None
     if statistic.p_value > SURE:
@@ -210,3 +222,29 @@ def judge_labels(
         statistics=[statistic],
     )
     return title, statistic, finding
+
+
+def _rate_guesses(
+    labels: Sequence[str], guessed: npt.NDArray[np.str_], *, value: float, seed: int
+) -> Statistic:
+    """How often the guesses are the labels, beside how often they would be by chance.
+
+    Args:
+        labels: (num_clips,) one at the least.
+        guessed: (num_clips,)
+        value: Share of guesses that are right.
+    """
+    given = np.array(labels)
+    draws = np.random.default_rng(seed)
+    null = np.array([(draws.permutation(given) == guessed).mean() for _ in range(NUM_PERMUTATIONS)])
+    low, high = np.percentile(null, (2.5, 97.5))
+    commonest = float(np.bincount(encode_codes(labels)).max() / len(labels))
+    return Statistic(
+        name="label by cheap features, held-out clips",
+        value=round(value, 4),
+        baseline=round(commonest, 4),
+        null_low=round(float(low), 4),
+        null_high=round(float(high), 4),
+        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
+        num_rows=len(labels),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from flows.cli.console import Anywhere, Json, Rename, show_json, show_line, show
 from flows.place import find_workspace
 from voxdata.errors import ConfigError
 from voxdata.register import Register
+
+if TYPE_CHECKING:
+    from voxdata.audit.findings import Audit
 
 
 def audit(
@@ -69,7 +72,6 @@ def audit(
     input.
     """
     from flows.audit.verdict import audit_table
-    from flows.pages.audit_page import write_audit_page
     from voxdata.audit.audit_table import check_reach, read_table
     from voxdata.label_names import parse_renames
 
@@ -77,16 +79,8 @@ def audit(
         raise ConfigError(
             f"--audio-root {audio_root} is no folder; name the one that the audio paths start from"
         )
-    names = {
-        key: value
-        for key, value in (
-            ("label", label),
-            ("speaker", speaker),
-            ("audio", audio),
-            ("split", split),
-        )
-        if value
-    }
+    columns = {"label": label, "speaker": speaker, "audio": audio, "split": split}
+    names = {key: value for key, value in columns.items() if value}
     table = read_table(path, names=names, rename=parse_renames(rename or ()))
     if not no_audio:
         check_reach(table, path, audio_root=audio_root, anywhere=anywhere)
@@ -101,24 +95,35 @@ def audit(
         say=tell,
     )
     if output is not None:
-        try:
-            write_audit_page(output, verdict, register=_register_of(path))
-        except OSError as error:
-            raise ConfigError(
-                f"--output {output} cannot be written ({error.strerror}); name another file"
-            ) from error
-        tell(f"audit: wrote {output}")
+        _write_page(output, verdict, register=_register_of(path))
     if as_json:
         show_json({"verdict": verdict.verdict, "leak": verdict.has_leak, **asdict(verdict)})
     else:
-        rows: list[dict[str, object]] = [
-            {"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in verdict.findings
-        ]
-        if rows:
-            show_rows("findings", rows)
-        show_line(f"{verdict.name}: {verdict.verdict}")
+        _show_verdict(verdict)
     if verdict.has_leak:
         raise typer.Exit(1)
+
+
+def _write_page(output: Path, verdict: Audit, *, register: Register | None) -> None:
+    from flows.pages.audit_page import write_audit_page
+
+    try:
+        write_audit_page(output, verdict, register=register)
+    except OSError as error:
+        raise ConfigError(
+            f"--output {output} cannot be written ({error.strerror}); name another file"
+        ) from error
+    tell(f"audit: wrote {output}")
+
+
+def _show_verdict(verdict: Audit) -> None:
+    rows: list[dict[str, object]] = [
+        {"": finding.severity.value, "found": finding.title, "remedy": finding.remedy}
+        for finding in verdict.findings
+    ]
+    if rows:
+        show_rows("findings", rows)
+    show_line(f"{verdict.name}: {verdict.verdict}")
 
 
 def _register_of(path: Path) -> Register | None:

@@ -44,9 +44,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="A table: parquet, jsonl, csv. A folder with clips: "
-            "huggingface, webdataset, shar, "
-            "kaldi, audformat, or a format of another package.",
+            help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, "
+            "shar, kaldi, audformat, or a format of another package.",
         ),
     ] = "parquet",
     path: Annotated[
@@ -155,6 +154,19 @@ def _write(
     )
 
 
+def _fetch(path: str, kind: Source, scratch: Path) -> Path:
+    """Where an import lies on this machine."""
+    if "://" not in path:
+        return Path(path)
+    if kind != "auto":
+        raise ConfigError(
+            f"{path}: a dataset in {kind} format is read from this machine; copy it here first"
+        )
+    from warehouse.exchange.read import fetch_export
+
+    return fetch_export(path, scratch)
+
+
 def import_(
     ctx: typer.Context,
     path: Annotated[
@@ -191,16 +203,7 @@ def import_(
 ) -> None:
     """Bring an export, or somebody's labelled clips, in as a dataset version."""
     with scratch_folder(near=ctx.obj or Path.cwd()) as scratch:
-        if "://" not in path:
-            place = Path(path)
-        elif kind != "auto":
-            raise ConfigError(
-                f"{path}: a dataset in {kind} format is read from this machine; copy it here first"
-            )
-        else:
-            from warehouse.exchange.read import fetch_export
-
-            place = fetch_export(path, scratch)
+        place = _fetch(path, kind, scratch)
         if kind == "auto" and (check or not place.is_file()):
             if scheme or rename or audio_root or anywhere:
                 raise ConfigError(

@@ -89,23 +89,13 @@ def forget(
             "and with nothing else"
         )
     if show_receipts:
-        from warehouse.erase import list_receipts
-
-        with workspace.warehouse(read_only=True) as con:
-            rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
-        show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+        _list_receipts(workspace, as_json=as_json)
         return
     if renew:
-        from warehouse.erase import renew_consent
-
-        with workspace.warehouse() as con:
-            count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
-        tell(f"forget: {counted(count, 'recording')} of receipt {renew} may come in again")
+        _renew(workspace, renew, reason=reason)
         return
-    from flows.cli.receipts import tell_receipt
-    from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
+    from flows.forget.flow import finish_forgetting
     from flows.forget.flow import forget as erase
-    from flows.forget.receipt import issue_receipt
 
     if finish:
         done = finish_forgetting(workspace, say=tell)
@@ -113,44 +103,96 @@ def forget(
             tell("forget: nothing is unfinished")
     else:
         kind, ref = chosen[0]
-        begun = _begun(workspace, kind, ref)
-        if dry_run and begun:
-            raise ConfigError(
-                "there is nothing to preview, since this was begun before; "
-                "`voxdata forget --finish` goes on with it"
-            )
-        if (dry_run or not yes) and not begun:
-            from flows.forget.preview import preview_forgetting
-
-            preview = preview_forgetting(
-                workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources
-            )
-            if dry_run and as_json:
-                show_json(_preview_row(preview))
-            else:
-                _show_preview(preview, whole=dry_run)
+        _preview(
+            workspace,
+            kind,
+            ref,
+            delete_sources=delete_sources,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
         if dry_run:
             return
-        if not yes and not typer.confirm("Erase all of this permanently?", err=True):
-            # As with every question that is answered by no: nothing was used wrongly, so this is
-            # not 2.
-            tell("forget: nothing was forgotten")
-            raise typer.Exit(1)
+        if not yes:
+            _confirm()
         done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
     if as_json:
-        rows = [_result_row(found) for found in done]
+        rows = [_result_row(forgotten) for forgotten in done]
         show_json(rows if finish else rows[0])
     else:
-        for found in done:
-            _show_result(found)
-    for found in done:
-        _tell_left(found.left_sources)
-        _tell_left(found.left_files)
-        for link in found.links:
+        for forgotten in done:
+            _show_result(forgotten)
+    _tell_outcome(workspace, done)
+
+
+def _list_receipts(workspace: Workspace, *, as_json: bool) -> None:
+    from warehouse.erase import list_receipts
+
+    with workspace.warehouse(read_only=True) as con:
+        rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
+    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+
+
+def _renew(workspace: Workspace, receipt: str, *, reason: str) -> None:
+    from warehouse.erase import renew_consent
+
+    with workspace.warehouse() as con:
+        count = renew_consent(con, receipt, reason=reason, run_id=workspace.run_id)
+    tell(f"forget: {counted(count, 'recording')} of receipt {receipt} may come in again")
+
+
+def _preview(
+    workspace: Workspace,
+    kind: Kind,
+    ref: str,
+    *,
+    delete_sources: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Show what would go, to whoever asks for it or is about to be asked."""
+    from flows.forget.flow import plan_forgetting
+    from flows.forget.preview import preview_forgetting
+
+    begun = _begun(workspace, kind, ref)
+    if dry_run and begun:
+        raise ConfigError(
+            "there is nothing to preview, since this was begun before; "
+            "`voxdata forget --finish` goes on with it"
+        )
+    if begun or (yes and not dry_run):
+        return
+    plan = plan_forgetting(workspace, kind, ref)
+    preview = preview_forgetting(workspace, plan, delete_sources=delete_sources)
+    if dry_run and as_json:
+        show_json(_preview_row(preview))
+    else:
+        _show_preview(preview, whole=dry_run)
+
+
+def _confirm() -> None:
+    """Ask; a no ends the command as every such no does: nothing was used wrongly, so not by 2."""
+    if not typer.confirm("Erase all of this permanently?", err=True):
+        tell("forget: nothing was forgotten")
+        raise typer.Exit(1)
+
+
+def _tell_outcome(workspace: Workspace, done: Sequence[Forgotten]) -> None:
+    """Say what stays, then what each receipt proves; what is not gone is an error."""
+    from flows.cli.receipts import tell_receipt
+    from flows.forget.flow import require_finished, require_gone
+    from flows.forget.receipt import issue_receipt
+
+    for forgotten in done:
+        _tell_left(forgotten.left_sources)
+        _tell_left(forgotten.left_files)
+        for link in forgotten.links:
             tell(f"forget: {link} leads out of the workspace; what lies there was not searched")
-    for found in done:
-        require_gone(found)
-        tell_receipt(issue_receipt(workspace, found.receipt_id))
+    for forgotten in done:
+        require_gone(forgotten)
+        tell_receipt(issue_receipt(workspace, forgotten.receipt_id))
     require_finished(workspace)
 
 

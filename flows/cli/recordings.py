@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ from flows.cli.console import (
     tell,
 )
 from voxdata.errors import ConfigError, DropReason
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 
 def ingest(
@@ -77,10 +80,9 @@ def ingest(
         if manifest is None:
             rows = plan_ingest(workspace, absolute, say=tell, retry=retry)
         else:
-            table_file = manifest.absolute()
             rows = plan_manifest(
                 workspace,
-                table_file,
+                manifest.absolute(),
                 say=tell,
                 audio_root=audio_root,
                 anywhere=anywhere,
@@ -91,17 +93,22 @@ def ingest(
     from flows.ingest.sources import STILL_S
 
     still_s = STILL_S if watch else 0.0
-    table, root = (str(path.absolute()) if path else None for path in (manifest, audio_root))
+    table, root = _absolute_or_none(manifest), _absolute_or_none(audio_root)
     reason = None if retry is None else retry.value
     summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere, reason)
     show_result("ingest", summary, as_json=as_json)
     if watch:
-        from flows.ingest.inbox import watch_inbox
+        _watch(workspace, absolute, still_s=still_s, as_json=as_json)
 
-        for folders in watch_inbox(workspace, absolute, say=tell):
-            summary = run_named(workspace, "ingest", folders, None, STILL_S)
-            if summary["listed"] > summary["known"] + summary["waiting"]:
-                show_result("ingest", summary, as_json=as_json)
+
+def _watch(workspace: Workspace, paths: list[str], *, still_s: float, as_json: bool) -> None:
+    """Ingest whatever arrives, until Ctrl-C."""
+    from flows.ingest.inbox import watch_inbox
+
+    for folders in watch_inbox(workspace, paths, say=tell):
+        summary = run_named(workspace, "ingest", folders, None, still_s)
+        if summary["listed"] > summary["known"] + summary["waiting"]:
+            show_result("ingest", summary, as_json=as_json)
 
 
 def prelabel(
@@ -203,6 +210,10 @@ def ledger(
 
 def _absolute(source: str) -> str:
     return source if "://" in source else str(Path(source).absolute())
+
+
+def _absolute_or_none(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def _without_subjects(row: dict[str, object]) -> dict[str, object]:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, run_named, show_json, show_result, show_rows, tell
+from flows.cli.console import (
+    Json,
+    Row,
+    open_here,
+    run_named,
+    show_json,
+    show_result,
+    show_rows,
+    tell,
+)
 from voxdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.retrain.model_check import ModelCheck
+    from flows.stored_audio import AudioReport
+    from flows.workspace import Workspace
+    from voxdata.recipe import Recipe
 
 Version = Annotated[
     str,
@@ -67,17 +82,7 @@ def release(
     workspace = open_here(ctx)
     chosen = choose_recipe(workspace, path=recipe, where=where)
     if dry_run:
-        from flows.release.flow import check_dataset_name, preview_version
-
-        with workspace.warehouse(read_only=True) as con:
-            remark = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
-        if remark:
-            tell(f"release: {remark}")
-        preview = preview_version(workspace, name, chosen)
-        if as_json:
-            show_json(preview)
-        else:
-            _show_preview(preview)
+        _preview_release(workspace, name, chosen, new=new, as_json=as_json)
         return
     run_named(
         workspace,
@@ -91,6 +96,22 @@ def release(
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_result("release", row, as_json=as_json)
+
+
+def _preview_release(
+    workspace: Workspace, name: str, recipe: Recipe, *, new: bool, as_json: bool
+) -> None:
+    from flows.release.flow import check_dataset_name, preview_version
+
+    with workspace.warehouse(read_only=True) as con:
+        remark = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+    if remark:
+        tell(f"release: {remark}")
+    preview = preview_version(workspace, name, recipe)
+    if as_json:
+        show_json(preview)
+    else:
+        _show_preview(preview)
 
 
 def versions(ctx: typer.Context, as_json: Json = False) -> None:
@@ -247,7 +268,7 @@ def verify(
     Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something
     is wrong.
     """
-    from flows.pages.version_view import leak_row, model_rows, verification_row
+    from flows.pages.version_view import leak_row, verification_row
     from flows.retrain.model_check import check_model, find_checkpoint
     from flows.signing.sign import version_standing
     from warehouse.chain import check_chain
@@ -285,31 +306,22 @@ def verify(
         only = recordings_of(workspace, refs) if versions else None
         heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        answer = {
+        answer: dict[str, object] = {
             "versions": rows,
             "models": [asdict(model) for model in models],
             "annotations": chain,
             "leaks": leaks,
         }
-        show_json({**answer, **({} if heard is None else {"audio": heard.as_row()})})
+        if heard is not None:
+            answer["audio"] = heard.as_row()
+        show_json(answer)
     else:
-        if rows:
-            show_rows("versions", rows)
-        elif not versions:
+        if not rows and not versions:
             tell(
                 "verify: there is no version yet; `voxdata release NAME` cuts the first from the "
                 "votes there are"
             )
-        for model in models:
-            show_rows(str(model.folder), model_rows(model))
-        for line in chain:
-            tell(f"verify: {line}")
-        if leaks:
-            show_rows("one person on two sides of a split, as is known today", leaks)
-        for error in heard.bad.values() if heard else ():
-            tell(f"verify: {error}")
-        if heard:
-            tell(f"verify: {heard.summary}")
+        _show_verified(rows, models, chain=chain, leaks=leaks, heard=heard)
     wrong = [
         *(one for one in verified if not one.ok),
         *(model for model in models if model.problems),
@@ -317,6 +329,31 @@ def verify(
     unheard = heard is not None and bool(heard.bad)
     if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
         raise typer.Exit(1)
+
+
+def _show_verified(
+    rows: list[Row],
+    models: list[ModelCheck],
+    *,
+    chain: list[str],
+    leaks: list[Row],
+    heard: AudioReport | None,
+) -> None:
+    """What was verified, for people."""
+    from flows.pages.version_view import model_rows
+
+    if rows:
+        show_rows("versions", rows)
+    for model in models:
+        show_rows(str(model.folder), model_rows(model))
+    for line in chain:
+        tell(f"verify: {line}")
+    if leaks:
+        show_rows("one person on two sides of a split, as is known today", leaks)
+    if heard is not None:
+        for error in heard.bad.values():
+            tell(f"verify: {error}")
+        tell(f"verify: {heard.summary}")
 
 
 def why(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from flows.exchange.staging import stage_audio
+from flows.exchange.staging import Staging, stage_audio
 from flows.workspace import Say, Workspace
 from voxdata.admission import check_schemes, count_labels
 from voxdata.audio_digest import AudioDigest, read_digest
@@ -55,25 +55,10 @@ def import_export(
     for example in export.examples:
         by_recording[example.recording_id].append(example)
     check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
-    recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
-    cut_by = export.header.get("recipe")
-    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
-        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
+    recipe = _recipe_of(export)
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
-        made: list[AudioDigest] = []
-        clips = (
-            find_clips(export.folder, export_files(export), origin=export.origin)
-            if needed
-            else None
-        )
-        for number, key in enumerate(needed, start=1):
-            if clips is not None:
-                place = staging.place(key)
-                write_canonical(place, _compose(by_recording[key], clips.read))
-                made.append(read_digest(place, key))
-            if number % 100 == 0 or number == len(needed):
-                say(f"import: {number}/{len(needed)} recordings")
+        made = _stage(export, {key: by_recording[key] for key in needed}, staging, say=say)
         with workspace.warehouse() as con:
             examples = admit(con, export.examples, say=say)
             if not examples:
@@ -100,6 +85,39 @@ def import_export(
                 run_id=workspace.run_id,
                 along=bring_along,
             )
+
+
+def _recipe_of(export: Export) -> dict[str, object]:
+    """How the imported version came about, as far as it matters here."""
+    recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
+    cut_by = export.header.get("recipe")
+    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
+        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
+    return recipe
+
+
+def _stage(
+    export: Export, needed: Mapping[str, Sequence[Example]], staging: Staging, *, say: Say
+) -> list[AudioDigest]:
+    """Make the canonical audio of recordings that are not here from the clips of an export.
+
+    Args:
+        needed: Recording -> its examples.
+
+    Returns:
+        The digest of each.
+    """
+    if not needed:
+        return []
+    clips = find_clips(export.folder, export_files(export), origin=export.origin)
+    made: list[AudioDigest] = []
+    for number, (key, examples) in enumerate(needed.items(), start=1):
+        place = staging.place(key)
+        write_canonical(place, _compose(examples, clips.read))
+        made.append(read_digest(place, key))
+        if number % 100 == 0 or number == len(needed):
+            say(f"import: {number}/{len(needed)} recordings")
+    return made
 
 
 def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> list[Example]:

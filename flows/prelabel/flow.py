@@ -109,14 +109,7 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     specs = labeler_specs(workspace)
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
-    with workspace.warehouse() as con:
-        again: set[tuple[str, str, str]] = set()
-        for planned in plan.recordings:
-            key = planned.stored.recording.recording_id
-            again |= {(key, stage, plan.keys[stage]) for stage in planned.again}
-        summary = PrelabelSummary(
-            reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0
-        )
+    summary = PrelabelSummary(reused=_reuse(workspace, plan))
     _tell_cut_again(workspace, plan, say=say)
     progress = _Progress(
         total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say
@@ -155,17 +148,7 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         lost = counted(len(unreadable), "recording has lost its", "recordings have lost their")
         say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
-    named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
-    done, proposals = (
-        counted(summary.recordings, "recording"),
-        counted(summary.predictions, "proposal"),
-    )
-    say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
-    if summary.abstentions:
-        say(
-            f"prelabel: {summary.abstentions} of these proposals abstain, "
-            "since the model cannot decide: they tick nothing on the screen"
-        )
+    _tell_summary(summary, models, say=say)
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(
@@ -177,6 +160,28 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
             f"a model failed, the rest was done; run again once it is fixed: {trouble}"
         )
     return summary
+
+
+def _reuse(workspace: Workspace, plan: PrelabelPlan) -> int:
+    """Take results over that were computed before; returns how many."""
+    again: set[tuple[str, str, str]] = set()
+    for planned in plan.recordings:
+        key = planned.stored.recording.recording_id
+        again |= {(key, stage, plan.keys[stage]) for stage in planned.again}
+    with workspace.warehouse() as con:
+        return reuse_results(con, again, run_id=workspace.run_id) if again else 0
+
+
+def _tell_summary(summary: PrelabelSummary, models: Models, *, say: Say) -> None:
+    named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
+    done = counted(summary.recordings, "recording")
+    proposals = counted(summary.predictions, "proposal")
+    say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
+    if summary.abstentions:
+        say(
+            f"prelabel: {summary.abstentions} of these proposals abstain, "
+            "since the model cannot decide: they tick nothing on the screen"
+        )
 
 
 def _note_shortages(

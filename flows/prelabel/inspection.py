@@ -27,6 +27,7 @@ from voxdata.recording import Recording
 from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from voxdata.rttm import encode_rttm
 from voxdata.srt import encode_srt
+from voxdata.utterance import Utterance
 from voxdata.visible import visible, visible_json
 
 
@@ -110,41 +111,50 @@ def _as_json(file: Path, inspected: Inspected) -> str:
             for t in work.turns
         ],
         "utterances": [
-            {
-                "utterance_id": u.utterance_id,
-                "channel": u.channel,
-                "speaker": u.speaker,
-                "start_ms": u.segment.start_ms,
-                "end_ms": u.segment.end_ms,
-                "language": u.language,
-                "text": u.text,
-                "words": [
-                    {
-                        "text": w.text,
-                        "start_ms": w.segment.start_ms,
-                        "end_ms": w.segment.end_ms,
-                        "probability": round(w.probability, 4),
-                    }
-                    for w in u.words
-                ],
-                "marks": list(u.marks),
-                "private": [
-                    {
-                        "kind": p.kind,
-                        "start": p.start,
-                        "end": p.end,
-                        "start_ms": p.segment.start_ms,
-                        "end_ms": p.segment.end_ms,
-                    }
-                    for p in work.private.get(u.utterance_id, ())
-                ],
-                "quality": asdict(work.quality[u.utterance_id]),
-                "labels": labels.get(u.utterance_id, {}),
-            }
-            for u in work.utterances
+            _utterance_row(utterance, work, labels.get(utterance.utterance_id, {}))
+            for utterance in work.utterances
         ],
     }
     return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
+
+
+def _utterance_row(
+    utterance: Utterance, work: RecordingWork, labels: Mapping[str, object]
+) -> dict[str, object]:
+    """An utterance as JSON values, with what was found out about it."""
+    words = [
+        {
+            "text": word.text,
+            "start_ms": word.segment.start_ms,
+            "end_ms": word.segment.end_ms,
+            "probability": round(word.probability, 4),
+        }
+        for word in utterance.words
+    ]
+    private = [
+        {
+            "kind": span.kind,
+            "start": span.start,
+            "end": span.end,
+            "start_ms": span.segment.start_ms,
+            "end_ms": span.segment.end_ms,
+        }
+        for span in work.private.get(utterance.utterance_id, ())
+    ]
+    return {
+        "utterance_id": utterance.utterance_id,
+        "channel": utterance.channel,
+        "speaker": utterance.speaker,
+        "start_ms": utterance.segment.start_ms,
+        "end_ms": utterance.segment.end_ms,
+        "language": utterance.language,
+        "text": utterance.text,
+        "words": words,
+        "marks": list(utterance.marks),
+        "private": private,
+        "quality": asdict(work.quality[utterance.utterance_id]),
+        "labels": labels,
+    }
 
 
 def _as_table(file: Path, inspected: Inspected) -> str:

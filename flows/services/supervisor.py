@@ -442,7 +442,10 @@ def _stop(
 
 def _signal(target: psutil.Process, verb: str) -> None:
     try:
-        target.terminate() if verb == "terminate" else target.kill()
+        if verb == "terminate":
+            target.terminate()
+        else:
+            target.kill()
     except psutil.NoSuchProcess:
         return
 
