@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from annotation.label_errors import find_label_errors, out_of_fold
+from annotation.label_errors import LabelDoubt, find_label_errors, out_of_fold
 from voxdata.audit.clips import HeardClip
 from voxdata.audit.findings import MAX_EVIDENCE, Finding, Severity, Statistic, limit_evidence
 from voxdata.audit.groups import SURE, TELLING_GAIN
@@ -67,13 +67,11 @@ def judge_channel(
         ]
     )
     low, high = np.percentile(null, (2.5, 97.5))
-    statistic = Statistic(
+    statistic = _compare(
+        value,
+        null,
         name=f"{of} by recording channel alone (balanced accuracy)",
-        value=round(value, 4),
-        baseline=round(1 / len(counts), 4),
-        null_low=round(float(low), 4),
-        null_high=round(float(high), 4),
-        p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
+        baseline=1 / len(counts),
         num_rows=len(heard),
     )
     if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
@@ -195,16 +193,7 @@ def judge_labels(
     doubts = doubts if able else doubts[:MAX_EVIDENCE]
     share = len(doubts) / len(heard)
     severity = Severity.WARNING if able and share >= WRONG_SHARE else Severity.NOTE
-    evidence = [
-        {
-            "row": frame["row"][int(d.utterance_id)],
-            "audio": frame["audio"][int(d.utterance_id)],
-            "label": d.given,
-            "looks like": d.suggested,
-            "plausibility": round(d.quality, 4),
-        }
-        for d in doubts
-    ]
+    evidence = [_doubt_row(frame, doubt) for doubt in doubts]
     title = (
         f"{len(doubts)} of {len(heard)} labels ({share:.0%}) are doubted by models that never "
         "heard these clips or their speakers"
@@ -224,6 +213,17 @@ def judge_labels(
     return title, statistic, finding
 
 
+def _doubt_row(frame: pl.DataFrame, doubt: LabelDoubt) -> dict[str, object]:
+    at = int(doubt.utterance_id)
+    return {
+        "row": frame["row"][at],
+        "audio": frame["audio"][at],
+        "label": doubt.given,
+        "looks like": doubt.suggested,
+        "plausibility": round(doubt.quality, 4),
+    }
+
+
 def _rate_guesses(
     labels: Sequence[str], guessed: npt.NDArray[np.str_], *, value: float, seed: int
 ) -> Statistic:
@@ -237,14 +237,36 @@ def _rate_guesses(
     given = np.array(labels)
     draws = np.random.default_rng(seed)
     null = np.array([(draws.permutation(given) == guessed).mean() for _ in range(NUM_PERMUTATIONS)])
-    low, high = np.percentile(null, (2.5, 97.5))
     commonest = float(np.bincount(encode_codes(labels)).max() / len(labels))
-    return Statistic(
+    return _compare(
+        value,
+        null,
         name="label by cheap features, held-out clips",
+        baseline=commonest,
+        num_rows=len(labels),
+    )
+
+
+def _compare(
+    value: float,
+    null: npt.NDArray[np.float64],
+    *,
+    name: str,
+    baseline: float,
+    num_rows: int,
+) -> Statistic:
+    """A value beside what chance gives.
+
+    Args:
+        null: (num_permutations,) the value with shuffled answers.
+    """
+    low, high = np.percentile(null, (2.5, 97.5))
+    return Statistic(
+        name=name,
         value=round(value, 4),
-        baseline=round(commonest, 4),
+        baseline=round(baseline, 4),
         null_low=round(float(low), 4),
         null_high=round(float(high), 4),
         p_value=round((1 + int((null >= value).sum())) / (1 + len(null)), 4),
-        num_rows=len(labels),
+        num_rows=num_rows,
     )

@@ -79,15 +79,11 @@ def forget(
     workspace = open_here(ctx)
     asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
     chosen = [(kind, ref) for kind, ref in asked if ref]
-    if len(chosen) + bool(renew) + show_receipts + finish != 1:
-        raise ConfigError(
-            "give one of --recording, --voice, --source, --renew, --finish and --list"
-        )
-    if (dry_run or delete_sources) and not chosen:
-        raise ConfigError(
-            "--dry-run and --delete-sources go with --recording, --voice or --source, "
-            "and with nothing else"
-        )
+    _check_choice(
+        len(chosen) + bool(renew) + show_receipts + finish,
+        names_somebody=bool(chosen),
+        needs_somebody=dry_run or delete_sources,
+    )
     if show_receipts:
         _list_receipts(workspace, as_json=as_json)
         return
@@ -124,6 +120,19 @@ def forget(
         for forgotten in done:
             _show_result(forgotten)
     _tell_outcome(workspace, done)
+
+
+def _check_choice(num_chosen: int, *, names_somebody: bool, needs_somebody: bool) -> None:
+    """See that one thing is asked for, and that its options go with it."""
+    if num_chosen != 1:
+        raise ConfigError(
+            "give one of --recording, --voice, --source, --renew, --finish and --list"
+        )
+    if needs_somebody and not names_somebody:
+        raise ConfigError(
+            "--dry-run and --delete-sources go with --recording, --voice or --source, "
+            "and with nothing else"
+        )
 
 
 def _list_receipts(workspace: Workspace, *, as_json: bool) -> None:

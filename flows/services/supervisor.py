@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from flows.locks import hold_lock
-from voxdata.durable import remove, write_file
+from voxdata.durable import move, remove, write_file
 from voxdata.errors import ServiceError
 
 Say = Callable[[str], None]
@@ -311,7 +311,7 @@ def _launch(
     log = state_dir / "logs" / f"{spec.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        move(log, log.with_suffix(".log.1"))
     fill = str(port)
     env = {
         **os.environ,
