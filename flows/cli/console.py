@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -98,6 +98,25 @@ def show_result(title: str, data: Sequence[Row] | Row, *, as_json: bool, then: s
         show_rows(title, rows)
     else:
         tell(f"{title}: none" + (f"; {then}" if then else ""))
+
+
+def show_tables(tables: Mapping[str, Sequence[Row]], *, exact: object, as_json: bool) -> None:
+    """What a command found: several tables for people, or all of it for programs.
+
+    Args:
+        tables: Title -> rows.
+        exact: What programs get.
+    """
+    if as_json:
+        show_json(exact)
+        return
+    for title, rows in tables.items():
+        show_rows(title, rows)
+
+
+def field_rows(fields: Mapping[str, object]) -> list[Row]:
+    """Values by name as rows of a table."""
+    return [{"what": name, "value": value} for name, value in fields.items()]
 
 
 def show_json(value: object) -> None:

@@ -17,6 +17,7 @@ from flows.cli.console import (
     show_json,
     show_result,
     show_rows,
+    show_tables,
     tell,
 )
 from voxdata.errors import ConfigError, DropReason
@@ -200,12 +201,10 @@ def ledger(
         else:
             rows = [drop_row(row) for row in list_drops(con)]
             remarks = [remark_row(row) for row in list_remarks(con)]
-    if as_json:
-        show_json([*rows, *remarks])
-        return
-    show_rows(title, rows)
+    tables = {title: rows}
     if remarks:
-        show_rows("remarks about recordings that were kept", remarks)
+        tables["remarks about recordings that were kept"] = remarks
+    show_tables(tables, exact=[*rows, *remarks], as_json=as_json)
 
 
 def _absolute(source: str) -> str:

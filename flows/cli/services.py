@@ -4,12 +4,22 @@ does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
+from flows.cli.console import (
+    Json,
+    Row,
+    open_here,
+    show_json,
+    show_line,
+    show_rows,
+    show_tables,
+    tell,
+)
 from flows.folders.private_files import make_private_folder
 from flows.place import DEMO_DIR, FILE_NAME
 from voxdata.counted import counted
@@ -114,15 +124,16 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     counts, standings = read_status(workspace), read_schedules(workspace)
-    if as_json:
-        show_json({**counts, "schedules": schedule_rows(standings)})
-    else:
-        stages = {name: n for name, n in counts.items() if not isinstance(n, (dict, list))}
-        show_rows("status", [{"stage": name, "count": count} for name, count in stages.items()])
-        waiting = counts.get("waiting")
-        if isinstance(waiting, dict):
-            show_rows("waiting", [{"for": name, "count": n} for name, n in waiting.items()])
-        show_rows("schedules (UTC)", schedule_rows(standings))
+    schedules = schedule_rows(standings)
+    stages = {name: n for name, n in counts.items() if not isinstance(n, (dict, list))}
+    tables: dict[str, Sequence[Row]] = {
+        "status": [{"stage": name, "count": count} for name, count in stages.items()]
+    }
+    waiting = counts.get("waiting")
+    if isinstance(waiting, dict):
+        tables["waiting"] = [{"for": name, "count": count} for name, count in waiting.items()]
+    tables["schedules (UTC)"] = schedules
+    show_tables(tables, exact={**counts, "schedules": schedules}, as_json=as_json)
     problems = [row for row in standings if row.problem]
     for row in problems:
         tell(f"schedule {row.name}: {row.problem}")

@@ -11,11 +11,13 @@ import typer
 from flows.cli.console import (
     Json,
     Row,
+    field_rows,
     open_here,
     run_named,
     show_json,
     show_result,
     show_rows,
+    show_tables,
     tell,
 )
 from voxdata.errors import ConfigError
@@ -140,21 +142,16 @@ def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
 
     with open_here(ctx).warehouse(read_only=True) as con:
         description = describe_version(con, find_version(con, version))
-    if as_json:
-        show_json(description)
-        return
     plain = {
         name: value for name, value in description.items() if not isinstance(value, (dict, list))
     }
-    show_rows(
-        str(description["version"]),
-        [{"what": name, "value": value} for name, value in plain.items()],
-    )
+    tables = {str(description["version"]): field_rows(plain)}
     for name, value in description.items():
         if isinstance(value, dict) and value:
-            show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
+            tables[name] = field_rows(value)
         elif isinstance(value, list) and value:
-            show_rows(name, value)
+            tables[name] = value
+    show_tables(tables, exact=description, as_json=as_json)
 
 
 def diff(
@@ -191,12 +188,8 @@ def diff(
             )
             tell(f"diff: {html}")
     tables = diff_tables(difference)
-    if as_json:
-        show_json(tables)
-        return
-    for title, rows in tables.items():
-        if rows:
-            show_rows(f"{before.ref} -> {after.ref}: {title}", rows)
+    titled = {f"{before.ref} -> {after.ref}: {name}": rows for name, rows in tables.items() if rows}
+    show_tables(titled, exact=tables, as_json=as_json)
 
 
 def tag(
@@ -374,21 +367,13 @@ def why(
 
     with open_here(ctx).warehouse(read_only=True) as con:
         story = explain(con, ref)
-    if as_json:
-        show_json(story)
-        return
-    for heading, rows in story.items():
-        if rows:
-            show_rows(heading, rows)
+    tables = {heading: rows for heading, rows in story.items() if rows}
+    show_tables(tables, exact=story, as_json=as_json)
 
 
 def _show_preview(found: dict[str, object]) -> None:
-    plain = [
-        {"what": name, "value": value}
-        for name, value in found.items()
-        if not isinstance(value, (dict, list))
-    ]
-    show_rows("dry run: nothing is written", plain)
+    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    show_rows("dry run: nothing is written", field_rows(plain))
     for name in ("splits", "languages", "labels"):
         table = found[name]
         if not isinstance(table, dict):

@@ -10,11 +10,12 @@ import typer
 from flows.cli.console import (
     ForExcel,
     Json,
+    Row,
+    field_rows,
     open_here,
     show_file,
-    show_json,
     show_line,
-    show_rows,
+    show_tables,
     tell,
 )
 from voxdata.counted import counted
@@ -59,10 +60,9 @@ def query(
         tell(f"query: {counted(len(frame), 'row')} in {parquet}")
     elif as_csv:
         show_file(write_spreadsheet(frame) if for_excel else frame.write_csv())
-    elif as_json:
-        show_json(frame.to_dicts())
     else:
-        show_rows(counted(len(frame), "row"), frame.to_dicts())
+        rows = frame.to_dicts()
+        show_tables({counted(len(rows), "row"): rows}, exact=rows, as_json=as_json)
 
 
 def snapshot(
@@ -120,12 +120,10 @@ def repair(
     workspace = open_here(ctx)
     if take:
         broken = accept(workspace, take, say=tell)
-        if as_json:
-            show_json(dict(broken))
-        else:
-            show_rows(
-                "versions broken", [{"version": ref, "why": why} for ref, why in broken.items()]
-            )
+        tables: dict[str, list[Row]] = {
+            "versions broken": [{"version": ref, "why": why} for ref, why in broken.items()]
+        }
+        show_tables(tables, exact=dict(broken), as_json=as_json)
         _forget_again(workspace)
         if broken:
             raise typer.Exit(1)
@@ -143,10 +141,7 @@ def repair(
             f"{ref}: {why}" for ref, why in repaired.broken_versions.items()
         ),
     }
-    if as_json:
-        show_json(row)
-    else:
-        show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    show_tables({"repair": field_rows(row)}, exact=row, as_json=as_json)
     _forget_again(workspace)
     if repaired.lost_versions or repaired.broken_versions or repaired.lost_bans:
         raise typer.Exit(1)
