@@ -165,7 +165,8 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
 def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
     """Begin to forget again whoever must stay out and is in a warehouse all the same.
 
-    Returns how many recordings.
+    Returns:
+        How many recordings.
     """
     back: defaultdict[str, list[str]] = defaultdict(list)
     for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():

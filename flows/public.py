@@ -52,7 +52,7 @@ def iter_examples(
 ) -> Iterator[tuple[Example, Samples]]:
     """The examples of a dataset version with their sound, sorted by utterance id.
 
-    Read as they are asked for.
+    They are read as they are asked for.
 
     Args:
         version: As for `load_version`.

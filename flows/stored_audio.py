@@ -226,7 +226,7 @@ def _store(workspace: Workspace, waiting: list[AudioDigest]) -> None:
 def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str) -> None:
     """Write down which recordings a stage could not go on with.
 
-    Ingestion then reads their files whole, and makes them anew.
+    Ingestion then reads their files whole, and makes them again.
     """
     if not bad:
         return

@@ -101,7 +101,7 @@ class Workspace:
     def require_folders(self, *names: str) -> None:
         """See that storage folders are there which were there before.
 
-        All of them when none is named.
+        All of them are looked at when none is named.
 
         Raises:
             MachineError: One is away.
@@ -134,7 +134,7 @@ class Workspace:
     def storage_dirs(self) -> tuple[Path, ...]:
         """The folder of the warehouse, and those that the settings name.
 
-        Whether they are there or not.
+        They are named whether they are there or not.
         """
         return (self.warehouse_path.parent, *self.storage_folders.values())
 

@@ -255,7 +255,7 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
 def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, int]]:
     """(kind, start, end) sorted and inside the text.
 
-    Of spans that overlap one, with the kind of the first.
+    Of spans that overlap one is left, with the kind of the first.
 
     What looks like a placeholder in the text itself is one of them, standing for itself: else it
     would be taken for ours later.

@@ -226,9 +226,8 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
         restored, new = roll_back(con, target, run_id=workspace.run_id)
     if new:
         try_signing(restored.ref, lambda: sign_version(workspace, restored), say=tell)
-    tell(
-        f"rollback: {restored.ref} {'holds what' if new else 'already holds what'} {target.ref} held"
-    )
+    holds = "holds" if new else "already holds"
+    tell(f"rollback: {restored.ref} {holds} what {target.ref} held")
     show_result("rollback", version_row(restored), as_json=as_json)
 
 

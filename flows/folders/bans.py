@@ -3,7 +3,7 @@ was forgotten since.
 
 The file holds what the warehouse holds of it, digests, receipts and reasons, and moves with the
 workspace. Nothing is taken out of it, so that a warehouse that was put back on purpose, or made
-anew from a snapshot, is told again whom it must refuse.
+again from a snapshot, is told again whom it must refuse.
 """
 
 from __future__ import annotations

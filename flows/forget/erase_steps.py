@@ -56,7 +56,7 @@ class Ground:
 def bar(workspace: Workspace, work: Work) -> str:
     """Keep the recordings out from now on.
 
-    Before anything else, and before what hangs on them is looked up.
+    This comes before anything else, and before what hangs on them is looked up.
 
     Returns:
         The receipt's id.

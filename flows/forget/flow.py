@@ -2,7 +2,7 @@
 
 What is to be done is written down first, and each step ticked off: bar the recordings, find out
 what hangs on them, take their clips out of Label Studio, delete files, delete rows with a receipt,
-write the warehouse file and a snapshot anew, clear logs and leftovers, and search everything for
+write the warehouse file and a snapshot again, clear logs and leftovers, and search everything for
 what was said. Whoever forgets next finishes what a process that died had begun. Only the search
 makes a receipt proven.
 """

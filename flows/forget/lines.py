@@ -27,7 +27,7 @@ def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fals
 
 
 def take_out(path: Path, names: Collection[str]) -> None:
-    """Write a text file anew with `ERASED` where one of some names stood, if one does.
+    """Write a text file again with `ERASED` where one of some names stood, if one does.
 
     The rest stays as it is.
     """

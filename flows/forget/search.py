@@ -295,7 +295,7 @@ class _Search:
     def blobs(self, path: Path, values: Iterable[bytes | None], *, where: str, depth: int) -> None:
         """Search files that lie in a table, such as sound or something compressed.
 
-        Their bytes were searched.
+        Their bytes were searched before.
         """
         for value in values:
             head = (value or b"")[:HEAD]
@@ -312,7 +312,7 @@ class _Search:
 class _Counted:
     """Something that is read forward, from a head that was read before.
 
-    Refuses to unpack without end.
+    It refuses to unpack without end.
     """
 
     def __init__(self, search: _Search, head: bytes, content: IO[bytes]) -> None:

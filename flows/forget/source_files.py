@@ -39,7 +39,7 @@ class SettledSources:
 def settle_sources(plan: ErasurePlan, *, delete: bool, dry: bool = False) -> SettledSources:
     """Delete the files that still are what they were when they gave the recordings.
 
-    A folder never, and what a link leads to never.
+    A folder is never deleted, and what a link leads to never.
 
     A file's content decides, as it does for ingest: a copy that has lost its time of change still
     is the recording.
@@ -73,7 +73,7 @@ def _local_path(uri: str) -> Path | None:
 def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_result | None]:
     """Why a file is not to be deleted.
 
-    Or, when it still is the recording, "" and how it was seen.
+    When it still is the recording: "" and how it was seen.
     """
     if path is None:
         return "lies on another machine; delete it there", None

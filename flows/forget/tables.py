@@ -54,7 +54,7 @@ class UnreadError(Exception):
 def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
     """(string, row) for each place of a string in an array of `read_arrow` or `read_duckdb`.
 
-    Never across two rows.
+    A place never reaches across two rows.
     """
     _, offsets, content = array.buffers()
     if content is None or offsets is None:
@@ -91,7 +91,7 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
     """The texts of every table of a DuckDB file, and of its catalog.
 
     Args:
-        ours: It was written anew since anything was deleted from it; others may still hold,
+        ours: It was written again since anything was deleted from it; others may still hold,
             compressed, what no query shows.
 
     Raises:

@@ -60,7 +60,7 @@ def group_by_voice(
 def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
     """Every voice with its speakers, how much it speaks, and the other voice most like it.
 
-    Most speech first.
+    The voice with most speech comes first.
     """
     rows: list[dict[str, object]] = []
     with workspace.warehouse(read_only=True) as con:

@@ -50,7 +50,7 @@ class Unit:
         root: The workspace.
         labelers: Scheme name -> what labels it.
         settings_key: Changes with voxdata.toml, so that a worker which lives on builds its models
-            anew.
+            again.
     """
 
     root: str
@@ -122,7 +122,7 @@ _ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)
 def run_unit(unit: Unit) -> list[Outcome]:
     """Run the wanted stages of a unit.
 
-    When a model or a file fails, each recording by itself, so that one failure costs one.
+    When a model or a file fails, each recording runs by itself, so that one failure costs one.
 
     Raises:
         MachineError: This machine cannot go on, as when too many files are open.

@@ -27,7 +27,7 @@ VERSION = "1.23.2"
 class LabelStudioCredentials:
     """The administrator of a workspace's Label Studio.
 
-    Lies in a file that its owner alone can read.
+    It lies in a file that its owner alone can read.
 
     Attributes:
         email: Login.
@@ -49,7 +49,7 @@ class LabelStudioCredentials:
     def password_for(self, email: str) -> str:
         """The password of another account of this server.
 
-        Always the same for one e-mail address.
+        It is always the same for one e-mail address.
         """
         return hmac.new(self.secret.encode(), email.encode(), hashlib.sha256).hexdigest()[:24]
 
@@ -111,7 +111,7 @@ def label_studio_spec(workspace: Workspace, *, receiver: str | None, say: Say) -
         port=workspace.settings.services.label_studio_port,
         health_path="/health",
         # What the server is told once, at its start, stands here, so that a change of it starts the
-        # server anew.
+        # server again.
         version=" ".join(filter(None, [VERSION, "guarded", receiver, origin])),
         cwd=data_dir,
         ready_timeout_s=300,

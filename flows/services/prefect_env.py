@@ -18,7 +18,7 @@ LOGIN_FILE = "prefect-login"
 def prefect_login(state_dir: Path) -> str:
     """What a client of the workspace's Prefect server has to know, as "user:password".
 
-    Made when there is none.
+    It is made when there is none.
 
     Whoever can call that server's API can run a shell with it.
     """

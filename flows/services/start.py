@@ -45,7 +45,7 @@ __all__ = [
 def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
     """Start what is not running yet, and wait until everything answers.
 
-    Safe to repeat, also twice at once.
+    This is safe to repeat, also twice at once.
 
     A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is: none is started here, and no
     receiver, which it could not reach.

@@ -160,7 +160,7 @@ def write_key_pair(path: Path) -> str:
 def trust_public_key(workspace: Workspace, path: Path) -> Keys:
     """Have a workspace believe a key that is kept elsewhere.
 
-    At first alone, later as the one that follows.
+    At first it is believed alone, later as the one that follows.
 
     Returns:
         The keys; a key that follows counts once the rotation is signed by both.

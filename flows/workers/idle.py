@@ -38,7 +38,7 @@ class IdleWatch:
         """Look at a process, and say for how many seconds it has been idle.
 
         Args:
-            key: Names the work it does; other work of the same process begins anew.
+            key: Names the work it does; other work of the same process begins again.
         """
         now = time.monotonic()
         try:

@@ -71,9 +71,8 @@ _LOOK_BACK = 40
 def find_birth_dates(view: View) -> Iterator[PrivateText]:
     """Dates said near a word of birth.
 
-    And a day, month and year that are all somebody says in a sentence.
-
-    Other dates are nobody's.
+    So is a day with month and year when somebody says nothing else in a sentence. Other dates are
+    nobody's.
     """
     text = view.text
     for word in _BIRTH.finditer(text):

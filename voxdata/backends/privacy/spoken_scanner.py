@@ -69,7 +69,7 @@ class SpokenScanner:
 def join_overlapping(found: Iterable[PrivateText]) -> list[PrivateText]:
     """One span where several overlap, with the kind of the surest, of equals the longest.
 
-    Sorted by start.
+    They are sorted by start.
     """
     out: list[PrivateText] = []
     for span in sorted(found, key=lambda s: (s.start, s.end, s.kind)):
