@@ -71,8 +71,8 @@ _STATES = (
     "|hawaii|idaho|illinois|indiana|iowa|kansas|kentucky|louisiana|maine|maryland|massachusetts"
     "|michigan|minnesota|mississippi|missouri|montana|nebraska|nevada|new hampshire|new jersey"
     "|new mexico|new york|north carolina|north dakota|ohio|oklahoma|oregon|pennsylvania"
-    "|rhode island|south carolina|south dakota|tennessee|texas|utah|vermont|virginia|washington|west virginia"
-    "|wisconsin|wyoming|d\\.?c\\.?"
+    "|rhode island|south carolina|south dakota|tennessee|texas|utah|vermont|virginia|washington"
+    "|west virginia|wisconsin|wyoming|d\\.?c\\.?"
 )
 _STATES_SHORT = (
     "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]"
