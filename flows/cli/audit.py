@@ -17,55 +17,65 @@ if TYPE_CHECKING:
     from voxdata.audit.findings import Audit
 
 
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, "
+        "speaker, split."
+    ),
+]
+AudioRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio-root",
+        help="The folder that audio paths are relative to; by default the file's folder.",
+    ),
+]
+LabelOption = Annotated[
+    str, typer.Option("--label", metavar="NAME", help="The column of the label.")
+]
+SpeakerOption = Annotated[
+    str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")
+]
+AudioOption = Annotated[
+    str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")
+]
+SplitOption = Annotated[
+    str, typer.Option("--split", metavar="NAME", help="The column of the split.")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here."),
+]
+NoAudioOption = Annotated[
+    bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")
+]
+MaxClipsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-clips",
+        min=2,
+        help="The most clips to listen to, drawn at random; the bytes of all are compared.",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")
+]
+
+
 def audit(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, "
-            "speaker, split."
-        ),
-    ],
-    audio_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--audio-root",
-            help="The folder that audio paths are relative to; by default the file's folder.",
-        ),
-    ] = None,
-    label: Annotated[
-        str, typer.Option("--label", metavar="NAME", help="The column of the label.")
-    ] = "",
-    speaker: Annotated[
-        str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")
-    ] = "",
-    audio: Annotated[
-        str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")
-    ] = "",
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The column of the split.")
-    ] = "",
+    path: PathArgument,
+    audio_root: AudioRootOption = None,
+    label: LabelOption = "",
+    speaker: SpeakerOption = "",
+    audio: AudioOption = "",
+    split: SplitOption = "",
     rename: Rename = None,
     anywhere: Anywhere = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", metavar="HTML", help="Write the page with tables and pictures here."
-        ),
-    ] = None,
-    no_audio: Annotated[
-        bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")
-    ] = False,
-    max_clips: Annotated[
-        int,
-        typer.Option(
-            "--max-clips",
-            min=2,
-            help="The most clips to listen to, drawn at random; the bytes of all are compared.",
-        ),
-    ] = 2_000,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")
-    ] = 0,
+    output: OutputOption = None,
+    no_audio: NoAudioOption = False,
+    max_clips: MaxClipsOption = 2_000,
+    seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
     """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable

@@ -34,40 +34,44 @@ Source = Literal["auto", "manifest", "kaldi", "lhotse", "huggingface", "audforma
 NAMELESS = "name the dataset: --name NAME"
 
 
+VersionArgument = Annotated[
+    str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")
+]
+OutputOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, "
+        "shar, kaldi, audformat, or a format of another package.",
+    ),
+]
+PathOption = Annotated[
+    str,
+    typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder."),
+]
+AudioOption = Annotated[
+    Literal["none", "clips"],
+    typer.Option("--audio", help="Give a table its clips, too, in a folder."),
+]
+AbsolutePathsOption = Annotated[
+    bool,
+    typer.Option(
+        "--absolute-paths",
+        help=(
+            "Let a Kaldi folder name its files by absolute path, so that it opens from anywhere."
+        ),
+    ),
+]
+
+
 def export(
     ctx: typer.Context,
-    version: Annotated[
-        str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, "
-            "shar, kaldi, audformat, or a format of another package.",
-        ),
-    ] = "parquet",
-    path: Annotated[
-        str,
-        typer.Option(
-            "--output", help="File, folder or fsspec URL; by default in the exports folder."
-        ),
-    ] = "",
-    audio: Annotated[
-        Literal["none", "clips"],
-        typer.Option("--audio", help="Give a table its clips, too, in a folder."),
-    ] = "none",
-    absolute_paths: Annotated[
-        bool,
-        typer.Option(
-            "--absolute-paths",
-            help=(
-                "Let a Kaldi folder name its files by absolute path, "
-                "so that it opens from anywhere."
-            ),
-        ),
-    ] = False,
+    version: VersionArgument,
+    output: OutputOption = "parquet",
+    path: PathOption = "",
+    audio: AudioOption = "none",
+    absolute_paths: AbsolutePathsOption = False,
     for_excel: ForExcel = False,
     as_json: Json = False,
 ) -> None:

@@ -23,51 +23,57 @@ NAMED = 20
 """So many places that stay for one reason are named one by one."""
 
 
+RecordingOption = Annotated[
+    str,
+    typer.Option("--recording", metavar="ID", help="A recording; the start of its id is enough."),
+]
+VoiceOption = Annotated[
+    str,
+    typer.Option(
+        "--voice", metavar="ID", help="A voice: every recording in which it was heard, whole."
+    ),
+]
+SourceOption = Annotated[
+    str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")
+]
+DeleteSourcesOption = Annotated[
+    bool,
+    typer.Option(
+        "--delete-sources",
+        help=(
+            "Delete the local files they came from, too, where these still are what was ingested."
+        ),
+    ),
+]
+RenewOption = Annotated[
+    str,
+    typer.Option(
+        "--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in."
+    ),
+]
+FinishOption = Annotated[
+    bool, typer.Option("--finish", help="Finish what was begun and is not proven.")
+]
+ShowReceiptsOption = Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")
+]
+
+
 def forget(
     ctx: typer.Context,
-    recording: Annotated[
-        str,
-        typer.Option(
-            "--recording", metavar="ID", help="A recording; the start of its id is enough."
-        ),
-    ] = "",
-    voice: Annotated[
-        str,
-        typer.Option(
-            "--voice", metavar="ID", help="A voice: every recording in which it was heard, whole."
-        ),
-    ] = "",
-    source: Annotated[
-        str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")
-    ] = "",
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")
-    ] = "asked to be forgotten",
-    delete_sources: Annotated[
-        bool,
-        typer.Option(
-            "--delete-sources",
-            help=(
-                "Delete the local files they came from, too, "
-                "where these still are what was ingested."
-            ),
-        ),
-    ] = False,
-    renew: Annotated[
-        str,
-        typer.Option(
-            "--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in."
-        ),
-    ] = "",
-    finish: Annotated[
-        bool, typer.Option("--finish", help="Finish what was begun and is not proven.")
-    ] = False,
-    show_receipts: Annotated[
-        bool, typer.Option("--list", help="List receipts; erase nothing.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")
-    ] = False,
+    recording: RecordingOption = "",
+    voice: VoiceOption = "",
+    source: SourceOption = "",
+    reason: ReasonOption = "asked to be forgotten",
+    delete_sources: DeleteSourcesOption = False,
+    renew: RenewOption = "",
+    finish: FinishOption = False,
+    show_receipts: ShowReceiptsOption = False,
+    dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:

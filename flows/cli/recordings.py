@@ -26,36 +26,43 @@ if TYPE_CHECKING:
     from flows.workspace import Workspace
 
 
+PathsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox."),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.",
+    ),
+]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")
+]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")
+]
+RetryOption = Annotated[
+    DropReason | None,
+    typer.Option(
+        "--retry",
+        metavar="REASON",
+        help="Try now what was refused for this, such as timed_out; without a path all of it.",
+    ),
+]
+
+
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox."),
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifest",
-            metavar="FILE",
-            help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.",
-        ),
-    ] = None,
+    paths: PathsArgument = None,
+    manifest: ManifestOption = None,
     audio_root: AudioRoot = None,
     anywhere: Anywhere = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")
-    ] = False,
-    retry: Annotated[
-        DropReason | None,
-        typer.Option(
-            "--retry",
-            metavar="REASON",
-            help="Try now what was refused for this, such as timed_out; without a path all of it.",
-        ),
-    ] = None,
+    watch: WatchOption = False,
+    plan: PlanOption = False,
+    retry: RetryOption = None,
     as_json: Json = False,
 ) -> None:
     """Decode recordings once and keep canonical audio; a file that gives none goes to the

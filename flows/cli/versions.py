@@ -36,42 +36,49 @@ Version = Annotated[
 ]
 
 
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        help="A TOML file with the keys of [release], which it overrides.",
+    ),
+]
+WhereOption = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        metavar="SQL",
+        help="Take only utterances for which this SQL condition holds.",
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing."),
+]
+AcceptLossesOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-losses",
+        help="Go on when a split loses all it held in the version before, or all of a label.",
+    ),
+]
+NewOption = Annotated[
+    bool,
+    typer.Option(
+        "--new", help="Start a dataset although its name is nearly that of an existing one."
+    ),
+]
+
+
 def release(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The dataset, such as calls.")],
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe",
-            metavar="FILE",
-            help="A TOML file with the keys of [release], which it overrides.",
-        ),
-    ] = None,
-    where: Annotated[
-        str,
-        typer.Option(
-            "--where",
-            metavar="SQL",
-            help="Take only utterances for which this SQL condition holds.",
-        ),
-    ] = "",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing."),
-    ] = False,
-    accept_losses: Annotated[
-        bool,
-        typer.Option(
-            "--accept-losses",
-            help="Go on when a split loses all it held in the version before, or all of a label.",
-        ),
-    ] = False,
-    new: Annotated[
-        bool,
-        typer.Option(
-            "--new", help="Start a dataset although its name is nearly that of an existing one."
-        ),
-    ] = False,
+    recipe: RecipeOption = None,
+    where: WhereOption = "",
+    dry_run: DryRunOption = False,
+    accept_losses: AcceptLossesOption = False,
+    new: NewOption = False,
     as_json: Json = False,
 ) -> None:
     """Cut an immutable dataset version from the votes there are; training starts by itself when
@@ -231,27 +238,32 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     show_result("rollback", version_row(restored), as_json=as_json)
 
 
+VersionsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="VERSION_OR_MODEL...",
+        help="Versions or folders of models; without any, all versions.",
+    ),
+]
+AudioOption = Annotated[
+    bool,
+    typer.Option("--audio", help="Read the canonical audio, too, and compare its digests."),
+]
+PartOption = Annotated[
+    str,
+    typer.Option(
+        "--part",
+        metavar="N/OF",
+        help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.",
+    ),
+]
+
+
 def verify(
     ctx: typer.Context,
-    versions: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="VERSION_OR_MODEL...",
-            help="Versions or folders of models; without any, all versions.",
-        ),
-    ] = None,
-    audio: Annotated[
-        bool,
-        typer.Option("--audio", help="Read the canonical audio, too, and compare its digests."),
-    ] = False,
-    part: Annotated[
-        str,
-        typer.Option(
-            "--part",
-            metavar="N/OF",
-            help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.",
-        ),
-    ] = "",
+    versions: VersionsArgument = None,
+    audio: AudioOption = False,
+    part: PartOption = "",
     as_json: Json = False,
 ) -> None:
     """Compute every leaf and root again, check signatures and the annotations' chain, and report
