@@ -76,24 +76,29 @@ def judge_channel(
     )
     if statistic.p_value > SURE or statistic.gain < TELLING_GAIN:
         return statistic, None
-    table = _describe_channels(heard, targets, of=of)
-    finding = Finding(
+    conditions = _describe_channels(heard, targets, of=of)
+    chance = f"{low:.0%} to {high:.0%}"
+    return statistic, _find_channel(statistic, conditions, value=value, chance=chance, of=of)
+
+
+def _find_channel(
+    statistic: Statistic, conditions: pl.DataFrame, *, value: float, chance: str, of: str
+) -> Finding:
+    return Finding(
         check=f"channel_gives_{of}",
         severity=Severity.WARNING,
         title=(
             f"rate, codec, bandwidth, noise floor and clipping guess {value:.0%} of the {of}s of "
-            "held-out clips (chance "
-            f"{low:.0%} to {high:.0%}): the recording condition goes with the {of}"
+            f"held-out clips (chance {chance}): the recording condition goes with the {of}"
         ),
         remedy=(
             f"record every {of} under the same conditions, or bring all files to one rate, "
             "codec and bandwidth before training"
         ),
-        evidence=limit_evidence(table.to_dicts()),
-        count=table.height,
+        evidence=limit_evidence(conditions.to_dicts()),
+        count=conditions.height,
         statistics=[statistic],
     )
-    return statistic, finding
 
 
 def _channel_values(heard: Sequence[HeardClip]) -> npt.NDArray[np.float64]:

@@ -105,15 +105,10 @@ def forget(
             tell("forget: nothing is unfinished")
     else:
         kind, ref = chosen[0]
-        _preview(
-            workspace,
-            kind,
-            ref,
-            delete_sources=delete_sources,
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
+        if dry_run or not yes:
+            _preview(workspace, kind, ref, sources=delete_sources, dry_run=dry_run, as_json=as_json)
+        else:
+            _begun(workspace, kind, ref)
         if dry_run:
             return
         if not yes:
@@ -162,12 +157,15 @@ def _preview(
     kind: Kind,
     ref: str,
     *,
-    delete_sources: bool,
+    sources: bool,
     dry_run: bool,
-    yes: bool,
     as_json: bool,
 ) -> None:
-    """Show what would go, to whoever asks for it or is about to be asked."""
+    """Show what would go, to whoever asks for it or is about to be asked.
+
+    Args:
+        sources: The local files that the recordings came from would go, too.
+    """
     from flows.forget.flow import plan_forgetting
     from flows.forget.preview import preview_forgetting
 
@@ -177,10 +175,10 @@ def _preview(
             "there is nothing to preview, since this was begun before; "
             "`voxdata forget --finish` goes on with it"
         )
-    if begun or (yes and not dry_run):
+    if begun:
         return
     plan = plan_forgetting(workspace, kind, ref)
-    preview = preview_forgetting(workspace, plan, delete_sources=delete_sources)
+    preview = preview_forgetting(workspace, plan, delete_sources=sources)
     if dry_run and as_json:
         show_json(_preview_row(preview))
     else:

@@ -301,38 +301,52 @@ def verify(
         models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
     standings = [version_standing(workspace, one.version) for one in verified]
-    rows = [
-        {**verification_row(one), "root is": words}
-        for one, (_, words) in zip(verified, standings, strict=True)
-    ]
+    rows: list[Row] = []
+    for one, (_, words) in zip(verified, standings, strict=True):
+        rows.append({**verification_row(one), "root is": words})
     heard = None
     if audio:
         only = recordings_of(workspace, refs) if versions else None
         heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        answer: dict[str, object] = {
-            "versions": rows,
-            "models": [asdict(model) for model in models],
-            "annotations": chain,
-            "leaks": leaks,
-        }
-        if heard is not None:
-            answer["audio"] = heard.as_row()
-        show_json(answer)
+        show_json(_verified_row(rows, models, chain=chain, leaks=leaks, heard=heard))
     else:
-        if not rows and not versions:
-            tell(
-                "verify: there is no version yet; `voxdata release NAME` cuts the first from the "
-                "votes there are"
-            )
+        if not versions:
+            _tell_if_none(rows)
         _show_verified(rows, models, chain=chain, leaks=leaks, heard=heard)
-    wrong = [
-        *(one for one in verified if not one.ok),
-        *(model for model in models if model.problems),
-    ]
-    unheard = heard is not None and bool(heard.bad)
-    if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
+    is_wrong = any(not one.ok for one in verified) or any(model.problems for model in models)
+    is_unheard = heard is not None and bool(heard.bad)
+    is_forged = any(standing == "wrong" for standing, _ in standings)
+    if chain or is_wrong or is_unheard or is_forged:
         raise typer.Exit(1)
+
+
+def _verified_row(
+    rows: list[Row],
+    models: list[ModelCheck],
+    *,
+    chain: list[str],
+    leaks: list[Row],
+    heard: AudioReport | None,
+) -> Row:
+    """What was verified, for programs."""
+    answer: Row = {
+        "versions": rows,
+        "models": [asdict(model) for model in models],
+        "annotations": chain,
+        "leaks": leaks,
+    }
+    if heard is not None:
+        answer["audio"] = heard.as_row()
+    return answer
+
+
+def _tell_if_none(rows: list[Row]) -> None:
+    if not rows:
+        tell(
+            "verify: there is no version yet; `voxdata release NAME` cuts the first from the "
+            "votes there are"
+        )
 
 
 def _show_verified(
