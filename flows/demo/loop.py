@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -17,7 +16,7 @@ from flows.services.start import start_services, stop_services
 from flows.services.supervisor import read_services
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from voxdata.durable import write_file
+from voxdata.durable import copy_file, write_file
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
 from warehouse.runs import TrainingRun, list_training_runs
@@ -43,7 +42,7 @@ def prepare_workspace(directory: Path) -> Workspace:
         write_file(directory / FILE_NAME, template("demo/voxdata.toml").encode())
     for path in sample_paths():
         if not (inbox / path.name).exists():
-            shutil.copyfile(path, inbox / path.name)
+            copy_file(path, inbox / path.name)
     return open_workspace(directory)
 
 
