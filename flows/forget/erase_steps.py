@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -176,6 +177,8 @@ def clear_files(workspace: Workspace, work: Work, plan: ErasurePlan) -> Counts:
     """Delete the files that hold anything of it, all but copies of the warehouse, and note what
     stays; may be done again.
     """
-    deleted = delete_files(workspace, keep_copies(find_files(workspace, plan)))
-    note_left(work, deleted.left)
+    found = keep_copies(find_files(workspace, plan))
+    deleted = delete_files(workspace, found)
+    gone = {str(doomed.path) for doomed in found.doomed if not os.path.lexists(doomed.path)}
+    note_left(work, deleted.left, gone=gone)
     return deleted.counts

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -175,12 +175,15 @@ def read_gone(work: Work) -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
 
 
-def note_left(work: Work, left: Iterable[Left]) -> None:
+def note_left(work: Work, left: Iterable[Left], *, gone: Collection[str] = ()) -> None:
     """Keep which files stay, and why: once others of their folder are gone, nobody could tell any
     more.
+
+    Args:
+        gone: Places that stayed before, and were deleted since.
     """
-    told = {one.place: asdict(one) for one in (*read_left(work), *left)}
-    _write(work, LEFT, list(told.values()))
+    noted = {one.place: one for one in (*read_left(work), *left)}
+    _write(work, LEFT, [asdict(one) for place, one in noted.items() if place not in gone])
 
 
 def read_left(work: Work) -> tuple[Left, ...]:
@@ -191,12 +194,21 @@ def read_left(work: Work) -> tuple[Left, ...]:
         if path.exists()
         else []
     )
-    # Where not even the folder is there, its disk may be away.
-    return tuple(
-        one
-        for one in told
-        if "://" in one.place or os.path.lexists(one.place) or not Path(one.place).parent.exists()
-    )
+    root = work.folder.parents[2]
+    return tuple(one for one in told if _may_be_there(one.place, root))
+
+
+def _may_be_there(place: str, root: Path) -> bool:
+    """Whether a place still holds what stayed, as far as anybody can tell.
+
+    Args:
+        root: The workspace, whose folders are there whenever somebody is forgotten.
+    """
+    path = Path(place)
+    if "://" in place or os.path.lexists(path):
+        return True
+    # Elsewhere, where not even the folder is there, its disk may be away.
+    return not path.parent.exists() and not path.is_relative_to(root)
 
 
 def wipe_work(work: Work) -> Work:
