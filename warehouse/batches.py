@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +22,17 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, workshop, write_file, writing
-from voxdata.errors import DropReason
+from voxdata.durable import (
+    move,
+    remove,
+    remove_tree,
+    sync,
+    workshop,
+    write_file,
+    writing,
+)
+from voxdata.errors import DropReason, MachineError
 from voxdata.machine import find_fault, machine_error
-from voxdata.scratch import move_into_place
 from warehouse.connection import migrate, transaction
 from warehouse.engine import IN_MEMORY, connect
 from warehouse.ledger import record_drop
@@ -151,8 +157,8 @@ def _leave(
     write_file(partial / "batch.json", json.dumps(header, ensure_ascii=False).encode())
     sync(partial)
     try:
-        move_into_place(partial, target)
-    except OSError:
+        move(partial, target)
+    except MachineError:
         if not target.exists():
             raise  # else the same batch was left before
     sync(folder)
@@ -264,9 +270,9 @@ def _put_aside(con: DuckDBPyConnection, refusal: _Refusal, rejected: Path, *, ru
     )
     for file in doubtful:
         if file.is_dir() and not file.is_symlink():
-            shutil.rmtree(file)
+            remove_tree(file)
         else:
-            file.unlink()
+            remove(file)
     keep_batch(con, refusal.path, rejected)
 
 
@@ -284,7 +290,7 @@ def forget_merged(folder: Path, *, held: Collection[str]) -> int:
         return 0
     done = [path for path in (folder / MERGED).glob("*") if path.is_dir() and path.name in held]
     for path in done:
-        shutil.rmtree(path)
+        remove_tree(path)
     return len(done)
 
 

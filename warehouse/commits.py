@@ -8,13 +8,12 @@ acknowledged.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import writing
+from voxdata.durable import write_over
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.beside import read_beside
 from warehouse.guards import note_later, warehouse_path
@@ -45,13 +44,7 @@ def read_commits(warehouse: Path) -> int:
 
 def write_commits(warehouse: Path, count: int) -> None:
     """Write the number down, durably: one short write over the old one."""
-    with writing(warehouse.parent):
-        handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(handle, f"{count:020d}\n".encode(), 0)
-            os.fdatasync(handle)
-        finally:
-            os.close(handle)
+    write_over(commits_path(warehouse), f"{count:020d}\n".encode(), mode=0o600)
 
 
 def held_commits(con: DuckDBPyConnection) -> int:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.durable import sync, workshop
+from voxdata.durable import move, sync, workshop
 from voxdata.errors import MachineError, VoxdataError, WarehouseError
 from voxdata.machine import EXIT_CODE, find_fault, machine_error
-from voxdata.scratch import move_into_place
 from warehouse.connection import open_warehouse
 from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, require_triggers
@@ -84,7 +83,7 @@ def _copy_to(partial: Path, path: Path, output: Path) -> None:
                 raise WarehouseError(f"{partial}: the copy does not hold what {path} holds")
             con.execute("checkpoint")
         sync(partial)
-        move_into_place(partial, output)
+        move(partial, output)
         sync(output.parent)
 
 

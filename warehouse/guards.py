@@ -18,7 +18,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from voxdata.counted import counted
-from voxdata.durable import sync, write_file, writing
+from voxdata.durable import sync, write_file
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.lines import split_lines
 from warehouse.beside import read_beside
@@ -176,8 +176,7 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     write_file(
         sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     )
-    with writing(sidecar.parent):
-        sync(sidecar.parent)
+    sync(sidecar.parent)
 
 
 def note_versions(con: DuckDBPyConnection, path: Path) -> None:

@@ -18,11 +18,10 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, workshop, writing
+from voxdata.durable import copy_file, move, remove, sync, workshop, writing
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
 from voxdata.machine import find_fault
-from voxdata.scratch import move_into_place
 from warehouse.batches import MERGED, merge_batches
 from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
@@ -185,7 +184,7 @@ def _keep_aside(path: Path, *, now: datetime) -> None:
     if beside:
         kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
         for part in beside:
-            part.rename(kept / part.name)
+            move(part, kept / part.name)
 
 
 def _broken_versions(con: DuckDBPyConnection) -> dict[str, str]:
@@ -266,7 +265,7 @@ def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
     if not batches.is_dir():
         return 0
     for path in (batches / MERGED).glob("*"):
-        path.rename(batches / path.name)
+        move(path, batches / path.name)
     return merge_batches(con, batches, run_id=run_id).merged
 
 
@@ -279,14 +278,15 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
     wal = path.with_name(path.name + ".wal")
     for part in (path, wal):
         if part.exists():
-            shutil.copyfile(part, kept / part.name)
-    wal.unlink(missing_ok=True)
-    move_into_place(repaired, path)
+            copy_file(part, kept / part.name)
+    sync(kept)
+    remove(wal, missing_ok=True)
+    move(repaired, path)
     for beside in (sidecar_path, commits_path):
         if os.path.lexists(beside(path)):
             # Whatever it is: a folder, a link that leads nowhere.
-            beside(path).rename(kept / beside(path).name)
-        move_into_place(beside(repaired), beside(path))
+            move(beside(path), kept / beside(path).name)
+        move(beside(repaired), beside(path))
     sync(path.parent)
     return kept
 

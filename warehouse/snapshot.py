@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.durable import writing
+from voxdata.durable import remove, writing
 from voxdata.errors import WarehouseError
 from voxdata.machine import find_fault
 from warehouse.batches import forget_merged
@@ -60,7 +60,7 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
         older = [old for old in list_snapshots(folder) if old != target]
         for old in older[: max(0, len(older) - (keep - 1))]:
             for part in (old, sidecar_path(old), commits_path(old)):
-                part.unlink(missing_ok=True)
+                remove(part, missing_ok=True)
     return target
 
 
@@ -92,7 +92,7 @@ def write_copy(path: Path, target: Path) -> None:
     finally:
         if not good:
             for part in (target, sidecar_path(target)):
-                part.unlink(missing_ok=True)
+                remove(part, missing_ok=True)
 
 
 def list_snapshots(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, write_file
+from voxdata.durable import copy_file, move, remove_tree, sync, write_file
 from warehouse.gate import anybody_forgotten, forgotten_among, naming_columns
 from warehouse.plain import FRAME, read_rows
 
@@ -33,20 +33,20 @@ def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
     folder.mkdir(exist_ok=True)
     target = folder / path.name
     if target.exists():
-        shutil.rmtree(path)
+        remove_tree(path)
         return 0
     less = _without_forgotten(con, path)
     if not less:
-        path.rename(target)
+        move(path, target)
         return 0
     written = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         _write_anew(path, written, {name: frame for name, (frame, _) in less.items()})
-        written.rename(target)
+        move(written, target)
         sync(folder)
     finally:
         shutil.rmtree(written, ignore_errors=True)
-    shutil.rmtree(path)
+    remove_tree(path)
     return sum(count for _, count in less.values())
 
 
@@ -132,7 +132,7 @@ def _write_anew(path: Path, written: Path, less: dict[str, pl.DataFrame]) -> Non
     written.mkdir()
     for file in path.iterdir():
         if file.stem not in less and file.name != "batch.json":
-            shutil.copyfile(file, written / file.name)
+            copy_file(file, written / file.name)
     try:
         header = json.loads((path / "batch.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

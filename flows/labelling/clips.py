@@ -10,6 +10,7 @@ from flows.labelling.outgoing import Outgoing
 from flows.workspace import Workspace
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip, write_clip_wav
+from voxdata.durable import remove
 from voxdata.errors import AudioError
 from voxdata.ports import QueueEntry
 from voxdata.privacy import mute
@@ -90,7 +91,7 @@ def remove_other_clips(
         if utterance_id is None:
             continue
         if path != wanted.get(utterance_id, path if keep_others else None):
-            path.unlink()
+            remove(path)
     return unknown
 
 

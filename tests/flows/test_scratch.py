@@ -33,7 +33,7 @@ with replacing(workspace.models_dir / "features" / "e" / "a.npz") as file:
 """,
     "a batch": """
 import warehouse.batches as batches, polars
-batches.move_into_place = die
+batches.move = die
 batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage": ["s"], "subject": ["x"]})}, run_id="r")
 """,
     "a repair": """
@@ -45,7 +45,7 @@ repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_
 """,
     "a compaction": """
 import warehouse.compact as compact
-compact.move_into_place = die
+compact.move = die
 compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 """,
     "a source that was fetched": """

@@ -101,15 +101,6 @@ def other_files(folder: Path, header: Header) -> list[Path]:
     return [path for path in walk_files(folder) if path not in own]
 
 
-def remove_export(folder: Path, header: Header) -> None:
-    """Take an export out of its folder, the header last; the folder goes when nothing else is in
-    it.
-    """
-    for path in (*own_files(folder, header), folder / HEADER):
-        path.unlink()
-    remove_empty(folder)
-
-
 def remove_empty(folder: Path) -> None:
     """Remove a folder and those in it, as far as they are empty and may be removed."""
     for below, _, _ in os.walk(folder, topdown=False):

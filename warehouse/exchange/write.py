@@ -12,11 +12,10 @@ from typing import Any, Literal
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from voxdata.counted import counted
-from voxdata.durable import scratch_folder, sync, writing
-from voxdata.errors import ConfigError, VoxdataError
+from voxdata.durable import move, scratch_folder, sync, writing
+from voxdata.errors import ConfigError, MachineError, VoxdataError
 from voxdata.machine import find_fault
 from voxdata.register import Written
-from voxdata.scratch import move_into_place
 from voxdata.stores import explain_store
 from warehouse.exchange.bundle import (
     HEADER,
@@ -36,7 +35,6 @@ from warehouse.exchange.own_files import (
     other_files,
     parse_header,
     read_header,
-    remove_export,
     shown_names,
 )
 from warehouse.exchange.table import write_table
@@ -108,15 +106,18 @@ def _export(bundle: Bundle, format_name: str, output: Path, audio: Audio) -> Pat
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
     _require_ours(output)
-    with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
+    version_id = bundle.version.version_id
+    with (
+        bundle.register.unfinished(output, version=version_id) as folder,
+        bundle.register.unfinished(output, version=version_id) as aside,
+    ):
         _fill(bundle, format_name, folder)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
         _require_ours(output)  # hours may have passed
         with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
-            _clear(output)
-            move_into_place(folder, output)
+            _put_in_place(folder, output, aside=aside)
         sync(output.parent)
     return output
 
@@ -320,7 +321,7 @@ def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
             )
         ):
             for name in names:
-                move_into_place(folder / name, output.with_name(name))
+                move(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 
@@ -333,10 +334,15 @@ def _written(
     )
 
 
-def _require_ours(output: Path) -> None:
-    """Make sure that an export takes the place of nothing but an export."""
+def _require_ours(output: Path, *, shown: Path | None = None) -> None:
+    """Make sure that an export takes the place of nothing but an export.
+
+    Args:
+        shown: What messages call it, when that is not `output`.
+    """
+    shown = shown or output
     if output.is_file():
-        raise ConfigError(f"{output} is a file; this format is a folder: name another place")
+        raise ConfigError(f"{shown} is a file; this format is a folder: name another place")
     if not output.exists() or not any(output.iterdir()):
         return
     header = read_header(output)
@@ -347,19 +353,35 @@ def _require_ours(output: Path) -> None:
     )
     if header is None:
         raise ConfigError(
-            f"{output} holds something else than an export; name an empty or new folder"
+            f"{shown} holds something else than an export; name an empty or new folder"
         )
     if others:
         raise ConfigError(
-            f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of "
+            f"{shown} holds {counted(len(others), 'file that is', 'files that are')} no part of "
             f"its export: {shown_names(others)}; move them away, or name an empty or new folder"
         )
 
 
-def _clear(output: Path) -> None:
-    """Take an export away whose place another takes; files that came in this moment stop it."""
-    if not output.exists():
+def _put_in_place(folder: Path, output: Path, *, aside: Path) -> None:
+    """Move a finished export to its place.
+
+    An earlier one there is moved aside as a whole, and comes back when anything is refused.
+
+    Args:
+        aside: An empty folder on the same disk, which is deleted later.
+
+    Raises:
+        ConfigError: Somebody put a file into the earlier export in this moment.
+        MachineError: The system refuses.
+    """
+    if output.is_symlink() or not output.exists():
+        move(folder, output)  # a link is never replaced
         return
-    header = read_header(output)
-    if header is not None:
-        remove_export(output, header)
+    former = aside / "former"
+    move(output, former)
+    try:
+        _require_ours(former, shown=output)
+        move(folder, output)
+    except (ConfigError, MachineError):
+        move(former, output)
+        raise
