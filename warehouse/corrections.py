@@ -34,20 +34,22 @@ _CORRECTED = """
 
 
 def list_corrections(con: DuckDBPyConnection) -> pl.DataFrame:
-    """Columns utterance_id and text: each transcript as last corrected by a person.
+    """Columns utterance_id and corrected: each transcript as last corrected by a person.
 
     What was masked for that person is put back.
     """
     import polars as pl
 
-    plain = read_frame(con, f"select utterance_id, text from ({_CORRECTED}) where not is_masked")
+    plain = read_frame(
+        con, f"select utterance_id, text as corrected from ({_CORRECTED}) where not is_masked"
+    )
     rows: list[dict[str, Any]] = read_rows(con, f"from ({_CORRECTED}) where is_masked")
     if not rows:
         return plain
     hidden = list_hidden(con, [row["utterance_id"] for row in rows])
     restored = corrected_texts([_annotation(row) for row in rows], hidden)
     frame = pl.DataFrame(
-        {"utterance_id": list(restored), "text": list(restored.values())}, schema=plain.schema
+        {"utterance_id": list(restored), "corrected": list(restored.values())}, schema=plain.schema
     )
     return pl.concat([plain, frame])
 

@@ -187,7 +187,7 @@ def _build(
         utterance_frame(con, taken)
         .join(labelled.select("utterance_id", *stored), on="utterance_id", maintain_order="left")
         .join(
-            list_corrections(con).rename({"text": "corrected"}),
+            list_corrections(con),
             on="utterance_id",
             how="left",
             maintain_order="left",
