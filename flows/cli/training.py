@@ -40,15 +40,16 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         runs = list_training_runs(con)
-        current = {
-            run.training_id
-            for s in workspace.schemes
-            if (run := promoted_run(con, s.name)) is not None
-        }
-    rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
+        promoted = [promoted_run(con, scheme.name) for scheme in workspace.schemes]
+    in_use = {run.training_id for run in promoted if run is not None}
+    rows: list[dict[str, object]] = []
+    for run in runs:
+        used = "yes" if run.training_id in in_use else ""
+        rows.append({**run_row(run), "in use": used})
     show_result(
         "models",
         rows,
         as_json=as_json,
-        then="`voxdata train TASK --version VERSION` trains one, and a release does by itself while `voxdata up` runs",
+        then="`voxdata train TASK --version VERSION` trains one, "
+        "and a release does by itself while `voxdata up` runs",
     )

@@ -1,4 +1,7 @@
-"""The annotation report: one HTML page on how the labelling goes, in pictures, without scripts or anything to fetch."""
+"""The annotation report: one HTML page on how the labelling goes, in pictures.
+
+It has no scripts and fetches nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from warehouse.utterances import list_utterances
 
 
 def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
-    """Write reports/annotation.html anew; only its owner may read it.
+    """Write reports/annotation.html again; only its owner may read it.
 
     Args:
         pseudonyms: Call people "Annotator 1", "Annotator 2".

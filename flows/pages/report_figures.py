@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.pages.report_content import ReportContent
 from flows.pages.shown import shown_number
+from flows.retrain.results import result_of
 from voxdata.agreement import collect_votes, group_votes, resolve
 from voxdata.dataset import Example, Split
 from voxdata.label import Annotation, Gold, Prediction
@@ -72,7 +73,10 @@ def standing_votes(annotations: Sequence[Annotation]) -> list[Annotation]:
 
 
 def annotator_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]]) -> list[Row]:
-    """One row a person: how often they agree with the majority, on clips that two or more people voted on."""
+    """One row per person: how often they agree with the majority.
+
+    Only clips that two or more people voted on count.
+    """
     rows: list[Row] = []
     votes = standing_votes(content.annotations)
     for person in sorted({a.annotator for a in content.annotations}):
@@ -123,15 +127,19 @@ def acceptance_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold
 
 
 def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]]) -> list[Row]:
-    """One row for each promotion: what the new model proposes against what the old one did, on clips that both labelled."""
+    """One row for each promotion: what the new model proposes against what the old one did.
+
+    Only clips that both labelled count.
+    """
     splits = {e.utterance_id: e.split for e in content.examples}
     rows: list[Row] = []
     for run in content.runs:
-        incumbent: Any = run.result.get("incumbent")
-        by_model = content.predictions.get(run.scheme, {})
-        if not run.promoted or not isinstance(incumbent, Mapping):
+        result = result_of(run)
+        if not run.promoted or result is None or result.incumbent is None:
             continue
-        old, new = by_model.get(str(incumbent.get("key")), {}), by_model.get(run.model_key, {})
+        by_model = content.predictions.get(run.scheme, {})
+        old = by_model.get(result.incumbent.key, {})
+        new = by_model.get(run.model_key, {})
         both = sorted(old.keys() & new.keys())
         if not both:
             continue
@@ -191,7 +199,11 @@ def split_rows(examples: Sequence[Example]) -> list[Row]:
 
 
 def divided(examples: Sequence[Example], kind: str) -> list[str]:
-    """The voices, recordings or groups (`kind`: an attribute of Example) that are in more than one split; there should be none."""
+    """Whatever is in more than one split; nothing should be.
+
+    Args:
+        kind: An attribute of Example: "voice", "recording_id" or "group".
+    """
     splits: dict[str, set[Split]] = defaultdict(set)
     for example in examples:
         splits[getattr(example, kind)].add(example.split)

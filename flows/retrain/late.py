@@ -1,4 +1,7 @@
-"""Work that takes long, and during which somebody whom it is about may be forgotten: it ends as if they had never been in it."""
+"""Work that takes long, and during which somebody whom it is about may be forgotten.
+
+It ends as if they had never been in it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from training.feature_files import cached_features
 from voxdata.dataset import Example
 from warehouse.gate import forgotten_among
 
-MEANWHILE = "somebody in the version was forgotten while it ran, so what it made was thrown away; train again"
+MEANWHILE = (
+    "somebody in the version was forgotten while it ran, so what it made was thrown away; "
+    "train again"
+)
 
 
 def forgotten_meanwhile(con: DuckDBPyConnection, examples: Sequence[Example]) -> list[str]:
@@ -32,7 +38,7 @@ def throw_away(workspace: Workspace, output: Path, utterance_ids: Sequence[str])
 def throw_away_if_forgotten(
     workspace: Workspace, output: Path, examples: Sequence[Example]
 ) -> bool:
-    """Delete what work has written that did not end well, if somebody in its examples was forgotten meanwhile.
+    """Delete what failed work has written, if somebody in its examples was forgotten meanwhile.
 
     Returns:
         Whether somebody was.
