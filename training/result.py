@@ -235,7 +235,7 @@ def _decode_scores(row: Any) -> Scores | None:
 def _decode_confusion(rows: object) -> tuple[tuple[int, ...], ...]:
     confusion: list[tuple[int, ...]] = []
     for counts in as_list(rows):
-        confusion.append(tuple(map(int, as_list(counts))))
+        confusion.append(tuple(map(_decode_whole, as_list(counts))))
     return tuple(confusion)
 
 
@@ -274,6 +274,10 @@ def _decode_interval(bounds: Any) -> Interval | None:
     return Interval(low=float(low), high=float(high))
 
 
+def _decode_whole(value: Any) -> int:
+    return int(value)
+
+
 def _decode_optional(value: Any) -> float | None:
     return None if value is None else float(value)
 
@@ -285,7 +289,7 @@ def _decode_labels(names: object) -> tuple[str, ...]:
 def _decode_counts(row: object) -> dict[str, int]:
     counts: dict[str, int] = {}
     for split, number in as_mapping(row).items():
-        counts[str(split)] = int(str(number))
+        counts[str(split)] = _decode_whole(number)
     return counts
 
 

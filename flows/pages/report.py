@@ -230,7 +230,7 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
     status = _outcome(run)
     result = result_of(run)
     if result is None:
-        return {"run": run, "status": status} | NO_RESULT
+        return {"run": run, "status": status, **NO_RESULT}
     verdict = result.verdict
     incumbent = result.incumbent
     return {

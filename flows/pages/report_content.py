@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -123,7 +124,9 @@ def _read_rows(
     """Everything but the waveforms."""
     recordings = tuple(list_recordings(con))
     versions = tuple(list_versions(con))
-    models = read_rows(con, "select name, revision, weak, model_key from model order by seq")
+    models: list[dict[str, Any]] = read_rows(
+        con, "select name, revision, weak, model_key from model order by seq"
+    )
     cut = read_rows(con, "select recording_id from current_result where stage = 'cut'")
     return ReportContent(
         name=workspace.settings.project.name,
