@@ -16,6 +16,7 @@ LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promoti
 
 # How long an example may take says how busy the machine is.
 settings.register_profile("patient", settings(), deadline=None)
+settings.register_profile("quick", settings(), deadline=None, max_examples=10)
 settings.load_profile("patient")
 
 
