@@ -19,7 +19,7 @@ endif
 export UV_HTTP_TIMEOUT ?= 180
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(STAMP) ## run the whole loop on the sample recordings
 	$(BIN)/voxdata demo --dir "$(DEMO_DIR)"

@@ -13,6 +13,21 @@ from flows.quiet_exit import quiet_exit
 LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promotion.py")
 """Files of minutes: first, so that no worker of several is left alone with one at the end."""
 
+SERVERS = frozenset({"corpora", "label_studio", "page", "prefect", "receiver", "show"})
+"""Fixtures that start a server or a browser, or need corpora: a test that asks for one is slow."""
+
+LONG = frozenset(
+    {
+        "test_consensus.py",
+        "test_decode_fuzz.py",
+        "test_forget_interleavings.py",
+        "test_forget_seams.py",
+        "test_loop_machine.py",
+        "test_machine_faults.py",
+        "test_state_machine.py",
+    }
+)
+"""Files that compute for long without any of these, by nature: random walks, kills at every step."""
 
 # How long an example may take says how busy the machine is.
 settings.register_profile("patient", settings(), deadline=None)
@@ -25,8 +40,13 @@ def pytest_configure() -> None:
     quiet_exit()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
+    """Mark what is slow by its fixtures or its file, and begin with the longest files."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.path.name in LONG or not SERVERS.isdisjoint(fixtures):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
