@@ -51,10 +51,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m training", description="Train and judge a model on a dataset version."
     )
     parser.add_argument(
-        "--config", type=Path, required=True, help="TOML file, see training/configs"
+        "--config",
+        type=Path,
+        required=True,
+        help="TOML file, see training/configs",
     )
     parser.add_argument(
-        "--manifest", type=Path, required=True, help="the dataset version, JSON lines"
+        "--manifest",
+        type=Path,
+        required=True,
+        help="the dataset version, JSON lines",
     )
     parser.add_argument(
         "--incumbent",
@@ -63,13 +69,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="answers of the model to beat for the test examples, JSON lines",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for checkpoint, result.json and curves"
+        "--output",
+        type=Path,
+        required=True,
+        help="folder for checkpoint, result.json and curves",
     )
     parser.add_argument(
-        "--cache", type=Path, help="folder of cached features (default: OUTPUT/features)"
+        "--cache",
+        type=Path,
+        help="folder of cached features (default: OUTPUT/features)",
     )
     parser.add_argument(
-        "--device", default="cpu", help="torch device of the encoder (default: cpu)"
+        "--device",
+        default="cpu",
+        help="torch device of the encoder (default: cpu)",
     )
     return parser.parse_args(arguments)
 

@@ -93,7 +93,8 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
                 f"{folder}: the content does not match its revision {card['revision'][:12]}; "
                 "train again or restore it"
             )
-        return _decode(card, weights, origin=str(folder / "model.json")), _model_ref(card)
+        checkpoint = _decode(card, weights, origin=str(folder / "model.json"))
+        return checkpoint, _model_ref(card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"{folder}: is no readable checkpoint ({error!r}); train again or restore it"
@@ -104,7 +105,12 @@ def _decode(card: Mapping[str, Any], weights: bytes, *, origin: str) -> Checkpoi
     config = parse_config(card["config"], origin=origin)
     labels = tuple(card["labels"])
     num_layers, dim = card["shape"]
-    head = Head(num_layers=num_layers, dim=dim, num_labels=len(labels), config=config)
+    head = Head(
+        num_layers=num_layers,
+        dim=dim,
+        num_labels=len(labels),
+        config=config,
+    )
     head.load_state_dict(safetensors.torch.load(weights))
     return Checkpoint(
         head=head.eval(),

@@ -46,9 +46,10 @@ class _Cursor:
     def text(self) -> str:
         """A text behind its length; it ends with a zero."""
         length = self.number("H")
-        text = self._content[self._at : self._at + length - 1].decode()
-        self._at += length
-        return text
+        end = self._at + length
+        text = self._content[self._at : end - 1]
+        self._at = end
+        return text.decode()
 
     def array(self) -> Array:
         """An array behind its rank, shape, type and size in bytes."""
@@ -57,7 +58,12 @@ class _Cursor:
         dtype = np.dtype(_TYPES[self.number("B")])
         num_bytes = self.number("I")
         count = num_bytes // dtype.itemsize
-        values = np.frombuffer(self._content, dtype, count=count, offset=self._at)
+        values = np.frombuffer(
+            self._content,
+            dtype,
+            count=count,
+            offset=self._at,
+        )
         self._at += num_bytes
         return values.reshape(shape)
 

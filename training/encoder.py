@@ -218,7 +218,8 @@ class _Whisper:
             norm="slaney",
             mel_scale="slaney",
         )
-        self._filters = torch.from_numpy(bins.T.astype(np.float32)).to(device)
+        filters = bins.T.astype(np.float32)
+        self._filters = torch.from_numpy(filters).to(device)
         self._window = torch.hann_window(400, device=device)
 
     def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
@@ -232,7 +233,13 @@ class _Whisper:
             (num_mel_bins, num_samples // 160) float32.
         """
         waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
-        frames = torch.stft(waveform, 400, 160, window=self._window, return_complex=True)
+        frames = torch.stft(
+            waveform,
+            n_fft=400,
+            hop_length=160,
+            window=self._window,
+            return_complex=True,
+        )
         power = frames[:, :-1].abs().square()
         log_mel = (self._filters @ power).clamp(min=1e-10).log10()
         floor = log_mel.max() - 8.0

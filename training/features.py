@@ -106,7 +106,12 @@ def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samp
     path = audio_root / example.audio_file
     try:
         expected = guard.admit(path, example.recording_id)
-        return read_clip(path, channel=example.channel, segment=example.segment, expected=expected)
+        return read_clip(
+            path,
+            channel=example.channel,
+            segment=example.segment,
+            expected=expected,
+        )
     except AudioError as error:
         raise TrainingError(f"example {example.utterance_id}: {error}") from error
 

@@ -141,7 +141,8 @@ class _Trainer:
 
     def snapshot(self, *, epoch: int, rank: tuple[float, float]) -> _Best:
         """A copy of the weights as they are."""
-        return _Best(weights=copy.deepcopy(self.head.state_dict()), epoch=epoch, rank=rank)
+        weights = copy.deepcopy(self.head.state_dict())
+        return _Best(weights=weights, epoch=epoch, rank=rank)
 
     def run_epoch(self, epoch: int, validation: _Clips | None) -> Epoch:
         """See every clip once, then validate."""
@@ -191,14 +192,19 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     after_warmup = (step - warmup) / max(1, steps - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, after_warmup)))
+    angle = math.pi * min(1.0, after_warmup)
+    return 0.5 * (1 + math.cos(angle))
 
 
 def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedule:
     """Stop early where validation clips of two labels can tell; else train a fixed time."""
     gold = validation_targets.argmax(axis=1)
     if len(set(gold.tolist())) >= 2:
-        return _Schedule(num_epochs=config.max_epochs, validated=True, note="")
+        return _Schedule(
+            num_epochs=config.max_epochs,
+            validated=True,
+            note="",
+        )
     state = "empty" if len(gold) == 0 else "of one label only"
     return _Schedule(
         num_epochs=config.fixed_epochs,

@@ -83,7 +83,8 @@ def average_recall(confusion: npt.NDArray[np.number]) -> Floats:
     total = recall.sum(axis=-1)
     num_supported = supported.sum(axis=-1)
     average = np.full(num_supported.shape, np.nan)
-    return np.asarray(np.divide(total, num_supported, out=average, where=num_supported > 0))
+    np.divide(total, num_supported, out=average, where=num_supported > 0)
+    return average
 
 
 def expected_calibration_error(gold: Ints, probabilities: Floats, *, num_bins: int = 10) -> float:
@@ -116,9 +117,16 @@ def score(
         probabilities: (num_clips, num_labels); ties go to the first label.
         voices: The speaker of each clip.
     """
-    confusion = confusion_matrix(gold, probabilities.argmax(axis=1), num_labels=len(labels))
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(gold, predicted, num_labels=len(labels))
     hits = np.diag(confusion)
-    draws = _draw_uars(gold, [probabilities], voices, num_labels=len(labels), num_draws=num_draws)
+    draws = _draw_uars(
+        gold,
+        [probabilities],
+        voices,
+        num_labels=len(labels),
+        num_draws=num_draws,
+    )
     return Scores(
         num_clips=len(gold),
         num_voices=len(set(voices)),
@@ -167,7 +175,13 @@ def paired_difference(
     num_draws: int = 2000,
 ) -> Difference:
     """UAR after minus before on the same clips, with the interval over voices."""
-    draws = _draw_uars(gold, [before, after], voices, num_labels=num_labels, num_draws=num_draws)
+    draws = _draw_uars(
+        gold,
+        [before, after],
+        voices,
+        num_labels=num_labels,
+        num_draws=num_draws,
+    )
     uar_before = _uar(gold, before, num_labels=num_labels)
     uar_after = _uar(gold, after, num_labels=num_labels)
     interval = None

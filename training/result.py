@@ -294,7 +294,10 @@ def _decode_counts(row: object) -> dict[str, int]:
 
 
 def _decode_decision(row: Any) -> Decision:
-    return Decision(promote=bool(row["promote"]), reason=str(row["reason"]))
+    return Decision(
+        promote=bool(row["promote"]),
+        reason=str(row["reason"]),
+    )
 
 
 def _decode_curves(rows: object) -> tuple[Epoch, ...]:

@@ -307,7 +307,8 @@ def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> 
 
 def _targets(lesson: _Lesson, split: Split) -> Floats:
     """(num_examples, num_labels): the shares of the votes, or one-hot."""
-    config, labels, examples = lesson.config, lesson.labels, lesson.parts[split]
+    config, labels = lesson.config, lesson.labels
+    examples = lesson.parts[split]
     rows = np.zeros((len(examples), len(labels)))
     for row, example in zip(rows, examples, strict=True):
         gold = example.gold[config.scheme]
@@ -388,7 +389,8 @@ def _make_result(
 def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float]]:
     """Utterance id -> label -> probability, for the test examples."""
     named: dict[str, dict[str, float]] = {}
-    for example, row in zip(lesson.parts[Split.TEST], answers.tolist(), strict=True):
+    examples = lesson.parts[Split.TEST]
+    for example, row in zip(examples, answers.tolist(), strict=True):
         named[example.utterance_id] = dict(zip(lesson.labels, row, strict=True))
     return named
 
@@ -421,7 +423,8 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         _write_curves(output / "curves.csv", outcome.fit.curves)
         _write_events(output / "tensorboard", outcome.fit.curves)
         result = replace(outcome.result, model=model_card(model))
-        content = json.dumps(encode_result(result), ensure_ascii=False, indent=2) + "\n"
+        row = encode_result(result)
+        content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
         write_file(output / "result.json", content.encode())
     return model
 
