@@ -133,7 +133,7 @@ def _model_row(model: ModelRef) -> dict[str, object]:
 def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
     """(what, how many, a detail) for each station of the recordings' way."""
     counts = content.counts
-    models = {key for by_model in content.predictions.values() for key in by_model}
+    models = set[str]().union(*content.predictions.values())
     promoted = len(counts.promoted)
     return [
         ("files", counts.sources, f"{len(content.drops)} drops in the ledger"),
