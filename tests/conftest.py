@@ -10,6 +10,8 @@ from hypothesis import settings
 
 from flows.quiet_exit import quiet_exit
 
+TESTS = Path(__file__).parent
+
 LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promotion.py")
 """Files of minutes: first, so that no worker of several is left alone with one at the end."""
 
@@ -18,16 +20,30 @@ SERVERS = frozenset({"corpora", "label_studio", "page", "prefect", "receiver", "
 
 LONG = frozenset(
     {
-        "test_consensus.py",
-        "test_decode_fuzz.py",
-        "test_forget_interleavings.py",
-        "test_forget_seams.py",
-        "test_loop_machine.py",
-        "test_machine_faults.py",
-        "test_state_machine.py",
+        "annotation/test_consensus.py",
+        "flows/audit/test_audit.py",
+        "flows/exchange/test_exchange.py",
+        "flows/exchange/test_exchange_hostile.py",
+        "flows/exchange/test_exchange_whole.py",
+        "flows/forget/test_forget_interleavings.py",
+        "flows/forget/test_forget_seams.py",
+        "flows/forget/test_only_ours.py",
+        "flows/ingest/test_machine_faults.py",
+        "flows/ingest/test_table_cases.py",
+        "flows/labelling/test_push.py",
+        "flows/release/test_recipes.py",
+        "flows/release/test_release.py",
+        "flows/signing/test_receipts.py",
+        "flows/test_loop_machine.py",
+        "flows/test_missing_disk.py",
+        "flows/test_stored_audio.py",
+        "voxdata/test_decode_fuzz.py",
+        "warehouse/test_sidecars.py",
+        "warehouse/test_state_machine.py",
     }
 )
-"""Files that compute for long without any of these, by nature: random walks, kills at every step."""
+"""Files that take more than 20 s of a processor without any of these: slow as well."""
+
 
 # How long an example may take says how busy the machine is.
 settings.register_profile("patient", settings(), deadline=None)
@@ -43,9 +59,10 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow by its fixtures or its file, and begin with the longest files."""
+    long_files = {TESTS / name for name in LONG}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if item.path.name in LONG or not SERVERS.isdisjoint(fixtures):
+        if item.path in long_files or not SERVERS.isdisjoint(fixtures):
             item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in LONGEST)
 

@@ -87,7 +87,7 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
     rows: list[Row] = []
     for scheme in content.schemes:
         state = content.settled[scheme.name]
-        found = alpha_interval(
+        alpha = alpha_interval(
             state.votes,
             calls=content.calls,
             distance="masi" if scheme.choice == "many" else "nominal",
@@ -99,8 +99,8 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
                 "scheme": scheme.name,
                 "clips": len(group_votes(state.votes)),
                 "votes": len(state.votes),
-                "alpha": "not defined" if found is None else f"{found.value:.2f}",
-                "95 % over calls": "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
+                "alpha": "not defined" if alpha is None else f"{alpha.value:.2f}",
+                "95 % over calls": "" if alpha is None else f"{alpha.low:.2f} to {alpha.high:.2f}",
                 **{
                     name: standings.get(name, 0)
                     for name in ("clear", "ambiguous", "careless", "open", "decided")
@@ -125,11 +125,12 @@ def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, flo
     by_day: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in content.settled[scheme].votes:
         by_day[last[vote.utterance_id]].append(vote)
-    return [
-        (day, alpha)
-        for day, votes in sorted(by_day.items())
-        if (alpha := krippendorff_alpha(votes)) is not None
-    ]
+    alphas: list[tuple[str, float]] = []
+    for day, votes in sorted(by_day.items()):
+        alpha = krippendorff_alpha(votes)
+        if alpha is not None:
+            alphas.append((day, alpha))
+    return alphas
 
 
 def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]:
@@ -183,8 +184,11 @@ def speed_ranges(content: AnnotationContent) -> list[tuple[str, float, float, fl
             times[a.annotator].append(a.lead_time_ms / 1000)
     rows = []
     for person, spent in sorted(times.items()):
-        low, _, high = quantiles(spent, n=4) if len(spent) > 1 else (spent[0],) * 3
-        rows.append((f"{content.names[person]} ({len(spent)})", low, median(spent), high))
+        low = high = spent[0]
+        if len(spent) > 1:
+            low, _, high = quantiles(spent, n=4)
+        name = f"{content.names[person]} ({len(spent)})"
+        rows.append((name, low, median(spent), high))
     return rows
 
 

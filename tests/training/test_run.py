@@ -149,6 +149,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
     command = [
         sys.executable,
@@ -173,6 +174,7 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
     assert TrainedLabeler(job.output / "checkpoint").model.key == result["model"]["key"]
 
 
+@pytest.mark.slow
 def test_main_exits_2_on_wrong_usage() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "training"], capture_output=True, text=True, check=False
@@ -180,6 +182,7 @@ def test_main_exits_2_on_wrong_usage() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 class TestLocalLauncher(LauncherContract):
     @pytest.fixture
     def launcher(self, tmp_path: Path) -> LocalLauncher:
@@ -192,6 +195,7 @@ class TestFakeLauncher(LauncherContract):
         return FakeLauncher({"model": {}, "decision": {}})
 
 
+@pytest.mark.slow
 def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(
     tmp_path: Path, job: TrainingJob
 ) -> None:
@@ -207,6 +211,7 @@ def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(
     assert launcher.launch(job)["task"] == "emotion"
 
 
+@pytest.mark.slow
 def test_launch_blames_the_machine_when_training_is_killed(
     tmp_path: Path, job: TrainingJob
 ) -> None:
