@@ -106,10 +106,9 @@ def fit_head(
             if epoch - best.epoch >= config.patience:
                 break
 
-    head = trainer.head
-    head.load_state_dict(best.weights)
+    trainer.head.load_state_dict(best.weights)
     return Fit(
-        head=head.eval(),
+        head=trainer.head.eval(),
         curves=tuple(curves),
         best_epoch=best.epoch,
         note=schedule.note,
