@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-prelabel bench-warehouse lock hashes clean system
+.PHONY: help demo test test-fast coverage check bench bench-prelabel bench-warehouse lock hashes clean system
 
 PYTHON ?= python3
 DEMO_DIR ?= voxdata-demo
@@ -19,7 +19,7 @@ endif
 export UV_HTTP_TIMEOUT ?= 180
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(STAMP) ## run the whole loop on the sample recordings
 	$(BIN)/voxdata demo --dir "$(DEMO_DIR)"
@@ -29,6 +29,15 @@ PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorde
 
 test: $(STAMP) ## run every test (PYTEST_ARGS chooses others, or other options of pytest)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(STAMP) ## run the tests that need no server, browser or weights, with fewer drawn examples
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" --hypothesis-profile quick
+
+coverage: $(STAMP) ## run every test, count lines and branches, and fail below the floor of pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: $(STAMP) ## lint, format, types, import contracts, documents
 	$(BIN)/ruff check .
@@ -70,7 +79,7 @@ hashes: ## give every line of both locks its hashes again; versions stay (after 
 	done
 
 clean: ## remove the environment and caches; workspaces stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Everything is compiled once: a command starts in half the time, also where Python may not write bytecode itself.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -26,7 +27,7 @@ from flows.place import FILE_NAME
 from flows.say import tell
 from flows.settings import Secrets, Settings, parse_settings, read_environment
 from voxdata.durable import scratch_folder
-from voxdata.errors import ConfigError, MachineError, WarehouseError
+from voxdata.errors import ConfigError, MachineError, OlderSchemaError, WarehouseError
 from voxdata.register import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
@@ -217,17 +218,26 @@ class Workspace:
         expected, new = self.known_warehouse(), not self.warehouse_path.exists()
         if new and expected is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
-        with open_warehouse(
+        open_it = partial(
+            open_warehouse,
             self.warehouse_path,
-            read_only=read_only,
             places=self.places,
             known=expected,
             engine=self.engine,
             say=tell,
-        ) as con:
-            if read_only:
+        )
+        if read_only:
+            with ExitStack() as opened:
+                try:
+                    con = opened.enter_context(open_it(read_only=True))
+                except OlderSchemaError:
+                    # Whoever only reads brings it to this release's schema, too.
+                    with self.warehouse():
+                        pass
+                    con = opened.enter_context(open_it(read_only=True))
                 yield con
-                return
+            return
+        with open_it() as con:
             if expected is None and not new:
                 tell(
                     f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now "

@@ -10,12 +10,47 @@ from hypothesis import settings
 
 from flows.quiet_exit import quiet_exit
 
+TESTS = Path(__file__).parent
+
 LONGEST = ("test_schedules.py", "test_loop.py", "test_browser.py", "test_promotion.py")
 """Files of minutes: first, so that no worker of several is left alone with one at the end."""
+
+SERVERS = frozenset({"corpora", "label_studio", "page", "prefect", "receiver", "show"})
+"""Fixtures that start a server or a browser, or need corpora: a test that asks for one is slow."""
+
+LONG = frozenset(
+    {
+        "annotation/test_consensus.py",
+        "flows/audit/test_audit.py",
+        "flows/exchange/test_exchange.py",
+        "flows/exchange/test_exchange_hostile.py",
+        "flows/exchange/test_exchange_whole.py",
+        "flows/forget/test_forget.py",
+        "flows/forget/test_forget_interleavings.py",
+        "flows/forget/test_forget_seams.py",
+        "flows/forget/test_only_ours.py",
+        "flows/ingest/test_ingest.py",
+        "flows/ingest/test_machine_faults.py",
+        "flows/ingest/test_strange_entries.py",
+        "flows/ingest/test_table_cases.py",
+        "flows/labelling/test_push.py",
+        "flows/release/test_recipes.py",
+        "flows/release/test_release.py",
+        "flows/signing/test_receipts.py",
+        "flows/test_loop_machine.py",
+        "flows/test_missing_disk.py",
+        "flows/test_stored_audio.py",
+        "voxdata/test_decode_fuzz.py",
+        "warehouse/test_sidecars.py",
+        "warehouse/test_state_machine.py",
+    }
+)
+"""Files that take more than 20 s of a processor without any of these: slow as well."""
 
 
 # How long an example may take says how busy the machine is.
 settings.register_profile("patient", settings(), deadline=None)
+settings.register_profile("quick", settings(), deadline=None, max_examples=10)
 settings.load_profile("patient")
 
 
@@ -24,8 +59,14 @@ def pytest_configure() -> None:
     quiet_exit()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
+    """Mark what is slow by its fixtures or its file, and begin with the longest files."""
+    long_files = {TESTS / name for name in LONG}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.path in long_files or not SERVERS.isdisjoint(fixtures):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 

@@ -1,13 +1,19 @@
-"""python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR [--cache DIR] [--device cpu]."""
+"""One training run as a process of its own.
+
+python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR
+                   [--cache DIR] [--device cpu]
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from training.config import read_config
+from training.result import TrainingResult
 from training.run import read_incumbent, run_training, write_outcome
 from voxdata.durable import remove, writing
 from voxdata.errors import ManifestError, TrainingError, VoxdataError
@@ -20,17 +26,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one training job.
 
     Returns:
-        0 done, 1 the run could not be done (the reason is on stderr), `voxdata.machine.EXIT_CODE` when this machine is to blame.
-        Wrong usage exits with 2.
+        0 done, 1 the run could not be done (the reason is on stderr), `voxdata.machine.EXIT_CODE`
+        when this machine is to blame. Wrong usage exits with 2.
     """
+    chosen = _parse(arguments)
+    try:
+        result = _run(chosen)
+    except (VoxdataError, OSError, MemoryError, RuntimeError) as error:
+        fault = find_fault(error)
+        if fault is None and not isinstance(error, TrainingError | ManifestError | OSError):
+            raise
+        _say(f"error: {fault or error}")
+        return 1 if fault is None else EXIT_CODE
+
+    for line in (result.note, result.verdict.warning):
+        if line:
+            _say(line)
+    _say(f"decision: {asdict(result.verdict.decision)}")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Train and judge a model on a dataset version."
     )
     parser.add_argument(
-        "--config", type=Path, required=True, help="TOML file, see training/configs"
+        "--config",
+        type=Path,
+        required=True,
+        help="TOML file, see training/configs",
     )
     parser.add_argument(
-        "--manifest", type=Path, required=True, help="the dataset version, JSON lines"
+        "--manifest",
+        type=Path,
+        required=True,
+        help="the dataset version, JSON lines",
     )
     parser.add_argument(
         "--incumbent",
@@ -39,45 +69,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="answers of the model to beat for the test examples, JSON lines",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for checkpoint, result.json and curves"
+        "--output",
+        type=Path,
+        required=True,
+        help="folder for checkpoint, result.json and curves",
     )
     parser.add_argument(
-        "--cache", type=Path, help="folder of cached features (default: OUTPUT/features)"
+        "--cache",
+        type=Path,
+        help="folder of cached features (default: OUTPUT/features)",
     )
     parser.add_argument(
-        "--device", default="cpu", help="torch device of the encoder (default: cpu)"
+        "--device",
+        default="cpu",
+        help="torch device of the encoder (default: cpu)",
     )
-    chosen = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
 
-    def say(line: str) -> None:
-        print(visible(line), file=sys.stderr, flush=True)
 
-    try:
-        config, manifest, incumbent = (
-            read_config(chosen.config),
-            read_manifest(chosen.manifest),
-            read_incumbent(chosen.incumbent),
-        )
-        with writing(chosen.output):
-            chosen.output.mkdir(parents=True, exist_ok=True)
-        remove(chosen.output / "result.json", missing_ok=True)
-        cache_dir = chosen.cache or chosen.output / "features"
-        outcome = run_training(
-            config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say
-        )
-        write_outcome(chosen.output, outcome)
-    except (VoxdataError, OSError, MemoryError, RuntimeError) as error:
-        fault = find_fault(error)
-        if fault is None and not isinstance(error, TrainingError | ManifestError | OSError):
-            raise
-        say(f"error: {fault or error}")
-        return 1 if fault is None else EXIT_CODE
-    for line in (outcome.result["note"], outcome.result["warning"]):
-        if line:
-            say(str(line))
-    decision = outcome.result["decision"]
-    say(f"decision: {decision}")
-    return 0
+def _run(chosen: argparse.Namespace) -> TrainingResult:
+    config = read_config(chosen.config)
+    manifest = read_manifest(chosen.manifest)
+    incumbent = read_incumbent(chosen.incumbent)
+    with writing(chosen.output):
+        chosen.output.mkdir(parents=True, exist_ok=True)
+    remove(chosen.output / "result.json", missing_ok=True)
+    outcome = run_training(
+        config,
+        manifest,
+        incumbent,
+        cache_dir=chosen.cache or chosen.output / "features",
+        device=chosen.device,
+        say=_say,
+    )
+    write_outcome(chosen.output, outcome)
+    return outcome.result
+
+
+def _say(line: str) -> None:
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -49,9 +50,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
     Raises:
         MachineError: They cannot be written.
     """
-    weights = safetensors.torch.save(
-        {name: tensor.contiguous() for name, tensor in checkpoint.head.state_dict().items()}
-    )
+    weights = _encode_weights(checkpoint.head)
     card: dict[str, object] = {
         "format": FORMAT,
         "config": asdict(checkpoint.config),
@@ -65,11 +64,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
         "shape": list(checkpoint.shape),
     }
     card["revision"] = _revision(weights, card)
+    content = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
     write_file(folder / "head.safetensors", weights)
-    write_file(
-        folder / "model.json", (json.dumps(card, ensure_ascii=False, indent=2) + "\n").encode()
-    )
+    write_file(folder / "model.json", content.encode())
     return _model_ref(card)
+
+
+def _encode_weights(head: Head) -> bytes:
+    tensors = {name: tensor.contiguous() for name, tensor in head.state_dict().items()}
+    return safetensors.torch.save(tensors)
 
 
 def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
@@ -87,22 +90,10 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
             )
         if _revision(weights, card) != card["revision"]:
             raise TrainingError(
-                f"{folder}: the content does not match its revision {card['revision'][:12]}; train again or restore it"
+                f"{folder}: the content does not match its revision {card['revision'][:12]}; "
+                "train again or restore it"
             )
-        config = parse_config(card["config"], origin=str(folder / "model.json"))
-        num_layers, dim = card["shape"]
-        head = Head(num_layers=num_layers, dim=dim, num_labels=len(card["labels"]), config=config)
-        head.load_state_dict(safetensors.torch.load(weights))
-        checkpoint = Checkpoint(
-            head=head.eval(),
-            config=config,
-            labels=tuple(card["labels"]),
-            encoder_revision=card["encoder_revision"],
-            padding_policy=card["padding_policy"],
-            version_id=card["version_id"],
-            versions=card["versions"],
-            shape=(num_layers, dim),
-        )
+        checkpoint = _decode(card, weights, origin=str(folder / "model.json"))
         return checkpoint, _model_ref(card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
@@ -110,9 +101,34 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
         ) from error
 
 
+def _decode(card: Mapping[str, Any], weights: bytes, *, origin: str) -> Checkpoint:
+    config = parse_config(card["config"], origin=origin)
+    labels = tuple(card["labels"])
+    num_layers, dim = card["shape"]
+    head = Head(
+        num_layers=num_layers,
+        dim=dim,
+        num_labels=len(labels),
+        config=config,
+    )
+    head.load_state_dict(safetensors.torch.load(weights))
+    return Checkpoint(
+        head=head.eval(),
+        config=config,
+        labels=labels,
+        encoder_revision=card["encoder_revision"],
+        padding_policy=card["padding_policy"],
+        version_id=card["version_id"],
+        versions=card["versions"],
+        shape=(num_layers, dim),
+    )
+
+
 def _revision(weights: bytes, card: Mapping[str, object]) -> str:
-    body = canonical_json({key: value for key, value in card.items() if key != "revision"})
-    return hashlib.sha256(hashlib.sha256(weights).digest() + body.encode()).hexdigest()
+    """SHA-256 over the weights and all of the card but the revision itself."""
+    content = {name: value for name, value in card.items() if name != "revision"}
+    weights_digest = hashlib.sha256(weights).digest()
+    return hashlib.sha256(weights_digest + canonical_json(content).encode()).hexdigest()
 
 
 def _model_ref(card: Mapping[str, object]) -> ModelRef:

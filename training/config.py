@@ -22,7 +22,7 @@ class TrainingConfig:
     Attributes:
         scheme: Which labels to learn, such as "emotion".
         encoder: A name for `training.encoder.load_encoder`; it stays frozen.
-        layers: "concat" (all layers side by side) or "weighted" (learned weights, one a layer).
+        layers: "concat" (all layers side by side) or "weighted" (one learned weight per layer).
         hidden_units: Width of the head's hidden layer; 0 makes the head linear.
         dropout: On the head's input and hidden layer.
         learning_rate: Peak of the warm-up and cosine schedule.
@@ -66,14 +66,11 @@ class TrainingConfig:
         for name in ("dropout", "warmup_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"training configuration: {name} must be in [0, 1)")
-        if (
-            self.learning_rate <= 0
-            or self.weight_decay < 0
-            or self.hidden_units < 0
-            or self.min_gain < 0
-        ):
+        not_negative = (self.weight_decay, self.hidden_units, self.min_gain)
+        if self.learning_rate <= 0 or any(value < 0 for value in not_negative):
             raise TrainingError(
-                "training configuration: learning_rate must be positive; weight_decay, hidden_units, min_gain not negative"
+                "training configuration: learning_rate must be positive; "
+                "weight_decay, hidden_units, min_gain not negative"
             )
 
     @property
@@ -82,23 +79,27 @@ class TrainingConfig:
         return digest(canonical_json(asdict(self)))
 
 
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+
+
 def parse_config(values: Mapping[str, object], *, origin: str) -> TrainingConfig:
     """Build a configuration from plain values.
 
     Raises:
-        TrainingError: Unknown keys, a missing scheme, or a value of the wrong type; the message names `origin` and the key.
+        TrainingError: Unknown keys, a missing scheme, or a value of the wrong type; the message
+            names `origin` and the key.
     """
-    known = {field.name: field.type for field in fields(TrainingConfig)}
-    unknown = sorted(set(values) - set(known))
+    types = {field.name: _TYPES[str(field.type)] for field in fields(TrainingConfig)}
+    unknown = sorted(set(values) - set(types))
     if unknown:
         raise TrainingError(
-            f"{origin}: unknown key {', '.join(unknown)}; there are {', '.join(known)}"
+            f"{origin}: unknown key {', '.join(unknown)}; there are {', '.join(types)}"
         )
     if "scheme" not in values:
         raise TrainingError(f"{origin}: scheme is missing")
     typed: dict[str, object] = {}
     for key, value in values.items():
-        wanted = {"str": str, "int": int, "float": float, "bool": bool}[str(known[key])]
+        wanted = types[key]
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
@@ -125,23 +126,24 @@ def read_config(path: Path) -> TrainingConfig:
 def write_config(path: Path, config: TrainingConfig) -> None:
     """Write a configuration that `read_config` reads back equal."""
     # A JSON string, number or boolean is also a TOML one; only U+007F must be escaped by hand.
-    lines = [
-        f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
-        for key, value in asdict(config).items()
-    ]
+    lines: list[str] = []
+    for key, value in asdict(config).items():
+        written = json.dumps(value, ensure_ascii=False)
+        lines.append(f"{key} = {written}\n".replace("\x7f", "\\u007f"))
     write_file(path, "".join(lines).encode())
 
 
 def load_recipe(scheme: str, *, overrides: Mapping[str, object] | None = None) -> TrainingConfig:
-    """The recipe shipped for a scheme, or intent's for a scheme of one's own, with single values replaced.
+    """The recipe shipped for a scheme, with single values replaced.
+
+    A scheme of one's own takes the recipe of intent.
 
     Raises:
         TrainingError: An override is unknown or wrong.
     """
     shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
-    values: dict[str, object] = tomllib.loads(
-        shipped.get(scheme, shipped["intent"]).read_text(encoding="utf-8")
-    )
-    return parse_config(
-        {**values, **(overrides or {}), "scheme": scheme}, origin=f"recipe {scheme!r}"
-    )
+    recipe = shipped.get(scheme, shipped["intent"])
+    values: dict[str, object] = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    values |= overrides or {}
+    values["scheme"] = scheme
+    return parse_config(values, origin=f"recipe {scheme!r}")

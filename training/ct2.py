@@ -13,7 +13,13 @@ from voxdata.errors import TrainingError
 
 Array = npt.NDArray[Any]
 
-_TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+_TYPES: dict[int, type[np.generic]] = {
+    0: np.float32,
+    1: np.int8,
+    2: np.int16,
+    3: np.int32,
+    4: np.float16,
+}
 _LAYER = {
     "self_attention/layer_norm": "self_attn_layer_norm",
     "self_attention/linear_1": "self_attn.out_proj",
@@ -24,43 +30,65 @@ _LAYER = {
 _PART = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 
+class _Cursor:
+    """A place in a file of little-endian numbers, texts and arrays; it moves as they are read."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def number(self, code: str) -> int:
+        """A whole number, by its code of `struct`."""
+        (value,) = struct.unpack_from("<" + code, self._content, self._at)
+        self._at += struct.calcsize("<" + code)
+        return int(value)
+
+    def text(self) -> str:
+        """A text behind its length; it ends with a zero."""
+        length = self.number("H")
+        end = self._at + length
+        text = self._content[self._at : end - 1]
+        self._at = end
+        return text.decode()
+
+    def array(self) -> Array:
+        """An array behind its rank, shape, type and size in bytes."""
+        rank = self.number("B")
+        shape = tuple(self.number("I") for _ in range(rank))
+        dtype = np.dtype(_TYPES[self.number("B")])
+        num_bytes = self.number("I")
+        count = num_bytes // dtype.itemsize
+        values = np.frombuffer(
+            self._content,
+            dtype,
+            count=count,
+            offset=self._at,
+        )
+        self._at += num_bytes
+        return values.reshape(shape)
+
+
 def read_ct2(content: bytes) -> dict[str, Array]:
     """The variables of a CTranslate2 `model.bin`, format 6.
 
     Raises:
         TrainingError: Another format, or cut short.
     """
-    at = 0
-
-    def number(code: str) -> int:
-        nonlocal at
-        value = struct.unpack_from("<" + code, content, at)[0]
-        at += struct.calcsize("<" + code)
-        return int(value)
-
-    def text() -> str:
-        nonlocal at
-        length = number("H")
-        value = content[at : at + length - 1].decode()
-        at += length
-        return value
-
+    cursor = _Cursor(content)
     variables: dict[str, Array] = {}
     try:
-        version = number("I")
+        version = cursor.number("I")
         if version != 6:
             raise TrainingError(
-                f"the packaged encoder is CTranslate2 format {version}; this release reads 6: install the locked packages"
+                f"the packaged encoder is CTranslate2 format {version}; this release reads 6: "
+                "install the locked packages"
             )
-        text(), number("I")
-        for _ in range(number("I")):
-            name = text()
-            shape = tuple(number("I") for _ in range(number("B")))
-            dtype, size = np.dtype(_TYPES[number("B")]), number("I")
-            variables[name] = np.frombuffer(
-                content, dtype, count=size // dtype.itemsize, offset=at
-            ).reshape(shape)
-            at += size
+        cursor.text()
+        cursor.number("I")
+        num_variables = cursor.number("I")
+        for _ in range(num_variables):
+            name = cursor.text()
+            variables[name] = cursor.array()
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
         raise TrainingError(
             f"the packaged encoder is damaged ({error!r}); install its package again"
@@ -69,7 +97,7 @@ def read_ct2(content: bytes) -> dict[str, Array]:
 
 
 def whisper_encoder_state(variables: dict[str, Array]) -> dict[str, torch.Tensor]:
-    """The state dict of transformers' WhisperEncoder, float32; fused query/key/value matrices are taken apart."""
+    """The state of transformers' WhisperEncoder, float32; fused matrices are taken apart."""
     state: dict[str, torch.Tensor] = {}
     for name, array in variables.items():
         if not name.startswith("encoder/") or name == "encoder/num_heads":
@@ -81,12 +109,20 @@ def whisper_encoder_state(variables: dict[str, Array]) -> dict[str, torch.Tensor
         elif not path.startswith("layer_") or path == "layer_norm":
             state[f"{path}.{_PART[part]}"] = tensor
         else:
-            layer, inner = path.split("/", 1)
-            prefix = f"layers.{layer.removeprefix('layer_')}"
-            if inner == "self_attention/linear_0":
-                for key, piece in zip("qkv", tensor.chunk(3), strict=True):
-                    if (key, part) != ("k", "bias"):
-                        state[f"{prefix}.self_attn.{key}_proj.{part}"] = piece.clone()
-            else:
-                state[f"{prefix}.{_LAYER[inner]}.{_PART[part]}"] = tensor
+            layer, inner = path.removeprefix("layer_").split("/", 1)
+            state |= _layer_state(f"layers.{layer}", inner, part, tensor)
+    return state
+
+
+def _layer_state(
+    prefix: str, inner: str, part: str, tensor: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """What one variable of a layer is in transformers: itself, or queries, keys and values."""
+    if inner != "self_attention/linear_0":
+        return {f"{prefix}.{_LAYER[inner]}.{_PART[part]}": tensor}
+    state: dict[str, torch.Tensor] = {}
+    for letter, piece in zip("qkv", tensor.chunk(3), strict=True):
+        # Keys have no bias in transformers.
+        if (letter, part) != ("k", "bias"):
+            state[f"{prefix}.self_attn.{letter}_proj.{part}"] = piece.clone()
     return state

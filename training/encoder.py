@@ -1,17 +1,20 @@
 """Speech encoders behind one contract: a waveform in, the hidden states of every layer out.
 
-Positions are cut to the clip and its fixed margins, and one clip runs at a time, so features depend neither on padding nor on neighbours.
+Positions are cut to the clip and its fixed margins, and one clip runs at a time, so features depend
+neither on padding nor on neighbours.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch.nn.functional import gelu
 from transformers import (
     AutoFeatureExtractor,
     AutoModel,
@@ -27,8 +30,11 @@ from voxdata.errors import TrainingError
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
 MARGIN_SAMPLES = MODEL_RATE_HZ // 4
-"""Silence put before and after every clip, the same for all: a word cut to its edges is nothing these encoders heard in training.
-On spoken digits it is worth about four points of accuracy (python -m benchmarks.digits)."""
+"""Silence put before and after every clip, the same for all.
+
+A word cut to its edges is nothing these encoders heard in training. On spoken digits it is worth
+about four points of accuracy (python -m benchmarks.digits).
+"""
 
 MAX_WINDOW_SAMPLES = 30 * MODEL_RATE_HZ
 PACKAGED = {
@@ -54,13 +60,14 @@ class Encoder(Protocol):
 
     @property
     def frame_rate_hz(self) -> float:
-        """Hidden states a second."""
+        """Hidden states per second."""
 
     def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
         """Every layer's output, the input embedding first.
 
         Args:
-            samples: (num_samples,) float32 at MODEL_RATE_HZ, any length; clips over 30 s run in equal windows.
+            samples: (num_samples,) float32 at MODEL_RATE_HZ, any length; clips over 30 s run in
+                equal windows.
 
         Returns:
             num_layers + 1 tensors, (num_frames, dim) float32 on the encoder's device.
@@ -71,8 +78,9 @@ def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = Non
     """Load an encoder.
 
     Args:
-        name: "whisper-base" (99 languages), "whisper-tiny.en", "tiny-random" and "tiny-random-wav2vec2" (untrained, for tests),
-            or any Whisper, wav2vec2, HuBERT or WavLM checkpoint by folder or hub name.
+        name: "whisper-base" (99 languages), "whisper-tiny.en", "tiny-random" and
+            "tiny-random-wav2vec2" (untrained, for tests), or any Whisper, wav2vec2, HuBERT or WavLM
+            checkpoint by folder or hub name.
         device: A torch device.
         cache_dir: Where hub downloads go; None: the library's own place.
 
@@ -80,27 +88,34 @@ def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = Non
         TrainingError: Unknown, not installed, or not a speech encoder.
     """
     if name == "tiny-random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = WhisperEncoder(_whisper_config(dim=16, num_layers=2, num_heads=2))
-        return _Whisper(name, model, device=device)
+        return _Whisper(name, _tiny_whisper(), device=device)
     if name == "tiny-random-wav2vec2":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            small = Wav2Vec2Config(
-                hidden_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=32,
-                conv_dim=(16,) * 7,
-                num_conv_pos_embeddings=16,
-                num_conv_pos_embedding_groups=2,
-                layerdrop=0.0,
-            )
-            return _Waveform(name, Wav2Vec2Model(small), normalise=True, device=device)
+        return _Waveform(name, _tiny_wav2vec2(), normalise=True, device=device)
     if name in PACKAGED:
         return _Whisper(name, _packaged_whisper(name), device=device)
     return _load_checkpoint(name, device=device, cache_dir=cache_dir)
+
+
+def _tiny_whisper() -> WhisperEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return WhisperEncoder(_whisper_config(dim=16, num_layers=2, num_heads=2))
+
+
+def _tiny_wav2vec2() -> Wav2Vec2Model:
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        layerdrop=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Wav2Vec2Model(config)
 
 
 def _whisper_config(*, dim: int, num_layers: int, num_heads: int) -> WhisperConfig:
@@ -116,23 +131,26 @@ def _whisper_config(*, dim: int, num_layers: int, num_heads: int) -> WhisperConf
 def _packaged_whisper(name: str) -> WhisperEncoder:
     content = b""
     for package, file in PACKAGED[name]:
-        spec = find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            raise TrainingError(
-                f"encoder {name!r} needs the package {package}; install the locked requirements"
-            )
-        content += (Path(spec.submodule_search_locations[0]) / file).read_bytes()
+        content += _read_packaged(name, package, file)
     variables = read_ct2(content)
     state = whisper_encoder_state(variables)
-    num_layers = sum(key.endswith("fc1.weight") for key in state)
-    num_heads = int(variables["encoder/num_heads"])
-    model = WhisperEncoder(
-        _whisper_config(
-            dim=state["layer_norm.weight"].shape[0], num_layers=num_layers, num_heads=num_heads
-        )
+    config = _whisper_config(
+        dim=state["layer_norm.weight"].shape[0],
+        num_layers=sum(key.endswith("fc1.weight") for key in state),
+        num_heads=int(variables["encoder/num_heads"]),
     )
+    model = WhisperEncoder(config)
     model.load_state_dict(state)
     return model
+
+
+def _read_packaged(name: str, package: str, file: str) -> bytes:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise TrainingError(
+            f"encoder {name!r} needs the package {package}; install the locked requirements"
+        )
+    return (Path(spec.submodule_search_locations[0]) / file).read_bytes()
 
 
 def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encoder:
@@ -145,15 +163,15 @@ def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encod
         )
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"encoder {name!r}: no such packaged encoder ({', '.join(PACKAGED)}), folder or reachable checkpoint ({error})"
+            f"encoder {name!r}: no such packaged encoder ({', '.join(PACKAGED)}), "
+            f"folder or reachable checkpoint ({error})"
         ) from error
     if not hasattr(model, "feature_extractor"):
         raise TrainingError(
             f"encoder {name!r} is a {model.config.model_type} model, not one that reads waveforms"
         )
-    return _Waveform(
-        name, model, normalise=bool(getattr(extractor, "do_normalize", True)), device=device
-    )
+    normalise = bool(getattr(extractor, "do_normalize", True))
+    return _Waveform(name, model, normalise=normalise, device=device)
 
 
 def weights_revision(model: torch.nn.Module) -> str:
@@ -161,25 +179,23 @@ def weights_revision(model: torch.nn.Module) -> str:
     hasher = hashlib.sha256()
     for key, tensor in sorted(model.state_dict().items()):
         hasher.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        hasher.update(
-            tensor.detach()
-            .cpu()
-            .contiguous()
-            .view(torch.uint8 if tensor.dim() else tensor.dtype)
-            .numpy()
-            .tobytes()
-        )
+        # A number alone cannot be seen as bytes.
+        seen_as = torch.uint8 if tensor.dim() else tensor.dtype
+        values = tensor.detach().cpu().contiguous().view(seen_as)
+        hasher.update(values.numpy().tobytes())
     return hasher.hexdigest()
 
 
 def _windows(samples: Samples) -> list[Samples]:
     """The clip with its margins, as equal windows of at most 30 s."""
-    samples = np.pad(samples, MARGIN_SAMPLES)
-    return list(
-        np.array_split(
-            samples.astype(np.float32, copy=False), -(-len(samples) // MAX_WINDOW_SAMPLES)
-        )
-    )
+    padded = np.pad(samples, MARGIN_SAMPLES).astype(np.float32, copy=False)
+    num_windows = -(-len(padded) // MAX_WINDOW_SAMPLES)
+    return list(np.array_split(padded, num_windows))
+
+
+def _join_windows(windows: Iterable[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """The layers of the whole clip from the layers of each of its windows."""
+    return [torch.cat(layer) for layer in zip(*windows, strict=True)]
 
 
 class _Whisper:
@@ -202,29 +218,40 @@ class _Whisper:
             norm="slaney",
             mel_scale="slaney",
         )
-        self._filters = torch.from_numpy(bins.T.astype(np.float32)).to(device)
+        filters = bins.T.astype(np.float32)
+        self._filters = torch.from_numpy(filters).to(device)
         self._window = torch.hann_window(400, device=device)
 
     def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
         """See `Encoder.hidden_states`."""
-        parts = [self._run(window) for window in _windows(samples)]
-        return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+        return _join_windows(map(self._run, _windows(samples)))
 
     def log_mel(self, samples: Samples) -> torch.Tensor:
-        """Whisper's log-mel spectrogram of exactly these samples, (num_mel_bins, num_samples // 160) float32."""
+        """Whisper's log-mel spectrogram of exactly these samples.
+
+        Returns:
+            (num_mel_bins, num_samples // 160) float32.
+        """
         waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
-        spectrum = (
-            torch.stft(waveform, 400, 160, window=self._window, return_complex=True)[:, :-1]
-            .abs()
-            .square()
+        frames = torch.stft(
+            waveform,
+            n_fft=400,
+            hop_length=160,
+            window=self._window,
+            return_complex=True,
         )
-        log_mel = (self._filters @ spectrum).clamp(min=1e-10).log10()
-        return (log_mel.maximum(log_mel.max() - 8.0) + 4.0) / 4.0
+        power = frames[:, :-1].abs().square()
+        log_mel = (self._filters @ power).clamp(min=1e-10).log10()
+        floor = log_mel.max() - 8.0
+        return (log_mel.maximum(floor) + 4.0) / 4.0
 
     @torch.inference_mode()
     def _run(self, samples: Samples) -> list[torch.Tensor]:
-        model, gelu = self._model, torch.nn.functional.gelu
-        hidden = gelu(model.conv2(gelu(model.conv1(self.log_mel(samples)[None])))).transpose(1, 2)
+        model = self._model
+        batch = self.log_mel(samples)[None]
+        batch = gelu(model.conv1(batch))
+        batch = gelu(model.conv2(batch))
+        hidden = batch.transpose(1, 2)
         hidden = hidden + model.embed_positions.weight[: hidden.shape[1]]
         states = [hidden]
         for layer in model.layers:
@@ -247,15 +274,13 @@ class _Waveform:
 
     def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
         """See `Encoder.hidden_states`."""
-        parts = [self._run(window) for window in _windows(samples)]
-        return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+        return _join_windows(map(self._run, _windows(samples)))
 
     @torch.inference_mode()
     def _run(self, samples: Samples) -> list[torch.Tensor]:
         if self._normalise:
-            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        out = self._model(
-            torch.from_numpy(np.ascontiguousarray(samples))[None].to(self._device),
-            output_hidden_states=True,
-        )
+            deviation = np.sqrt(samples.var() + 1e-7)
+            samples = (samples - samples.mean()) / deviation
+        waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
+        out = self._model(waveform[None], output_hidden_states=True)
         return [state[0].float() for state in out.hidden_states]

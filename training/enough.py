@@ -22,17 +22,24 @@ def find_shortage(
     Returns:
         What is too few, with its number; "" when there is enough.
     """
-    labelled = [example for example in examples if scheme in example.gold]
-    counts = Counter({example.gold[scheme].label: 0 for example in labelled})
-    training = [example for example in labelled if example.split is Split.TRAIN]
-    counts.update(example.gold[scheme].label for example in training)
+    num_training: Counter[str] = Counter()
+    test_voices: set[str] = set()
+    for example in examples:
+        if scheme not in example.gold:
+            continue
+        label = example.gold[scheme].label
+        num_training[label] += int(example.split is Split.TRAIN)
+        if example.split is Split.TEST:
+            test_voices.add(example.voice)
+
+    shortages: list[str] = []
     scarce = [
-        f"{label} {counts[label]}" for label in sorted(counts) if counts[label] < min_examples
+        f"{label} {number}"
+        for label, number in sorted(num_training.items())
+        if number < min_examples
     ]
-    voices = {example.voice for example in labelled if example.split is Split.TEST}
-    lacks = []
     if scarce:
-        lacks.append(f"each label needs {min_examples} training examples: {', '.join(scarce)}")
-    if len(voices) < min_voices:
-        lacks.append(f"the test set needs {min_voices} voices: {len(voices)}")
-    return "; ".join(lacks)
+        shortages.append(f"each label needs {min_examples} training examples: {', '.join(scarce)}")
+    if len(test_voices) < min_voices:
+        shortages.append(f"the test set needs {min_voices} voices: {len(test_voices)}")
+    return "; ".join(shortages)

@@ -1,4 +1,4 @@
-"""Where the features of clips are cached; whoever only looks for the files needs no model framework."""
+"""Where the features of clips are cached; to look for the files needs no model framework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clip features: mean and standard deviation over time of every encoder layer, cached by content."""
+"""Clip features: mean and deviation over time of every encoder layer, cached by content."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ from voxdata.dataset import Example
 from voxdata.durable import write_file
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
-from voxdata.ports import Samples
+from voxdata.ports import MODEL_RATE_HZ, Samples
 
 Features = npt.NDArray[np.float32]
-"""(..., num_layers + 1, 2 * dim) float32: per layer the mean over time, then the standard deviation."""
+"""(..., num_layers + 1, 2 * dim) float32.
+
+Of each layer the mean over time, then the standard deviation.
+"""
 
 Progress = Callable[[str], None]
+PROGRESS_EVERY = 100
+"""Clips between two lines of progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +50,11 @@ class FeatureSet:
 def pool_clip(encoder: Encoder, samples: Samples) -> Features:
     """Features of one clip, (num_layers + 1, 2 * dim) float32."""
     states = encoder.hidden_states(samples)
-    rows = [
-        np.concatenate([s.mean(dim=0).cpu().numpy(), s.std(dim=0, correction=0).cpu().numpy()])
-        for s in states
-    ]
+    rows: list[Features] = []
+    for layer in states:
+        mean = layer.mean(dim=0).cpu().numpy()
+        deviation = layer.std(dim=0, correction=0).cpu().numpy()
+        rows.append(np.concatenate([mean, deviation]))
     return np.stack(rows).astype(np.float32)
 
 
@@ -71,45 +77,53 @@ def load_features(
         MachineError: The cache cannot be written, or the audio cannot be read though it is there.
     """
     rows: list[Features] = []
-    computed_seconds, num_cached = 0.0, 0
+    computed_seconds = 0.0
+    num_cached = 0
     for number, example in enumerate(examples, start=1):
         path = cached_file(encoder, cache_dir, example.utterance_id)
         row = _read(path)
         if row is None:
-            try:
-                audio = audio_root / example.audio_file
-                expected = guard.admit(audio, example.recording_id)
-                samples = read_clip(
-                    audio, channel=example.channel, segment=example.segment, expected=expected
-                )
-            except AudioError as error:
-                raise TrainingError(f"example {example.utterance_id}: {error}") from error
+            samples = _read_samples(example, audio_root, guard)
             row = pool_clip(encoder, samples)
             _write(path, row)
-            computed_seconds += len(samples) / 16_000
+            computed_seconds += len(samples) / MODEL_RATE_HZ
         else:
             num_cached += 1
         rows.append(row)
-        if progress and (number % 100 == 0 or number == len(examples)):
+        if progress and (number % PROGRESS_EVERY == 0 or number == len(examples)):
             progress(
-                f"features: {number}/{len(examples)} clips, {computed_seconds:.0f} s of audio encoded, {num_cached} from the cache"
+                f"features: {number}/{len(examples)} clips, "
+                f"{computed_seconds:.0f} s of audio encoded, {num_cached} from the cache"
             )
     return FeatureSet(
-        values=np.stack(rows), computed_seconds=computed_seconds, num_cached=num_cached
+        values=np.stack(rows),
+        computed_seconds=computed_seconds,
+        num_cached=num_cached,
     )
+
+
+def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+    path = audio_root / example.audio_file
+    try:
+        expected = guard.admit(path, example.recording_id)
+        return read_clip(
+            path,
+            channel=example.channel,
+            segment=example.segment,
+            expected=expected,
+        )
+    except AudioError as error:
+        raise TrainingError(f"example {example.utterance_id}: {error}") from error
 
 
 def cached_file(encoder: Encoder, cache_dir: Path, utterance_id: str) -> Path:
     """Where the features of an utterance are cached."""
-    return (
-        cache_dir
-        / digest(encoder.name, encoder.revision, PADDING_POLICY)
-        / feature_file(utterance_id)
-    )
+    folder = digest(encoder.name, encoder.revision, PADDING_POLICY)
+    return cache_dir / folder / feature_file(utterance_id)
 
 
 def _read(path: Path) -> Features | None:
-    """What is cached; None when it is not there or was damaged by something else (it is then computed again)."""
+    """What is cached; None when it is not there or is damaged, and so has to be computed again."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return np.asarray(stored["pooled"], dtype=np.float32)

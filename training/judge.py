@@ -1,11 +1,15 @@
-"""The promotion rule: a new model takes over only when it is better on the same test set."""
+"""The judgement of a new model: its scores beside the old one's, and whether it takes over."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.metrics import Scores
+from training.metrics import Difference, Floats, Ints, Scores, paired_difference, score
 from voxdata.counted import counted
+
+SMALL_CLIPS, SMALL_VOICES = 100, 5
+"""With fewer test clips or voices, the figures come with a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +18,67 @@ class Decision:
 
     promote: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a new model did on the test set.
+
+    Attributes:
+        before: Scores of the model to beat; None when the test set is empty, as are the next two.
+        after: Scores of the new model on the same clips.
+        difference: After minus before.
+        decision: Whether the new model takes over.
+        small_sample: The test set is too small for a measurement.
+        warning: Says so with its size; "" when it is large enough.
+    """
+
+    before: Scores | None
+    after: Scores | None
+    difference: Difference | None
+    decision: Decision
+    small_sample: bool
+    warning: str
+
+
+def reach_verdict(
+    gold: Ints,
+    *,
+    before: Floats,
+    after: Floats,
+    voices: Sequence[str],
+    labels: Sequence[str],
+    min_gain: float,
+) -> Verdict:
+    """Score both models on the test set, and decide.
+
+    Args:
+        gold: (num_clips,) label indices; may be empty.
+        before: (num_clips, num_labels) probabilities of the model to beat.
+        after: As `before`, of the new model.
+        voices: The speaker of each clip.
+    """
+    scores_before = scores_after = difference = None
+    if len(gold):
+        scores_before = score(gold, before, voices, labels=labels)
+        scores_after = score(gold, after, voices, labels=labels)
+        difference = paired_difference(gold, before, after, voices, num_labels=len(labels))
+    warning = _warn_when_small(len(gold), len(set(voices)))
+    return Verdict(
+        before=scores_before,
+        after=scores_after,
+        difference=difference,
+        decision=judge(scores_before, scores_after, min_gain=min_gain),
+        small_sample=bool(warning),
+        warning=warning,
+    )
+
+
+def _warn_when_small(num_clips: int, num_voices: int) -> str:
+    if num_clips >= SMALL_CLIPS and num_voices >= SMALL_VOICES:
+        return ""
+    size = f"{counted(num_clips, 'test clip')} of {counted(num_voices, 'voice')}"
+    return f"small sample: {size}; these figures are an anecdote, not a measurement"
 
 
 def judge(before: Scores | None, after: Scores | None, *, min_gain: float = 0.0) -> Decision:
@@ -26,18 +91,22 @@ def judge(before: Scores | None, after: Scores | None, *, min_gain: float = 0.0)
     if before is None or after is None or after.num_clips == 0:
         return Decision(
             promote=False,
-            reason="the test set is empty: nothing shows that the new model is better; label more voices",
+            reason="the test set is empty: nothing shows that the new model is better; "
+            "label more voices",
         )
-    if sum(c.support > 0 for c in after.per_class.values()) < 2:
+    tested_labels = [label for label, figures in after.per_class.items() if figures.support > 0]
+    if len(tested_labels) < 2:
         return Decision(
             promote=False,
-            reason="the test set has one label only: it cannot distinguish models; label more voices",
+            reason="the test set has one label only: it cannot distinguish models; "
+            "label more voices",
         )
     gain = after.uar - before.uar
-    heard = f"{counted(after.num_clips, 'clip')} of {counted(after.num_voices, 'voice')}"
-    figures = f"UAR {before.uar:.3f} -> {after.uar:.3f} ({gain:+.3f}) on {heard}"
-    if gain > min_gain:
-        return Decision(promote=True, reason=f"better: {figures}, needed more than {min_gain:+.3f}")
+    promote = gain > min_gain
+    change = f"UAR {before.uar:.3f} -> {after.uar:.3f} ({gain:+.3f})"
+    test_set = f"{counted(after.num_clips, 'clip')} of {counted(after.num_voices, 'voice')}"
+    outcome = "better" if promote else "not better"
     return Decision(
-        promote=False, reason=f"not better: {figures}, needed more than {min_gain:+.3f}"
+        promote=promote,
+        reason=f"{outcome}: {change} on {test_set}, needed more than {min_gain:+.3f}",
     )

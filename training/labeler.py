@@ -37,7 +37,8 @@ class TrainedLabeler:
         if self._checkpoint.padding_policy != PADDING_POLICY:
             policy = self._checkpoint.padding_policy
             raise TrainingError(
-                f"{checkpoint_dir}: made under padding policy {policy}, this release uses {PADDING_POLICY}; train again"
+                f"{checkpoint_dir}: made under padding policy {policy}, "
+                f"this release uses {PADDING_POLICY}; train again"
             )
         self._cache_dir = cache_dir
         self._device = device
@@ -54,7 +55,7 @@ class TrainedLabeler:
         return self._checkpoint.labels
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:
-        """One distribution a clip, each from that clip alone.
+        """One distribution per clip, each from that clip alone.
 
         Raises:
             TrainingError: The encoder's weights are not those the head was trained on.
@@ -62,10 +63,9 @@ class TrainedLabeler:
         if not clips:
             return []
         encoder = self._load()
-        answers = predict(
-            self._checkpoint.head, np.stack([pool_clip(encoder, clip.samples) for clip in clips])
-        )
-        return [dict(zip(self.labels, map(float, row), strict=True)) for row in answers]
+        features = np.stack([pool_clip(encoder, clip.samples) for clip in clips])
+        answers = predict(self._checkpoint.head, features)
+        return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
     def _load(self) -> Encoder:
         if self._encoder is None:
@@ -73,7 +73,8 @@ class TrainedLabeler:
             encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
             if encoder.revision != self._checkpoint.encoder_revision:
                 raise TrainingError(
-                    f"encoder {name!r} has other weights than the head was trained on; install that version or train again"
+                    f"encoder {name!r} has other weights than the head was trained on; "
+                    "install that version or train again"
                 )
             self._encoder = encoder
         return self._encoder

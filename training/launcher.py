@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from voxdata.errors import MachineError, ShortageError, TrainingError
@@ -38,12 +38,23 @@ class LocalLauncher:
 
     def launch(self, job: TrainingJob) -> Mapping[str, object]:
         """See `TrainingLauncher.launch`."""
+        command = self._command(job)
+        last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        exit_code = self._run(command, last_lines)
+        if exit_code != 0:
+            raise _explain(exit_code, list(last_lines))
+        return _read_result(job.output)
+
+    def _command(self, job: TrainingJob) -> list[str]:
         command = [sys.executable, "-m", "training", "--device", self._device]
         for name in ("config", "manifest", "incumbent", "output"):
             command += [f"--{name}", str(getattr(job, name))]
         if self._cache_dir is not None:
             command += ["--cache", str(self._cache_dir / "features")]
-        last: deque[str] = deque(maxlen=LAST_LINES)
+        return command
+
+    def _run(self, command: Sequence[str], last_lines: deque[str]) -> int:
+        """Run to the end, passing every line on; returns the exit code."""
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -55,29 +66,36 @@ class LocalLauncher:
         ) as child:
             try:
                 for line in child.stdout or ():
-                    last.append(line.rstrip("\n"))
+                    last_lines.append(line.rstrip("\n"))
                     if self._progress:
-                        self._progress(last[-1])
+                        self._progress(last_lines[-1])
             except BaseException:
                 child.kill()
                 raise
-        if child.returncode == EXIT_CODE:
-            raise MachineError(
-                (last or ["training stopped without a word"])[-1].removeprefix("error: ")
-            )
-        if ended_from_outside(child.returncode):
-            why = f"training was ended from outside (signal {-child.returncode}), as the system does when memory runs out"
-            raise ShortageError(f"{why}; free memory, then {AGAIN}")
-        if child.returncode != 0:
-            raise TrainingError(
-                f"training ended with exit code {child.returncode}:\n" + "\n".join(last)
-            )
-        try:
-            result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TrainingError(
-                f"training ended well but left no readable result.json in {job.output} ({error})"
-            ) from error
-        if not isinstance(result, dict):
-            raise TrainingError(f"{job.output / 'result.json'}: is not an object")
-        return result
+        return child.returncode
+
+
+def _explain(exit_code: int, last_lines: Sequence[str]) -> MachineError | TrainingError:
+    """Who is to blame for a run that failed: this machine, whoever ended it, or the run."""
+    if exit_code == EXIT_CODE:
+        last_words = last_lines[-1] if last_lines else "training stopped without a word"
+        return MachineError(last_words.removeprefix("error: "))
+    if ended_from_outside(exit_code):
+        return ShortageError(
+            f"training was ended from outside (signal {-exit_code}), "
+            f"as the system does when memory runs out; free memory, then {AGAIN}"
+        )
+    return TrainingError(f"training ended with exit code {exit_code}:\n" + "\n".join(last_lines))
+
+
+def _read_result(output: Path) -> dict[str, object]:
+    path = output / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"training ended well but left no readable result.json in {output} ({error})"
+        ) from error
+    if not isinstance(result, dict):
+        raise TrainingError(f"{path}: is not an object")
+    return result

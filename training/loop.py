@@ -15,17 +15,9 @@ from training.config import TrainingConfig
 from training.features import Features
 from training.metrics import Floats, average_recall, confusion_matrix
 from training.model import Head
+from training.result import Epoch
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """One row of the learning curves. The validation figures are None when there is no validation."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float | None
-    validation_uar: float | None
-    learning_rate: float
+MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +26,46 @@ class Fit:
 
     Attributes:
         head: With the weights of `best_epoch`.
-        curves: One row an epoch.
+        curves: One row per epoch.
         best_epoch: 1-based.
-        note: What the reader must know, such as that no validation was possible; "" else.
+        note: What the reader must know, such as that no validation was possible; otherwise "".
     """
 
     head: Head
     curves: tuple[Epoch, ...]
     best_epoch: int
     note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clips:
+    """Clips to learn from or to validate on.
+
+    Attributes:
+        features: (num_clips, num_layers, dim) float32.
+        targets: (num_clips, num_labels) float32; rows add up to 1.
+    """
+
+    features: torch.Tensor
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Schedule:
+    """How long to train, and what to tell the reader when nothing validates."""
+
+    num_epochs: int
+    validated: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The best weights so far, and what they are compared by: the higher rank wins."""
+
+    weights: dict[str, torch.Tensor]
+    epoch: int
+    rank: tuple[float, float]
 
 
 def fit_head(
@@ -62,82 +85,104 @@ def fit_head(
         validation_features: As `features`, of other voices; may be empty.
         validation_targets: As `targets`.
     """
-    gold = validation_targets.argmax(axis=1)
-    validated = len(set(gold.tolist())) >= 2
-    num_epochs = config.max_epochs if validated else config.fixed_epochs
-    what = "empty" if len(gold) == 0 else "of one label only"
-    note = (
-        ""
-        if validated
-        else f"the validation split is {what}: no early stopping, {num_epochs} epochs as configured"
-    )
-    x, y = torch.from_numpy(features), torch.from_numpy(targets.astype(np.float32))
-    vx, vy = (
-        torch.from_numpy(validation_features),
-        torch.from_numpy(validation_targets.astype(np.float32)),
-    )
-    mass = y.sum(dim=0)
-    weights = (
-        torch.where(mass > 0, mass.sum() / (mass.clamp(min=1e-9) * (mass > 0).sum()), 0.0)
-        if config.class_weights
-        else None
-    )
-    steps = math.ceil(len(x) / config.batch_size) * num_epochs
+    schedule = _plan_epochs(validation_targets, config)
+    clips = _as_tensors(features, targets)
+    validation = None
+    if schedule.validated:
+        validation = _as_tensors(validation_features, validation_targets)
+
     curves: list[Epoch] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        head = Head(num_layers=x.shape[1], dim=x.shape[2], num_labels=y.shape[1], config=config)
-        head.fit_standardiser(x)
-        optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in head.parameters() if p.dim() > 1],
-                    "weight_decay": config.weight_decay,
-                },
-                {"params": [p for p in head.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, steps, config.warmup_share)
-        )
-        best, best_epoch, best_rank = copy.deepcopy(head.state_dict()), 0, (-1.0, -math.inf)
-        for epoch in range(1, num_epochs + 1):
-            head.train()
-            order, total = torch.randperm(len(x)), 0.0
-            for rows in torch.split(order, config.batch_size):
-                optimizer.zero_grad()
-                loss = functional.cross_entropy(head(x[rows]), y[rows], weight=weights)
-                torch.autograd.backward(loss)
-                torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                total += float(loss.detach()) * len(rows)
-            validation_loss = validation_uar = None
-            if validated:
-                validation_loss, validation_uar = _validate(head, vx, vy, weights)
-            rank = (
-                (validation_uar, -validation_loss)
-                if validation_uar is not None and validation_loss is not None
-                else (float(epoch), 0.0)
-            )
-            if rank > best_rank:
-                best, best_epoch, best_rank = copy.deepcopy(head.state_dict()), epoch, rank
-            curves.append(
-                Epoch(
-                    epoch=epoch,
-                    train_loss=total / len(x),
-                    validation_loss=validation_loss,
-                    validation_uar=validation_uar,
-                    learning_rate=float(schedule.get_last_lr()[0]),
-                )
-            )
+        trainer = _Trainer(clips, num_epochs=schedule.num_epochs, config=config)
+        best = trainer.snapshot(epoch=0, rank=(-1.0, -math.inf))
+        for epoch in range(1, schedule.num_epochs + 1):
+            curves.append(trainer.run_epoch(epoch, validation))
+            rank = _rank(curves[-1])
+            if rank > best.rank:
+                best = trainer.snapshot(epoch=epoch, rank=rank)
             if progress:
                 progress(curves[-1])
-            if epoch - best_epoch >= config.patience:
+            if epoch - best.epoch >= config.patience:
                 break
-    head.load_state_dict(best)
-    return Fit(head=head.eval(), curves=tuple(curves), best_epoch=best_epoch, note=note)
+
+    trainer.head.load_state_dict(best.weights)
+    return Fit(
+        head=trainer.head.eval(),
+        curves=tuple(curves),
+        best_epoch=best.epoch,
+        note=schedule.note,
+    )
+
+
+class _Trainer:
+    """A head under training. Everything random comes from torch's generator, in a fixed order."""
+
+    def __init__(self, clips: _Clips, *, num_epochs: int, config: TrainingConfig) -> None:
+        num_clips, num_layers, dim = clips.features.shape
+        self.head = Head(
+            num_layers=num_layers,
+            dim=dim,
+            num_labels=clips.targets.shape[1],
+            config=config,
+        )
+        self.head.fit_standardiser(clips.features)
+        self._clips = clips
+        self._batch_size = config.batch_size
+        self._label_weights = _weigh_labels(clips.targets) if config.class_weights else None
+        self._optimizer = _make_optimizer(self.head, config)
+        num_steps = math.ceil(num_clips / config.batch_size) * num_epochs
+
+        def factor(step: int) -> float:
+            return learning_rate_factor(step, num_steps, config.warmup_share)
+
+        self._learning_rate = torch.optim.lr_scheduler.LambdaLR(self._optimizer, factor)
+
+    def snapshot(self, *, epoch: int, rank: tuple[float, float]) -> _Best:
+        """A copy of the weights as they are."""
+        weights = copy.deepcopy(self.head.state_dict())
+        return _Best(weights=weights, epoch=epoch, rank=rank)
+
+    def run_epoch(self, epoch: int, validation: _Clips | None) -> Epoch:
+        """See every clip once, then validate."""
+        self.head.train()
+        num_clips = len(self._clips.features)
+        order = torch.randperm(num_clips)
+        total_loss = 0.0
+        for rows in torch.split(order, self._batch_size):
+            total_loss += self._step(rows) * len(rows)
+
+        validation_loss = validation_uar = None
+        if validation is not None:
+            logits = self._score(validation)
+            validation_loss = float(self._loss(logits, validation.targets))
+            validation_uar = _uar(logits, validation.targets)
+        return Epoch(
+            epoch=epoch,
+            train_loss=total_loss / num_clips,
+            validation_loss=validation_loss,
+            validation_uar=validation_uar,
+            learning_rate=float(self._learning_rate.get_last_lr()[0]),
+        )
+
+    def _step(self, rows: torch.Tensor) -> float:
+        """One step on a batch; returns its loss."""
+        self._optimizer.zero_grad()
+        logits = self.head(self._clips.features[rows])
+        loss = self._loss(logits, self._clips.targets[rows])
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.head.parameters(), MAX_GRADIENT_NORM)
+        self._optimizer.step()
+        self._learning_rate.step()
+        return float(loss.detach())
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, targets, weight=self._label_weights)
+
+    @torch.no_grad()
+    def _score(self, clips: _Clips) -> torch.Tensor:
+        logits: torch.Tensor = self.head.eval()(clips.features)
+        return logits
 
 
 def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
@@ -145,30 +190,81 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
     warmup = int(steps * warmup_share)
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+    after_warmup = (step - warmup) / max(1, steps - warmup)
+    angle = math.pi * min(1.0, after_warmup)
+    return 0.5 * (1 + math.cos(angle))
 
 
-@torch.no_grad()
-def _validate(
-    head: Head, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None
-) -> tuple[float, float]:
-    logits = head.eval()(x)
-    confusion = confusion_matrix(
-        y.argmax(dim=1).numpy(), logits.argmax(dim=1).numpy(), num_labels=y.shape[1]
+def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedule:
+    """Stop early where validation clips of two labels can tell; else train a fixed time."""
+    gold = validation_targets.argmax(axis=1)
+    if len(set(gold.tolist())) >= 2:
+        return _Schedule(
+            num_epochs=config.max_epochs,
+            validated=True,
+            note="",
+        )
+    state = "empty" if len(gold) == 0 else "of one label only"
+    return _Schedule(
+        num_epochs=config.fixed_epochs,
+        validated=False,
+        note=f"the validation split is {state}: "
+        f"no early stopping, {config.fixed_epochs} epochs as configured",
     )
-    return float(functional.cross_entropy(logits, y, weight=weights)), float(
-        average_recall(confusion)
+
+
+def _as_tensors(features: Features, targets: Floats) -> _Clips:
+    return _Clips(
+        features=torch.from_numpy(features),
+        targets=torch.from_numpy(targets.astype(np.float32)),
     )
+
+
+def _weigh_labels(targets: torch.Tensor) -> torch.Tensor:
+    """(num_labels,): the inverse frequency of each label, with 0 for one that never occurs."""
+    mass = targets.sum(dim=0)
+    present = mass > 0
+    average = mass.clamp(min=1e-9) * present.sum()
+    return torch.where(present, mass.sum() / average, 0.0)
+
+
+def _make_optimizer(head: Head, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW that decays matrices only: neither biases nor layer scores."""
+    matrices = [weights for weights in head.parameters() if weights.dim() > 1]
+    vectors = [weights for weights in head.parameters() if weights.dim() <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+    )
+
+
+def _rank(row: Epoch) -> tuple[float, float]:
+    """Highest validation UAR, then lowest validation loss; without validation, the last epoch."""
+    if row.validation_uar is None or row.validation_loss is None:
+        return float(row.epoch), 0.0
+    return row.validation_uar, -row.validation_loss
+
+
+def _uar(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    gold = targets.argmax(dim=1).numpy()
+    predicted = logits.argmax(dim=1).numpy()
+    confusion = confusion_matrix(gold, predicted, num_labels=targets.shape[1])
+    return float(average_recall(confusion))
 
 
 @torch.inference_mode()
 def predict(head: Head, features: Features) -> Floats:
     """(num_clips, num_layers, dim) float32 -> (num_clips, num_labels) probabilities.
 
-    One clip at a time, so that an answer does not depend, not even in its last bit, on the clips beside it.
+    One clip at a time, so that an answer does not depend, not even in its last bit, on the clips
+    beside it.
     """
     head.eval()
-    rows = [
-        head(torch.from_numpy(row[None])).double().softmax(dim=1)[0].numpy() for row in features
-    ]
-    return np.stack(rows) if rows else np.zeros((0, head.out.out_features))
+    answers = np.zeros((len(features), head.out.out_features))
+    for row, clip in zip(answers, features, strict=True):
+        logits = head(torch.from_numpy(clip[None]))
+        row[:] = logits.double().softmax(dim=1)[0].numpy()
+    return answers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,16 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
+class Interval(NamedTuple):
+    """The 95 % interval of a figure."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassScore:
-    """How one label fares. None where a ratio has no denominator."""
+    """How one label fares; None where a ratio has no denominator."""
 
     recall: float | None
     precision: float | None
@@ -30,7 +38,8 @@ class Scores:
         macro_f1: Mean F1 over the same labels.
         ece: Expected calibration error, 10 equal bins of confidence.
         uar_interval: 95 % bootstrap over voices; None with `interval_note` saying why.
-        confusion: Rows are gold, columns predicted, in the order of `per_class`.
+        per_class: Label -> its figures.
+        confusion: Rows are gold, columns predicted, in the order in which the head has the labels.
     """
 
     num_clips: int
@@ -39,10 +48,10 @@ class Scores:
     uar: float
     macro_f1: float
     ece: float
-    uar_interval: tuple[float, float] | None
+    uar_interval: Interval | None
     interval_note: str
-    per_class: dict[str, ClassScore]
-    confusion: list[list[int]]
+    per_class: Mapping[str, ClassScore]
+    confusion: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,40 +59,46 @@ class Difference:
     """After minus before, paired: both models are judged on the same draws of voices."""
 
     uar: float
-    uar_interval: tuple[float, float] | None
+    uar_interval: Interval | None
 
 
 def confusion_matrix(gold: Ints, predicted: Ints, *, num_labels: int) -> Ints:
     """(num_labels, num_labels) counts; rows are gold."""
-    return (
-        np.bincount(gold * num_labels + predicted, minlength=num_labels**2)
-        .reshape(num_labels, num_labels)
-        .astype(np.int64)
-    )
+    cells = gold * num_labels + predicted
+    counts = np.bincount(cells, minlength=num_labels**2)
+    return counts.reshape(num_labels, num_labels).astype(np.int64)
 
 
 def average_recall(confusion: npt.NDArray[np.number]) -> Floats:
-    """UAR of (..., C, C) confusion matrices over the labels with support; NaN where nothing has any."""
+    """UAR of (..., C, C) confusion matrices.
+
+    It is over the labels that have support; NaN where no label has any.
+    """
     support = confusion.sum(axis=-1)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    recall = np.divide(hits, support, out=np.zeros(support.shape), where=support > 0)
-    present = (support > 0).sum(axis=-1)
-    return np.asarray(
-        np.divide(
-            recall.sum(axis=-1), present, out=np.full(present.shape, np.nan), where=present > 0
-        )
-    )
+    supported = support > 0
+    recall = np.zeros(support.shape)
+    np.divide(hits, support, out=recall, where=supported)
+
+    total = recall.sum(axis=-1)
+    num_supported = supported.sum(axis=-1)
+    average = np.full(num_supported.shape, np.nan)
+    np.divide(total, num_supported, out=average, where=num_supported > 0)
+    return average
 
 
 def expected_calibration_error(gold: Ints, probabilities: Floats, *, num_bins: int = 10) -> float:
     """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == gold
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gaps = [
-        abs(float(confidence[bins == b].mean()) - float(right[bins == b].mean()))
-        * float((bins == b).mean())
-        for b in np.unique(bins)
-    ]
+    gaps: list[float] = []
+    for number in np.unique(bins):
+        inside = bins == number
+        mean_confidence = float(confidence[inside].mean())
+        accuracy = float(right[inside].mean())
+        gap = abs(mean_confidence - accuracy)
+        gaps.append(gap * float(inside.mean()))
     return float(sum(gaps))
 
 
@@ -102,31 +117,52 @@ def score(
         probabilities: (num_clips, num_labels); ties go to the first label.
         voices: The speaker of each clip.
     """
-    confusion = confusion_matrix(gold, probabilities.argmax(axis=1), num_labels=len(labels))
-    hits, support, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = [2 * h / (s + g) for h, s, g in zip(hits, support, guessed, strict=True) if s > 0]
-    draws, note = _draw_uars(
-        [gold], [probabilities], voices, num_labels=len(labels), num_draws=num_draws
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(gold, predicted, num_labels=len(labels))
+    hits = np.diag(confusion)
+    draws = _draw_uars(
+        gold,
+        [probabilities],
+        voices,
+        num_labels=len(labels),
+        num_draws=num_draws,
     )
     return Scores(
         num_clips=len(gold),
         num_voices=len(set(voices)),
         accuracy=float(hits.sum() / len(gold)),
         uar=float(average_recall(confusion)),
-        macro_f1=float(np.mean(f1)),
+        macro_f1=_macro_f1(confusion),
         ece=expected_calibration_error(gold, probabilities),
-        uar_interval=_interval(draws[0]) if draws is not None else None,
-        interval_note=note,
-        per_class={
-            label: ClassScore(
-                recall=float(h / s) if s else None,
-                precision=float(h / g) if g else None,
-                support=int(s),
-            )
-            for label, h, s, g in zip(labels, hits, support, guessed, strict=True)
-        },
-        confusion=confusion.tolist(),
+        uar_interval=None if draws is None else _interval(draws[0]),
+        interval_note=ONE_VOICE if draws is None else "",
+        per_class=_score_classes(confusion, labels),
+        confusion=tuple(map(tuple, confusion.tolist())),
     )
+
+
+def _macro_f1(confusion: Ints) -> float:
+    """Mean F1 over the labels that have support."""
+    hits = np.diag(confusion)
+    support = confusion.sum(axis=1)
+    guessed = confusion.sum(axis=0)
+    supported = support > 0
+    f1 = 2 * hits[supported] / (support + guessed)[supported]
+    return float(np.mean(f1))
+
+
+def _score_classes(confusion: Ints, labels: Sequence[str]) -> dict[str, ClassScore]:
+    scores: dict[str, ClassScore] = {}
+    for index, label in enumerate(labels):
+        hits = confusion[index, index]
+        support = confusion[index].sum()
+        guessed = confusion[:, index].sum()
+        scores[label] = ClassScore(
+            recall=float(hits / support) if support else None,
+            precision=float(hits / guessed) if guessed else None,
+            support=int(support),
+        )
+    return scores
 
 
 def paired_difference(
@@ -139,49 +175,64 @@ def paired_difference(
     num_draws: int = 2000,
 ) -> Difference:
     """UAR after minus before on the same clips, with the interval over voices."""
-    uars = [
-        float(average_recall(confusion_matrix(gold, p.argmax(axis=1), num_labels=num_labels)))
-        for p in (before, after)
-    ]
-    draws, _ = _draw_uars(
-        [gold, gold], [before, after], voices, num_labels=num_labels, num_draws=num_draws
+    draws = _draw_uars(
+        gold,
+        [before, after],
+        voices,
+        num_labels=num_labels,
+        num_draws=num_draws,
     )
-    return Difference(
-        uar=uars[1] - uars[0],
-        uar_interval=_interval(draws[1] - draws[0]) if draws is not None else None,
-    )
+    uar_before = _uar(gold, before, num_labels=num_labels)
+    uar_after = _uar(gold, after, num_labels=num_labels)
+    interval = None
+    if draws is not None:
+        draws_before, draws_after = draws
+        interval = _interval(draws_after - draws_before)
+    return Difference(uar=uar_after - uar_before, uar_interval=interval)
 
 
-def _interval(draws: Floats) -> tuple[float, float]:
+def _uar(gold: Ints, probabilities: Floats, *, num_labels: int) -> float:
+    predicted = probabilities.argmax(axis=1)
+    return float(average_recall(confusion_matrix(gold, predicted, num_labels=num_labels)))
+
+
+def _interval(draws: Floats) -> Interval:
     low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+    return Interval(low=float(low), high=float(high))
+
+
+ONE_VOICE = "the test set has one voice; an interval over voices needs at least two"
 
 
 def _draw_uars(
-    golds: Sequence[Ints],
+    gold: Ints,
     answers: Sequence[Floats],
     voices: Sequence[str],
     *,
     num_labels: int,
     num_draws: int,
-) -> tuple[list[Floats] | None, str]:
-    """UAR of each model on the same resamples of voices, or None and the reason."""
-    names, index = np.unique(np.asarray(voices), return_inverse=True)
-    if len(names) < 2:
-        return None, "the test set has one voice; an interval over voices needs at least two"
-    weights = (
-        np.random.default_rng(0)
-        .multinomial(len(names), np.full(len(names), 1 / len(names)), size=num_draws)
-        .astype(float)
-    )
-    out = []
-    for gold, probabilities in zip(golds, answers, strict=True):
+) -> list[Floats] | None:
+    """UAR of each model on the same resamples of voices.
+
+    Returns:
+        (num_draws,) for each model; None with a single voice, of which there is one resample.
+    """
+    names, voice_of_clip = np.unique(np.asarray(voices), return_inverse=True)
+    num_voices = len(names)
+    if num_voices < 2:
+        return None
+    equal_shares = np.full(num_voices, 1 / num_voices)
+    generator = np.random.default_rng(0)
+    weights = generator.multinomial(num_voices, equal_shares, size=num_draws).astype(float)
+
+    uars: list[Floats] = []
+    for probabilities in answers:
         predicted = probabilities.argmax(axis=1)
-        per_voice = np.stack(
-            [
-                confusion_matrix(gold[index == v], predicted[index == v], num_labels=num_labels)
-                for v in range(len(names))
-            ]
-        )
-        out.append(average_recall(np.tensordot(weights, per_voice.astype(float), axes=1)))
-    return out, ""
+        per_voice = np.zeros((num_voices, num_labels, num_labels))
+        for voice in range(num_voices):
+            spoken = voice_of_clip == voice
+            per_voice[voice] = confusion_matrix(
+                gold[spoken], predicted[spoken], num_labels=num_labels
+            )
+        uars.append(average_recall(np.tensordot(weights, per_voice, axes=1)))
+    return uars

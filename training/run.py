@@ -6,8 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
@@ -17,12 +18,19 @@ from training.checkpoint import Checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
-from training.features import Features, FeatureSet, load_features
-from training.judge import judge
-from training.loop import Epoch, Fit, fit_head, predict
-from training.metrics import Floats, paired_difference, score
+from training.features import FeatureSet, load_features
+from training.judge import Verdict, reach_verdict
+from training.loop import Fit, fit_head, predict
+from training.metrics import Floats
+from training.result import (
+    EncoderCard,
+    Epoch,
+    Seconds,
+    TrainingResult,
+    encode_result,
+    model_card,
+)
 from voxdata.audio_digest import AudioGuard
-from voxdata.counted import counted
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
@@ -31,29 +39,34 @@ from voxdata.label import Distribution, top_label
 from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
 
-SMALL_CLIPS, SMALL_VOICES = 100, 5
+LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
+"""Their versions are kept with a checkpoint."""
+
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run found.
+    """All that a run has made.
 
     Attributes:
-        result: The content of result.json.
+        result: The content of result.json, but for the identity of the model.
         fit: The head and its curves.
         predictions: Test utterance id -> distribution.
         checkpoint: Ready to be saved.
     """
 
-    result: dict[str, object]
+    result: TrainingResult
     fit: Fit
     predictions: dict[str, dict[str, float]]
     checkpoint: Checkpoint
 
 
 def _read_shares(value: Mapping[str, object]) -> Distribution:
-    return {str(label): float(str(share)) for label, share in value.items()}
+    shares: dict[str, float] = {}
+    for label, share in value.items():
+        shares[str(label)] = float(str(share))
+    return shares
 
 
 INCUMBENT: Readers = {
@@ -75,32 +88,16 @@ def read_incumbent(path: Path) -> dict[str, Distribution]:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
     answers: dict[str, Distribution] = {}
     for number, line in enumerate(lines, start=1):
-        if line.strip():
-            row = None
-            try:
-                row = parse_json(line)
-                answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
-            except FAULTS as error:
-                why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
-                raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
+        if not line.strip():
+            continue
+        row = None
+        try:
+            row = parse_json(line)
+            answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
+        except FAULTS as error:
+            why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
+            raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
     return answers
-
-
-def check_splits(examples: Sequence[Example]) -> None:
-    """Refuse examples of which a voice, group or recording is in two splits.
-
-    Raises:
-        TrainingError: Names the first such voice, group or recording.
-    """
-    for kind in ("voice", "group", "recording_id"):
-        seen: dict[str, Split] = {}
-        for example in examples:
-            key = getattr(example, kind)
-            if seen.setdefault(key, example.split) is not example.split:
-                raise TrainingError(
-                    f"the split leaks: {kind} {key!r} is in both {seen[key]} and {example.split}, so no score would mean anything; "
-                    "release the version again"
-                )
 
 
 def run_training(
@@ -121,189 +118,298 @@ def run_training(
         encoder: Already loaded; None: `config.encoder`.
 
     Raises:
-        TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing answers.
+        TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
+            answers.
     """
-    tell = say or (lambda line: None)
+    tell = say or _say_nothing
+    lesson = _prepare(config, manifest, incumbent)
+    watch = _Stopwatch()
+    encoder = encoder or load_encoder(config.encoder, device=device)
+    watch.lap("load")
+    features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
+    watch.lap("features")
+    fit = _fit(lesson, features, say=tell)
+    watch.lap("train")
+    answers = predict(fit.head, features[Split.TEST].values)
+    verdict = _judge(lesson, answers)
+    watch.lap("judge")
+
+    seconds = _add_up(watch, features)
+    return Outcome(
+        result=_make_result(lesson, encoder, fit, verdict, seconds),
+        fit=fit,
+        predictions=_name_answers(lesson, answers),
+        checkpoint=_make_checkpoint(lesson, encoder, fit, features[Split.TRAIN]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lesson:
+    """What is to be learnt, from which examples, and against which answers; checked."""
+
+    config: TrainingConfig
+    manifest: Manifest
+    labels: tuple[str, ...]
+    parts: Mapping[Split, list[Example]]
+    incumbent: Mapping[str, Distribution]
+
+
+class _Stopwatch:
+    """Seconds of each lap."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._lap_began = monotonic()
+
+    def lap(self, name: str) -> None:
+        """End a lap; the next one begins."""
+        now = monotonic()
+        self.laps[name] = now - self._lap_began
+        self._lap_began = now
+
+
+def _prepare(
+    config: TrainingConfig, manifest: Manifest, incumbent: Mapping[str, Distribution]
+) -> _Lesson:
+    lesson = _Lesson(
+        config=config,
+        manifest=manifest,
+        labels=_find_labels(config, manifest),
+        parts={split: list(select(manifest, split, scheme=config.scheme)) for split in Split},
+        incumbent=incumbent,
+    )
+    check_splits(list(chain.from_iterable(lesson.parts.values())))
+    _check_labels(lesson)
+    _check_incumbent(lesson)
+    return lesson
+
+
+def _say_nothing(_line: str) -> None:
+    return None
+
+
+def check_splits(examples: Sequence[Example]) -> None:
+    """Refuse examples of which a voice, group or recording is in two splits.
+
+    Raises:
+        TrainingError: Names the first such voice, group or recording.
+    """
+    for kind in ("voice", "group", "recording_id"):
+        split_of: dict[str, Split] = {}
+        for example in examples:
+            key = getattr(example, kind)
+            first = split_of.setdefault(key, example.split)
+            if first is not example.split:
+                raise TrainingError(
+                    f"the split leaks: {kind} {key!r} is in both {first} and {example.split}, "
+                    "so no score would mean anything; release the version again"
+                )
+
+
+def _find_labels(config: TrainingConfig, manifest: Manifest) -> tuple[str, ...]:
+    """The labels of the scheme that is to be learnt."""
     if config.scheme not in manifest.schemes:
         raise TrainingError(
-            f"scheme {config.scheme!r} is not in version {manifest.name!r}; it has: {', '.join(manifest.schemes)}"
+            f"scheme {config.scheme!r} is not in version {manifest.name!r}; "
+            f"it has: {', '.join(manifest.schemes)}"
         )
-    labels = manifest.schemes[config.scheme]
-    parts = {split: list(select(manifest, split, scheme=config.scheme)) for split in Split}
-    check_splits([example for part in parts.values() for example in part])
-    _check_labels(config, labels, parts, incumbent)
-
-    began = monotonic()
-    encoder = encoder or load_encoder(config.encoder, device=device)
-    loaded = monotonic()
-    guard = AudioGuard(manifest.audio)
-    sets = {s: _features(encoder, parts[s], manifest, cache_dir, guard, s, tell) for s in Split}
-    width = sets[Split.TRAIN].values.shape[1:]
-    values: dict[Split, Features] = {
-        s: sets[s].values if parts[s] else np.zeros((0, *width), np.float32) for s in Split
-    }
-    encoded = monotonic()
-    targets = {s: _targets(parts[s], config, labels) for s in Split}
-
-    def on_epoch(row: Epoch) -> None:
-        shown = "" if row.validation_uar is None else f", validation UAR {row.validation_uar:.3f}"
-        tell(f"epoch {row.epoch}: loss {row.train_loss:.4f}{shown}")
-
-    fit = fit_head(
-        values[Split.TRAIN],
-        targets[Split.TRAIN],
-        validation_features=values[Split.VALIDATION],
-        validation_targets=targets[Split.VALIDATION],
-        config=config,
-        progress=on_epoch,
-    )
-    trained = monotonic()
-    answers = predict(fit.head, values[Split.TEST])
-    verdict = _judge(parts[Split.TEST], answers, incumbent, config, labels)
-    checkpoint = Checkpoint(
-        head=fit.head,
-        config=config,
-        labels=labels,
-        encoder_revision=encoder.revision,
-        padding_policy=PADDING_POLICY,
-        version_id=manifest.version_id,
-        versions={name: version(name) for name in ("torch", "transformers", "numpy", "voxdata")},
-        shape=(int(width[0]), int(width[1])),
-    )
-    result: dict[str, object] = {
-        "task": config.scheme,
-        "labels": list(labels),
-        "version_id": manifest.version_id,
-        "config": asdict(config),
-        "counts": {s.value: len(parts[s]) for s in Split},
-        "voices": {s.value: len({e.voice for e in parts[s]}) for s in Split},
-        **verdict,
-        "curves": [asdict(row) for row in fit.curves],
-        "best_epoch": fit.best_epoch,
-        "note": fit.note,
-        "encoder": {
-            "name": encoder.name,
-            "revision": encoder.revision,
-            "padding_policy": PADDING_POLICY,
-        },
-        "seconds": {
-            "load": loaded - began,
-            "features": encoded - loaded,
-            "train": trained - encoded,
-            "judge": monotonic() - trained,
-            "audio_encoded": sum(s.computed_seconds for s in sets.values()),
-        },
-    }
-    ids = [e.utterance_id for e in parts[Split.TEST]]
-    predictions = {
-        i: dict(zip(labels, map(float, row), strict=True))
-        for i, row in zip(ids, answers, strict=True)
-    }
-    return Outcome(result=result, fit=fit, predictions=predictions, checkpoint=checkpoint)
+    return manifest.schemes[config.scheme]
 
 
-def _features(
-    encoder: Encoder,
-    examples: list[Example],
-    manifest: Manifest,
-    cache_dir: Path,
-    guard: AudioGuard,
-    split: Split,
-    tell: Say,
-) -> FeatureSet:
-    if not examples:
-        return FeatureSet(
-            values=np.zeros((0, 0, 0), np.float32), computed_seconds=0.0, num_cached=0
-        )
-    return load_features(
-        encoder,
-        examples,
-        audio_root=manifest.audio_root,
-        cache_dir=cache_dir,
-        guard=guard,
-        progress=lambda line: tell(f"{split}: {line}"),
-    )
-
-
-def _check_labels(
-    config: TrainingConfig,
-    labels: Sequence[str],
-    parts: Mapping[Split, list[Example]],
-    incumbent: Mapping[str, Distribution],
-) -> None:
-    for part in parts.values():
-        for example in part:
-            gold = example.gold[config.scheme]
-            strange = {gold.label, *gold.distribution} - set(labels)
-            if strange:
-                raise TrainingError(
-                    f"example {example.utterance_id}: {sorted(strange)} is not in scheme {config.scheme!r}; release again"
-                )
-    train = parts[Split.TRAIN]
+def _check_labels(lesson: _Lesson) -> None:
+    scheme = lesson.config.scheme
+    for example in chain.from_iterable(lesson.parts.values()):
+        gold = example.gold[scheme]
+        strange = {gold.label, *gold.distribution} - set(lesson.labels)
+        if strange:
+            raise TrainingError(
+                f"example {example.utterance_id}: {sorted(strange)} is not in scheme {scheme!r}; "
+                "release again"
+            )
+    train = lesson.parts[Split.TRAIN]
     if not train:
         raise TrainingError(
-            f"no training example has a label for scheme {config.scheme!r}; label some and release a version again"
+            f"no training example has a label for scheme {scheme!r}; "
+            "label some and release a version again"
         )
-    found = sorted({e.gold[config.scheme].label for e in train})
-    if len(found) < 2:
+    learnt = {example.gold[scheme].label for example in train}
+    if len(learnt) < 2:
         raise TrainingError(
-            f"all {len(train)} training examples are labelled {found[0]!r}; a model needs at least two labels to distinguish"
+            f"all {len(train)} training examples are labelled {learnt.pop()!r}; "
+            "a model needs at least two labels to distinguish"
         )
-    missing = [e.utterance_id for e in parts[Split.TEST] if e.utterance_id not in incumbent]
+
+
+def _check_incumbent(lesson: _Lesson) -> None:
+    tested = [example.utterance_id for example in lesson.parts[Split.TEST]]
+    missing = [utterance_id for utterance_id in tested if utterance_id not in lesson.incumbent]
     if missing:
         raise TrainingError(
-            f"the incumbent file has no answer for {len(missing)} test examples, the first is {missing[0]}"
+            f"the incumbent file has no answer for {len(missing)} test examples, "
+            f"the first is {missing[0]}"
         )
 
 
-def _targets(examples: Sequence[Example], config: TrainingConfig, labels: Sequence[str]) -> Floats:
+def _encode_parts(
+    lesson: _Lesson, encoder: Encoder, *, cache_dir: Path, say: Say
+) -> dict[Split, FeatureSet]:
+    """Features of every split; a split without examples has none, of the same shape."""
+    guard = AudioGuard(lesson.manifest.audio)
+    features: dict[Split, FeatureSet] = {}
+    for split, examples in lesson.parts.items():
+        if examples:
+            features[split] = load_features(
+                encoder,
+                examples,
+                audio_root=lesson.manifest.audio_root,
+                cache_dir=cache_dir,
+                guard=guard,
+                progress=_say_of(split, say),
+            )
+        else:
+            features[split] = _no_features(like=features[Split.TRAIN])
+    return features
+
+
+def _no_features(*, like: FeatureSet) -> FeatureSet:
+    clip_shape = like.values.shape[1:]
+    return FeatureSet(
+        values=np.zeros((0, *clip_shape), np.float32),
+        computed_seconds=0.0,
+        num_cached=0,
+    )
+
+
+def _say_of(split: Split, say: Say) -> Say:
+    """Puts the name of a split before each line."""
+
+    def say_with_split(line: str) -> None:
+        say(f"{split}: {line}")
+
+    return say_with_split
+
+
+def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> Fit:
+    def say_epoch(row: Epoch) -> None:
+        validation = ""
+        if row.validation_uar is not None:
+            validation = f", validation UAR {row.validation_uar:.3f}"
+        say(f"epoch {row.epoch}: loss {row.train_loss:.4f}{validation}")
+
+    return fit_head(
+        features[Split.TRAIN].values,
+        _targets(lesson, Split.TRAIN),
+        validation_features=features[Split.VALIDATION].values,
+        validation_targets=_targets(lesson, Split.VALIDATION),
+        config=lesson.config,
+        progress=say_epoch,
+    )
+
+
+def _targets(lesson: _Lesson, split: Split) -> Floats:
     """(num_examples, num_labels): the shares of the votes, or one-hot."""
+    config, labels = lesson.config, lesson.labels
+    examples = lesson.parts[split]
     rows = np.zeros((len(examples), len(labels)))
     for row, example in zip(rows, examples, strict=True):
         gold = example.gold[config.scheme]
-        shares = (
-            gold.distribution if config.soft_targets and gold.distribution else {gold.label: 1.0}
-        )
+        shares: Distribution = {gold.label: 1.0}
+        if config.soft_targets and gold.distribution:
+            shares = gold.distribution
         for label, share in shares.items():
             row[labels.index(label)] = share
         row /= row.sum()
     return rows
 
 
-def _judge(
-    examples: Sequence[Example],
-    answers: Floats,
-    incumbent: Mapping[str, Distribution],
-    config: TrainingConfig,
-    labels: Sequence[str],
-) -> dict[str, object]:
-    before = after = difference = None
-    voices = [e.voice for e in examples]
-    if examples:
-        gold = np.array(
-            [labels.index(e.gold[config.scheme].label) for e in examples], dtype=np.int64
-        )
-        old = np.array([_aligned(incumbent[e.utterance_id], labels) for e in examples])
-        before = score(gold, old, voices, labels=labels)
-        after = score(gold, answers, voices, labels=labels)
-        difference = paired_difference(gold, old, answers, voices, num_labels=len(labels))
-    num_voices = len(set(voices))
-    small = len(examples) < SMALL_CLIPS or num_voices < SMALL_VOICES
-    heard = f"{counted(len(examples), 'test clip')} of {counted(num_voices, 'voice')}"
-    warning = f"small sample: {heard}; these figures are an anecdote, not a measurement"
-    return {
-        "before": asdict(before) if before else None,
-        "after": asdict(after) if after else None,
-        "difference": asdict(difference) if difference else None,
-        "decision": asdict(judge(before, after, min_gain=config.min_gain)),
-        "small_sample": small,
-        "warning": warning if small else "",
-    }
+def _judge(lesson: _Lesson, answers: Floats) -> Verdict:
+    """The verdict on the test set.
+
+    Args:
+        answers: (num_examples, num_labels) probabilities of the new model.
+    """
+    scheme, labels = lesson.config.scheme, lesson.labels
+    gold: list[int] = []
+    before: list[list[float]] = []
+    for example in lesson.parts[Split.TEST]:
+        gold.append(labels.index(example.gold[scheme].label))
+        before.append(_in_order(lesson.incumbent[example.utterance_id], labels))
+    return reach_verdict(
+        np.array(gold, dtype=np.int64),
+        before=np.array(before),
+        after=answers,
+        voices=[example.voice for example in lesson.parts[Split.TEST]],
+        labels=labels,
+        min_gain=lesson.config.min_gain,
+    )
 
 
-def _aligned(distribution: Distribution, labels: Sequence[str]) -> list[float]:
+def _in_order(distribution: Distribution, labels: Sequence[str]) -> list[float]:
     """Probabilities in the order of the labels; 0 for a label the incumbent does not know."""
     return [float(distribution.get(label, 0.0)) for label in labels]
+
+
+def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
+    return Seconds(
+        load=watch.laps["load"],
+        features=watch.laps["features"],
+        train=watch.laps["train"],
+        judge=watch.laps["judge"],
+        audio_encoded=sum(part.computed_seconds for part in features.values()),
+    )
+
+
+def _make_result(
+    lesson: _Lesson, encoder: Encoder, fit: Fit, verdict: Verdict, seconds: Seconds
+) -> TrainingResult:
+    counts: dict[str, int] = {}
+    voices: dict[str, int] = {}
+    for split, examples in lesson.parts.items():
+        counts[split.value] = len(examples)
+        voices[split.value] = len({example.voice for example in examples})
+    return TrainingResult(
+        task=lesson.config.scheme,
+        labels=lesson.labels,
+        version_id=lesson.manifest.version_id,
+        config=asdict(lesson.config),
+        counts=counts,
+        voices=voices,
+        verdict=verdict,
+        curves=fit.curves,
+        best_epoch=fit.best_epoch,
+        note=fit.note,
+        encoder=EncoderCard(
+            name=encoder.name,
+            revision=encoder.revision,
+            padding_policy=PADDING_POLICY,
+        ),
+        seconds=seconds,
+    )
+
+
+def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float]]:
+    """Utterance id -> label -> probability, for the test examples."""
+    named: dict[str, dict[str, float]] = {}
+    examples = lesson.parts[Split.TEST]
+    for example, row in zip(examples, answers.tolist(), strict=True):
+        named[example.utterance_id] = dict(zip(lesson.labels, row, strict=True))
+    return named
+
+
+def _make_checkpoint(
+    lesson: _Lesson, encoder: Encoder, fit: Fit, features: FeatureSet
+) -> Checkpoint:
+    _, num_layers, dim = features.values.shape
+    return Checkpoint(
+        head=fit.head,
+        config=lesson.config,
+        labels=lesson.labels,
+        encoder_revision=encoder.revision,
+        padding_policy=PADDING_POLICY,
+        version_id=lesson.manifest.version_id,
+        versions={name: version(name) for name in LIBRARIES},
+        shape=(num_layers, dim),
+    )
 
 
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
@@ -313,32 +419,32 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         MachineError: They cannot be written.
     """
     with writing(output):
-        return _write_outcome(output, outcome)
+        model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
+        _write_predictions(output / "predictions.jsonl", outcome.predictions)
+        _write_curves(output / "curves.csv", outcome.fit.curves)
+        _write_events(output / "tensorboard", outcome.fit.curves)
+        result = replace(outcome.result, model=model_card(model))
+        row = encode_result(result)
+        content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
+        write_file(output / "result.json", content.encode())
+    return model
 
 
-def _write_outcome(output: Path, outcome: Outcome) -> ModelRef:
-    model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
+def _write_predictions(path: Path, predictions: Mapping[str, Mapping[str, float]]) -> None:
     lines: list[str] = []
-    for utterance_id, shares in sorted(outcome.predictions.items()):
+    for utterance_id, shares in sorted(predictions.items()):
         row = {"utterance_id": utterance_id, "label": top_label(shares), "distribution": shares}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_file(output / "predictions.jsonl", "".join(lines).encode())
-    epochs = [asdict(epoch) for epoch in outcome.fit.curves]
+    write_file(path, "".join(lines).encode())
+
+
+def _write_curves(path: Path, curves: Sequence[Epoch]) -> None:
+    epochs = [asdict(epoch) for epoch in curves]
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, list(epochs[0]))
     writer.writeheader()
     writer.writerows(epochs)
-    write_file(output / "curves.csv", table.getvalue().encode())
-    _write_events(output / "tensorboard", outcome.fit.curves)
-    card = {
-        "name": model.name,
-        "revision": model.revision,
-        "params": dict(model.params),
-        "key": model.key,
-    }
-    result = json.dumps({**outcome.result, "model": card}, ensure_ascii=False, indent=2) + "\n"
-    write_file(output / "result.json", result.encode())
-    return model
+    write_file(path, table.getvalue().encode())
 
 
 def _write_events(folder: Path, curves: Sequence[Epoch]) -> None:

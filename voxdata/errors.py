@@ -115,6 +115,10 @@ class WarehouseError(VoxdataError):
     """The DuckDB file is written by a newer version, damaged or inconsistent."""
 
 
+class OlderSchemaError(WarehouseError):
+    """The DuckDB file is of an earlier release, and was opened for reading only."""
+
+
 class LockedError(WarehouseError):
     """Somebody else has had the DuckDB file open for too long; the message names who."""
 

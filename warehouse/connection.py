@@ -19,7 +19,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from voxdata.durable import writing
-from voxdata.errors import LockedError, MachineError, WarehouseError
+from voxdata.errors import LockedError, MachineError, OlderSchemaError, WarehouseError
 from voxdata.machine import REMEDIES, find_fault, machine_error, named_errno
 from warehouse.chain import seal_earlier_entries
 from warehouse.commits import check_commits, count_commit, held_commits, note_commits
@@ -305,7 +305,7 @@ def _prepare(
         migrate(con, have=have)
         ensure_triggers(con)
     elif have < newest_version():
-        raise WarehouseError(
+        raise OlderSchemaError(
             f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata "
             "ingest` or any writing command once"
         )

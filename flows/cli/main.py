@@ -128,15 +128,19 @@ def main() -> None:
     quiet_exit()
     sys.excepthook = show_crash
     keep_files_private()
-    code = _run_command()
+    code = run_command()
     run = sys.modules.get("flows.run")
     if run is not None:
         run.leave(code)
     sys.exit(code)
 
 
-def _run_command() -> int:
-    """Run the command line. Returns the exit code."""
+def run_command() -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code. What went wrong has been said on stderr.
+    """
     try:
         app()
     except SystemExit as end:

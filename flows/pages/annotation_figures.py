@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from statistics import median, quantiles
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from annotation.anchoring import Heard
 from annotation.budget import LeadTimeModel
 from annotation.quality import judge_people
 from annotation.settle import Answers, Settled
+from flows.retrain.results import result_of
 from voxdata.agreement import Vote, group_votes
 from voxdata.counted import counted
+from voxdata.dataset import Split
 from voxdata.label import Annotation, Prediction
 from voxdata.reliability import alpha_by_label, alpha_interval, alpha_without, krippendorff_alpha
 from voxdata.scheme import Scheme
@@ -85,7 +87,7 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
     rows: list[Row] = []
     for scheme in content.schemes:
         state = content.settled[scheme.name]
-        found = alpha_interval(
+        alpha = alpha_interval(
             state.votes,
             calls=content.calls,
             distance="masi" if scheme.choice == "many" else "nominal",
@@ -97,8 +99,8 @@ def agreement_rows(content: AnnotationContent) -> list[Row]:
                 "scheme": scheme.name,
                 "clips": len(group_votes(state.votes)),
                 "votes": len(state.votes),
-                "alpha": "not defined" if found is None else f"{found.value:.2f}",
-                "95 % over calls": "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
+                "alpha": "not defined" if alpha is None else f"{alpha.value:.2f}",
+                "95 % over calls": "" if alpha is None else f"{alpha.low:.2f} to {alpha.high:.2f}",
                 **{
                     name: standings.get(name, 0)
                     for name in ("clear", "ambiguous", "careless", "open", "decided")
@@ -123,15 +125,20 @@ def alpha_by_day(content: AnnotationContent, scheme: str) -> list[tuple[str, flo
     by_day: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in content.settled[scheme].votes:
         by_day[last[vote.utterance_id]].append(vote)
-    return [
-        (day, alpha)
-        for day, votes in sorted(by_day.items())
-        if (alpha := krippendorff_alpha(votes)) is not None
-    ]
+    alphas: list[tuple[str, float]] = []
+    for day, votes in sorted(by_day.items()):
+        alpha = krippendorff_alpha(votes)
+        if alpha is not None:
+            alphas.append((day, alpha))
+    return alphas
 
 
 def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]:
-    """How often one person said the row's label and another the column's, counted both ways: (num_labels, num_labels)."""
+    """How often one person said the row's label and another the column's, counted both ways.
+
+    Returns:
+        (num_labels, num_labels) counts.
+    """
     place = {label: i for i, label in enumerate(labels)}
     counts = [[0] * len(labels) for _ in labels]
     for cast in group_votes(state.votes).values():
@@ -142,7 +149,10 @@ def between_annotators(state: Settled, labels: Sequence[str]) -> list[list[int]]
 
 
 def skill_dots(content: AnnotationContent, scheme: str) -> list[tuple[str, float, float, float]]:
-    """(person, low, share, high): how often a vote is what most of the others said; a person's own vote judges nobody but others."""
+    """(person, low, share, high): how often a vote is what most of the others said.
+
+    A person's own vote judges nobody but others.
+    """
     return [
         (
             f"{content.names[row.annotator]} ({row.clips}){', weak' if row.weak else ''}",
@@ -174,13 +184,19 @@ def speed_ranges(content: AnnotationContent) -> list[tuple[str, float, float, fl
             times[a.annotator].append(a.lead_time_ms / 1000)
     rows = []
     for person, spent in sorted(times.items()):
-        low, _, high = quantiles(spent, n=4) if len(spent) > 1 else (spent[0],) * 3
-        rows.append((f"{content.names[person]} ({len(spent)})", low, median(spent), high))
+        low = high = spent[0]
+        if len(spent) > 1:
+            low, _, high = quantiles(spent, n=4)
+        name = f"{content.names[person]} ({len(spent)})"
+        rows.append((name, low, median(spent), high))
     return rows
 
 
 def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
-    """Answers with the proposal that was shown, or that was withheld when the clip was given out; answers with neither are left out."""
+    """Answers with the proposal that was shown, or withheld when the clip was given out.
+
+    Answers with neither are left out.
+    """
     answers = {(a.utterance_id, a.annotator): a for a in content.answers.labels}
     out = []
     for vote in content.settled[scheme].votes:
@@ -209,19 +225,35 @@ def heard_answers(content: AnnotationContent, scheme: str) -> list[Heard]:
 
 
 def why_no_effect(content: AnnotationContent) -> str:
-    """Why nothing can be said about proposals: what is missing to compare shown ones with withheld ones, and what to do next."""
+    """Why nothing can be said about proposals, and what to do next.
+
+    What is missing to compare shown ones with withheld ones.
+    """
     blind = {key for key, clip in content.pushed.items() if clip.blind}
     answered = {a.utterance_id: a for a in content.answers.labels if not a.skipped}
     if not blind:
-        return "No clip was given out blind yet. Next: set [annotation] blind_share, such as 0.1, and push."
+        return (
+            "No clip was given out blind yet. "
+            "Next: set [annotation] blind_share, such as 0.1, and push."
+        )
     if not blind & answered.keys():
-        return f"{counted(len(blind), 'clip was', 'clips were')} given out blind, and nobody has answered any yet."
+        given_out = counted(len(blind), "clip was", "clips were")
+        return f"{given_out} given out blind, and nobody has answered any yet."
     heard = [h for scheme in content.schemes for h in heard_answers(content, scheme.name)]
     if not any(h.blind for h in heard):
-        return "Clips were heard blind, and no model had a guess about them: there is nothing that could have swayed anybody."
+        return (
+            "Clips were heard blind, and no model had a guess about them: "
+            "there is nothing that could have swayed anybody."
+        )
     if all(h.blind for h in heard):
-        return "Clips were heard blind, and none with a ticked proposal yet: there is nothing to compare them with."
-    return "Clips were heard with and without a proposal, but under no scheme both: there is nothing to compare yet."
+        return (
+            "Clips were heard blind, and none with a ticked proposal yet: "
+            "there is nothing to compare them with."
+        )
+    return (
+        "Clips were heard with and without a proposal, but under no scheme both: "
+        "there is nothing to compare yet."
+    )
 
 
 def num_unticked(content: AnnotationContent) -> int:
@@ -235,7 +267,11 @@ def num_unticked(content: AnnotationContent) -> int:
 
 
 def model_of(version: str, scheme: str) -> str:
-    """The part of a server's model version that names one scheme's model: "intent:name@12345678 emotion:..." -> "12345678"."""
+    """The part of a server's model version that names one scheme's model.
+
+    >>> model_of("intent:name@12345678 emotion:other@9abcdef0", "intent")
+    '12345678'
+    """
     parts = [part for part in version.split() if part.startswith(f"{scheme}:")]
     return parts[0].rpartition("@")[2] if parts else ""
 
@@ -269,31 +305,18 @@ def forecast_rows(content: AnnotationContent) -> list[Row]:
         for key in content.pushed
         if key in content.utterances and key not in answered
     ]
-    known = waiting or [content.utterances[key] for key in answered if key in content.utterances]
+    typical = waiting or [content.utterances[key] for key in answered if key in content.utterances]
     rows: list[Row] = [
         {"what": "clips given out that nobody has labelled yet", "figure": str(len(waiting))}
     ]
-    if known:
-        cost_ms = float(
-            np.mean(
-                [
-                    content.lead_times.predict(u.segment.duration_ms, num_words=len(u.text.split()))
-                    for u in known
-                ]
-            )
-        )
-        # Some clips are heard by more people than others, and each of them takes the time.
-        wanted = [
-            content.pushed[u.utterance_id].votes_wanted
-            if u.utterance_id in content.pushed
-            else content.votes_wanted
-            for u in known
-        ]
-        votes = max(float(np.mean(wanted)), 1.0)
+    if typical:
+        cost_ms = float(np.mean(_predict_lead_times(content, typical)))
+        votes = max(float(np.mean(_votes_wanted(content, typical))), 1.0)
         clips = 3_600_000 / cost_ms / votes
         rows.append(
             {
-                "what": f"clips labelled in an hour of one person, {votes:.3g} vote(s) each on average",
+                "what": "clips labelled in an hour of one person, "
+                f"{votes:.3g} vote(s) each on average",
                 "figure": f"{clips:.0f}",
             }
         )
@@ -307,25 +330,41 @@ def forecast_rows(content: AnnotationContent) -> list[Row]:
     return rows
 
 
+def _predict_lead_times(content: AnnotationContent, utterances: Sequence[Utterance]) -> list[float]:
+    """How long one person needs for each utterance, in ms."""
+    times: list[float] = []
+    for utterance in utterances:
+        num_words = len(utterance.text.split())
+        times.append(content.lead_times.predict(utterance.segment.duration_ms, num_words=num_words))
+    return times
+
+
+def _votes_wanted(content: AnnotationContent, utterances: Sequence[Utterance]) -> list[int]:
+    """Some clips are heard by more people than others, and each of them takes the time."""
+    votes: list[int] = []
+    for utterance in utterances:
+        pushed = content.pushed.get(utterance.utterance_id)
+        votes.append(content.votes_wanted if pushed is None else pushed.votes_wanted)
+    return votes
+
+
 def gain_of(runs: Sequence[TrainingRun], scheme: str, clips: float) -> str:
-    """What more examples would do to the score: error = a * n^-b through past trainings of different size, or why nothing can be said."""
-    points = sorted(
-        {
-            (n, uar)
-            for run in runs
-            if run.scheme == scheme and (found := _size_and_score(run))
-            for n, uar in [found]
-        }
-    )
-    if len({n for n, _ in points}) < 3:
+    """What more examples would do to the score, or why nothing can be said.
+
+    A power law, error = a * n^-b, goes through past trainings on versions of different size.
+    """
+    past = [_size_and_score(run) for run in runs if run.scheme == scheme]
+    points = sorted({point for point in past if point is not None})
+    if len({point.num_examples for point in points}) < 3:
         return "needs three trainings on versions of different size"
-    sizes, errors = (
-        np.log([n for n, _ in points]),
-        np.log([max(1 - uar, 1e-3) for _, uar in points]),
-    )
+    sizes = np.log([point.num_examples for point in points])
+    errors = np.log([max(1 - point.uar, 1e-3) for point in points])
     slope, offset = np.polyfit(sizes, errors, 1)
-    newest = points[-1][0]
-    return f"{np.exp(offset + slope * np.log(newest)) - np.exp(offset + slope * np.log(newest + clips)):+.3f}, if the past goes on"
+
+    largest = points[-1].num_examples
+    error_now = np.exp(offset + slope * np.log(largest))
+    error_then = np.exp(offset + slope * np.log(largest + clips))
+    return f"{error_now - error_then:+.3f}, if the past goes on"
 
 
 def arm_rows(content: AnnotationContent) -> list[Row]:
@@ -341,12 +380,21 @@ def arm_rows(content: AnnotationContent) -> list[Row]:
     ]
 
 
-def _size_and_score(run: TrainingRun) -> tuple[int, float] | None:
-    counts: Any = run.result.get("counts") or {}
-    after: Any = run.result.get("after") or {}
-    if not counts.get("train") or after.get("uar") is None:
+class _SizeAndScore(NamedTuple):
+    """A training: how many examples it learnt from, and how well its model did on the test set."""
+
+    num_examples: int
+    uar: float
+
+
+def _size_and_score(run: TrainingRun) -> _SizeAndScore | None:
+    result = result_of(run)
+    if result is None or result.verdict.after is None:
         return None
-    return int(counts["train"]), float(after["uar"])
+    num_examples = result.counts.get(Split.TRAIN, 0)
+    if not num_examples:
+        return None
+    return _SizeAndScore(num_examples=num_examples, uar=result.verdict.after.uar)
 
 
 def name_people(annotations: Sequence[Annotation], *, pseudonyms: bool) -> dict[str, str]:

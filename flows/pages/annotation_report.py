@@ -32,7 +32,7 @@ from warehouse.utterances import list_utterances
 
 
 def write_annotation_report(workspace: Workspace, *, pseudonyms: bool) -> Path:
-    """Write reports/annotation.html anew; only its owner may read it.
+    """Write reports/annotation.html again; only its owner may read it.
 
     Args:
         pseudonyms: Call people "Annotator 1", "Annotator 2".

@@ -1,8 +1,12 @@
-"""The report: one HTML file that says what a workspace holds, without scripts or anything to fetch."""
+"""The report: one HTML file that says what a workspace holds.
+
+It has no scripts and fetches nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,15 @@ from flows.pages.page import picture, render_page
 from flows.pages.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.pages.shown import shown_duration
 from flows.pages.views import remark_row, run_row, show_score, version_row
+from flows.retrain.results import result_of, verdict_of
 from flows.say import tell
 from flows.workspace import Workspace
+from training.judge import Verdict
+from training.metrics import Difference, Interval, Scores
+from training.result import TrainingResult
 from voxdata.dataset import Split
+from voxdata.identity import ModelRef
+from voxdata.label import Gold
 from voxdata.register import write_page
 from voxdata.utterance import Utterance
 from warehouse.recordings import StoredRecording
@@ -26,10 +36,14 @@ MAX_UTTERANCES = 120
 MAX_RUNS = 8
 MAX_REMARKS = 20
 MAX_TEXT = 400
+SCORE_COLORS = {"before": plots.PALETTE[6], "after": plots.PALETTE[0]}
+
+Dot = tuple[str, float, Interval | None, str]
+"""A row of `plots.plot_scores`."""
 
 
 def write_report(workspace: Workspace) -> Path:
-    """Write reports/report.html anew; only its owner may read it, since it holds transcripts.
+    """Write reports/report.html again; only its owner may read it, since it holds transcripts.
 
     Returns:
         Its path.
@@ -47,47 +61,31 @@ def write_report(workspace: Workspace) -> Path:
 def render_report(content: ReportContent) -> str:
     """The page. Everything that came from a file, a model or a person is escaped."""
     gold = figures.gold_labels(content)
-    newest = content.versions[-1] if content.versions else None
-    took_part = {a.annotator for a in content.annotations}
+    answered = {annotation.annotator for annotation in content.annotations}
     runs = list(reversed(content.runs))
     shown = content.recordings[:MAX_RECORDINGS]
     return render_page(
         "report",
         content=content,
-        newest=newest,
+        newest=content.versions[-1] if content.versions else None,
         total_length=shown_duration(content.counts.recording_minutes),
-        simulated={
-            login: rate for login, rate in sorted(content.simulated.items()) if login in took_part
-        },
-        num_people=len(took_part - content.simulated.keys()),
-        small_samples=[
-            f"{r.scheme}: {r.result['warning']}" for r in runs if r.result.get("warning")
-        ],
+        simulated=_simulated(content, answered),
+        num_people=len(answered - content.simulated.keys()),
+        small_samples=_small_samples(runs),
         path=path_steps(content),
         recordings=[
             _recording_view(content, stored, number, gold) for number, stored in enumerate(shown)
         ],
         num_hidden=len(content.recordings) - len(shown),
-        balances=[
-            (
-                s.name,
-                picture(
-                    plots.plot_balance(
-                        counts, splits=[split.value for split in Split], salt=f"balance-{number}"
-                    )
-                ),
-            )
-            for number, s in enumerate(content.schemes)
-            if any((counts := figures.balance(content.examples, s.name, s.label_names)).values())
-        ],
+        balances=_balances(content),
         agreement=figures.agreement_rows(content) if content.annotations else [],
         annotators=figures.annotator_rows(content, gold),
         acceptance=figures.acceptance_rows(content, gold),
         promotions=figures.promotion_rows(content, gold),
         splits=figures.split_rows(content.examples) if content.examples else [],
         divided={
-            kind: figures.divided(content.examples, name)
-            for kind, name in (("voices", "voice"), ("recordings", "recording_id"))
+            "voices": figures.divided(content.examples, "voice"),
+            "recordings": figures.divided(content.examples, "recording_id"),
         },
         runs=[_run_view(run, number) for number, run in enumerate(runs[:MAX_RUNS])],
         run_rows=[run_row(run) for run in runs],
@@ -95,63 +93,88 @@ def render_report(content: ReportContent) -> str:
         remarks=[remark_row(row) for row in content.remarks[:MAX_REMARKS]],
         more_remarks=max(0, len(content.remarks) - MAX_REMARKS),
         versions=[version_row(version) for version in reversed(content.versions)],
-        models=[
-            {"model": m.name, "revision": m.revision, "kind": "weak" if m.weak else ""}
-            for m in content.models
-        ],
+        models=[_model_row(model) for model in content.models],
     )
+
+
+def _simulated(content: ReportContent, answered: set[str]) -> dict[str, float]:
+    """Login -> error rate of the scripts among those who answered."""
+    rates = sorted(content.simulated.items())
+    return {login: rate for login, rate in rates if login in answered}
+
+
+def _small_samples(runs: Sequence[TrainingRun]) -> list[str]:
+    """A line for each run whose figures come with a warning."""
+    lines: list[str] = []
+    for run in runs:
+        verdict = verdict_of(run)
+        if verdict is not None and verdict.warning:
+            lines.append(f"{run.scheme}: {verdict.warning}")
+    return lines
+
+
+def _balances(content: ReportContent) -> list[tuple[str, str]]:
+    """(scheme, picture of its labels by split), where a label has an example."""
+    splits = [split.value for split in Split]
+    pictures: list[tuple[str, str]] = []
+    for number, scheme in enumerate(content.schemes):
+        counts = figures.balance(content.examples, scheme.name, scheme.label_names)
+        if any(counts.values()):
+            svg = plots.plot_balance(counts, splits=splits, salt=f"balance-{number}")
+            pictures.append((scheme.name, picture(svg)))
+    return pictures
+
+
+def _model_row(model: ModelRef) -> dict[str, object]:
+    kind = "weak" if model.weak else ""
+    return {"model": model.name, "revision": model.revision, "kind": kind}
 
 
 def path_steps(content: ReportContent) -> list[tuple[str, int, str]]:
     """(what, how many, a detail) for each station of the recordings' way."""
     counts = content.counts
-    example_minutes = sum(e.segment.duration_ms for e in content.examples) / 60_000
+    models = set[str]().union(*content.predictions.values())
     promoted = len(counts.promoted)
     return [
         ("files", counts.sources, f"{len(content.drops)} drops in the ledger"),
         ("recordings", counts.recordings, shown_duration(counts.recording_minutes)),
         ("utterances", counts.utterances, shown_duration(counts.utterance_minutes)),
-        (
-            "proposals",
-            counts.predictions,
-            f"by {len({k for found in content.predictions.values() for k in found})} model(s)",
-        ),
+        ("proposals", counts.predictions, f"by {len(models)} model(s)"),
         ("annotations", counts.annotations, f"by {counts.annotators} annotator(s)"),
-        (
-            "examples",
-            len(content.examples),
-            f"{shown_duration(example_minutes)}, {content.versions[-1].ref}"
-            if content.versions
-            else "no version yet",
-        ),
+        ("examples", len(content.examples), _newest_version(content)),
         ("models", counts.training_runs, f"trained; {promoted} scheme(s) promoted"),
     ]
+
+
+def _newest_version(content: ReportContent) -> str:
+    if not content.versions:
+        return "no version yet"
+    minutes = sum(example.segment.duration_ms for example in content.examples) / 60_000
+    return f"{shown_duration(minutes)}, {content.versions[-1].ref}"
 
 
 def _recording_view(
     content: ReportContent,
     stored: StoredRecording,
     number: int,
-    gold: Mapping[str, Mapping[str, Any]],
+    gold: Mapping[str, Mapping[str, Gold]],
 ) -> dict[str, Any]:
     recording = stored.recording
-    waveform, turns = (
-        content.waveforms[recording.recording_id],
-        content.turns[recording.recording_id],
-    )
+    waveform = content.waveforms[recording.recording_id]
+    turns = content.turns[recording.recording_id]
     utterances = [u for u in content.utterances if u.recording_id == recording.recording_id]
+    svg = plots.plot_waveform(
+        waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}"
+    )
     return {
         "title": stored.uri.rstrip("/").rpartition("/")[2] or stored.uri,
         "id": recording.recording_id,
         "length": shown_duration(recording.duration_ms / 60_000),
-        "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), {recording.layout.value}, {recording.codec}",
-        "speakers": len({(t.channel, t.speaker) for t in turns}),
+        "facts": f"{recording.sample_rate_hz} Hz, {recording.num_channels} channel(s), "
+        f"{recording.layout.value}, {recording.codec}",
+        "speakers": len({(turn.channel, turn.speaker) for turn in turns}),
         "error": waveform.error,
-        "svg": picture(
-            plots.plot_waveform(
-                waveform.peaks, turns, duration_ms=recording.duration_ms, salt=f"wave-{number}"
-            )
-        ),
+        "svg": picture(svg),
         "utterances": [_utterance_view(content, u, gold) for u in utterances[:MAX_UTTERANCES]],
         "num_utterances": len(utterances),
         "is_cut": recording.recording_id in content.cut,
@@ -159,27 +182,21 @@ def _recording_view(
 
 
 def _utterance_view(
-    content: ReportContent, utterance: Utterance, gold: Mapping[str, Mapping[str, Any]]
+    content: ReportContent, utterance: Utterance, gold: Mapping[str, Mapping[str, Gold]]
 ) -> dict[str, Any]:
-    labels = []
+    labels: list[dict[str, str]] = []
     for scheme in content.schemes:
-        found = gold[scheme.name].get(utterance.utterance_id)
-        proposals = [
-            p[utterance.utterance_id]
-            for p in content.predictions.get(scheme.name, {}).values()
-            if utterance.utterance_id in p
-        ]
+        settled = gold[scheme.name].get(utterance.utterance_id)
         labels.append(
             {
-                "gold": found.label if found else "",
-                "votes": f"{round(found.distribution[found.label] * found.num_votes)}/{found.num_votes}"
-                if found
-                else "",
-                "proposed": (proposals[-1].guess() or "no guess") if proposals else "",
+                "gold": settled.label if settled else "",
+                "votes": _show_votes(settled) if settled else "",
+                "proposed": _newest_proposal(content, scheme.name, utterance.utterance_id),
             }
         )
+    segment = utterance.segment
     return {
-        "time": f"{utterance.segment.start_ms / 1000:.1f}–{utterance.segment.end_ms / 1000:.1f}",
+        "time": f"{segment.start_ms / 1000:.1f}–{segment.end_ms / 1000:.1f}",
         "speaker": utterance.speaker,
         "text": plots.shorten(utterance.text, limit=MAX_TEXT),
         "language": utterance.language,
@@ -187,64 +204,117 @@ def _utterance_view(
     }
 
 
+def _show_votes(gold: Gold) -> str:
+    """Votes for the label, of all there were."""
+    num_for = round(gold.distribution[gold.label] * gold.num_votes)
+    return f"{num_for}/{gold.num_votes}"
+
+
+def _newest_proposal(content: ReportContent, scheme: str, utterance_id: str) -> str:
+    """What the newest model that looked at an utterance says; "" when none has."""
+    by_model = content.predictions.get(scheme, {}).values()
+    proposals = [
+        predictions[utterance_id] for predictions in by_model if utterance_id in predictions
+    ]
+    if not proposals:
+        return ""
+    return proposals[-1].guess() or "no guess"
+
+
 def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
-    """A run with its pictures; a part that the result lacks is "" and the page says nothing of it."""
-    result: Mapping[str, Any] = run.result
-    scores = {
-        name: found
-        for name in ("before", "after")
-        if isinstance(found := result.get(name), Mapping)
-    }
-    colors = {"before": plots.PALETTE[6], "after": plots.PALETTE[0]}
-    dots = [
-        (
-            f"{title}, {name}",
-            float(found[key]),
-            tuple(found[f"{key}_interval"]) if found.get(f"{key}_interval") else None,
-            colors[name],
-        )
-        for key, title in (("uar", "UAR"), ("macro_f1", "macro-F1"))
-        for name, found in scores.items()
-        if found.get(key) is not None
-    ]
-    matrices = [
-        (name, found["confusion"]) for name, found in scores.items() if found.get("confusion")
-    ]
-    labels = [str(label) for label in result.get("labels", ())]
-    difference: Any = result.get("difference") or {}
-    incumbent: Any = result.get("incumbent") or {}
-    gain = f"{difference['uar']:+.3f}" if difference.get("uar") is not None else ""
-    if gain and difference.get("uar_interval"):
-        gain += " [{:+.3f}, {:+.3f}]".format(*difference["uar_interval"])
+    """A run with its pictures; a part that a run has not is "", and the page says nothing of it.
+
+    Raises:
+        TrainingError: Its stored result is malformed.
+    """
+    status = _outcome(run)
+    result = result_of(run)
+    if result is None:
+        return {"run": run, "status": status, **NO_RESULT}
+    verdict = result.verdict
+    incumbent = result.incumbent
     return {
         "run": run,
-        "status": _outcome(run),
-        "counts": result.get("counts") or {},
-        "voices": result.get("voices") or {},
-        "warning": result.get("warning", ""),
-        "note": result.get("note", ""),
-        "interval_notes": sorted(
-            {str(found["interval_note"]) for found in scores.values() if found.get("interval_note")}
-        ),
-        "incumbent": incumbent.get("name", ""),
-        "incumbent_weak": bool(incumbent.get("weak")),
-        "before": show_score(scores.get("before")),
-        "after": show_score(scores.get("after")),
-        "gain": gain,
-        "scores": picture(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else "",
-        "curves": picture(
-            plots.plot_curves(
-                result["curves"], best_epoch=result.get("best_epoch"), salt=f"curves-{number}"
-            )
-        )
-        if result.get("curves")
-        else "",
-        "confusions": picture(
-            plots.plot_confusions(matrices, labels=labels, salt=f"confusion-{number}")
-        )
-        if matrices and labels
-        else "",
+        "status": status,
+        "counts": result.counts,
+        "voices": result.voices,
+        "warning": verdict.warning,
+        "note": result.note,
+        "interval_notes": _interval_notes(verdict),
+        "incumbent": "" if incumbent is None else incumbent.name,
+        "incumbent_weak": incumbent is not None and incumbent.weak,
+        "before": show_score(verdict.before),
+        "after": show_score(verdict.after),
+        "gain": _show_gain(verdict.difference),
+        "scores": _plot_scores(verdict, number),
+        "curves": _plot_curves(result, number),
+        "confusions": _plot_confusions(result, number),
     }
+
+
+NO_RESULT: Mapping[str, Any] = {
+    "counts": {},
+    "voices": {},
+    "warning": "",
+    "note": "",
+    "interval_notes": [],
+    "incumbent": "",
+    "incumbent_weak": False,
+    "before": "",
+    "after": "",
+    "gain": "",
+    "scores": "",
+    "curves": "",
+    "confusions": "",
+}
+"""What the page shows of a run that failed or was skipped."""
+
+
+def _judged(verdict: Verdict) -> dict[str, Scores]:
+    """The scores there are, by the moment they stand for."""
+    scores = {"before": verdict.before, "after": verdict.after}
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def _interval_notes(verdict: Verdict) -> list[str]:
+    notes = {scores.interval_note for scores in _judged(verdict).values()}
+    return sorted(notes - {""})
+
+
+def _show_gain(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    interval = difference.uar_interval
+    if interval is None:
+        return f"{difference.uar:+.3f}"
+    return f"{difference.uar:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _plot_scores(verdict: Verdict, number: int) -> str:
+    uar_dots: list[Dot] = []
+    f1_dots: list[Dot] = []
+    for name, scores in _judged(verdict).items():
+        color = SCORE_COLORS[name]
+        uar_dots.append((f"UAR, {name}", scores.uar, scores.uar_interval, color))
+        f1_dots.append((f"macro-F1, {name}", scores.macro_f1, None, color))
+    dots = uar_dots + f1_dots
+    return picture(plots.plot_scores(dots, salt=f"scores-{number}")) if dots else ""
+
+
+def _plot_curves(result: TrainingResult, number: int) -> str:
+    if not result.curves:
+        return ""
+    rows = [asdict(epoch) for epoch in result.curves]
+    return picture(plots.plot_curves(rows, best_epoch=result.best_epoch, salt=f"curves-{number}"))
+
+
+def _plot_confusions(result: TrainingResult, number: int) -> str:
+    matrices = [(name, scores.confusion) for name, scores in _judged(result.verdict).items()]
+    if not matrices or not result.labels:
+        return ""
+    return picture(
+        plots.plot_confusions(matrices, labels=result.labels, salt=f"confusion-{number}")
+    )
 
 
 def _outcome(run: TrainingRun) -> str:

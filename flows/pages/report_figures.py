@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flows.pages.report_content import ReportContent
 from flows.pages.shown import shown_number
+from flows.retrain.results import result_of
 from voxdata.agreement import collect_votes, group_votes, resolve
 from voxdata.dataset import Example, Split
 from voxdata.label import Annotation, Gold, Prediction
@@ -25,41 +26,38 @@ def ratio(part: int, whole: int) -> str:
 
 def gold_labels(content: ReportContent) -> dict[str, dict[str, Gold]]:
     """Scheme -> utterance id -> what the people settled on."""
-    return {
-        s.name: {
-            g.utterance_id: g
-            for g in resolve(
-                collect_votes(content.annotations, scheme=s.name),
-                scheme=s.name,
-                min_votes=content.min_votes,
-            )
-        }
-        for s in content.schemes
-    }
+    gold: dict[str, dict[str, Gold]] = {}
+    for scheme in content.schemes:
+        votes = collect_votes(content.annotations, scheme=scheme.name)
+        resolved = resolve(votes, scheme=scheme.name, min_votes=content.min_votes)
+        gold[scheme.name] = {label.utterance_id: label for label in resolved}
+    return gold
 
 
 def agreement_rows(content: ReportContent) -> list[Row]:
-    """One row a scheme: Krippendorff's alpha and how many clips all voters agree on."""
+    """One row per scheme: Krippendorff's alpha and how many clips all voters agree on."""
     rows: list[Row] = []
     for scheme in content.schemes:
         votes = collect_votes(content.annotations, scheme=scheme.name)
         groups = group_votes(votes)
         several = [cast for cast in groups.values() if len(cast) >= 2]
-        alpha = krippendorff_alpha(votes)
+        unanimous = [cast for cast in several if len({vote.label for vote in cast}) == 1]
         rows.append(
             {
                 "scheme": scheme.name,
                 "clips with votes": len(groups),
                 "votes": len(votes),
-                "Krippendorff's alpha": "not defined (no clip with two votes, or one label only)"
-                if alpha is None
-                else f"{alpha:.2f}",
-                "unanimous, of clips with 2+ votes": ratio(
-                    sum(len({vote.label for vote in cast}) == 1 for cast in several), len(several)
-                ),
+                "Krippendorff's alpha": _show_alpha(krippendorff_alpha(votes)),
+                "unanimous, of clips with 2+ votes": ratio(len(unanimous), len(several)),
             }
         )
     return rows
+
+
+def _show_alpha(alpha: float | None) -> str:
+    if alpha is None:
+        return "not defined (no clip with two votes, or one label only)"
+    return f"{alpha:.2f}"
 
 
 def standing_votes(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -72,7 +70,10 @@ def standing_votes(annotations: Sequence[Annotation]) -> list[Annotation]:
 
 
 def annotator_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]]) -> list[Row]:
-    """One row a person: how often they agree with the majority, on clips that two or more people voted on."""
+    """One row per person: how often they agree with the majority.
+
+    Only clips that two or more people voted on count.
+    """
     rows: list[Row] = []
     votes = standing_votes(content.annotations)
     for person in sorted({a.annotator for a in content.annotations}):
@@ -84,81 +85,100 @@ def annotator_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]
             "clips": len(own),
         }
         for scheme in content.schemes:
-            shared = [
-                a
-                for a in own
-                if scheme.name in a.labels
-                and (g := gold[scheme.name].get(a.utterance_id))
-                and g.num_votes >= 2
-            ]
-            hits = sum(
-                a.labels[scheme.name][0] == gold[scheme.name][a.utterance_id].label for a in shared
-            )
-            row[f"{scheme.name}: with the majority"] = ratio(hits, len(shared))
+            agreed = _agree_with_majority(own, scheme.name, gold[scheme.name])
+            row[f"{scheme.name}: with the majority"] = ratio(sum(agreed), len(agreed))
         rows.append(row)
     return rows
 
 
+def _agree_with_majority(
+    votes: Sequence[Annotation], scheme: str, settled: Mapping[str, Gold]
+) -> list[bool]:
+    """For each clip that others voted on, too, whether a person's label is the one settled on."""
+    agreed: list[bool] = []
+    for annotation in votes:
+        gold = settled.get(annotation.utterance_id)
+        if scheme in annotation.labels and gold is not None and gold.num_votes >= 2:
+            agreed.append(annotation.labels[scheme][0] == gold.label)
+    return agreed
+
+
 def acceptance_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]]) -> list[Row]:
     """One row for each scheme and model: how often its proposal is what people settled on."""
-    splits = {e.utterance_id: e.split for e in content.examples}
+    tested = _tested(content)
     rows: list[Row] = []
     for scheme, by_model in content.predictions.items():
-        for found in by_model.values():
-            model = next(iter(found.values())).model
+        settled = gold.get(scheme, {})
+        for predictions in by_model.values():
+            model = next(iter(predictions.values())).model
+            in_test = [p for key, p in predictions.items() if key in tested]
             rows.append(
                 {
                     "scheme": scheme,
                     "model": model.name,
                     "kind": "weak (not trained for this scheme)" if model.weak else "trained",
-                    "proposals": sum(p.guess() is not None for p in found.values()),
-                    "accepted": _accepted(found, gold.get(scheme, {})),
-                    "accepted, test split only": _accepted(
-                        {i: p for i, p in found.items() if splits.get(i) is Split.TEST},
-                        gold.get(scheme, {}),
-                    ),
+                    "proposals": sum(p.guess() is not None for p in predictions.values()),
+                    "accepted": _accepted(predictions.values(), settled),
+                    "accepted, test split only": _accepted(in_test, settled),
                 }
             )
     return rows
+
+
+def _tested(content: ReportContent) -> set[str]:
+    """Utterance ids in the test split."""
+    return {e.utterance_id for e in content.examples if e.split is Split.TEST}
 
 
 def promotion_rows(content: ReportContent, gold: Mapping[str, Mapping[str, Gold]]) -> list[Row]:
-    """One row for each promotion: what the new model proposes against what the old one did, on clips that both labelled."""
-    splits = {e.utterance_id: e.split for e in content.examples}
+    """One row for each promotion: what the new model proposes against what the old one did.
+
+    Only clips that both labelled count.
+    """
+    tested = _tested(content)
     rows: list[Row] = []
     for run in content.runs:
-        incumbent: Any = run.result.get("incumbent")
-        by_model = content.predictions.get(run.scheme, {})
-        if not run.promoted or not isinstance(incumbent, Mapping):
+        result = result_of(run)
+        if not run.promoted or result is None or result.incumbent is None:
             continue
-        old, new = by_model.get(str(incumbent.get("key")), {}), by_model.get(run.model_key, {})
+        by_model = content.predictions.get(run.scheme, {})
+        old = by_model.get(result.incumbent.key, {})
+        new = by_model.get(run.model_key, {})
         both = sorted(old.keys() & new.keys())
         if not both:
             continue
+        in_test = [utterance_id for utterance_id in both if utterance_id in tested]
         settled = gold.get(run.scheme, {})
-        for name, ids in (
-            ("all clips", both),
-            ("test split", [i for i in both if splits.get(i) is Split.TEST]),
-        ):
+        for clips, ids in (("all clips", both), ("test split", in_test)):
+            before = [old[utterance_id] for utterance_id in ids]
+            after = [new[utterance_id] for utterance_id in ids]
             rows.append(
                 {
                     "scheme": run.scheme,
-                    "clips": name,
+                    "clips": clips,
                     "labelled by both": len(ids),
-                    "proposal changed": ratio(
-                        sum(old[i].guess() != new[i].guess() for i in ids), len(ids)
-                    ),
-                    "accepted before": _accepted({i: old[i] for i in ids}, settled),
-                    "accepted after": _accepted({i: new[i] for i in ids}, settled),
+                    "proposal changed": _changed(before, after),
+                    "accepted before": _accepted(before, settled),
+                    "accepted after": _accepted(after, settled),
                 }
             )
     return rows
 
 
-def _accepted(found: Mapping[str, Prediction], settled: Mapping[str, Gold]) -> str:
-    # A model that abstains proposed nothing that could be accepted.
-    judged = [p for i, p in found.items() if i in settled and p.guess() is not None]
-    return ratio(sum(p.label == settled[p.utterance_id].label for p in judged), len(judged))
+def _changed(before: Sequence[Prediction], after: Sequence[Prediction]) -> str:
+    pairs = zip(before, after, strict=True)
+    changed = [old.guess() != new.guess() for old, new in pairs]
+    return ratio(sum(changed), len(changed))
+
+
+def _accepted(predictions: Iterable[Prediction], settled: Mapping[str, Gold]) -> str:
+    accepted: list[bool] = []
+    for prediction in predictions:
+        gold = settled.get(prediction.utterance_id)
+        # A model that abstains proposed nothing that could be accepted.
+        if gold is not None and prediction.guess() is not None:
+            accepted.append(prediction.label == gold.label)
+    return ratio(sum(accepted), len(accepted))
 
 
 def balance(
@@ -173,7 +193,7 @@ def balance(
 
 
 def split_rows(examples: Sequence[Example]) -> list[Row]:
-    """One row a split."""
+    """One row per split."""
     rows: list[Row] = []
     for split in Split:
         part = [e for e in examples if e.split is split]
@@ -191,11 +211,15 @@ def split_rows(examples: Sequence[Example]) -> list[Row]:
 
 
 def divided(examples: Sequence[Example], kind: str) -> list[str]:
-    """The voices, recordings or groups (`kind`: an attribute of Example) that are in more than one split; there should be none."""
+    """Whatever is in more than one split; nothing should be.
+
+    Args:
+        kind: An attribute of Example: "voice", "recording_id" or "group".
+    """
     splits: dict[str, set[Split]] = defaultdict(set)
     for example in examples:
         splits[getattr(example, kind)].add(example.split)
-    return sorted(key for key, found in splits.items() if len(found) > 1)
+    return sorted(key for key, used in splits.items() if len(used) > 1)
 
 
 def drop_groups(drops: Sequence[LedgerRow]) -> list[dict[str, Any]]:
@@ -207,9 +231,9 @@ def drop_groups(drops: Sequence[LedgerRow]) -> list[dict[str, Any]]:
         {
             "stage": stage,
             "reason": reason,
-            "count": len(found),
-            "examples": found[:MAX_EXAMPLES],
-            "more": max(0, len(found) - MAX_EXAMPLES),
+            "count": len(rows),
+            "examples": rows[:MAX_EXAMPLES],
+            "more": max(0, len(rows) - MAX_EXAMPLES),
         }
-        for (stage, reason), found in sorted(groups.items())
+        for (stage, reason), rows in sorted(groups.items())
     ]

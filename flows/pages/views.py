@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from duckdb import DuckDBPyConnection
 
+from flows.retrain.results import verdict_of
+from training.metrics import Scores
 from voxdata.diff import VersionDiff
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
@@ -30,39 +29,43 @@ def version_row(version: DatasetVersion) -> dict[str, object]:
 
 
 def run_row(run: TrainingRun) -> dict[str, object]:
-    """A training run in one row: UAR on the test set before and after, with the interval over voices."""
+    """A training run in one row: UAR on the test set before and after, with intervals over voices.
+
+    Raises:
+        TrainingError: Its stored result is malformed.
+    """
+    verdict = verdict_of(run)
     return {
         "run": run.training_id[:12],
         "scheme": run.scheme,
         "version": run.version_id[:12],
-        "before UAR": show_score(run.result.get("before")),
-        "after UAR": show_score(run.result.get("after")),
+        "before UAR": "" if verdict is None else show_score(verdict.before),
+        "after UAR": "" if verdict is None else show_score(verdict.after),
         "promoted": "yes" if run.promoted else "no",
         "why": run.reason,
         "seconds": round(run.seconds, 1),
     }
 
 
-def show_score(metrics: Any) -> str:
-    """ "0.71 [0.60, 0.80]", or "" when there is no figure."""
-    if not isinstance(metrics, Mapping) or metrics.get("uar") is None:
+def show_score(scores: Scores | None) -> str:
+    """ "0.710 [0.600, 0.800]", or "" when there is no figure."""
+    if scores is None:
         return ""
-    interval = metrics.get("uar_interval")
-    return f"{metrics['uar']:.3f}" + (
-        f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    )
+    interval = scores.uar_interval
+    if interval is None:
+        return f"{scores.uar:.3f}"
+    return f"{scores.uar:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
-def diff_rows(found: VersionDiff) -> list[dict[str, object]]:
-    """What separates two versions, one kind of change a row."""
-    rows: list[dict[str, object]] = [
-        {"change": "added", "examples": len(found.added)},
-        {"change": "removed", "examples": len(found.removed)},
-        {"change": "relabelled", "examples": len(found.relabelled)},
-        {"change": "moved to another split", "examples": len(found.resplit)},
-        {"change": "changed otherwise", "examples": len(found.changed)},
+def diff_rows(diff: VersionDiff) -> list[dict[str, object]]:
+    """What separates two versions, one kind of change per row."""
+    return [
+        {"change": "added", "examples": len(diff.added)},
+        {"change": "removed", "examples": len(diff.removed)},
+        {"change": "relabelled", "examples": len(diff.relabelled)},
+        {"change": "moved to another split", "examples": len(diff.resplit)},
+        {"change": "changed otherwise", "examples": len(diff.changed)},
     ]
-    return rows
 
 
 def drop_row(row: LedgerRow) -> dict[str, object]:
@@ -93,12 +96,14 @@ def remark_row(row: RemarkRow) -> dict[str, object]:
 
 
 def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    """Every recording with its files, what it shares its sound with, and what manifests say about it; oldest first."""
-    uris, said, groups = list_uris(con), list_metadata(con), duplicate_groups(con)
+    """Every recording with its files, copies of its sound and metadata; oldest first."""
+    uris = list_uris(con)
+    metadata_of = list_metadata(con)
+    groups = duplicate_groups(con)
     rows: list[dict[str, object]] = []
     for stored in list_recordings(con):
         recording = stored.recording
-        known = sorted(said.get(recording.recording_id, {}).items())
+        metadata = sorted(metadata_of.get(recording.recording_id, {}).items())
         rows.append(
             {
                 "recording": recording.recording_id[:12],
@@ -108,7 +113,7 @@ def recording_rows(con: DuckDBPyConnection) -> list[dict[str, object]]:
                 "layout": recording.layout.value,
                 "files": " ".join(uris.get(recording.recording_id, ())),
                 "copies": groups.get(recording.recording_id, "")[:12],
-                "metadata": " ".join(f"{name}={value}" for name, value in known),
+                "metadata": " ".join(f"{name}={value}" for name, value in metadata),
             }
         )
     return rows

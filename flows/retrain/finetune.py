@@ -1,13 +1,16 @@
-"""Fine-tune: train a model on a dataset version, judge it against the one before, promote it only if better."""
+"""Fine-tune: train a model on a dataset version, and promote it only if it beats the one before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
+from duckdb import DuckDBPyConnection
 from prefect import flow
 
 from flows.models import build_labelers
@@ -22,6 +25,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
 from training.launcher import LocalLauncher
+from training.result import Incumbent, TrainingResult, decode_result, encode_result
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.counted import counted
@@ -49,17 +53,15 @@ def answer_examples(
     Returns:
         Utterance id -> label -> probability.
     """
+    by_recording: defaultdict[tuple[str, str], list[Example]] = defaultdict(list)
+    for example in examples:
+        by_recording[example.recording_id, example.audio_file].append(example)
+
     answers: dict[str, dict[str, float]] = {}
-    for recording_id, audio_file in sorted(
-        {(example.recording_id, example.audio_file) for example in examples}
-    ):
-        utterances = [
-            _utterance(example) for example in examples if example.recording_id == recording_id
-        ]
+    for (recording_id, audio_file), spoken in sorted(by_recording.items()):
         path = workspace.audio_dir / audio_file
-        clips = make_clips(
-            utterances, open_canonical(path, expected=guard.admit(path, recording_id))
-        )
+        sound = open_canonical(path, expected=guard.admit(path, recording_id))
+        clips = make_clips([_utterance(example) for example in spoken], sound)
         for clip, distribution in zip(clips, labeler.label(clips), strict=True):
             answers[clip.utterance_id] = dict(distribution)
     return answers
@@ -86,25 +88,22 @@ def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
 def train_scheme(
     workspace: Workspace, scheme: str, version: DatasetVersion, *, force: bool, say: Say
 ) -> TrainingRun:
-    """Train one scheme on one version and record the run; a run that was done before is returned as it is.
+    """Train one scheme on one version and record the run; one that was done before is returned.
 
     A version that has too little to learn from is not trained: that is recorded, and is no failure.
 
     Raises:
-        TrainingError: The version cannot be trained on, or somebody in it was forgotten meanwhile; the failed run is recorded too.
+        TrainingError: The version cannot be trained on, or somebody in it was forgotten meanwhile;
+            the failed run is recorded too.
     """
     config = training_config(workspace, scheme)
-    config_key = config.key
     with workspace.warehouse() as con:
-        done = [
-            r
-            for r in list_training_runs(con, scheme)
-            if (r.version_id, r.config_key, r.state) == (version.version_id, config_key, "done")
-        ]
+        done = _find_done(con, scheme, version, config.key)
         examples = [e for e in load_examples(con, version.version_id) if scheme in e.gold]
-    if done and not force:
-        say(f"train: {scheme} on {version.ref} was trained before: run {done[-1].training_id[:8]}")
-        return done[-1]
+    if done is not None and not force:
+        say(f"train: {scheme} on {version.ref} was trained before: run {done.training_id[:8]}")
+        return done
+
     settings = workspace.settings.training
     shortage = find_shortage(
         examples,
@@ -113,66 +112,161 @@ def train_scheme(
         min_voices=settings.min_voices,
     )
     if shortage:
-        return _skip(workspace, scheme, version, config_key, shortage=shortage, say=say)
-    incumbent = build_labelers(workspace)[scheme]
-    training_id = digest(
-        scheme,
-        version.version_id,
-        config_key,
-        incumbent.model.key,
-        *([workspace.run_id] if force else []),
+        return _skip(workspace, scheme, version, config.key, shortage=shortage, say=say)
+    lesson = _Lesson(
+        version=version,
+        config=config,
+        examples=examples,
+        incumbent=build_labelers(workspace)[scheme],
     )
-    run = TrainingRun(
+    return _train(workspace, lesson, force=force, say=say)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lesson:
+    """A version to train on, by which recipe, and the model to beat."""
+
+    version: DatasetVersion
+    config: TrainingConfig
+    examples: Sequence[Example]
+    incumbent: Labeler
+
+
+def _find_done(
+    con: DuckDBPyConnection, scheme: str, version: DatasetVersion, config_key: str
+) -> TrainingRun | None:
+    """The newest finished run of a recipe on a version."""
+    wanted = (version.version_id, config_key, "done")
+    runs = list_training_runs(con, scheme)
+    done = [run for run in runs if (run.version_id, run.config_key, run.state) == wanted]
+    return done[-1] if done else None
+
+
+def _train(workspace: Workspace, lesson: _Lesson, *, force: bool, say: Say) -> TrainingRun:
+    """Run the training and record what came of it.
+
+    Raises:
+        TrainingError: See `train_scheme`.
+    """
+    version, examples = lesson.version, lesson.examples
+    scheme = lesson.config.scheme
+    run = _begin(workspace, lesson, force=force)
+    guard = _check_audio(workspace, lesson, run)
+    output = workspace.models_dir / f"{scheme}-{run.training_id[:12]}"
+    say(
+        f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, "
+        f"against {lesson.incumbent.model.name}"
+    )
+    run = _launch_and_judge(workspace, lesson, run, guard, output=output, say=say)
+    run = _record(workspace, lesson, run, output)
+    if run.state == "done":
+        try_signing(
+            f"model {run.training_id[:12]}", lambda: sign_model(workspace, run, version), say=say
+        )
+    emit_training(workspace, run, version)
+    if run.state == "failed":
+        raise TrainingError(run.reason)
+    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
+    return run
+
+
+def _begin(workspace: Workspace, lesson: _Lesson, *, force: bool) -> TrainingRun:
+    """A run that has failed until it is done."""
+    scheme, version_id, config_key = (
+        lesson.config.scheme,
+        lesson.version.version_id,
+        lesson.config.key,
+    )
+    parts = [scheme, version_id, config_key, lesson.incumbent.model.key]
+    if force:
+        parts.append(workspace.run_id)
+    return _run_without_model(
+        digest(*parts), scheme, version_id, config_key, state="failed", reason=""
+    )
+
+
+def _run_without_model(
+    training_id: str,
+    scheme: str,
+    version_id: str,
+    config_key: str,
+    *,
+    state: Literal["failed", "skipped"],
+    reason: str,
+) -> TrainingRun:
+    return TrainingRun(
         training_id=training_id,
         scheme=scheme,
-        version_id=version.version_id,
+        version_id=version_id,
         config_key=config_key,
-        state="failed",
+        state=state,
         model_key="",
         model_name="",
         checkpoint_dir="",
         result={},
         promoted=False,
-        reason="",
+        reason=reason,
         seconds=0.0,
     )
-    guard = open_guard(workspace, {example.recording_id for example in examples})
-    bad = find_bad(
-        workspace, {example.recording_id: example.audio_file for example in examples}, guard
-    )
+
+
+def _check_audio(workspace: Workspace, lesson: _Lesson, run: TrainingRun) -> AudioGuard:
+    """A guard over the audio of the examples, all of which is as it was stored.
+
+    Raises:
+        TrainingError: Some is not; the failed run is recorded.
+    """
+    files = {example.recording_id: example.audio_file for example in lesson.examples}
+    guard = open_guard(workspace, set(files))
+    bad = find_bad(workspace, files, guard)
     if bad:
         note_bad(workspace, bad, stage="train")
-        raise _fail(
-            workspace,
-            run,
-            version,
-            TrainingError("\n".join(str(error) for _, error in sorted(bad.items()))),
-        )
-    output = workspace.models_dir / f"{scheme}-{training_id[:12]}"
-    say(
-        f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, against {incumbent.model.name}"
-    )
+        errors = "\n".join(str(error) for _, error in sorted(bad.items()))
+        raise _fail(workspace, run, lesson.version, TrainingError(errors))
+    return guard
+
+
+def _launch_and_judge(
+    workspace: Workspace,
+    lesson: _Lesson,
+    run: TrainingRun,
+    guard: AudioGuard,
+    *,
+    output: Path,
+    say: Say,
+) -> TrainingRun:
+    """The run with its result, or with the reason why it has none.
+
+    Raises:
+        TrainingError: A test example cannot be heard; the failed run is recorded.
+    """
     began = monotonic()
     try:
-        result = _launch(
-            workspace, version, config, incumbent, examples, guard, output=output, say=say
-        )
-        checkpoint = (output / "checkpoint").relative_to(workspace.root)
-        run = finished_run(
-            run, result, checkpoint=checkpoint, incumbent=incumbent, seconds=monotonic() - began
+        result = _launch(workspace, lesson, guard, output=output, say=say)
+        return finished_run(
+            run,
+            result,
+            checkpoint=(output / "checkpoint").relative_to(workspace.root),
+            incumbent=lesson.incumbent,
+            seconds=monotonic() - began,
         )
     except TrainingError as error:
-        run = replace(run, reason=str(error), seconds=monotonic() - began)
+        return replace(run, reason=str(error), seconds=monotonic() - began)
     except AudioError as error:
-        if not throw_away_if_forgotten(workspace, output, examples):
+        if not throw_away_if_forgotten(workspace, output, lesson.examples):
             if error.recording_id:
                 note_bad(workspace, {error.recording_id: error}, stage="train")
-            raise _fail(workspace, run, version, TrainingError(str(error))) from error
+            raise _fail(workspace, run, lesson.version, TrainingError(str(error))) from error
+        return run
     except BaseException:
-        throw_away_if_forgotten(workspace, output, examples)
+        throw_away_if_forgotten(workspace, output, lesson.examples)
         raise
+
+
+def _record(workspace: Workspace, lesson: _Lesson, run: TrainingRun, output: Path) -> TrainingRun:
+    """Add a run to the warehouse; it has failed if somebody in it was forgotten meanwhile."""
     with workspace.warehouse() as con:
-        gone = forgotten_meanwhile(con, examples)
+        gone = forgotten_meanwhile(con, lesson.examples)
         if gone:
             run = replace(
                 run,
@@ -187,60 +281,48 @@ def train_scheme(
         add_training_run(con, run, run_id=workspace.run_id)
     if gone:
         throw_away(workspace, output, gone)
-    if run.state == "done":
-        try_signing(
-            f"model {training_id[:12]}", lambda: sign_model(workspace, run, version), say=say
-        )
-    emit_training(workspace, run, version)
-    if run.state == "failed":
-        raise TrainingError(run.reason)
-    say(f"train: {scheme} {'PROMOTED' if run.promoted else 'not promoted'}: {run.reason}")
     return run
 
 
 def _launch(
-    workspace: Workspace,
-    version: DatasetVersion,
-    config: TrainingConfig,
-    incumbent: Labeler,
-    examples: Sequence[Example],
-    guard: AudioGuard,
-    *,
-    output: Path,
-    say: Say,
-) -> dict[str, object]:
+    workspace: Workspace, lesson: _Lesson, guard: AudioGuard, *, output: Path, say: Say
+) -> TrainingResult:
     """Write what a training run reads, and have it run.
 
     Raises:
         TrainingError: It failed.
         AudioError: A test example cannot be heard.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    manifest = output / "manifest.jsonl"
-    with workspace.warehouse() as con:
-        write_version_manifest(
-            con,
-            version.version_id,
-            audio_root=workspace.audio_dir,
-            schemes={s.name: s.label_names for s in workspace.schemes},
-            path=manifest,
-        )
-    answers = answer_examples(
-        workspace, incumbent, [e for e in examples if e.split is Split.TEST], guard
-    )
-    rows = [
-        json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False)
-        for key, value in sorted(answers.items())
-    ]
-    write_file(output / "incumbent.jsonl", "".join(row + "\n" for row in rows).encode())
-    write_config(output / "config.toml", config)
     job = TrainingJob(
         config=output / "config.toml",
-        manifest=manifest,
+        manifest=output / "manifest.jsonl",
         incumbent=output / "incumbent.jsonl",
         output=output,
     )
-    return dict(LocalLauncher(cache_dir=workspace.models_dir, progress=say).launch(job))
+    output.mkdir(parents=True, exist_ok=True)
+    with workspace.warehouse() as con:
+        write_version_manifest(
+            con,
+            lesson.version.version_id,
+            audio_root=workspace.audio_dir,
+            schemes={scheme.name: scheme.label_names for scheme in workspace.schemes},
+            path=job.manifest,
+        )
+    tested = [example for example in lesson.examples if example.split is Split.TEST]
+    answers = answer_examples(workspace, lesson.incumbent, tested, guard)
+    _write_answers(job.incumbent, answers)
+    write_config(job.config, lesson.config)
+    launcher = LocalLauncher(cache_dir=workspace.models_dir, progress=say)
+    return decode_result(launcher.launch(job), origin=str(output / "result.json"))
+
+
+def _write_answers(path: Path, answers: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the answers of the model to beat as `python -m training` reads them."""
+    lines: list[str] = []
+    for utterance_id, distribution in sorted(answers.items()):
+        row = {"utterance_id": utterance_id, "distribution": distribution}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_file(path, "".join(lines).encode())
 
 
 def _fail(
@@ -269,24 +351,15 @@ def _skip(
 ) -> TrainingRun:
     """Record that a version has too little to learn from."""
     reason = f"too little to learn from: {shortage}"
-    run = TrainingRun(
-        training_id=digest("skipped", scheme, version.version_id, config_key, reason),
-        scheme=scheme,
-        version_id=version.version_id,
-        config_key=config_key,
-        state="skipped",
-        model_key="",
-        model_name="",
-        checkpoint_dir="",
-        result={},
-        promoted=False,
-        reason=reason,
-        seconds=0.0,
+    training_id = digest("skipped", scheme, version.version_id, config_key, reason)
+    run = _run_without_model(
+        training_id, scheme, version.version_id, config_key, state="skipped", reason=reason
     )
     with workspace.warehouse() as con:
         add_training_run(con, run, run_id=workspace.run_id)
     say(
-        f"train: {scheme} is not trained on {version.ref}: {reason}; label more, or lower it in [training]"
+        f"train: {scheme} is not trained on {version.ref}: {reason}; "
+        "label more, or lower it in [training]"
     )
     return run
 
@@ -299,32 +372,34 @@ def leaves_out(version: DatasetVersion, scheme: str) -> bool:
 
 def finished_run(
     run: TrainingRun,
-    result: dict[str, object],
+    result: TrainingResult,
     *,
     checkpoint: Path,
     incumbent: Labeler,
     seconds: float,
 ) -> TrainingRun:
-    """Fill in a run from the trainer's result."""
-    model, decision = result["model"], result["decision"]
-    if not isinstance(model, dict) or not isinstance(decision, dict):
+    """Fill in a run from the trainer's result.
+
+    Raises:
+        TrainingError: The result names no model.
+    """
+    if result.model is None:
         raise TrainingError(f"run {run.training_id}: result.json has no model or decision")
+    beaten = Incumbent(
+        name=incumbent.model.name,
+        key=incumbent.model.key,
+        weak=incumbent.model.weak,
+    )
+    decision = result.verdict.decision
     return replace(
         run,
         state="done",
-        model_key=str(model["key"]),
-        model_name=str(model["name"]),
+        model_key=result.model.key,
+        model_name=result.model.name,
         checkpoint_dir=str(checkpoint),
-        result={
-            **result,
-            "incumbent": {
-                "name": incumbent.model.name,
-                "key": incumbent.model.key,
-                "weak": incumbent.model.weak,
-            },
-        },
-        promoted=bool(decision["promote"]),
-        reason=str(decision["reason"]),
+        result=encode_result(replace(result, incumbent=beaten)),
+        promoted=decision.promote,
+        reason=decision.reason,
         seconds=seconds,
     )
 

@@ -1,4 +1,7 @@
-"""Work that takes long, and during which somebody whom it is about may be forgotten: it ends as if they had never been in it."""
+"""Work that takes long, and during which somebody whom it is about may be forgotten.
+
+It ends as if they had never been in it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from voxdata.dataset import Example
 from voxdata.durable import remove
 from warehouse.gate import forgotten_among
 
-MEANWHILE = "somebody in the version was forgotten while it ran, so what it made was thrown away; train again"
+MEANWHILE = (
+    "somebody in the version was forgotten while it ran, so what it made was thrown away; "
+    "train again"
+)
 
 
 def forgotten_meanwhile(con: DuckDBPyConnection, examples: Sequence[Example]) -> list[str]:
@@ -33,7 +39,7 @@ def throw_away(workspace: Workspace, output: Path, utterance_ids: Sequence[str])
 def throw_away_if_forgotten(
     workspace: Workspace, output: Path, examples: Sequence[Example]
 ) -> bool:
-    """Delete what work has written that did not end well, if somebody in its examples was forgotten meanwhile.
+    """Delete what failed work has written, if somebody in its examples was forgotten meanwhile.
 
     Returns:
         Whether somebody was.

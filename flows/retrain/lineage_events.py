@@ -1,4 +1,7 @@
-"""Lineage for the outside: OpenLineage events of releases and training runs, by the official client."""
+"""Lineage for the outside: OpenLineage events of releases and training runs.
+
+They are sent by the official client.
+"""
 
 from __future__ import annotations
 

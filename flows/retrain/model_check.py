@@ -1,4 +1,4 @@
-"""Walking from a model's folder to the version it was trained on, and to who was forgotten since."""
+"""From a model's folder to the version it was trained on, and to who was forgotten since."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from flows.retrain.results import result_of
 from flows.signing.keys import read_envelope, read_keys, signer_of
 from flows.signing.sign import (
     MODEL_STATEMENT,
@@ -40,7 +41,8 @@ class ModelCheck:
         version: What it was trained on.
         root: Who signed the version's root, or "unsigned".
         heard: Receipt id -> rows of the version that were erased since the model heard them.
-        retrained: A newer model of the scheme that heard none of these; "" when there is none, or none is needed.
+        retrained: A newer model of the scheme that heard none of these; "" when there is none, or
+            none is needed.
         problems: What is wrong, a line each.
     """
 
@@ -55,10 +57,15 @@ class ModelCheck:
 
 
 def find_checkpoint(path: Path) -> Path | None:
-    """The checkpoint in a model's folder, or the folder itself when it is one; None when the path is something else."""
-    return next(
-        (folder for folder in (path, path / "checkpoint") if (folder / CARD).is_file()), None
-    )
+    """The checkpoint in a model's folder, or the folder itself when it is one.
+
+    Returns:
+        None when the path is something else.
+    """
+    for folder in (path, path / "checkpoint"):
+        if (folder / CARD).is_file():
+            return folder
+    return None
 
 
 def check_model(workspace: Workspace, con: DuckDBPyConnection, folder: Path) -> ModelCheck:
@@ -115,7 +122,10 @@ def _check_statement(workspace: Workspace, folder: Path) -> tuple[Standing, str,
 
 
 def _differences(folder: Path, said: Statement, version: DatasetVersion) -> list[str]:
-    """What is otherwise than a statement says; the result is looked at where it lies beside the checkpoint."""
+    """What is otherwise than a statement says.
+
+    The result is looked at where it lies beside the checkpoint.
+    """
     expected = {
         folder / name: value.get("sha256", "")
         for name, value in said.subject.items()
@@ -153,7 +163,8 @@ def _find_version(con: DuckDBPyConnection, folder: Path, version_id: str) -> Dat
         return find_version(con, version_id)
     except NotFoundError as error:
         raise NotFoundError(
-            f"{folder}: trained on version {version_id[:12] or '(none named)'}, which this warehouse does not have"
+            f"{folder}: trained on version {version_id[:12] or '(none named)'}, "
+            "which this warehouse does not have"
         ) from error
 
 
@@ -164,35 +175,38 @@ def _find_run(
     said: Statement | None,
     card: dict[str, object],
 ) -> TrainingRun | None:
-    """The run that made a model: the one its statement names, the one that lies there, or the newest with this revision."""
+    """The run that made a model.
+
+    It is the one its statement names, the one that lies there, or the newest with this revision.
+    """
     runs = [run for run in list_training_runs(con) if run.state == "done"]
     named = said.predicate.get("training_id") if said is not None else None
     for run in runs:
-        if (
-            run.training_id == named
-            or (workspace.root / run.checkpoint_dir).resolve() == folder.resolve()
-        ):
+        checkpoint = workspace.root / run.checkpoint_dir
+        if run.training_id == named or checkpoint.resolve() == folder.resolve():
             return run
-    same = [
-        run
-        for run in runs
-        if isinstance(model := run.result.get("model"), dict)
-        and model.get("revision") == card.get("revision")
-    ]
-    return same[-1] if same else None
+    same_revision = [run for run in runs if _made(run, card.get("revision"))]
+    return same_revision[-1] if same_revision else None
+
+
+def _made(run: TrainingRun, revision: object) -> bool:
+    """Whether a run has made the model of a revision."""
+    result = result_of(run)
+    if result is None or result.model is None:
+        return False
+    return result.model.revision == revision
 
 
 def _retrained(con: DuckDBPyConnection, run: TrainingRun, receipts: list[Receipt]) -> str:
     """The newest model that heard nothing of any of some erasures."""
-    found = [
-        hearer.retrained
-        for receipt in receipts
-        for hearer in find_hearers(con, receipt)
-        if hearer.run.training_id == run.training_id
-    ]
-    clean = [since for since in found if since is not None]
-    return (
-        max(clean, key=lambda since: since.created_at).training_id
-        if clean and len(clean) == len(found)
-        else ""
-    )
+    clean: list[TrainingRun] = []
+    for receipt in receipts:
+        for hearer in find_hearers(con, receipt):
+            if hearer.run.training_id != run.training_id:
+                continue
+            if hearer.retrained is None:
+                return ""
+            clean.append(hearer.retrained)
+    if not clean:
+        return ""
+    return max(clean, key=lambda newer: newer.created_at).training_id

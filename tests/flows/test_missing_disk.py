@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.cli.main import _run_command
+from flows.cli.main import run_command
 from flows.doctor.examine import check_storage
 from flows.folders.known import FILE, read_known
 from flows.folders.storage_folders import FOLDERS
@@ -38,7 +38,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def run(root: Path, *arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["voxdata", "--dir", str(root), *arguments])
-        code = _run_command()
+        code = run_command()
         return code, capsys.readouterr().err
 
     return run

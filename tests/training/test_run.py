@@ -58,12 +58,15 @@ def test_labeler_equals_training_time_predictions(
 def test_run_training_learns_and_promotes(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
-    result = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache").result
-    assert result["before"]["uar"] == 0.5
-    assert result["after"]["uar"] == 1.0
-    assert result["decision"]["promote"] is True
-    assert result["small_sample"] is True
-    assert "small sample" in result["warning"]
+    outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
+    verdict = outcome.result.verdict
+    assert verdict.before is not None
+    assert verdict.after is not None
+    assert verdict.before.uar == 0.5
+    assert verdict.after.uar == 1.0
+    assert verdict.decision.promote is True
+    assert verdict.small_sample is True
+    assert "small sample" in verdict.warning
 
 
 def test_run_training_repeats_exactly_from_the_cache(
@@ -72,8 +75,8 @@ def test_run_training_repeats_exactly_from_the_cache(
     runs = [
         run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache") for _ in range(2)
     ]
-    assert runs[0].result["seconds"]["audio_encoded"] > 5
-    assert runs[1].result["seconds"]["audio_encoded"] == 0
+    assert runs[0].result.seconds.audio_encoded > 5
+    assert runs[1].result.seconds.audio_encoded == 0
     assert runs[0].predictions == runs[1].predictions
 
 
@@ -113,11 +116,12 @@ def test_run_training_does_not_promote_when_test_is_empty(
 ) -> None:
     kept = replace(manifest, examples=tuple(e for e in manifest.examples if e.split is Split.TRAIN))
     outcome = run_training(config, kept, {}, cache_dir=tmp_path)
-    assert outcome.result["after"] is None
-    assert outcome.result["decision"]["promote"] is False
-    assert "empty" in outcome.result["decision"]["reason"]
+    verdict = outcome.result.verdict
+    assert verdict.after is None
+    assert verdict.decision.promote is False
+    assert "empty" in verdict.decision.reason
     assert len(outcome.fit.curves) == config.fixed_epochs
-    assert "validation split is empty" in outcome.result["note"]
+    assert "validation split is empty" in outcome.result.note
 
 
 def test_load_checkpoint_refuses_changed_content(
@@ -145,6 +149,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
     command = [
         sys.executable,
@@ -169,6 +174,7 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
     assert TrainedLabeler(job.output / "checkpoint").model.key == result["model"]["key"]
 
 
+@pytest.mark.slow
 def test_main_exits_2_on_wrong_usage() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "training"], capture_output=True, text=True, check=False
@@ -176,6 +182,7 @@ def test_main_exits_2_on_wrong_usage() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 class TestLocalLauncher(LauncherContract):
     @pytest.fixture
     def launcher(self, tmp_path: Path) -> LocalLauncher:
@@ -188,6 +195,7 @@ class TestFakeLauncher(LauncherContract):
         return FakeLauncher({"model": {}, "decision": {}})
 
 
+@pytest.mark.slow
 def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(
     tmp_path: Path, job: TrainingJob
 ) -> None:
@@ -203,6 +211,7 @@ def test_launch_blames_the_machine_and_no_training_when_the_disk_refuses(
     assert launcher.launch(job)["task"] == "emotion"
 
 
+@pytest.mark.slow
 def test_launch_blames_the_machine_when_training_is_killed(
     tmp_path: Path, job: TrainingJob
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from voxdata.dataset import Example
 from voxdata.errors import LockedError, WarehouseError
+from voxdata.testing.factories import make_example
 from warehouse.batches import leave_batch, merge_batches
 from warehouse.commits import commits_path
 from warehouse.connection import open_warehouse
@@ -40,16 +42,22 @@ with open_warehouse(Path(sys.argv[1])) as con:
 """
 
 
-@pytest.fixture
-def crashed(path: Path, example: Make) -> Path:
-    """A version, then fifty acknowledged transactions that lie in the write-ahead log alone."""
+@pytest.fixture(scope="module")
+def crash_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a version, then fifty acknowledged transactions in the write-ahead log alone."""
+    path = tmp_path_factory.mktemp("crash") / "warehouse.duckdb"
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example(n) for n in range(50)], recipe={}, run_id="t")
-    assert (
-        subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False).returncode
-        == -signal.SIGKILL
-    )
+        create_version(con, "calls", [make_example(n) for n in range(50)], recipe={}, run_id="t")
+    died = subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False)
+    assert died.returncode == -signal.SIGKILL
     assert wal(path).exists()
+    return path.parent
+
+
+@pytest.fixture
+def crashed(crash_template: Path, path: Path) -> Path:
+    """A copy of the warehouse that crashed, for one test to damage."""
+    shutil.copytree(crash_template, path.parent, dirs_exist_ok=True)
     return path
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli.main import _run_command
+from flows.cli.main import run_command
 from flows.exchange.export import open_bundle
 from flows.place import FILE_NAME
 from flows.settings import template
@@ -50,7 +50,7 @@ def say(
 ) -> tuple[int, str]:
     """Exit code and stderr of a command, as the shell gives them."""
     monkeypatch.setattr("sys.argv", ["voxdata", *words])
-    code = _run_command()
+    code = run_command()
     return code, capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.cli.main import _run_command
+from flows.cli.main import run_command
 from flows.ingest.flow import ingest_batch, ingest_sources
 from flows.ingest.sources import list_sources
 from flows.ingest.worker import Refused, decode_file
@@ -401,5 +401,5 @@ def test_import_command_says_that_there_is_no_temporary_folder(
 
     monkeypatch.setattr(tempfile, "gettempdir", refuse)
     monkeypatch.setattr("sys.argv", ["voxdata", "import", "anything", "--check"])
-    assert _run_command() == 1
+    assert run_command() == 1
     assert "name another in TMPDIR" in capsys.readouterr().err

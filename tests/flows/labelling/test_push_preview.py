@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cli.main import _run_command
+from flows.cli.main import run_command
 from flows.labelling.push import push_pending
 from flows.labelling.push_preview import preview_push
 from flows.place import FILE_NAME
@@ -41,7 +41,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def run(root: Path, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["voxdata", "--dir", str(root), *arguments])
-        code = _run_command()
+        code = run_command()
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 

@@ -31,6 +31,8 @@ from flows.pages.annotation_report import (
 )
 from flows.pages.report import write_report
 from flows.workspace import Workspace
+from tests.flows.results import make_result, make_scores
+from training.result import encode_result
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations
 from warehouse.pushes import PushedClip, note_project, record_pushes
@@ -150,7 +152,8 @@ def test_report_of_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
 
 def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None:
     def run(size: int, uar: float) -> TrainingRun:
-        result = {"counts": {"train": size}, "after": {"uar": uar}}
+        scores = make_scores(uar=uar)
+        result = make_result(after=scores, counts={"train": size})
         return TrainingRun(
             training_id=f"t{size}",
             scheme="intent",
@@ -160,7 +163,7 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
             model_key="m",
             model_name="n",
             checkpoint_dir="d",
-            result=result,
+            result=encode_result(result),
             promoted=False,
             reason="",
             seconds=1.0,

@@ -20,6 +20,9 @@ from flows.pages.report_figures import (
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import open_workspace
+from tests.flows.results import make_result, make_scores
+from training.metrics import Difference, Interval
+from training.result import Epoch, Incumbent, encode_result
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Split
 from voxdata.errors import DropReason
@@ -80,29 +83,35 @@ EMPTY = ReportContent(
 
 
 def result(labels: list[str]) -> dict[str, object]:
-    scores = {
-        "uar": 0.5,
-        "macro_f1": 0.25,
-        "uar_interval": [0.25, 0.75],
-        "interval_note": "",
-        "confusion": [[1, 2], [0, 3]],
-    }
-    return {
-        "labels": labels,
-        "counts": {"test": 6},
-        "voices": {"test": 2},
-        "before": scores,
-        "after": {**scores, "uar": 0.875},
-        "difference": {"uar": 0.375, "uar_interval": [0.1, 0.6]},
-        "best_epoch": 2,
-        "small_sample": True,
-        "warning": "small sample: 6 test clips of 2 voices",
-        "incumbent": {"name": "words", "key": WEAK.key, "weak": True},
-        "curves": [
-            {"epoch": i, "train_loss": 1 / i, "validation_loss": None, "validation_uar": i / 4}
-            for i in (1, 2, 3)
-        ],
-    }
+    before = make_scores(
+        uar=0.5,
+        macro_f1=0.25,
+        uar_interval=Interval(low=0.25, high=0.75),
+        confusion=((1, 2), (0, 3)),
+    )
+    return encode_result(
+        make_result(
+            labels=tuple(labels),
+            counts={"test": 6},
+            voices={"test": 2},
+            before=before,
+            after=replace(before, uar=0.875),
+            difference=Difference(uar=0.375, uar_interval=Interval(low=0.1, high=0.6)),
+            warning="small sample: 6 test clips of 2 voices",
+            curves=tuple(
+                Epoch(
+                    epoch=i,
+                    train_loss=1 / i,
+                    validation_loss=None,
+                    validation_uar=i / 4,
+                    learning_rate=0.001,
+                )
+                for i in (1, 2, 3)
+            ),
+            best_epoch=2,
+            incumbent=Incumbent(name="words", key=WEAK.key, weak=True),
+        )
+    )
 
 
 def vote(utterance_id: str, annotator: str, label: str) -> Annotation:

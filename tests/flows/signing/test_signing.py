@@ -20,6 +20,8 @@ from flows.signing.keys import make_keys
 from flows.signing.sign import sign_model, sign_version, try_signing
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import example
+from tests.flows.results import make_result
+from training.result import ModelCard, encode_result
 from voxdata.errors import StatementError
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
 from warehouse.runs import TrainingRun, add_training_run
@@ -50,6 +52,7 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     (folder / "checkpoint" / "model.json").write_text(json.dumps(card))
     (folder / "checkpoint" / "head.safetensors").write_bytes(name.encode() * 9)
     (folder / "result.json").write_text(json.dumps({"model": card}))
+    model = ModelCard(name=name, revision=card["revision"], params={}, key=name)
     run = TrainingRun(
         training_id=name,
         scheme="intent",
@@ -59,7 +62,7 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
         model_key=name,
         model_name=name,
         checkpoint_dir=f"models/{name}/checkpoint",
-        result={"model": card},
+        result=encode_result(make_result(model=model)),
         promoted=True,
         reason="",
         seconds=0.0,
