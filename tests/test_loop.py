@@ -18,7 +18,12 @@ CORPORA = os.environ.get("VOXDATA_CORPORA")
 def run_lax(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run as from a shell whose umask keeps nothing private."""
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=1400, check=False, umask=0
+        command,
+        capture_output=True,
+        text=True,
+        timeout=1400,
+        check=False,
+        umask=0,
     )
 
 
@@ -81,7 +86,8 @@ def test_demo_trains_both_schemes_and_decides_each(demo: tuple[Path, str]) -> No
 
 
 def test_demo_lets_a_promoted_model_label_next(demo: tuple[Path, str]) -> None:
-    status, runs = as_json(demo[0], "status"), as_json(demo[0], "models")
+    status = as_json(demo[0], "status")
+    runs = as_json(demo[0], "models")
     promoted = [run for run in runs if run["promoted"] == "yes"]
     schemes = 2
     assert status["predictions"] == status["utterances"] * (schemes + len(promoted))
@@ -89,10 +95,16 @@ def test_demo_lets_a_promoted_model_label_next(demo: tuple[Path, str]) -> None:
 
 def test_versions_and_diff_answer(demo: tuple[Path, str]) -> None:
     (version,) = as_json(demo[0], "versions")
-    tables = as_json(demo[0], "diff", version["version"], version["id"])
+    tables = as_json(
+        demo[0],
+        "diff",
+        version["version"],
+        version["id"],
+    )
     assert sum(row["examples"] for row in tables["changes"]) == 0
     verified = as_json(demo[0], "verify")
-    assert [row["verdict"] for row in verified["versions"]] == ["as it was cut"]
+    verdicts = [row["verdict"] for row in verified["versions"]]
+    assert verdicts == ["as it was cut"]
     assert verified["annotations"] == verified["leaks"] == []
     assert as_json(demo[0], "query", "select count(*) as n from utterances")[0]["n"] > 0
 
@@ -102,7 +114,13 @@ def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Pat
         paths = [tmp_path / f"{i}.{name}" for i in range(2)]
         for path in paths:
             assert voxdata(
-                demo[0], "export", "demo", "--format", name, "--output", str(path)
+                demo[0],
+                "export",
+                "demo",
+                "--format",
+                name,
+                "--output",
+                str(path),
             ).stdout.strip() == str(path)
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -121,7 +139,8 @@ def clips_in_label_studio(directory: Path) -> int:
 
 
 def test_a_second_round_changes_no_count(demo: tuple[Path, str]) -> None:
-    before, clips = as_json(demo[0], "status"), clips_in_label_studio(demo[0])
+    before = as_json(demo[0], "status")
+    clips = clips_in_label_studio(demo[0])
     for words in (["ingest"], ["prelabel"], ["push"], ["pull"], ["release", "demo"]):
         voxdata(demo[0], *words)
     assert as_json(demo[0], "status") == before
@@ -144,9 +163,8 @@ def test_secrets_are_readable_by_their_owner_only(demo: tuple[Path, str]) -> Non
     ]
     logs = list((demo[0] / ".voxdata" / "logs").iterdir())
     assert logs
-    assert [
-        log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")
-    ] == []
+    names = [log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")]
+    assert names == []
 
 
 def test_demo_leaves_nothing_that_others_can_read_whatever_the_umask(

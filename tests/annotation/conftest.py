@@ -104,7 +104,11 @@ class ApiPeople:
         password = self.running.credentials.password_for(annotator)
         self.queue.server.ensure_annotator(annotator, password)
         number = self.queue.find_clips([utterance_id])[utterance_id].number
-        with httpx.Client(base_url=self.running.url, timeout=120, trust_env=False) as session:
+        with httpx.Client(
+            base_url=self.running.url,
+            timeout=120,
+            trust_env=False,
+        ) as session:
             headers = log_in(session, annotator, password)
             answer = session.post(
                 f"/api/tasks/{number}/annotations/",
@@ -155,7 +159,9 @@ def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A real server, started as `voxdata up` starts it, from the cache; the cache is filled when it is empty."""
     root = tmp_path_factory.mktemp("label-studio")
-    data_dir, media_dir, state_dir = root / "server", root / "media", root / "state"
+    data_dir = root / "server"
+    media_dir = root / "media"
+    state_dir = root / "state"
     (media_dir / "clips").mkdir(parents=True)
     cache_dir = read_environment(os.environ).cache_dir
     lines: list[str] = []
@@ -171,7 +177,10 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
         name="label-studio",
         command=server.start_command(program),
         env=label_studio_environment(
-            credentials, data_dir=data_dir, media_dir=media_dir, receiver=RECEIVER
+            credentials,
+            data_dir=data_dir,
+            media_dir=media_dir,
+            receiver=RECEIVER,
         ),
         port=PORT,
         health_path="/health",

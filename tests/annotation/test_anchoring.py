@@ -13,7 +13,9 @@ def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> l
     rng = np.random.default_rng(seed)
     out = []
     for clip in range(clips):
-        truth, proposed, blind = rng.integers(3), LABELS[rng.integers(3)], bool(rng.random() < 0.3)
+        truth = rng.integers(3)
+        proposed = LABELS[rng.integers(3)]
+        blind = bool(rng.random() < 0.3)
         for person in range(3):
             own = LABELS[truth] if rng.random() < 0.7 else LABELS[rng.integers(3)]
             label = proposed if not blind and rng.random() < swayed else own

@@ -256,7 +256,8 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     sound: list[Response] = []
     outside: list[str] = []
     page.on("response", lambda r: sound.append(r) if "/data/local-files/" in r.url else None)
@@ -270,7 +271,8 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     )
     listener.log_in(label_studio)
     with page.expect_response(
-        lambda r: "/data/local-files/" in r.url and r.status == 200, timeout=60_000
+        lambda r: "/data/local-files/" in r.url and r.status == 200,
+        timeout=60_000,
     ) as whole:
         listener.begin(queue)
 
@@ -296,7 +298,8 @@ def test_labelling_page_needs_no_scrolling(
     width: int,
     height: int,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     page.set_viewport_size({"width": width, "height": height})
     listener.log_in(label_studio)
     listener.begin(queue)
@@ -314,7 +317,8 @@ def test_labelling_page_shows_every_hotkey(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     shown = page.locator(".vox").inner_text()
@@ -328,7 +332,8 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
     clip_file: str,
 ) -> None:
     keys = [f"u{i}" for i in range(3)]
-    queue, listener = make_queue(*(make_clip(key, clip_file) for key in keys)), Listener(page)
+    queue = make_queue(*(make_clip(key, clip_file) for key in keys))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     done: list[str] = []
@@ -362,7 +367,8 @@ def test_label_stream_takes_one_correction_by_one_key_more(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     listener.play()
@@ -384,20 +390,22 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file)),
-        Listener(page),
-    )
+    queue = make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file))
+    listener = Listener(page)
     key = hotkeys()
     listener.log_in(label_studio)
     listener.begin(queue)
     first = listener.clip()
     listener.play()
     listener.press(
-        key["intent", "complaint"], key["emotion", "sad"], key["emotion.second", "angry"]
+        key["intent", "complaint"],
+        key["emotion", "sad"],
+        key["emotion.second", "angry"],
     )
     listener.press(
-        *[key["emotion.intensity", ""]] * 4, key["flags", "cut_off"], key["flags", "private"]
+        *[key["emotion.intensity", ""]] * 4,
+        key["flags", "cut_off"],
+        key["flags", "private"],
     )
     expect(choice(page, "emotion.second", "angry")).to_be_checked()
     expect(choice(page, "flags", "personal data heard")).to_be_checked()
@@ -421,9 +429,13 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
     assert dict(found.ratings) == {"emotion.intensity": 4}
     assert found.flags == ("cut_off", "private")
     assert found.text == '再见, "bye" <now>'
-    assert (found.annotator, found.author, found.skipped) == (ANNOTATOR, "", False)
+    assert found.annotator == ANNOTATOR
+    assert found.author == ""
+    assert found.skipped is False
     skipped = only(queue, "u1" if first == "u0" else "u0")
-    assert (skipped.skipped, dict(skipped.labels), skipped.annotator) == (True, {}, ANNOTATOR)
+    assert skipped.skipped is True
+    assert dict(skipped.labels) == {}
+    assert skipped.annotator == ANNOTATOR
 
 
 def test_label_stream_shows_a_blind_clip_without_a_proposal(
@@ -433,7 +445,8 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u2", clip_file, blind=True)), Listener(page)
+    queue = make_queue(make_clip("u2", clip_file, blind=True))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     expect(page.locator("textarea[name=transcript]")).to_have_value(TEXT)
@@ -443,10 +456,8 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     listener.press(hotkeys()["intent", "other"], hotkeys()["emotion", "neutral"])
     listener.send("Control+Enter")
     found = only(queue, "u2")
-    assert (dict(found.labels), found.text) == (
-        {"intent": ("other",), "emotion": ("neutral",)},
-        None,
-    )
+    assert dict(found.labels) == {"intent": ("other",), "emotion": ("neutral",)}
+    assert found.text is None
 
 
 @pytest.mark.parametrize(
@@ -474,9 +485,11 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
     clip = make_clip("u0", clip_file)
     even = dict.fromkeys(SCHEMES[0].label_names, 1 / len(SCHEMES[0].labels))
     clip = replace(
-        clip, predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1])
+        clip,
+        predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1]),
     )
-    queue, listener = make_queue(clip, language=language), Listener(page)
+    queue = make_queue(clip, language=language)
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     expect(page.get_by_text(line)).to_be_visible()
@@ -496,7 +509,8 @@ def test_label_stream_asks_for_what_is_required(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file, blind=True)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file, blind=True))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     listener.press(hotkeys()["intent", "other"])
@@ -513,10 +527,8 @@ def test_label_stream_speaks_chinese(
     artifacts: Path,
 ) -> None:
     text = "我要退款，东西一直没有到。"
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file, text=text), language="zh"),
-        Listener(page),
-    )
+    queue = make_queue(make_clip("u0", clip_file, text=text), language="zh")
+    listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(f"{queue.page()}?labeling=1")
     expect(page.get_by_text("提交，进入下一条")).to_be_visible(timeout=60_000)
@@ -536,7 +548,8 @@ def test_label_stream_speaks_chinese(
     listener.send("Control+Enter")
     found = only(queue, "u0")
     assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
-    assert (found.flags, found.text) == (("overlapping",), None)
+    assert found.flags == ("overlapping",)
+    assert found.text is None
 
 
 RIVALS = (
@@ -561,10 +574,8 @@ def test_adjudication_lists_the_rivals_under_pseudonyms_and_chooses_none(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS)),
-        Listener(page),
-    )
+    queue = make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS))
+    listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(queue.page("u0"))
     expect(page.get_by_text("Listener B").first).to_be_visible(timeout=60_000)

@@ -10,7 +10,11 @@ from benchmarks.consensus import simulate
 from voxdata.agreement import Vote
 
 LABELS = ("angry", "happy", "neutral", "高兴")
-BALLOTS = st.tuples(st.sampled_from("uvw"), st.sampled_from("abc"), st.sampled_from(LABELS))
+BALLOTS = st.tuples(
+    st.sampled_from("uvw"),
+    st.sampled_from("abc"),
+    st.sampled_from(LABELS),
+)
 METHODS: tuple[Method, ...] = ("majority", "dawid_skene", "mace", "glad")
 
 
@@ -22,7 +26,11 @@ def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_dawid_skene_beats_the_majority_when_skills_differ(seed):
     votes, truth = simulate(
-        labels=LABELS, clips=500, skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3), per_clip=3, seed=seed
+        labels=LABELS,
+        clips=500,
+        skills=(0.95, 0.9, 0.45, 0.4, 0.35, 0.3),
+        per_clip=3,
+        seed=seed,
     )
     assert accuracy(votes, truth, "dawid_skene") > accuracy(votes, truth, "majority") + 0.03
 
@@ -30,7 +38,11 @@ def test_dawid_skene_beats_the_majority_when_skills_differ(seed):
 @pytest.mark.parametrize("method", ["dawid_skene", "mace", "glad"])
 def test_infer_consensus_finds_who_is_skilled(method):
     votes, _ = simulate(
-        labels=LABELS, clips=300, skills=(0.95, 0.9, 0.7, 0.5, 0.3), per_clip=5, seed=4
+        labels=LABELS,
+        clips=300,
+        skills=(0.95, 0.9, 0.7, 0.5, 0.3),
+        per_clip=5,
+        seed=4,
     )
     found = infer_consensus(votes, labels=LABELS, method=method)
     assert found.skill("p0") > found.skill("p2") > found.skill("p3") > found.skill("p4")
@@ -71,7 +83,13 @@ def test_infer_consensus_refuses_a_label_of_another_scheme():
 
 
 def test_infer_consensus_gives_the_same_twice():
-    votes, _ = simulate(labels=LABELS, clips=60, skills=(0.9, 0.6, 0.5), per_clip=3, seed=5)
+    votes, _ = simulate(
+        labels=LABELS,
+        clips=60,
+        skills=(0.9, 0.6, 0.5),
+        per_clip=3,
+        seed=5,
+    )
     for method in METHODS:
         assert infer_consensus(votes, labels=LABELS, method=method) == infer_consensus(
             votes, labels=LABELS, method=method
@@ -84,7 +102,8 @@ def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
     skills = (0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)
     votes, ambiguous, clear = [], set(), set()
     for clip in range(400):
-        key, unclear = f"u{clip:04}", clip % 4 == 0
+        key = f"u{clip:04}"
+        unclear = clip % 4 == 0
         first, second = rng.choice(len(LABELS), size=2, replace=False)
         (ambiguous if unclear else clear).add(key)
         for person, skill in enumerate(skills):
@@ -110,7 +129,9 @@ def test_judge_contests_leaves_open_what_unknown_annotators_disagree_about():
         for person, label in zip("abc", LABELS, strict=False)
     ]
     (contest,) = judge_contests(
-        votes, infer_consensus(votes, labels=LABELS, method="majority"), labels=LABELS
+        votes,
+        infer_consensus(votes, labels=LABELS, method="majority"),
+        labels=LABELS,
     )
     assert contest.standing is Standing.OPEN
     assert contest.disagreement > 0.7

@@ -123,7 +123,13 @@ def test_encode_labels_fits_the_labelling_screen(answer: Any) -> None:
     schemes, labels, ratings, flags = answer
     for language in ("en", "zh"):
         screen = label_interface.LabelInterface(build_config(schemes, language=language))
-        result = encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text="x")
+        result = encode_labels(
+            labels,
+            schemes=schemes,
+            ratings=ratings,
+            flags=flags,
+            text="x",
+        )
         assert (
             screen.validate_prediction(
                 {"model_version": "m", "score": 0.5, "result": result}, return_errors=True
@@ -159,16 +165,20 @@ def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
 
 def test_decode_annotation_drops_labels_of_a_skip() -> None:
     found = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
-    assert (found.skipped, dict(found.labels), found.text) == (True, {}, None)
+    assert found.skipped is True
+    assert dict(found.labels) == {}
+    assert found.text is None
 
 
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
     found = decode(
         raw(
-            encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True
+            encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]),
+            was_cancelled=True,
         )
     )
-    assert (dict(found.ratings), found.flags) == ({}, ())
+    assert dict(found.ratings) == {}
+    assert found.flags == ()
 
 
 def test_decode_annotation_reads_that_a_script_answered() -> None:
@@ -206,7 +216,14 @@ def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the
 
 def test_decode_annotation_takes_a_second_choice_that_repeats_the_first_for_none() -> None:
     assert dict(
-        decode(raw([choices("emotion", "angry"), choices("emotion.second", "angry")])).labels
+        decode(
+            raw(
+                [
+                    choices("emotion", "angry"),
+                    choices("emotion.second", "angry"),
+                ]
+            )
+        ).labels
     ) == {"emotion": ("angry",)}
 
 
@@ -267,7 +284,8 @@ def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, A
 def test_decode_annotation_refuses_two_labels_where_one_is_asked_for() -> None:
     with pytest.raises(AnnotationError, match=r"at most 1 label.*angry, neutral"):
         decode(
-            raw([choices("emotion", "angry", "neutral")]), schemes=(replace(EMOTION, choice="one"),)
+            raw([choices("emotion", "angry", "neutral")]),
+            schemes=(replace(EMOTION, choice="one"),),
         )
 
 
@@ -287,13 +305,16 @@ def test_decode_time_gives_utc(value: str | datetime) -> None:
 
 @given(
     name=st.text(
-        alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1
+        alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"),
+        min_size=1,
     )
 )
 def test_encode_entry_quotes_the_file_so_that_the_server_reads_it_back(name: str) -> None:
     address = encode_entry(make_entry("u0", audio_file=f"clips/{name}.wav"))["data"]["audio"]
     parts = urlsplit(address)
-    assert (parts.scheme, parts.netloc, parts.path) == ("", "", "/data/local-files/")
+    assert parts.scheme == ""
+    assert parts.netloc == ""
+    assert parts.path == "/data/local-files/"
     assert parse_qs(parts.query, keep_blank_values=True) == {"d": [f"clips/{name}.wav"]}
 
 
@@ -356,14 +377,16 @@ def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_ke
     None
 ):
     entry = make_entry("u0", audio_file="clips/a.wav")
-    seeing, blind = encode_entry(entry), encode_entry(replace(entry, blind=True))
+    seeing = encode_entry(entry)
+    blind = encode_entry(replace(entry, blind=True))
     assert blind["data"] == seeing["data"]
     assert blind["predictions"] == [{**seeing["predictions"][0], "result": []}]
 
 
 def test_describe_proposal_keeps_silent_about_what_is_next_to_impossible() -> None:
     sure = replace(
-        make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001}
+        make_prediction("u0"),
+        distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001},
     )
     assert describe_proposal([sure]) == "Model's guess: angry 100%"
 
@@ -476,7 +499,8 @@ RIVAL_ENTRY = QueueEntry(
 
 def test_encode_entry_gives_each_rival_a_prediction_under_a_pseudonym() -> None:
     *tabs, both = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES)["predictions"]
-    assert [tab["model_version"] for tab in tabs] == ["Listener A", "Listener B"]
+    model_versions = [tab["model_version"] for tab in tabs]
+    assert model_versions == ["Listener A", "Listener B"]
     found = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
     assert [(dict(f.labels), dict(f.ratings), f.text) for f in found] == [
         (dict(r.labels), dict(r.ratings), r.text) for r in RIVAL_ENTRY.rivals

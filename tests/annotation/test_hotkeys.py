@@ -14,7 +14,11 @@ COUNTS = st.lists(st.integers(2, 14), max_size=5).map(
 )
 
 
-@given(rows=COUNTS, extras=st.integers(0, 8), doubled=st.sets(st.integers(0, 4)))
+@given(
+    rows=COUNTS,
+    extras=st.integers(0, 8),
+    doubled=st.sets(st.integers(0, 4)),
+)
 def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
     rows: dict[str, int], extras: int, doubled: set[int]
 ) -> None:
@@ -27,7 +31,8 @@ def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
     keys = [key for name in found for key in found[name]] + [
         with_shift(key) for name in second for key in found[name]
     ]
-    assert {name: len(keys) for name, keys in found.items()} == {**rows, "extra": extras}
+    lengths = {name: len(keys) for name, keys in found.items()}
+    assert lengths == {**rows, "extra": extras}
     assert len(keys) == len(set(keys))
     assert not TAKEN & set(keys)
     assert all(key.removeprefix("shift+") in "".join(ROWS) for key in keys)
@@ -35,7 +40,11 @@ def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
 
 def test_assign_hotkeys_starts_each_row_on_a_row_of_the_keyboard() -> None:
     found = assign_hotkeys({"intent": 4, "emotion": 3}, {"flags": 2})
-    assert found == {"intent": tuple("1234"), "emotion": tuple("qwe"), "flags": tuple("zx")}
+    assert found == {
+        "intent": tuple("1234"),
+        "emotion": tuple("qwe"),
+        "flags": tuple("zx"),
+    }
 
 
 def test_assign_hotkeys_passes_over_a_row_that_is_too_short() -> None:

@@ -109,7 +109,8 @@ def test_push_doubles_nothing_when_the_answer_to_an_import_is_lost(
     assert queue.counts().clips == kept
     gate.fault = None
     result = queue.push(entries)
-    assert (len(result.pushed), len(result.already_there)) == (3 - kept, kept)
+    assert len(result.pushed) == 3 - kept
+    assert len(result.already_there) == kept
     assert queue.counts().clips == 3
 
 
@@ -121,7 +122,9 @@ def test_project_is_found_again(label_studio: RunningServer) -> None:
 def test_project_gets_the_screen_of_changed_schemes(label_studio: RunningServer) -> None:
     before = label_studio.queue(title="changing").project_id
     tone = Scheme(
-        name="tone", version=1, labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude"))
+        name="tone",
+        version=1,
+        labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude")),
     )
     after = label_studio.queue(title="changing", schemes=(*QUEUE_SCHEMES, tone))
     assert after.project_id == before
@@ -139,7 +142,9 @@ def test_project_id_raises_when_a_scheme_in_use_is_removed(
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     real_people.answer(
-        "u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local"
+        "u0",
+        {"intent": ("greet",), "emotion": ("angry",)},
+        annotator="person-1@voxdata.local",
     )
     with label_studio.as_admin() as client:
         title = client.get(f"/api/projects/{real_queue.project_id}/").json()["title"]
@@ -240,7 +245,8 @@ def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
     found = real_queue.pull(since=None)
     assert [a.annotation_id for a in found.annotations] == [good]
     (refusal,) = found.refused
-    assert (refusal.annotation_id, refusal.utterance_id) == (bad, "u0")
+    assert refusal.annotation_id == bad
+    assert refusal.utterance_id == "u0"
     assert "'bored' is not a label" in refusal.why
 
 
@@ -255,10 +261,8 @@ def test_pull_tells_who_wrote_in_the_name_of_another(
     assert real_queue.pull(since=None).annotations[0].author == ""
     real_people.change(number, {"emotion": ("neutral",)})
     (found,) = real_queue.pull(since=None).annotations
-    assert (found.annotator, found.author) == (
-        "person-1@voxdata.local",
-        label_studio.credentials.email,
-    )
+    assert found.annotator == "person-1@voxdata.local"
+    assert found.author == label_studio.credentials.email
 
 
 def test_queue_raises_transient_error_when_no_server_answers(tmp_path: Path) -> None:

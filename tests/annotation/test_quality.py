@@ -60,7 +60,12 @@ def test_judge_people_needs_two_others_who_agree() -> None:
 
 @pytest.mark.parametrize(
     ("hits", "total", "low", "high"),
-    [(0, 0, 0, 1), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611)],
+    [
+        (0, 0, 0, 1),
+        (10, 10, 0.7225, 1),
+        (5, 10, 0.2366, 0.7634),
+        (0, 20, 0, 0.1611),
+    ],
 )
 def test_wilson_interval_gives_the_published_values(
     hits: int, total: int, low: float, high: float

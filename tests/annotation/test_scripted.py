@@ -22,7 +22,9 @@ MANY = [f"u{i}" for i in range(2_000)]
 
 def annotator(error_rate: float, seed: int = 1) -> ScriptedAnnotator:
     return ScriptedAnnotator(
-        email=f"annotator-{seed}@voxdata.local", error_rate=error_rate, seed=seed
+        email=f"annotator-{seed}@voxdata.local",
+        error_rate=error_rate,
+        seed=seed,
     )
 
 
@@ -66,7 +68,11 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
         person = annotator(0.0, seed)
         password = label_studio.credentials.password_for(person.email)
         return person.answer(
-            real_queue, key, [*keys, "absent"], schemes=QUEUE_SCHEMES, password=password
+            real_queue,
+            key,
+            [*keys, "absent"],
+            schemes=QUEUE_SCHEMES,
+            password=password,
         )
 
     assert work(1) == {"labelled": 3, "skipped": 1, "done before": 0}
@@ -95,7 +101,13 @@ def test_answer_raises_when_the_password_is_wrong(
         person.email, label_studio.credentials.password_for(person.email)
     )
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
-        person.answer(real_queue, {}, ["u0"], schemes=QUEUE_SCHEMES, password=os.urandom(8).hex())
+        person.answer(
+            real_queue,
+            {},
+            ["u0"],
+            schemes=QUEUE_SCHEMES,
+            password=os.urandom(8).hex(),
+        )
     assert real_queue.pull(since=None).annotations == ()
 
 
@@ -114,7 +126,8 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
     real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
     found = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
-    assert {utterance_id: a.simulated for utterance_id, a in found.items()} == {
+    marks = {utterance_id: a.simulated for utterance_id, a in found.items()}
+    assert marks == {
         "u0": 0.25,
         "u1": 0.25,
         "u2": None,
@@ -124,7 +137,10 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     again = label_studio.queue()
     again.push(entries)
     again.restore(list(found.values()))
-    assert {a.utterance_id: a.simulated for a in again.pull(since=None).annotations} == {
+    marks_by_utterance_id = {
+        a.utterance_id: a.simulated for a in again.pull(since=None).annotations
+    }
+    assert marks_by_utterance_id == {
         "u0": 0.25,
         "u1": 0.25,
         "u2": None,

@@ -88,7 +88,11 @@ def test_ensure_installed_installs_again_when_the_lock_changed(
 def test_ensure_migrated_leaves_a_database_alone(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / server.DATABASE).write_bytes(b"mine")
-    server.ensure_migrated(cache_dir=tmp_path / "cache", data_dir=tmp_path / "d", say=str)
+    server.ensure_migrated(
+        cache_dir=tmp_path / "cache",
+        data_dir=tmp_path / "d",
+        say=str,
+    )
     assert (tmp_path / "d" / server.DATABASE).read_bytes() == b"mine"
     assert not (tmp_path / "cache").exists()
 
@@ -106,7 +110,8 @@ def test_ensure_installed_keeps_an_environment_when_only_hashes_changed(
     server.ensure_installed(cache_dir=tmp_path, say=str)
     changed = tmp_path / "other.lock"
     changed.write_text(
-        server.locked_versions(server.LOCK.read_text(encoding="utf-8")), encoding="utf-8"
+        server.locked_versions(server.LOCK.read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     monkeypatch.setattr(server, "LOCK", changed)
     server.ensure_installed(cache_dir=tmp_path, say=str)
@@ -126,7 +131,9 @@ def test_ensure_migrated_gives_a_database_without_people_or_keys(
     from flows.settings import read_environment
 
     server.ensure_migrated(
-        cache_dir=read_environment(os.environ).cache_dir, data_dir=tmp_path / "d", say=str
+        cache_dir=read_environment(os.environ).cache_dir,
+        data_dir=tmp_path / "d",
+        say=str,
     )
     database = tmp_path / "d" / server.DATABASE
     assert database.stat().st_mode & 0o077 == 0

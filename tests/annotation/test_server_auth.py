@@ -209,7 +209,8 @@ def exchange(lives: int) -> Callable[[str, str, str], tuple[int, dict[str, str],
 def test_personal_token_is_exchanged_once_and_again_when_it_is_refused(elsewhere: Answers) -> None:
     elsewhere.answer = exchange(lives=2)
     server = LabelStudioServer(url=elsewhere.url, token=f" {PERSONAL}\n")
-    assert [server.request("GET", "/api/projects/").status_code for _ in range(5)] == [200] * 5
+    status_codes = [server.request("GET", "/api/projects/").status_code for _ in range(5)]
+    assert status_codes == [200] * 5
     assert sum(path == "/api/token/refresh/" for _, path, _ in elsewhere.asked) == 3
     assert not [header for _, _, header in elsewhere.asked if PERSONAL in header]
 

@@ -110,7 +110,8 @@ def test_server_refuses_a_foreign_host_even_with_the_token(
         port = httpx.URL(label_studio.url).port
         assert (
             client.get(
-                "/api/projects/", headers={"Host": host.replace("{port}", str(port))}
+                "/api/projects/",
+                headers={"Host": host.replace("{port}", str(port))},
             ).status_code
             == 421
         )
@@ -241,17 +242,24 @@ def test_webhook_reaches_the_receiver(
     clip_file: str,
 ) -> None:
     ensure_webhook(
-        real_queue.server, real_queue.project_id, url=label_studio.receiver, secret="the right one"
+        real_queue.server,
+        real_queue.project_id,
+        url=label_studio.receiver,
+        secret="the right one",
     )
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     real_people.answer(
-        "u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local"
+        "u0",
+        {"intent": ("greet",), "emotion": ("angry",)},
+        annotator="person-1@voxdata.local",
     )
     deadline = time.monotonic() + 20
     while not receiver.calls and time.monotonic() < deadline:
         time.sleep(0.05)
     command, path, headers, body = receiver.calls[0]
-    assert (command, path, headers[SECRET_HEADER]) == ("POST", "/hook", "the right one")
+    assert command == "POST"
+    assert path == "/hook"
+    assert headers[SECRET_HEADER] == "the right one"
     assert json.loads(body)["action"] == "ANNOTATION_CREATED"
 
 

@@ -16,7 +16,11 @@ def turns(*spans: tuple[str, int, int]) -> list[Turn]:
     return [make_turn(start, end, speaker=speaker) for speaker, start, end in spans]
 
 
-CALL = turns(("A", 0, 2_000), ("B", 2_500, 4_000), ("A", 3_800, 6_000))
+CALL = turns(
+    ("A", 0, 2_000),
+    ("B", 2_500, 4_000),
+    ("A", 3_800, 6_000),
+)
 
 
 def test_timeline_alpha_is_one_when_all_agree_whatever_they_call_the_speakers() -> None:
@@ -31,11 +35,21 @@ def test_timeline_alpha_is_one_when_all_agree_whatever_they_call_the_speakers() 
 
 def test_timeline_alpha_falls_with_the_time_that_is_disputed() -> None:
     short = timeline_alpha(
-        [{"ann": CALL, "bob": turns(("A", 0, 2_200), ("B", 2_500, 4_000), ("A", 3_800, 6_000))}],
+        [
+            {
+                "ann": CALL,
+                "bob": turns(("A", 0, 2_200), ("B", 2_500, 4_000), ("A", 3_800, 6_000)),
+            }
+        ],
         durations_ms=[7_000],
     )
     long = timeline_alpha(
-        [{"ann": CALL, "bob": turns(("A", 0, 2_000), ("A", 2_500, 4_000), ("A", 3_800, 6_000))}],
+        [
+            {
+                "ann": CALL,
+                "bob": turns(("A", 0, 2_000), ("A", 2_500, 4_000), ("A", 3_800, 6_000)),
+            }
+        ],
         durations_ms=[7_000],
     )
     assert short is not None
@@ -61,7 +75,13 @@ def test_timeline_alpha_is_none_where_there_is_nothing_to_compare() -> None:
         timeline_alpha([{"ann": CALL}], durations_ms=[])
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=3, max_size=20))
+@given(
+    st.lists(
+        st.lists(st.booleans(), min_size=3, max_size=3),
+        min_size=3,
+        max_size=20,
+    )
+)
 def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[list[bool]]) -> None:
     people = {
         f"p{p}": [make_turn(i * 50, i * 50 + 50) for i, row in enumerate(rows) if row[p]]
@@ -94,13 +114,20 @@ def test_match_speakers_lets_two_people_agree_on_somebody_whom_the_first_missed(
     busy = turns(("A", 0, 9_000))
     two = turns(("X", 0, 2_000), ("Y", 2_000, 4_000))
     found = match_speakers(
-        {"ann": busy, "bob": two, "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000))}
+        {
+            "ann": busy,
+            "bob": two,
+            "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000)),
+        }
     )
     assert [name for name, _ in found["bob"]] == [name for name, _ in found["cid"]]
 
 
 def test_match_speakers_keeps_a_speaker_that_only_one_person_heard_apart() -> None:
     found = match_speakers(
-        {"ann": CALL, "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500))}
+        {
+            "ann": CALL,
+            "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500)),
+        }
     )
     assert [name for name, _ in found["bob"]] == ["A", "B", "bob: Z"]

@@ -51,7 +51,8 @@ def rows_of(name: str) -> list[str]:
     """A command's row in the table of commands, and the rows of its options below it."""
     lines = (ROOT / "docs/cli.md").read_text(encoding="utf-8").splitlines()
     start = next(
-        (n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)), None
+        (n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)),
+        None,
     )
     if start is None:
         return []
@@ -134,7 +135,9 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 def test_first_screen_of_readme_has_the_two_commands() -> None:
     block = re.search(
-        r"(?:^    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"(?:^    .*\n)+",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert block is not None
     assert [line.split("#")[0].strip() for line in block.group().strip().splitlines()] == [
@@ -173,6 +176,13 @@ def test_pytest_runs_the_examples_of_a_module() -> None:
         "no:cacheprovider",
         "voxdata/fingerprint.py",
     ]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert "voxdata.fingerprint.longest_match PASSED" in done.stdout

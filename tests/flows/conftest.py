@@ -87,7 +87,9 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
     rng = np.random.default_rng(3)
     for caller in callers:
         soundfile.write(
-            inbox / f"caller-{caller}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000
+            inbox / f"caller-{caller}-private.wav",
+            rng.uniform(-0.3, 0.3, 32_000),
+            16_000,
         )
     ingest_sources(workspace, [str(inbox)], say=lambda _: None)
     with workspace.warehouse() as con:
@@ -116,7 +118,11 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
                     run_id="t",
                 )
             store_metadata(
-                con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t"
+                con,
+                key,
+                {"customer": f"Customer Number {i} Smith"},
+                manifest="m",
+                run_id="t",
             )
             vote = Annotation(
                 annotation_id=i,

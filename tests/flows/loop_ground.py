@@ -138,12 +138,23 @@ def _words_ms(spoken_ms: int) -> int:
 
 CALLS = (
     Call(length_ms=2_000, bursts=((0, 0, 1_000),)),
-    Call(length_ms=5_600, bursts=((0, 0, 100), (0, 1_100, 2_300), (0, 3_300, 4_500))),
+    Call(
+        length_ms=5_600,
+        bursts=(
+            (0, 0, 100),
+            (0, 1_100, 2_300),
+            (0, 3_300, 4_500),
+        ),
+    ),
     Call(length_ms=2_400, bursts=((0, 0, 1_400),)),
     Call(
         length_ms=5_000,
         channels=2,
-        bursts=((1, 0, 100), (0, 1_000, 2_600), (1, 3_000, 3_800)),
+        bursts=(
+            (1, 0, 100),
+            (0, 1_000, 2_600),
+            (1, 3_000, 3_800),
+        ),
     ),
     Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0.001),
     Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0),
@@ -158,11 +169,16 @@ def write_call(path: Path, number: int) -> None:
     if number == BROKEN:
         path.write_bytes(b"this is no audio " * 40)
         return
-    call, rng = CALLS[number], np.random.default_rng(number)
+    call = CALLS[number]
+    rng = np.random.default_rng(number)
     sound = np.zeros((call.length_ms * RATE_HZ // 1_000, call.channels))
     for channel, *bounds in call.bursts:
         start, end = (at_ms * RATE_HZ // 1_000 for at_ms in bounds)
-        sound[start:end, channel] = rng.normal(0, call.loudness, end - start)
+        sound[start:end, channel] = rng.normal(
+            0,
+            call.loudness,
+            end - start,
+        )
         # Resampling spreads what begins or ends at once into the next frame.
         sound[start : start + EDGE, channel] = sound[end - EDGE : end, channel] = 0
     soundfile.write(path, sound, RATE_HZ, subtype="PCM_16")
@@ -191,7 +207,10 @@ def release_calls(workspace: Workspace) -> ReleaseSummary:
 def export_version(workspace: Workspace, *, ref: str, target: Path) -> Path:
     """Write a version with its clips."""
     return export_bundle(
-        open_bundle(workspace, ref), format_name="jsonl", output=target, audio="clips"
+        open_bundle(workspace, ref),
+        format_name="jsonl",
+        output=target,
+        audio="clips",
     )
 
 
@@ -208,9 +227,13 @@ def open_once(workspace: Workspace) -> bool:
 
 def take_copy(workspace: Workspace) -> Path:
     """Take a snapshot."""
-    batches, now = workspace.batches_dir, datetime.now(UTC)
+    batches = workspace.batches_dir
+    now = datetime.now(UTC)
     return take_snapshot(
-        workspace.warehouse_path, workspace.snapshots_dir, batches=batches, now=now
+        workspace.warehouse_path,
+        workspace.snapshots_dir,
+        batches=batches,
+        now=now,
     )
 
 
@@ -220,7 +243,8 @@ def prelabel_beside_a_writer(workspace: Workspace, *, away: Path | None) -> obje
     Args:
         away: They are left there, on a machine of its own; None: where the next writer finds them.
     """
-    storing, locked = flows.prelabel.flow._store, [True]
+    storing = flows.prelabel.flow._store
+    locked = [True]
 
     def store(con: object, *rest: object) -> object:
         if locked[0]:
@@ -410,7 +434,8 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
         raise Killed
     if said[0] == "refuses":
         raise VoxdataError(said[1])
-    assert (child.exitcode, said[0]) == (0, "done"), said[1]
+    assert child.exitcode == 0, said[1]
+    assert said[0] == "done", said[1]
     return said[1]
 
 

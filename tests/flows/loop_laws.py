@@ -106,7 +106,8 @@ def balance_speech(con: DuckDBPyConnection) -> Balance:
         if row["reasons"]:
             (reason,) = row["reasons"]
             went[f"dropped: {reason}"] += row["sound"]
-            assert (row["keys"], there) == ([], {}), row
+            assert row["keys"] == [], row
+            assert there == {}, row
         elif row["cut"]:
             went["heard"] += row["heard"]
             went["pauses"] += row["sound"] - sum(there.values())

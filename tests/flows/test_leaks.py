@@ -97,7 +97,15 @@ def test_chain_is_recorded_by_prefect_with_what_it_said(places: Places) -> None:
 @pytest.mark.parametrize("place", OPEN)
 def test_chain_keeps_what_was_said_where_the_owner_needs_it(places: Places, place: str) -> None:
     assert (
-        len(count_secrets(find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT)))
+        len(
+            count_secrets(
+                find_leaks(
+                    places[place],
+                    secret_keys(SPOKEN),
+                    strict=place in STRICT,
+                )
+            )
+        )
         > 4
     )
 
@@ -158,7 +166,8 @@ def test_read_texts_keeps_words_joined_by_a_hyphen_in_a_sentence(tmp_path: Path)
 
 def test_read_texts_keeps_numbers_that_may_have_been_said(tmp_path: Path) -> None:
     write_plain(tmp_path / "log", "call 415-555-0132\n415 555 0132\n4155550132")
-    assert [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])] == [
+    lengths = [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])]
+    assert lengths == [
         1,
         1,
         1,
@@ -218,8 +227,11 @@ def test_find_leaks_names_the_table_and_row_or_the_file_and_line(
 def test_find_leaks_keeps_what_may_be_by_chance_apart_and_counts_it_in_tasks_and_clips(
     text: str,
 ) -> None:
-    keys, stored = {"six six three eight": ["6638"]}, [StoredText(text=text, where="row 7")]
+    keys = {"six six three eight": ["6638"]}
+    stored = [StoredText(text=text, where="row 7")]
     (perhaps,) = find_leaks(stored, keys, strict=False)
     (counted,) = find_leaks(stored, keys, strict=True)
-    assert (perhaps.sure, counted.sure, perhaps.where) == (False, True, "row 7")
+    assert perhaps.sure is False
+    assert counted.sure is True
+    assert perhaps.where == "row 7"
     assert {"tasks", "clips"} <= STRICT

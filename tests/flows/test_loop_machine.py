@@ -231,7 +231,8 @@ class LoopMachine(RuleBasedStateMachine):
     @counted
     def record(self, number: int, twice: bool) -> None:
         write_call(
-            self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav", number
+            self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav",
+            number,
         )
 
     @rule(steps=st.integers(0, 30))
@@ -300,7 +301,11 @@ class LoopMachine(RuleBasedStateMachine):
                 assert balance_clips(con)["waits"] == 0
 
     @precondition(lambda self: self.queue.entries)
-    @rule(data=st.data(), label=st.sampled_from(["ask", "tell"]), person=st.sampled_from("ab"))
+    @rule(
+        data=st.data(),
+        label=st.sampled_from(["ask", "tell"]),
+        person=st.sampled_from("ab"),
+    )
     @counted
     def answer(self, data: st.DataObject, label: str, person: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.queue.entries)))
@@ -310,7 +315,12 @@ class LoopMachine(RuleBasedStateMachine):
         self.answers += 1
         text = f"heard by {person} as number {self.answers:04}"
         self.written.setdefault(key, []).append(text)
-        self.queue.answer(key, {"intent": (label,)}, annotator=person, text=text)
+        self.queue.answer(
+            key,
+            {"intent": (label,)},
+            annotator=person,
+            text=text,
+        )
 
     @rule(label=st.sampled_from(["ask", "tell"]))
     @counted
@@ -345,7 +355,8 @@ class LoopMachine(RuleBasedStateMachine):
             done = self.run(release_calls)
         with self.workspace.warehouse() as con:
             if done is not None:
-                labelled, examples = labelled_ms(con), example_ms(con, "calls")
+                labelled = labelled_ms(con)
+                examples = example_ms(con, "calls")
                 assert examples == labelled
                 assert not done.left_out
         self._remember()
@@ -364,9 +375,10 @@ class LoopMachine(RuleBasedStateMachine):
         target = self.folder / "exports" / f"{self.exports}"
         if self.run(partial(export_version, ref=ref, target=target)) is not None:
             clips = {key: soundfile.info(path) for key, path in clips_of(target).items()}
-            assert {
+            rounded = {
                 key: round(clip.frames * 1_000 / clip.samplerate) for key, clip in clips.items()
-            } == wanted
+            }
+            assert rounded == wanted
             self.copies.append(Path(shutil.copytree(target, self.folder / "copies" / target.name)))
 
     @precondition(lambda self: self.copies)
@@ -398,7 +410,11 @@ class LoopMachine(RuleBasedStateMachine):
             receipt_id = self.run(partial(forget_recording, key=key))
             if receipt_id is None:
                 receipt_id = forget_recording(self.workspace, key=key)
-            self.forgotten[key] = Gone(receipt_id=receipt_id, number=number, words=words)
+            self.forgotten[key] = Gone(
+                receipt_id=receipt_id,
+                number=number,
+                words=words,
+            )
 
     def _words(self, key: str, number: int) -> frozenset[str]:
         utterances = CALLS[number].utterances(key)

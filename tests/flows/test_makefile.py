@@ -105,7 +105,11 @@ def test_install_refuses_a_file_whose_hash_is_another(tmp_path: Path) -> None:
         ]
         ends.append(
             subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=120
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
             ).returncode
             == 0
         )

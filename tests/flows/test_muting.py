@@ -60,7 +60,13 @@ def test_stands_in_finds_words_letters_and_digits(key: str, text: str, stands: b
         ([(segment(0, 3_000), [])], 1_000),
         ([(segment(0, 3_000), [segment(900, 2_100)])], 0),
         ([(segment(0, 3_000), [segment(1_200, 2_100)])], 200),
-        ([(segment(0, 3_000), [segment(900, 2_100)]), (segment(1_500, 4_000), [])], 500),
+        (
+            [
+                (segment(0, 3_000), [segment(900, 2_100)]),
+                (segment(1_500, 4_000), []),
+            ],
+            500,
+        ),
         ([(segment(0, 1_300), [segment(1_000, 1_100)])], 200),
     ],
 )

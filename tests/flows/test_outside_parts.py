@@ -60,7 +60,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "echoes.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        "PYTHONPATH",
+        os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
     )
     importlib.invalidate_caches()
     return folder
@@ -74,7 +75,8 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
         pass
     recording = RECORDING
     write_canonical(
-        workspace.audio_dir / canonical_file(recording), np.zeros((16_000, 1), dtype=np.float32)
+        workspace.audio_dir / canonical_file(recording),
+        np.zeros((16_000, 1), dtype=np.float32),
     )
     example = Example(
         utterance_id=UTTERANCE,
@@ -96,14 +98,21 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
 
 def voxdata(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     output = tmp_path / "out"
     done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(output))
-    assert (done.returncode, done.stdout.strip()) == (0, str(output)), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(output), done.stderr
     assert json.loads((output / "train.list").read_text()) == [UTTERANCE, {"intent": "question"}]
     checked = voxdata(workspace, "import", str(output), "--check")
     assert checked.returncode == 0, checked.stderr
@@ -116,7 +125,13 @@ def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(
 ) -> None:
     workspace = build(tmp_path / "w", scheme="mood")
     done = voxdata(
-        workspace, "export", "calls", "--format", "lists", "--output", str(tmp_path / "out")
+        workspace,
+        "export",
+        "calls",
+        "--format",
+        "lists",
+        "--output",
+        str(tmp_path / "out"),
     )
     assert done.returncode == 1
     assert "'mood' clashes with what lists calls so" in done.stderr
@@ -145,5 +160,6 @@ def test_a_backend_of_another_package_gets_cache_folder_and_key(
     )
     echo = build_transcriber(build(tmp_path / "w", settings=settings))
     assert type(echo).__name__ == "Echo"
-    assert (vars(echo)["api_key"], vars(echo)["shout"]) == ("k-1", True)
+    assert vars(echo)["api_key"] == "k-1"
+    assert vars(echo)["shout"] is True
     assert Path(vars(echo)["cache_dir"]).name

@@ -62,7 +62,11 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(1)
     lines = ["audio,label,split,speaker"]
     for number in range(8):
-        soundfile.write(tmp_path / f"{number}.wav", rng.uniform(-0.5, 0.5, 16_000), 16_000)
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            rng.uniform(-0.5, 0.5, 16_000),
+            16_000,
+        )
         lines.append(
             f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}"
         )
@@ -73,7 +77,9 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_of_the_readme_runs_as_written(calls: Path) -> None:
     code = re.search(
-        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(.*?)```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     assert code is not None
     done = subprocess.run(
@@ -107,7 +113,8 @@ def test_iter_examples_gives_the_sound_of_each(calls: Path) -> None:
     found = list(voxdata.iter_examples(voxdata.open_workspace("calls"), "calls", split="test"))
     ((example, samples),) = found
     assert example.text == TEXTS[Split.TEST]
-    assert (samples.dtype, samples.size) == (np.float32, 12_800)
+    assert samples.dtype == np.float32
+    assert samples.size == 12_800
     assert abs(float(samples.mean()) - 0.25) < 1e-4
 
 
@@ -163,7 +170,11 @@ voxdata.load_version("calls", "calls")  # type: ignore[arg-type]
         str(tmp_path / "cache"),
     ]
     done = subprocess.run(
-        [*command, str(snippet)], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, str(snippet)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 

@@ -89,7 +89,10 @@ write_services(workspace.state_dir, {{"prefect-server": server}})
 connect_prefect(workspace)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "ServiceError: Prefect was imported before" in done.stderr
 
@@ -102,7 +105,10 @@ import flows.ingest.sources, flows.services.start
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 
@@ -118,7 +124,10 @@ import sys, {", ".join(sorted(early))}
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 

@@ -32,7 +32,8 @@ schemes = ["intent"]
 
 
 def test_template_is_valid_and_holds_both_schemes() -> None:
-    assert [scheme.name for scheme in default_settings().schemes] == ["intent", "emotion"]
+    names = [scheme.name for scheme in default_settings().schemes]
+    assert names == ["intent", "emotion"]
 
 
 def test_parse_settings_keeps_unicode_labels() -> None:

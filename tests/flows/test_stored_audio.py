@@ -111,7 +111,13 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
     prelabel_pending(workspace, say=quiet)
     with workspace.warehouse() as con:
         files = {s.recording.recording_id: s.audio_file for s in list_recordings(con)}
-        splits = dict(zip(files, (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST), strict=True))
+        splits = dict(
+            zip(
+                files,
+                (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST),
+                strict=True,
+            )
+        )
         said = list_utterances(con)
         assert {u.recording_id for u in said} == set(files)
         examples = [
@@ -204,8 +210,11 @@ def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(
     assert ("verify", name) in noted(workspace)
     assert run(workspace, "verify").exit_code == 0
     summary = ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
-    assert (summary.known, summary.duplicates, summary.recordings) == (RECORDINGS - 1, 1, 0)
-    assert {name: path.read_bytes() for name, path in stored_files(workspace).items()} == whole
+    assert summary.known == RECORDINGS - 1
+    assert summary.duplicates == 1
+    assert summary.recordings == 0
+    contents = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
+    assert contents == whole
     assert run(workspace, "verify", "--audio").exit_code == 0
     assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == RECORDINGS
 
@@ -255,7 +264,9 @@ def test_export_refuses_a_bad_file_and_writes_nothing(labelled: Workspace, attac
     assert not (labelled.root / "out").exists()
     ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
     export_bundle(
-        open_bundle(labelled, "calls"), format_name="huggingface", output=labelled.root / "out"
+        open_bundle(labelled, "calls"),
+        format_name="huggingface",
+        output=labelled.root / "out",
     )
 
 
@@ -269,7 +280,8 @@ def test_train_refuses_a_bad_file_and_says_which(labelled: Workspace, attack: At
     assert ("train", name) in noted(labelled)
     with labelled.warehouse() as con:
         (failed,) = list_training_runs(con)
-    assert (failed.state, failed.result) == ("failed", {})
+    assert failed.state == "failed"
+    assert failed.result == {}
     assert not list(labelled.models_dir.glob("**/*.npz"))
 
 
@@ -313,12 +325,14 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
     lines: list[str] = []
     summary = push_pending(labelled, queue=queue, say=lines.append)
     assert set(queue.entries) == good
-    assert (summary.pushed, summary.bad_audio) == (len(good), len(said) - len(good))
+    assert summary.pushed == len(good)
+    assert summary.bad_audio == len(said) - len(good)
     assert ("push", name) in noted(labelled)
     assert any(name in line and str(path) in line for line in lines)
     ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
     again = push_pending(labelled, queue=queue, say=quiet)
-    assert (again.pushed, again.bad_audio) == (len(said) - len(good), 0)
+    assert again.pushed == len(said) - len(good)
+    assert again.bad_audio == 0
     assert verify_audio(labelled, say=quiet).bad == {}
 
 
@@ -326,7 +340,8 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
 def test_prelabel_goes_on_without_a_bad_file(workspace: Workspace, attack: Attack) -> None:
     name, _ = attacked(workspace, attack)
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (RECORDINGS, 1)
+    assert summary.recordings == RECORDINGS
+    assert summary.failed == 1
     assert ("diarize", name) in noted(workspace)
     with workspace.warehouse() as con:
         assert name not in {u.recording_id for u in list_utterances(con)}
@@ -385,9 +400,8 @@ def test_verify_audio_reads_every_recording_in_seven_parts(workspace: Workspace)
     with workspace.warehouse() as con:
         stored = list_audio(con)
     parts = [choose_part(stored, part, 7) for part in range(1, 8)]
-    assert sorted(one.recording_id for part in parts for one in part) == [
-        one.recording_id for one in stored
-    ]
+    recording_ids = sorted(one.recording_id for part in parts for one in part)
+    assert recording_ids == [one.recording_id for one in stored]
     assert (
         sum(verify_audio(workspace, part=(part, 7), say=quiet).files for part in range(1, 8))
         == RECORDINGS

@@ -16,7 +16,8 @@ def test_hidden_states_have_all_layers_and_the_length_of_the_clip(name: str) -> 
     encoder = load_encoder(name)
     states = encoder.hidden_states(noise(2_000))
     assert len(states) == 3
-    assert {s.shape for s in states} == {(states[0].shape[0], 16)}
+    shapes = {s.shape for s in states}
+    assert shapes == {(states[0].shape[0], 16)}
     seconds = 2 + 2 * MARGIN_SAMPLES / 16_000
     assert abs(states[0].shape[0] - seconds * encoder.frame_rate_hz) <= 1
     assert load_encoder(name).revision == encoder.revision
@@ -48,7 +49,8 @@ def test_log_mel_equals_the_feature_extractor() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "shape"), [("whisper-tiny.en", (5, 768)), ("whisper-base", (7, 1024))]
+    ("name", "shape"),
+    [("whisper-tiny.en", (5, 768)), ("whisper-base", (7, 1024))],
 )
 def test_load_encoder_reads_the_packaged_weights(name: str, shape: tuple[int, int]) -> None:
     pooled = pool_clip(load_encoder(name), noise(1_000))

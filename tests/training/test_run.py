@@ -158,7 +158,11 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
         job.incumbent,
     ]
     done = subprocess.run(
-        [*command, "--output", job.output], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--output", job.output],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
@@ -171,7 +175,10 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
 
 def test_main_exits_2_on_wrong_usage() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "training"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "training"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
 

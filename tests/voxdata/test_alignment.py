@@ -32,12 +32,18 @@ def lag_samples(reference, heard) -> int:
     size = 1 << int(np.ceil(np.log2(len(reference) + len(heard))))
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(reference, size))
     correlation = np.fft.irfft(spectrum / np.maximum(np.abs(spectrum), 1e-9), size)
-    lags = np.concatenate([np.arange(SEARCH), np.arange(-SEARCH, 0)])
+    lags = np.concatenate(
+        [
+            np.arange(SEARCH),
+            np.arange(-SEARCH, 0),
+        ]
+    )
     return int(lags[np.argmax(correlation[lags])])
 
 
 def encode(folder: Path, name: str, *options: str, rate_hz: int = RATE_HZ) -> Path:
-    source, target = folder / "original.wav", folder / name
+    source = folder / "original.wav"
+    target = folder / name
     soundfile.write(source, SPEECH, RATE_HZ)
     command = [
         "ffmpeg",

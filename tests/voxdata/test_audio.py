@@ -59,7 +59,8 @@ def decode(path: Path, **options) -> SimpleNamespace:
     blocks = decode_audio(path, list, **options)
     assert len({(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}) == 1
     return SimpleNamespace(
-        samples=np.concatenate([b.samples for b in blocks]), sample_rate_hz=blocks[0].sample_rate_hz
+        samples=np.concatenate([b.samples for b in blocks]),
+        sample_rate_hz=blocks[0].sample_rate_hz,
     )
 
 
@@ -229,7 +230,11 @@ def test_decode_audio_refuses_absurd_rates(tmp_path, rate_hz):
 
 
 def test_decode_audio_refuses_samples_that_are_not_finite(tmp_path):
-    path = write_wav(tmp_path / "a.wav", np.array([0.0, np.inf]), subtype="FLOAT")
+    path = write_wav(
+        tmp_path / "a.wav",
+        np.array([0.0, np.inf]),
+        subtype="FLOAT",
+    )
     assert reason_for(path) is DropReason.INVALID_FORMAT
 
 

@@ -24,12 +24,19 @@ def said_in_turn(
         start_ms = number * (2_000 + gap_ms)
         said.append(
             make_utterance(
-                start_ms, start_ms + 2_000, text=text, language=languages[number % len(languages)]
+                start_ms,
+                start_ms + 2_000,
+                text=text,
+                language=languages[number % len(languages)],
             )
         )
         said.append(
             make_utterance(
-                start_ms + 2_000, start_ms + 2_300, text="Mm-hm.", speaker="S9", language="en"
+                start_ms + 2_000,
+                start_ms + 2_300,
+                text="Mm-hm.",
+                speaker="S9",
+                language="en",
             )
         )
     return said
@@ -131,7 +138,14 @@ class EveryWord:
         found, at = [], 0
         for word in text.split():
             at = text.index(word, at)
-            found.append(PrivateText(kind="name", start=at, end=at + len(word), score=1.0))
+            found.append(
+                PrivateText(
+                    kind="name",
+                    start=at,
+                    end=at + len(word),
+                    score=1.0,
+                )
+            )
             at += len(word)
         return found
 

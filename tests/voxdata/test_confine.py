@@ -26,7 +26,8 @@ def test_why_outside_accepts_only_names_that_stay_in_their_folder(pieces: list[s
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"]
+    "name",
+    ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"],
 )
 def test_why_outside_names_what_is_wrong(name: str) -> None:
     assert why_outside(name)
@@ -54,7 +55,8 @@ def test_leads_out_follows_links(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "recording_id", ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"]
+    "recording_id",
+    ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"],
 )
 def test_canonical_file_refuses_what_is_no_id(recording_id: str) -> None:
     with pytest.raises(AudioError, match="32 hexadecimal digits") as caught:

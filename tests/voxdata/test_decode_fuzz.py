@@ -49,7 +49,9 @@ def valid_file(kind: str) -> bytes:
     with av.open(buffer, "w", format=kind) as output:
         stream = output.add_stream(codec, rate=rate_hz, layout="mono")
         frame = av.AudioFrame.from_ndarray(
-            np.rint(speech * 32767).astype(np.int16)[None], format="s16", layout="mono"
+            np.rint(speech * 32767).astype(np.int16)[None],
+            format="s16",
+            layout="mono",
         )
         frame.sample_rate = 16_000
         resampler = av.AudioResampler(
@@ -75,10 +77,12 @@ def lying_files(draw) -> bytes:
         at = draw(st.integers(0, min(HEADER_BYTES, len(content) - 1)))
         change = draw(st.sampled_from(("number", "byte", "cut", "double", "end")))
         if change == "number":
-            size, order = draw(st.sampled_from((2, 4, 8))), draw(st.sampled_from("<>"))
+            size = draw(st.sampled_from((2, 4, 8)))
+            order = draw(st.sampled_from("<>"))
             number = draw(st.sampled_from(EXTREMES)) & ((1 << 8 * size) - 1)
             content[at : at + size] = struct.pack(
-                f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }", number
+                f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }",
+                number,
             )
         elif change == "byte":
             content[at] = draw(st.integers(0, 255))
@@ -101,7 +105,9 @@ def test_every_kind_of_file_decodes_before_it_lies(tmp_path, kind):
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=lying_files())
 @example(content=b"")
@@ -125,7 +131,9 @@ def check_blocks(blocks):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=st.one_of(lying_files(), st.binary(max_size=200).map(lambda tail: b"RIFF" + tail)))
 def test_missing_bytes_survives_headers_that_lie(tmp_path, content):

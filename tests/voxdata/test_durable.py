@@ -19,7 +19,8 @@ def test_replacing_leaves_what_was_there_when_the_disk_refuses(tmp_path: Path) -
     with pytest.raises(MachineError, match=f"{tmp_path}: No space left on device; make room there"):
         _write_half(path)
     assert path.read_bytes() == b"before"
-    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+    names = [each.name for each in tmp_path.iterdir()]
+    assert names == ["a.json"]
 
 
 def _write_half(path: Path) -> None:

@@ -7,7 +7,12 @@ from voxdata.fingerprint import MAX_ERROR, MIN_CODES, compare, longest_match
 
 
 def codes(seed: int, size: int = 200):
-    return np.random.default_rng(seed).integers(0, 1 << 32, size=size, dtype=np.uint32)
+    return np.random.default_rng(seed).integers(
+        0,
+        1 << 32,
+        size=size,
+        dtype=np.uint32,
+    )
 
 
 def flip(values, share: float, seed: int = 9):
@@ -21,7 +26,11 @@ def flip(values, share: float, seed: int = 9):
 
 def test_compare_finds_a_trimmed_copy_with_changed_bits():
     original = codes(1)
-    score, size = compare(original, flip(original[10:180], 0.1), [-10])
+    score, size = compare(
+        original,
+        flip(original[10:180], 0.1),
+        [-10],
+    )
     assert 0.88 < score < 0.92
     assert size == pytest.approx(170, abs=2)
 
@@ -38,10 +47,14 @@ def test_compare_tries_the_next_shift():
 
 def test_compare_measures_only_the_stretch_that_is_shared():
     music = codes(5, 60)
-    a, b = (
-        np.concatenate([codes(1, 100), music, codes(2, 40)]),
-        np.concatenate([music, codes(3, 120)]),
+    a = np.concatenate(
+        [
+            codes(1, 100),
+            music,
+            codes(2, 40),
+        ]
     )
+    b = np.concatenate([music, codes(3, 120)])
     score, size = compare(a, b, [-100])
     assert score > 0.99
     assert size == pytest.approx(60, abs=3)
@@ -49,14 +62,17 @@ def test_compare_measures_only_the_stretch_that_is_shared():
 
 def test_compare_passes_over_a_short_agreement():
     few = MIN_CODES - 1
-    a, b = codes(1), codes(2)
+    a = codes(1)
+    b = codes(2)
     b[:few] = a[:few]
     b[few:] = ~a[few:]
     assert compare(a, b, [0]) is None
 
 
 def test_compare_passes_over_silence_that_both_hold():
-    a, b, silence = codes(1), codes(2), np.repeat(codes(3, 5), 6)
+    a = codes(1)
+    b = codes(2)
+    silence = np.repeat(codes(3, 5), 6)
     assert compare(np.concatenate([silence, a]), np.concatenate([silence, b]), [0]) is None
     assert compare(np.concatenate([silence, a]), np.concatenate([silence, a]), [0]) == (1.0, 230)
 

@@ -15,7 +15,12 @@ def predict(**distribution: float) -> Prediction:
 
 @pytest.mark.parametrize(
     "shares",
-    [{}, {"a": 0.5, "b": 0.5}, {"a": 0.4, "b": 0.4, "c": 0.2}, {"a": 1 / 3, "b": 0.33333334}],
+    [
+        {},
+        {"a": 0.5, "b": 0.5},
+        {"a": 0.4, "b": 0.4, "c": 0.2},
+        {"a": 1 / 3, "b": 0.33333334},
+    ],
 )
 def test_leading_label_is_none_when_no_label_leads(shares: dict[str, float]) -> None:
     assert leading_label(shares) is None

@@ -42,7 +42,8 @@ def columns(*channels):
 )
 def test_detect_layout_tells_how_channels_relate(samples, layout, kept):
     found = detect_layout(in_blocks(samples), RATE)
-    assert (found.layout, found.kept) == (layout, kept)
+    assert found.layout == layout
+    assert found.kept == kept
 
 
 @pytest.mark.parametrize("overlap_ms", [0, 800])
@@ -52,13 +53,20 @@ def test_detect_layout_tells_a_composed_call(overlap_ms):
     ]
     call = compose_call(parties, overlap_ms=overlap_ms)
     found = detect_layout(in_blocks(call.samples), RATE)
-    assert (found.layout, found.kept) == (ChannelLayout.PER_CHANNEL, (0, 1))
+    assert found.layout == ChannelLayout.PER_CHANNEL
+    assert found.kept == (0, 1)
 
 
 def test_detect_layout_keeps_a_party_that_hardly_speaks():
-    call = compose_call([[SPEECH, OTHER, SPEECH], [0.1 * speech_like(600, seed=9)]])
+    call = compose_call(
+        [
+            [SPEECH, OTHER, SPEECH],
+            [0.1 * speech_like(600, seed=9)],
+        ]
+    )
     found = detect_layout(in_blocks(call.samples), RATE)
-    assert (found.layout, found.kept) == (ChannelLayout.PER_CHANNEL, (0, 1))
+    assert found.layout == ChannelLayout.PER_CHANNEL
+    assert found.kept == (0, 1)
 
 
 def test_mix_down_never_cancels():

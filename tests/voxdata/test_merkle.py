@@ -26,7 +26,8 @@ Crowded = st.sets(
 
 def halves(leaves: set[str]) -> tuple[Halves, Halves]:
     packed = np.frombuffer(
-        b"".join(bytes.fromhex(leaf) for leaf in sorted(leaves)), dtype=">u8"
+        b"".join(bytes.fromhex(leaf) for leaf in sorted(leaves)),
+        dtype=">u8",
     ).astype(np.uint64)
     return packed[0::2], packed[1::2]
 
@@ -47,7 +48,8 @@ def test_proof_with_a_leaf_less_gives_another_root(leaves: set[str], data: st.Da
     proof = prove_leaves(*halves(leaves), leaves)
     hidden = data.draw(st.sampled_from(sorted(leaves)))
     without = replace(
-        proof, opened={"0a3": tuple(leaf for leaf in proof.opened["0a3"] if leaf != hidden)}
+        proof,
+        opened={"0a3": tuple(leaf for leaf in proof.opened["0a3"] if leaf != hidden)},
     )
     assert proven_root(without) != merkle_root(*halves(leaves))
 

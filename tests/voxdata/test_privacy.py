@@ -26,7 +26,13 @@ KINDS = ("name", "phone", "card", "birth_date")
 
 def span(start: int, end: int, kind: str = "phone", **fields: int) -> PrivateSpan:
     segment = Segment(start_ms=fields.get("start_ms", 0), end_ms=fields.get("end_ms", 1_000))
-    return PrivateSpan(kind=kind, start=start, end=end, segment=segment, score=1.0)
+    return PrivateSpan(
+        kind=kind,
+        start=start,
+        end=end,
+        segment=segment,
+        score=1.0,
+    )
 
 
 @st.composite
@@ -57,8 +63,26 @@ def test_mask_text_leaves_no_character_of_a_span(made: tuple[str, list[PrivateSp
 
 def test_mask_text_makes_one_of_spans_that_overlap() -> None:
     text = "call 555 0132 now"
-    assert mask_text(text, [span(5, 13), span(9, 13, "number")]) == "call [phone] now"
-    assert mask_text(text, [span(5, 8), span(9, 13, "number")]) == "call [phone] [number] now"
+    assert (
+        mask_text(
+            text,
+            [
+                span(5, 13),
+                span(9, 13, "number"),
+            ],
+        )
+        == "call [phone] now"
+    )
+    assert (
+        mask_text(
+            text,
+            [
+                span(5, 8),
+                span(9, 13, "number"),
+            ],
+        )
+        == "call [phone] [number] now"
+    )
     assert mask_text(text, []) == text
 
 
@@ -111,7 +135,9 @@ def test_heard_when_is_the_whole_utterance_when_words_do_not_tell() -> None:
 
 
 @given(
-    st.integers(0, 17), st.integers(1, 18), st.lists(st.integers(0, 4_000), min_size=6, max_size=6)
+    st.integers(0, 17),
+    st.integers(1, 18),
+    st.lists(st.integers(0, 4_000), min_size=6, max_size=6),
 )
 def test_heard_when_covers_the_words_or_the_whole_utterance(
     start: int, end: int, times: list[int]
@@ -166,7 +192,12 @@ def test_mute_puts_a_tone_that_can_be_heard() -> None:
 
 
 def test_masking_key_differs_with_what_is_hidden() -> None:
-    spans = [span(0, 3), span(0, 3, "name"), span(0, 4), span(0, 3, end_ms=1_100)]
+    spans = [
+        span(0, 3),
+        span(0, 3, "name"),
+        span(0, 4),
+        span(0, 3, end_ms=1_100),
+    ]
     assert len({masking_key([s]) for s in spans}) == 4
     assert masking_key([]) == ""
     assert masking_key(spans) == masking_key(list(spans))
@@ -187,12 +218,18 @@ def test_scan_utterances_answers_for_every_utterance() -> None:
             at = text.find("555")
             return [] if at < 0 else [PrivateText(kind="phone", start=at, end=at + 3, score=0.5)]
 
-    quiet, loud = (
-        make_utterance(0, 900),
-        make_utterance(1_000, 2_000, text="at 555", words=(make_word(" 555", 1_500, 1_700),)),
+    quiet = make_utterance(0, 900)
+    loud = make_utterance(
+        1_000,
+        2_000,
+        text="at 555",
+        words=(make_word(" 555", 1_500, 1_700),),
     )
     found = scan_utterances(Numbers(), [quiet, loud])
     assert found[quiet.utterance_id] == ()
     (private,) = found[loud.utterance_id]
-    assert (private.kind, private.start, private.end, private.score) == ("phone", 3, 6, 0.5)
+    assert private.kind == "phone"
+    assert private.start == 3
+    assert private.end == 6
+    assert private.score == 0.5
     assert private.segment == Segment(start_ms=1_300, end_ms=1_900)

@@ -34,7 +34,11 @@ cast = st.dictionaries(
 )
 sets = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=2),
-    st.lists(st.sets(st.sampled_from("xyz"), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.lists(
+        st.sets(st.sampled_from("xyz"), min_size=1, max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
     min_size=1,
     max_size=8,
 )
@@ -84,7 +88,12 @@ def test_krippendorff_alpha_of_ranks_equals_nltk(given_labels):
         return
 
     def between(a: str, b: str) -> float:
-        low, high = sorted((SCALE.index(a), SCALE.index(b)))
+        low, high = sorted(
+            (
+                SCALE.index(a),
+                SCALE.index(b),
+            )
+        )
         return (
             (sum(totals[SCALE[i]] for i in range(low, high + 1)) - (totals[a] + totals[b]) / 2) ** 2
             if a != b
@@ -104,7 +113,13 @@ def test_krippendorff_alpha_refuses_a_rank_outside_the_scale():
         krippendorff_alpha(ballots({"u": ["1", "9"]}), distance="ordinal", order=SCALE)
 
 
-@given(st.lists(st.lists(st.sampled_from("xyz"), min_size=4, max_size=4), min_size=2, max_size=12))
+@given(
+    st.lists(
+        st.lists(st.sampled_from("xyz"), min_size=4, max_size=4),
+        min_size=2,
+        max_size=12,
+    )
+)
 def test_fleiss_kappa_equals_statsmodels_when_all_have_the_same_number(rows):
     kappa = fleiss_kappa(ballots({str(i): labels for i, labels in enumerate(rows)}))
     used = sorted({label for labels in rows for label in labels})
@@ -115,9 +130,19 @@ def test_fleiss_kappa_equals_statsmodels_when_all_have_the_same_number(rows):
     assert kappa == pytest.approx(float(statsmodels_fleiss(table)), abs=1e-9)
 
 
-@given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("xyz")), min_size=2, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("xyz"), st.sampled_from("xyz")),
+        min_size=2,
+        max_size=30,
+    )
+)
 def test_cohen_kappa_equals_scikit_learn(pairs):
-    kappa = cohen_kappa(ballots({str(i): list(pair) for i, pair in enumerate(pairs)}), "p0", "p1")
+    kappa = cohen_kappa(
+        ballots({str(i): list(pair) for i, pair in enumerate(pairs)}),
+        "p0",
+        "p1",
+    )
     if len({label for pair in pairs for label in pair}) < 2:
         assert kappa is None
         return
@@ -145,7 +170,12 @@ def _simulated(
 
 
 def test_alpha_interval_over_calls_is_wider_than_over_utterances_and_holds_the_value():
-    votes, calls = _simulated(calls=12, per_call=20, agree=0.6, seed=1)
+    votes, calls = _simulated(
+        calls=12,
+        per_call=20,
+        agree=0.6,
+        seed=1,
+    )
     whole = alpha_interval(votes, calls=calls, draws=300)
     loose = alpha_interval(votes, calls={}, draws=300)
     assert whole is not None
@@ -202,7 +232,9 @@ def test_reliability_of_the_cremad_crowd(cremad: Sequence[Vote]):
     rows: list[tuple[str, str, object]] = [(v.annotator, v.utterance_id, v.label) for v in cremad]
     assert alpha == pytest.approx(nltk_alpha(rows, lambda a, b: float(a != b)), abs=5e-5)
     interval = alpha_interval(
-        cremad, calls={vote.utterance_id: vote.utterance_id[:4] for vote in cremad}, draws=200
+        cremad,
+        calls={vote.utterance_id: vote.utterance_id[:4] for vote in cremad},
+        draws=200,
     )
     assert interval is not None
     assert interval.low < 0.281 < interval.high

@@ -17,9 +17,16 @@ NOW = Scheme(
     choice="many",
     labels=tuple(SchemeLabel(name=n) for n in ("退款", "price", "time", "other")),
 )
-TO_2 = SchemeChange(to_version=2, rename={"refund": "money"}, merge={"other": ("chat", "noise")})
+TO_2 = SchemeChange(
+    to_version=2,
+    rename={"refund": "money"},
+    merge={"other": ("chat", "noise")},
+)
 TO_3 = SchemeChange(
-    to_version=3, rename={"money": "退款"}, split={"question": ("price", "time")}, remove=("test",)
+    to_version=3,
+    rename={"money": "退款"},
+    split={"question": ("price", "time")},
+    remove=("test",),
 )
 HISTORY = SchemeHistory(scheme=NOW, changes=(TO_2, TO_3))
 
@@ -108,7 +115,8 @@ def test_migrate_changes_nothing_without_a_history():
 def test_find_orphans_counts_labels_that_would_silently_vanish():
     bare = SchemeHistory(scheme=NOW)
     assert find_orphans(
-        [said("refund"), said("refund", "other"), said("退款", version=3)], {"intent": bare}
+        [said("refund"), said("refund", "other"), said("退款", version=3)],
+        {"intent": bare},
     ) == {("intent", "refund"): 2}
     assert find_orphans([said("refund", "question", "test")], {"intent": HISTORY}) == {}
 

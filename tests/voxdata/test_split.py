@@ -64,7 +64,12 @@ def test_assign_splits_never_moves_what_was_placed(
     old: dict[str, Counter[str]], new: dict[str, Counter[str]]
 ) -> None:
     before = assign_splits(old, fixed={}, ratios=RATIOS, seed=1)
-    after = assign_splits({**new, **old}, fixed=before, ratios=RATIOS, seed=2)
+    after = assign_splits(
+        {**new, **old},
+        fixed=before,
+        ratios=RATIOS,
+        seed=2,
+    )
     assert {group: after[group] for group in old} == before
 
 
@@ -111,7 +116,11 @@ def test_assign_splits_comes_close_for_every_label_and_language_though_voices_di
     for i in range(num_groups):
         size = int(rng.lognormvariate(2.5, 1)) + 1
         groups[f"g{i}"] = Counter(
-            rng.choices([f"intent={k}" for k in range(6)], weights=[9, 6, 4, 3, 2, 1], k=size)
+            rng.choices(
+                [f"intent={k}" for k in range(6)],
+                weights=[9, 6, 4, 3, 2, 1],
+                k=size,
+            )
         )
         groups[f"g{i}"][rng.choice(["language=en", "language=en", "language=zh"])] += size
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
@@ -135,7 +144,11 @@ def test_assign_splits_cannot_be_improved_by_moving_one_group(
         dtype=float,
     )
     splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
-    measure = _Measure(vectors, np.zeros((3, len(labels) + 1)), np.array(list(RATIOS.values())))
+    measure = _Measure(
+        vectors,
+        np.zeros((3, len(labels) + 1)),
+        np.array(list(RATIOS.values())),
+    )
     assigned = np.array([list(RATIOS).index(splits[name]) for name in names])
     for i in range(len(names)):
         for to in range(3):
@@ -149,7 +162,10 @@ def test_assign_splits_spreads_a_label_over_every_split_when_it_can() -> None:
         f"b{i}": Counter({"b": 2}) for i in range(3)
     }
     splits = assign_splits(
-        groups, fixed={}, ratios={Split.TRAIN: 0.4, Split.VALIDATION: 0.3, Split.TEST: 0.3}, seed=0
+        groups,
+        fixed={},
+        ratios={Split.TRAIN: 0.4, Split.VALIDATION: 0.3, Split.TEST: 0.3},
+        seed=0,
     )
     assert {splits[f"a{i}"] for i in range(3)} == {splits[f"b{i}"] for i in range(3)} == set(Split)
 
@@ -170,7 +186,12 @@ def test_assign_splits_gives_nothing_new_to_a_split_without_a_share() -> None:
 
 def test_find_conflicts_names_groups_that_touch_two_splits() -> None:
     groups = {"a": "g", "b": "g", "c": "g", "d": "h"}
-    assigned = {"a": Split.TEST, "b": Split.VALIDATION, "d": Split.TEST, "gone": Split.TRAIN}
+    assigned = {
+        "a": Split.TEST,
+        "b": Split.VALIDATION,
+        "d": Split.TEST,
+        "gone": Split.TRAIN,
+    }
     assert find_conflicts(groups, assigned) == {"g": {Split.TEST: ("a",), Split.VALIDATION: ("b",)}}
     assert fix_groups(groups, assigned) == {"g": Split.VALIDATION, "h": Split.TEST}
     assert find_conflicts(groups, {"a": Split.TEST, "b": Split.TEST}) == {}

@@ -28,9 +28,8 @@ def test_merge_turns_equals_the_union_of_each_speakers_segments(found, max_gap_m
     merged = merge_turns(found, max_gap_ms=max_gap_ms)
     for key in {(turn.channel, turn.speaker) for turn in found}:
         own = [turn.segment for turn in found if (turn.channel, turn.speaker) == key]
-        assert [turn.segment for turn in merged if (turn.channel, turn.speaker) == key] == union(
-            own, max_gap_ms=max_gap_ms
-        )
+        segments = [turn.segment for turn in merged if (turn.channel, turn.speaker) == key]
+        assert segments == union(own, max_gap_ms=max_gap_ms)
     assert {(t.channel, t.speaker) for t in merged} == {(t.channel, t.speaker) for t in found}
 
 

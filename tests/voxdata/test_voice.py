@@ -51,27 +51,51 @@ def partition(links: list[VoiceLink]) -> set[frozenset[str]]:
 
 
 @pytest.mark.parametrize(
-    ("cosine", "kind"), [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")]
+    ("cosine", "kind"),
+    [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")],
 )
 def test_link_speakers_joins_from_the_threshold_on(cosine: float, kind: str) -> None:
-    first, second = link_speakers([at_cosine("a", 1.0), at_cosine("b", cosine)], {})
-    assert (first.kind, first.score) == ("new", None)
+    first, second = link_speakers(
+        [
+            at_cosine("a", 1.0),
+            at_cosine("b", cosine),
+        ],
+        {},
+    )
+    assert first.kind == "new"
+    assert first.score is None
     assert second.kind == kind
     assert second.score == pytest.approx(cosine, abs=1e-5)
     assert (second.voice_id == first.voice_id) == (kind == "join")
 
 
 def test_link_speakers_joins_the_closest_of_several() -> None:
-    voices = {"far": [at_cosine("a", 0.8)], "near": [at_cosine("b", 0.99)]}
+    voices = {
+        "far": [at_cosine("a", 0.8)],
+        "near": [at_cosine("b", 0.99)],
+    }
     (link,) = link_speakers([at_cosine("c", 1.0)], voices)
-    assert (link.voice_id, link.kind) == ("near", "join")
+    assert link.voice_id == "near"
+    assert link.kind == "join"
 
 
 def test_link_speakers_never_joins_two_of_one_recording() -> None:
     one = (1.0, 0.0)
-    alike = [heard("a", one), heard("a", one, name="S1"), heard("a", one, channel=1)]
+    alike = [
+        heard("a", one),
+        heard("a", one, name="S1"),
+        heard("a", one, channel=1),
+    ]
     assert len(partition(link_speakers(alike, {}))) == 3
-    (link,) = link_speakers([heard("a", one, name="S1")], {"v": [heard("a", one), heard("b", one)]})
+    (link,) = link_speakers(
+        [heard("a", one, name="S1")],
+        {
+            "v": [
+                heard("a", one),
+                heard("b", one),
+            ]
+        },
+    )
     assert link.kind == "new"
 
 
@@ -90,7 +114,10 @@ def test_link_speakers_gives_one_who_said_too_little_a_voice_that_nobody_joins()
 
 def test_link_speakers_compares_with_the_centre_of_all_a_voice_has() -> None:
     voices = {
-        "v": [heard("a", (1.0, 0.0), speech_ms=10_000), heard("b", (0.0, 1.0), speech_ms=30_000)]
+        "v": [
+            heard("a", (1.0, 0.0), speech_ms=10_000),
+            heard("b", (0.0, 1.0), speech_ms=30_000),
+        ]
     }
     (link,) = link_speakers([heard("c", (1.0, 3.0))], voices)
     assert link.score == 1.0
@@ -144,7 +171,8 @@ def test_link_speakers_ignores_order_and_gives_each_one_link(
     ]
     links = link_speakers(arrivals, {})
     assert links == link_speakers(rng.sample(arrivals, len(arrivals)), {})
-    assert [link.speaker for link in links] == sorted(a.speaker for a in arrivals)
+    speakers = [link.speaker for link in links]
+    assert speakers == sorted(a.speaker for a in arrivals)
     for voice in partition(links):
         assert len({name.split("/")[0] for name in voice}) == len(voice)
 

@@ -60,7 +60,10 @@ class Heard:
     def store(self, con: DuckDBPyConnection, *, key: str = "k") -> None:
         """As one run of pre-labelling does."""
         with transaction(con):
-            for stage, rows in (("diarize", len(self.turns)), ("cut", len(self.utterances))):
+            for stage, rows in (
+                ("diarize", len(self.turns)),
+                ("cut", len(self.utterances)),
+            ):
                 if has_result(con, recording_id=self.recording_id, stage=stage, key=key):
                     continue
                 if stage == "diarize":
@@ -143,7 +146,9 @@ def example() -> Callable[..., Example]:
             split=split,
             gold={
                 "intent": GoldLabel(
-                    label=label, distribution={label: 0.666667, "other": 0.333333}, num_votes=3
+                    label=label,
+                    distribution={label: 0.666667, "other": 0.333333},
+                    num_votes=3,
                 )
             },
         )

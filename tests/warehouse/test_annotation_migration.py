@@ -37,8 +37,11 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
     with open_warehouse(path) as con:
         first, second = current_annotations(con)
         assert dict(first.labels) == {"intent": ('查询 "余额"',), "emotion": ("sad",)}
-        assert (dict(first.ratings), first.flags, first.proposal) == ({}, (), "")
-        assert (second.skipped, dict(second.labels)) == (True, {})
+        assert dict(first.ratings) == {}
+        assert first.flags == ()
+        assert first.proposal == ""
+        assert second.skipped is True
+        assert dict(second.labels) == {}
         assert check_chain(con) == []
         assert add_annotations(con, [first, second], run_id="t") == 0
         assert check_chain(con) == []
@@ -94,7 +97,8 @@ def test_list_simulated_goes_by_the_answers_and_not_by_the_address(tmp_path: Pat
     with open_warehouse(tmp_path / "w.duckdb") as con:
         add_annotations(con, said, run_id="t")
         assert list_simulated(con) == {"robot@example.org": 0.2}
-        assert [a.simulated for a in current_annotations(con)] == [None, 0.2, 0.2, None]
+        marks = [a.simulated for a in current_annotations(con)]
+        assert marks == [None, 0.2, 0.2, None]
 
 
 def test_check_chain_notices_a_mark_that_was_taken_away(tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ def test_open_warehouse_creates_the_file_and_records_its_migrations(path: Path) 
     numbers = sorted(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     assert numbers[-1] == newest_version()
     with open_warehouse(path) as con:
-        assert [
-            row["version"] for row in read_rows(con, "select version from schema_version")
-        ] == numbers
+        versions = [row["version"] for row in read_rows(con, "select version from schema_version")]
+        assert versions == numbers
     with open_warehouse(path) as con:
         assert len(read_rows(con, "select * from schema_version")) == len(numbers)
 
@@ -61,7 +60,14 @@ def test_open_warehouse_reads_but_does_not_write_when_read_only(path: Path) -> N
     with open_warehouse(path, read_only=True) as con:
         assert list_versions(con) == []
         with pytest.raises(duckdb.Error, match="read-only"):
-            add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="a",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
 
 
 def test_open_warehouse_refuses_a_newer_schema(path: Path) -> None:
@@ -125,7 +131,12 @@ def test_open_warehouse_serves_several_threads(path: Path) -> None:
         for i in range(3):
             with open_warehouse(path) as con:
                 add_source(
-                    con, uri=str(number), size_bytes=i, modified_ns=0, recording_id=None, run_id="t"
+                    con,
+                    uri=str(number),
+                    size_bytes=i,
+                    modified_ns=0,
+                    recording_id=None,
+                    run_id="t",
                 )
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
@@ -187,13 +198,34 @@ def test_transaction_rolls_everything_back_when_an_error_passes(path: Path) -> N
             _write_and_fail(con)
         assert read_rows(con, "select * from source") == []
         with transaction(con):
-            add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="a",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
         assert len(read_rows(con, "select * from source")) == 1
 
 
 def _write_and_fail(con: duckdb.DuckDBPyConnection) -> None:
     with transaction(con):
-        add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="a",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
         with transaction(con):
-            add_source(con, uri="b", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="b",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
         raise KeyError

@@ -24,7 +24,12 @@ KEY = "chromaprint"
 
 
 def codes(seed: int, size: int = 120) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 1 << 32, size=size, dtype=np.uint32)
+    return np.random.default_rng(seed).integers(
+        0,
+        1 << 32,
+        size=size,
+        dtype=np.uint32,
+    )
 
 
 def store(con: DuckDBPyConnection, **found: np.ndarray) -> None:
@@ -34,7 +39,10 @@ def store(con: DuckDBPyConnection, **found: np.ndarray) -> None:
 
 def add(con: DuckDBPyConnection, name: str, *, seconds: int) -> None:
     recording = replace(
-        make_recording(), recording_id=name, num_samples=seconds * 16_000, sample_rate_hz=16_000
+        make_recording(),
+        recording_id=name,
+        num_samples=seconds * 16_000,
+        sample_rate_hz=16_000,
     )
     add_recording(con, recording, audio_file=f"{name}.flac", run_id="t")
 
@@ -50,7 +58,12 @@ def test_fingerprints_come_back_as_they_were(con: DuckDBPyConnection) -> None:
 def test_find_hints_names_a_pair_once_and_the_same_way_round(
     con: DuckDBPyConnection, arrivals: list[str]
 ) -> None:
-    store(con, a=codes(1), b=np.concatenate([codes(7, 15), codes(1)]), c=codes(3))
+    store(
+        con,
+        a=codes(1),
+        b=np.concatenate([codes(7, 15), codes(1)]),
+        c=codes(3),
+    )
     hints = find_hints(con, arrivals, key=KEY)
     assert hints == {("a", "b"): [15]}
     assert compare(codes(1), np.concatenate([codes(7, 15), codes(1)]), hints["a", "b"]) == (
@@ -78,7 +91,11 @@ def test_find_hints_links_a_sound_that_is_everywhere_to_the_first_that_have_it(
 def test_duplicate_groups_take_what_is_mostly_shared(con: DuckDBPyConnection) -> None:
     for name, seconds in {"a": 10, "b": 8, "c": 60, "d": 60, "e": 9}.items():
         add(con, name, seconds=seconds)
-    shared = {("a", "b"): 5_000, ("b", "e"): 8_000, ("c", "d"): 20_000}
+    shared = {
+        ("a", "b"): 5_000,
+        ("b", "e"): 8_000,
+        ("c", "d"): 20_000,
+    }
     pairs = [
         NearDuplicate(recording_id=a, other_id=b, score=0.9, shared_ms=ms)
         for (a, b), ms in shared.items()

@@ -39,8 +39,10 @@ from warehouse.verify import verify_all
 from warehouse.versions import create_version, list_versions, load_examples
 
 Make = Callable[..., Example]
-GONE, STAYS = digest("gone"), digest("stays")
-SAID, OTHER = digest(GONE, 0, 0, 60_000), digest(STAYS, 0, 0, 60_000)
+GONE = digest("gone")
+STAYS = digest("stays")
+SAID = digest(GONE, 0, 0, 60_000)
+OTHER = digest(STAYS, 0, 0, 60_000)
 
 NOON = datetime(2026, 1, 1, 12)
 VALUES: dict[str, object] = {
@@ -57,7 +59,12 @@ def forget(con: DuckDBPyConnection, recording_id: str, *, run_id: str = "t") -> 
     with transaction(con):
         plan = plan_erasure(con, [recording_id])
         receipt = begin_erasure(
-            con, plan, kind="recording", subject=recording_id, reason="asked", run_id=run_id
+            con,
+            plan,
+            kind="recording",
+            subject=recording_id,
+            reason="asked",
+            run_id=run_id,
         )
     erase_rows(
         con,
@@ -216,12 +223,10 @@ def test_refused_rows_are_counted_in_the_ledger_without_a_name(con: DuckDBPyConn
             + [utterance(STAYS, key="later")],
         )
     (drop,) = [row for row in list_drops(con) if row.reason is DropReason.FORGOTTEN]
-    assert (drop.stage, drop.subject, drop.value, drop.recording_id) == (
-        "gate",
-        f"receipt {receipt}",
-        4.0,
-        None,
-    )
+    assert drop.stage == "gate"
+    assert drop.subject == f"receipt {receipt}"
+    assert drop.value == 4.0
+    assert drop.recording_id is None
     assert refused_rows(con) == {"utterance": 4}
     told = str(read_rows(con, "from ledger"))
     assert all(secret not in told for secret in (GONE, SAID, "a secret"))
@@ -296,12 +301,15 @@ def test_a_batch_that_comes_late_brings_nobody_back(
             insert_rows(staged, "prediction", rows)
     forget(con, GONE)
     found = merge_batches(con, folder, run_id="t")
-    assert (found.merged, found.rejected, found.rows) == (2, 0, 3)
+    assert found.merged == 2
+    assert found.rejected == 0
+    assert found.rows == 3
     assert count(con, "utterance", f"recording_id = '{GONE}'") == 0
     assert count(con, "prediction") == 2
     # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them either, and is merged again as it is.
     kept = sorted((folder / MERGED).glob("*/*.parquet"))
-    assert [len(pl.read_parquet(file)) for file in kept] == [1, 1, 1]
+    lengths = [len(pl.read_parquet(file)) for file in kept]
+    assert lengths == [1, 1, 1]
     assert all(f"secret of {GONE}" not in str(pl.read_parquet(file).to_dicts()) for file in kept)
     for path in (folder / MERGED).iterdir():
         path.rename(folder / path.name)
@@ -362,15 +370,35 @@ def test_ids_are_taken_out_of_text_and_json_in_any_table(
 ) -> None:
     con.execute("create table notes(body json, line varchar, about varchar)")
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
-    add_event(con, "told", {"utterances": [SAID, OTHER]}, key=("a",), run_id="t")
+    add_event(
+        con,
+        "told",
+        {"utterances": [SAID, OTHER]},
+        key=("a",),
+        run_id="t",
+    )
     insert_rows(
         con,
         "notes",
-        [{"body": json.dumps({"on": [GONE, STAYS]}), "line": f"see {SAID}.wav", "about": GONE}],
+        [
+            {
+                "body": json.dumps({"on": [GONE, STAYS]}),
+                "line": f"see {SAID}.wav",
+                "about": GONE,
+            }
+        ],
     )
-    insert_rows(con, "notes", [{"body": "{}", "line": f"see {OTHER}.wav", "about": f"{GONE}ff"}])
+    insert_rows(
+        con,
+        "notes",
+        [{"body": "{}", "line": f"see {OTHER}.wav", "about": f"{GONE}ff"}],
+    )
     create_version(
-        con, "calls", [example(1)], recipe={"where": f"recording_id <> '{GONE}'"}, run_id="t"
+        con,
+        "calls",
+        [example(1)],
+        recipe={"where": f"recording_id <> '{GONE}'"},
+        run_id="t",
     )
     insert_rows(
         con,
@@ -393,9 +421,8 @@ def test_ids_are_taken_out_of_text_and_json_in_any_table(
         ['{"on": ["[erased]", "' + STAYS + '"]}', "see [erased].wav", "[erased]"],
         ["{}", f"see {OTHER}.wav", f"{GONE}ff"],
     ]
-    assert [event.payload for event in list_outbox(con) if event.event == "told"] == [
-        {"utterances": ["[erased]", OTHER]}
-    ]
+    payloads = [event.payload for event in list_outbox(con) if event.event == "told"]
+    assert payloads == [{"utterances": ["[erased]", OTHER]}]
     (version,) = list_versions(con)
     assert version.recipe == {"where": "recording_id <> '[erased]'"}
     assert count(con, "ledger", "detail = 'clip [erased]'") == 1
@@ -408,23 +435,31 @@ def test_what_came_by_an_import_only_is_known_and_erased(
     con: DuckDBPyConnection, example: Make
 ) -> None:
     version, _ = create_version(
-        con, "calls", [example(1), example(2)], recipe={"imported": {}}, run_id="t"
+        con,
+        "calls",
+        [example(1), example(2)],
+        recipe={"imported": {}},
+        run_id="t",
     )
     assert known_recordings(con) == ["r1", "r2"]
     plan = plan_erasure(con, ["r1"])
-    assert (plan.utterance_ids, plan.audio_files) == (("u001",), ("r1.flac",))
+    assert plan.utterance_ids == ("u001",)
+    assert plan.audio_files == ("r1.flac",)
     forget(con, "r1")
     assert known_recordings(con) == ["r2"]
     # It comes again with others, as by an import that nobody looked at: the version lacks it.
     again, _ = create_version(
-        con, "calls", [example(1), example(2), example(3)], recipe={}, run_id="t"
+        con,
+        "calls",
+        [example(1), example(2), example(3)],
+        recipe={},
+        run_id="t",
     )
-    assert [e.recording_id for e in load_examples(con, again.version_id)] == ["r2", "r3"]
-    assert (again.num_examples, version.num_examples, all(one.ok for one in verify_all(con))) == (
-        2,
-        2,
-        True,
-    )
+    recording_ids = [e.recording_id for e in load_examples(con, again.version_id)]
+    assert recording_ids == ["r2", "r3"]
+    assert again.num_examples == 2
+    assert version.num_examples == 2
+    assert all(one.ok for one in verify_all(con))
     assert count(con, "row_salt", "recording_id = 'r1'") == 0
 
 
@@ -500,7 +535,8 @@ def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) 
         now=datetime(2026, 1, 2, tzinfo=UTC),
         run_id="t",
     )
-    assert (found.source[:8], found.lost_bans) == ("snapshot", 2)
+    assert found.source[:8] == "snapshot"
+    assert found.lost_bans == 2
 
 
 def test_an_older_warehouse_gets_its_bans_sealed(con: DuckDBPyConnection) -> None:

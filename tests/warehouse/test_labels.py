@@ -37,7 +37,8 @@ ANNOTATION = Annotation(
 def test_add_predictions_adds_each_once_for_scheme_version_and_model(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    old, new = heard(revision="1").predictions, heard(revision="2").predictions
+    old = heard(revision="1").predictions
+    new = heard(revision="2").predictions
     assert [
         add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t")
         for p in (old, old, new[:1], [])
@@ -52,7 +53,8 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(
 def test_list_predictions_prefers_the_newest_model(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    old, new = heard(revision="1").predictions, heard(revision="2").predictions
+    old = heard(revision="1").predictions
+    new = heard(revision="2").predictions
     for predictions in (old, new[:1]):
         add_predictions(con, predictions, scheme_versions={"intent": 1}, run_id="t")
     assert list_predictions(con, scheme="intent") == {
@@ -102,7 +104,9 @@ def test_last_read_at_is_utc_whatever_zone_was_given(con: DuckDBPyConnection) ->
     assert read_marks(con, project_id=1) == {"u1": "b", "u2": "a"}
     with pytest.raises(ValueError, match="time zone"):
         add_annotations(
-            con, [replace(ANNOTATION, updated_at=NOON.replace(tzinfo=None))], run_id="t"
+            con,
+            [replace(ANNOTATION, updated_at=NOON.replace(tzinfo=None))],
+            run_id="t",
         )
 
 
@@ -130,12 +134,29 @@ def test_check_chain_names_what_was_changed_removed_or_slipped_in(con: DuckDBPyC
 
 
 def test_find_oddities_names_each_kind(con: DuckDBPyConnection) -> None:
-    note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
-    note_project(con, server_id=2, made_at="m", purpose="adjudicate", title="t", run_id="t")
+    note_project(
+        con,
+        server_id=1,
+        made_at="m",
+        purpose="label",
+        title="t",
+        run_id="t",
+    )
+    note_project(
+        con,
+        server_id=2,
+        made_at="m",
+        purpose="adjudicate",
+        title="t",
+        run_id="t",
+    )
     forged = replace(ANNOTATION, annotation_id=1, author="eve")
     gone = replace(ANNOTATION, annotation_id=2, deleted=True)
     decided = replace(
-        ANNOTATION, annotation_id=3, project_id=2, updated_at=NOON + timedelta(hours=1)
+        ANNOTATION,
+        annotation_id=3,
+        project_id=2,
+        updated_at=NOON + timedelta(hours=1),
     )
     late = replace(ANNOTATION, annotation_id=4, updated_at=NOON + timedelta(hours=2))
     add_annotations(con, [forged, gone, decided, late], run_id="t")

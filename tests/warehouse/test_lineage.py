@@ -25,7 +25,12 @@ def call(con: DuckDBPyConnection) -> None:
     """A recording of three utterances."""
     add_recording(con, RECORDING, audio_file="a.flac", run_id="t")
     add_source(
-        con, uri=URI, size_bytes=1, modified_ns=1, recording_id=RECORDING.recording_id, run_id="t"
+        con,
+        uri=URI,
+        size_bytes=1,
+        modified_ns=1,
+        recording_id=RECORDING.recording_id,
+        run_id="t",
     )
     store_utterances(con, [LONG, SHORT, OTHER], key="c", run_id="t")
     for stage in ("diarize", "cut"):

@@ -47,7 +47,12 @@ def measure(
 def add_from(con: DuckDBPyConnection, recording: Recording, uri: str) -> None:
     add_recording(con, recording, audio_file="x.flac", run_id="t")
     add_source(
-        con, uri=uri, size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="t"
+        con,
+        uri=uri,
+        size_bytes=1,
+        modified_ns=1,
+        recording_id=recording.recording_id,
+        run_id="t",
     )
 
 
@@ -70,7 +75,12 @@ def test_list_measures_gives_the_newest_of_what_is_in_force(
 ) -> None:
     a, b = calls["r1"]
     measure(con, "r1", {a: GOOD, b: GOOD}, key="old")
-    measure(con, "r1", {a: replace(GOOD, snr_db=9.0), b: GOOD, "gone": GOOD}, key="new")
+    measure(
+        con,
+        "r1",
+        {a: replace(GOOD, snr_db=9.0), b: GOOD, "gone": GOOD},
+        key="new",
+    )
     assert list_measures(con) == {a: replace(GOOD, snr_db=9.0), b: GOOD}
 
 
@@ -78,7 +88,14 @@ def test_count_removed_counts_by_language_and_source(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: replace(GOOD, snr_db=11.9), b: replace(GOOD, snr_db=12.0)})
+    measure(
+        con,
+        "r1",
+        {
+            a: replace(GOOD, snr_db=11.9),
+            b: replace(GOOD, snr_db=12.0),
+        },
+    )
     measure(con, "r2", dict.fromkeys(calls["r2"], GOOD))
     rows = count_removed(con, {"snr_db": 12})
     assert [
@@ -96,7 +113,14 @@ def test_count_removed_takes_the_larger_as_worse_where_it_is(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: replace(GOOD, overlap_ratio=0.4), b: replace(GOOD, mos=1.0)})
+    measure(
+        con,
+        "r1",
+        {
+            a: replace(GOOD, overlap_ratio=0.4),
+            b: replace(GOOD, mos=1.0),
+        },
+    )
     assert count_removed(con, {"overlap_ratio": 0.3})[-1]["utterances_removed"] == 1
     assert count_removed(con, {"overlap_ratio": 0.4})[-1]["utterances_removed"] == 0
     assert count_removed(con, {"overlap_ratio": 0.3, "mos": 2})[-1]["utterances_removed"] == 2
@@ -118,7 +142,8 @@ def test_count_removed_answers_an_empty_warehouse(con: DuckDBPyConnection) -> No
 
 
 @pytest.mark.parametrize(
-    "limits", [{}, {"loudness": 1.0}, {"snr_db": 1.0, "1; drop table measure": 2.0}]
+    "limits",
+    [{}, {"loudness": 1.0}, {"snr_db": 1.0, "1; drop table measure": 2.0}],
 )
 def test_count_removed_names_the_measures_there_are(
     con: DuckDBPyConnection, limits: dict[str, float]

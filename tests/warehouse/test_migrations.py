@@ -101,7 +101,8 @@ def _build(path: Path, schema: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", [int(file.name[:4]) for file in migrations_until(newest_version() - 1)]
+    "schema",
+    [int(file.name[:4]) for file in migrations_until(newest_version() - 1)],
 )
 def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
     tmp_path: Path, schema: int
@@ -111,9 +112,12 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
     with pytest.raises(WarehouseError, match="older"), open_warehouse(path, read_only=True):
         pass
     with open_warehouse(path) as con:
-        assert [s.uri for s in list_recordings(con)] == ["/a.wav"]
-        assert [u.text for u in list_utterances(con)] == ["你好"]
-        assert [row.subject for row in list_drops(con)] == ["/b.wav"]
+        uris = [s.uri for s in list_recordings(con)]
+        assert uris == ["/a.wav"]
+        texts = [u.text for u in list_utterances(con)]
+        assert texts == ["你好"]
+        subjects = [row.subject for row in list_drops(con)]
+        assert subjects == ["/b.wav"]
         assert [dict(a.labels) for a in current_annotations(con)] == [{"intent": ("ask",)}]
         assert len(read_rows(con, "from duckdb_triggers()")) == 2 * len(IMMUTABLE_TABLES)
         (said,) = current_annotations(con)
@@ -121,13 +125,16 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
         assert check_chain(con) == []
         if schema < 6:
             version = find_version(con, "calls@1")
-            assert (version.version_id, version.num_examples, len(version.root)) == (OLD_ID, 2, 64)
+            assert version.version_id == OLD_ID
+            assert version.num_examples == 2
+            assert len(version.root) == 64
             examples = load_examples(con, OLD_ID)
             assert [(e.text, e.split, dict(e.gold["intent"].distribution)) for e in examples] == [
                 ("你好", split, {"ask": 0.666667, "tell": 0.333333})
                 for split in (Split.TRAIN, Split.TEST)
             ]
-            assert [one.problems for one in verify_all(con)] == [()]
+            problems = [one.problems for one in verify_all(con)]
+            assert problems == [()]
             assert find_version(con, OLD_ID[:8]).ref == "calls@1"
             assert create_version(con, "calls", examples, recipe={}, run_id="t") == (version, False)
         assert read_rows(con, "select count(*) as n from utterances") == [{"n": 1}]
@@ -188,4 +195,5 @@ def test_migrate_takes_the_label_from_proposals_that_said_nothing(tmp_path: Path
             )
     with open_warehouse(tmp_path / "w.duckdb") as con:
         rows = read_rows(con, "select prediction_id as id, label from prediction")
-    assert {row["id"]: row["label"] for row in rows} == {"even": "", "tied": "", "sure": "ask"}
+    labels = {row["id"]: row["label"] for row in rows}
+    assert labels == {"even": "", "tied": "", "sure": "ask"}

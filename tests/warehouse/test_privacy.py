@@ -14,7 +14,11 @@ from warehouse.pushes import PushedClip, record_pushes
 from warehouse.stages import record_stage
 
 SPAN = PrivateSpan(
-    kind="phone", start=3, end=8, segment=Segment(start_ms=100, end_ms=900), score=0.9
+    kind="phone",
+    start=3,
+    end=8,
+    segment=Segment(start_ms=100, end_ms=900),
+    score=0.9,
 )
 
 
@@ -42,12 +46,17 @@ def scan(
 def test_list_private_spans_tells_scanned_from_not_scanned(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    scanned, waiting = heard("r1"), heard("r2")
+    scanned = heard("r1")
+    waiting = heard("r2")
     for said in (scanned, waiting):
         said.store(con)
     a, b = (u.utterance_id for u in scanned.utterances)
     other = PrivateSpan(
-        kind="name", start=0, end=2, segment=Segment(start_ms=0, end_ms=50), score=0.5
+        kind="name",
+        start=0,
+        end=2,
+        segment=Segment(start_ms=0, end_ms=50),
+        score=0.5,
     )
     scan(con, "r1", {a: [SPAN, other], b: []})
     assert list_private_spans(con) == {a: (other, SPAN), b: ()}

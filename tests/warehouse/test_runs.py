@@ -56,7 +56,8 @@ def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConn
         True,
         False,
     ]
-    assert [run.training_id for run in list_training_runs(con, "intent")] == ["t1", "t2", "t3"]
+    training_ids = [run.training_id for run in list_training_runs(con, "intent")]
+    assert training_ids == ["t1", "t2", "t3"]
     assert len(list_training_runs(con)) == 4
     promoted = promoted_run(con, "intent")
     assert promoted is not None
@@ -85,13 +86,35 @@ def test_count_rows_counts_every_stage(
     example: Callable[..., Example],
 ) -> None:
     empty = count_rows(con)
-    assert (empty.sources, empty.recording_minutes, empty.drops, empty.promoted) == (0, 0, {}, {})
+    assert empty.sources == 0
+    assert empty.recording_minutes == 0
+    assert empty.drops == {}
+    assert empty.promoted == {}
     add_recording(con, recording("r1"), audio_file="a", run_id="t")
-    add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
+    add_source(
+        con,
+        uri="a",
+        size_bytes=1,
+        modified_ns=1,
+        recording_id="r1",
+        run_id="t",
+    )
     heard().store(con, key="k1")
     heard().store(con, key="k2")
-    record_pushes(con, [PushedClip(utterance_id="u", clip_digest="k")], project_id=1, run_id="t")
-    record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
+    record_pushes(
+        con,
+        [PushedClip(utterance_id="u", clip_digest="k")],
+        project_id=1,
+        run_id="t",
+    )
+    record_drop(
+        con,
+        stage="push",
+        subject="u",
+        reason=DropReason.TOO_SHORT,
+        detail="",
+        run_id="t",
+    )
     now = datetime.now(UTC)
     said = Annotation(
         annotation_id=1,

@@ -63,17 +63,24 @@ def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_m
         ):
             pass
     found = repair_warehouse(
-        cut, snapshots=cut.parent / "none", batches=cut.parent / "none", now=NOON, run_id="t"
+        cut,
+        snapshots=cut.parent / "none",
+        batches=cut.parent / "none",
+        now=NOON,
+        run_id="t",
     )
-    assert (found.source, found.broken_versions) == ("the file as it opens", {})
+    assert found.source == "the file as it opens"
+    assert found.broken_versions == {}
     assert os.path.lexists(found.kept / beside(cut).name)
     with open_warehouse(cut) as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
     assert read_commits(cut) == 1
 
 
 def test_open_warehouse_fills_an_empty_list_and_says_so(cut: Path) -> None:
-    before, said = sidecar_path(cut).read_text(), list[str]()
+    before = sidecar_path(cut).read_text()
+    said: list[str] = []
     sidecar_path(cut).write_text("")
     with open_warehouse(cut, say=said.append):
         pass
@@ -107,7 +114,12 @@ def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one
         for name in ("a", "b"):
             with transaction(con):
                 add_source(
-                    con, uri=name, size_bytes=1, modified_ns=1, recording_id=None, run_id="t"
+                    con,
+                    uri=name,
+                    size_bytes=1,
+                    modified_ns=1,
+                    recording_id=None,
+                    run_id="t",
                 )
         assert known_uris(con) == {"a", "b"}
     assert len(said) == 1
@@ -131,9 +143,14 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
         with monkeypatch.context() as patch:
             patch.setattr("warehouse.guards.write_file", refuse)
             version, new = create_version(
-                con, "calls", [example(), example(2)], recipe={}, run_id="t"
+                con,
+                "calls",
+                [example(), example(2)],
+                recipe={},
+                run_id="t",
             )
-        assert (version.ref, new) == ("calls@2", True)
+        assert version.ref == "calls@2"
+        assert new is True
     assert any("list of versions could not be written" in line for line in said)
     assert sidecar_path(cut).read_text() == listed
     with open_warehouse(cut):
@@ -171,7 +188,14 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     path = folder / "warehouse.duckdb"
     with open_warehouse(path) as con, transaction(con):
-        add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="a",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
     for part in (folder, *folder.iterdir()):
         os.chown(part, 65534, 65534)
     opened = [parent for parent in folder.parents if parent != Path("/")]

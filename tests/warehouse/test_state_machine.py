@@ -122,9 +122,19 @@ class WarehouseMachine(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         examples = self.examples()
-        version, new = create_version(self.con, "calls", examples, recipe={}, run_id="t")
+        version, new = create_version(
+            self.con,
+            "calls",
+            examples,
+            recipe={},
+            run_id="t",
+        )
         again, twice = create_version(
-            self.con, "calls", examples[::-1], recipe={"other": 1}, run_id="t"
+            self.con,
+            "calls",
+            examples[::-1],
+            recipe={"other": 1},
+            run_id="t",
         )
         assert (again, twice) == (version, False)
         assert load_examples(self.con, version.version_id) == examples
@@ -162,7 +172,12 @@ class WarehouseMachine(RuleBasedStateMachine):
             return
         plan = plan_erasure(self.con, [name])
         receipt = begin_erasure(
-            self.con, plan, kind="recording", subject=name, reason="", run_id=f"t{self.clock}"
+            self.con,
+            plan,
+            kind="recording",
+            subject=name,
+            reason="",
+            run_id=f"t{self.clock}",
         )
         erase_rows(
             self.con,
@@ -197,11 +212,14 @@ class WarehouseMachine(RuleBasedStateMachine):
     @invariant()
     def versions_say_one_thing_for_ever(self) -> None:
         versions = list_versions(self.con)
-        assert {v.ref: v.root for v in versions} == self.roots
-        assert [one.problems for one in verify_all(self.con)] == [()] * len(versions)
+        roots_by_ref = {v.ref: v.root for v in versions}
+        assert roots_by_ref == self.roots
+        problems = [one.problems for one in verify_all(self.con)]
+        assert problems == [()] * len(versions)
         for version in versions:
             left = load_examples(self.con, version.version_id)
-            assert {e.utterance_id: e.gold["intent"].label for e in left} == self.held[version.ref]
+            labels_by_utterance_id = {e.utterance_id: e.gold["intent"].label for e in left}
+            assert labels_by_utterance_id == self.held[version.ref]
             assert len(left) + version.num_erased == version.num_examples
             assert (
                 fingerprint(left, erased=erased_leaves(self.con, version.version_id))
@@ -215,9 +233,8 @@ class WarehouseMachine(RuleBasedStateMachine):
         for number in self.forgotten:
             if is_forgotten(self.con, f"r{number}") is not None:
                 assert plan_erasure(self.con, [f"r{number}"]).counts == {}
-        assert {a.utterance_id for a in current_annotations(self.con)} == {
-            f"u{n}" for n in self.gold
-        }
+        utterance_ids = {a.utterance_id for a in current_annotations(self.con)}
+        assert utterance_ids == {f"u{n}" for n in self.gold}
 
     @invariant()
     def no_voice_is_in_two_splits(self) -> None:

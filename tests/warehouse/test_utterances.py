@@ -49,7 +49,8 @@ def test_stored_results_come_back_and_repeat_nothing(con: DuckDBPyConnection, he
 def test_list_utterances_shows_the_result_in_force_of_each_recording(
     con: DuckDBPyConnection, heard: Make
 ) -> None:
-    first, second = heard(text="old", starts=(0, 2000)), heard(text="new", starts=(2000, 4000))
+    first = heard(text="old", starts=(0, 2000))
+    second = heard(text="new", starts=(2000, 4000))
     first.store(con, key="k1")
     second.store(con, key="k2")
     heard("r2").store(con, key="k1")
@@ -71,7 +72,11 @@ def test_store_transcripts_keeps_passages_and_words_by_channel(con: DuckDBPyConn
         no_speech_probability=0.1,
         mean_log_probability=-0.25,
     )
-    word = Word(text="天气", segment=Segment(start_ms=100, end_ms=400), probability=0.125)
+    word = Word(
+        text="天气",
+        segment=Segment(start_ms=100, end_ms=400),
+        probability=0.125,
+    )
     given = [
         Transcript(passages=(passage,), words=(word,), model=model),
         Transcript(passages=(), words=(), model=model),

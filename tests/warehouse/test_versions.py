@@ -35,39 +35,67 @@ def test_create_version_makes_nothing_when_nothing_changed(
     con: DuckDBPyConnection, path: Path, example: Make
 ) -> None:
     examples = [example(2, split=Split.TEST), example(1)]
-    first, new = create_version(con, "calls", examples, recipe={"min_votes": 1}, run_id="t")
-    assert (new, first.ref, first.version_id, first.parent, first.recipe) == (
-        True,
-        "calls@1",
-        fingerprint(load_examples(con, first.version_id)),
-        None,
-        {"min_votes": 1},
+    first, new = create_version(
+        con,
+        "calls",
+        examples,
+        recipe={"min_votes": 1},
+        run_id="t",
     )
+    assert new is True
+    assert first.ref == "calls@1"
+    assert first.version_id == fingerprint(load_examples(con, first.version_id))
+    assert first.parent is None
+    assert first.recipe == {"min_votes": 1}
     assert not path.with_name(path.name + ".wal").exists()
     assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (
         first,
         False,
     )
     assert load_examples(con, first.version_id) == examples[::-1]
-    assert (
-        len(list_versions(con)),
-        len(list_outbox(con)),
-        len(sidecar_path(path).read_text().splitlines()),
-    ) == (1, 1, 1)
+    assert len(list_versions(con)) == 1
+    assert len(list_outbox(con)) == 1
+    assert len(sidecar_path(path).read_text().splitlines()) == 1
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:
-    first, _ = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
-    second, _ = create_version(
-        con, "calls", [example(1), example(2, label="tell"), example(3)], recipe={}, run_id="t"
+    first, _ = create_version(
+        con,
+        "calls",
+        [example(1), example(2)],
+        recipe={},
+        run_id="t",
     )
-    third, new = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
-    other, _ = create_version(con, "other", [example(1), example(2)], recipe={}, run_id="t")
+    second, _ = create_version(
+        con,
+        "calls",
+        [example(1), example(2, label="tell"), example(3)],
+        recipe={},
+        run_id="t",
+    )
+    third, new = create_version(
+        con,
+        "calls",
+        [example(1), example(2)],
+        recipe={},
+        run_id="t",
+    )
+    other, _ = create_version(
+        con,
+        "other",
+        [example(1), example(2)],
+        recipe={},
+        run_id="t",
+    )
     assert read_rows(con, "select count(*) as n from example") == [{"n": 4}]
     assert read_rows(con, "select count(*) as n from manifest") == [{"n": 5}]
-    assert (second.number, second.parent, third.number, new) == (2, first.version_id, 3, True)
+    assert second.number == 2
+    assert second.parent == first.version_id
+    assert third.number == 3
+    assert new is True
     assert third.version_id == first.version_id == other.version_id
-    assert [found.problems for found in verify_all(con)] == [()] * 4
+    problems = [found.problems for found in verify_all(con)]
+    assert problems == [()] * 4
 
 
 def test_create_version_leaves_nothing_when_it_dies_half_way(
@@ -147,8 +175,20 @@ def test_create_version_refuses_what_is_no_dataset(
 def test_find_version_knows_names_numbers_and_prefixes(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    first, _ = create_version(con, "calls", [example(1)], recipe={}, run_id="t")
-    second, _ = create_version(con, "calls", [example(2)], recipe={}, run_id="t")
+    first, _ = create_version(
+        con,
+        "calls",
+        [example(1)],
+        recipe={},
+        run_id="t",
+    )
+    second, _ = create_version(
+        con,
+        "calls",
+        [example(2)],
+        recipe={},
+        run_id="t",
+    )
     assert [find_version(con, ref) for ref in ("calls", "calls@1", second.version_id[:6])] == [
         second,
         first,
@@ -193,7 +233,11 @@ def test_verify_version_notices_a_row_that_was_changed(
 
 def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Make) -> None:
     a, _ = create_version(
-        con, "calls", [example(n) for n in (1, 2, 3, 4, 5)], recipe={}, run_id="t"
+        con,
+        "calls",
+        [example(n) for n in (1, 2, 3, 4, 5)],
+        recipe={},
+        run_id="t",
     )
     changed = [
         example(2, label="tell"),
@@ -204,7 +248,9 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
     ]
     b, _ = create_version(con, "calls", changed, recipe={}, run_id="t")
     found = diff_versions(con, a.version_id, b.version_id)
-    assert (found.added, found.removed, found.changed) == (("u006",), ("u001",), ("u004",))
+    assert found.added == ("u006",)
+    assert found.removed == ("u001",)
+    assert found.changed == ("u004",)
     assert found.relabelled == (("u002", "intent", "ask", "tell"),)
     assert found.resplit == (("u003", Split.TRAIN, Split.TEST),)
     assert found.counts == {"intent=ask": (5, 4), "intent=tell": (0, 1)}
@@ -215,7 +261,13 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
 def test_split_assignments_keep_the_first_place_of_a_voice(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    create_version(con, "calls", [example(1), example(2, split=Split.TEST)], recipe={}, run_id="t")
+    create_version(
+        con,
+        "calls",
+        [example(1), example(2, split=Split.TEST)],
+        recipe={},
+        run_id="t",
+    )
     create_version(
         con,
         "calls",
@@ -227,9 +279,16 @@ def test_split_assignments_keep_the_first_place_of_a_voice(
 
 
 def test_mark_sent_notes_an_event_once(con: DuckDBPyConnection, example: Make) -> None:
-    version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    version, _ = create_version(
+        con,
+        "calls",
+        [example()],
+        recipe={},
+        run_id="t",
+    )
     (event,) = list_outbox(con)
-    assert (event.event, event.sent_at) == ("voxdata.dataset.version.created", None)
+    assert event.event == "voxdata.dataset.version.created"
+    assert event.sent_at is None
     assert event.payload == {
         "name": "calls",
         "number": 1,

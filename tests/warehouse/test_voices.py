@@ -22,7 +22,9 @@ from warehouse.voices import (
     used_voice_ids,
 )
 
-A, B, C = ("aaa1", 0, "S0"), ("bbb2", 0, "S0"), ("ccc3", 1, "S1")
+A = ("aaa1", 0, "S0")
+B = ("bbb2", 0, "S0")
+C = ("ccc3", 1, "S1")
 
 
 @pytest.fixture
@@ -59,7 +61,11 @@ def link(
 ) -> str:
     voice_id = voice or voice_id_of(speaker)
     made = VoiceLink(
-        kind="join" if voice else "new", voice_id=voice_id, speaker=speaker, score=None, key=key
+        kind="join" if voice else "new",
+        voice_id=voice_id,
+        speaker=speaker,
+        score=None,
+        key=key,
     )
     record_links(con, [made], model_key="m", threshold=0.7, run_id="t")
     return voice_id
@@ -96,7 +102,8 @@ def test_merge_voices_holds_from_then_on_and_rewrites_nothing(
 ) -> None:
     for speaker in (A, B, C):
         diarized(speaker)
-    a, b = link(con, A), link(con, B)
+    a = link(con, A)
+    b = link(con, B)
     before = read_rows(con, "from voice_event order by seq")
     assert merge_voices(con, b[:10], into=a[:10], reason="same person", run_id="t") == (b, a)
     assert current_voices(con) == {A: a, B: a}
@@ -110,7 +117,8 @@ def test_merge_voices_refuses_what_is_no_voice_or_the_same(
 ) -> None:
     for speaker in (A, B):
         diarized(speaker)
-    a, b = link(con, A), link(con, B)
+    a = link(con, A)
+    b = link(con, B)
     with pytest.raises(NotFoundError, match="one voice already"):
         merge_voices(con, a, into=a, reason="", run_id="t")
     with pytest.raises(NotFoundError, match="voxdata voices"):
@@ -147,7 +155,13 @@ def test_split_voice_never_gives_an_id_that_was_used(
     seen = {a}
     for _ in range(3):
         seen.add(split_voice(con, "aaa1:0:S0", reason="", run_id="t"))
-        merge_voices(con, current_voices(con)[A], into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            current_voices(con)[A],
+            into=a,
+            reason="",
+            run_id="t",
+        )
     assert len(seen) == 4
     assert used_voice_ids(con) >= seen
 

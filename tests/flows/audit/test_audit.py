@@ -144,7 +144,10 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
         for i in range(100_000)
     ]
     found = audit_table(
-        check_rows(rows, origin="big"), audio_root=Path(), with_audio=False, say=silent
+        check_rows(rows, origin="big"),
+        audio_root=Path(),
+        with_audio=False,
+        say=silent,
     )
     assert not found.has_leak
     assert found.checks["speakers"] == "no speaker is in two splits"
@@ -209,10 +212,8 @@ def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
         if f["severity"] == "leak"
     }
     assert set(leaks) == {"copies", "near_copies"}
-    assert (leaks["near_copies"]["audio"], leaks["near_copies"]["other audio"]) == (
-        "0.wav",
-        "47.wav",
-    )
+    assert leaks["near_copies"]["audio"] == "0.wav"
+    assert leaks["near_copies"]["other audio"] == "47.wav"
 
 
 def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Path:
@@ -233,13 +234,15 @@ def of_check(found: Audit, check: str) -> list[Finding]:
 
 def test_audit_finds_every_exact_copy_however_few_clips_it_listens_to(tmp_path: Path) -> None:
     found = audit_table(
-        read_table(many_files(tmp_path)), audio_root=tmp_path, max_clips=8, say=silent
+        read_table(many_files(tmp_path)),
+        audio_root=tmp_path,
+        max_clips=8,
+        say=silent,
     )
     (copies,) = of_check(found, "copies")
     assert copies.count == 12
-    assert {(row["audio"], row["other audio"]) for row in copies.evidence} == {
-        (f"{i}.wav", f"again{i}.wav") for i in range(12)
-    }
+    pairs = {(row["audio"], row["other audio"]) for row in copies.evidence}
+    assert pairs == {(f"{i}.wav", f"again{i}.wav") for i in range(12)}
     assert found.has_leak
 
 
@@ -248,14 +251,14 @@ def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
 ) -> None:
     path = many_files(tmp_path, num_files=12, num_copied=0)
     soundfile.write(
-        tmp_path / "again.flac", soundfile.read(tmp_path / "3.wav", dtype="int16")[0], 16_000
+        tmp_path / "again.flac",
+        soundfile.read(tmp_path / "3.wav", dtype="int16")[0],
+        16_000,
     )
     path.write_text(path.read_text(encoding="utf-8") + "again.flac,L3,t,test\n", encoding="utf-8")
     (copies,) = of_check(audit_table(read_table(path), audio_root=tmp_path, say=silent), "copies")
-    assert (copies.evidence[0]["audio"], copies.evidence[0]["other audio"]) == (
-        "3.wav",
-        "again.flac",
-    )
+    assert copies.evidence[0]["audio"] == "3.wav"
+    assert copies.evidence[0]["other audio"] == "again.flac"
 
 
 def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copies(
@@ -266,10 +269,17 @@ def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copi
         (tmp_path / name).write_text("<html>please log in</html>", encoding="utf-8")
     rows = "page1.wav,L0,p,train\npage2.wav,L1,q,test\ngone.wav,L1,q,test\n"
     path.write_text(path.read_text(encoding="utf-8") + rows, encoding="utf-8")
-    found = audit_table(read_table(path), audio_root=tmp_path, max_clips=3, say=silent)
-    assert [f.count for f in of_check(found, "copies")] == [1]
+    found = audit_table(
+        read_table(path),
+        audio_root=tmp_path,
+        max_clips=3,
+        say=silent,
+    )
+    counts = [f.count for f in of_check(found, "copies")]
+    assert counts == [1]
     (unreadable,) = of_check(found, "unreadable")
-    assert [row["audio"] for row in unreadable.evidence] == ["page1.wav", "page2.wav", "gone.wav"]
+    audio_files = [row["audio"] for row in unreadable.evidence]
+    assert audio_files == ["page1.wav", "page2.wav", "gone.wav"]
 
 
 def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: Path) -> None:
@@ -281,13 +291,12 @@ def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: 
         {"audio": "copy.wav", "label": "x", "split": "test", "start": 1.25, "end": 1.5},
     ]
     (shared,) = of_check(
-        audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent), "same_audio"
+        audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent),
+        "same_audio",
     )
     assert shared.count == 1
-    assert (shared.evidence[0]["audio"], shared.evidence[0]["other audio"]) == (
-        "call.wav",
-        "copy.wav",
-    )
+    assert shared.evidence[0]["audio"] == "call.wav"
+    assert shared.evidence[0]["other audio"] == "copy.wav"
 
 
 def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -> None:
@@ -370,7 +379,11 @@ def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
 
 
 def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "call.wav", np.stack([speech(1), 0.1 * speech(2)], axis=1), 16_000)
+    soundfile.write(
+        tmp_path / "call.wav",
+        np.stack([speech(1), 0.1 * speech(2)], axis=1),
+        16_000,
+    )
     rows = [
         {
             "audio": "call.wav",
@@ -388,9 +401,8 @@ def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:
         with_voices=False,
         say=silent,
     )
-    assert [clip.quality.level_db for clip in heard] == sorted(
-        [clip.quality.level_db for clip in heard], reverse=True
-    )
+    levels_db = [clip.quality.level_db for clip in heard]
+    assert levels_db == sorted([clip.quality.level_db for clip in heard], reverse=True)
     assert len({clip.digest for clip in heard}) == 2
     assert heard[0].duration_s == pytest.approx(1.25)
     assert [(clip.at, "2 channels" in clip.problem) for clip in bad] == [(2, True)]

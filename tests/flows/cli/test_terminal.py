@@ -160,14 +160,17 @@ def test_query_for_excel_makes_formulas_inert(workspace: Workspace) -> None:
     done = run(workspace, "query", "--csv", "--for-excel", query_of(FORMULAS))
     assert done.stdout_bytes.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(done.stdout_bytes.decode("utf-8-sig"), newline="")))
-    assert [row["said"] for row in rows] == [*(f"'{text}" for text in FORMULAS[:6]), *FORMULAS[6:]]
-    assert [row["number"] for row in rows] == ["0", *(f"-{n}" for n in range(1, len(FORMULAS)))]
+    texts = [row["said"] for row in rows]
+    assert texts == [*(f"'{text}" for text in FORMULAS[:6]), *FORMULAS[6:]]
+    numbers = [row["number"] for row in rows]
+    assert numbers == ["0", *(f"-{n}" for n in range(1, len(FORMULAS)))]
 
 
 def test_query_without_for_excel_is_exact(workspace: Workspace) -> None:
     done = run(workspace, "query", "--csv", query_of(FORMULAS))
     rows = list(csv.DictReader(io.StringIO(done.stdout_bytes.decode("utf-8"), newline="")))
-    assert [row["said"] for row in rows] == list(FORMULAS)
+    texts = [row["said"] for row in rows]
+    assert texts == list(FORMULAS)
 
 
 def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
@@ -189,7 +192,8 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
         )
         for n, text in enumerate(FORMULAS)
     ]
-    for_excel, plain = tmp_path / "e.csv", tmp_path / "p.csv"
+    for_excel = tmp_path / "e.csv"
+    plain = tmp_path / "p.csv"
     write_table(examples, kind="csv", path=for_excel, version_id="v", for_excel=True)
     write_table(examples, kind="csv", path=plain, version_id="v")
     assert for_excel.read_bytes().startswith(b"\xef\xbb\xbf")

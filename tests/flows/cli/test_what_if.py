@@ -58,11 +58,9 @@ def test_describe_limits_says_which_side_goes() -> None:
 def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(template())
     workspace = open_workspace(tmp_path)
-    recording, quiet, loud = (
-        make_recording(),
-        make_utterance(0, 3_000),
-        make_utterance(3_000, 9_000),
-    )
+    recording = make_recording()
+    quiet = make_utterance(0, 3_000)
+    loud = make_utterance(3_000, 9_000)
     good = Quality(level_db=-20, snr_db=30, clipping_ratio=0, bandwidth_hz=8_000)
     with workspace.warehouse() as con:
         add_recording(con, recording, audio_file="a.flac", run_id="t")

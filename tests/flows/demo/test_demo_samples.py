@@ -36,7 +36,8 @@ def test_answers_use_only_labels_of_the_demo_schemes() -> None:
 
 
 def test_answers_name_only_samples() -> None:
-    assert {answer.file for answer in read_answers()} == {path.name for path in sample_paths()}
+    files = {answer.file for answer in read_answers()}
+    assert files == {path.name for path in sample_paths()}
 
 
 def test_match_answers_takes_the_largest_overlap() -> None:

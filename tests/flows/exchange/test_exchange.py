@@ -59,7 +59,8 @@ def workspace(tmp_path: Path) -> Workspace:
             rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32),
         )
         for i in range(4):
-            at, label = number * 4 + i, ("question", "answer", "request")[i % 3]
+            at = number * 4 + i
+            label = ("question", "answer", "request")[i % 3]
             gold = {
                 "intent": GoldLabel(
                     label=label,
@@ -77,7 +78,12 @@ def workspace(tmp_path: Path) -> Workspace:
                 )
             examples.append(
                 Example(
-                    utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201),
+                    utterance_id=digest(
+                        recording,
+                        i % 2,
+                        i * 1400 + 37,
+                        i * 1400 + 1201,
+                    ),
                     recording_id=recording,
                     channel=i % 2,
                     segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201),
@@ -129,10 +135,13 @@ def test_export_bundle_gives_the_same_bytes_again_and_verifies(
     for place in ("one", "two", "one"):
         export_bundle(bundle, format_name=format_name, output=tmp_path / place, audio="clips")
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    names = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert names == []
     found = read_export(tmp_path / "one")
-    assert (found.examples, found.root) == (bundle.examples, bundle.version.root)
-    assert [e.salt for e in found.examples] == [e.salt for e in bundle.examples]
+    assert found.examples == bundle.examples
+    assert found.root == bundle.version.root
+    salts = [e.salt for e in found.examples]
+    assert salts == [e.salt for e in bundle.examples]
 
 
 @pytest.mark.parametrize("format_name", format_names())
@@ -147,10 +156,15 @@ def test_import_export_brings_root_and_sound_back(
     )
     there = build(tmp_path / "there")
     version, new = import_export(
-        there, read_export(tmp_path / "out"), name="copy", say=lambda line: None
+        there,
+        read_export(tmp_path / "out"),
+        name="copy",
+        say=lambda line: None,
     )
-    before, after = wanted(workspace), wanted_in(there, version.version_id)
-    assert (new, version.root) == (True, open_bundle(workspace, "calls").version.root)
+    before = wanted(workspace)
+    after = wanted_in(there, version.version_id)
+    assert new is True
+    assert version.root == open_bundle(workspace, "calls").version.root
     assert before.keys() == after.keys()
     for key, (example, sound) in before.items():
         assert after[key][0] == example
@@ -189,7 +203,8 @@ def test_datasets_loads_the_huggingface_export(
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     loaded = datasets.load_dataset(
-        str(exported(workspace, tmp_path, "huggingface")), cache_dir=str(tmp_path / "cache")
+        str(exported(workspace, tmp_path, "huggingface")),
+        cache_dir=str(tmp_path / "cache"),
     )
     assert set(loaded) == {"train", "validation", "test"}
     seen = 0
@@ -197,11 +212,9 @@ def test_datasets_loads_the_huggingface_export(
         names = loaded[split].features["intent"].names
         for row in loaded[split].cast_column("audio", datasets.Audio(decode=False)):
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"], row["language"], names[row["intent"]]) == (
-                example.text,
-                example.language,
-                example.gold["intent"].label,
-            )
+            assert row["text"] == example.text
+            assert row["language"] == example.language
+            assert names[row["intent"]] == example.gold["intent"].label
             assert example.split.value == split
             np.testing.assert_array_equal(samples(row["audio"]["bytes"]), sound)
             seen += 1
@@ -210,18 +223,17 @@ def test_datasets_loads_the_huggingface_export(
 
 def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
-    folder, seen = exported(workspace, tmp_path, "webdataset"), 0
+    folder = exported(workspace, tmp_path, "webdataset")
+    seen = 0
     for split in Split:
         for entry in webdataset.WebDataset(
             str(folder / f"{split.value}-000000.tar"), shardshuffle=False
         ):
             example, sound = wanted(workspace)[entry["__key__"]]
             row = json.loads(entry["json"])
-            assert (row["text"], row["intent"], row["split"]) == (
-                example.text,
-                example.gold["intent"].label,
-                split.value,
-            )
+            assert row["text"] == example.text
+            assert row["intent"] == example.gold["intent"].label
+            assert row["split"] == split.value
             np.testing.assert_array_equal(samples(entry["flac"]), sound)
             seen += 1
     assert seen == 12
@@ -229,16 +241,15 @@ def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> No
 
 def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
-    folder, seen = exported(workspace, tmp_path, "shar"), 0
+    folder = exported(workspace, tmp_path, "shar")
+    seen = 0
     for split in Split:
         for cut in lhotse.CutSet.from_shar(in_dir=folder / split.value):
             example, sound = wanted(workspace)[cut.id]
             (said,) = cut.supervisions
-            assert (said.text, said.speaker, said.custom["intent"]) == (
-                example.text,
-                example.voice,
-                example.gold["intent"].label,
-            )
+            assert said.text == example.text
+            assert said.speaker == example.voice
+            assert said.custom["intent"] == example.gold["intent"].label
             np.testing.assert_array_equal(np.rint(cut.load_audio()[0] * 32768), sound)
             seen += 1
     assert seen == 12
@@ -247,7 +258,8 @@ def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> N
 def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    folder, seen = exported(workspace, tmp_path, "kaldi"), 0
+    folder = exported(workspace, tmp_path, "kaldi")
+    seen = 0
     for split in Split:
         place = folder / split.value
         rows = {
@@ -272,15 +284,14 @@ def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
 def test_audformat_reads_its_export(workspace: Workspace, tmp_path: Path) -> None:
     audformat = pytest.importorskip("audformat")
     folder = exported(workspace, tmp_path, "audformat")
-    db, seen = audformat.Database.load(str(folder)), 0
+    db = audformat.Database.load(str(folder))
+    seen = 0
     assert db.meta["voxdata_version_id"] == open_bundle(workspace, "calls").version.version_id
     for split in Split:
         for file, row in db[f"files.{split.value}"].df.iterrows():
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"] if isinstance(row["text"], str) else "", row["intent"]) == (
-                example.text,
-                example.gold["intent"].label,
-            )
+            assert (row["text"] if isinstance(row["text"], str) else "") == example.text
+            assert row["intent"] == example.gold["intent"].label
             np.testing.assert_array_equal(samples((folder / str(file)).read_bytes()), sound)
             seen += 1
     assert seen == 12
@@ -358,7 +369,8 @@ def test_export_bundle_refuses_what_it_would_spoil(workspace: Workspace, tmp_pat
     (workspace.audio_dir / bundle.examples[0].audio_file).unlink()
     with pytest.raises(AudioError, match=r"utterance .*voxdata ingest"):
         export_bundle(bundle, format_name="shar", output=tmp_path / "out")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mine"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["here", "mine"]
 
 
 def test_export_bundle_refuses_a_scheme_named_like_a_column(
@@ -396,9 +408,14 @@ def test_read_export_notices_what_was_changed(
 
 
 def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> None:
-    rng, there = np.random.default_rng(1), build(tmp_path / "w")
+    rng = np.random.default_rng(1)
+    there = build(tmp_path / "w")
     for i in range(5):
-        soundfile.write(tmp_path / f"{i}.wav", rng.uniform(-0.5, 0.5, 22_050), 22_050)
+        soundfile.write(
+            tmp_path / f"{i}.wav",
+            rng.uniform(-0.5, 0.5, 22_050),
+            22_050,
+        )
     lines = ["audio,emotion,speaker,split,text"]
     lines += [
         f"{i}.wav,{('高兴', 'sad')[i % 2]},s{i},{('train', 'dev', 'eval')[i % 3]},line {i}"
@@ -419,8 +436,10 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         label="emotion",
         say=lambda line: None,
     )
-    assert (new, version.num_examples) == (True, 5)
-    assert sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples) == [
+    assert new is True
+    assert version.num_examples == 5
+    examples = sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples)
+    assert examples == [
         (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2])
         for i in range(5)
     ]

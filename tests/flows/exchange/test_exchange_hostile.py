@@ -94,7 +94,10 @@ def source(tmp_path: Path) -> Workspace:
 
 def exported(source: Workspace, folder: Path, format_name: str) -> Path:
     return export_bundle(
-        open_bundle(source, "calls"), format_name=format_name, output=folder, audio="clips"
+        open_bundle(source, "calls"),
+        format_name=format_name,
+        output=folder,
+        audio="clips",
     )
 
 
@@ -304,9 +307,8 @@ def test_import_export_refuses_stray_members_of_shards(
     error = bring_in(here, seal(folder))
     assert isinstance(error, ManifestError)
     assert "link" in str(error)
-    assert [
-        path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")
-    ] == []
+    names = [path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")]
+    assert names == []
 
 
 @pytest.mark.parametrize(
@@ -338,7 +340,13 @@ def test_read_export_refuses_a_header_that_lists_files_elsewhere(
         read_export(folder)
 
 
-@pytest.mark.parametrize(("start_ms", "end_ms"), [(250, 10**12), (0, 12 * 3_600_000 + 1)])
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms"),
+    [
+        (250, 10**12),
+        (0, 12 * 3_600_000 + 1),
+    ],
+)
 def test_import_export_refuses_recordings_longer_than_allowed_before_making_them(
     here: Workspace, source: Workspace, tmp_path: Path, start_ms: int, end_ms: int
 ) -> None:
@@ -371,7 +379,12 @@ def test_import_export_refuses_a_clip_longer_than_its_segment(
 ) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (clip,) = (folder / "audio").iterdir()
-    soundfile.write(clip, np.zeros(16_000 * 600, np.int16), 16_000, subtype="PCM_16")
+    soundfile.write(
+        clip,
+        np.zeros(16_000 * 600, np.int16),
+        16_000,
+        subtype="PCM_16",
+    )
     assert "at most 4000 samples" in str(bring_in(here, seal(folder)))
 
 
@@ -556,7 +569,14 @@ def test_import_manifest_says_in_a_line_what_lhotse_cannot_read(
     cuts = tmp_path / "cuts.jsonl"
     cuts.write_text('{"id": "c", "start": 0, "duration": 1}\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="Lhotse cannot read it"):
-        import_manifest(here, cuts, name="theirs", scheme="intent", kind="lhotse", say=quiet)
+        import_manifest(
+            here,
+            cuts,
+            name="theirs",
+            scheme="intent",
+            kind="lhotse",
+            say=quiet,
+        )
 
 
 def test_import_manifest_takes_no_sound_that_a_huggingface_row_names_elsewhere(
@@ -613,7 +633,9 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
     lhotse = pytest.importorskip("lhotse")
     (tmp_path / "sounds").mkdir()
     soundfile.write(
-        tmp_path / "sounds" / "a.wav", np.random.default_rng(5).uniform(-0.5, 0.5, 8_000), 16_000
+        tmp_path / "sounds" / "a.wav",
+        np.random.default_rng(5).uniform(-0.5, 0.5, 8_000),
+        16_000,
     )
     recording = lhotse.Recording.from_file(tmp_path / "sounds" / "a.wav")
     said = lhotse.SupervisionSegment(
@@ -624,7 +646,12 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
         custom={"intent": "question", "split": "train"},
     )
     cut = lhotse.MonoCut(
-        id="c", start=0, duration=0.5, channel=0, recording=recording, supervisions=[said]
+        id="c",
+        start=0,
+        duration=0.5,
+        channel=0,
+        recording=recording,
+        supervisions=[said],
     )
     (tmp_path / "cuts").mkdir()
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts" / "cuts.jsonl")

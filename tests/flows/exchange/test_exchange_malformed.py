@@ -132,7 +132,8 @@ def test_import_command_names_the_field_of_a_malformed_header(
     trouble: str,
 ) -> None:
     (folder / HEADER).write_text(
-        spoil((folder / HEADER).read_text(encoding="utf-8")), encoding="utf-8"
+        spoil((folder / HEADER).read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     code, told = say(monkeypatch, capsys, "import", str(folder), "--check")
     assert code == 1

@@ -147,7 +147,13 @@ def write_call(path: Path, number: int) -> None:
     path.parent.mkdir(exist_ok=True)
     soundfile.write(
         path,
-        np.concatenate([rng.normal(0, 0.1, 24_000), np.zeros(16_000), rng.normal(0, 0.1, 16_000)]),
+        np.concatenate(
+            [
+                rng.normal(0, 0.1, 24_000),
+                np.zeros(16_000),
+                rng.normal(0, 0.1, 16_000),
+            ]
+        ),
         16_000,
     )
 
@@ -209,7 +215,10 @@ def label(stage: Stage) -> None:
             else "corrected words of somebody else"
         )
         stage.queue.answer(
-            key, {"intent": (("ask", "tell")[number % 2],)}, annotator="a", text=text
+            key,
+            {"intent": (("ask", "tell")[number % 2],)},
+            annotator="a",
+            text=text,
         )
     pull_changes(stage.workspace, say=quiet)
 
@@ -269,7 +278,9 @@ def test_forget_during_ingest(
 
     at(monkeypatch, flows.ingest.flow, "_settle", forget_before_the_worker_is_done)
     summary = ingest_manifest(stage.workspace, manifest, say=quiet)
-    assert (summary.recordings, summary.duplicates, summary.dropped) == (0, 0, 1)
+    assert summary.recordings == 0
+    assert summary.duplicates == 0
+    assert summary.dropped == 1
     assert not canonical.exists()
     stage.assert_gone()
 
@@ -281,7 +292,9 @@ def test_forget_while_near_duplicates_are_searched(
         con.execute("delete from fingerprint")
     at(monkeypatch, flows.ingest.duplicates, "open_canonical", stage.forget, after=True)
     ingest_sources(
-        stage.workspace, [str(stage.workspace.root / "inbox" / "other-caller.wav")], say=quiet
+        stage.workspace,
+        [str(stage.workspace.root / "inbox" / "other-caller.wav")],
+        say=quiet,
     )
     stage.assert_gone()
 
@@ -311,7 +324,8 @@ def test_forget_during_prelabel(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(flows.prelabel.flow, "run_units", run_and_forget)
     summary = prelabel_pending(stage.workspace, say=quiet)
     assert set(late) - set(stage.utterance_ids)
-    assert (summary.recordings, summary.utterances) == (1, len(late))
+    assert summary.recordings == 1
+    assert summary.utterances == len(late)
     stage.utterance_ids += late
     stage.assert_gone()
     with stage.workspace.warehouse() as con:
@@ -415,7 +429,8 @@ def test_forget_asks_for_clips_that_nobody_noted(
         assert read_rows(con, "from push") == []
     lineage = stage.workspace.root / stage.workspace.settings.lineage.file
     lineage.write_text(
-        json.dumps({"inputs": [stage.utterance_ids[0], "another"]}) + "\n", encoding="utf-8"
+        json.dumps({"inputs": [stage.utterance_ids[0], "another"]}) + "\n",
+        encoding="utf-8",
     )
     stage.forget()
     assert lineage.read_text(encoding="utf-8") == '{"inputs": ["[erased]", "another"]}\n'
@@ -452,7 +467,8 @@ def test_forget_during_pull(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(stage.queue, "pull", pull_and_forget)
     summary = pull_changes(stage.workspace, say=quiet)
-    assert (summary.seen, summary.new_revisions) == (4, 2)
+    assert summary.seen == 4
+    assert summary.new_revisions == 2
     stage.assert_gone()
 
 
@@ -508,7 +524,9 @@ def test_forget_during_training(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
         train_version(stage.workspace, ["intent"], version.ref, say=quiet)
     with stage.workspace.warehouse() as con:
         (run,) = list_training_runs(con)
-    assert (run.state, run.promoted, run.reason) == ("failed", False, MEANWHILE)
+    assert run.state == "failed"
+    assert run.promoted is False
+    assert run.reason == MEANWHILE
     stage.assert_gone()
 
 
@@ -559,7 +577,8 @@ def test_forget_waits_for_an_export_and_takes_it(
 
     at(monkeypatch, warehouse.exchange.write, "_fill", forget_meanwhile)
     done = CliRunner().invoke(
-        app, ["--dir", str(stage.workspace.root), "export", "calls", "--format", "webdataset"]
+        app,
+        ["--dir", str(stage.workspace.root), "export", "calls", "--format", "webdataset"],
     )
     assert done.exit_code == 0, done.output
     threads[0].join(120)
@@ -598,8 +617,14 @@ def test_forget_during_import(
     (stage.workspace.audio_dir / canonical_file(stage.recording_id)).unlink()
     said: list[str] = []
     at(monkeypatch, flows.exchange.ours, "find_clips", stage.forget, after=True)
-    version, new = import_export(stage.workspace, export, name="copy", say=said.append)
-    assert (new, version.num_examples) == (True, 2)
+    version, new = import_export(
+        stage.workspace,
+        export,
+        name="copy",
+        say=said.append,
+    )
+    assert new is True
+    assert version.num_examples == 2
     assert "import: left out 2 examples of people who were forgotten here" in said
     stage.assert_gone()
 
@@ -614,9 +639,14 @@ def test_forget_during_import_of_labelled_clips(
     (tmp_path / "theirs" / "m.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     at(monkeypatch, flows.exchange.theirs, "_once", stage.forget)
     version, _, imported = import_manifest(
-        stage.workspace, tmp_path / "theirs" / "m.csv", name="theirs", scheme="intent", say=quiet
+        stage.workspace,
+        tmp_path / "theirs" / "m.csv",
+        name="theirs",
+        scheme="intent",
+        say=quiet,
     )
-    assert (version.num_examples, [number for number, _ in imported.dropped]) == (1, [2])
+    assert version.num_examples == 1
+    assert [number for number, _ in imported.dropped] == [2]
     stage.assert_gone()
 
 
@@ -626,20 +656,30 @@ def test_what_came_by_import_is_forgotten_entirely(stage: Stage, tmp_path: Path)
     there.mkdir()
     (there / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     other = open_workspace(there)
-    version, _ = import_export(other, read_export(folder), name="copy", say=quiet)
+    version, _ = import_export(
+        other,
+        read_export(folder),
+        name="copy",
+        say=quiet,
+    )
     with other.warehouse() as con:
-        assert (list_recordings(con), version.num_examples) == ([], 4)
+        assert list_recordings(con) == []
+        assert version.num_examples == 4
     stage.workspace = other
     stage.queue.entries.clear()
     stage.forget()
     assert stage.found is not None
-    assert (stage.found.plan.recording_ids, sorted(stage.found.plan.utterance_ids)) == (
-        (stage.recording_id,),
-        sorted(stage.utterance_ids),
-    )
+    assert stage.found.plan.recording_ids == (stage.recording_id,)
+    assert sorted(stage.found.plan.utterance_ids) == sorted(stage.utterance_ids)
     stage.assert_gone()
-    again, new = import_export(other, read_export(folder), name="again", say=quiet)
-    assert (new, again.num_examples) == (True, 2)
+    again, new = import_export(
+        other,
+        read_export(folder),
+        name="again",
+        say=quiet,
+    )
+    assert new is True
+    assert again.num_examples == 2
     stage.assert_gone()
 
 

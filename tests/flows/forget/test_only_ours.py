@@ -47,17 +47,20 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
     root.mkdir(parents=True, exist_ok=True)
     text = template()
     for name, place in storage.items():
-        text = text.replace(f'{name} = "{name}"', f'{name} = "{place}"', 1)
+        text = text.replace(
+            f'{name} = "{name}"',
+            f'{name} = "{place}"',
+            1,
+        )
     (root / FILE_NAME).write_text(text)
     made = open_workspace(root)
-    rng, examples = np.random.default_rng(5), []
+    rng = np.random.default_rng(5)
+    examples = []
     (root / "inbox").mkdir(exist_ok=True)
     with made.warehouse() as con:
         for name in names:
-            key, sound = (
-                digest("recording", name),
-                rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32),
-            )
+            key = digest("recording", name)
+            sound = rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32)
             recording = Recording(
                 recording_id=key,
                 sample_rate_hz=16_000,
@@ -139,7 +142,13 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
     theirs = build(tmp_path / "theirs", ["zoe", "yan"], exports="../shared")
     assert (
         run(
-            theirs, "export", "calls", "--format", "webdataset", "--output", str(shared / "zoe")
+            theirs,
+            "export",
+            "calls",
+            "--format",
+            "webdataset",
+            "--output",
+            str(shared / "zoe"),
         ).exit_code
         == 0
     )
@@ -180,7 +189,8 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
 def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     report = Path(run(workspace, "report").stdout.strip())
-    page, table = tmp_path / "diff.html", tmp_path / "calls.csv"
+    page = tmp_path / "diff.html"
+    table = tmp_path / "calls.csv"
     assert run(workspace, "diff", "calls", "others", "--html", str(page)).exit_code == 0
     assert (
         run(workspace, "export", "calls", "--format", "csv", "--output", str(table)).exit_code == 0
@@ -199,7 +209,8 @@ def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> 
     assert f"{folder} was an export, and its {HEADER} is gone or changed" in flat(done.stderr)
     assert not page.exists()
     assert not table.exists()
-    assert sorted(one.path for one in workspace.written.read()) == [str(folder), str(report)]
+    paths = sorted(one.path for one in workspace.written.read())
+    assert paths == [str(folder), str(report)]
 
 
 def test_forget_fails_over_a_changed_report_that_still_says_it(tmp_path: Path) -> None:
@@ -238,7 +249,8 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
 ) -> None:
     workspace = build(tmp_path / "w", NAMES)
     anna, ben, cleo, dora, emil, fay = (workspace.root / "inbox" / f"{name}.wav" for name in NAMES)
-    info, other = ben.stat(), bytearray(ben.read_bytes())
+    info = ben.stat()
+    other = bytearray(ben.read_bytes())
     other[-1] ^= 1
     ben.write_bytes(bytes(other))  # another sound of the same size and time
     os.utime(ben, ns=(info.st_atime_ns, info.st_mtime_ns))
@@ -286,7 +298,9 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
         "--json",
     )
     assert done.exit_code == 0, done.output
-    assert (anna.exists(), cleo.exists(), fay.exists()) == (False, False, True)
+    assert not anna.exists()
+    assert not cleo.exists()
+    assert fay.exists()
     assert ben.read_bytes() == bytes(other)
     assert (dora / "diary.txt").read_text() == "not a recording"
     assert emil.is_symlink()
@@ -356,13 +370,21 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").write_text("mine")
     dry = json.loads(
         run(
-            workspace, "forget", "--recording", key, "--delete-sources", "--dry-run", "--json"
+            workspace,
+            "forget",
+            "--recording",
+            key,
+            "--delete-sources",
+            "--dry-run",
+            "--json",
         ).stdout
     )
-    before, rows = set(files(workspace.root)), count_rows(workspace)
+    before = set(files(workspace.root))
+    rows = count_rows(workspace)
     named = {str(Path(one["file"]).relative_to(workspace.root)) for one in dry["files"]}
     done = forget(workspace, "anna", "--delete-sources", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["proven"]) == (0, True), done.output
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["proven"] is True, done.output
     went = {name for name in before - set(files(workspace.root)) if not name.endswith(".wal")}
     assert went == named | {str(Path(path).relative_to(workspace.root)) for path in dry["sources"]}
     assert {
@@ -378,8 +400,10 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     assert {table: rows[table] - after[table] for table in dry["rows"]} == dry["rows"]
     assert all(after[table] >= count for table, count in rows.items() if table not in dry["rows"])
     told = json.loads(done.stdout)
-    assert (dry["left"], dry["left_files"]) == (told["left"], told["left_files"])
-    assert {Path(one["place"]).name for one in dry["left_files"]} == {"theirs.csv"}
+    assert dry["left"] == told["left"]
+    assert dry["left_files"] == told["left_files"]
+    names = {Path(one["place"]).name for one in dry["left_files"]}
+    assert names == {"theirs.csv"}
     assert (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text() == "mine"
 
 
@@ -418,7 +442,12 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
             for (key,) in con.execute("select utterance_id from utterance order by text").fetchall()
         ]
         project = note_project(
-            con, server_id=1, made_at="now", purpose="label", title="calls", run_id="t"
+            con,
+            server_id=1,
+            made_at="now",
+            purpose="label",
+            title="calls",
+            run_id="t",
         )
         record_pushes(
             con,
@@ -427,7 +456,12 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
             run_id="t",
         )
     dry = run(
-        workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+        workspace,
+        "forget",
+        "--recording",
+        digest("recording", "anna"),
+        "--dry-run",
+        "--json",
     )
     assert json.loads(dry.stdout)["clips"] == keys[:1]
 
@@ -464,7 +498,12 @@ def test_forget_trusts_no_header_that_was_changed(tmp_path: Path) -> None:
     before = files(folder)
     for _ in ("noted", "of an earlier release"):
         dry = run(
-            workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+            workspace,
+            "forget",
+            "--recording",
+            digest("recording", "anna"),
+            "--dry-run",
+            "--json",
         )
         assert not [one for one in json.loads(dry.stdout)["files"] if str(folder) in one["file"]]
         assert any(
@@ -500,10 +539,14 @@ def test_forget_takes_what_a_killed_export_left(tmp_path: Path) -> None:
 def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     place = publish_bundle(
-        open_bundle(workspace, "calls"), format_name="csv", url=f"memory://{tmp_path.name}"
+        open_bundle(workspace, "calls"),
+        format_name="csv",
+        url=f"memory://{tmp_path.name}",
     )
     spared = publish_bundle(
-        open_bundle(workspace, "others"), format_name="csv", url=f"memory://{tmp_path.name}"
+        open_bundle(workspace, "others"),
+        format_name="csv",
+        url=f"memory://{tmp_path.name}",
     )
     away = tmp_path / "disk"
     export_bundle(open_bundle(workspace, "calls"), format_name="csv", output=away / "calls.csv")
@@ -525,10 +568,8 @@ def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> N
         (said,) = con.execute(
             "select utterance_id from utterance where text = ?", [SECRET + "anna"]
         ).fetchall()[0]
-    own, theirs = (
-        workspace.models_dir / "intent-0123456789ab",
-        workspace.models_dir / "our-experiment",
-    )
+    own = workspace.models_dir / "intent-0123456789ab"
+    theirs = workspace.models_dir / "our-experiment"
     for folder in (own, theirs):
         folder.mkdir(parents=True)
         (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n')
@@ -550,7 +591,8 @@ def test_remove_other_clips_leaves_what_is_called_like_no_clip(tmp_path: Path) -
     ):
         (folder / name).write_bytes(b"RIFF")
     assert remove_other_clips(tmp_path, [], {folder.name}, keep_others=False) == 0
-    assert [path.name for path in folder.iterdir()] == ["hold-music.wav"]
+    names = [path.name for path in folder.iterdir()]
+    assert names == ["hold-music.wav"]
 
 
 def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> None:
@@ -587,9 +629,8 @@ def test_export_bundle_refuses_to_replace_an_export_with_files_of_others_in_it(
     (output / "train" / "mine.txt").unlink()
     export_bundle(open_bundle(workspace, "others"), format_name="shar", output=output)
     assert open_bundle(workspace, "others").version.version_id in (output / HEADER).read_text()
-    assert [one.version for one in workspace.written.read()] == [
-        open_bundle(workspace, "others").version.version_id
-    ]
+    versions = [one.version for one in workspace.written.read()]
+    assert versions == [open_bundle(workspace, "others").version.version_id]
 
 
 def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> None:
@@ -597,7 +638,10 @@ def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> 
     table = workspace.root / "table.csv"
     table.write_text("audio,label,speaker,split\na.wav,yes,s1,train\nb.wav,no,s2,test\n")
     shutil.copy(table, tmp_path / "copy.csv")
-    for path, page in ((table, tmp_path / "a.html"), (tmp_path / "copy.csv", tmp_path / "b.html")):
+    for path, page in (
+        (table, tmp_path / "a.html"),
+        (tmp_path / "copy.csv", tmp_path / "b.html"),
+    ):
         run(workspace, "audit", str(path), "--no-audio", "--output", str(page))
         assert page.exists()
     pages = [one.path for one in workspace.written.read() if one.kind == "page"]
@@ -606,7 +650,11 @@ def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> 
 
 def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_path: Path) -> None:
     register = build(tmp_path / "w").written
-    page = Written(path=str(tmp_path / "w" / "reports" / "a.html"), kind="page", sha256="1")
+    page = Written(
+        path=str(tmp_path / "w" / "reports" / "a.html"),
+        kind="page",
+        sha256="1",
+    )
     with register.noting(page):
         assert register.read() == [page]
     newer = Written(path=page.path, kind="page", sha256="2")

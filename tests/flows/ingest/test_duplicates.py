@@ -117,7 +117,13 @@ def test_find_duplicates_records_shared_hold_music_without_making_calls_one(
     inbox.mkdir()
     hold = music(8, 99)
     for seed in range(2):
-        call = np.concatenate([music(14, seed), hold, music(6 + seed, 10 + seed)])
+        call = np.concatenate(
+            [
+                music(14, seed),
+                hold,
+                music(6 + seed, 10 + seed),
+            ]
+        )
         soundfile.write(inbox / f"{seed}.wav", call, RATE_HZ)
     ingest_sources(workspace, [str(inbox)], say=said.append)
     with workspace.warehouse() as con:
@@ -179,7 +185,10 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
     lines = ["path,call_id,consent", *rows]
     manifest.write_text("\n".join(lines), encoding="utf-8")
     summary = ingest_manifest(workspace, manifest, say=said.append)
-    assert (summary.listed, summary.recordings, summary.duplicates, summary.dropped) == (5, 3, 1, 3)
+    assert summary.listed == 5
+    assert summary.recordings == 3
+    assert summary.duplicates == 1
+    assert summary.dropped == 3
     ids = recordings_by_name(workspace)
     with workspace.warehouse() as con:
         assert list_metadata(con) == {
@@ -195,10 +204,8 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
         }
     assert set(dropped) == {"calls.csv:5", "calls.csv:8"}
     first = shown[ids["0.wav"][:12]]
-    assert (first["metadata"], first["files"]) == (
-        "call_id=8 consent=yes",
-        f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}",
-    )
+    assert first["metadata"] == "call_id=8 consent=yes"
+    assert first["files"] == f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}"
     assert "gone.wav" in dropped["calls.csv:5"]
     assert "row 2" in dropped["calls.csv:8"]
 

@@ -126,7 +126,12 @@ def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     }
     for name, (content, _) in files.items():
         (folder / name).write_bytes(content)
-    soundfile.write(folder / "nan.wav", np.array([0.0, np.nan, 0.5]), 16_000, subtype="FLOAT")
+    soundfile.write(
+        folder / "nan.wav",
+        np.array([0.0, np.nan, 0.5]),
+        16_000,
+        subtype="FLOAT",
+    )
     (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
     (folder / "loop.wav").symlink_to(folder / "loop.wav")
     outside = folder.parent / "secret.wav"
@@ -191,26 +196,40 @@ def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(
 ) -> None:
     wanted = make_horrors(tmp_path / "calls")
     workspace = workspace_at(tmp_path / "w")
-    first = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
+    first = ingest_sources(
+        workspace,
+        [str(tmp_path / "calls")],
+        say=quiet,
+        decode=decode_or_die,
+    )
     assert outcomes(workspace) == wanted
     assert first.listed == len(wanted)
     assert first.recordings == sum(reason is None for reason in wanted.values())
     assert first.dropped == sum(reason is not None for reason in wanted.values())
-    again = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
-    assert (again.known, again.waiting) == (first.listed - 2, 2)  # what hung and what swelled
-    assert (again.recordings, again.dropped) == (0, 0)
+    again = ingest_sources(
+        workspace,
+        [str(tmp_path / "calls")],
+        say=quiet,
+        decode=decode_or_die,
+    )
+    assert again.known == first.listed - 2
+    assert again.waiting == 2  # what hung and what swelled
+    assert again.recordings == 0
+    assert again.dropped == 0
     assert outcomes(workspace) == wanted
     assert not list(workspace.audio_dir.rglob("*.partial"))
     with workspace.warehouse() as con:
         telephone = next(r.recording for r in list_recordings(con) if r.uri.endswith("你好.wav"))
         wide = next(r.recording for r in list_recordings(con) if r.uri.endswith("64 channels.wav"))
-    assert (telephone.sample_rate_hz, wide.canonical_channels) == (8_000, 1)
+    assert telephone.sample_rate_hz == 8_000
+    assert wide.canonical_channels == 1
 
 
 def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
@@ -223,7 +242,8 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
     (calls / "new.wav").write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
     rows = plan_ingest(workspace, [str(calls)], say=quiet)
-    assert sorted(str(row["standing"]) for row in rows) == ["changed", "new"]
+    texts = sorted(str(row["standing"]) for row in rows)
+    assert texts == ["changed", "new"]
 
 
 def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Path) -> None:
@@ -254,25 +274,35 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
 def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
     tmp_path: Path,
 ) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
     pcm = np.rint(SPEECH * 32767).astype(np.int16)
     (calls / "joined.wav").write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
     first = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (first.recordings, first.dropped, first.remarks) == (1, 0, 1)
+    assert first.recordings == 1
+    assert first.dropped == 0
+    assert first.remarks == 1
     with workspace.warehouse() as con:
         (row,) = list_remarks(con)
-        assert (row.stage, row.remark.kind, row.remark.amount_ms) == ("ingest", "after_end", 1_000)
+        assert row.stage == "ingest"
+        assert row.remark.kind == "after_end"
+        assert row.remark.amount_ms == 1_000
         assert row.subject.endswith("joined.wav")
-        assert (list_drops(con), count_rows(con).remarks) == ([], 1)
+        assert list_drops(con) == []
+        assert count_rows(con).remarks == 1
         story = explain(con, row.recording_id)
-        assert ([r["kind"] for r in story["remarks"]], story["dropped"]) == (["after_end"], [])
+        kinds = [r["kind"] for r in story["remarks"]]
+        assert kinds == ["after_end"]
+        assert story["dropped"] == []
     again = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (again.known, again.remarks) == (1, 0)
+    assert again.known == 1
+    assert again.remarks == 0
 
 
 def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path: Path) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
     one, two = (np.rint(speech_like(3_000, seed=s) * 32767).astype(np.int16) for s in (1, 2))
     for name, tracks in (("one.mov", [one]), ("two.mov", [one, two])):
@@ -284,9 +314,11 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))
     found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.recordings, found.duplicates) == (2, 0)
+    assert found.recordings == 2
+    assert found.duplicates == 0
     with workspace.warehouse() as con:
-        assert [row.remark.kind for row in list_remarks(con)] == ["tracks"]
+        kinds = [row.remark.kind for row in list_remarks(con)]
+        assert kinds == ["tracks"]
 
 
 @pytest.mark.corpus

@@ -45,7 +45,8 @@ def workspace_at(
     root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1
 ) -> Workspace:
     return workspace_with(
-        root, SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED
+        root,
+        SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED,
     )
 
 
@@ -116,7 +117,8 @@ def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonica
 def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) -> None:
     workspace = workspace_at(tmp_path / "w", cpu_s=1, stall_s=3)
     found = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_slowly)
-    assert (found.recordings, found.dropped) == (1, 0)
+    assert found.recordings == 1
+    assert found.dropped == 0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,8 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     assert plan_ingest(workspace, [str(calls)], say=quiet) == []
     assert run() == (0, 0, 1)
     with workspace.warehouse() as con:
-        assert [(drop.reason, drop.tries) for drop in list_drops(con)] == [(reason, 3)]
+        drops = [(drop.reason, drop.tries) for drop in list_drops(con)]
+        assert drops == [(reason, 3)]
     assert run(retry=DropReason.KILLED) == (0, 0, 1)
     (row,) = plan_ingest(workspace, [], say=quiet, retry=reason)
     assert row["standing"] == "retry"
@@ -178,7 +181,12 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    soundfile.write(calls / "two.wav", speech_like(1_400, seed=2), 16_000, subtype="PCM_16")
+    soundfile.write(
+        calls / "two.wav",
+        speech_like(1_400, seed=2),
+        16_000,
+        subtype="PCM_16",
+    )
     assert ingest_sources(workspace, [str(calls / "two.wav")], say=quiet).recordings == 1
     for number in range(2):
         set_day(monkeypatch, number)
@@ -187,13 +195,16 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(
                 ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
         with workspace.warehouse() as con:
             assert list_drops(con) == []
-            assert [tries.days for tries in list_tries(con).values()] == [number + 1]
+            days = [tries.days for tries in list_tries(con).values()]
+            assert days == [number + 1]
     set_day(monkeypatch, 2)
     last = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
-    assert (last.dropped, last.known) == (1, 1)
+    assert last.dropped == 1
+    assert last.known == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
-    assert (drop.reason, drop.tries) == (DropReason.KILLED, 3)
+    assert drop.reason == DropReason.KILLED
+    assert drop.tries == 3
     assert "on 3 days" in drop.detail
     assert ingest_sources(workspace, [str(calls)], say=quiet).known == 2
     found = ingest_sources(workspace, [], say=quiet, retry=DropReason.KILLED)
@@ -208,7 +219,12 @@ def test_ingest_does_not_try_again_what_crashes_the_decoder(
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_crash).dropped == 1
     set_day(monkeypatch, 1)
     assert ingest_sources(workspace, [str(calls)], say=quiet).known == 1
-    found = ingest_sources(workspace, [str(calls)], say=quiet, retry=DropReason.CRASHED)
+    found = ingest_sources(
+        workspace,
+        [str(calls)],
+        say=quiet,
+        retry=DropReason.CRASHED,
+    )
     assert found.recordings == 1
 
 
@@ -216,7 +232,8 @@ def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: 
     write_silence(calls / "long.wav", minutes=10)
     workspace = workspace_at(tmp_path / "w", spool_gb=0.01)
     found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.recordings, found.dropped) == (1, 1)
+    assert found.recordings == 1
+    assert found.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert drop.reason is DropReason.TOO_LONG
@@ -248,12 +265,14 @@ def test_ingest_command_limits_cpu_time_and_tries_again(
     assert "--retry timed_out" in str(plan["why"])
     (row,) = run("ledger")
     assert isinstance(row, dict)
-    assert (row["reason"], row["tries"]) == ("timed_out", 1)
+    assert row["reason"] == "timed_out"
+    assert row["tries"] == 1
     assert "more CPU time" in str(row["detail"])
     workspace_at(tmp_path / "w", cpu_s=300)
     second = run("ingest", "--retry", "timed_out")
     assert isinstance(second, dict)
-    assert (second["listed"], second["waiting"]) == (1, 0)
+    assert second["listed"] == 1
+    assert second["waiting"] == 0
     with workspace.warehouse() as con:
         assert len(read_rows(con, "select * from recording")) == 1
 

@@ -60,7 +60,12 @@ def make_workspace(
         noise = (
             np.random.default_rng(number).uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32)
         )
-        soundfile.write(root / "inbox" / f"{number}.wav", noise, 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / "inbox" / f"{number}.wav",
+            noise,
+            16_000,
+            subtype="PCM_16",
+        )
     (root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(root)
 
@@ -89,7 +94,10 @@ def mount(folder: Path, *options: str) -> None:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root may mount a disk of its own")
     done = subprocess.run(
-        ["mount", *options, str(folder)], check=False, capture_output=True, text=True
+        ["mount", *options, str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
@@ -112,7 +120,10 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
     tmp_path: Path, mounted: Path
 ) -> None:
     workspace = make_workspace(
-        tmp_path / "w", num_files=6, seconds=40, storage=f'audio = "{mounted}/audio"'
+        tmp_path / "w",
+        num_files=6,
+        seconds=40,
+        storage=f'audio = "{mounted}/audio"',
     )
     full = run_cli(workspace, "ingest")
     assert full.returncode == 1
@@ -127,7 +138,8 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
     assert not list(mounted.rglob("*.partial"))
     mount(mounted, "-o", "remount,size=200m")
     again = ingest_sources(workspace, [], say=quiet)
-    assert (again.known, again.recordings) == (recordings, 6 - recordings)
+    assert again.known == recordings
+    assert again.recordings == 6 - recordings
 
 
 def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(
@@ -243,7 +255,8 @@ def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_
     (workspace.root / "inbox/0.wav").rename(workspace.root / "inbox/swells.wav")
     assert ingest_sources(workspace, [], say=quiet, decode=decode_or_die).dropped == 1
     with workspace.warehouse() as con:
-        assert [drop.reason for drop in list_drops(con)] == [DropReason.OUT_OF_MEMORY]
+        reasons = [drop.reason for drop in list_drops(con)]
+        assert reasons == [DropReason.OUT_OF_MEMORY]
 
 
 def decode_or_be_ended(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
@@ -286,7 +299,9 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(
     tmp_path: Path, mounted: Path, size: str
 ) -> None:
     workspace = make_workspace(
-        tmp_path / "w", num_files=8, storage=f'warehouse = "{mounted}/warehouse.duckdb"'
+        tmp_path / "w",
+        num_files=8,
+        storage=f'warehouse = "{mounted}/warehouse.duckdb"',
     )
     mount(mounted, "-o", f"remount,size={size}")
     full = run_cli(workspace, "ingest")
@@ -344,9 +359,8 @@ def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission
     first = ingest_sources(workspace, [], say=quiet, decode=refuse_to_read)
     assert first.dropped == 1
     with workspace.warehouse() as con:
-        assert [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)] == [
-            (DropReason.NOT_READABLE, True)
-        ]
+        drops = [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)]
+        assert drops == [(DropReason.NOT_READABLE, True)]
         assert read_rows(con, "select * from source") == []
     assert ingest_sources(workspace, [], say=quiet).recordings == 1
 
@@ -357,18 +371,21 @@ def test_ingest_tries_a_file_again_whose_disk_reported_an_error(tmp_path: Path) 
     found = ingest_sources(workspace, ["/proc/self/mem"], say=quiet)
     assert found.dropped == 1
     with workspace.warehouse() as con:
-        assert [drop.reason for drop in list_drops(con)] == [DropReason.NOT_READABLE]
+        reasons = [drop.reason for drop in list_drops(con)]
+        assert reasons == [DropReason.NOT_READABLE]
         assert read_rows(con, "select * from source") == []
 
 
 def test_ingest_tries_files_again_whose_disk_went_away_while_it_ran(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
-    inbox, away = workspace.root / "inbox", workspace.root / "away"
+    inbox = workspace.root / "inbox"
+    away = workspace.root / "away"
     listed = list_sources([str(inbox)])
     inbox.rename(away)
     with WorkerPool(workers=1) as pool:
         summary, untried = ingest_batch.fn(workspace, listed, pool, decode_file)
-    assert (summary.dropped, untried) == (2, [])
+    assert summary.dropped == 2
+    assert untried == []
     away.rename(inbox)
     assert ingest_sources(workspace, [], say=quiet).recordings == 2
 
@@ -384,7 +401,10 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
             raise MemoryError
 
     work = RecordingWork(
-        recording_id="r", sounds=(), source_rate_hz=16_000, wanted=frozenset({"diarize"})
+        recording_id="r",
+        sounds=(),
+        source_rate_hz=16_000,
+        wanted=frozenset({"diarize"}),
     )
     models = Models(diarizer=Greedy(), transcriber=None, labelers={})  # type: ignore[arg-type]
     (outcome,) = _run([work], models)

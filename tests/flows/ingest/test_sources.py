@@ -61,7 +61,8 @@ def web(folder):
 @pytest.fixture
 def halting(tmp_path):
     """(URL, event): a web server that says how long a file is and sends half of it, and the rest once the event is set."""
-    go_on, closed = threading.Event(), threading.Event()
+    go_on = threading.Event()
+    closed = threading.Event()
     rng = np.random.default_rng(5)
     for name in ["a.wav", "b.wav", "c.wav"]:
         soundfile.write(tmp_path / name, rng.uniform(-0.3, 0.3, 16_000), 16_000)
@@ -110,7 +111,8 @@ def test_a_remote_file_of_which_nothing_comes_waits_and_the_next_is_fetched(halt
         assert list_drops(con) == []
     go_on.set()
     done = CliRunner().invoke(app, words)
-    assert (done.exit_code, json.loads(done.stdout)["recordings"]) == (0, 1)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["recordings"] == 1
 
 
 def test_ingestion_ends_when_nothing_comes_of_several_in_a_row(halting, tmp_path):
@@ -144,7 +146,8 @@ def test_list_sources_lists_every_file_of_a_folder(folder):
         "notes.txt",
         "x[1].wav",
     }
-    assert [source.uri for source in sources] == sorted(source.uri for source in sources)
+    uris = [source.uri for source in sources]
+    assert uris == sorted(source.uri for source in sources)
     assert all(
         source.size_bytes == len(Path(source.uri).read_bytes()) and source.modified_ns > 0
         for source in sources
@@ -153,7 +156,13 @@ def test_list_sources_lists_every_file_of_a_folder(folder):
 
 def test_list_sources_lists_each_file_once_for_overlapping_patterns(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    patterns = [str(folder), "b.wav", str(folder / "*.wav"), (folder / "b.wav").as_uri(), "**/*"]
+    patterns = [
+        str(folder),
+        "b.wav",
+        str(folder / "*.wav"),
+        (folder / "b.wav").as_uri(),
+        "**/*",
+    ]
     assert list_sources(patterns) == list_sources([str(folder)])
 
 
@@ -250,7 +259,8 @@ def test_list_sources_reads_an_object_store(tmp_path):
 
 def test_list_sources_reads_the_web(web):
     (source,) = list_sources([f"{web}/sub/a%20b.mp3"])
-    assert (source.name, source.size_bytes) == ("a b.mp3", 11)
+    assert source.name == "a b.mp3"
+    assert source.size_bytes == 11
     with open_local(source) as path:
         assert path.read_bytes() == b"sub/a b.mp3"
 
@@ -295,7 +305,8 @@ def test_list_sources_reads_an_s3_bucket(monkeypatch):
         fs.mkdir("calls")
         for name in ["2026/a.wav", "2026/b 录.mp3", "2025/c.wav"]:
             fs.pipe(f"calls/{name}", name.encode())
-        assert [source.uri for source in list_sources(["s3://calls/2026/"])] == [
+        uris = [source.uri for source in list_sources(["s3://calls/2026/"])]
+        assert uris == [
             "s3://calls/2026/a.wav",
             "s3://calls/2026/b 录.mp3",
         ]

@@ -70,12 +70,15 @@ def make(root: Path, *, version: int, labels: str, changes: str = "") -> Workspa
 
 def test_settle_weighs_a_second_choice_less_and_keeps_the_shares() -> None:
     answers = Answers(
-        labels=(said(1, "ann", "sad", "angry"), said(2, "bob", "angry")), checks=(), decisions=()
+        labels=(said(1, "ann", "sad", "angry"), said(2, "bob", "angry")),
+        checks=(),
+        decisions=(),
     )
     gold = settle(answers, EMOTION).gold["u"]
     assert gold.label == "angry"
     assert gold.distribution == pytest.approx({"angry": 2 / 3, "sad": 1 / 3})
-    assert (gold.num_votes, gold.posterior) == (2, {})
+    assert gold.num_votes == 2
+    assert gold.posterior == {}
 
 
 def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
@@ -99,13 +102,13 @@ def test_settle_lets_a_decision_go_before_the_votes() -> None:
         EMOTION,
         min_votes=2,
     )
-    assert (found.gold["u"].label, found.gold["u"].standing, found.gold["u"].num_votes) == (
-        "calm",
-        "decided",
-        3,
-    )
+    assert found.gold["u"].label == "calm"
+    assert found.gold["u"].standing == "decided"
+    assert found.gold["u"].num_votes == 3
     alone = settle(
-        Answers(labels=(), checks=(), decisions=(said(9, "expert", "calm"),)), EMOTION, min_votes=2
+        Answers(labels=(), checks=(), decisions=(said(9, "expert", "calm"),)),
+        EMOTION,
+        min_votes=2,
     )
     assert alone.gold["u"].label == "calm"
 
@@ -113,17 +116,37 @@ def test_settle_lets_a_decision_go_before_the_votes() -> None:
 def test_read_answers_tells_work_from_checks_and_decisions(tmp_path: Path) -> None:
     workspace = make(tmp_path, version=1, labels="ask tell")
     with workspace.warehouse() as con:
-        note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
-        note_project(con, server_id=2, made_at="m", purpose="adjudicate", title="t", run_id="t")
+        note_project(
+            con,
+            server_id=1,
+            made_at="m",
+            purpose="label",
+            title="t",
+            run_id="t",
+        )
+        note_project(
+            con,
+            server_id=2,
+            made_at="m",
+            purpose="adjudicate",
+            title="t",
+            run_id="t",
+        )
         add_checks(
-            con, [CheckClip(key="k", utterance_id="u", purpose="gold", shift_ms=80)], run_id="t"
+            con,
+            [CheckClip(key="k", utterance_id="u", purpose="gold", shift_ms=80)],
+            run_id="t",
         )
         rows = [
             said(1, "a", "ask", scheme="intent"),
             said(2, "a", "ask", key="k", scheme="intent"),
             said(3, "x", "tell", project=2, scheme="intent"),
         ]
-        add_annotations(con, [*rows, replace(rows[0], annotation_id=4, deleted=True)], run_id="t")
+        add_annotations(
+            con,
+            [*rows, replace(rows[0], annotation_id=4, deleted=True)],
+            run_id="t",
+        )
         found = read_answers(con, workspace.histories)
     assert [a.annotation_id for a in found.labels] == [1]
     assert [a.annotation_id for a in found.checks] == [2]
@@ -134,7 +157,9 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
     workspace = make(tmp_path, version=1, labels="ask tell refund")
     with workspace.warehouse() as con:
         add_annotations(
-            con, [said(n, f"p{n}", "refund", scheme="intent") for n in range(3)], run_id="t"
+            con,
+            [said(n, f"p{n}", "refund", scheme="intent") for n in range(3)],
+            run_id="t",
         )
     shrunk = make(tmp_path, version=1, labels="ask tell")
     with shrunk.warehouse() as con:

@@ -45,7 +45,11 @@ def settings(**fields: object) -> AnnotationSettings:
 
 def test_choose_clips_orders_all_of_them_the_most_doubtful_first_and_keeps_a_control_arm() -> None:
     found = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(),
+        new=set(KEYS),
+        lead_times=PRIOR,
     )
     assert set(found) == set(KEYS)
     assert sum(choice.arm == "random" for choice in found.values()) == 10
@@ -59,7 +63,12 @@ def test_choose_clips_keeps_to_the_budget_and_to_quotas() -> None:
     one_ms = PRIOR.predict(900, num_words=1)
     budget = Budget(time_ms=10 * one_ms, annotators=2)
     found = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR, budget=budget
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(),
+        new=set(KEYS),
+        lead_times=PRIOR,
+        budget=budget,
     )
     assert len(found) == 20
     twice = choose_clips(
@@ -98,7 +107,8 @@ def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
 
 
 def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard() -> None:
-    near, far = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    near = np.array([1.0, 0.0], np.float32)
+    far = np.array([0.0, 1.0], np.float32)
     embeddings = dict.fromkeys(KEYS[:50], near) | dict.fromkeys(KEYS[50:], far)
     jitter = np.random.default_rng(0)
     embeddings = {
@@ -125,10 +135,22 @@ def test_embed_utterances_shares_the_cache_with_training(tmp_path: Path) -> None
         said = list_utterances(con)
         files = {s.recording.recording_id: s.audio_file for s in list_recordings(con)}
     lines: list[str] = []
-    first = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
+    first = embed_utterances(
+        workspace,
+        said,
+        files,
+        guard=AudioGuard({}),
+        say=lines.append,
+    )
     assert {vector.ndim for vector in first.values()} == {1}
     assert len(list((workspace.models_dir / "features").rglob("*.npz"))) == 3
-    again = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
+    again = embed_utterances(
+        workspace,
+        said,
+        files,
+        guard=AudioGuard({}),
+        say=lines.append,
+    )
     assert all((again[key] == vector).all() for key, vector in first.items())
 
 

@@ -130,7 +130,14 @@ def diff_page(tmp_path: Path) -> Path:
         before, after = list_versions(con)
         found = diff_versions(con, before.version_id, after.version_id)
         tables = example_tables(con, before, after, found)
-    write_diff_page(path, before, after, found, examples=tables, register=Register(root=tmp_path))
+    write_diff_page(
+        path,
+        before,
+        after,
+        found,
+        examples=tables,
+        register=Register(root=tmp_path),
+    )
     return path
 
 
@@ -164,7 +171,8 @@ def colors(page: Page) -> set[tuple[str, str]]:
 
 
 def test_heat_map_follows_dark_mode(diff_page: Path, show: Open) -> None:
-    light, dark = colors(show(diff_page, "light")), colors(show(diff_page, "dark"))
+    light = colors(show(diff_page, "light"))
+    dark = colors(show(diff_page, "dark"))
     assert light == {("rgb(8, 81, 156)", "rgb(251, 252, 253)")}
     assert dark == {("rgb(86, 180, 233)", "rgb(22, 28, 34)")}
 

@@ -38,12 +38,14 @@ def test_prelabel_gives_equal_tables_on_a_cluster(
 ) -> None:
     from flows.prelabel.flow import prelabel_pending
 
-    alone, spread = tmp_path / "alone", tmp_path / runner
+    alone = tmp_path / "alone"
+    spread = tmp_path / runner
     for folder in (alone, spread):
         shutil.copytree(reference, folder)
     ports = f"\n[services]\nprefect_port = {choose_port(0)}\n"
     (spread / FILE_NAME).write_text(
-        SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports, encoding="utf-8"
+        SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports,
+        encoding="utf-8",
     )
     prelabel_pending(open_workspace(alone), say=quiet)
     workspace = open_workspace(spread)

@@ -76,7 +76,8 @@ def people(workspace: Workspace) -> list[set[str]]:
     return [set(str(row["speakers"]).split()) for row in voice_rows(workspace)]
 
 
-ANNA, BEN = (1.0, 0.1, 0.0), (0.0, 0.1, 1.0)
+ANNA = (1.0, 0.1, 0.0)
+BEN = (0.0, 0.1, 1.0)
 
 
 def test_link_voices_recognises_a_speaker_in_another_recording_and_writes_nothing_twice(
@@ -115,8 +116,11 @@ def test_voices_lists_most_speech_first_and_the_nearest_other(workspace: Workspa
     done = voxdata(workspace, "--json")
     assert done.exit_code == 0, done.output
     first, second = json.loads(done.stdout)
-    assert (first["recordings"], first["speech_s"], second["speech_s"]) == (2, 40.0, 20.0)
-    assert (first["nearest"], second["nearest"]) == (second["voice"], first["voice"])
+    assert first["recordings"] == 2
+    assert first["speech_s"] == 40.0
+    assert second["speech_s"] == 20.0
+    assert first["nearest"] == second["voice"]
+    assert second["nearest"] == first["voice"]
     assert first["cosine"] == pytest.approx(0.01 / 1.01, abs=1e-5)
     assert (
         "rec1:0:S0 rec2:0:S0" in voxdata(workspace).stdout.replace("\n", " ")
@@ -131,7 +135,14 @@ def test_voices_merge_and_split_correct_each_other(workspace: Workspace) -> None
     anna, ben = (
         row["voice"] for row in sorted(voice_rows(workspace), key=lambda row: str(row["speakers"]))
     )
-    done = voxdata(workspace, "merge", str(ben), str(anna), "--reason", "one person with a cold")
+    done = voxdata(
+        workspace,
+        "merge",
+        str(ben),
+        str(anna),
+        "--reason",
+        "one person with a cold",
+    )
     assert done.exit_code == 0, done.output
     assert people(workspace) == [{"rec1:0:S0", "rec2:0:S0"}]
     done = voxdata(workspace, "split", "rec2:0:S0", "--reason", "no, her brother")
@@ -162,7 +173,8 @@ def test_link_voices_gives_new_recordings_to_the_merged_voice(workspace: Workspa
 
 
 @pytest.mark.parametrize(
-    "words", [("merge", "aaaa", "bbbb"), ("split", "rec9:0:S0"), ("split", "nonsense")]
+    "words",
+    [("merge", "aaaa", "bbbb"), ("split", "rec9:0:S0"), ("split", "nonsense")],
 )
 def test_voices_names_what_it_does_not_know(workspace: Workspace, words: tuple[str, ...]) -> None:
     hear(workspace, "rec1", [ANNA])

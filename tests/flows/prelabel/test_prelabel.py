@@ -123,13 +123,16 @@ def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
         (stage, "new"): 6 for stage in STAGES
     }
     first = prelabel_pending(workspace, say=quiet)
-    assert (first.recordings, first.failed) == (6, 0)
+    assert first.recordings == 6
+    assert first.failed == 0
     assert first.utterances == first.predictions == 6 + 2 * 1 + 2 * 2
     after = contents(workspace)
     assert {name: len(rows) for name, rows in after.items()}["stage_result"] == 6 * len(STAGES)
     assert planned(workspace) == {}
     again = prelabel_pending(open_workspace(workspace.root), say=quiet)
-    assert (again.recordings, again.utterances, again.reused) == (0, 0, 0)
+    assert again.recordings == 0
+    assert again.utterances == 0
+    assert again.reused == 0
     assert contents(workspace) == after
 
 
@@ -163,7 +166,8 @@ def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_model(workspace: 
     with older.warehouse() as con:
         before = len(read_rows(con, "select 1 from utterance"))
     summary = prelabel_pending(older, say=quiet)
-    assert (summary.recordings, summary.reused) == (0, 6 * 4)
+    assert summary.recordings == 0
+    assert summary.reused == 6 * 4
     with older.warehouse() as con:
         assert len(read_rows(con, "select 1 from utterance")) == before
         assert len(list_utterances(con)) == 12
@@ -215,7 +219,8 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
     )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (6, 2)
+    assert summary.recordings == 6
+    assert summary.failed == 2
     with workspace.warehouse() as con:
         drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
         assert len({u.recording_id for u in list_utterances(con)}) == 4
@@ -293,7 +298,8 @@ def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 7))
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 1
     with workspace.warehouse() as con:
-        assert [(d.reason, d.tries) for d in list_drops(con)] == [(DropReason.KILLED, 3)]
+        drops = [(d.reason, d.tries) for d in list_drops(con)]
+        assert drops == [(DropReason.KILLED, 3)]
     assert planned(workspace)["diarize", "failed"][0] == 1
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
 
@@ -350,7 +356,8 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
     empty.write_bytes(b"")
     cut.write_bytes(cut.read_bytes()[:-400])
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (6, 3)
+    assert summary.recordings == 6
+    assert summary.failed == 3
     with workspace.warehouse() as con:
         assert len({u.recording_id for u in list_utterances(con)}) == 3
     ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
@@ -363,12 +370,11 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
 def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_writer_merges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, same = (
-        make_workspace(tmp_path / "a", calls=3),
-        make_workspace(tmp_path / "b", calls=3),
-    )
+    workspace = make_workspace(tmp_path / "a", calls=3)
+    same = make_workspace(tmp_path / "b", calls=3)
     prelabel_pending(same, say=quiet)
-    stored, locked = flows.prelabel.flow.store_unit.fn, Workspace.warehouse
+    stored = flows.prelabel.flow.store_unit.fn
+    locked = Workspace.warehouse
 
     def store_while_locked(*arguments: object) -> object:
         def refuse(*_: object, **__: object) -> object:

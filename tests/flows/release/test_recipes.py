@@ -63,7 +63,10 @@ def workspace(tmp_path: Path) -> Workspace:
                 language="zh" if i % 2 else "en",
             )
             add_recording(
-                con, recording, audio_file=canonical_file(recording.recording_id), run_id="t"
+                con,
+                recording,
+                audio_file=canonical_file(recording.recording_id),
+                run_id="t",
             )
             store_utterances(con, [said], key="c", run_id="t")
             for stage in ("diarize", "cut"):
@@ -120,7 +123,11 @@ def test_release_warns_when_most_labelled_clips_are_left_out_and_says_why(
     with workspace.warehouse() as con:
         for i in range(6):
             store_metadata(
-                con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t"
+                con,
+                make_recording(i).recording_id,
+                {"consent": "no"},
+                manifest="m",
+                run_id="t",
             )
     told: list[str] = []
     summary = release_version(workspace, "calls", say=told.append)
@@ -156,7 +163,12 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
     for i in range(10):
         path = workspace.audio_dir / canonical_file(make_recording(i).recording_id)
         write_canonical(path, np.zeros((16_000 * 10, 1), np.float32))
-    copy, _ = import_export(workspace, read_export(tmp_path), name="copy", say=lambda line: None)
+    copy, _ = import_export(
+        workspace,
+        read_export(tmp_path),
+        name="copy",
+        say=lambda line: None,
+    )
     assert copy.recipe["simulated_annotators"] == {"a1": 0.1}
 
 
@@ -164,7 +176,11 @@ def test_release_does_not_warn_when_half_is_left_out(workspace: Workspace) -> No
     with workspace.warehouse() as con:
         for i in range(5):
             store_metadata(
-                con, make_recording(i).recording_id, {"consent": "no"}, manifest="m", run_id="t"
+                con,
+                make_recording(i).recording_id,
+                {"consent": "no"},
+                manifest="m",
+                run_id="t",
             )
     assert release_version(workspace, "calls", say=lambda line: None).warnings == ()
 
@@ -272,7 +288,10 @@ def test_why_not_reads_what_people_write() -> None:
         == ""
     )
     assert "no date" in why_not(
-        read_consent({"consent_until": "soon"}), purpose="", today=TODAY, policy="unless_refused"
+        read_consent({"consent_until": "soon"}),
+        purpose="",
+        today=TODAY,
+        policy="unless_refused",
     )
 
 
@@ -330,18 +349,17 @@ def test_release_by_the_same_recipe_gives_the_same_version(workspace: Workspace)
     again = released(workspace, "where = \"language  =  'zh'\"")
     assert again == first
     with workspace.warehouse() as con:
-        assert [v.ref for v in list_versions(con)] == ["calls@1"]
+        refs = [v.ref for v in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_preview_version_writes_nothing_and_tells_what_would_be(workspace: Workspace) -> None:
     recipe = choose_recipe(workspace, where="language = 'zh'")
     before = preview_version(workspace, "calls", recipe)
-    assert (before["new"], before["examples"], before["minutes"], before["left out"]) == (
-        True,
-        5,
-        0.5,
-        {"where": 5},
-    )
+    assert before["new"] is True
+    assert before["examples"] == 5
+    assert before["minutes"] == 0.5
+    assert before["left out"] == {"where": 5}
     labels: Any = before["labels"]
     assert labels["intent=question"]["examples"] == 5
     with workspace.warehouse() as con:
@@ -363,7 +381,9 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     assert isinstance(run("tag", "calls@2", "abcdef12").exception, WarehouseError)
     assert json.loads(run("versions", "--json").stdout)[0]["tags"] == "金标"
     shown = json.loads(run("show", "金标", "--json").stdout)
-    assert (shown["examples"], shown["leaks"], shown["labels"][0]["label"]) == (10, [], "all")
+    assert shown["examples"] == 10
+    assert shown["leaks"] == []
+    assert shown["labels"][0]["label"] == "all"
     page = tmp_path / "diff.html"
     tables = json.loads(run("diff", "金标", "calls", "--html", str(page), "--json").stdout)
     assert tables["changes"][1] == {"change": "removed", "examples": 5}
@@ -381,12 +401,12 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
         assert f"intent={example.gold['intent'].label}" in shown_by_split
     assert shown_by_split.count("<td>removed</td>") == len(gone)
     assert json.loads(run("rollback", "金标", "--json").stdout)["version"] == "calls@3"
-    assert [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]] == [
-        "as it was cut"
-    ] * 3
+    verdicts = [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]]
+    assert verdicts == ["as it was cut"] * 3
     key = released(workspace)[0].utterance_id
     story = json.loads(run("why", key, "--json").stdout)
-    assert [row["annotator"] for row in story["annotations"]] == ["a0", "a1"]
+    annotators = [row["annotator"] for row in story["annotations"]]
+    assert annotators == ["a0", "a1"]
     assert "calls@1" in {row["version"] for row in story["versions"]}
     assert isinstance(run("why", "nothing").exception, NotFoundError)
     assert json.loads(run("query", "select count(*) as n from utterances", "--json").stdout) == [
@@ -456,7 +476,11 @@ def test_separate_phrases_labels_each_phrase_in_one_split(
         for i, (text, split, label) in enumerate(rows)
     ]
     found = separate_phrases(
-        examples, scheme="intent", fixed={}, ratios=dict.fromkeys(Split, 1.0), seed=seed
+        examples,
+        scheme="intent",
+        fixed={},
+        ratios=dict.fromkeys(Split, 1.0),
+        seed=seed,
     )
     sides: dict[str, set[Split]] = {}
     for e in found.examples:

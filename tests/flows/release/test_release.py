@@ -87,7 +87,12 @@ def build(
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=40, unique=True)
+    st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 2)),
+        min_size=1,
+        max_size=40,
+        unique=True,
+    )
 )
 def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[int, int]]) -> None:
     utterances = [
@@ -105,7 +110,8 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
 
 
 def test_build_examples_leaves_out_what_nobody_labelled() -> None:
-    labelled, unlabelled = utterance("r1", "S0", 0), utterance("r1", "S0", 1)
+    labelled = utterance("r1", "S0", 0)
+    unlabelled = utterance("r1", "S0", 1)
     examples = build_examples(
         [labelled, unlabelled],
         gold([labelled]),
@@ -121,11 +127,16 @@ def test_build_examples_leaves_out_what_nobody_labelled() -> None:
 def test_build_examples_keeps_an_earlier_split() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(5)]
     examples = build(utterances, fixed={"r0/S0": Split.TEST}).examples
-    assert {e.split for e in examples if e.recording_id == "r0"} == {Split.TEST}
+    splits = {e.split for e in examples if e.recording_id == "r0"}
+    assert splits == {Split.TEST}
 
 
 def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> None:
-    utterances = [utterance("r0", "S0", 0), utterance("r0", "S1", 1), utterance("r1", "S0", 2)]
+    utterances = [
+        utterance("r0", "S0", 0),
+        utterance("r0", "S1", 1),
+        utterance("r1", "S0", 2),
+    ]
     draft = build(utterances, fixed={"r0/S0": Split.TEST, "r0/S1": Split.TRAIN})
     assert draft.conflicts == ("r0/S0", "r0/S1")
     assert {e.recording_id for e in draft.examples} == {"r1"}
@@ -133,7 +144,11 @@ def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> N
 
 def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(12)]
-    voices = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v", ("r2", 0, "S0"): "w"}
+    voices = {
+        ("r0", 0, "S0"): "v",
+        ("r1", 0, "S0"): "v",
+        ("r2", 0, "S0"): "w",
+    }
     kin = {
         "r2": ["call 7"],
         "r3": ["call 7"],
@@ -145,7 +160,8 @@ def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
     assert examples["r0"].split == examples["r1"].split
     assert len({examples[f"r{i}"].split for i in (2, 3, 4, 5)}) == 1
     assert len({e.group for e in examples.values()}) == 12 - 1 - 3
-    assert {e.split for e in examples.values()} == set(Split)
+    splits = {e.split for e in examples.values()}
+    assert splits == set(Split)
 
 
 def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> None:
@@ -153,25 +169,35 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> N
     first = build(utterances)
     voices = {(f"r{i}", 0, "S0"): f"v{i}" for i in range(6)}
     again = build(utterances, fixed=dict(first.places), voices=voices)
-    assert {e.recording_id: e.split for e in again.examples} == {
-        e.recording_id: e.split for e in first.examples
-    }
+    splits_by_recording_id = {e.recording_id: e.split for e in again.examples}
+    assert splits_by_recording_id == {e.recording_id: e.split for e in first.examples}
     assert again.conflicts == ()
 
 
 def test_build_examples_leaves_out_a_voice_that_turns_out_to_be_on_both_sides() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(3)]
     fixed = {"r0/S0": Split.TEST, "r1/S0": Split.TRAIN}
-    draft = build(utterances, fixed=fixed, voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"})
+    draft = build(
+        utterances,
+        fixed=fixed,
+        voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"},
+    )
     assert draft.conflicts == ("v",)
     assert {e.recording_id for e in draft.examples} == {"r2"}
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=20, unique=True),
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 1)),
+        min_size=1,
+        max_size=20,
+        unique=True,
+    ),
     st.dictionaries(
-        st.tuples(st.integers(0, 9), st.integers(0, 1)), st.sampled_from("vwx"), max_size=6
+        st.tuples(st.integers(0, 9), st.integers(0, 1)),
+        st.sampled_from("vwx"),
+        max_size=6,
     ),
     st.dictionaries(
         st.integers(0, 9),
@@ -204,7 +230,8 @@ def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_com
     before = {e.utterance_id: e.split for e in first.examples} if first else {}
     assert all(before.get(e.utterance_id, e.split) is e.split for e in second.examples)
     out = set(second.conflicts)
-    assert {e.utterance_id for e in second.examples} == {
+    utterance_ids = {e.utterance_id for e in second.examples}
+    assert utterance_ids == {
         u.utterance_id
         for u in utterances
         if voices.get((u.recording_id, 0, u.speaker), f"{u.recording_id}/{u.speaker}") not in out
@@ -225,9 +252,8 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_v
     fixed = {e.voice: e.split for e in first.examples} | dict(first.places)
     second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
     assert second.conflicts == ()
-    assert {e.recording_id: e.split for e in second.examples} == {
-        e.recording_id: e.split for e in first.examples
-    }
+    splits_by_recording_id = {e.recording_id: e.split for e in second.examples}
+    assert splits_by_recording_id == {e.recording_id: e.split for e in first.examples}
     assert len({e.group for e in second.examples}) == 6
 
 
@@ -238,7 +264,8 @@ def workspace(tmp_path: Path) -> Workspace:
     workspace = open_workspace(tmp_path)
     with workspace.warehouse() as con:
         for i in range(10):
-            recording, said = make_recording(i), utterance(make_recording(i).recording_id, "S0", i)
+            recording = make_recording(i)
+            said = utterance(make_recording(i).recording_id, "S0", i)
             add_recording(con, recording, audio_file=f"{i}.flac", run_id="t")
             store_utterances(con, [said], key="c", run_id="t")
             store_speaker_embeddings(
@@ -305,11 +332,20 @@ def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Wor
     with workspace.warehouse() as con:
         for recording_id in ids[:2]:
             store_metadata(con, recording_id, {CALL: "c1"}, manifest="m.csv", run_id="t")
-        copies = NearDuplicate(recording_id=ids[2], other_id=ids[1], score=0.99, shared_ms=10_000)
+        copies = NearDuplicate(
+            recording_id=ids[2],
+            other_id=ids[1],
+            score=0.99,
+            shared_ms=10_000,
+        )
         store_near_duplicates(con, [copies], key="f", run_id="t")
         voices = current_voices(con)
         merge_voices(
-            con, voices[ids[3], 0, "S0"], into=voices[ids[2], 0, "S0"], reason="", run_id="t"
+            con,
+            voices[ids[3], 0, "S0"],
+            into=voices[ids[2], 0, "S0"],
+            reason="",
+            run_id="t",
         )
     found = places(workspace, released(workspace))
     assert len({found[recording_id] for recording_id in ids[:4]}) == 1
@@ -329,7 +365,13 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
     with workspace.warehouse() as con:
         voices = current_voices(con)
         kept = voices[test, 0, "S0"]
-        merge_voices(con, voices[train, 0, "S0"], into=kept, reason="", run_id="t")
+        merge_voices(
+            con,
+            voices[train, 0, "S0"],
+            into=kept,
+            reason="",
+            run_id="t",
+        )
     said: list[str] = []
     summary = release_version(workspace, "calls", say=said.append, accept_losses=True)
     assert summary.conflicts == (kept,)
@@ -339,14 +381,14 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
     }
     with workspace.warehouse() as con:
         (leak,) = find_leaks(con)
-        assert (leak.voice, dict(leak.versions)) == (
-            kept,
-            {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)},
-        )
-        assert (dict(leak.num_examples), leak.trained) == ({Split.TRAIN: 1, Split.TEST: 1}, ())
-        assert [
+        assert leak.voice == kept
+        assert dict(leak.versions) == {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)}
+        assert dict(leak.num_examples) == {Split.TRAIN: 1, Split.TEST: 1}
+        assert leak.trained == ()
+        subjects = [
             row.subject for row in list_drops(con) if row.reason is DropReason.SPLIT_CONFLICT
-        ] == [f"voice {kept}"]
+        ]
+        assert subjects == [f"voice {kept}"]
         split_voice(
             con,
             f"{train if taken_out is Split.TRAIN else test}:0:S0",
@@ -384,7 +426,8 @@ def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothi
     ):
         released(workspace)
     with workspace.warehouse() as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_release_goes_on_with_a_warning_when_losses_are_accepted(workspace: Workspace) -> None:
@@ -400,7 +443,8 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
     link_voices(workspace, say=lambda line: None)
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
     preview = preview_version(workspace, "calls", workspace.settings.release.recipe)
-    assert [(row["split"], row["lost"]) for row in preview["lost"]] == [
+    losses = [(row["split"], row["lost"]) for row in preview["lost"]]
+    assert losses == [
         ("validation", "everything"),
         ("test", "everything"),
     ]
@@ -408,7 +452,8 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
     with workspace.warehouse() as con:
         first, second = list_versions(con)
         found = diff_versions(con, first.version_id, second.version_id)
-    assert [(loss.split, loss.what) for loss in found.lost] == [
+    losses = [(loss.split, loss.what) for loss in found.lost]
+    assert losses == [
         (Split.VALIDATION, "everything"),
         (Split.TEST, "everything"),
     ]
@@ -424,9 +469,11 @@ def test_release_command_ends_with_an_error_until_losses_are_accepted(workspace:
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", "calls", *more])
 
     dry = run("--dry-run")
-    assert (dry.exit_code, "everything" in dry.stdout) == (0, True)
+    assert dry.exit_code == 0
+    assert "everything" in dry.stdout
     refused = run()
-    assert (refused.exit_code, type(refused.exception)) == (1, SplitLossError)
+    assert refused.exit_code == 1
+    assert type(refused.exception) is SplitLossError
     assert run("--accept-losses").exit_code == 0
 
 
@@ -440,7 +487,11 @@ def test_release_refuses_to_lose_all_of_a_label_in_a_split(workspace: Workspace)
         add_annotations(con, [rare], run_id="t")
     split = places(workspace, released(workspace))[make_recording(0).recording_id]
     with workspace.warehouse() as con:
-        back = replace(rare, labels={"intent": ("question",)}, updated_at=NOON + timedelta(days=2))
+        back = replace(
+            rare,
+            labels={"intent": ("question",)},
+            updated_at=NOON + timedelta(days=2),
+        )
         add_annotations(con, [back], run_id="t")
     with pytest.raises(SplitLossError, match=rf"{split.value} loses intent=request \(1 example\)"):
         released(workspace)
@@ -452,11 +503,16 @@ def test_find_losses_takes_a_label_that_the_scheme_no_longer_has_for_none() -> N
         (Split.TEST, "intent", "old"): 1,
         (Split.TEST, "intent", "ask"): 2,
     }
-    after = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "new"): 3}
-    assert [
+    after = {
+        (Split.TEST, "", ""): 3,
+        (Split.TEST, "intent", "new"): 3,
+    }
+    lost_things = [
         loss.what for loss in find_losses(before, after, labels={"intent": ("ask", "new")})
-    ] == ["intent=ask"]
-    assert [loss.what for loss in find_losses(before, after)] == ["intent=ask", "intent=old"]
+    ]
+    assert lost_things == ["intent=ask"]
+    lost_things = [loss.what for loss in find_losses(before, after)]
+    assert lost_things == ["intent=ask", "intent=old"]
 
 
 def test_build_examples_prefers_a_corrected_text() -> None:
@@ -504,7 +560,8 @@ def test_release_command_begins_no_dataset_for_a_mistyped_name(
     assert isinstance(done.exception, ConfigError)
     assert "write calls, or add --new" in str(done.exception)
     with workspace.warehouse(read_only=True) as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(

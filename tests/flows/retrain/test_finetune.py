@@ -47,7 +47,11 @@ def cut(workspace: Workspace, *, schemes: dict[str, int]) -> DatasetVersion:
     examples = [example(number, split) for number, split in enumerate(splits)]
     with workspace.warehouse() as con:
         version, _ = create_version(
-            con, "calls", examples, recipe={"schemes": schemes}, run_id="test"
+            con,
+            "calls",
+            examples,
+            recipe={"schemes": schemes},
+            run_id="test",
         )
     return version
 
@@ -68,18 +72,21 @@ def test_train_version_records_that_there_is_too_little_once(
     version = cut(workspace, schemes={"intent": 1})
     for _ in range(2):
         (run,) = train_version(workspace, ["intent"], version.ref, say=said.append)
-        assert (run.state, run.promoted) == ("skipped", False)
+        assert run.state == "skipped"
+        assert run.promoted is False
         assert run.reason == (
             "too little to learn from: each label needs 5 training examples: answer 2, question 2"
         )
     with workspace.warehouse() as con:
-        assert [run.state for run in list_training_runs(con)] == ["skipped"]
+        states = [run.state for run in list_training_runs(con)]
+        assert states == ["skipped"]
 
 
 def test_train_command_ends_with_0_when_there_is_too_little(workspace: Workspace) -> None:
     cut(workspace, schemes={"intent": 1})
     done = CliRunner().invoke(
-        app, ["--dir", str(workspace.root), "train", "intent", "--version", "calls"]
+        app,
+        ["--dir", str(workspace.root), "train", "intent", "--version", "calls"],
     )
     assert done.exit_code == 0
     assert "too little to learn from" in done.output

@@ -105,7 +105,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             ).astype(np.int16)
             for hz in [TONES["low"], TONES["high"]] * (CLIPS // 2)
         ]
-        soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / f"{number}.wav",
+            np.concatenate(parts),
+            16_000,
+            subtype="PCM_16",
+        )
     opened = open_workspace(root)
     ingest_sources(opened, [str(root / "*.wav")], say=quiet)
     prelabel_pending(opened, say=quiet)
@@ -133,7 +138,8 @@ def test_release_makes_one_version_and_one_event_however_often_it_runs(
 ) -> None:
     first = release_version(workspace, "tones", say=quiet)
     again = release_version(workspace, "tones", say=quiet)
-    assert (first.created, again.created) == (True, False)
+    assert first.created is True
+    assert again.created is False
     assert first.version == again.version
     with workspace.warehouse() as con:
         assert len(list_versions(con)) == 1
@@ -185,7 +191,8 @@ def test_release_keeps_its_event_for_later_when_prefect_is_not_up(workspace: Wor
     version_id = release.fn(str(workspace.root), "tones")
     with workspace.warehouse() as con:
         waiting = [event for event in list_outbox(con) if event.sent_at is None]
-    assert [event.payload["version_id"] for event in waiting] == [version_id]
+    version_ids = [event.payload["version_id"] for event in waiting]
+    assert version_ids == [version_id]
 
 
 def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Workspace) -> None:
@@ -193,9 +200,12 @@ def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Wo
     (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
     folder = workspace.root / run.checkpoint_dir
     done = CliRunner().invoke(
-        app, ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"]
+        app,
+        ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"],
     )
     assert done.exit_code == 0, done.output
     (model,) = json.loads(done.stdout)["models"]
-    assert (model["run"], model["version"], model["heard"]) == (run.training_id, "tones@1", {})
+    assert model["run"] == run.training_id
+    assert model["version"] == "tones@1"
+    assert model["heard"] == {}
     assert model["statement"] == model["root"] != "unsigned"

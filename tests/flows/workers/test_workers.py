@@ -127,7 +127,8 @@ def test_worker_pool_limits_the_size_of_files(tmp_path: Path) -> None:
         with pytest.raises(WorkerError, match="a file of more than 10,000 bytes") as caught:
             result_of(pool.submit(write_much, str(tmp_path / "does not"), 10_001))
         assert caught.value.reason is DropReason.TOO_LONG
-        assert [path.name for path in tmp_path.iterdir()] == ["fits"]
+        names = [path.name for path in tmp_path.iterdir()]
+        assert names == ["fits"]
     with WorkerPool(workers=1) as pool, pytest.raises(MachineError, match="No such file"):
         result_of(pool.submit(write_much, "/proc/none/x", 1))
 

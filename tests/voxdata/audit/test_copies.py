@@ -58,7 +58,8 @@ VOICES = [voice(seed) for seed in range(12)]
 def test_find_copies_finds_altered_copies_and_nothing_else(alter: object) -> None:
     assert callable(alter)
     clips = [prepare_clip(x) for x in [*VOICES, alter(VOICES[3])]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+    copies = [(c.first, c.second) for c in find_copies(clips)]
+    assert copies == [(3, 12)]
 
 
 def test_find_copies_leaves_silence_alone() -> None:
@@ -72,10 +73,8 @@ def test_correlate_is_one_for_a_shifted_part() -> None:
 
 
 def test_correlate_is_nothing_when_too_little_is_shared() -> None:
-    one, other = (
-        prepare_clip(np.concatenate([VOICES[0], VOICES[1]])).wave,
-        prepare_clip(np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])).wave,
-    )
+    one = prepare_clip(np.concatenate([VOICES[0], VOICES[1]])).wave
+    other = prepare_clip(np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])).wave
     assert correlate(one, other) < least_correlation(5.0)
 
 
@@ -130,9 +129,14 @@ def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(
 
 def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
     clicked = [place(x, CLICK, at=9_000 + 1_000 * i, louder_db=20) for i, x in enumerate(VOICES)]
-    noise = np.random.default_rng(5).normal(0, 0.1 * float(np.std(VOICES[3])), clicked[3].size)
+    noise = np.random.default_rng(5).normal(
+        0,
+        0.1 * float(np.std(VOICES[3])),
+        clicked[3].size,
+    )
     clips = [prepare_clip(x) for x in [*clicked, clicked[3] + noise.astype(np.float32)]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+    copies = [(c.first, c.second) for c in find_copies(clips)]
+    assert copies == [(3, 12)]
 
 
 def short_word(seed: int) -> Samples:
@@ -147,7 +151,8 @@ def short_word(seed: int) -> Samples:
 def test_find_copies_finds_a_quieter_copy_of_a_short_word_and_calls_no_other_word_one() -> None:
     words = [short_word(seed) for seed in range(40)]
     clips = [prepare_clip(x) for x in [*words, np.float32(0.3) * words[5][3_000:]]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(5, 40)]
+    copies = [(c.first, c.second) for c in find_copies(clips)]
+    assert copies == [(5, 40)]
 
 
 def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
@@ -178,13 +183,16 @@ def frame(splits: list[str]) -> pl.DataFrame:
         "label": ["x"] * len(splits),
     }
     return pl.DataFrame(
-        {n: rows.get(n, [None] * len(splits)) for n in SCHEMA}, schema=dict(SCHEMA), strict=False
+        {n: rows.get(n, [None] * len(splits)) for n in SCHEMA},
+        schema=dict(SCHEMA),
+        strict=False,
     )
 
 
 def test_find_exact_copies_tells_across_from_within() -> None:
     found = find_exact_copies(
-        frame(["train", "test", "train", "train"]), {0: "a", 1: "a", 2: "b", 3: "b"}
+        frame(["train", "test", "train", "train"]),
+        {0: "a", 1: "a", 2: "b", 3: "b"},
     )
     assert [(f.check, f.severity, f.count) for f in found] == [
         ("copies", Severity.LEAK, 1),
@@ -194,8 +202,10 @@ def test_find_exact_copies_tells_across_from_within() -> None:
 
 def test_find_near_copies_is_a_leak_across_splits_only() -> None:
     table = frame(["train", "test", "train"])
-    assert [f.severity for f in find_near_copies(table, [(0, 1, 0.9)])] == [Severity.LEAK]
-    assert [f.severity for f in find_near_copies(table, [(0, 2, 0.9)])] == [Severity.NOTE]
+    severities = [f.severity for f in find_near_copies(table, [(0, 1, 0.9)])]
+    assert severities == [Severity.LEAK]
+    severities = [f.severity for f in find_near_copies(table, [(0, 2, 0.9)])]
+    assert severities == [Severity.NOTE]
     assert find_near_copies(table, []) == []
 
 
@@ -214,12 +224,16 @@ def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.
 def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: bool) -> None:
     splits, vectors = people(20, 8, shared=shared)
     _, found = find_shared_voices(frame(splits), range(len(splits)), vectors)
-    assert [f.severity for f in found] == ([Severity.LEAK] if shared else [])
+    severities = [f.severity for f in found]
+    assert severities == ([Severity.LEAK] if shared else [])
 
 
 def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
     found = find_bad_sound(
-        frame(["train"] * 4), {0: -90.0, 1: -20, 2: -20, 3: -20}, {1: 0.2}, {2: 0.05, 3: 90.0}
+        frame(["train"] * 4),
+        {0: -90.0, 1: -20, 2: -20, 3: -20},
+        {1: 0.2},
+        {2: 0.05, 3: 90.0},
     )
     assert [(f.check, f.evidence[0]["row"]) for f in found] == [
         ("silence", 2),
@@ -230,7 +244,11 @@ def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
 
 
 def test_name_copies_joins_chains() -> None:
-    names = name_copies(5, {0: "a", 1: "b", 2: "c", 3: "d"}, [(0, 1, 0.9), (2, 1, 0.9)])
+    names = name_copies(
+        5,
+        {0: "a", 1: "b", 2: "c", 3: "d"},
+        [(0, 1, 0.9), (2, 1, 0.9)],
+    )
     assert names[0] == names[1] == names[2]
     assert names[3] == "d"
     assert names[4] is None
@@ -245,5 +263,9 @@ def test_join_sounds_joins_rows_that_any_way_of_naming_holds_for_one() -> None:
 
 def test_leave_out_equal_drops_pairs_of_equal_samples() -> None:
     clips = [prepare_clip(x) for x in (VOICES[0], VOICES[0], VOICES[0] * np.float32(0.5))]
-    pairs = leave_out_equal([0, 1, 2], find_copies(clips), {0: "a", 1: "a", 2: "b"})
+    pairs = leave_out_equal(
+        [0, 1, 2],
+        find_copies(clips),
+        {0: "a", 1: "a", 2: "b"},
+    )
     assert {(a, b) for a, b, _ in pairs} == {(0, 2), (1, 2)}

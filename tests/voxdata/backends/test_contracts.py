@@ -54,7 +54,11 @@ EMOTION = Scheme(
     ),
 )
 SOUND = np.concatenate(
-    [np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.float32), np.zeros(16_000, np.float32)]
+    [
+        np.zeros(16_000, np.float32),
+        np.full(32_000, 0.5, np.float32),
+        np.zeros(16_000, np.float32),
+    ]
 )
 
 
@@ -94,7 +98,8 @@ class LateDiarizer(FakeDiarizer):
     ) -> list[Diarization]:
         def late(s: SpeakerSegment) -> SpeakerSegment:
             return replace(
-                s, segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000)
+                s,
+                segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000),
             )
 
         return [
@@ -198,7 +203,8 @@ def test_pyannote_finds_both_speakers_of_the_sample(
     diarizer: PyannoteDiarizer, conversation: Samples
 ) -> None:
     truth = decode_rttm(
-        Path(sample_paths()[0]).with_suffix(".rttm").read_text(encoding="utf-8"), recording_id="r"
+        Path(sample_paths()[0]).with_suffix(".rttm").read_text(encoding="utf-8"),
+        recording_id="r",
     )
     reference, hypothesis = Annotation(), Annotation()
     for turn in truth:
@@ -212,7 +218,9 @@ def test_pyannote_finds_both_speakers_of_the_sample(
     assert len(hypothesis.labels()) == 2
     assert (
         DiarizationErrorRate(collar=0.0, skip_overlap=False)(
-            reference, hypothesis, uem=Timeline([Span(0, 30)])
+            reference,
+            hypothesis,
+            uem=Timeline([Span(0, 30)]),
         )
         < 0.10
     )
@@ -288,7 +296,11 @@ def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Sam
             language="zh",
         ),
         Clip(
-            utterance_id="c", speaker="s", sound=ArraySound(conversation), text="...", language="en"
+            utterance_id="c",
+            speaker="s",
+            sound=ArraySound(conversation),
+            text="...",
+            language="en",
         ),
     ]
     assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 3
@@ -299,7 +311,10 @@ def test_similarity_names_labels_without_examples() -> None:
         SimilarityLabeler(scheme=EMOTION)
     blank = replace(
         INTENT,
-        labels=(SchemeLabel(name="a", examples=("hello",)), SchemeLabel(name="b", examples=(" ",))),
+        labels=(
+            SchemeLabel(name="a", examples=("hello",)),
+            SchemeLabel(name="b", examples=(" ",)),
+        ),
     )
     with pytest.raises(BackendError, match="for b;"):
         SimilarityLabeler(scheme=blank)
@@ -348,25 +363,29 @@ def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
         text="",
         language="und",
     )
-    alone, beside = (
-        AffectLabeler(scheme=EMOTION).label(told),
-        AffectLabeler(scheme=EMOTION).label([*told, mute]),
-    )
+    alone = AffectLabeler(scheme=EMOTION).label(told)
+    beside = AffectLabeler(scheme=EMOTION).label([*told, mute])
     assert beside[:3] == alone
     assert beside[3] == {"happy": 0.5, "sad": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("text", "language"), [("我很生气", "zh"), ("怒っています", "ja"), ("...", "en"), ("", "und")]
+    ("text", "language"),
+    [("我很生气", "zh"), ("怒っています", "ja"), ("...", "en"), ("", "und")],
 )
 def test_affect_abstains_when_neither_words_nor_voice_tell_anything(
     text: str, language: str
 ) -> None:
     clip = Clip(
-        utterance_id="a", speaker="s", sound=ArraySound(tone(1000)), text=text, language=language
+        utterance_id="a",
+        speaker="s",
+        sound=ArraySound(tone(1000)),
+        text=text,
+        language=language,
     )
     neutral = replace(
-        EMOTION, labels=(*EMOTION.labels, SchemeLabel(name="neutral", valence=0.0, arousal=0.0))
+        EMOTION,
+        labels=(*EMOTION.labels, SchemeLabel(name="neutral", valence=0.0, arousal=0.0)),
     )
     assert AffectLabeler(scheme=neutral).label([clip]) == [
         dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))
@@ -392,7 +411,8 @@ def test_median_pitch_hz_hears_a_tone(hz: float) -> None:
 
 
 def test_weights_are_all_present_and_checked() -> None:
-    assert [status.detail for status in weights_status() if not status.present] == []
+    details = [status.detail for status in weights_status() if not status.present]
+    assert details == []
 
 
 def test_locate_names_unknown_weights() -> None:

@@ -27,7 +27,8 @@ def conversation() -> Samples:
 
 def score(mos: DnsMos, samples: Samples) -> float:
     ((_, value),) = mos.predict(
-        ArraySound(samples), speech=[Segment(start_ms=0, end_ms=len(samples) // 16)]
+        ArraySound(samples),
+        speech=[Segment(start_ms=0, end_ms=len(samples) // 16)],
     )
     return value
 
@@ -49,7 +50,10 @@ def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(
     samples[5 * 16_000 : 15 * 16_000] = samples[62 * 16_000 : 72 * 16_000] = conversation[
         : 10 * 16_000
     ]
-    speech = [Segment(start_ms=5_000, end_ms=15_000), Segment(start_ms=62_000, end_ms=72_000)]
+    speech = [
+        Segment(start_ms=5_000, end_ms=15_000),
+        Segment(start_ms=62_000, end_ms=72_000),
+    ]
     found = mos.predict(ArraySound(samples), speech=speech)
     assert [(s.start_ms, s.end_ms) for s, _ in found] == [(0, EVERY_MS), (2 * EVERY_MS, 75_000)]
     assert found[0][1] == found[1][1]
@@ -58,10 +62,12 @@ def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(
 
 def test_predict_gives_the_same_alone_and_beside_others(mos: DnsMos, conversation: Samples) -> None:
     whole = mos.predict(
-        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+        ArraySound(conversation),
+        speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)],
     )
     assert whole == DnsMos().predict(
-        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+        ArraySound(conversation),
+        speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)],
     )
     assert all(1 <= value <= 5 for _, value in whole)
 

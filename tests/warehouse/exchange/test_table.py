@@ -20,7 +20,12 @@ Make = Callable[..., Example]
 def test_write_table_puts_the_id_into_the_parquet_footer(
     con: DuckDBPyConnection, example: Make, tmp_path: Path
 ) -> None:
-    write_table([example()], kind="parquet", path=tmp_path / "a.parquet", version_id="abc")
+    write_table(
+        [example()],
+        kind="parquet",
+        path=tmp_path / "a.parquet",
+        version_id="abc",
+    )
     found = read_rows(
         con,
         "select value from parquet_kv_metadata(?) where key::varchar = 'voxdata_version_id'",
@@ -31,7 +36,12 @@ def test_write_table_puts_the_id_into_the_parquet_footer(
 
 def test_write_table_refuses_an_unknown_kind(example: Make, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="xlsx"):
-        write_table([example()], kind="xlsx", path=tmp_path / "a", version_id="abc")
+        write_table(
+            [example()],
+            kind="xlsx",
+            path=tmp_path / "a",
+            version_id="abc",
+        )
 
 
 def test_write_version_manifest_is_read_back_with_its_root(
@@ -47,8 +57,6 @@ def test_write_version_manifest_is_read_back_with_its_root(
         path=tmp_path / "m.jsonl",
     )
     manifest = read_manifest(path)
-    assert (manifest.name, manifest.version_id, manifest.examples) == (
-        "calls@1",
-        fingerprint(manifest.examples),
-        tuple(examples),
-    )
+    assert manifest.name == "calls@1"
+    assert manifest.version_id == fingerprint(manifest.examples)
+    assert manifest.examples == tuple(examples)

@@ -81,4 +81,5 @@ def test_graphs_are_exported_once_and_made_anew_when_damaged(
     files[1].write_bytes(whole[1][:1000])
     again = OnnxNets(cache)
     assert np.array_equal(again.speech(windows), nets.speech(windows))
-    assert [path.read_bytes() for path in sorted(cache.iterdir())] == whole
+    contents = [path.read_bytes() for path in sorted(cache.iterdir())]
+    assert contents == whole

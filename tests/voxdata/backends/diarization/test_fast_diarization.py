@@ -68,7 +68,15 @@ def diarize(
 
 
 def test_diarize_sounds_finds_a_lone_voice_within_a_frame() -> None:
-    (found,) = diarize(ArraySound(speech((0, 3), (2, 4), (0, 5))))
+    (found,) = diarize(
+        ArraySound(
+            speech(
+                (0, 3),
+                (2, 4),
+                (0, 5),
+            )
+        )
+    )
     (segment,) = found.segments
     assert segment.speaker == "S0"
     assert abs(segment.segment.start_ms - 3000) <= 34
@@ -121,8 +129,19 @@ def test_diarize_sounds_reads_in_stretches() -> None:
 
 
 def test_diarize_sounds_with_one_speaker_detects_speech_and_its_voice() -> None:
-    (found,) = diarize(ArraySound(speech((1, 4), (2, 4), (0, 2), (2, 3))), max_speakers=1)
-    assert [s.speaker for s in found.segments] == ["S0", "S0"]
+    (found,) = diarize(
+        ArraySound(
+            speech(
+                (1, 4),
+                (2, 4),
+                (0, 2),
+                (2, 3),
+            )
+        ),
+        max_speakers=1,
+    )
+    speakers = [s.speaker for s in found.segments]
+    assert speakers == ["S0", "S0"]
     assert abs(found.segments[0].segment.end_ms - 8000) <= 34
     assert abs(np.linalg.norm(found.embeddings["S0"]) - 1) < 1e-6
 

@@ -190,9 +190,12 @@ def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() ->
     annotation[core.Segment(1.0, 3.0), "b"] = "B"
     annotation[core.Segment(8.5, 9.0), "c"] = "C"
     found = encode_annotation(
-        annotation, np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]), end_ms=8000
+        annotation,
+        np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]),
+        end_ms=8000,
     )
-    assert [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments] == [
+    segments = [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments]
+    assert segments == [
         ("S0", 1000, 3000),
         ("S1", 2000, 8000),
     ]

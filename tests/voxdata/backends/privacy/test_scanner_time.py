@@ -187,7 +187,8 @@ def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple
     while length <= size:
         written = (unit * (length // len(unit) + 1))[:length] + end
         seconds = least_seconds(
-            lambda written=written: run(written), times=1 if length < size // 2 else 2
+            lambda written=written: run(written),
+            times=1 if length < size // 2 else 2,
         )
         for _ in range(3):
             if seconds <= MOST * before + NOISE_S or not before:
@@ -257,7 +258,11 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
     @example(("de", "A-a-", "straße"))
     @example(("es", "calle a ", ""))
     def law(text: Text) -> None:
-        slow = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE)
+        slow = growth(
+            lambda written: RULES[rule](written, text[0]),
+            text,
+            size=SIZE,
+        )
         assert slow == [], f"{rule}, {text}"
 
     law()
@@ -284,7 +289,11 @@ def test_scan_takes_linear_time_on_any_repeated_text() -> None:
     )
     @given(texts)
     def law(text: Text) -> None:
-        slow = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)
+        slow = growth(
+            lambda written: scanner.scan(written, language=text[0]),
+            text,
+            size=SIZE,
+        )
         assert slow == [], text
 
     law()
