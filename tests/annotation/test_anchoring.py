@@ -34,15 +34,15 @@ def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> l
 
 
 def test_measure_anchoring_finds_a_known_effect() -> None:
-    found = measure_anchoring(simulate(swayed=0.3, faster_ms=1_000, seed=1), draws=200)
+    anchoring = measure_anchoring(simulate(swayed=0.3, faster_ms=1_000, seed=1), draws=200)
     # Without a proposal a third agrees with it by chance; of those swayed all do.
     expected = 0.3 * (1 - 1 / 3)
-    agrees = found["agrees with the proposal"]
+    agrees = anchoring["agrees with the proposal"]
     assert agrees.low < expected < agrees.high
     assert agrees.low > 0
     assert agrees.difference == pytest.approx(agrees.shown - agrees.blind)
-    assert found["seconds a clip"].low < -1.0 < found["seconds a clip"].high
-    assert found["alpha between annotators"].blind > 0.3
+    assert anchoring["seconds a clip"].low < -1.0 < anchoring["seconds a clip"].high
+    assert anchoring["alpha between annotators"].blind > 0.3
 
 
 def test_measure_anchoring_holds_zero_when_nobody_is_swayed() -> None:

@@ -245,8 +245,8 @@ def choice(page: Page, row: str, label: str) -> Locator:
 
 
 def only(queue: LabelStudioQueue, key: str) -> Annotation:
-    (found,) = (a for a in queue.pull(since=None).annotations if a.utterance_id == key)
-    return found
+    (annotation,) = (a for a in queue.pull(since=None).annotations if a.utterance_id == key)
+    return annotation
 
 
 def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
@@ -345,14 +345,16 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
         listener.send("Control+Enter")
     assert sorted(done) == keys
 
-    found = {a.utterance_id: a for a in queue.pull(since=None).annotations}
-    assert sorted(found) == keys
-    assert {a.annotator for a in found.values()} == {ANNOTATOR}
+    annotations = {a.utterance_id: a for a in queue.pull(since=None).annotations}
+    assert sorted(annotations) == keys
+    assert {a.annotator for a in annotations.values()} == {ANNOTATOR}
     assert all(
-        dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)} for a in found.values()
+        dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)}
+        for a in annotations.values()
     )
     assert all(
-        a.text is None and a.lead_time_ms and not a.flags and not a.ratings for a in found.values()
+        a.text is None and a.lead_time_ms and not a.flags and not a.ratings
+        for a in annotations.values()
     )
     per_clip = len(listener.presses) / len(keys)
     print(
@@ -424,14 +426,17 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
     listener.wait_for_next(first)
     listener.send("Control+Space")
 
-    found = only(queue, first)
-    assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad", "angry")}
-    assert dict(found.ratings) == {"emotion.intensity": 4}
-    assert found.flags == ("cut_off", "private")
-    assert found.text == '再见, "bye" <now>'
-    assert found.annotator == ANNOTATOR
-    assert found.author == ""
-    assert found.skipped is False
+    annotation = only(queue, first)
+    assert dict(annotation.labels) == {
+        "intent": ("refund", "complaint"),
+        "emotion": ("sad", "angry"),
+    }
+    assert dict(annotation.ratings) == {"emotion.intensity": 4}
+    assert annotation.flags == ("cut_off", "private")
+    assert annotation.text == '再见, "bye" <now>'
+    assert annotation.annotator == ANNOTATOR
+    assert annotation.author == ""
+    assert annotation.skipped is False
     skipped = only(queue, "u1" if first == "u0" else "u0")
     assert skipped.skipped is True
     assert dict(skipped.labels) == {}
@@ -455,9 +460,9 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     page.screenshot(path=artifacts / "labelling-page-blind.png")
     listener.press(hotkeys()["intent", "other"], hotkeys()["emotion", "neutral"])
     listener.send("Control+Enter")
-    found = only(queue, "u2")
-    assert dict(found.labels) == {"intent": ("other",), "emotion": ("neutral",)}
-    assert found.text is None
+    annotation = only(queue, "u2")
+    assert dict(annotation.labels) == {"intent": ("other",), "emotion": ("neutral",)}
+    assert annotation.text is None
 
 
 @pytest.mark.parametrize(
@@ -497,10 +502,10 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
     page.screenshot(path=artifacts / f"labelling-page-no-guess-{language}.png")
     listener.press(hotkeys(language)["intent", "other"])
     listener.send("Control+Enter")
-    found = only(queue, "u0")
-    assert dict(found.labels) == {"intent": ("other",), "emotion": ("angry",)}
-    assert found.proposal.startswith("emotion:model-emotion@")
-    assert "intent" not in found.proposal
+    annotation = only(queue, "u0")
+    assert dict(annotation.labels) == {"intent": ("other",), "emotion": ("angry",)}
+    assert annotation.proposal.startswith("emotion:model-emotion@")
+    assert "intent" not in annotation.proposal
 
 
 def test_label_stream_asks_for_what_is_required(
@@ -546,10 +551,10 @@ def test_label_stream_speaks_chinese(
         hotkeys("zh")["flags", "overlapping"],
     )
     listener.send("Control+Enter")
-    found = only(queue, "u0")
-    assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
-    assert found.flags == ("overlapping",)
-    assert found.text is None
+    annotation = only(queue, "u0")
+    assert dict(annotation.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
+    assert annotation.flags == ("overlapping",)
+    assert annotation.text is None
 
 
 RIVALS = (

@@ -33,8 +33,8 @@ def parse(*schemes: Scheme, language: str = "en") -> ElementTree.Element:
 
 
 def control(root: ElementTree.Element, name: str) -> ElementTree.Element:
-    (found,) = (c for c in root.iter() if c.get("name") == name)
-    return found
+    (control,) = (c for c in root.iter() if c.get("name") == name)
+    return control
 
 
 def headers(root: ElementTree.Element) -> list[str]:

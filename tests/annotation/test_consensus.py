@@ -19,8 +19,8 @@ METHODS: tuple[Method, ...] = ("majority", "dawid_skene", "mace", "glad")
 
 
 def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
-    found = infer_consensus(votes, labels=LABELS, method=method)
-    return sum(found.label(key) == label for key, label in truth.items()) / len(truth)
+    consensus = infer_consensus(votes, labels=LABELS, method=method)
+    return sum(consensus.label(key) == label for key, label in truth.items()) / len(truth)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -44,8 +44,13 @@ def test_infer_consensus_finds_who_is_skilled(method):
         per_clip=5,
         seed=4,
     )
-    found = infer_consensus(votes, labels=LABELS, method=method)
-    assert found.skill("p0") > found.skill("p2") > found.skill("p3") > found.skill("p4")
+    consensus = infer_consensus(votes, labels=LABELS, method=method)
+    assert (
+        consensus.skill("p0")
+        > consensus.skill("p2")
+        > consensus.skill("p3")
+        > consensus.skill("p4")
+    )
 
 
 @given(
@@ -62,12 +67,12 @@ def test_infer_consensus_gives_a_distribution_over_all_labels_whatever_the_votes
     votes = [
         Vote(utterance_id=unit, annotator=person, labels=(label,)) for unit, person, label in rows
     ]
-    found = infer_consensus(votes, labels=LABELS, method=method)
-    assert set(found.posterior) == {unit for unit, _, _ in rows}
-    for shares in found.posterior.values():
+    consensus = infer_consensus(votes, labels=LABELS, method=method)
+    assert set(consensus.posterior) == {unit for unit, _, _ in rows}
+    for shares in consensus.posterior.values():
         assert tuple(shares) == LABELS
         assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
-    for matrix in found.confusion.values():
+    for matrix in consensus.confusion.values():
         assert all(
             sum(given_labels.values()) == pytest.approx(1) for given_labels in matrix.values()
         )
@@ -116,11 +121,13 @@ def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
 def test_judge_contests_tells_ambiguous_clips_from_careless_annotators():
     votes, ambiguous, _ = contested(seed=0)
     consensus = infer_consensus(votes, labels=LABELS)
-    found = {c.utterance_id: c.standing for c in judge_contests(votes, consensus, labels=LABELS)}
-    called = {key for key, standing in found.items() if standing is Standing.AMBIGUOUS}
+    standings = {
+        c.utterance_id: c.standing for c in judge_contests(votes, consensus, labels=LABELS)
+    }
+    called = {key for key, standing in standings.items() if standing is Standing.AMBIGUOUS}
     assert len(called & ambiguous) / len(called) > 0.8
     assert len(called & ambiguous) / len(ambiguous) > 0.5
-    assert sum(standing is Standing.CARELESS for standing in found.values()) > 50
+    assert sum(standing is Standing.CARELESS for standing in standings.values()) > 50
 
 
 def test_judge_contests_leaves_open_what_unknown_annotators_disagree_about():

@@ -106,14 +106,14 @@ def answers(
 )
 def test_decode_annotation_gives_back_what_was_encoded(answer: Any, text: str) -> None:
     schemes, labels, ratings, flags = answer
-    found = decode(
+    decoded = decode(
         raw(encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text=text)),
         schemes=schemes,
     )
-    assert dict(found.labels) == labels
-    assert dict(found.ratings) == ratings
-    assert found.flags == flags
-    assert found.text == text.strip()
+    assert dict(decoded.labels) == labels
+    assert dict(decoded.ratings) == ratings
+    assert decoded.flags == flags
+    assert decoded.text == text.strip()
 
 
 @settings(max_examples=40, deadline=None)
@@ -164,21 +164,21 @@ def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
 
 
 def test_decode_annotation_drops_labels_of_a_skip() -> None:
-    found = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
-    assert found.skipped is True
-    assert dict(found.labels) == {}
-    assert found.text is None
+    decoded = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
+    assert decoded.skipped is True
+    assert dict(decoded.labels) == {}
+    assert decoded.text is None
 
 
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
-    found = decode(
+    decoded = decode(
         raw(
             encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]),
             was_cancelled=True,
         )
     )
-    assert dict(found.ratings) == {}
-    assert found.flags == ()
+    assert dict(decoded.ratings) == {}
+    assert decoded.flags == ()
 
 
 def test_decode_annotation_reads_that_a_script_answered() -> None:
@@ -501,8 +501,8 @@ def test_encode_entry_gives_each_rival_a_prediction_under_a_pseudonym() -> None:
     *tabs, both = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES)["predictions"]
     model_versions = [tab["model_version"] for tab in tabs]
     assert model_versions == ["Listener A", "Listener B"]
-    found = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
-    assert [(dict(f.labels), dict(f.ratings), f.text) for f in found] == [
+    decoded = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
+    assert [(dict(f.labels), dict(f.ratings), f.text) for f in decoded] == [
         (dict(r.labels), dict(r.ratings), r.text) for r in RIVAL_ENTRY.rivals
     ]
     assert both["model_version"] == RIVALS

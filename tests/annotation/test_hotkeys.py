@@ -24,14 +24,14 @@ def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
 ) -> None:
     second = [name for name in rows if int(name[3:]) in doubled]
     try:
-        found = assign_hotkeys(rows, {"extra": extras}, doubled=second)
+        hotkeys = assign_hotkeys(rows, {"extra": extras}, doubled=second)
     except AnnotationError:
         assert sum(rows.values()) + extras + sum(rows[name] for name in second) > len("".join(ROWS))
         return
-    keys = [key for name in found for key in found[name]] + [
-        with_shift(key) for name in second for key in found[name]
+    keys = [key for name in hotkeys for key in hotkeys[name]] + [
+        with_shift(key) for name in second for key in hotkeys[name]
     ]
-    lengths = {name: len(keys) for name, keys in found.items()}
+    lengths = {name: len(keys) for name, keys in hotkeys.items()}
     assert lengths == {**rows, "extra": extras}
     assert len(keys) == len(set(keys))
     assert not TAKEN & set(keys)
@@ -39,8 +39,8 @@ def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
 
 
 def test_assign_hotkeys_starts_each_row_on_a_row_of_the_keyboard() -> None:
-    found = assign_hotkeys({"intent": 4, "emotion": 3}, {"flags": 2})
-    assert found == {
+    hotkeys = assign_hotkeys({"intent": 4, "emotion": 3}, {"flags": 2})
+    assert hotkeys == {
         "intent": tuple("1234"),
         "emotion": tuple("qwe"),
         "flags": tuple("zx"),
@@ -52,8 +52,8 @@ def test_assign_hotkeys_passes_over_a_row_that_is_too_short() -> None:
 
 
 def test_assign_hotkeys_uses_shift_when_the_keyboard_is_full() -> None:
-    found = assign_hotkeys({"a": 10, "b": 9, "c": 9, "d": 7}, {"flags": 2})
-    assert found["flags"] == ("shift+z", "shift+x")
+    hotkeys = assign_hotkeys({"a": 10, "b": 9, "c": 9, "d": 7}, {"flags": 2})
+    assert hotkeys["flags"] == ("shift+z", "shift+x")
 
 
 def test_assign_hotkeys_raises_when_there_are_more_labels_than_keys() -> None:

@@ -242,9 +242,9 @@ def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     bad = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
     good = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-2@voxdata.local")
-    found = real_queue.pull(since=None)
-    assert [a.annotation_id for a in found.annotations] == [good]
-    (refusal,) = found.refused
+    pulled = real_queue.pull(since=None)
+    assert [a.annotation_id for a in pulled.annotations] == [good]
+    (refusal,) = pulled.refused
     assert refusal.annotation_id == bad
     assert refusal.utterance_id == "u0"
     assert "'bored' is not a label" in refusal.why
@@ -260,9 +260,9 @@ def test_pull_tells_who_wrote_in_the_name_of_another(
     number = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-1@voxdata.local")
     assert real_queue.pull(since=None).annotations[0].author == ""
     real_people.change(number, {"emotion": ("neutral",)})
-    (found,) = real_queue.pull(since=None).annotations
-    assert found.annotator == "person-1@voxdata.local"
-    assert found.author == label_studio.credentials.email
+    (annotations,) = real_queue.pull(since=None).annotations
+    assert annotations.annotator == "person-1@voxdata.local"
+    assert annotations.author == label_studio.credentials.email
 
 
 def test_queue_raises_transient_error_when_no_server_answers(tmp_path: Path) -> None:

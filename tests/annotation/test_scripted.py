@@ -78,15 +78,15 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
     assert work(1) == {"labelled": 3, "skipped": 1, "done before": 0}
     assert work(1) == {"labelled": 0, "skipped": 0, "done before": 4}
     assert work(2) == {"labelled": 3, "skipped": 1, "done before": 0}
-    found = real_queue.pull(since=None).annotations
-    assert len(found) == 8
-    assert {(a.annotator, a.utterance_id) for a in found} == {
+    annotations = real_queue.pull(since=None).annotations
+    assert len(annotations) == 8
+    assert {(a.annotator, a.utterance_id) for a in annotations} == {
         (f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys
     }
-    assert {a.utterance_id for a in found if a.skipped} == {"u3"}
+    assert {a.utterance_id for a in annotations if a.skipped} == {"u3"}
     assert all(
         {name: label for name, (label,) in a.labels.items()} == key[a.utterance_id]
-        for a in found
+        for a in annotations
         if not a.skipped
     )
 
@@ -125,18 +125,18 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     password = label_studio.credentials.password_for(script.email)
     script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
     real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
-    found = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
-    marks = {utterance_id: a.simulated for utterance_id, a in found.items()}
+    annotations = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
+    marks = {utterance_id: a.simulated for utterance_id, a in annotations.items()}
     assert marks == {
         "u0": 0.25,
         "u1": 0.25,
         "u2": None,
     }
-    assert found["u1"].skipped
+    assert annotations["u1"].skipped
 
     again = label_studio.queue()
     again.push(entries)
-    again.restore(list(found.values()))
+    again.restore(list(annotations.values()))
     marks_by_utterance_id = {
         a.utterance_id: a.simulated for a in again.pull(since=None).annotations
     }

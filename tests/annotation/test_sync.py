@@ -199,7 +199,7 @@ def test_push_into_a_dying_server_loses_and_doubles_nothing(
 
 
 def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
@@ -245,8 +245,8 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     )
 
     before = verify_annotations(workspace, say=quiet)
-    found = Counter(difference.what for difference in before.differences)
-    assert found == {
+    changes = Counter(difference.what for difference in before.differences)
+    assert changes == {
         "clip is missing in Label Studio": 2,
         "clip is there twice": 1,
         "annotation has vanished": 2,
@@ -259,9 +259,9 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     summary = pull_changes(workspace, say=quiet)
     assert summary.new_revisions == 4
     assert summary.vanished == 2
-    push_pending(workspace, say=said.append)
-    assert any("2 clips had been deleted" in line for line in said)
-    assert any("2 clips were copies" in line for line in said)
+    push_pending(workspace, say=lines.append)
+    assert any("2 clips had been deleted" in line for line in lines)
+    assert any("2 clips were copies" in line for line in lines)
     after = verify_annotations(workspace, say=quiet)
     assert after.clips == CLIPS + 1
     assert after.annotations == 39

@@ -63,8 +63,10 @@ def test_timeline_alpha_is_about_zero_for_people_who_mark_at_random() -> None:
     def random_turns() -> list[Turn]:
         return [make_turn(i * 100, i * 100 + 100) for i in range(2_000) if rng.random() < 0.5]
 
-    found = timeline_alpha([{"ann": random_turns(), "bob": random_turns()}], durations_ms=[200_000])
-    assert found == pytest.approx(0, abs=0.07)
+    agreement = timeline_alpha(
+        [{"ann": random_turns(), "bob": random_turns()}], durations_ms=[200_000]
+    )
+    assert agreement == pytest.approx(0, abs=0.07)
 
 
 def test_timeline_alpha_is_none_where_there_is_nothing_to_compare() -> None:
@@ -87,7 +89,7 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
         f"p{p}": [make_turn(i * 50, i * 50 + 50) for i, row in enumerate(rows) if row[p]]
         for p in range(3)
     }
-    found = timeline_alpha([people], durations_ms=[50 * len(rows)])
+    agreement = timeline_alpha([people], durations_ms=[50 * len(rows)])
     votes = [
         Vote(
             utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=("talk" if row[p] else "silence",)
@@ -98,7 +100,7 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
     ]
     plain = krippendorff_alpha(votes)
     if plain is None:
-        assert found is None
+        assert agreement is None
         return
     # Somebody who never spoke, and the reference, may leave names unmatched only when they never overlap.
     overlaps = all(
@@ -107,27 +109,27 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
         for q in range(3)
     )
     if overlaps:
-        assert found == pytest.approx(plain, abs=0.02)
+        assert agreement == pytest.approx(plain, abs=0.02)
 
 
 def test_match_speakers_lets_two_people_agree_on_somebody_whom_the_first_missed() -> None:
     busy = turns(("A", 0, 9_000))
     two = turns(("X", 0, 2_000), ("Y", 2_000, 4_000))
-    found = match_speakers(
+    matched = match_speakers(
         {
             "ann": busy,
             "bob": two,
             "cid": turns(("1", 0, 2_000), ("2", 2_000, 4_000)),
         }
     )
-    assert [name for name, _ in found["bob"]] == [name for name, _ in found["cid"]]
+    assert [name for name, _ in matched["bob"]] == [name for name, _ in matched["cid"]]
 
 
 def test_match_speakers_keeps_a_speaker_that_only_one_person_heard_apart() -> None:
-    found = match_speakers(
+    matched = match_speakers(
         {
             "ann": CALL,
             "bob": turns(("X", 0, 2_000), ("Y", 2_500, 3_700), ("Z", 6_200, 6_500)),
         }
     )
-    assert [name for name, _ in found["bob"]] == ["A", "B", "bob: Z"]
+    assert [name for name, _ in matched["bob"]] == ["A", "B", "bob: Z"]

@@ -93,8 +93,8 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
     command = COMMANDS[words.pop(0)]
     if words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert [w for w in words if w.startswith("--") and w not in known] == [], f"{page}: {line}"
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert [w for w in words if w.startswith("--") and w not in options] == [], f"{page}: {line}"
 
 
 def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:

@@ -96,7 +96,7 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
         con.execute("pragma force_compression = 'uncompressed'")
         for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
             key = stored.recording.recording_id
-            said = Utterance(
+            utterance = Utterance(
                 recording_id=key,
                 channel=0,
                 speaker="S0",
@@ -104,7 +104,7 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
                 text=f"my secret is number {i} 秘密在这里{i}",
                 language="en",
             )
-            store_utterances(con, [said], key="c", run_id="t")
+            store_utterances(con, [utterance], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
                     con,
@@ -127,7 +127,7 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
             vote = Annotation(
                 annotation_id=i,
                 project_id=1,
-                utterance_id=said.utterance_id,
+                utterance_id=utterance.utterance_id,
                 annotator="a",
                 labels={"intent": ("question",)},
                 text=f"corrected words of caller {i}",

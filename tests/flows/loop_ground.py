@@ -413,8 +413,8 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
         VoxdataError: It refused.
     """
     ours, theirs = PROCESSES.Pipe()
-    known = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}
-    child = PROCESSES.Process(target=_live, args=(theirs, root, step, known, dies_in))
+    attributes = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}
+    child = PROCESSES.Process(target=_live, args=(theirs, root, step, attributes, dies_in))
     child.start()
     theirs.close()
     said: tuple[str, Any] = ("nothing", None)

@@ -27,9 +27,9 @@ NUMBER = re.compile(r"call-(\d)")
 
 def number_of(uri: str) -> int:
     """Which call a file is."""
-    found = NUMBER.search(Path(uri).name)
-    assert found, uri
-    return int(found[1])
+    match = NUMBER.search(Path(uri).name)
+    assert match, uri
+    return int(match[1])
 
 
 def read_pairs(con: DuckDBPyConnection, sql: str) -> dict[str, int]:
@@ -101,17 +101,17 @@ def balance_speech(con: DuckDBPyConnection) -> Balance:
     )
     for row in rows:
         call = CALLS[number_of(row["uri"])]
-        there = call.utterances(row["recording_id"])
+        utterances = call.utterances(row["recording_id"])
         assert row["sound"] == call.sound_ms, row
         if row["reasons"]:
             (reason,) = row["reasons"]
             went[f"dropped: {reason}"] += row["sound"]
             assert row["keys"] == [], row
-            assert there == {}, row
+            assert utterances == {}, row
         elif row["cut"]:
             went["heard"] += row["heard"]
-            went["pauses"] += row["sound"] - sum(there.values())
-            assert sorted(row["keys"]) == sorted(there) != [], row
+            went["pauses"] += row["sound"] - sum(utterances.values())
+            assert sorted(row["keys"]) == sorted(utterances) != [], row
         else:
             went["waits"] += row["sound"]
             assert row["keys"] == [], row
@@ -178,10 +178,10 @@ def example_ms(con: DuckDBPyConnection, name: str, number: str = "") -> dict[str
 
 def answers_in(con: DuckDBPyConnection) -> set[tuple[int, str]]:
     """(number, utterance) of the answers that stand."""
-    found = con.execute(
+    rows = con.execute(
         "select annotation_id, utterance_id from current_annotation where not deleted"
     ).fetchall()
-    return {(int(number), str(key)) for number, key in found}
+    return {(int(number), str(key)) for number, key in rows}
 
 
 # Everything else
@@ -266,10 +266,10 @@ class Files:
             self._seen, self._words = {}, frozenset(words)
         for path in (path for folder in folders for path in folder.rglob("*")):
             assert not pattern.search(str(path).encode()), path
-            found = path.stat()
-            if path.is_dir() or self._seen.get(path) == (found.st_mtime_ns, found.st_size):
+            status = path.stat()
+            if path.is_dir() or self._seen.get(path) == (status.st_mtime_ns, status.st_size):
                 continue
-            self._seen[path] = (found.st_mtime_ns, found.st_size)
+            self._seen[path] = (status.st_mtime_ns, status.st_size)
             if path.name.startswith("warehouse-") and path.suffix == ".duckdb":
                 with duckdb.connect(path, read_only=True) as con:
                     no_table_names(con, words)

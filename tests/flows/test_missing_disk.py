@@ -114,9 +114,9 @@ def test_commands_refuse_while_the_disk_of_the_warehouse_is_away(
     disk = used.warehouse_path.parent.resolve()
     before = contents(used.root)
     away = take_away(disk, leave_mount_point=leave_mount_point)
-    code, said = command(used.root, *arguments)
-    assert code == 1, said
-    assert "mount its disk" in said
+    code, printed = command(used.root, *arguments)
+    assert code == 1, printed
+    assert "mount its disk" in printed
     assert contents(used.root) == before
     assert not list(disk.glob("*"))
     shutil.rmtree(disk, ignore_errors=True)
@@ -150,9 +150,9 @@ def test_commands_refuse_where_an_earlier_release_had_a_warehouse(
     disk = used.warehouse_path.parent.resolve()
     before = contents(used.root)
     take_away(disk)
-    code, said = command(used.root, "ingest")
-    assert code == 1, said
-    assert "so this workspace had one: mount its disk" in said, said
+    code, printed = command(used.root, "ingest")
+    assert code == 1, printed
+    assert "so this workspace had one: mount its disk" in printed, printed
     assert contents(used.root) == before
     assert not list(disk.iterdir())
 
@@ -160,9 +160,9 @@ def test_commands_refuse_where_an_earlier_release_had_a_warehouse(
 def test_commands_refuse_a_link_to_a_disk_that_is_away(tmp_path: Path, command: Command) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     (workspace.root / "warehouse.duckdb").symlink_to(tmp_path / "away" / "warehouse.duckdb")
-    code, said = command(workspace.root, "ingest")
-    assert code == 1, said
-    assert "this link leads nowhere: mount the disk" in said, said
+    code, printed = command(workspace.root, "ingest")
+    assert code == 1, printed
+    assert "this link leads nowhere: mount the disk" in printed, printed
     assert not (tmp_path / "away").exists()
 
 
@@ -174,9 +174,9 @@ def test_init_makes_the_warehouse_and_later_commands_make_no_other(
     assert (root / "warehouse.duckdb").exists()
     assert (root / ".voxdata" / FILE).stat().st_mode & 0o777 == 0o600
     (root / "warehouse.duckdb").unlink()
-    code, said = command(root, "status")
-    assert code == 1, said
-    assert "is not there" in said, said
+    code, printed = command(root, "status")
+    assert code == 1, printed
+    assert "is not there" in printed, printed
     assert not (root / "warehouse.duckdb").exists()
 
 
@@ -220,20 +220,20 @@ def test_another_warehouse_is_refused_until_it_is_accepted(
     ingest_sources(other, [], say=quiet)
     own = used.warehouse_path.read_bytes()
     put_warehouse(other.warehouse_path, used.warehouse_path)
-    code, said = command(used.root, "ingest")
-    assert code == 1, said
-    assert "this is another warehouse" in said, said
+    code, printed = command(used.root, "ingest")
+    assert code == 1, printed
+    assert "this is another warehouse" in printed, printed
     with used.warehouse_path.open("rb") as file:
         assert file.read() == other.warehouse_path.read_bytes()
-    code, said = command(used.root, "repair", "--accept", "warehouse")
-    assert code == 0, said
-    assert "1 recording of who was forgotten came back with it" in said, said
+    code, printed = command(used.root, "repair", "--accept", "warehouse")
+    assert code == 0, printed
+    assert "1 recording of who was forgotten came back with it" in printed, printed
     with used.warehouse() as con:
         assert list_recordings(con) == []
     used.warehouse_path.write_bytes(own)
-    code, said = command(used.root, "status")
-    assert code == 1, said
-    assert "repaired or exchanged" in said, said
+    code, printed = command(used.root, "status")
+    assert code == 1, printed
+    assert "repaired or exchanged" in printed, printed
 
 
 def put_warehouse(source: Path, target: Path) -> None:
@@ -261,14 +261,14 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
     forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
     put_warehouse(backup, workspace.warehouse_path)
     before = workspace.warehouse_path.read_bytes()
-    code, said = command(workspace.root, "ingest")
-    assert code == 1, said
-    assert "whoever was forgotten since is in it again" in said, said
+    code, printed = command(workspace.root, "ingest")
+    assert code == 1, printed
+    assert "whoever was forgotten since is in it again" in printed, printed
     assert workspace.warehouse_path.read_bytes() == before
-    code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert code == 0, said
-    assert "repair: 1 recording of who was forgotten came back with it" in said, said
-    assert "is proven" in said, said
+    code, printed = command(workspace.root, "repair", "--accept", "warehouse")
+    assert code == 0, printed
+    assert "repair: 1 recording of who was forgotten came back with it" in printed, printed
+    assert "is proven" in printed, printed
     with workspace.warehouse() as con:
         assert list_recordings(con) == []
         assert check_chain(con) == []
@@ -290,11 +290,12 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
         (stored,) = list_recordings(con)
     forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
     put_warehouse(backup, workspace.warehouse_path)
-    code, said = command(workspace.root, "repair", "--accept", "warehouse")
-    assert code == 0, said
+    code, printed = command(workspace.root, "repair", "--accept", "warehouse")
+    assert code == 0, printed
     assert (
-        "entry of who must stay out added" in said or "entries of who must stay out added" in said
-    ) is True, said
+        "entry of who must stay out added" in printed
+        or "entries of who must stay out added" in printed
+    ) is True, printed
     assert ingest_sources(workspace, [], say=quiet).recordings == 0
     with workspace.warehouse() as con:
         reasons = [row.reason for row in list_drops(con)]
@@ -316,16 +317,16 @@ def test_repair_makes_a_lost_warehouse_anew_and_refuses_the_old_one_when_it_turn
     assert command(used.root, "snapshot")[0] == 0
     disk = used.warehouse_path.parent.resolve()
     away = take_away(disk)
-    code, said = command(used.root, "repair")
-    assert code == 0, said
+    code, printed = command(used.root, "repair")
+    assert code == 0, printed
     with used.warehouse() as con:
         assert len(list_recordings(con)) == 2
     used.require_folders()
     shutil.rmtree(disk)
     away.rename(disk)
-    code, said = command(used.root, "ingest")
-    assert code == 1, said
-    assert "repaired or exchanged" in said, said
+    code, printed = command(used.root, "ingest")
+    assert code == 1, printed
+    assert "repaired or exchanged" in printed, printed
 
 
 def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
@@ -350,15 +351,15 @@ def test_a_copied_or_moved_workspace_knows_its_warehouse(
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     ingest_sources(workspace, [], say=quiet)
-    there = tmp_path / "there"
+    target = tmp_path / "there"
     if how == "moved":
-        workspace.root.rename(there)
+        workspace.root.rename(target)
     else:
-        shutil.copytree(workspace.root, there)
+        shutil.copytree(workspace.root, target)
     if how == "without what it knew":
-        shutil.rmtree(there / ".voxdata")
-    assert command(there, "ingest")[0] == 0
-    assert noted(open_workspace(there)) == (1, 1, 0)
+        shutil.rmtree(target / ".voxdata")
+    assert command(target, "ingest")[0] == 0
+    assert noted(open_workspace(target)) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +395,9 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
         monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "nobody")
     away = take_away(disk)
     monkeypatch.chdir(workspace.root)
-    code, said = command(workspace.root, *arguments)
-    assert code == 1, said
-    assert f"repair --accept {folder}" in said, said
+    code, printed = command(workspace.root, *arguments)
+    assert code == 1, printed
+    assert f"repair --accept {folder}" in printed, printed
     assert not list(disk.iterdir())
     assert noted(workspace) == before
     disk.rmdir()
@@ -433,9 +434,9 @@ def test_a_folder_that_is_gone_for_good_is_begun_anew(
 
 
 def test_accept_names_what_there_is(used: Workspace, command: Command) -> None:
-    code, said = command(used.root, "repair", "--accept", "attic")
+    code, printed = command(used.root, "repair", "--accept", "attic")
     assert code == 2
-    assert "warehouse, audio, media" in said
+    assert "warehouse, audio, media" in printed
 
 
 ODD: dict[str, Callable[[Path], object]] = {
@@ -459,10 +460,10 @@ def test_what_a_workspace_knows_is_refused_in_any_odd_shape_and_made_anew(
 ) -> None:
     (used.state_dir / FILE).unlink()
     ODD[shape](used.state_dir / FILE)
-    code, said = command(used.root, "ingest")
-    assert code == 1, said
-    assert "repair --accept warehouse" in said, said
-    assert "Traceback" not in said, said
+    code, printed = command(used.root, "ingest")
+    assert code == 1, printed
+    assert "repair --accept warehouse" in printed, printed
+    assert "Traceback" not in printed, printed
     assert command(used.root, "repair", "--accept", "warehouse")[0] == 0
     assert json.loads((used.state_dir / FILE).read_text())["warehouse"]["commits"] > 0
     assert command(used.root, "ingest")[0] == 0
@@ -477,10 +478,10 @@ def test_a_command_succeeds_when_it_cannot_write_down_how_far_the_warehouse_came
     shutil.copyfile(used.root / "inbox/0.wav", used.root / "inbox/again.wav")
     with monkeypatch.context() as patch:
         patch.setattr("flows.workspace.write_known", refuse)
-        code, said = command(used.root, "ingest")
-    assert code == 0, said
-    assert "everything is stored" in said, said
-    assert "the disk is full" in said, said
+        code, printed = command(used.root, "ingest")
+    assert code == 0, printed
+    assert "everything is stored" in printed, printed
+    assert "the disk is full" in printed, printed
     with used.warehouse() as con:
         assert any(drop.subject.startswith("receipt") for drop in list_drops(con))
 

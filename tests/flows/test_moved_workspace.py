@@ -48,12 +48,12 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
     if older:
         as_older_releases_wrote(workspace)
     moved = move(workspace, tmp_path / "elsewhere" / "copy")
-    found = ingest_sources(moved, [], say=quiet)
-    assert found.listed == 5
-    assert found.known == 5
-    assert found.recordings == 0
-    assert found.duplicates == 0
-    assert found.dropped == 0
+    summary = ingest_sources(moved, [], say=quiet)
+    assert summary.listed == 5
+    assert summary.known == 5
+    assert summary.recordings == 0
+    assert summary.duplicates == 0
+    assert summary.dropped == 0
     with moved.warehouse() as con:
         stored = {str(row["uri"]) for row in read_rows(con, "select uri from source")}
         subjects = {str(row["subject"]) for row in read_rows(con, "select subject from ledger")}
@@ -73,10 +73,10 @@ def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_pat
     shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
     shutil.rmtree(workspace.root)
     copied = open_workspace(tmp_path / "copy")
-    found = ingest_sources(copied, [], say=quiet)
-    assert found.known == 3
-    assert found.recordings == 0
-    assert found.duplicates == 0
+    summary = ingest_sources(copied, [], say=quiet)
+    assert summary.known == 3
+    assert summary.recordings == 0
+    assert summary.duplicates == 0
     assert ingest_sources(copied, [], say=quiet).known == 3
     path = copied.root / "inbox/0.wav"
     changed = bytearray(path.read_bytes())
@@ -137,9 +137,9 @@ def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: P
     shutil.copytree(both, tmp_path / "others")
     shutil.rmtree(both)
     moved = open_workspace(tmp_path / "others" / "w")
-    found = ingest_sources(moved, [], say=quiet)
-    assert found.known == 2
-    assert found.recordings == 0
+    summary = ingest_sources(moved, [], say=quiet)
+    assert summary.known == 2
+    assert summary.recordings == 0
     with moved.warehouse() as con:
         uris = {row["uri"] for row in read_rows(con, "select uri from source")}
         assert uris == {

@@ -79,10 +79,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_older_workspace_goes_on(workspace: Workspace) -> None:
-    known = json.loads(run(workspace, "ingest", str(workspace.root / "inbox"), "--json").stdout)
-    assert known["listed"] == 4
-    assert known["known"] == 4
-    assert known["recordings"] == 0
+    planned = json.loads(run(workspace, "ingest", str(workspace.root / "inbox"), "--json").stdout)
+    assert planned["listed"] == 4
+    assert planned["known"] == 4
+    assert planned["recordings"] == 0
     same = json.loads(run(workspace, "release", "calls", "--json").stdout)
     assert same["version"] == "calls@2"
     with workspace.warehouse() as con:

@@ -110,8 +110,8 @@ def test_load_version_gives_a_row_for_each_example(calls: Path) -> None:
 
 
 def test_iter_examples_gives_the_sound_of_each(calls: Path) -> None:
-    found = list(voxdata.iter_examples(voxdata.open_workspace("calls"), "calls", split="test"))
-    ((example, samples),) = found
+    examples = list(voxdata.iter_examples(voxdata.open_workspace("calls"), "calls", split="test"))
+    ((example, samples),) = examples
     assert example.text == TEXTS[Split.TEST]
     assert samples.dtype == np.float32
     assert samples.size == 12_800

@@ -79,8 +79,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def files(workspace: Workspace) -> set[str]:
-    found = (path for path in workspace.root.rglob("*") if path.is_file() and not is_mark(path))
-    return {str(path.relative_to(workspace.root)) for path in found}
+    paths = (path for path in workspace.root.rglob("*") if path.is_file() and not is_mark(path))
+    return {str(path.relative_to(workspace.root)) for path in paths}
 
 
 @pytest.mark.parametrize("what", KILLED)

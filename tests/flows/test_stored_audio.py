@@ -118,8 +118,8 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
                 strict=True,
             )
         )
-        said = list_utterances(con)
-        assert {u.recording_id for u in said} == set(files)
+        utterances = list_utterances(con)
+        assert {u.recording_id for u in utterances} == set(files)
         examples = [
             Example(
                 utterance_id=u.utterance_id,
@@ -134,7 +134,7 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
                 split=splits[u.recording_id],
                 gold={"intent": GoldLabel(label="ask", distribution={"ask": 1.0}, num_votes=1)},
             )
-            for u in said
+            for u in utterances
         ]
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return workspace
@@ -201,9 +201,9 @@ def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(
     assert run(workspace, "verify", "--audio").exit_code == 0
     whole = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
     name, path = attacked(workspace, attack)
-    found = run(workspace, "verify", "--audio", "--json")
-    assert found.exit_code == 1
-    (message,) = json.loads(found.stdout)["audio"]["bad"].values()
+    done = run(workspace, "verify", "--audio", "--json")
+    assert done.exit_code == 1
+    (message,) = json.loads(done.stdout)["audio"]["bad"].values()
     assert str(path) in message
     assert name in message
     assert "ingest its source again" in message
@@ -320,18 +320,18 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
     queue = FakeQueue(schemes=labelled.schemes, media_dir=labelled.media_dir)
     name, path = attacked(labelled, attack)
     with labelled.warehouse() as con:
-        said = list_utterances(con)
-    good = {u.utterance_id for u in said if u.recording_id != name}
+        utterances = list_utterances(con)
+    good = {u.utterance_id for u in utterances if u.recording_id != name}
     lines: list[str] = []
     summary = push_pending(labelled, queue=queue, say=lines.append)
     assert set(queue.entries) == good
     assert summary.pushed == len(good)
-    assert summary.bad_audio == len(said) - len(good)
+    assert summary.bad_audio == len(utterances) - len(good)
     assert ("push", name) in noted(labelled)
     assert any(name in line and str(path) in line for line in lines)
     ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
     again = push_pending(labelled, queue=queue, say=quiet)
-    assert again.pushed == len(said) - len(good)
+    assert again.pushed == len(utterances) - len(good)
     assert again.bad_audio == 0
     assert verify_audio(labelled, say=quiet).bad == {}
 
@@ -440,7 +440,7 @@ def test_doctor_tells_of_a_bad_file(workspace: Workspace, attack: Attack) -> Non
     (good,) = check_audio(workspace.root)
     assert good.ok
     name, _ = attacked(workspace, attack)
-    (found,) = check_audio(workspace.root)
-    assert found.ok is False
-    assert name in found.detail
-    assert "verify --audio" in found.remedy
+    (check,) = check_audio(workspace.root)
+    assert check.ok is False
+    assert name in check.detail
+    assert "verify --audio" in check.remedy

@@ -45,8 +45,8 @@ def test_find_shortage_names_each_scarce_label_with_its_number() -> None:
 
 
 def test_find_shortage_counts_a_label_that_training_lacks() -> None:
-    found = shortage([*version(5, 2), example(5_000, "maybe", Split.TEST)])
-    assert found == "each label needs 5 training examples: maybe 0"
+    missing = shortage([*version(5, 2), example(5_000, "maybe", Split.TEST)])
+    assert missing == "each label needs 5 training examples: maybe 0"
 
 
 @pytest.mark.parametrize("voices", [0, 1])

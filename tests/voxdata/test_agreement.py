@@ -107,7 +107,7 @@ def test_resolve_divides_the_vote_of_who_names_several_labels():
 
 
 def test_collect_votes_takes_the_newest_of_each_person():
-    found = collect_votes(
+    votes = collect_votes(
         [
             annotation(1, "ann", "sad", minutes=5),
             annotation(1, "ann", "angry"),
@@ -115,7 +115,7 @@ def test_collect_votes_takes_the_newest_of_each_person():
         ],
         scheme="emotion",
     )
-    assert [(vote.annotator, vote.labels) for vote in found] == [
+    assert [(vote.annotator, vote.labels) for vote in votes] == [
         ("ann", ("sad",)),
         ("bob", ("sad",)),
     ]

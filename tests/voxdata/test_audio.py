@@ -86,10 +86,10 @@ def reason_for(path: Path, **options) -> DropReason:
     ],
 )
 def test_decode_audio_reads_every_usual_container(tmp_path, suffix, codec):
-    found = decode(encode(tmp_path / f"call.{suffix}", codec))
-    assert found.sample_rate_hz == 48_000
-    assert abs(found.samples.shape[0] - SPEECH.size) < 5_000
-    assert np.corrcoef(loudness(found.samples[:, 0]), loudness(SPEECH / 32768))[0, 1] > 0.9
+    decoded = decode(encode(tmp_path / f"call.{suffix}", codec))
+    assert decoded.sample_rate_hz == 48_000
+    assert abs(decoded.samples.shape[0] - SPEECH.size) < 5_000
+    assert np.corrcoef(loudness(decoded.samples[:, 0]), loudness(SPEECH / 32768))[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
@@ -259,9 +259,9 @@ def test_decode_audio_raises_nothing_but_audio_error_on_damaged_bytes(tmp_path, 
             whole[at] = rng.integers(256)
         (tmp_path / f"bad-{name}").write_bytes(whole[: rng.integers(1, len(whole))])
         with suppress(AudioError):
-            found = decode(tmp_path / f"bad-{name}")
-            assert found.samples.size
-            assert np.isfinite(found.samples).all()
+            decoded = decode(tmp_path / f"bad-{name}")
+            assert decoded.samples.size
+            assert np.isfinite(decoded.samples).all()
 
 
 @pytest.mark.corpus
@@ -271,11 +271,11 @@ def test_decode_audio_judges_every_file_of_the_bad_audio_corpus(corpora):
     reasons: dict[str, DropReason] = {}
     for row in rows:
         try:
-            found = decode(folder / row["path"])
+            decoded = decode(folder / row["path"])
         except AudioError as error:
             reasons[row["path"].removeprefix("files/")] = error.reason
         else:
-            assert found.samples.size
+            assert decoded.samples.size
     empty_or_cut = {
         "funasr/tmp_46bytes.wav": DropReason.EMPTY,
         "mutagen/with-id3.dsf": DropReason.TRUNCATED,

@@ -19,10 +19,10 @@ def said_in_turn(
     *texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)
 ) -> list[Utterance]:
     """Utterances of one speaker of two seconds each, with a word of the other party in every pause."""
-    said = []
+    lines = []
     for number, text in enumerate(texts):
         start_ms = number * (2_000 + gap_ms)
-        said.append(
+        lines.append(
             make_utterance(
                 start_ms,
                 start_ms + 2_000,
@@ -30,7 +30,7 @@ def said_in_turn(
                 language=languages[number % len(languages)],
             )
         )
-        said.append(
+        lines.append(
             make_utterance(
                 start_ms + 2_000,
                 start_ms + 2_300,
@@ -39,13 +39,13 @@ def said_in_turn(
                 language="en",
             )
         )
-    return said
+    return lines
 
 
 def masked(*texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)) -> list[str]:
-    said = said_in_turn(*texts, gap_ms=gap_ms, languages=languages)
-    found = scan_utterances(SCANNER, said)
-    return [mask_text(u.text, found[u.utterance_id]) for u in said if u.speaker != "S9"]
+    turns = said_in_turn(*texts, gap_ms=gap_ms, languages=languages)
+    spans = scan_utterances(SCANNER, turns)
+    return [mask_text(u.text, spans[u.utterance_id]) for u in turns if u.speaker != "S9"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_find_lag_ms_hears_nothing_in_what_somebody_else_says(other: Samples) ->
 
 
 def test_measure_leaks_says_when_it_is_heard_elsewhere() -> None:
-    said = ArraySound(SAID)
+    sound = ArraySound(SAID)
     leaking = ArraySound(delayed(SAID, 250, -30))
     apart = ArraySound(OWN)
     utterance = make_utterance(0, 3_000)
@@ -63,7 +63,7 @@ def test_measure_leaks_says_when_it_is_heard_elsewhere() -> None:
         segment=Segment(start_ms=1_000, end_ms=2_000),
         score=1.0,
     )
-    found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [said, leaking, apart])
+    found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [sound, leaking, apart])
     leaks = found[utterance.utterance_id][0].leaks
     assert leaks[2] is None
     assert leaks[1] is not None

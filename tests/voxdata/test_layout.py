@@ -52,9 +52,9 @@ def test_detect_layout_tells_a_composed_call(overlap_ms):
         [speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)
     ]
     call = compose_call(parties, overlap_ms=overlap_ms)
-    found = detect_layout(in_blocks(call.samples), RATE)
-    assert found.layout == ChannelLayout.PER_CHANNEL
-    assert found.kept == (0, 1)
+    layout = detect_layout(in_blocks(call.samples), RATE)
+    assert layout.layout == ChannelLayout.PER_CHANNEL
+    assert layout.kept == (0, 1)
 
 
 def test_detect_layout_keeps_a_party_that_hardly_speaks():
@@ -64,9 +64,9 @@ def test_detect_layout_keeps_a_party_that_hardly_speaks():
             [0.1 * speech_like(600, seed=9)],
         ]
     )
-    found = detect_layout(in_blocks(call.samples), RATE)
-    assert found.layout == ChannelLayout.PER_CHANNEL
-    assert found.kept == (0, 1)
+    layout = detect_layout(in_blocks(call.samples), RATE)
+    assert layout.layout == ChannelLayout.PER_CHANNEL
+    assert layout.kept == (0, 1)
 
 
 def test_mix_down_never_cancels():

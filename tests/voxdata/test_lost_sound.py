@@ -171,9 +171,9 @@ def test_decode_audio_reads_every_link_of_an_ogg_of_one_format(tmp_path):
     for samples in (SPEECH, OTHER):
         chained += write(links[0], "libopus", samples).read_bytes()
     (tmp_path / "chained.ogg").write_bytes(chained)
-    found = decode(tmp_path / "chained.ogg")
-    assert found.seconds == pytest.approx(12.0, abs=0.05)
-    assert likeness(found.samples[:, 0], np.concatenate([SPEECH, OTHER])) > 0.9
+    decoded = decode(tmp_path / "chained.ogg")
+    assert decoded.seconds == pytest.approx(12.0, abs=0.05)
+    assert likeness(decoded.samples[:, 0], np.concatenate([SPEECH, OTHER])) > 0.9
 
 
 # Sound without a header.
@@ -247,12 +247,12 @@ def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
 def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
     path = remux(source, tmp_path / f"gap-{name}", lambda _, at_s: not 2 <= at_s < 4)
-    found = decode(path)
-    assert found.seconds == pytest.approx(decode(source).seconds, abs=0.05)
-    assert kinds(found) == [RemarkKind.GAP]
-    assert found.remarks[0].amount_ms == pytest.approx(2_000, abs=50)
-    assert not found.samples[round(2.1 * found.rate_hz) : round(3.9 * found.rate_hz)].any()
-    after = found.samples[round(4.2 * RATE_HZ) :, 0]
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.GAP]
+    assert decoded.remarks[0].amount_ms == pytest.approx(2_000, abs=50)
+    assert not decoded.samples[round(2.1 * decoded.rate_hz) : round(3.9 * decoded.rate_hz)].any()
+    after = decoded.samples[round(4.2 * RATE_HZ) :, 0]
     wanted = SPEECH[round(4.2 * RATE_HZ) :]
     assert likeness(after, wanted) > 0.9
 
@@ -260,15 +260,15 @@ def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, c
 @pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
 def test_decode_audio_adds_up_packets_that_are_missing_one_by_one(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
-    found = decode(
+    decoded = decode(
         remux(
             source,
             tmp_path / f"thin-{name}",
             lambda number, _: number % 10 != 9,
         )
     )
-    assert found.seconds == pytest.approx(decode(source).seconds, abs=0.05)
-    assert kinds(found) == [RemarkKind.GAP]
+    assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.GAP]
 
 
 def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
@@ -280,22 +280,22 @@ def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
 def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     tmp_path, name, codec
 ):
-    found = decode(write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0))
-    assert found.seconds == pytest.approx(9.0, abs=0.05)
-    assert kinds(found) == [RemarkKind.LATE_START]
-    assert likeness(found.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
+    decoded = decode(write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0))
+    assert decoded.seconds == pytest.approx(9.0, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.LATE_START]
+    assert likeness(decoded.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
 def test_decode_audio_begins_with_silence_when_a_track_on_its_own_is_late(tmp_path, name, codec):
-    found = decode(write(tmp_path / name, codec, SPEECH, start_s=[2.0]))
-    assert found.seconds == pytest.approx(8.0, abs=0.05)
-    assert kinds(found) == [RemarkKind.LATE_START]
+    decoded = decode(write(tmp_path / name, codec, SPEECH, start_s=[2.0]))
+    assert decoded.seconds == pytest.approx(8.0, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.LATE_START]
 
 
 def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
-    found = decode(write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0]))
-    assert found.seconds == pytest.approx(6.0, abs=0.05)
+    decoded = decode(write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0]))
+    assert decoded.seconds == pytest.approx(6.0, abs=0.05)
 
 
 # Sizes in headers.
@@ -406,9 +406,9 @@ def test_decode_audio_tells_a_truncated_wave64_and_au(tmp_path, name):
 def test_decode_audio_says_how_much_lies_after_the_end_of_a_wav(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(with_data_size(write_wav(path), 4 * RATE_HZ))
-    found = decode(path)
-    assert found.seconds == 2.0
-    remarks = [(r.kind, r.amount_ms) for r in found.remarks]
+    decoded = decode(path)
+    assert decoded.seconds == 2.0
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
     assert remarks == [(RemarkKind.AFTER_END, 4_000)]
 
 
@@ -416,19 +416,19 @@ def test_decode_audio_says_how_much_lies_after_the_end_of_a_wav(tmp_path):
 def test_decode_audio_says_how_much_a_joined_recording_would_be(tmp_path, form):
     path = tmp_path / "a.wav"
     path.write_bytes(write_wav(path, format=form) * 3)
-    found = decode(path)
-    assert found.seconds == 6.0
-    remarks = [(r.kind, r.amount_ms) for r in found.remarks]
+    decoded = decode(path)
+    assert decoded.seconds == 6.0
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
     assert remarks == [(RemarkKind.AFTER_END, 12_000)]
-    assert "split the file" in found.remarks[0].detail
+    assert "split the file" in decoded.remarks[0].detail
 
 
 def test_decode_audio_keeps_a_flac_joined_on_and_says_so(tmp_path):
     path = tmp_path / "a.flac"
     path.write_bytes(write_wav(path) * 2)
-    found = decode(path)
-    assert found.seconds == pytest.approx(12.0, abs=0.01)
-    remarks = [(r.kind, r.amount_ms) for r in found.remarks]
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(12.0, abs=0.01)
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
     assert remarks == [(RemarkKind.AFTER_END, 6_000)]
 
 
@@ -479,17 +479,17 @@ def test_decode_audio_keeps_what_is_there_of_a_fragmented_mp4(tmp_path, share):
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
     whole = write(tmp_path / "a.mp4", "aac", SPEECH, options=options).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: round(len(whole) * share)])
-    found = decode(tmp_path / "cut.mp4")
-    assert found.seconds == pytest.approx(6.0 * share, abs=0.3)
-    assert RemarkKind.CUT_OFF in kinds(found)
+    decoded = decode(tmp_path / "cut.mp4")
+    assert decoded.seconds == pytest.approx(6.0 * share, abs=0.3)
+    assert RemarkKind.CUT_OFF in kinds(decoded)
 
 
 def test_decode_audio_says_that_a_webm_is_shorter_than_its_header_says(tmp_path):
     whole = write(tmp_path / "a.webm", "libopus", SPEECH).read_bytes()
     (tmp_path / "cut.webm").write_bytes(whole[: len(whole) * 6 // 10])
-    found = decode(tmp_path / "cut.webm")
-    assert RemarkKind.CUT_OFF in kinds(found)
-    assert found.seconds < 4.0
+    decoded = decode(tmp_path / "cut.webm")
+    assert RemarkKind.CUT_OFF in kinds(decoded)
+    assert decoded.seconds < 4.0
 
 
 # Several tracks.
@@ -507,13 +507,13 @@ def test_canonicalise_keeps_two_parties_on_tracks_of_their_own(tmp_path, name, c
         SPEECH * gate,
         OTHER * (1 - gate),
     )
-    found = canonicalise(both, lambda _: tmp_path / "both.flac")
+    canonical = canonicalise(both, lambda _: tmp_path / "both.flac")
     alone = write(tmp_path / f"one-{name}", codec, SPEECH * gate)
     one = canonicalise(alone, lambda _: tmp_path / "one.flac")
-    assert found.recording.layout is ChannelLayout.PER_CHANNEL
-    assert found.recording.canonical_channels == 2
-    assert [remark.kind for remark in found.remarks] == [RemarkKind.TRACKS]
-    assert found.recording.recording_id != one.recording.recording_id
+    assert canonical.recording.layout is ChannelLayout.PER_CHANNEL
+    assert canonical.recording.canonical_channels == 2
+    assert [remark.kind for remark in canonical.remarks] == [RemarkKind.TRACKS]
+    assert canonical.recording.recording_id != one.recording.recording_id
     samples = decode(both).samples
     assert likeness(samples[:, 0], SPEECH * gate) > 0.9
     assert likeness(samples[:, 1], OTHER * (1 - gate)) > 0.9
@@ -521,9 +521,9 @@ def test_canonicalise_keeps_two_parties_on_tracks_of_their_own(tmp_path, name, c
 
 def test_canonicalise_takes_equal_tracks_for_dual_mono(tmp_path):
     path = write(tmp_path / "a.mov", "pcm_s16le", SPEECH, SPEECH)
-    found = canonicalise(path, lambda _: tmp_path / "a.flac").recording
-    assert found.layout == ChannelLayout.DUAL_MONO
-    assert found.canonical_channels == 1
+    recording = canonicalise(path, lambda _: tmp_path / "a.flac").recording
+    assert recording.layout == ChannelLayout.DUAL_MONO
+    assert recording.canonical_channels == 1
 
 
 def test_decode_audio_lays_a_late_and_short_track_where_it_belongs(tmp_path):
@@ -535,11 +535,11 @@ def test_decode_audio_lays_a_late_and_short_track_where_it_belongs(tmp_path):
         short,
         start_s=[0.0, 3.0],
     )
-    found = decode(path)
-    assert found.seconds == pytest.approx(6.0, abs=0.05)
-    assert not found.samples[: round(2.9 * RATE_HZ), 1].any()
-    assert likeness(found.samples[3 * RATE_HZ : 5 * RATE_HZ, 1], short) > 0.9
-    assert kinds(found) == [RemarkKind.TRACKS, RemarkKind.LATE_START]
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(6.0, abs=0.05)
+    assert not decoded.samples[: round(2.9 * RATE_HZ), 1].any()
+    assert likeness(decoded.samples[3 * RATE_HZ : 5 * RATE_HZ, 1], short) > 0.9
+    assert kinds(decoded) == [RemarkKind.TRACKS, RemarkKind.LATE_START]
 
 
 def test_decode_audio_keeps_the_best_track_and_says_so_when_languages_differ(tmp_path):
@@ -550,10 +550,10 @@ def test_decode_audio_keeps_the_best_track_and_says_so_when_languages_differ(tmp
         OTHER,
         languages=["eng", "fra"],
     )
-    found = decode(path)
-    assert found.samples.shape[1] == 1
-    assert kinds(found) == [RemarkKind.OTHER_TRACK]
-    assert "track 2 (opus, 48000 Hz, 1 channel, fra)" in found.remarks[0].detail
+    decoded = decode(path)
+    assert decoded.samples.shape[1] == 1
+    assert kinds(decoded) == [RemarkKind.OTHER_TRACK]
+    assert "track 2 (opus, 48000 Hz, 1 channel, fra)" in decoded.remarks[0].detail
 
 
 def test_decode_audio_keeps_the_best_track_alone_when_another_cannot_be_decoded(tmp_path):
@@ -570,7 +570,7 @@ def test_decode_audio_keeps_the_best_track_alone_when_another_cannot_be_decoded(
                 copy.duration = packet.duration
             copy.stream = streams[packet.stream.index]
             output.mux(copy)
-    found = decode(tmp_path / "b.mkv")
-    assert found.samples.shape[1] == 1
-    assert likeness(found.samples[:, 0], SPEECH) > 0.9
-    assert kinds(found) == [RemarkKind.OTHER_TRACK]
+    decoded = decode(tmp_path / "b.mkv")
+    assert decoded.samples.shape[1] == 1
+    assert likeness(decoded.samples[:, 0], SPEECH) > 0.9
+    assert kinds(decoded) == [RemarkKind.OTHER_TRACK]

@@ -149,7 +149,7 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
         for t, s in zip(("call", "555", "0132"), segments, strict=True)
     )
     u = make_utterance(1_000, 2_000, text="call 555 0132 now", words=words)
-    found = heard_when(u, start, end)
+    span = heard_when(u, start, end)
     at = [0, 5, 9]
     touched = [
         s
@@ -157,10 +157,9 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
         if begin < end and begin + len(word) > start
     ]
     covers = all(
-        found.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= found.end_ms
-        for s in touched
+        span.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= span.end_ms for s in touched
     )
-    assert found == u.segment or (touched and covers)
+    assert span == u.segment or (touched and covers)
 
 
 @given(
@@ -225,9 +224,9 @@ def test_scan_utterances_answers_for_every_utterance() -> None:
         text="at 555",
         words=(make_word(" 555", 1_500, 1_700),),
     )
-    found = scan_utterances(Numbers(), [quiet, loud])
-    assert found[quiet.utterance_id] == ()
-    (private,) = found[loud.utterance_id]
+    spans = scan_utterances(Numbers(), [quiet, loud])
+    assert spans[quiet.utterance_id] == ()
+    (private,) = spans[loud.utterance_id]
     assert private.kind == "phone"
     assert private.start == 3
     assert private.end == 6

@@ -129,14 +129,14 @@ def test_measure_utterances_gives_each_its_own_channel_and_the_score_where_it_li
         make_utterance(0, 1_000, channel=1),
     ]
     turns = [make_turn(0, 3_900)]
-    found = measure_utterances(
+    measured = measure_utterances(
         utterances,
         sounds,
         turns=turns,
         source_rate_hz=16_000,
         mos=Halves(),
     )
-    first, second, other = (found[u.utterance_id] for u in utterances)
+    first, second, other = (measured[u.utterance_id] for u in utterances)
     assert first.mos == 2.0
     assert second.mos == 4.0
     assert other.mos is None

@@ -193,10 +193,10 @@ def test_alpha_interval_is_none_when_alpha_is():
 def test_alpha_by_label_tells_which_labels_people_confuse():
     given_labels = {f"a{i}": ["angry", "angry"] for i in range(10)}
     given_labels |= {f"b{i}": ["sad", "bored"][:: 1 if i % 2 else -1] for i in range(10)}
-    found = alpha_by_label(ballots(given_labels))
-    assert found["angry"] == 1
-    assert found["sad"] is not None
-    assert found["sad"] < 0
+    alphas = alpha_by_label(ballots(given_labels))
+    assert alphas["angry"] == 1
+    assert alphas["sad"] is not None
+    assert alphas["sad"] < 0
 
 
 def test_alpha_without_rises_when_a_careless_annotator_is_left_out():
@@ -204,10 +204,10 @@ def test_alpha_without_rises_when_a_careless_annotator_is_left_out():
     given_labels = {
         str(i): [label, label, str(rng.integers(3))] for i in range(60) for label in [str(i % 3)]
     }
-    found = alpha_without(ballots(given_labels))
-    assert found["p2"] == 1
-    assert found["p0"] is not None
-    assert found["p0"] < 0.3
+    alphas = alpha_without(ballots(given_labels))
+    assert alphas["p2"] == 1
+    assert alphas["p0"] is not None
+    assert alphas["p0"] < 0.3
 
 
 @pytest.fixture

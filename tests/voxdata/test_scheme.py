@@ -74,13 +74,13 @@ def test_scheme_groups_keep_labels_of_one_heading_together():
         SchemeLabel(name=name, group=group)
         for name, group in [("a", "账单"), ("b", ""), ("c", "账单"), ("d", "x")]
     )
-    found = replace(scheme("a", "b"), labels=labels).groups
-    assert {group: [label.name for label in members] for group, members in found.items()} == {
+    groups = replace(scheme("a", "b"), labels=labels).groups
+    assert {group: [label.name for label in members] for group, members in groups.items()} == {
         "账单": ["a", "c"],
         "": ["b"],
         "x": ["d"],
     }
-    assert list(found) == ["账单", "", "x"]
+    assert list(groups) == ["账单", "", "x"]
 
 
 def test_scheme_label_is_shown_in_the_language_asked_for():

@@ -61,7 +61,7 @@ def test_translate_follows_every_change_since(label, version, now):
 
 
 def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
-    found = migrate(
+    migrated = migrate(
         [
             said("refund", "chat", "noise"),
             said("question", key="v"),
@@ -69,8 +69,8 @@ def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
         ],
         {"intent": HISTORY},
     )
-    assert [dict(a.labels) for a in found.annotations] == [{"intent": ("退款", "other")}, {}, {}]
-    assert found.undecided == (
+    assert [dict(a.labels) for a in migrated.annotations] == [{"intent": ("退款", "other")}, {}, {}]
+    assert migrated.undecided == (
         Undecided(
             utterance_id="v",
             annotator="ann",

@@ -54,9 +54,9 @@ def test_signed_bytes_are_those_of_the_specification() -> None:
 
 @given(st.dictionaries(st.text(min_size=1), st.integers() | st.text() | st.none()))
 def test_statement_comes_back_as_it_was_signed(predicate: dict[str, object]) -> None:
-    said = replace(SAID, predicate=predicate)
-    envelope = decode_envelope(encode_envelope(sign_envelope(wrap_statement(said), KEYS[0])))
-    assert open_statement(envelope) == said
+    statement = replace(SAID, predicate=predicate)
+    envelope = decode_envelope(encode_envelope(sign_envelope(wrap_statement(statement), KEYS[0])))
+    assert open_statement(envelope) == statement
     assert find_signer(envelope, [B, A]) == key_id(A)
     assert find_signer(envelope, [B]) == ""
     assert find_signer(replace(envelope, payload=envelope.payload + b" "), [A]) == ""

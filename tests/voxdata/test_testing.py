@@ -20,8 +20,8 @@ def test_compose_call_puts_each_clip_where_its_turn_says():
     ]
     assert call.samples.shape == (3_200 * 16, 2)
     for turn, (party, index) in zip(call.turns, call.clips, strict=True):
-        found = call.samples[turn.segment.start_ms * 16 : turn.segment.end_ms * 16, turn.channel]
-        assert np.array_equal(found, PARTIES[party][index])
+        samples = call.samples[turn.segment.start_ms * 16 : turn.segment.end_ms * 16, turn.channel]
+        assert np.array_equal(samples, PARTIES[party][index])
 
 
 def test_compose_call_overlaps_neighbouring_turns():

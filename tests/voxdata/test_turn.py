@@ -41,8 +41,8 @@ def test_merge_turns_does_not_depend_on_order(found, shuffler: random.Random):
 
 
 def test_merge_turns_keeps_overlapping_speakers_apart():
-    found = [make_turn(0, 1_000), make_turn(500, 700, speaker="S1")]
-    assert merge_turns(found) == found
+    turns = [make_turn(0, 1_000), make_turn(500, 700, speaker="S1")]
+    assert merge_turns(turns) == turns
 
 
 def test_merge_turns_refuses_several_recordings():

@@ -184,9 +184,9 @@ def test_nearest_voices_names_the_other_most_like_each() -> None:
         "c": [at_cosine("c", 0.0)],
         "d": [heard("d", (1.0, 0.0), speech_ms=10)],
     }
-    found = nearest_voices(voices)
-    assert {name: other for name, (other, _) in found.items()} == {"a": "b", "b": "a", "c": "b"}
-    assert found["a"][1] == pytest.approx(0.9, abs=1e-5)
+    nearest = nearest_voices(voices)
+    assert {name: other for name, (other, _) in nearest.items()} == {"a": "b", "b": "a", "c": "b"}
+    assert nearest["a"][1] == pytest.approx(0.9, abs=1e-5)
     assert nearest_voices({"a": voices["a"], "d": voices["d"]}) == {}
 
 

@@ -47,9 +47,9 @@ def test_merge_batches_counts_every_batch_once(con: DuckDBPyConnection, tmp_path
     leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
     leave_batch(folder, sources("你好", "a"), run_id="t", batch_id="two")
     assert leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one") == "one"
-    found = merge_batches(con, folder, run_id="t")
-    assert found.merged == 2
-    assert found.rows == 3
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rows == 3
     assert uris(con) == ["a", "b", "你好"]
     # As after a death between the commit and the clearing away.
     (folder / MERGED / "one").rename(folder / "one")
@@ -90,9 +90,9 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
         batch_id="odd",
     )
     (folder / "misfit").rename(folder / "zz")
-    found = merge_batches(con, folder, run_id="t")
-    assert found.merged == 2
-    assert found.rejected == 5
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rejected == 5
     assert sorted(uris(con)) == ["good", "misfit"]
     names = sorted(path.name for path in (folder / REJECTED).iterdir())
     assert names == [

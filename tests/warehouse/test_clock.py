@@ -80,9 +80,9 @@ def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
         now=NOON + timedelta(hours=keep - 1) - back,
         keep=keep,
     )
-    found = list_snapshots(last.parent)
-    assert len(found) == keep
-    assert found[-1] == last
+    snapshots = list_snapshots(last.parent)
+    assert len(snapshots) == keep
+    assert snapshots[-1] == last
     assert merged(path) == set()
     path.write_bytes(b"lost" * 10_000)
     assert (

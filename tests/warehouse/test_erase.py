@@ -208,11 +208,11 @@ def test_roll_back_does_not_bring_erased_rows_back(con: DuckDBPyConnection, exam
     assert same.version_id == first.version_id
     assert same.recipe["rollback_of"] == "calls@1"
     erase(con, "r1")
-    found, new = roll_back(con, list_versions(con)[0], run_id="t")
+    version, new = roll_back(con, list_versions(con)[0], run_id="t")
     assert new is True
-    assert found.num_examples == 4
-    assert found.num_erased == 0
-    assert roll_back(con, found, run_id="t")[1] is False
+    assert version.num_examples == 4
+    assert version.num_erased == 0
+    assert roll_back(con, version, run_id="t")[1] is False
 
 
 def test_erasure_asks_for_retraining_of_the_models_concerned(

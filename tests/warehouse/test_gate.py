@@ -300,10 +300,10 @@ def test_a_batch_that_comes_late_brings_nobody_back(
             ]
             insert_rows(staged, "prediction", rows)
     forget(con, GONE)
-    found = merge_batches(con, folder, run_id="t")
-    assert found.merged == 2
-    assert found.rejected == 0
-    assert found.rows == 3
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rejected == 0
+    assert merged.rows == 3
     assert count(con, "utterance", f"recording_id = '{GONE}'") == 0
     assert count(con, "prediction") == 2
     # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them either, and is merged again as it is.
@@ -528,15 +528,15 @@ def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) 
         pass
     path.write_bytes(b"damaged")
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    found = repair_warehouse(
+    repair = repair_warehouse(
         path,
         snapshots=tmp_path / "snapshots",
         batches=tmp_path / "batches",
         now=datetime(2026, 1, 2, tzinfo=UTC),
         run_id="t",
     )
-    assert found.source[:8] == "snapshot"
-    assert found.lost_bans == 2
+    assert repair.source[:8] == "snapshot"
+    assert repair.lost_bans == 2
 
 
 def test_an_older_warehouse_gets_its_bans_sealed(con: DuckDBPyConnection) -> None:

@@ -160,8 +160,8 @@ def test_find_oddities_names_each_kind(con: DuckDBPyConnection) -> None:
     )
     late = replace(ANNOTATION, annotation_id=4, updated_at=NOON + timedelta(hours=2))
     add_annotations(con, [forged, gone, decided, late], run_id="t")
-    found = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
-    assert found == {
+    oddities = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
+    assert oddities == {
         ("written in the name of another", 1),
         ("vanished from Label Studio", 2),
         ("changed after adjudication", 4),

@@ -64,9 +64,9 @@ def calls(
     ids = {}
     for recording_id, uri in (("r1", "/calls/may/a.wav"), ("r2", "s3://bucket/b.wav")):
         add_from(con, recording(recording_id), uri)
-        said = heard(recording_id)
-        said.store(con)
-        ids[recording_id] = [u.utterance_id for u in said.utterances]
+        heard_voice = heard(recording_id)
+        heard_voice.store(con)
+        ids[recording_id] = [u.utterance_id for u in heard_voice.utterances]
     return ids
 
 

@@ -120,8 +120,8 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
         assert subjects == ["/b.wav"]
         assert [dict(a.labels) for a in current_annotations(con)] == [{"intent": ("ask",)}]
         assert len(read_rows(con, "from duckdb_triggers()")) == 2 * len(IMMUTABLE_TABLES)
-        (said,) = current_annotations(con)
-        add_annotations(con, [said], run_id="t")
+        (annotation,) = current_annotations(con)
+        add_annotations(con, [annotation], run_id="t")
         assert check_chain(con) == []
         if schema < 6:
             version = find_version(con, "calls@1")

@@ -116,7 +116,7 @@ def test_count_rows_counts_every_stage(
         run_id="t",
     )
     now = datetime.now(UTC)
-    said = Annotation(
+    annotation = Annotation(
         annotation_id=1,
         project_id=1,
         utterance_id="u",
@@ -127,9 +127,9 @@ def test_count_rows_counts_every_stage(
     add_annotations(
         con,
         [
-            said,
-            replace(said, annotation_id=2, skipped=True),
-            replace(said, annotation_id=3, deleted=True),
+            annotation,
+            replace(annotation, annotation_id=2, skipped=True),
+            replace(annotation, annotation_id=3, deleted=True),
         ],
         run_id="t",
     )

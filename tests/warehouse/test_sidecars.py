@@ -62,16 +62,16 @@ def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_m
             open_warehouse(cut, read_only=read_only),
         ):
             pass
-    found = repair_warehouse(
+    repair = repair_warehouse(
         cut,
         snapshots=cut.parent / "none",
         batches=cut.parent / "none",
         now=NOON,
         run_id="t",
     )
-    assert found.source == "the file as it opens"
-    assert found.broken_versions == {}
-    assert os.path.lexists(found.kept / beside(cut).name)
+    assert repair.source == "the file as it opens"
+    assert repair.broken_versions == {}
+    assert os.path.lexists(repair.kept / beside(cut).name)
     with open_warehouse(cut) as con:
         refs = [version.ref for version in list_versions(con)]
         assert refs == ["calls@1"]
@@ -80,12 +80,12 @@ def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_m
 
 def test_open_warehouse_fills_an_empty_list_and_says_so(cut: Path) -> None:
     before = sidecar_path(cut).read_text()
-    said: list[str] = []
+    lines: list[str] = []
     sidecar_path(cut).write_text("")
-    with open_warehouse(cut, say=said.append):
+    with open_warehouse(cut, say=lines.append):
         pass
     assert sidecar_path(cut).read_text() == before
-    assert [line for line in said if "was empty" in line] == said != []
+    assert [line for line in lines if "was empty" in line] == lines != []
 
 
 def test_open_warehouse_counts_anew_where_nothing_was_counted(cut: Path) -> None:
@@ -107,8 +107,8 @@ def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(
 def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one_catches_up(
     cut: Path,
 ) -> None:
-    said: list[str] = []
-    with open_warehouse(cut, say=said.append) as con:
+    lines: list[str] = []
+    with open_warehouse(cut, say=lines.append) as con:
         commits_path(cut).unlink()
         commits_path(cut).mkdir()
         for name in ("a", "b"):
@@ -122,8 +122,8 @@ def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one
                     run_id="t",
                 )
         assert known_uris(con) == {"a", "b"}
-    assert len(said) == 1
-    assert "the number of commits could not be written down" in said[0]
+    assert len(lines) == 1
+    assert "the number of commits could not be written down" in lines[0]
     commits_path(cut).rmdir()
     with open_warehouse(cut) as con:
         assert known_uris(con) == {"a", "b"}
@@ -133,12 +133,12 @@ def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one
 def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_opening_catches_up(
     cut: Path, example: Callable[..., Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    lines: list[str] = []
 
     def refuse(*_arguments: object) -> None:
         raise MachineError(f"{cut.parent}: No space left on device")
 
-    with open_warehouse(cut, say=said.append) as con:
+    with open_warehouse(cut, say=lines.append) as con:
         listed = sidecar_path(cut).read_text()
         with monkeypatch.context() as patch:
             patch.setattr("warehouse.guards.write_file", refuse)
@@ -151,7 +151,7 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
             )
         assert version.ref == "calls@2"
         assert new is True
-    assert any("list of versions could not be written" in line for line in said)
+    assert any("list of versions could not be written" in line for line in lines)
     assert sidecar_path(cut).read_text() == listed
     with open_warehouse(cut):
         pass

@@ -62,9 +62,9 @@ def test_reuse_results_puts_an_earlier_result_in_force_again(con: DuckDBPyConnec
         )
         == 1
     )
-    found = list_stage_results(con)["r"]
-    assert found.current == {"cut": "a"}
-    assert len(found.known) == 2
+    results = list_stage_results(con)["r"]
+    assert results.current == {"cut": "a"}
+    assert len(results.known) == 2
 
 
 def test_stage_rates_ignores_what_was_reused(con: DuckDBPyConnection) -> None:

@@ -82,9 +82,9 @@ class WarehouseMachine(RuleBasedStateMachine):
             container="wav",
         )
         if is_forgotten(self.con, recording.recording_id) is None:
-            known = {s.recording.recording_id for s in list_recordings(self.con)}
+            recording_ids = {s.recording.recording_id for s in list_recordings(self.con)}
             new = add_recording(self.con, recording, audio_file="a", run_id="t")
-            assert new is (recording.recording_id not in known)
+            assert new is (recording.recording_id not in recording_ids)
             if new:
                 heard: dict[str, object] = {
                     "utterance_id": f"u{number}",
@@ -106,7 +106,7 @@ class WarehouseMachine(RuleBasedStateMachine):
         if f"r{number}" not in {s.recording.recording_id for s in list_recordings(self.con)}:
             return
         self.clock += 1
-        said = Annotation(
+        annotation = Annotation(
             annotation_id=number,
             project_id=1,
             utterance_id=f"u{number}",
@@ -114,8 +114,8 @@ class WarehouseMachine(RuleBasedStateMachine):
             labels={"intent": (label,)},
             updated_at=NOON + timedelta(minutes=self.clock),
         )
-        assert add_annotations(self.con, [said], run_id="t") == 1
-        assert add_annotations(self.con, [said], run_id="t") == 0
+        assert add_annotations(self.con, [annotation], run_id="t") == 1
+        assert add_annotations(self.con, [annotation], run_id="t") == 0
         self.gold[number] = label
 
     @precondition(lambda self: self.gold)

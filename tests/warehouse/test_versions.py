@@ -94,7 +94,7 @@ def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: M
     assert third.number == 3
     assert new is True
     assert third.version_id == first.version_id == other.version_id
-    problems = [found.problems for found in verify_all(con)]
+    problems = [check.problems for check in verify_all(con)]
     assert problems == [()] * 4
 
 
@@ -247,14 +247,14 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
         example(6),
     ]
     b, _ = create_version(con, "calls", changed, recipe={}, run_id="t")
-    found = diff_versions(con, a.version_id, b.version_id)
-    assert found.added == ("u006",)
-    assert found.removed == ("u001",)
-    assert found.changed == ("u004",)
-    assert found.relabelled == (("u002", "intent", "ask", "tell"),)
-    assert found.resplit == (("u003", Split.TRAIN, Split.TEST),)
-    assert found.counts == {"intent=ask": (5, 4), "intent=tell": (0, 1)}
-    assert found.minutes == {"intent=ask": (5.0, 4.0), "intent=tell": (0.0, 1.0)}
+    diff = diff_versions(con, a.version_id, b.version_id)
+    assert diff.added == ("u006",)
+    assert diff.removed == ("u001",)
+    assert diff.changed == ("u004",)
+    assert diff.relabelled == (("u002", "intent", "ask", "tell"),)
+    assert diff.resplit == (("u003", Split.TRAIN, Split.TEST),)
+    assert diff.counts == {"intent=ask": (5, 4), "intent=tell": (0, 1)}
+    assert diff.minutes == {"intent=ask": (5.0, 4.0), "intent=tell": (0.0, 1.0)}
     assert diff_versions(con, b.version_id, b.version_id).is_empty
 
 

@@ -143,14 +143,14 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
         }
         for i in range(100_000)
     ]
-    found = audit_table(
+    audit = audit_table(
         check_rows(rows, origin="big"),
         audio_root=Path(),
         with_audio=False,
         say=silent,
     )
-    assert not found.has_leak
-    assert found.checks["speakers"] == "no speaker is in two splits"
+    assert not audit.has_leak
+    assert audit.checks["speakers"] == "no speaker is in two splits"
 
 
 def speech(seed: int) -> np.ndarray:
@@ -194,9 +194,9 @@ def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes
 ) -> None:
     done = voxdata("audit", "m.csv", "--output", "page.html", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["verdict"].startswith("clean")
-    (unreadable,) = [f for f in found["findings"] if f["check"] == "unreadable"]
+    printed = json.loads(done.stdout)
+    assert printed["verdict"].startswith("clean")
+    (unreadable,) = [f for f in printed["findings"] if f["check"] == "unreadable"]
     assert unreadable["evidence"][0]["row"] == 7
     assert "Verdict: clean" in (folder / "page.html").read_text(encoding="utf-8")
 
@@ -233,17 +233,17 @@ def of_check(found: Audit, check: str) -> list[Finding]:
 
 
 def test_audit_finds_every_exact_copy_however_few_clips_it_listens_to(tmp_path: Path) -> None:
-    found = audit_table(
+    audit = audit_table(
         read_table(many_files(tmp_path)),
         audio_root=tmp_path,
         max_clips=8,
         say=silent,
     )
-    (copies,) = of_check(found, "copies")
+    (copies,) = of_check(audit, "copies")
     assert copies.count == 12
     pairs = {(row["audio"], row["other audio"]) for row in copies.evidence}
     assert pairs == {(f"{i}.wav", f"again{i}.wav") for i in range(12)}
-    assert found.has_leak
+    assert audit.has_leak
 
 
 def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
@@ -269,15 +269,15 @@ def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copi
         (tmp_path / name).write_text("<html>please log in</html>", encoding="utf-8")
     rows = "page1.wav,L0,p,train\npage2.wav,L1,q,test\ngone.wav,L1,q,test\n"
     path.write_text(path.read_text(encoding="utf-8") + rows, encoding="utf-8")
-    found = audit_table(
+    audit = audit_table(
         read_table(path),
         audio_root=tmp_path,
         max_clips=3,
         say=silent,
     )
-    counts = [f.count for f in of_check(found, "copies")]
+    counts = [f.count for f in of_check(audit, "copies")]
     assert counts == [1]
-    (unreadable,) = of_check(found, "unreadable")
+    (unreadable,) = of_check(audit, "unreadable")
     audio_files = [row["audio"] for row in unreadable.evidence]
     assert audio_files == ["page1.wav", "page2.wav", "gone.wav"]
 
@@ -307,9 +307,11 @@ def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -
     assert limit in as_text.stdout.splitlines()[-1]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert limit in page[: page.index("<main>")]
-    found = json.loads(voxdata("audit", "m.csv", "--max-clips", "8", "--json", cwd=tmp_path).stdout)
-    assert limit in found["verdict"]
-    assert limit in found["limit"]
+    printed = json.loads(
+        voxdata("audit", "m.csv", "--max-clips", "8", "--json", cwd=tmp_path).stdout
+    )
+    assert limit in printed["verdict"]
+    assert limit in printed["limit"]
 
 
 def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_path: Path) -> None:
@@ -369,13 +371,13 @@ def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
         }
         for i, row in enumerate(known)
     ]
-    found = audit_table(
+    audit = audit_table(
         check_rows(rows, origin="ravdess"),
         audio_root=corpora / "ravdess",
         max_clips=150,
         say=silent,
     )
-    assert found.has_leak is leak
+    assert audit.has_leak is leak
 
 
 def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:

@@ -239,10 +239,10 @@ def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
     with open_workspace(tmp_path).warehouse() as con:
         con.execute("drop trigger forgotten_no_update on forgotten")
         con.execute("update forgotten set renewed = true")
-    found = check_books(tmp_path)
-    assert found.ok is False
-    assert "who is to stay out" in found.detail
-    assert found.remedy
+    problems = check_books(tmp_path)
+    assert problems.ok is False
+    assert "who is to stay out" in problems.detail
+    assert problems.remedy
 
 
 def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:

@@ -137,10 +137,10 @@ def test_export_bundle_gives_the_same_bytes_again_and_verifies(
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     names = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert names == []
-    found = read_export(tmp_path / "one")
-    assert found.examples == bundle.examples
-    assert found.root == bundle.version.root
-    salts = [e.salt for e in found.examples]
+    export = read_export(tmp_path / "one")
+    assert export.examples == bundle.examples
+    assert export.root == bundle.version.root
+    salts = [e.salt for e in export.examples]
     assert salts == [e.salt for e in bundle.examples]
 
 
@@ -154,22 +154,22 @@ def test_import_export_brings_root_and_sound_back(
         output=tmp_path / "out",
         audio="clips",
     )
-    there = build(tmp_path / "there")
+    target = build(tmp_path / "there")
     version, new = import_export(
-        there,
+        target,
         read_export(tmp_path / "out"),
         name="copy",
         say=lambda line: None,
     )
     before = wanted(workspace)
-    after = wanted_in(there, version.version_id)
+    after = wanted_in(target, version.version_id)
     assert new is True
     assert version.root == open_bundle(workspace, "calls").version.root
     assert before.keys() == after.keys()
     for key, (example, sound) in before.items():
         assert after[key][0] == example
         np.testing.assert_array_equal(after[key][1], sound)
-    with there.warehouse() as con:
+    with target.warehouse() as con:
         assert verify_all(con)[0].ok
 
 
@@ -246,10 +246,10 @@ def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> N
     for split in Split:
         for cut in lhotse.CutSet.from_shar(in_dir=folder / split.value):
             example, sound = wanted(workspace)[cut.id]
-            (said,) = cut.supervisions
-            assert said.text == example.text
-            assert said.speaker == example.voice
-            assert said.custom["intent"] == example.gold["intent"].label
+            (supervision,) = cut.supervisions
+            assert supervision.text == example.text
+            assert supervision.speaker == example.voice
+            assert supervision.custom["intent"] == example.gold["intent"].label
             np.testing.assert_array_equal(np.rint(cut.load_audio()[0] * 32768), sound)
             seen += 1
     assert seen == 12
@@ -409,7 +409,7 @@ def test_read_export_notices_what_was_changed(
 
 def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     for i in range(5):
         soundfile.write(
             tmp_path / f"{i}.wav",
@@ -428,8 +428,8 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         "3.wav,,s3,train,z",
     ]
     (tmp_path / "m.csv").write_text("\n".join(lines), encoding="utf-8")
-    version, new, found = import_manifest(
-        there,
+    version, new, imported = import_manifest(
+        target,
         tmp_path / "m.csv",
         name="ravdess",
         scheme="feeling",
@@ -438,13 +438,13 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
     )
     assert new is True
     assert version.num_examples == 5
-    examples = sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples)
+    examples = sorted((e.text, e.split.value, e.gold["feeling"].label) for e in imported.examples)
     assert examples == [
         (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2])
         for i in range(5)
     ]
-    assert len(found.dropped) == 4
-    with there.warehouse() as con:
+    assert len(imported.dropped) == 4
+    with target.warehouse() as con:
         assert len(list_recordings(con)) == 5
     for column in ("label", "split"):
         (tmp_path / "n.csv").write_text(
@@ -452,7 +452,7 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         )
         with pytest.raises(ConfigError, match=f"no column '{column}'"):
             import_manifest(
-                there,
+                target,
                 tmp_path / "n.csv",
                 name="x",
                 scheme="emotion",

@@ -399,8 +399,8 @@ class HostileStore(MemoryFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path.replace("hostile://", "memory://")))
 
     def find(self, path: str, *arguments: Any, **options: Any) -> Any:
-        there = super().find(path, *arguments, **options)
-        return [*there, f"{path}/{type(self).extra}"] if type(self).extra else there
+        paths = super().find(path, *arguments, **options)
+        return [*paths, f"{path}/{type(self).extra}"] if type(self).extra else paths
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
         if type(self).extra in rpath:
@@ -638,7 +638,7 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
         16_000,
     )
     recording = lhotse.Recording.from_file(tmp_path / "sounds" / "a.wav")
-    said = lhotse.SupervisionSegment(
+    supervision = lhotse.SupervisionSegment(
         id="s",
         recording_id=recording.id,
         start=0,
@@ -651,7 +651,7 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
         duration=0.5,
         channel=0,
         recording=recording,
-        supervisions=[said],
+        supervisions=[supervision],
     )
     (tmp_path / "cuts").mkdir()
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts" / "cuts.jsonl")

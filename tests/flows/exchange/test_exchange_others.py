@@ -102,9 +102,9 @@ def test_import_manifest_reads_what_strangers_have(
     for ours in (HEADER, "rows.jsonl", "croissant.json"):
         (folder / ours).unlink()
     kind: Foreign = "lhotse" if format_name == "shar" else format_name  # type: ignore[assignment]
-    there = build(tmp_path / "there")
-    version, _, found = import_manifest(
-        there,
+    target = build(tmp_path / "there")
+    version, _, imported = import_manifest(
+        target,
         folder,
         name="theirs",
         scheme="topic",
@@ -113,15 +113,15 @@ def test_import_manifest_reads_what_strangers_have(
         say=lambda line: None,
     )
     assert version.num_examples == 6
-    assert found.dropped == ()
+    assert imported.dropped == ()
     before = {e.text: e for e in bundle.examples}
-    for example in found.examples:
+    for example in imported.examples:
         same = before[example.text]
         assert example.split == same.split
         assert example.language == "zh"
         assert example.voice == f"theirs:{same.voice}"
         assert example.gold["topic"].label == same.gold["topic"].label
-        np.testing.assert_array_equal(sound_of(there, example), sound_of(workspace, same))
+        np.testing.assert_array_equal(sound_of(target, example), sound_of(workspace, same))
 
 
 def test_lhotse_reads_the_kaldi_export(
@@ -166,7 +166,7 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
             features=features,
         )
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
-    _, _, found = import_manifest(
+    _, _, imported = import_manifest(
         build(tmp_path / "w"),
         tmp_path / "saved",
         name="hf",
@@ -174,7 +174,7 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
         kind="huggingface",
         say=lambda line: None,
     )
-    examples = sorted((e.voice, e.split.value, e.gold["answer"].label) for e in found.examples)
+    examples = sorted((e.voice, e.split.value, e.gold["answer"].label) for e in imported.examples)
     assert examples == [
         ("hf:0", "train", "no"),
         ("hf:1", "train", "是"),
@@ -203,27 +203,29 @@ def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(
         "a.wav,x,s,train,nan,1",
     ]
     (tmp_path / "m.csv").write_text("\n".join(rows))
-    there = build(tmp_path / "w")
-    _, _, found = import_manifest(
-        there,
+    target = build(tmp_path / "w")
+    _, _, imported = import_manifest(
+        target,
         tmp_path / "m.csv",
         name="m",
         scheme="s",
         say=lambda line: None,
     )
-    examples = [(e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in found.examples]
+    examples = [
+        (e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in imported.examples
+    ]
     assert examples == [
         (0, 500, "x"),
         (500, 2000, "y"),
     ]
     written = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
-    np.testing.assert_array_equal(sound_of(there, found.examples[1]), written[8000:])
-    assert len(found.dropped) == 6
-    why = dict(found.dropped)
+    np.testing.assert_array_equal(sound_of(target, imported.examples[1]), written[8000:])
+    assert len(imported.dropped) == 6
+    why = dict(imported.dropped)
     assert why[4] == "it has the same sound as row 2"
     assert "no number" in why[6]
     assert "the recording at 2.0 s" in why[7]
-    with there.warehouse(read_only=True) as con:
+    with target.warehouse(read_only=True) as con:
         stored = con.execute("SELECT count(*) FROM ledger WHERE stage = 'import'").fetchone()
     assert stored == (6,)
 
@@ -267,8 +269,8 @@ def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(
     assert not fs.exists(f"{place}/part-00000.parquet")
     (tmp_path / "back").mkdir()
     export = read_export(fetch_export(place, tmp_path / "back"))
-    there = build(tmp_path / "there")
-    version, _ = import_export(there, export, name="calls", say=lambda line: None)
+    target = build(tmp_path / "there")
+    version, _ = import_export(target, export, name="calls", say=lambda line: None)
     assert version.root == bundle.version.root
     with pytest.raises(ConfigError, match=HEADER):
         fetch_export(f"{bucket}/nothing", tmp_path / "back")

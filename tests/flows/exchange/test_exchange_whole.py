@@ -101,8 +101,8 @@ def rows_of(workspace: Workspace) -> dict[str, int]:
 
 def audio_of(workspace: Workspace) -> list[str]:
     """Every file below the audio folder, whatever it is called, but the mark of the workspace."""
-    found = (path for path in workspace.audio_dir.rglob("*") if path.is_file())
-    return sorted(path.name for path in found if not is_mark(path))
+    paths = (path for path in workspace.audio_dir.rglob("*") if path.is_file())
+    return sorted(path.name for path in paths if not is_mark(path))
 
 
 def is_untouched(workspace: Workspace) -> bool:
@@ -129,23 +129,23 @@ GOOD = ("0.wav,happy,a,train", "1.wav,sad,b,train", "2.wav,angry,c,test")
 def test_import_export_verifies_what_the_first_release_wrote(
     exports: Path, tmp_path: Path, format_name: str
 ) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     export = read_export(exports / format_name)
-    version, new = import_export(there, export, name="calls", say=quiet)
+    version, new = import_export(target, export, name="calls", say=quiet)
     assert new is True
     assert version.root == export.root
     assert version.num_examples == 9
-    with there.warehouse() as con:
+    with target.warehouse() as con:
         assert verify_all(con)[0].ok
-    assert len(audio_of(there)) == 3
+    assert len(audio_of(target)) == 3
 
 
 def test_import_export_of_the_first_release_leaves_erased_rows_out(
     exports: Path, tmp_path: Path
 ) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     export = read_export(exports / "erased")
-    version, _ = import_export(there, export, name="calls", say=quiet)
+    version, _ = import_export(target, export, name="calls", say=quiet)
     assert export.root == read_export(exports / "jsonl").root
     assert version.num_examples == 6
     assert version.root != export.root
@@ -176,72 +176,72 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
     tmp_path: Path, lines: tuple[str, ...], error: type[VoxdataError], words: str
 ) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *lines)
     with pytest.raises(error, match=words):
-        import_manifest(there, manifest, name="theirs", scheme="emotion", say=quiet)
-    assert is_untouched(there)
+        import_manifest(target, manifest, name="theirs", scheme="emotion", say=quiet)
+    assert is_untouched(target)
 
 
 def test_import_manifest_refuses_a_recording_of_nobody_in_two_splits(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     table(tmp_path)
     lines = ("audio,label,split,start,end", "0.wav,sad,train,0,0.2", "0.wav,sad,test,0.2,0.4")
     (tmp_path / "m.csv").write_text("\n".join(lines))
     with pytest.raises(WarehouseError, match="two splits"):
         import_manifest(
-            there,
+            target,
             tmp_path / "m.csv",
             name="theirs",
             scheme="emotion",
             say=quiet,
         )
-    assert is_untouched(there)
+    assert is_untouched(target)
 
 
 def test_import_manifest_decodes_nothing_of_a_table_with_unknown_labels(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *GOOD, "3.wav,glad,d,train")
-    said: list[str] = []
+    lines: list[str] = []
     with pytest.raises(SchemeError, match="Nothing was imported"):
-        import_manifest(there, manifest, name="theirs", scheme="emotion", say=said.append)
-    assert said == []
-    assert not there.audio_dir.exists()
+        import_manifest(target, manifest, name="theirs", scheme="emotion", say=lines.append)
+    assert lines == []
+    assert not target.audio_dir.exists()
 
 
 def test_import_manifest_says_that_a_scheme_is_not_in_the_workspace(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *GOOD)
-    said: list[str] = []
-    import_manifest(there, manifest, name="theirs", scheme="mood", say=said.append)
-    assert "scheme 'mood' is not in voxdata.toml" in said[0]
+    lines: list[str] = []
+    import_manifest(target, manifest, name="theirs", scheme="mood", say=lines.append)
+    assert "scheme 'mood' is not in voxdata.toml" in lines[0]
 
 
 def test_import_manifest_writes_all_it_has_in_one_transaction(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *GOOD, "gone.wav,sad,d,train", "3.wav,sad,e,nowhere")
-    rows_of(there)
-    before = read_commits(there.warehouse_path)
-    version, _, found = import_manifest(
-        there,
+    rows_of(target)
+    before = read_commits(target.warehouse_path)
+    version, _, imported = import_manifest(
+        target,
         manifest,
         name="theirs",
         scheme="emotion",
         say=quiet,
     )
-    assert read_commits(there.warehouse_path) - before == 1
+    assert read_commits(target.warehouse_path) - before == 1
     assert version.num_examples == 3
-    assert len(found.dropped) == 2
-    assert rows_of(there)["ledger"] == 2
-    assert len(audio_of(there)) == rows_of(there)["recording"] == 3
+    assert len(imported.dropped) == 2
+    assert rows_of(target)["ledger"] == 2
+    assert len(audio_of(target)) == rows_of(target)["recording"] == 3
 
 
 def test_import_command_renames_labels(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *GOOD, "3.wav,glad,d,train")
     command = [
         "--dir",
-        str(there.root),
+        str(target.root),
         "import",
         str(manifest),
         "--name",
@@ -252,7 +252,7 @@ def test_import_command_renames_labels(tmp_path: Path) -> None:
     assert "--rename" in str(CliRunner().invoke(app, command).exception)
     done = CliRunner().invoke(app, [*command, "--rename", "glad=happy"])
     assert done.exit_code == 0, done.exception
-    with there.warehouse() as con:
+    with target.warehouse() as con:
         version = verify_all(con)[0].version
         labels = sorted(e.gold["emotion"].label for e in load_examples(con, version.version_id))
     assert labels == ["angry", "happy", "happy", "sad"]
@@ -305,66 +305,66 @@ def test_import_manifest_is_whole_after_it_was_killed_and_run_again(
     tmp_path: Path, moment: str
 ) -> None:
     lines = [f"{number}.wav,sad,s{number},train" for number in range(60)]
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     manifest = table(tmp_path, *lines, count=60)
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(there.root), str(manifest)],
+        [sys.executable, "-c", KILLED, str(target.root), str(manifest)],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    while process.poll() is None and not any(there.audio_dir.glob(moment)):
+    while process.poll() is None and not any(target.audio_dir.glob(moment)):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
     if moment in (f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}"):
-        assert not any(rows_of(there).values())
-        assert list(there.audio_dir.rglob("*.flac")) == []
-    clear_staging(there)
-    assert rows_of(there)["recording"] == len(audio_of(there))
-    assert rows_of(there)["recording"] in (0, 60)
-    version, _, found = import_manifest(
-        there,
+        assert not any(rows_of(target).values())
+        assert list(target.audio_dir.rglob("*.flac")) == []
+    clear_staging(target)
+    assert rows_of(target)["recording"] == len(audio_of(target))
+    assert rows_of(target)["recording"] in (0, 60)
+    version, _, imported = import_manifest(
+        target,
         manifest,
         name="theirs",
         scheme="emotion",
         say=quiet,
     )
     assert version.num_examples == 60
-    assert found.dropped == ()
-    assert len(audio_of(there)) == 60
+    assert imported.dropped == ()
+    assert len(audio_of(target)) == 60
 
 
 def test_clear_staging_takes_back_audio_whose_rows_were_never_committed(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     recording = digest("recording", 1)
-    folder = there.audio_dir / f"{PREFIX}x"
+    folder = target.audio_dir / f"{PREFIX}x"
     folder.mkdir(parents=True)
     (folder / LOCK).touch()
     (folder / MOVED).write_text(json.dumps([recording]))
-    write_canonical(there.audio_dir / canonical_file(recording), np.zeros((16, 1), np.float32))
-    clear_staging(there)
-    assert audio_of(there) == []
+    write_canonical(target.audio_dir / canonical_file(recording), np.zeros((16, 1), np.float32))
+    clear_staging(target)
+    assert audio_of(target) == []
     assert not folder.exists()
 
 
 def test_clear_staging_keeps_audio_whose_rows_were_committed(exports: Path, tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    import_export(there, read_export(exports / "jsonl"), name="calls", say=quiet)
-    kept = audio_of(there)
-    folder = there.audio_dir / f"{PREFIX}x"
+    target = build(tmp_path / "w")
+    import_export(target, read_export(exports / "jsonl"), name="calls", say=quiet)
+    kept = audio_of(target)
+    folder = target.audio_dir / f"{PREFIX}x"
     folder.mkdir()
     (folder / MOVED).write_text(json.dumps([Path(name).stem for name in kept]))
-    clear_staging(there)
-    assert audio_of(there) == kept
+    clear_staging(target)
+    assert audio_of(target) == kept
 
 
 def test_clear_staging_leaves_an_import_alone_that_is_running(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    with stage_audio(there, say=quiet) as staging:
-        clear_staging(there)
+    target = build(tmp_path / "w")
+    with stage_audio(target, say=quiet) as staging:
+        clear_staging(target)
         assert staging.folder.exists()
     assert not staging.folder.exists()
 
@@ -455,14 +455,14 @@ def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_p
         output=tmp_path / "out",
         audio="clips",
     )
-    said = json.loads((folder / "croissant.json").read_text())
-    assert said["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
-    assert said["creator"]["name"] == "The Archive"
-    assert said["description"].startswith("Calls of a shop. Dataset version calls@1")
+    croissant = json.loads((folder / "croissant.json").read_text())
+    assert croissant["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
+    assert croissant["creator"]["name"] == "The Archive"
+    assert croissant["description"].startswith("Calls of a shop. Dataset version calls@1")
     assert any(
         line
         == "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes named: research (1), training (1)."
-        for line in said["rai:personalSensitiveInformation"]
+        for line in croissant["rai:personalSensitiveInformation"]
     )
     header = json.loads((folder / "voxdata.json").read_text())
     assert header["terms"]["license"] == "CC-BY-4.0"
@@ -470,13 +470,13 @@ def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_p
 
 
 def test_croissant_claims_no_licence_that_nobody_stated(exports: Path, tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    import_export(there, read_export(exports / "jsonl"), name="calls", say=quiet)
+    target = build(tmp_path / "w")
+    import_export(target, read_export(exports / "jsonl"), name="calls", say=quiet)
     made = CliRunner().invoke(
         app,
         [
             "--dir",
-            str(there.root),
+            str(target.root),
             "export",
             "calls",
             "--format",
@@ -585,13 +585,13 @@ def test_lineage_events_carry_no_token_and_no_path(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "secret-token")
-    there = open_workspace(workspace.root)
-    emit_release(there, open_bundle(there, "calls").version)
-    events = (there.state_dir / "lineage.jsonl").read_text()
+    reopened = open_workspace(workspace.root)
+    emit_release(reopened, open_bundle(reopened, "calls").version)
+    events = (reopened.state_dir / "lineage.jsonl").read_text()
     assert "urn:voxdata" in events
     for word in (
         "secret-token",
-        str(there.root),
+        str(reopened.root),
         str(Path.home()),
         os.uname().nodename,
     ):

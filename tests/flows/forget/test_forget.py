@@ -57,11 +57,11 @@ def workspace(tmp_path: Path) -> Workspace:
 def first(workspace: Workspace) -> tuple[str, str]:
     with workspace.warehouse() as con:
         stored = min(list_recordings(con), key=lambda s: s.uri)
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where recording_id = ?",
             [stored.recording.recording_id],
         ).fetchall()
-    return stored.recording.recording_id, str(said[0])
+    return stored.recording.recording_id, str(row[0])
 
 
 def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
@@ -125,7 +125,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
     plan = plan_forgetting(workspace, "recording", recording_id[:10])
     assert plan.recording_ids == (recording_id,)
     assert plan.versions == {"calls@1": 1}
-    found = forget(
+    forgotten = forget(
         workspace,
         "recording",
         recording_id[:10],
@@ -133,9 +133,9 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
         say=quiet,
         delete_sources=True,
     )
-    assert found.hits == ()
-    assert found.left_sources == ()
-    assert found.searched >= len(probes)
+    assert forgotten.hits == ()
+    assert forgotten.left_sources == ()
+    assert forgotten.searched >= len(probes)
     assert len(list_snapshots(workspace.snapshots_dir)) == 1
     assert {
         "canonical files",
@@ -146,7 +146,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
         "source files",
         "example",
         "utterance",
-    } <= set(found.counts)
+    } <= set(forgotten.counts)
     assert search_folder(workspace.root, [*probes, "caller-x-private"]) == ()
     with workspace.warehouse() as con:
         assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
@@ -189,7 +189,7 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
     copy = tmp_path / "elsewhere" / "same-sound.wav"
     copy.parent.mkdir()
     copy.write_bytes((workspace.root / "inbox" / "caller-x-private.wav").read_bytes())
-    found = forget(
+    forgotten = forget(
         workspace,
         "recording",
         recording_id,
@@ -204,7 +204,7 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
     with workspace.warehouse() as con:
         drops = [row for row in list_drops(con) if row.reason is DropReason.FORGOTTEN]
         subjects = [row.subject for row in drops]
-        assert subjects == [f"receipt {found.receipt_id}"]
+        assert subjects == [f"receipt {forgotten.receipt_id}"]
         assert recording_id not in {s.recording.recording_id for s in list_recordings(con)}
     assert search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy]) == ()
     assert not (workspace.audio_dir / f"{recording_id[:2]}/{recording_id}.flac").exists()
@@ -215,7 +215,7 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
             str(workspace.root),
             "forget",
             "--renew",
-            found.receipt_id[:8],
+            forgotten.receipt_id[:8],
             "--reason",
             "signed",
         ],
@@ -236,10 +236,10 @@ def test_export_that_is_imported_once_consent_is_renewed_brings_everybody_back(
         audio="clips",
     )
     copy = Path(shutil.copytree(target, target.with_name("copy")))
-    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
+    forgotten = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     with workspace.warehouse() as con:
         before = set(erased_leaves(con, list_versions(con)[0].version_id))
-        renew_consent(con, found.receipt_id, reason="signed", run_id="t")
+        renew_consent(con, forgotten.receipt_id, reason="signed", run_id="t")
     version, new = import_export(
         workspace,
         read_export(copy),
@@ -268,14 +268,14 @@ def test_forget_a_folder_of_sources_keeps_the_rest(workspace: Workspace) -> None
             reason="",
             say=quiet,
         )
-    found = forget(
+    forgotten = forget(
         workspace,
         "source",
         str(workspace.root / "inbox"),
         reason="asked",
         say=quiet,
     )
-    assert len(found.plan.recording_ids) == len(found.left_sources) == 3
+    assert len(forgotten.plan.recording_ids) == len(forgotten.left_sources) == 3
     with workspace.warehouse() as con:
         assert list_recordings(con) == []
         erased_counts = [v.num_erased for v in list_versions(con)]
@@ -288,11 +288,11 @@ def test_forget_says_so_when_something_is_left(workspace: Workspace) -> None:
     (workspace.root / "notes.txt").write_bytes(
         "my secret is number 0 秘密在这里0".encode("utf-16-le")
     )
-    found = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
-    names = [hit.path.name for hit in found.hits]
+    forgotten = forget(workspace, "recording", recording_id, reason="asked", say=quiet)
+    names = [hit.path.name for hit in forgotten.hits]
     assert names == ["notes.txt"]
     with pytest.raises(VoxdataError, match=r"notes\.txt"):
-        require_gone(found)
+        require_gone(forgotten)
 
 
 def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) -> None:
@@ -333,7 +333,7 @@ def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) 
 
 def test_forget_waits_for_another_one(workspace: Workspace) -> None:
     keys = sorted(key for key in _recordings(workspace))
-    said: list[str] = []
+    lines: list[str] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
         begun = [
             pool.submit(
@@ -342,14 +342,14 @@ def test_forget_waits_for_another_one(workspace: Workspace) -> None:
                 "recording",
                 key,
                 reason="asked",
-                say=said.append,
+                say=lines.append,
                 delete_sources=True,
             )
             for key in keys[:2]
         ]
         proofs = [one.result().proven for one in begun]
         assert proofs == [True, True]
-    assert "another process is forgetting somebody; waiting for it" in said
+    assert "another process is forgetting somebody; waiting for it" in lines
     assert _recordings(workspace) == {keys[2]}
 
 
@@ -371,7 +371,7 @@ def test_forget_goes_on_where_it_died(
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
     assert ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet).recordings == 0
-    found = forget(
+    forgotten = forget(
         workspace,
         "recording",
         recording_id,
@@ -379,7 +379,7 @@ def test_forget_goes_on_where_it_died(
         say=quiet,
         delete_sources=True,
     )
-    assert found.hits == ()
+    assert forgotten.hits == ()
 
 
 def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Workspace) -> None:

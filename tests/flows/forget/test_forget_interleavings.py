@@ -615,17 +615,17 @@ def test_forget_during_import(
 ) -> None:
     export = read_export(exported(stage, tmp_path / "elsewhere"))
     (stage.workspace.audio_dir / canonical_file(stage.recording_id)).unlink()
-    said: list[str] = []
+    lines: list[str] = []
     at(monkeypatch, flows.exchange.ours, "find_clips", stage.forget, after=True)
     version, new = import_export(
         stage.workspace,
         export,
         name="copy",
-        say=said.append,
+        say=lines.append,
     )
     assert new is True
     assert version.num_examples == 2
-    assert "import: left out 2 examples of people who were forgotten here" in said
+    assert "import: left out 2 examples of people who were forgotten here" in lines
     stage.assert_gone()
 
 
@@ -652,10 +652,10 @@ def test_forget_during_import_of_labelled_clips(
 
 def test_what_came_by_import_is_forgotten_entirely(stage: Stage, tmp_path: Path) -> None:
     folder = exported(stage, tmp_path / "elsewhere")
-    there = tmp_path / "there"
-    there.mkdir()
-    (there / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
-    other = open_workspace(there)
+    target = tmp_path / "there"
+    target.mkdir()
+    (target / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
+    other = open_workspace(target)
     version, _ = import_export(
         other,
         read_export(folder),

@@ -163,11 +163,11 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def first(workspace: Workspace) -> tuple[str, str]:
     with workspace.warehouse() as con:
         stored = min(list_recordings(con), key=lambda s: s.uri)
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where recording_id = ?",
             [stored.recording.recording_id],
         ).fetchall()
-    return stored.recording.recording_id, str(said[0])
+    return stored.recording.recording_id, str(row[0])
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_forget_is_finished_and_proven_by_the_next_command(
     if seam == "end: inside":
         assert finish_forgetting(workspace, say=quiet) == []
     else:
-        found = forget(
+        forgotten = forget(
             workspace,
             "recording",
             recording_id,
@@ -223,8 +223,8 @@ def test_forget_is_finished_and_proven_by_the_next_command(
             say=quiet,
             delete_sources=True,
         )
-        assert found.proven is True
-        assert found.left_sources == ()
+        assert forgotten.proven is True
+        assert forgotten.left_sources == ()
     with workspace.warehouse() as con:
         assert all(receipt.proven_at is not None for receipt in list_receipts(con))
         assert len(list_receipts(con)) == 1

@@ -99,8 +99,8 @@ def in_duckdb(column: str) -> Callable[[Path], None]:
         kind, value = kinds[column]
         with duckdb.connect(path) as con:
             con.execute(f"create table t(n integer, said {kind})")
-            for said in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
-                con.execute(f"insert into t select 1, {value}", {"said": said})
+            for secret in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
+                con.execute(f"insert into t select 1, {value}", {"said": secret})
             con.execute(
                 f"insert into t select 2, {value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from range(50000) r(i)"
             )
@@ -180,8 +180,8 @@ def test_prove_gone_finds_a_text_left_in_a_file(tmp_path: Path, name: str) -> No
     KINDS[name](folder / name)
     wanted = CANARY.replace("é", "e") if name == "gb.csv" else CANARY
     others = "she said nothing at Café 秘密在这里"
-    found = prove(folder, tmp_path, wanted, others)
-    hits = [(hit.path.name, hit.text) for hit in found.hits]
+    proof = prove(folder, tmp_path, wanted, others)
+    hits = [(hit.path.name, hit.text) for hit in proof.hits]
     assert hits == [(name, wanted)]
 
 
@@ -201,8 +201,8 @@ def test_prove_gone_finds_a_text_in_the_name_of_a_file_or_folder(tmp_path: Path)
     (folder / CANARY / "a.txt").write_text("nothing")
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr(f"{CANARY}.txt", "nothing")
-    found = prove(folder, tmp_path)
-    names = {hit.path.name for hit in found.hits}
+    proof = prove(folder, tmp_path)
+    names = {hit.path.name for hit in proof.hits}
     assert names == {"a.zip", CANARY, "a.txt"}
 
 
@@ -279,11 +279,11 @@ def test_prove_gone_names_what_it_cannot_read(tmp_path: Path, name: str) -> None
     folder.mkdir()
     make, why = UNREAD[name]
     make(folder / name)
-    found = prove(folder, tmp_path)
-    names = [one.path.name for one in found.unread]
+    proof = prove(folder, tmp_path)
+    names = [one.path.name for one in proof.unread]
     assert names == [name]
-    assert why in found.unread[0].why
-    assert not found.clean
+    assert why in proof.unread[0].why
+    assert not proof.clean
 
 
 def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: Path) -> None:
@@ -296,12 +296,12 @@ def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: P
     (folder / "outer").symlink_to(elsewhere)
     (folder / "notes").symlink_to(elsewhere / "notes.txt")
     (folder / "inbox" / "calls").symlink_to(elsewhere)
-    found = prove(folder, tmp_path, sources=(folder / "inbox",))
-    names = [hit.path.name for hit in found.hits]
+    proof = prove(folder, tmp_path, sources=(folder / "inbox",))
+    names = [hit.path.name for hit in proof.hits]
     assert names == ["notes"]
-    names = [one.path.name for one in found.unread]
+    names = [one.path.name for one in proof.unread]
     assert names == ["outer"]
-    assert [link.name for link in found.links] == ["calls"]
+    assert [link.name for link in proof.links] == ["calls"]
 
 
 @pytest.mark.parametrize(
@@ -323,8 +323,8 @@ def test_prove_gone_is_not_misled_by_how_a_text_begins(tmp_path: Path, start: by
 
 def test_needles_compare_long_texts_to_their_end() -> None:
     said = "a long text that begins like another one, and "
-    found = Needles([f"{said}ends here", f"{said}ends there"]).find(f"{said}ends there".encode())
-    assert {hit.text for hit in found} == {f"{said}ends there"}
+    hits = Needles([f"{said}ends here", f"{said}ends there"]).find(f"{said}ends there".encode())
+    assert {hit.text for hit in hits} == {f"{said}ends there"}
 
 
 # A workspace of ordinary size, whose warehouse compresses its texts as DuckDB does by itself.
@@ -416,12 +416,12 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
         kinds = {str(kind) for (kind,) in con.execute(query).fetchall()}
     raw = large.warehouse_path.read_bytes()
     began = time.perf_counter()
-    found = {hit.text for hit in search_folder(large.root, wanted)}
+    texts = {hit.text for hit in search_folder(large.root, wanted)}
     seconds = time.perf_counter() - began
     print(
-        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(found)} of 200 found"
+        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(texts)} of 200 found"
     )
-    assert found == set(wanted)
+    assert texts == set(wanted)
     began = time.perf_counter()
     done = CliRunner().invoke(
         app,

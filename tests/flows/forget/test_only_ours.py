@@ -85,7 +85,7 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 run_id="t",
                 content=content_of(source),
             )
-            said = Utterance(
+            utterance = Utterance(
                 recording_id=key,
                 channel=0,
                 speaker="S0",
@@ -93,20 +93,20 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 text=SECRET + name,
                 language="en",
             )
-            store_utterances(con, [said], key="c", run_id="t")
+            store_utterances(con, [utterance], key="c", run_id="t")
             gold = {
                 "intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)
             }
             examples.append(
                 Example(
-                    utterance_id=said.utterance_id,
+                    utterance_id=utterance.utterance_id,
                     recording_id=key,
                     channel=0,
-                    segment=said.segment,
+                    segment=utterance.segment,
                     voice=f"{key}/S0",
                     group=name,
                     audio_file=canonical_file(key),
-                    text=said.text,
+                    text=utterance.text,
                     language="en",
                     gold=gold,
                     split=Split.TRAIN,
@@ -345,12 +345,12 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     key = digest("recording", "anna")
     with workspace.warehouse() as con:
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where recording_id = ?", [key]
         ).fetchall()[0]
     clips = workspace.media_dir / "clips" / key
     clips.mkdir(parents=True)
-    (clips / f"{said}.wav").write_bytes(b"RIFF")
+    (clips / f"{row}.wav").write_bytes(b"RIFF")
     failed = workspace.models_dir / "intent-0123456789ab"
     failed.mkdir(parents=True)
     (failed / "manifest.jsonl").write_text(json.dumps({"recording_id": key}) + "\n")
@@ -565,19 +565,19 @@ def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_pa
 def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     with workspace.warehouse() as con:
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where text = ?", [SECRET + "anna"]
         ).fetchall()[0]
     own = workspace.models_dir / "intent-0123456789ab"
     theirs = workspace.models_dir / "our-experiment"
     for folder in (own, theirs):
         folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n')
+        (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n')
     done = forget(workspace)
     assert (own / "predictions.jsonl").read_text() == "not json\n[1]\n"
     assert (
         theirs / "predictions.jsonl"
-    ).read_text() == f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n'
+    ).read_text() == f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n'
     assert str(theirs / "predictions.jsonl") in str(done.exception)
 
 

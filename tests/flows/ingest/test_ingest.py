@@ -313,9 +313,9 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
                 frame.sample_rate, frame.pts = 16_000, 0
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.recordings == 2
-    assert found.duplicates == 0
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 2
+    assert summary.duplicates == 0
     with workspace.warehouse() as con:
         kinds = [row.remark.kind for row in list_remarks(con)]
         assert kinds == ["tracks"]

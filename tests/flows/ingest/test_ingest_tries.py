@@ -116,9 +116,9 @@ def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonica
 
 def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) -> None:
     workspace = workspace_at(tmp_path / "w", cpu_s=1, stall_s=3)
-    found = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_slowly)
-    assert found.recordings == 1
-    assert found.dropped == 0
+    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_slowly)
+    assert summary.recordings == 1
+    assert summary.dropped == 0
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     workspace = workspace_at(tmp_path / "w", stall_s=1)
 
     def run(*, retry: DropReason | None = None) -> tuple[int, int, int]:
-        found: IngestSummary = ingest_sources(
+        summary: IngestSummary = ingest_sources(
             workspace,
             [str(calls)],
             say=quiet,
             decode=decode,
             retry=retry,  # type: ignore[arg-type]
         )
-        return found.dropped, found.waiting, found.known
+        return summary.dropped, summary.waiting, summary.known
 
     for number in range(3):
         set_day(monkeypatch, number)
@@ -207,8 +207,8 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(
     assert drop.tries == 3
     assert "on 3 days" in drop.detail
     assert ingest_sources(workspace, [str(calls)], say=quiet).known == 2
-    found = ingest_sources(workspace, [], say=quiet, retry=DropReason.KILLED)
-    assert found.recordings == 1
+    summary = ingest_sources(workspace, [], say=quiet, retry=DropReason.KILLED)
+    assert summary.recordings == 1
 
 
 def test_ingest_does_not_try_again_what_crashes_the_decoder(
@@ -219,21 +219,21 @@ def test_ingest_does_not_try_again_what_crashes_the_decoder(
     assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_crash).dropped == 1
     set_day(monkeypatch, 1)
     assert ingest_sources(workspace, [str(calls)], say=quiet).known == 1
-    found = ingest_sources(
+    summary = ingest_sources(
         workspace,
         [str(calls)],
         say=quiet,
         retry=DropReason.CRASHED,
     )
-    assert found.recordings == 1
+    assert summary.recordings == 1
 
 
 def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: Path) -> None:
     write_silence(calls / "long.wav", minutes=10)
     workspace = workspace_at(tmp_path / "w", spool_gb=0.01)
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.recordings == 1
-    assert found.dropped == 1
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 1
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert drop.reason is DropReason.TOO_LONG

@@ -368,8 +368,8 @@ def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission
 def test_ingest_tries_a_file_again_whose_disk_reported_an_error(tmp_path: Path) -> None:
     """/proc/self/mem answers like a disk that is broken."""
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    found = ingest_sources(workspace, ["/proc/self/mem"], say=quiet)
-    assert found.dropped == 1
+    summary = ingest_sources(workspace, ["/proc/self/mem"], say=quiet)
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         reasons = [drop.reason for drop in list_drops(con)]
         assert reasons == [DropReason.NOT_READABLE]

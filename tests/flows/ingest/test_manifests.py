@@ -90,7 +90,7 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
         num_samples=8000,
         duration=1.0,
     )
-    said = lhotse.SupervisionSegment(
+    supervision = lhotse.SupervisionSegment(
         id="s",
         recording_id="call-1",
         start=0,
@@ -104,7 +104,7 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
         duration=1,
         channel=0,
         recording=recording,
-        supervisions=[said],
+        supervisions=[supervision],
         custom={"call_id": "9"},
     )
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")

@@ -80,8 +80,8 @@ def test_ingest_names_a_tree_deeper_than_the_system_allows(tmp_path: Path, calls
         first = ingest_sources(workspace, [str(calls)], say=quiet)
         assert first.recordings == 1
         with workspace.warehouse() as con:
-            found = list_drops(con)
-        deep = [drop for drop in found if drop.reason is DropReason.NOT_READABLE]
+            drops = list_drops(con)
+        deep = [drop for drop in drops if drop.reason is DropReason.NOT_READABLE]
         assert deep
         assert all("File name too long" in drop.detail for drop in deep)
         assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 0
@@ -94,9 +94,9 @@ def test_ingest_names_a_malformed_argument_and_takes_the_others(
     tmp_path: Path, calls: Path, url: str
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [url, str(calls)], say=quiet)
-    assert found.recordings == 1
-    assert found.dropped == 1
+    summary = ingest_sources(workspace, [url, str(calls)], say=quiet)
+    assert summary.recordings == 1
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert url in (drop.subject, drop.subject.removeprefix(str(Path.cwd()) + "/"))
@@ -126,9 +126,9 @@ def test_ingest_manifest_names_malformed_urls_and_takes_the_others(
     (calls / "m.csv").write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
     workspace = workspace_at(tmp_path / "w")
     told: list[str] = []
-    found = ingest_manifest(workspace, calls / "m.csv", say=told.append, anywhere=True)
-    assert found.recordings == 1
-    assert found.dropped == len(rows)
+    summary = ingest_manifest(workspace, calls / "m.csv", say=told.append, anywhere=True)
+    assert summary.recordings == 1
+    assert summary.dropped == len(rows)
     for number in range(len(rows)):
         assert any(f"row {number + 2}:" in line for line in told)
 
@@ -143,11 +143,11 @@ def test_ingest_takes_names_that_are_no_text_whatever_is_in_them(
     Path(os.fsdecode(odd + b"/fold\xe9r/empty\xfe.wav")).write_bytes(b"")
     Path(os.fsdecode(odd + b"/link\xfc.wav")).symlink_to(os.fsdecode(odd + b"/nowhere\xfd"))
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.listed == 5
-    assert found.recordings == 1
-    assert found.duplicates == 1
-    assert found.dropped == 3
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.listed == 5
+    assert summary.recordings == 1
+    assert summary.duplicates == 1
+    assert summary.dropped == 3
     assert set(drops(workspace)) == {"no%FF%20sound.wav", "empty%FE.wav", "link%FC.wav"}
     for command in (["ingest", str(calls), "--plan", "--json"], ["ledger", "--json"]):
         done = CliRunner().invoke(app, ["--dir", str(workspace.root), *command])
@@ -183,8 +183,8 @@ def test_ingest_names_what_is_no_file(tmp_path: Path, calls: Path) -> None:
         os.chdir(back)
         workspace = workspace_at(tmp_path / "w")
         arguments = [str(calls), "/dev/zero", str(calls / "pipe.wav")]
-        found = ingest_sources(workspace, arguments, say=quiet)
-    assert found.recordings == 1
+        summary = ingest_sources(workspace, arguments, say=quiet)
+    assert summary.recordings == 1
     wanted = {
         "pipe.wav": DropReason.NOT_AUDIO,
         "socket.wav": DropReason.NOT_AUDIO,
@@ -207,9 +207,9 @@ def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(
     (calls / "gone.wav").unlink()
     monkeypatch.setattr("flows.ingest.listing.list_sources", lambda _patterns: listed)
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.recordings == 1
-    assert found.dropped == 2
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 1
+    assert summary.dropped == 2
     reasons = {name: reason for name, (reason, _) in drops(workspace).items()}
     assert reasons == {"was.wav": DropReason.MISSING, "gone.wav": DropReason.MISSING}
 
@@ -231,8 +231,8 @@ def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
     (row, new) = plan_ingest(workspace, [str(calls)], say=quiet)
     assert row["standing"] == "retry"
     assert new["standing"] == "new"
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.recordings == 1
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert str(flac) in drop.detail

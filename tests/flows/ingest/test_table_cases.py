@@ -119,10 +119,10 @@ def test_import_keeps_quotes_of_a_tsv_as_written(
     voxdata: Command, workspace: Workspace, cases: Path
 ) -> None:
     done = voxdata(*import_words(cases / "tsv_quotes/cv_quote.tsv", "--json"))
-    found = json.loads(done.out)
+    printed = json.loads(done.out)
     assert done.code == 0
-    assert found["num_examples"] == 5
-    assert found["dropped"] == []
+    assert printed["num_examples"] == 5
+    assert printed["dropped"] == []
     texts = {e.text for e in imported(workspace)}
     assert texts == {'"Stop it', "hello", "and", '"no', "bye"}
 
@@ -304,7 +304,7 @@ def test_import_of_a_lhotse_cut_takes_its_supervision_only(
 ) -> None:
     lhotse = pytest.importorskip("lhotse")
     recording = lhotse.Recording.from_file(clips / "a.wav")
-    said = lhotse.SupervisionSegment(
+    supervision = lhotse.SupervisionSegment(
         id="s",
         recording_id=recording.id,
         start=0.25,
@@ -317,7 +317,7 @@ def test_import_of_a_lhotse_cut_takes_its_supervision_only(
         duration=1,
         channel=0,
         recording=recording,
-        supervisions=[said],
+        supervisions=[supervision],
     )
     lhotse.CutSet.from_cuts([cut]).to_file(clips / "cuts.jsonl.gz")
     done = voxdata(*import_words(clips / "cuts.jsonl.gz", "--format", "lhotse"))
@@ -380,11 +380,11 @@ def test_audit_finds_a_speaker_under_two_unicode_forms(voxdata: Command, cases: 
     text = table.read_text(encoding="utf-8")
     write(table, text + "c0.wav,calm,s,train,a\nc1.wav,calm,t,test,b\n")
     done = voxdata("audit", table, "--no-audio", "--json")
-    found = json.loads(done.out)
+    printed = json.loads(done.out)
     assert done.code == 1
-    checks = [f["check"] for f in found["findings"] if f["severity"] == "leak"]
+    checks = [f["check"] for f in printed["findings"] if f["severity"] == "leak"]
     assert checks == ["speakers"]
-    assert sorted(found["num_rows"]["train"]) == ["calm", "énervé"]
+    assert sorted(printed["num_rows"]["train"]) == ["calm", "énervé"]
 
 
 @pytest.mark.parametrize(
@@ -449,10 +449,10 @@ def test_import_takes_nan_for_no_value(
 def test_audit_finds_no_leak_of_a_person_called_nan(voxdata: Command, cases: Path) -> None:
     for name in ("nan.parquet", "nan.jsonl"):
         done = voxdata("audit", cases / "nan_speaker" / name, "--no-audio", "--json")
-        found = json.loads(done.out)
+        printed = json.loads(done.out)
         assert done.code == 0
-        assert found["leak"] is False
-        assert "nan" not in str(found["num_rows"])
+        assert printed["leak"] is False
+        assert "nan" not in str(printed["num_rows"])
 
 
 def test_read_manifest_keeps_no_nan_and_whole_numbers(cases: Path) -> None:
@@ -511,10 +511,10 @@ def test_import_of_huggingface_costs_rows_without_a_label_only(
     pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     done = voxdata(*import_words(cases / "hf_minus1", "--format", "huggingface", "--json"))
-    found = json.loads(done.out)
+    printed = json.loads(done.out)
     assert done.code == 0
-    assert found["num_examples"] + len(found["dropped"]) == 4
-    assert len(found["dropped"]) == 2
+    assert printed["num_examples"] + len(printed["dropped"]) == 4
+    assert len(printed["dropped"]) == 2
     assert dropped(workspace) == ["its label is -1, which is none of its 2 classes"] * 2
 
 
@@ -599,22 +599,22 @@ def test_import_of_kaldi_keeps_separators_inside_a_text(
 def test_read_manifest_ends_lines_at_a_line_feed_alone(
     tmp_path: Path, name: str, inside: str
 ) -> None:
-    said = f"one{inside}two"
+    text = f"one{inside}two"
     if name == "kaldi":
         write(tmp_path / "wav.scp", "u a.wav\nv b.wav\n")
-        write(tmp_path / "text", f"u {said}\nv x\n")
+        write(tmp_path / "text", f"u {text}\nv x\n")
     else:
         divider = "\t" if name == "m.tsv" else ","
-        quoted = f'"{said}"' if name == "q.csv" else said
+        quoted = f'"{text}"' if name == "q.csv" else text
         json_lines = "\n".join(
             json.dumps({"path": p, "transcript": t}, ensure_ascii=False)
-            for p, t in (("a", said), ("b", "x"))
+            for p, t in (("a", text), ("b", "x"))
         )
         table = f"path{divider}transcript\r\na{divider}{quoted}\r\nb{divider}x\r\n"
         write(tmp_path / name, json_lines if name == "m.jsonl" else table)
     rows, bad = read_manifest(tmp_path if name == "kaldi" else tmp_path / name)
     transcripts = [row.metadata["transcript"] for row in rows]
-    assert transcripts == [said, "x"]
+    assert transcripts == [text, "x"]
     assert bad == []
 
 
@@ -844,8 +844,8 @@ def test_audit_names_labels_that_look_like_slips_until_they_are_renamed(
     voxdata: Command, clips: Path
 ) -> None:
     table = write(clips / "m.csv", SLIPS)
-    found = json.loads(voxdata("audit", table, "--no-audio", "--json").out)
-    (finding,) = [f for f in found["findings"] if f["check"] == "label_names"]
+    printed = json.loads(voxdata("audit", table, "--no-audio", "--json").out)
+    (finding,) = [f for f in printed["findings"] if f["check"] == "label_names"]
     assert finding["count"] == 2
     done = voxdata(
         "audit",

@@ -97,14 +97,14 @@ def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
 
 def test_settle_lets_a_decision_go_before_the_votes() -> None:
     votes = tuple(said(n, f"p{n}", "angry") for n in range(3))
-    found = settle(
+    settled = settle(
         Answers(labels=votes, checks=(), decisions=(said(9, "expert", "calm", project=2),)),
         EMOTION,
         min_votes=2,
     )
-    assert found.gold["u"].label == "calm"
-    assert found.gold["u"].standing == "decided"
-    assert found.gold["u"].num_votes == 3
+    assert settled.gold["u"].label == "calm"
+    assert settled.gold["u"].standing == "decided"
+    assert settled.gold["u"].num_votes == 3
     alone = settle(
         Answers(labels=(), checks=(), decisions=(said(9, "expert", "calm"),)),
         EMOTION,
@@ -147,10 +147,10 @@ def test_read_answers_tells_work_from_checks_and_decisions(tmp_path: Path) -> No
             [*rows, replace(rows[0], annotation_id=4, deleted=True)],
             run_id="t",
         )
-        found = read_answers(con, workspace.histories)
-    assert [a.annotation_id for a in found.labels] == [1]
-    assert [a.annotation_id for a in found.checks] == [2]
-    assert [a.annotation_id for a in found.decisions] == [3]
+        answers = read_answers(con, workspace.histories)
+    assert [a.annotation_id for a in answers.labels] == [1]
+    assert [a.annotation_id for a in answers.checks] == [2]
+    assert [a.annotation_id for a in answers.decisions] == [3]
 
 
 def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
         )
     shrunk = make(tmp_path, version=1, labels="ask tell")
     with shrunk.warehouse() as con:
-        found = read_answers(con, shrunk.histories)
-    assert [dict(a.labels) for a in found.labels] == [{}, {}, {}]
+        answers = read_answers(con, shrunk.histories)
+    assert [dict(a.labels) for a in answers.labels] == [{}, {}, {}]
     with pytest.raises(
         AnnotationError, match=r"3 annotations name 'refund'.*\[\[schemes.changes\]\]"
     ):
-        require_no_orphans(found)
+        require_no_orphans(answers)
     with pytest.raises(AnnotationError, match="refund"):
         push_pending(shrunk, say=lambda line: None)
     renamed = make(
@@ -178,9 +178,9 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
         changes='changes = [{ to_version = 2, rename = { refund = "money" } }]',
     )
     with renamed.warehouse() as con:
-        found = read_answers(con, renamed.histories)
-    assert [dict(a.labels) for a in found.labels] == [{"intent": ("money",)}] * 3
-    require_no_orphans(found)
+        answers = read_answers(con, renamed.histories)
+    assert [dict(a.labels) for a in answers.labels] == [{"intent": ("money",)}] * 3
+    require_no_orphans(answers)
 
 
 def test_settings_refuse_a_change_that_leads_nowhere(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(
     workspace = make_workspace(tmp_path, clips=2, name="calls")
     with workspace.warehouse() as con:
         keys = [u.utterance_id for u in list_utterances(con)]
-        said = Annotation(
+        annotation = Annotation(
             annotation_id=1,
             project_id=1,
             utterance_id=keys[0],
@@ -227,7 +227,7 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(
             updated_at=NOON,
             simulated=simulated,
         )
-        add_annotations(con, [said], run_id="t")
+        add_annotations(con, [annotation], run_id="t")
     assert (
         read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated
         == expected

@@ -67,13 +67,13 @@ def audit_page(tmp_path: Path) -> Path:
         for i in range(120)
     ]
     path = tmp_path / "audit.html"
-    found = audit_table(
+    audit = audit_table(
         check_rows(rows, origin="corpus.csv"),
         audio_root=tmp_path,
         with_audio=False,
         say=lambda line: None,
     )
-    write_audit_page(path, found)
+    write_audit_page(path, audit)
     return path
 
 
@@ -128,13 +128,13 @@ def diff_page(tmp_path: Path) -> Path:
         for examples in (old, new):
             create_version(con, "calls", examples, recipe={}, run_id="t")
         before, after = list_versions(con)
-        found = diff_versions(con, before.version_id, after.version_id)
-        tables = example_tables(con, before, after, found)
+        diff = diff_versions(con, before.version_id, after.version_id)
+        tables = example_tables(con, before, after, diff)
     write_diff_page(
         path,
         before,
         after,
-        found,
+        diff,
         examples=tables,
         register=Register(root=tmp_path),
     )
@@ -153,11 +153,11 @@ def test_diff_page_shows_examples_of_each_change_under_their_split(
     ):
         table = page.locator(f"h3:text-is('{split}') + div table")
         rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
-        found = [row for row in rows if row[3] == f"<b>words {number}</b>"]
+        matching = [row for row in rows if row[3] == f"<b>words {number}</b>"]
         if not change:
-            assert found == []
+            assert matching == []
             continue
-        assert [[row[0], *row[4:]] for row in found] == [[change, *labels]]
+        assert [[row[0], *row[4:]] for row in matching] == [[change, *labels]]
 
 
 def colors(page: Page) -> set[tuple[str, str]]:

@@ -89,8 +89,8 @@ def read_waiting(workspace: Workspace) -> dict[str, int]:
     """What `voxdata status` prints."""
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "status", "--json"])
     assert done.exit_code == 0, done.output
-    found: dict[str, int] = json.loads(done.stdout)["waiting"]
-    return found
+    printed: dict[str, int] = json.loads(done.stdout)["waiting"]
+    return printed
 
 
 @pytest.fixture

@@ -264,8 +264,8 @@ def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 8))
     assert planned(workspace)["diarize", "failed"][0] == 2
     with workspace.warehouse() as con:
-        found = {Path(d.subject).name: (d.reason, d.tries) for d in list_drops(con)}
-    assert found == {
+        drops = {Path(d.subject).name: (d.reason, d.tries) for d in list_drops(con)}
+    assert drops == {
         "001.wav": (DropReason.TIMED_OUT, 3),
         "002.wav": (DropReason.OUT_OF_MEMORY, 3),
     }

@@ -54,7 +54,7 @@ def workspace(tmp_path: Path) -> Workspace:
     with made.warehouse() as con:
         for i in range(10):
             recording = make_recording(i)
-            said = Utterance(
+            utterance = Utterance(
                 recording_id=recording.recording_id,
                 channel=0,
                 speaker="S0",
@@ -68,7 +68,7 @@ def workspace(tmp_path: Path) -> Workspace:
                 audio_file=canonical_file(recording.recording_id),
                 run_id="t",
             )
-            store_utterances(con, [said], key="c", run_id="t")
+            store_utterances(con, [utterance], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
                     con,
@@ -85,7 +85,7 @@ def workspace(tmp_path: Path) -> Workspace:
                 Annotation(
                     annotation_id=2 * i + n,
                     project_id=1,
-                    utterance_id=said.utterance_id,
+                    utterance_id=utterance.utterance_id,
                     annotator=f"a{n}",
                     updated_at=NOON,
                     labels={
@@ -475,7 +475,7 @@ def test_separate_phrases_labels_each_phrase_in_one_split(
         )
         for i, (text, split, label) in enumerate(rows)
     ]
-    found = separate_phrases(
+    separated = separate_phrases(
         examples,
         scheme="intent",
         fixed={},
@@ -483,21 +483,21 @@ def test_separate_phrases_labels_each_phrase_in_one_split(
         seed=seed,
     )
     sides: dict[str, set[Split]] = {}
-    for e in found.examples:
+    for e in separated.examples:
         if "intent" in e.gold and phrase_of(e.text):
             sides.setdefault(phrase_of(e.text), set()).add(e.split)
     assert all(len(splits) == 1 for splits in sides.values())
-    assert sum("emotion" in e.gold for e in found.examples) == sum(
+    assert sum("emotion" in e.gold for e in separated.examples) == sum(
         "emotion" in e.gold for e in examples
     )
-    assert found.num_taken == sum("intent" in e.gold for e in examples) - sum(
-        "intent" in e.gold for e in found.examples
+    assert separated.num_taken == sum("intent" in e.gold for e in examples) - sum(
+        "intent" in e.gold for e in separated.examples
     )
     assert (
         separate_phrases(
-            found.examples,
+            separated.examples,
             scheme="intent",
-            fixed=found.places,
+            fixed=separated.places,
             ratios=dict.fromkeys(Split, 1.0),
             seed=9,
         ).num_taken

@@ -347,9 +347,9 @@ def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Wor
             reason="",
             run_id="t",
         )
-    found = places(workspace, released(workspace))
-    assert len({found[recording_id] for recording_id in ids[:4]}) == 1
-    assert set(found.values()) == set(Split)
+    places_of = places(workspace, released(workspace))
+    assert len({places_of[recording_id] for recording_id in ids[:4]}) == 1
+    assert set(places_of.values()) == set(Split)
 
 
 @pytest.mark.parametrize("taken_out", [Split.TRAIN, Split.TEST])
@@ -372,10 +372,10 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
             reason="",
             run_id="t",
         )
-    said: list[str] = []
-    summary = release_version(workspace, "calls", say=said.append, accept_losses=True)
+    lines: list[str] = []
+    summary = release_version(workspace, "calls", say=lines.append, accept_losses=True)
     assert summary.conflicts == (kept,)
-    assert any(kept in line for line in said)
+    assert any(kept in line for line in lines)
     assert places(workspace, summary) == {
         r: split for r, split in first.items() if r not in (train, test)
     }
@@ -451,13 +451,13 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
     release_version(workspace, "calls", say=lambda line: None, accept_losses=True)
     with workspace.warehouse() as con:
         first, second = list_versions(con)
-        found = diff_versions(con, first.version_id, second.version_id)
-    losses = [(loss.split, loss.what) for loss in found.lost]
+        diff = diff_versions(con, first.version_id, second.version_id)
+    losses = [(loss.split, loss.what) for loss in diff.lost]
     assert losses == [
         (Split.VALIDATION, "everything"),
         (Split.TEST, "everything"),
     ]
-    assert "<h2>Lost</h2>" in render_diff(first, second, found, examples={})
+    assert "<h2>Lost</h2>" in render_diff(first, second, diff, examples={})
     assert "test loses everything" in write_report(workspace).read_text(encoding="utf-8")
 
 
@@ -535,7 +535,7 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
             updated_at=at,
         )
 
-    found = corrected_texts(
+    texts = corrected_texts(
         [
             annotation(2, "second"),
             annotation(1, "first"),
@@ -543,7 +543,7 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
             annotation(4, "no", skipped=True),
         ]
     )
-    assert found == {"u": "second"}
+    assert texts == {"u": "second"}
 
 
 def release_by_command(workspace: Workspace, *words: str) -> Result:
@@ -574,12 +574,12 @@ def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(
 
 
 def test_release_says_once_that_it_begins_a_dataset(workspace: Workspace) -> None:
-    said: list[str] = []
-    release_version(workspace, "calls", say=said.append)
-    assert not [line for line in said if "new dataset" in line]
+    lines: list[str] = []
+    release_version(workspace, "calls", say=lines.append)
+    assert not [line for line in lines if "new dataset" in line]
     for name in ("meetings", "meetings", "calls"):
-        release_version(workspace, name, say=said.append)
-    assert [line for line in said if "new dataset" in line] == [
+        release_version(workspace, name, say=lines.append)
+    assert [line for line in lines if "new dataset" in line] == [
         "release: 'meetings' is a new dataset; there are calls"
     ]
 

@@ -167,9 +167,9 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
     assert prelabel_pending(workspace, say=quiet).predictions == len(utterances)
     assert prelabel_pending(workspace, say=quiet).predictions == 0
     with workspace.warehouse() as con:
-        found = list_predictions(con, scheme="intent", model_key=run.model_key)
+        predictions = list_predictions(con, scheme="intent", model_key=run.model_key)
     right = [
-        found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2]
+        predictions[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2]
         for u in utterances
     ]
     assert sum(right) / len(right) > 0.9

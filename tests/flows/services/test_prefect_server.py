@@ -157,10 +157,10 @@ def test_prefect_page_lets_a_person_in_who_types_the_password(
 
 
 def find_browser() -> str:
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
         pytest.skip("no browser is installed")
-    return found
+    return browser
 
 
 def test_prefect_server_tells_its_health_to_everybody_here(prefect: RunningPrefect) -> None:

@@ -75,23 +75,23 @@ def test_count_ticks_counts_those_that_were_due(cron: str, hours: int, ticks: in
 
 
 def test_judge_schedule_has_no_problem_with_one_missed_tick() -> None:
-    found = judge_schedule(
+    standing = judge_schedule(
         HOURLY,
         since=NOON,
         now=NOON + timedelta(hours=1, minutes=30),
     )
-    assert found.missed == 1
-    assert found.problem == ""
+    assert standing.missed == 1
+    assert standing.problem == ""
 
 
 def test_judge_schedule_names_two_missed_ticks() -> None:
-    found = judge_schedule(
+    standing = judge_schedule(
         HOURLY,
         since=NOON,
         now=NOON + timedelta(hours=2, minutes=30),
     )
-    assert found.missed == 2
-    assert "2 ticks passed" in found.problem
+    assert standing.missed == 2
+    assert "2 ticks passed" in standing.problem
 
 
 def test_judge_schedule_counts_from_the_last_success() -> None:
@@ -118,10 +118,10 @@ def test_judge_schedule_names_a_schedule_that_is_not_planned() -> None:
 
 
 def test_find_scheduler_errors_gives_the_exception() -> None:
-    found = find_scheduler_errors(LOG)
-    assert found.count == 1
-    assert found.newest.startswith("schedule_recent_deployments")
-    assert "Can't evaluate bulk DML statement" in found.newest
+    errors = find_scheduler_errors(LOG)
+    assert errors.count == 1
+    assert errors.newest.startswith("schedule_recent_deployments")
+    assert "Can't evaluate bulk DML statement" in errors.newest
 
 
 def test_find_scheduler_errors_passes_over_others() -> None:

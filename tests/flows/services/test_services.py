@@ -85,8 +85,8 @@ def test_ensure_running_starts_a_service_that_answers_and_is_recorded(
 
 def test_ensure_running_listens_on_this_machine_only(state_dir: Path, said: list[str]) -> None:
     service = ensure_running(state_dir, web(), say=said.append)
-    found = psutil.Process(service.pid).net_connections(kind="tcp")
-    ips = {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
+    connections = psutil.Process(service.pid).net_connections(kind="tcp")
+    ips = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
     assert ips == {"127.0.0.1"}
 
 

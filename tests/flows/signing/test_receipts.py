@@ -142,15 +142,15 @@ def verify(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[st
 
 
 def said_in(envelope: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return found
+    printed: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    return printed
 
 
 def restate(envelope: dict[str, Any], edit: Edit) -> None:
     """Change what an envelope says, and leave the signatures."""
-    said = said_in(envelope)
-    edit(said)
-    envelope["payload"] = base64.b64encode(json.dumps(said).encode()).decode()
+    statement = said_in(envelope)
+    edit(statement)
+    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
 
 
 def test_receipt_says_not_yet_until_there_is_a_version_since(
@@ -313,9 +313,9 @@ def test_script_never_says_anything_else_whatever_is_changed(
     path, key = issue(workspace, receipt, tmp_path)
     script = runpy.run_path(str(SCRIPT))
     handled = (script["Refused"], OSError, ValueError, LookupError, TypeError, AttributeError)
-    known = bytes.fromhex(read_public(key.read_text(), origin="x"))
+    raw_key = bytes.fromhex(read_public(key.read_text(), origin="x"))
     content = json.loads(path.read_text())
-    said = script["check"](content, known, None)
+    said = script["check"](content, raw_key, None)
     ways = [way for way in places(content) if way[0] != "proofs" or "opened" in way]
     rng, refused = random.Random(1), 0
     for _ in range(300):
@@ -327,7 +327,7 @@ def test_script_never_says_anything_else_whatever_is_changed(
         part[last] = spoil(part[last], rng)
         try:
             # Such as the id of a key, which is a hint: what is believed is said in the same words.
-            assert script["check"](spoiled, known, None) == said, (way, last)
+            assert script["check"](spoiled, raw_key, None) == said, (way, last)
         except handled:
             refused += 1
     assert refused > 150
@@ -376,9 +376,9 @@ def test_script_refuses_another_key_and_another_root(workspace: Workspace, tmp_p
     stranger.write_text(public_pem(public_of(read_private(make_private_pem(), origin="x"))))
     assert "not signed by the key" in verify(tmp_path, path, "--key", stranger).stderr
     statements = workspace.state_dir / "statements"
-    known = verify(tmp_path, path, "--key", key, "--root", statements / "calls@3.json")
-    assert known.returncode == 0, known.stderr
-    assert "PROVEN: that is the root of calls@3 that you gave" in known.stdout
+    done = verify(tmp_path, path, "--key", key, "--root", statements / "calls@3.json")
+    assert done.returncode == 0, done.stderr
+    assert "PROVEN: that is the root of calls@3 that you gave" in done.stdout
     older = verify(tmp_path, path, "--key", key, "--root", statements / "calls@2.json")
     assert older.returncode == 1
     assert "does not speak of calls@2" in older.stderr
@@ -489,7 +489,7 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
 ) -> None:
     path, old = issue(workspace, forget(workspace, 7), tmp_path)
     before = path.rename(tmp_path / "before.json")
-    known = old.rename(tmp_path / "old.pem")
+    old_key = old.rename(tmp_path / "old.pem")
     assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")]).exit_code == 0
     assert run(workspace, "receipts", "trust", str(tmp_path / "next.pub")).exit_code == 0
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
@@ -506,7 +506,7 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     )
     assert list((workspace.state_dir / "signing").glob("*.pem")) == []
     assert new.read_text() == (tmp_path / "next.pub").read_text()
-    returncodes = [verify(tmp_path, again, "--key", key).returncode for key in (known, new)]
+    returncodes = [verify(tmp_path, again, "--key", key).returncode for key in (old_key, new)]
     assert returncodes == [0, 0]
 
 

@@ -105,8 +105,8 @@ def verify(workspace: Workspace, *words: str | Path, code: int = 0) -> dict[str,
         ["--dir", str(workspace.root), "verify", *map(str, words), "--json"],
     )
     assert done.exit_code == code, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
 
 
 def test_verify_names_roots_signed_unsigned_and_wrong(workspace: Workspace) -> None:

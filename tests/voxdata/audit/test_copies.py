@@ -160,11 +160,11 @@ def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
     sounds = {}
     for name, seconds in (("short", 0.2), ("long", 2.5)):
         clean = np.zeros(3 * MODEL_RATE_HZ, np.float32)
-        said = voice(3, seconds=seconds)
-        clean[2_000 : 2_000 + said.size] = said
+        speech = voice(3, seconds=seconds)
+        clean[2_000 : 2_000 + speech.size] = speech
         other = clean.copy()
-        loud = float(np.sqrt(np.mean(np.square(said))))
-        other[2_000 : 2_000 + said.size] += draws.normal(0, 0.85 * loud, said.size).astype(
+        loud = float(np.sqrt(np.mean(np.square(speech))))
+        other[2_000 : 2_000 + speech.size] += draws.normal(0, 0.85 * loud, speech.size).astype(
             np.float32
         )
         common = align(prepare_clip(clean).wave, prepare_clip(other).wave)
@@ -190,11 +190,11 @@ def frame(splits: list[str]) -> pl.DataFrame:
 
 
 def test_find_exact_copies_tells_across_from_within() -> None:
-    found = find_exact_copies(
+    findings = find_exact_copies(
         frame(["train", "test", "train", "train"]),
         {0: "a", 1: "a", 2: "b", 3: "b"},
     )
-    assert [(f.check, f.severity, f.count) for f in found] == [
+    assert [(f.check, f.severity, f.count) for f in findings] == [
         ("copies", Severity.LEAK, 1),
         ("copies_within", Severity.NOTE, 1),
     ]
@@ -223,19 +223,19 @@ def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.
 @pytest.mark.parametrize("shared", [True, False])
 def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: bool) -> None:
     splits, vectors = people(20, 8, shared=shared)
-    _, found = find_shared_voices(frame(splits), range(len(splits)), vectors)
-    severities = [f.severity for f in found]
+    _, findings = find_shared_voices(frame(splits), range(len(splits)), vectors)
+    severities = [f.severity for f in findings]
     assert severities == ([Severity.LEAK] if shared else [])
 
 
 def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
-    found = find_bad_sound(
+    findings = find_bad_sound(
         frame(["train"] * 4),
         {0: -90.0, 1: -20, 2: -20, 3: -20},
         {1: 0.2},
         {2: 0.05, 3: 90.0},
     )
-    assert [(f.check, f.evidence[0]["row"]) for f in found] == [
+    assert [(f.check, f.evidence[0]["row"]) for f in findings] == [
         ("silence", 2),
         ("clipping", 3),
         ("too_short", 4),

@@ -103,8 +103,8 @@ class LateDiarizer(FakeDiarizer):
             )
 
         return [
-            replace(found, segments=tuple(late(s) for s in found.segments))
-            for found in super().diarize(sounds)
+            replace(diarization, segments=tuple(late(s) for s in diarization.segments))
+            for diarization in super().diarize(sounds)
         ]
 
 
@@ -114,11 +114,11 @@ class MisnamingDiarizer(FakeDiarizer):
     ) -> list[Diarization]:
         return [
             replace(
-                found,
-                segments=tuple(replace(s, speaker="S1") for s in found.segments),
+                diarization,
+                segments=tuple(replace(s, speaker="S1") for s in diarization.segments),
                 embeddings={},
             )
-            for found in super().diarize(sounds)
+            for diarization in super().diarize(sounds)
         ]
 
 
@@ -127,8 +127,11 @@ class NeighbourlyDiarizer(FakeDiarizer):
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
         return [
-            replace(found, segments=found.segments[: len(found.segments) - (len(sounds) > 1)])
-            for found in super().diarize(sounds)
+            replace(
+                diarization,
+                segments=diarization.segments[: len(diarization.segments) - (len(sounds) > 1)],
+            )
+            for diarization in super().diarize(sounds)
         ]
 
 
@@ -211,10 +214,11 @@ def test_pyannote_finds_both_speakers_of_the_sample(
         reference[Span(turn.segment.start_ms / 1000, turn.segment.end_ms / 1000), turn.segment] = (
             turn.speaker
         )
-    for found in diarizer.diarize([ArraySound(conversation)])[0].segments:
-        hypothesis[Span(found.segment.start_ms / 1000, found.segment.end_ms / 1000), found] = (
-            found.speaker
-        )
+    for diarization in diarizer.diarize([ArraySound(conversation)])[0].segments:
+        hypothesis[
+            Span(diarization.segment.start_ms / 1000, diarization.segment.end_ms / 1000),
+            diarization,
+        ] = diarization.speaker
     assert len(hypothesis.labels()) == 2
     assert (
         DiarizationErrorRate(collar=0.0, skip_overlap=False)(

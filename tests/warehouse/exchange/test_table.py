@@ -26,12 +26,12 @@ def test_write_table_puts_the_id_into_the_parquet_footer(
         path=tmp_path / "a.parquet",
         version_id="abc",
     )
-    found = read_rows(
+    rows = read_rows(
         con,
         "select value from parquet_kv_metadata(?) where key::varchar = 'voxdata_version_id'",
         [str(tmp_path / "a.parquet")],
     )
-    assert found == [{"value": b"abc"}]
+    assert rows == [{"value": b"abc"}]
 
 
 def test_write_table_refuses_an_unknown_kind(example: Make, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def diarize(
 
 
 def test_diarize_sounds_finds_a_lone_voice_within_a_frame() -> None:
-    (found,) = diarize(
+    (diarization,) = diarize(
         ArraySound(
             speech(
                 (0, 3),
@@ -77,26 +77,26 @@ def test_diarize_sounds_finds_a_lone_voice_within_a_frame() -> None:
             )
         )
     )
-    (segment,) = found.segments
+    (segment,) = diarization.segments
     assert segment.speaker == "S0"
     assert abs(segment.segment.start_ms - 3000) <= 34
     assert abs(segment.segment.end_ms - 7000) <= 34
-    assert set(found.embeddings) == {"S0"}
+    assert set(diarization.embeddings) == {"S0"}
 
 
 def test_diarize_sounds_skips_silence() -> None:
     nets = NumberNets()
-    (found,) = diarize(ArraySound(speech((0, 300))), nets=nets)
-    assert found == Diarization(segments=(), embeddings={})
+    (diarization,) = diarize(ArraySound(speech((0, 300))), nets=nets)
+    assert diarization == Diarization(segments=(), embeddings={})
     assert nets.heard == []
 
 
 def test_diarize_sounds_shares_batches_among_sounds() -> None:
     nets = NumberNets()
     sounds = [ArraySound(speech((1, 4))) for _ in range(5)]
-    found = diarize(*sounds, nets=nets)
+    diarization = diarize(*sounds, nets=nets)
     assert nets.heard == [4, 1]
-    assert found == diarize(sounds[0]) * 5
+    assert diarization == diarize(sounds[0]) * 5
 
 
 def test_diarize_sounds_of_nothing_gives_nothing() -> None:
@@ -116,20 +116,20 @@ class CountingSound:
         return len(self._samples)
 
     def read(self, start: int = 0, stop: int | None = None) -> Samples:
-        found = self._samples[start:stop]
-        self.longest = max(self.longest, len(found))
-        return found
+        samples = self._samples[start:stop]
+        self.longest = max(self.longest, len(samples))
+        return samples
 
 
 def test_diarize_sounds_reads_in_stretches() -> None:
     sound = CountingSound(speech(*[(1, 20.0), (0, 20.0)] * 10))
-    (found,) = diarize(sound)
-    assert len(found.segments) == 10
+    (diarization,) = diarize(sound)
+    assert len(diarization.segments) == 10
     assert sound.longest < 100 * 16_000
 
 
 def test_diarize_sounds_with_one_speaker_detects_speech_and_its_voice() -> None:
-    (found,) = diarize(
+    (diarization,) = diarize(
         ArraySound(
             speech(
                 (1, 4),
@@ -140,10 +140,10 @@ def test_diarize_sounds_with_one_speaker_detects_speech_and_its_voice() -> None:
         ),
         max_speakers=1,
     )
-    speakers = [s.speaker for s in found.segments]
+    speakers = [s.speaker for s in diarization.segments]
     assert speakers == ["S0", "S0"]
-    assert abs(found.segments[0].segment.end_ms - 8000) <= 34
-    assert abs(np.linalg.norm(found.embeddings["S0"]) - 1) < 1e-6
+    assert abs(diarization.segments[0].segment.end_ms - 8000) <= 34
+    assert abs(np.linalg.norm(diarization.embeddings["S0"]) - 1) < 1e-6
 
 
 def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
@@ -151,10 +151,10 @@ def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
     mask[:100, 0] = 1
     mask[90:110, 1] = 1
     mask[50:52, 2] = 1
-    found = voice_masks(mask)
-    assert np.nonzero(found[0])[0].tolist() == [*range(50), *range(52, 90)]
-    assert np.nonzero(found[1])[0].tolist() == list(range(100, 110))
-    assert np.nonzero(found[2])[0].tolist() == [50, 51]
+    masks = voice_masks(mask)
+    assert np.nonzero(masks[0])[0].tolist() == [*range(50), *range(52, 90)]
+    assert np.nonzero(masks[1])[0].tolist() == list(range(100, 110))
+    assert np.nonzero(masks[2])[0].tolist() == [50, 51]
 
 
 def test_unit_vector_refuses_zero_and_nan() -> None:
@@ -167,7 +167,7 @@ def test_diarize_sounds_says_how_long_somebody_may_speak_when_no_turn_is_found()
     doubtful = np.zeros(30 * 16_000, np.float32)
     doubtful[16_000 * 12 : 16_000 * 14] = -0.1
     sounds = [ArraySound(doubtful), ArraySound(np.full(160_000, 1e-3, np.float32))]
-    found, silent = diarize(*sounds)
-    assert found.segments == ()
-    assert found.doubtful_ms == pytest.approx(2_000, abs=40)
+    diarization, silent = diarize(*sounds)
+    assert diarization.segments == ()
+    assert diarization.doubtful_ms == pytest.approx(2_000, abs=40)
     assert silent.doubtful_ms == 0

@@ -57,8 +57,8 @@ def test_voice_model_does_not_change_with_the_clustering() -> None:
 
 def test_diarize_leaves_the_models_alone_without_sound() -> None:
     diarizer = PyannoteDiarizer(cache_dir="/nonexistent")
-    (found,) = diarizer.diarize([ArraySound(np.ones(100, np.float32))])
-    assert found.segments == ()
+    (diarization,) = diarizer.diarize([ArraySound(np.ones(100, np.float32))])
+    assert diarization.segments == ()
 
 
 @pytest.mark.slow
@@ -177,10 +177,10 @@ def test_diarize_runs_a_pipeline_of_pyannotes_own_class(
     stock = build_stock(threshold=0.31, min_cluster_size=4, segmentation_step=0.25, batch_size=1)
     diarizer = PyannoteDiarizer(pipeline="somebody/community@1", device="cpu")
     monkeypatch.setattr(diarizer, "_load_hub", lambda: stock)
-    (found,) = diarizer.diarize([ArraySound(conversation)])
-    assert {s.speaker for s in found.segments} == set(found.embeddings) == {"S0", "S1"}
-    assert found.voice_model is not None
-    assert found.voice_model.name == "somebody/community@1#voices"
+    (diarization,) = diarizer.diarize([ArraySound(conversation)])
+    assert {s.speaker for s in diarization.segments} == set(diarization.embeddings) == {"S0", "S1"}
+    assert diarization.voice_model is not None
+    assert diarization.voice_model.name == "somebody/community@1#voices"
 
 
 def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() -> None:
@@ -189,17 +189,17 @@ def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() ->
     annotation[core.Segment(2.0, 9.0), "a"] = "A"
     annotation[core.Segment(1.0, 3.0), "b"] = "B"
     annotation[core.Segment(8.5, 9.0), "c"] = "C"
-    found = encode_annotation(
+    encoded = encode_annotation(
         annotation,
         np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]),
         end_ms=8000,
     )
-    segments = [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments]
+    segments = [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in encoded.segments]
     assert segments == [
         ("S0", 1000, 3000),
         ("S1", 2000, 8000),
     ]
-    assert found.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
+    assert encoded.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,9 @@ def test_scan_survives_any_language_and_odd_text(scanner: SpokenScanner, languag
     ],
 )
 def test_digits_view_writes_spoken_numbers_as_digits(text: str, view: str) -> None:
-    found = digits_view(text)
-    assert found.text == view
-    assert found.original(0, len(view)) == (0, len(text))
+    digits = digits_view(text)
+    assert digits.text == view
+    assert digits.original(0, len(view)) == (0, len(text))
 
 
 def test_digits_view_keeps_dates_sums_and_words() -> None:
