@@ -71,7 +71,11 @@ class RunningServer:
             LabelStudioServer(url=self.url, token=self.credentials.token).ensure_annotator(
                 email, password
             )
-        session = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        session = httpx.Client(
+            base_url=self.url,
+            timeout=120,
+            trust_env=False,
+        )
         session.headers.update(log_in(session, email, password))
         return session
 

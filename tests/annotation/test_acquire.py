@@ -231,7 +231,15 @@ def test_choose_next_fills_a_quota_as_far_as_it_goes() -> None:
         (Quota(share=1.5, language="zh"), "share is more than 0"),
         (Quota(share=0.5), "names a language, or"),
         (Quota(share=0.5, scheme="emotion"), "names a language, or"),
-        (Quota(share=0.5, language="zh", scheme="emotion", label="sad"), "names a language, or"),
+        (
+            Quota(
+                share=0.5,
+                language="zh",
+                scheme="emotion",
+                label="sad",
+            ),
+            "names a language, or",
+        ),
     ],
 )
 def test_choose_next_refuses_a_quota_that_makes_no_sense(quota: Quota, message: str) -> None:

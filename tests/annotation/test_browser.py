@@ -50,7 +50,14 @@ def make_scheme(name: str, labels: str, **options: object) -> Scheme:
         SchemeLabel(name=english, group=group, shown={"zh": chinese})
         for group, english, chinese in parts
     )
-    return replace(Scheme(name=name, version=1, labels=made), **options)  # type: ignore[arg-type]
+    return replace(
+        Scheme(
+            name=name,
+            version=1,
+            labels=made,
+        ),
+        **options,
+    )  # type: ignore[arg-type]
 
 
 SCHEMES = (
@@ -289,7 +296,10 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     assert outside == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(1400, 1000), (1280, 720)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1400, 1000), (1280, 720)],
+)
 def test_labelling_page_needs_no_scrolling(
     page: Page,
     label_studio: RunningServer,

@@ -41,7 +41,11 @@ def work() -> Answers:
         said(11, "p1", "tell", keys[1]),
         said(12, "p0", "tell", keys[2]),
     ]
-    return Answers(labels=tuple(rows), checks=(), decisions=())
+    return Answers(
+        labels=tuple(rows),
+        checks=(),
+        decisions=(),
+    )
 
 
 def test_draw_checks_prefers_what_is_known_and_the_least_used() -> None:
@@ -98,8 +102,18 @@ def test_disguise_moves_the_edges_inside_the_recording_and_gives_another_key() -
 def test_score_checks_counts_right_answers_and_repeated_ones() -> None:
     keys = [u.utterance_id for u in UTTERANCES]
     checks = {
-        "g": CheckClip(key="g", utterance_id=keys[0], purpose="gold", shift_ms=80),
-        "r": CheckClip(key="r", utterance_id=keys[2], purpose="retest", shift_ms=80),
+        "g": CheckClip(
+            key="g",
+            utterance_id=keys[0],
+            purpose="gold",
+            shift_ms=80,
+        ),
+        "r": CheckClip(
+            key="r",
+            utterance_id=keys[2],
+            purpose="retest",
+            shift_ms=80,
+        ),
     }
     done = (
         said(20, "p0", "ask", "g"),
@@ -107,7 +121,11 @@ def test_score_checks_counts_right_answers_and_repeated_ones() -> None:
         said(22, "p0", "ask", "r"),
     )
     base = work()
-    answers = Answers(labels=base.labels, checks=done, decisions=())
+    answers = Answers(
+        labels=base.labels,
+        checks=done,
+        decisions=(),
+    )
     scores = {
         (s.annotator, s.purpose): (s.clips, s.right)
         for s in score_checks(answers, settle_all(answers, [INTENT]), checks)

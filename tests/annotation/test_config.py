@@ -45,7 +45,10 @@ def stored_names(choices: ElementTree.Element) -> tuple[str | None, ...]:
     return tuple(c.get("alias") or c.get("value") for c in choices.iter("Choice"))
 
 
-@given(schemes=schemes_of_every_kind(), language=st.sampled_from(["en", "zh"]))
+@given(
+    schemes=schemes_of_every_kind(),
+    language=st.sampled_from(["en", "zh"]),
+)
 def test_build_config_keeps_labels_of_any_script(
     schemes: tuple[Scheme, ...], language: str
 ) -> None:

@@ -84,7 +84,16 @@ def test_infer_consensus_of_nothing_is_nothing():
 
 def test_infer_consensus_refuses_a_label_of_another_scheme():
     with pytest.raises(ValueError, match="votes for bored"):
-        infer_consensus([Vote(utterance_id="u", annotator="a", labels=("bored",))], labels=LABELS)
+        infer_consensus(
+            [
+                Vote(
+                    utterance_id="u",
+                    annotator="a",
+                    labels=("bored",),
+                )
+            ],
+            labels=LABELS,
+        )
 
 
 def test_infer_consensus_gives_the_same_twice():
@@ -114,7 +123,13 @@ def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
         for person, skill in enumerate(skills):
             heard = second if unclear and rng.random() < 0.45 else first
             label = LABELS[heard] if rng.random() < skill else LABELS[rng.integers(len(LABELS))]
-            votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
+            votes.append(
+                Vote(
+                    utterance_id=key,
+                    annotator=f"p{person}",
+                    labels=(label,),
+                )
+            )
     return votes, ambiguous, clear
 
 

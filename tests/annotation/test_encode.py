@@ -521,7 +521,14 @@ def test_encode_entry_lists_the_rivals_for_the_label_stream() -> None:
 
 def test_describe_rival_names_a_scale_that_has_no_words_by_itself() -> None:
     assert (
-        describe_rival(Rival(pseudonym="B", labels={}, ratings={"mood.warmth": 2})) == "B: warmth 2"
+        describe_rival(
+            Rival(
+                pseudonym="B",
+                labels={},
+                ratings={"mood.warmth": 2},
+            )
+        )
+        == "B: warmth 2"
     )
 
 

@@ -89,7 +89,10 @@ def gate(label_studio: RunningServer) -> Iterator[Gate]:
     made.close()
 
 
-@pytest.mark.parametrize(("fault", "kept"), [("503 before", 0), ("503 after", 3), ("cut after", 3)])
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [("503 before", 0), ("503 after", 3), ("cut after", 3)],
+)
 def test_push_doubles_nothing_when_the_answer_to_an_import_is_lost(
     label_studio: RunningServer, gate: Gate, clip_file: str, fault: str, kept: int
 ) -> None:

@@ -22,7 +22,13 @@ def crew(
             label = truth if rng.random() < skill else others[rng.integers(2)]
             if person == deaf and truth == "sad":
                 label = "calm"
-            votes.append(Vote(utterance_id=f"u{clip}", annotator=person, labels=(label,)))
+            votes.append(
+                Vote(
+                    utterance_id=f"u{clip}",
+                    annotator=person,
+                    labels=(label,),
+                )
+            )
     return votes
 
 

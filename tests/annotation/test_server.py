@@ -177,7 +177,11 @@ def test_server_log_is_private_and_holds_no_secret(label_studio: RunningServer) 
 
 @pytest.mark.slow
 def test_server_refuses_a_sign_up_without_an_invitation(label_studio: RunningServer) -> None:
-    with httpx.Client(base_url=label_studio.url, timeout=60, trust_env=False) as session:
+    with httpx.Client(
+        base_url=label_studio.url,
+        timeout=60,
+        trust_env=False,
+    ) as session:
         session.get("/user/login/")
         answer = session.post(
             "/user/signup/",

@@ -307,7 +307,11 @@ def test_personal_token_is_renewed_when_the_server_refuses_the_access_token(
 ) -> None:
     auth = TokenAuth(url=label_studio.url, token=personal_token)
     auth._access = ACCESS  # as it is when five minutes have passed
-    with httpx.Client(base_url=label_studio.url, auth=auth, trust_env=False) as client:
+    with httpx.Client(
+        base_url=label_studio.url,
+        auth=auth,
+        trust_env=False,
+    ) as client:
         assert client.get("/api/projects/").status_code == 200
 
 
@@ -317,7 +321,10 @@ def test_queue_works_with_a_legacy_token(label_studio: RunningServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("token", [LEGACY[::-1], "not-a-token", PERSONAL])
+@pytest.mark.parametrize(
+    "token",
+    [LEGACY[::-1], "not-a-token", PERSONAL],
+)
 def test_wrong_token_says_which_kind_is_wanted_and_where(
     label_studio: RunningServer, token: str
 ) -> None:

@@ -130,7 +130,11 @@ def answer(
     password = label_studio_credentials(workspace).password_for(person)
     queue.server.ensure_annotator(person, password)
     made = {}
-    with httpx.Client(base_url=queue.url, timeout=60, trust_env=False) as session:
+    with httpx.Client(
+        base_url=queue.url,
+        timeout=60,
+        trust_env=False,
+    ) as session:
         session.get("/user/login/")
         form = {
             "email": person,
@@ -166,7 +170,10 @@ def standing(workspace: Workspace) -> list[Annotation]:
         return [a for a in current_annotations(con) if not a.deleted]
 
 
-@pytest.mark.parametrize(("moment", "there"), [("unheard", 20), ("unanswered", 40)])
+@pytest.mark.parametrize(
+    ("moment", "there"),
+    [("unheard", 20), ("unanswered", 40)],
+)
 def test_push_into_a_dying_server_loses_and_doubles_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: Moment, there: int
 ) -> None:

@@ -64,7 +64,8 @@ def test_timeline_alpha_is_about_zero_for_people_who_mark_at_random() -> None:
         return [make_turn(i * 100, i * 100 + 100) for i in range(2_000) if rng.random() < 0.5]
 
     agreement = timeline_alpha(
-        [{"ann": random_turns(), "bob": random_turns()}], durations_ms=[200_000]
+        [{"ann": random_turns(), "bob": random_turns()}],
+        durations_ms=[200_000],
     )
     assert agreement == pytest.approx(0, abs=0.07)
 

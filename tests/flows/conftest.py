@@ -65,7 +65,13 @@ def example(number: int) -> Example:
         text=f"the secret words of caller {number}",
         language="en",
         split=Split.TRAIN,
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
     )
 
 

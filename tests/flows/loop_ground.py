@@ -156,8 +156,16 @@ CALLS = (
             (1, 3_000, 3_800),
         ),
     ),
-    Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0.001),
-    Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0),
+    Call(
+        length_ms=2_000,
+        bursts=((0, 0, 1_000),),
+        loudness=0.001,
+    ),
+    Call(
+        length_ms=2_000,
+        bursts=((0, 0, 1_000),),
+        loudness=0,
+    ),
 )
 SILENT = 5
 BROKEN = len(CALLS)

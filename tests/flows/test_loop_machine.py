@@ -227,7 +227,10 @@ class LoopMachine(RuleBasedStateMachine):
         """With something to lose: a version, its labels, and clips that people have before them."""
         self.turn("ask")
 
-    @rule(number=st.integers(0, BROKEN), twice=st.booleans())
+    @rule(
+        number=st.integers(0, BROKEN),
+        twice=st.booleans(),
+    )
     @counted
     def record(self, number: int, twice: bool) -> None:
         write_call(

@@ -88,7 +88,13 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
         audio_file=canonical_file(recording),
         text="hello",
         language="en",
-        gold={scheme: GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            scheme: GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
         split=Split.TRAIN,
     )
     with workspace.warehouse() as con:

@@ -116,7 +116,10 @@ def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
     assert build_models(open_workspace(tmp_path), {}).cutting["min_ms"] == 900
 
 
-@pytest.mark.parametrize(("min_ms", "same"), [(MIN_MS, True), (900, False)])
+@pytest.mark.parametrize(
+    ("min_ms", "same"),
+    [(MIN_MS, True), (900, False)],
+)
 def test_stage_keys_of_earlier_cuts_hold_while_min_ms_does_not_change_the_cutting(
     min_ms: int, same: bool
 ) -> None:

@@ -20,7 +20,13 @@ def example(number: int, label: str, split: Split, *, scheme: str = "intent") ->
         audio_file=f"r{number}.flac",
         text="",
         language="en",
-        gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+        gold={
+            scheme: GoldLabel(
+                label=label,
+                distribution={label: 1.0},
+                num_votes=1,
+            )
+        },
         split=split,
     )
 

@@ -92,7 +92,10 @@ def test_decode_audio_reads_every_usual_container(tmp_path, suffix, codec):
     assert np.corrcoef(loudness(decoded.samples[:, 0]), loudness(SPEECH / 32768))[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize(
+    "subtype",
+    ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"],
+)
 def test_decode_audio_gives_exact_float32(tmp_path, subtype):
     values = np.array([-128, -64, -1, 0, 1, 127], np.float64) / 128
     path = write_wav(tmp_path / "a.wav", values, subtype=subtype)
@@ -157,7 +160,10 @@ def test_decode_audio_tells_a_truncated_mp4_with_its_index_in_front(tmp_path):
     assert reason_for(tmp_path / "half.m4a") is DropReason.TRUNCATED
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFE])
+@pytest.mark.parametrize(
+    "size",
+    [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFE],
+)
 def test_decode_audio_trusts_the_sound_when_a_streamed_wav_leaves_its_size_open(tmp_path, size):
     whole = bytearray(write_wav(tmp_path / "a.wav").read_bytes())
     at = whole.index(b"data") + 4

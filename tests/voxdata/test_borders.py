@@ -104,7 +104,10 @@ def test_scan_utterances_finds_what_follows_its_word_after_a_pause(
 
 
 @pytest.mark.parametrize("gap_ms", [500, 12_000])
-@pytest.mark.parametrize("languages", [("en",), ("en", "de")])
+@pytest.mark.parametrize(
+    "languages",
+    [("en",), ("en", "de")],
+)
 def test_scan_utterances_finds_a_number_dictated_over_a_pause(
     gap_ms: int, languages: tuple[str, ...]
 ) -> None:

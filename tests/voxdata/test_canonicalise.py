@@ -122,7 +122,10 @@ def test_canonicalise_hears_the_quietest_speech(tmp_path, corpora):
     assert not any(canonicalise(clip, lambda _: tmp_path / "x.flac").silent for clip in clips)
 
 
-@pytest.mark.parametrize("samples", [silence(100), silence(100) + 0.3, tone(100, level=5e-5)])
+@pytest.mark.parametrize(
+    "samples",
+    [silence(100), silence(100) + 0.3, tone(100, level=5e-5)],
+)
 def test_is_silent_tells_silence_constants_and_the_noise_floor(tmp_path, samples):
     assert ingest(tmp_path, samples[:, None]).silent
 
@@ -131,7 +134,10 @@ def test_is_silent_hears_one_live_channel(tmp_path):
     assert not ingest(tmp_path, np.stack([silence(100), tone(100, level=0.001)], axis=1)).silent
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize(
+    "rate_hz",
+    [8_000, 11_025, 16_000, 22_050, 44_100, 48_000],
+)
 @pytest.mark.parametrize("num_samples", [1, 7, 4_410, 44_101])
 def test_canonicalise_gives_lengths_true_to_the_sample(tmp_path, rate_hz, num_samples):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (num_samples, 1))

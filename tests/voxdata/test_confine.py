@@ -33,7 +33,10 @@ def test_why_outside_names_what_is_wrong(name: str) -> None:
     assert why_outside(name)
 
 
-@pytest.mark.parametrize("name", ["x", "a/b.flac", "...", "a..b/c", "句子.wav"])
+@pytest.mark.parametrize(
+    "name",
+    ["x", "a/b.flac", "...", "a..b/c", "句子.wav"],
+)
 def test_why_outside_lets_plain_names_pass(name: str) -> None:
     assert why_outside(name) == ""
 

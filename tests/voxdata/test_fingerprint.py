@@ -35,7 +35,10 @@ def test_compare_finds_a_trimmed_copy_with_changed_bits():
     assert size == pytest.approx(170, abs=2)
 
 
-@pytest.mark.parametrize("shifts", [[0], [5, -5], [1000], []])
+@pytest.mark.parametrize(
+    "shifts",
+    [[0], [5, -5], [1000], []],
+)
 def test_compare_finds_nothing_in_different_sounds(shifts):
     assert compare(codes(1), codes(2), shifts) is None
 

@@ -10,7 +10,12 @@ from voxdata.label import Prediction, leading_label
 
 def predict(**distribution: float) -> Prediction:
     model = ModelRef(name="m", revision="1")
-    return Prediction(utterance_id="u", scheme="intent", distribution=distribution, model=model)
+    return Prediction(
+        utterance_id="u",
+        scheme="intent",
+        distribution=distribution,
+        model=model,
+    )
 
 
 @pytest.mark.parametrize(

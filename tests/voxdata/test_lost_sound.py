@@ -34,7 +34,12 @@ def decode(path: Path) -> SimpleNamespace:
     samples = np.concatenate([block.samples for block in blocks])
     rate_hz = blocks[0].sample_rate_hz
     seconds = len(samples) / rate_hz
-    return SimpleNamespace(samples=samples, rate_hz=rate_hz, seconds=seconds, remarks=remarks)
+    return SimpleNamespace(
+        samples=samples,
+        rate_hz=rate_hz,
+        seconds=seconds,
+        remarks=remarks,
+    )
 
 
 def kinds(found: SimpleNamespace) -> list[RemarkKind]:
@@ -257,7 +262,10 @@ def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, c
     assert likeness(after, wanted) > 0.9
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.webm", "libopus"), ("a.m4a", "aac")],
+)
 def test_decode_audio_adds_up_packets_that_are_missing_one_by_one(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
     decoded = decode(
@@ -276,7 +284,10 @@ def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
         assert decode(write(tmp_path / name, codec, SPEECH)).remarks == []
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libopus"), ("a.mp4", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mkv", "libopus"), ("a.mp4", "aac")],
+)
 def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     tmp_path, name, codec
 ):
@@ -286,7 +297,10 @@ def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     assert likeness(decoded.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.webm", "libopus"), ("a.m4a", "aac")],
+)
 def test_decode_audio_begins_with_silence_when_a_track_on_its_own_is_late(tmp_path, name, codec):
     decoded = decode(write(tmp_path / name, codec, SPEECH, start_s=[2.0]))
     assert decoded.seconds == pytest.approx(8.0, abs=0.05)
@@ -301,7 +315,10 @@ def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
 # Sizes in headers.
 
 
-@pytest.mark.parametrize("more", [44, 36, 32, 24, 12, 8])
+@pytest.mark.parametrize(
+    "more",
+    [44, 36, 32, 24, 12, 8],
+)
 def test_decode_audio_reads_a_wav_that_counts_parts_of_its_header_as_sound(tmp_path, more):
     path = tmp_path / "a.wav"
     path.write_bytes(with_data_size(write_wav(path), 2 * SPEECH.size + more))
@@ -325,14 +342,20 @@ def test_decode_audio_reads_a_wav_whose_padding_was_promised_and_not_written(tmp
     assert decode(path).samples.shape == (9_001, 1)
 
 
-@pytest.mark.parametrize("missing", [2, 4, 45, 46, 100, SPEECH.size])
+@pytest.mark.parametrize(
+    "missing",
+    [2, 4, 45, 46, 100, SPEECH.size],
+)
 def test_decode_audio_still_refuses_a_wav_of_which_sound_is_missing(tmp_path, missing):
     path = tmp_path / "a.wav"
     path.write_bytes(write_wav(path)[:-missing])
     assert refusal(path).reason is DropReason.TRUNCATED
 
 
-@pytest.mark.parametrize("mark", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0, 0x80000000, 0xFFFFFFDB])
+@pytest.mark.parametrize(
+    "mark",
+    [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0, 0x80000000, 0xFFFFFFDB],
+)
 def test_measure_extent_holds_an_open_size_for_no_promise_in_a_file_of_any_size(tmp_path, mark):
     path = tmp_path / "a.wav"
     path.write_bytes(with_data_size(write_wav(path), mark))
@@ -359,7 +382,10 @@ def test_decode_audio_reads_an_rf64_of_open_size(tmp_path, size):
     assert decode(path).samples.shape == (SPEECH.size, 1)
 
 
-@pytest.mark.parametrize("size", [0, 24, 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF])
+@pytest.mark.parametrize(
+    "size",
+    [0, 24, 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF],
+)
 def test_decode_audio_reads_a_wave64_of_open_size(tmp_path, size):
     path = tmp_path / "a.w64"
     whole = bytearray(write_wav(path, format="W64"))

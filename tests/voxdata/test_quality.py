@@ -18,7 +18,10 @@ from voxdata.sound import ArraySound, Sound
 from voxdata.testing import make_turn, make_utterance, make_word, noise, silence, speech_like, tone
 
 
-@pytest.mark.parametrize("num_samples", [0, 1, 2, 399, 400, 511, 513, 1_000])
+@pytest.mark.parametrize(
+    "num_samples",
+    [0, 1, 2, 399, 400, 511, 513, 1_000],
+)
 @pytest.mark.parametrize("value", [0.0, 0.5, -1.0, 1e-20])
 def test_measure_quality_gives_finite_figures_for_any_length(num_samples, value):
     quality = measure_quality(np.full(num_samples, value, np.float32), source_rate_hz=16_000)

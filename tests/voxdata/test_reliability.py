@@ -165,7 +165,13 @@ def _simulated(
             call_of[unit] = str(call)
             for person in range(3):
                 label = str(mood) if rng.random() < agree else str(rng.integers(3))
-                votes.append(Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,)))
+                votes.append(
+                    Vote(
+                        utterance_id=unit,
+                        annotator=f"p{person}",
+                        labels=(label,),
+                    )
+                )
     return votes, call_of
 
 

@@ -33,7 +33,12 @@ def test_decode_rttm_gives_back_what_was_encoded(turns: list[Turn]) -> None:
 
 def test_encode_rttm_is_read_by_pyannote(tmp_path: Path) -> None:
     turns = [
-        Turn(recording_id="r", channel=0, speaker="S0", segment=Segment(start_ms=1500, end_ms=2750))
+        Turn(
+            recording_id="r",
+            channel=0,
+            speaker="S0",
+            segment=Segment(start_ms=1500, end_ms=2750),
+        )
     ]
     path = tmp_path / "x.rttm"
     path.write_text(encode_rttm(turns, uri="my call"), encoding="utf-8")
@@ -44,7 +49,10 @@ def test_encode_rttm_is_read_by_pyannote(tmp_path: Path) -> None:
     assert speaker == "S0"
 
 
-@pytest.mark.parametrize("fields", ["1 zero 1", "1 inf 1", "1 2 0", "1 -1 2", "-1 0 1", "1"])
+@pytest.mark.parametrize(
+    "fields",
+    ["1 zero 1", "1 inf 1", "1 2 0", "1 -1 2", "-1 0 1", "1"],
+)
 def test_decode_rttm_names_the_malformed_line(fields: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
         decode_rttm(f";; comment\nSPEAKER x {fields} <NA> <NA> S0 <NA> <NA>\n", recording_id="r")

@@ -78,7 +78,13 @@ def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
             label="question",
             candidates=("price", "time"),
         ),
-        Undecided(utterance_id="w", annotator="ann", scheme="intent", label="test", candidates=()),
+        Undecided(
+            utterance_id="w",
+            annotator="ann",
+            scheme="intent",
+            label="test",
+            candidates=(),
+        ),
     )
 
 
@@ -145,7 +151,13 @@ def test_former_labels_are_known_with_the_last_version_that_had_them():
             "leads from 'a' to b, which the scheme does not have",
         ),
         (
-            (SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),),
+            (
+                SchemeChange(
+                    to_version=2,
+                    rename={"a": "other"},
+                    remove=("a",),
+                ),
+            ),
             "two entries about a",
         ),
         (

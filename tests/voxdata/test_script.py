@@ -20,7 +20,11 @@ def heard(*said: tuple[str, str]) -> Transcript:
         for (language, _), word in zip(said, words, strict=True)
     ]
     model = ModelRef(name="m", revision="1", params={})
-    return Transcript(passages=tuple(passages), words=words, model=model)
+    return Transcript(
+        passages=tuple(passages),
+        words=words,
+        model=model,
+    )
 
 
 def texts(transcript: Transcript) -> list[str]:

@@ -43,7 +43,11 @@ def test_group_voices_joins_only_what_is_linked() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(tallies, st.randoms(), st.integers(0, 3))
+@given(
+    tallies,
+    st.randoms(),
+    st.integers(0, 3),
+)
 def test_assign_splits_ignores_order_and_leaves_no_split_empty(
     groups: dict[str, Counter[str]], rng: random.Random, seed: int
 ) -> None:
@@ -73,7 +77,10 @@ def test_assign_splits_never_moves_what_was_placed(
     assert {group: after[group] for group in old} == before
 
 
-@pytest.mark.parametrize(("num_groups", "worst"), [(20, 0.04), (200, 0.01), (2000, 0.01)])
+@pytest.mark.parametrize(
+    ("num_groups", "worst"),
+    [(20, 0.04), (200, 0.01), (2000, 0.01)],
+)
 def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: float) -> None:
     rng = random.Random(0)
     groups = {
@@ -107,7 +114,10 @@ def worst_deviation(groups: dict[str, Counter[str]], splits: dict[str, Split]) -
     )
 
 
-@pytest.mark.parametrize(("num_groups", "worst"), [(200, 0.08), (2000, 0.01)])
+@pytest.mark.parametrize(
+    ("num_groups", "worst"),
+    [(200, 0.08), (2000, 0.01)],
+)
 def test_assign_splits_comes_close_for_every_label_and_language_though_voices_differ(
     num_groups: int, worst: float
 ) -> None:

@@ -78,7 +78,10 @@ def test_decode_envelope_refuses_what_is_none(row: object) -> None:
         decode_envelope(row)
 
 
-@pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"_type": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{}", b"[]", b'{"_type": "x"}', b"\xff"],
+)
 def test_open_statement_refuses_what_is_none(payload: bytes) -> None:
     with pytest.raises(StatementError, match="the envelope holds"):
         open_statement(replace(wrap_statement(SAID), payload=payload))

@@ -19,7 +19,11 @@ def transcript(words) -> Transcript:
         language="en",
         language_probability=1.0,
     )
-    return Transcript(passages=(whole,), words=tuple(words), model=MODEL)
+    return Transcript(
+        passages=(whole,),
+        words=tuple(words),
+        model=MODEL,
+    )
 
 
 @st.composite

@@ -54,7 +54,10 @@ def test_fingerprints_come_back_as_they_were(con: DuckDBPyConnection) -> None:
     assert np.array_equal(list_fingerprints(con, ["a"], key=KEY)["a"], codes(1))
 
 
-@pytest.mark.parametrize("arrivals", [["a", "b", "c"], ["b"], ["a"]])
+@pytest.mark.parametrize(
+    "arrivals",
+    [["a", "b", "c"], ["b"], ["a"]],
+)
 def test_find_hints_names_a_pair_once_and_the_same_way_round(
     con: DuckDBPyConnection, arrivals: list[str]
 ) -> None:

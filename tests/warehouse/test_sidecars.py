@@ -95,7 +95,10 @@ def test_open_warehouse_counts_anew_where_nothing_was_counted(cut: Path) -> None
     assert read_commits(cut) == 1
 
 
-@pytest.mark.parametrize("number", ["-1", "1_0", "1.0", "٣", "0x10", "1 2", "9" * 60])
+@pytest.mark.parametrize(
+    "number",
+    ["-1", "1_0", "1.0", "٣", "0x10", "1 2", "9" * 60],
+)
 def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(
     cut: Path, number: str
 ) -> None:

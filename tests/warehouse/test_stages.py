@@ -42,7 +42,11 @@ def test_list_stage_results_tells_what_is_known_and_what_is_in_force(
     record(con, "b")
     both = frozenset({("cut", "a"), ("cut", "b")})
     assert list_stage_results(con) == {
-        "r": StageResults(known=both, current={"cut": "b"}, models=frozenset({"m"}))
+        "r": StageResults(
+            known=both,
+            current={"cut": "b"},
+            models=frozenset({"m"}),
+        )
     }
     assert has_result(con, recording_id="r", stage="cut", key="a")
     assert not has_result(con, recording_id="r", stage="cut", key="c")

@@ -101,7 +101,10 @@ class WarehouseMachine(RuleBasedStateMachine):
                 }
                 insert_rows(self.con, "utterance", [heard])
 
-    @rule(number=st.integers(0, 7), label=st.sampled_from(LABELS))
+    @rule(
+        number=st.integers(0, 7),
+        label=st.sampled_from(LABELS),
+    )
     def annotate(self, number: int, label: str) -> None:
         if f"r{number}" not in {s.recording.recording_id for s in list_recordings(self.con)}:
             return
@@ -158,7 +161,10 @@ class WarehouseMachine(RuleBasedStateMachine):
             self.remember(version.ref, version.root)
 
     @precondition(lambda self: self.roots)
-    @rule(data=st.data(), name=st.sampled_from(["gold", "冻结"]))
+    @rule(
+        data=st.data(),
+        name=st.sampled_from(["gold", "冻结"]),
+    )
     def tag(self, data: st.DataObject, name: str) -> None:
         version = data.draw(st.sampled_from(list_versions(self.con)))
         if name not in self.tags:

@@ -122,7 +122,10 @@ def test_read_table_passes_over_empty_lines_and_keeps_line_separators_in_texts(
     assert table.remarks == []
 
 
-@pytest.mark.parametrize(("encoding", "told"), [("gbk", "line 2"), ("utf-16", "UTF-16")])
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("gbk", "line 2"), ("utf-16", "UTF-16")],
+)
 def test_read_table_refuses_other_encodings(tmp_path: Path, encoding: str, told: str) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(GOOD.encode(encoding))
@@ -323,7 +326,11 @@ def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_p
     )
 
 
-@pytest.mark.parametrize("text", ["", GOOD], ids=["no rows", "no audio file there"])
+@pytest.mark.parametrize(
+    "text",
+    ["", GOOD],
+    ids=["no rows", "no audio file there"],
+)
 def test_audit_ends_with_2_when_there_is_nothing_to_audit(tmp_path: Path, text: str) -> None:
     write(tmp_path, text)
     done = voxdata("audit", "m.csv", cwd=tmp_path)
@@ -353,7 +360,10 @@ def test_audit_page_escapes_what_the_manifest_says() -> None:
 
 @pytest.mark.corpus
 @pytest.mark.slow
-@pytest.mark.parametrize(("by", "leak"), [("speaker", False), ("row", True)])
+@pytest.mark.parametrize(
+    ("by", "leak"),
+    [("speaker", False), ("row", True)],
+)
 def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
     corpora: Path, by: str, leak: bool
 ) -> None:

@@ -61,7 +61,12 @@ def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     recording = make_recording()
     quiet = make_utterance(0, 3_000)
     loud = make_utterance(3_000, 9_000)
-    good = Quality(level_db=-20, snr_db=30, clipping_ratio=0, bandwidth_hz=8_000)
+    good = Quality(
+        level_db=-20,
+        snr_db=30,
+        clipping_ratio=0,
+        bandwidth_hz=8_000,
+    )
     with workspace.warehouse() as con:
         add_recording(con, recording, audio_file="a.flac", run_id="t")
         store_utterances(con, [quiet, loud], key="c", run_id="t")

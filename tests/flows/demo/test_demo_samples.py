@@ -16,8 +16,16 @@ def utterance(start_ms: int, end_ms: int, recording_id: str = "r1") -> Utterance
 
 
 KEY = [
-    Answer(file="a.wav", segment=Segment(start_ms=0, end_ms=1000), labels={"intent": "question"}),
-    Answer(file="a.wav", segment=Segment(start_ms=1000, end_ms=2000), labels={"intent": "answer"}),
+    Answer(
+        file="a.wav",
+        segment=Segment(start_ms=0, end_ms=1000),
+        labels={"intent": "question"},
+    ),
+    Answer(
+        file="a.wav",
+        segment=Segment(start_ms=1000, end_ms=2000),
+        labels={"intent": "answer"},
+    ),
 ]
 
 

@@ -104,7 +104,10 @@ def test_check_pins_names_what_differs_and_what_is_missing() -> None:
     assert check.remedy
 
 
-@pytest.mark.parametrize(("path", "ok"), [("/good", True), ("/bad", False)])
+@pytest.mark.parametrize(
+    ("path", "ok"),
+    [("/good", True), ("/bad", False)],
+)
 def test_check_service_asks_the_address(site: str, path: str, ok: bool) -> None:
     assert check_service("x", site + path).ok is ok
 
@@ -155,7 +158,11 @@ def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None
 def test_service_checks_tell_a_worker_that_runs(
     tmp_path: Path, state_dir: Path, said: list[str]
 ) -> None:
-    spec = ServiceSpec(name="worker", command=("sleep", "60"), env={})
+    spec = ServiceSpec(
+        name="worker",
+        command=("sleep", "60"),
+        env={},
+    )
     worker = ensure_running(state_dir, spec, say=said.append)
     assert look(tmp_path)["worker"] == Check(
         name="worker",

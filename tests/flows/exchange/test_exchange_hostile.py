@@ -66,7 +66,13 @@ def build(root: Path, *, seed: int) -> Workspace:
         audio_file=audio_file,
         text="what they said",
         language="en",
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
         split=Split.TRAIN,
     )
     with made.warehouse() as con:

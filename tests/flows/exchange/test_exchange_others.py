@@ -72,7 +72,13 @@ def workspace(tmp_path: Path) -> Workspace:
                 text=f"句子 {at}",
                 language="zh",
                 split=list(Split)[at // 2],
-                gold={"topic": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+                gold={
+                    "topic": GoldLabel(
+                        label=label,
+                        distribution={label: 1.0},
+                        num_votes=1,
+                    )
+                },
             )
         )
     with made.warehouse() as con:

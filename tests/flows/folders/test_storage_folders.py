@@ -40,7 +40,10 @@ def test_open_workspace_takes_the_default_layout_and_folders_elsewhere(tmp_path:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-@pytest.mark.parametrize("place", [".", "..", "/", "exports/..", "./."])
+@pytest.mark.parametrize(
+    "place",
+    [".", "..", "/", "exports/..", "./."],
+)
 def test_open_workspace_refuses_a_folder_that_is_the_workspace_or_holds_it(
     tmp_path: Path, name: str, place: str
 ) -> None:

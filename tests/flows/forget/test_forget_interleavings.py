@@ -255,7 +255,11 @@ def in_turn(begin: Callable[[Callable[[str], None]], object], *, until: str) -> 
         if until in line:
             waits.set()
 
-    thread = threading.Thread(target=begin, args=(say,), daemon=True)
+    thread = threading.Thread(
+        target=begin,
+        args=(say,),
+        daemon=True,
+    )
     thread.start()
     assert waits.wait(60), told
     return thread

@@ -657,7 +657,11 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
     )
     with register.noting(page):
         assert register.read() == [page]
-    newer = Written(path=page.path, kind="page", sha256="2")
+    newer = Written(
+        path=page.path,
+        kind="page",
+        sha256="2",
+    )
 
     class Died(Exception):
         pass

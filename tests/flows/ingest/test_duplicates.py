@@ -137,8 +137,16 @@ CLICK = 0.5 * np.random.default_rng(4).normal(size=40)
 
 
 @pytest.mark.usefixtures("chromaprint")
-@pytest.mark.parametrize("sound", [TONE, CLICK], ids=["0.2 s of tone", "click"])
-@pytest.mark.parametrize("floor", [0.0, 1e-3], ids=["silence", "quiet room"])
+@pytest.mark.parametrize(
+    "sound",
+    [TONE, CLICK],
+    ids=["0.2 s of tone", "click"],
+)
+@pytest.mark.parametrize(
+    "floor",
+    [0.0, 1e-3],
+    ids=["silence", "quiet room"],
+)
 def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
     workspace: Workspace, tmp_path: Path, said: list[str], sound: np.ndarray, floor: float
 ) -> None:

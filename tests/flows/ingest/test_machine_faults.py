@@ -406,7 +406,11 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
         source_rate_hz=16_000,
         wanted=frozenset({"diarize"}),
     )
-    models = Models(diarizer=Greedy(), transcriber=None, labelers={})  # type: ignore[arg-type]
+    models = Models(
+        diarizer=Greedy(),
+        transcriber=None,
+        labelers={},
+    )  # type: ignore[arg-type]
     (outcome,) = _run([work], models)
     assert isinstance(outcome, Outcome)
     assert outcome.failure is None

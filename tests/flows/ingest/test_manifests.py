@@ -85,7 +85,13 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
     lhotse = pytest.importorskip("lhotse")
     recording = lhotse.Recording(
         id="call-1",
-        sources=[lhotse.audio.AudioSource(type="file", channels=[0], source="a.wav")],
+        sources=[
+            lhotse.audio.AudioSource(
+                type="file",
+                channels=[0],
+                source="a.wav",
+            )
+        ],
         sampling_rate=8000,
         num_samples=8000,
         duration=1.0,

@@ -283,7 +283,12 @@ def test_open_local_raises_transient_error_when_a_download_is_incomplete(web, fo
 
 
 def test_open_local_raises_transient_error_when_the_server_is_gone():
-    source = Source(uri="http://127.0.0.1:9/a.wav", name="a.wav", size_bytes=1, modified_ns=0)
+    source = Source(
+        uri="http://127.0.0.1:9/a.wav",
+        name="a.wav",
+        size_bytes=1,
+        modified_ns=0,
+    )
     with pytest.raises(TransientError), open_local(source):
         pass
 

@@ -460,7 +460,10 @@ def test_read_manifest_keeps_no_nan_and_whole_numbers(cases: Path) -> None:
     assert [row.metadata.get("speaker") for row in rows] == ["7", None, None]
 
 
-@pytest.mark.parametrize("spelled", ["nan", "NaN", "<NA>", "#N/A", "None", "NULL", "n/a", "  "])
+@pytest.mark.parametrize(
+    "spelled",
+    ["nan", "NaN", "<NA>", "#N/A", "None", "NULL", "n/a", "  "],
+)
 def test_audit_takes_no_spelling_of_nothing_for_a_person(
     voxdata: Command, clips: Path, spelled: str
 ) -> None:
@@ -594,8 +597,14 @@ def test_import_of_kaldi_keeps_separators_inside_a_text(
     assert texts == ["hello\u2028world again"] * 2 + ["one\x0btwo"] * 2
 
 
-@pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
-@pytest.mark.parametrize("name", ["m.csv", "m.tsv", "q.csv", "m.jsonl", "kaldi"])
+@pytest.mark.parametrize(
+    "inside",
+    ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["m.csv", "m.tsv", "q.csv", "m.jsonl", "kaldi"],
+)
 def test_read_manifest_ends_lines_at_a_line_feed_alone(
     tmp_path: Path, name: str, inside: str
 ) -> None:

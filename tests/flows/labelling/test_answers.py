@@ -98,7 +98,11 @@ def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
 def test_settle_lets_a_decision_go_before_the_votes() -> None:
     votes = tuple(said(n, f"p{n}", "angry") for n in range(3))
     settled = settle(
-        Answers(labels=votes, checks=(), decisions=(said(9, "expert", "calm", project=2),)),
+        Answers(
+            labels=votes,
+            checks=(),
+            decisions=(said(9, "expert", "calm", project=2),),
+        ),
         EMOTION,
         min_votes=2,
     )
@@ -106,7 +110,11 @@ def test_settle_lets_a_decision_go_before_the_votes() -> None:
     assert settled.gold["u"].standing == "decided"
     assert settled.gold["u"].num_votes == 3
     alone = settle(
-        Answers(labels=(), checks=(), decisions=(said(9, "expert", "calm"),)),
+        Answers(
+            labels=(),
+            checks=(),
+            decisions=(said(9, "expert", "calm"),),
+        ),
         EMOTION,
         min_votes=2,
     )

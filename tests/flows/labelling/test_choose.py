@@ -154,7 +154,10 @@ def test_embed_utterances_shares_the_cache_with_training(tmp_path: Path) -> None
     assert all((again[key] == vector).all() for key, vector in first.items())
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0min", "-5min", "45", "1h1h"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "abc", "0min", "-5min", "45", "1h1h"],
+)
 def test_parse_duration_refuses(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_duration(text)

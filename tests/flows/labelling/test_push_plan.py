@@ -312,7 +312,14 @@ def test_every_utterance_is_sent_or_there_or_held_back_for_one_reason(
         said,
         barred=dict.fromkeys(barred, "refused"),
         bad_audio=dict.fromkeys(bad, "cut short"),
-        checks={"k": CheckClip(key="k", utterance_id="nobody", purpose="gold", shift_ms=80)},
+        checks={
+            "k": CheckClip(
+                key="k",
+                utterance_id="nobody",
+                purpose="gold",
+                shift_ms=80,
+            )
+        },
     )
     budget = None if minutes is None else Budget(time_ms=60_000 * minutes, annotators=1)
     plan = plan_push(state, budget=budget)

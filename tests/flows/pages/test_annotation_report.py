@@ -210,7 +210,10 @@ def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_t
     assert len(heard_answers(unsure, "emotion")) == len(heard_answers(content, "emotion")) == 400
 
 
-@pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
+@pytest.mark.parametrize(
+    ("simulated", "expected"),
+    [(0.05, 1), (None, 0)],
+)
 def test_report_calls_annotators_simulated_by_what_their_answers_carry(
     tmp_path: Path, simulated: float | None, expected: int
 ) -> None:

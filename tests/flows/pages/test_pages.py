@@ -107,7 +107,11 @@ def diff_page(tmp_path: Path) -> Path:
     path = tmp_path / "diff.html"
 
     def example(number: int, label: str) -> Example:
-        gold = GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)
+        gold = GoldLabel(
+            label=label,
+            distribution={label: 1.0},
+            num_votes=1,
+        )
         return Example(
             utterance_id=f"{number:032x}",
             recording_id=f"r{number}",

@@ -550,7 +550,10 @@ def release_by_command(workspace: Workspace, *words: str) -> Result:
     return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", *words])
 
 
-@pytest.mark.parametrize("name", ["cals", "callls", "Calls", "clals", "ca-lls"])
+@pytest.mark.parametrize(
+    "name",
+    ["cals", "callls", "Calls", "clals", "ca-lls"],
+)
 @pytest.mark.parametrize("words", [[], ["--dry-run"]])
 def test_release_command_begins_no_dataset_for_a_mistyped_name(
     workspace: Workspace, name: str, words: list[str]

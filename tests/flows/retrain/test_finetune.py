@@ -30,7 +30,13 @@ def example(number: int, split: Split) -> Example:
         audio_file=f"{number}.flac",
         text="",
         language="en",
-        gold={"intent": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label=label,
+                distribution={label: 1.0},
+                num_votes=1,
+            )
+        },
         split=split,
     )
 

@@ -164,7 +164,10 @@ def test_configured_schedules_leaves_out_what_is_switched_off(tmp_path: Path) ->
     assert list(configured_schedules(open_workspace(tmp_path))) == ["prelabel", "pull", "release"]
 
 
-@pytest.mark.parametrize("cron", ["61 * * * *", "* * * *", "hourly", "* * * * * *", "0 0 31 2 *"])
+@pytest.mark.parametrize(
+    "cron",
+    ["61 * * * *", "* * * *", "hourly", "* * * * * *", "0 0 31 2 *"],
+)
 def test_parse_settings_refuses_what_is_no_cron_expression(cron: str) -> None:
     text = template().replace('push = "20 * * * *"', f'push = "{cron}"')
     with pytest.raises(ConfigError, match=r"schedules\.push"):

@@ -291,7 +291,13 @@ def test_similarity_keeps_the_contract_and_prefers_the_nearest_label(conversatio
 @pytest.mark.slow
 def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Samples) -> None:
     strangers = [
-        Clip(utterance_id="a", speaker="s", sound=ArraySound(conversation), text="", language="en"),
+        Clip(
+            utterance_id="a",
+            speaker="s",
+            sound=ArraySound(conversation),
+            text="",
+            language="en",
+        ),
         Clip(
             utterance_id="b",
             speaker="s",
@@ -389,7 +395,14 @@ def test_affect_abstains_when_neither_words_nor_voice_tell_anything(
     )
     neutral = replace(
         EMOTION,
-        labels=(*EMOTION.labels, SchemeLabel(name="neutral", valence=0.0, arousal=0.0)),
+        labels=(
+            *EMOTION.labels,
+            SchemeLabel(
+                name="neutral",
+                valence=0.0,
+                arousal=0.0,
+            ),
+        ),
     )
     assert AffectLabeler(scheme=neutral).label([clip]) == [
         dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))

@@ -117,7 +117,11 @@ def test_diarize_gives_the_turns_of_the_stock_pipeline(
         if name == "sample"
         else read(request.getfixturevalue("corpora") / name)[: 15 * 16_000]
     )
-    diarizer = PyannoteDiarizer(cache_dir=str(cache), device="cpu", **options)
+    diarizer = PyannoteDiarizer(
+        cache_dir=str(cache),
+        device="cpu",
+        **options,
+    )
     (ours,) = diarizer.diarize([ArraySound(samples)], max_speakers=max_speakers)
     params = {
         key: value for key, value in diarizer.model.params.items() if isinstance(value, int | float)

@@ -66,7 +66,10 @@ def test_find_runs_without_speech_gives_none() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "num_voices"), [(2, 1), (3, 2), (4, 5)])
+@pytest.mark.parametrize(
+    ("seed", "num_voices"),
+    [(2, 1), (3, 2), (4, 5)],
+)
 def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
     from voxdata.backends.diarization.telemetry import import_pyannote
 

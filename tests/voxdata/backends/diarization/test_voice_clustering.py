@@ -54,7 +54,16 @@ def test_cluster_voices_tells_voices_apart() -> None:
     )
     assert len(clusters.centroids) == 3
     assert (
-        len(set(zip(clusters.voices[:, 0].tolist(), [w % 3 for w in range(30)], strict=True))) == 3
+        len(
+            set(
+                zip(
+                    clusters.voices[:, 0].tolist(),
+                    [w % 3 for w in range(30)],
+                    strict=True,
+                )
+            )
+        )
+        == 3
     )
     assert (clusters.voices[:, 1:] == -2).all()
 

@@ -107,7 +107,10 @@ def test_scan_gives_spans_inside_the_text_sorted_and_apart(scanner: SpokenScanne
     assert spans == scanner.scan(text, language="en")
 
 
-@pytest.mark.parametrize("language", ["xx", "", "en", "zh", "de", "ar"])
+@pytest.mark.parametrize(
+    "language",
+    ["xx", "", "en", "zh", "de", "ar"],
+)
 def test_scan_survives_any_language_and_odd_text(scanner: SpokenScanner, language: str) -> None:
     for text in (
         "\x00 \u202e 12",
