@@ -113,7 +113,7 @@ def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Pat
     for name in ("parquet", "jsonl"):
         paths = [tmp_path / f"{i}.{name}" for i in range(2)]
         for path in paths:
-            assert voxdata(
+            done = voxdata(
                 demo[0],
                 "export",
                 "demo",
@@ -121,13 +121,16 @@ def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Pat
                 name,
                 "--output",
                 str(path),
-            ).stdout.strip() == str(path)
+            )
+            assert done.stdout.strip() == str(path)
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def clips_in_label_studio(directory: Path) -> int:
-    access = json.loads((directory / ".voxdata" / "label-studio.json").read_text(encoding="utf-8"))
-    services = json.loads((directory / ".voxdata" / "services.json").read_text(encoding="utf-8"))
+    text = (directory / ".voxdata" / "label-studio.json").read_text(encoding="utf-8")
+    access = json.loads(text)
+    text = (directory / ".voxdata" / "services.json").read_text(encoding="utf-8")
+    services = json.loads(text)
     port = next(
         service["port"] for service in services["services"] if service["name"] == "label-studio"
     )

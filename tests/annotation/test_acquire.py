@@ -258,8 +258,9 @@ def test_choose_next_refuses_what_it_cannot_do() -> None:
         )
     with pytest.raises(ConfigError, match="0 clips cannot be chosen"):
         choose_next(candidates(5), strategy="margin", count=0)
+    pool = candidates(5, embedded=False)
     with pytest.raises(ConfigError, match="needs an embedding of utterance u000"):
-        choose_next(candidates(5, embedded=False), strategy="typiclust", count=2)
+        choose_next(pool, strategy="typiclust", count=2)
     nothing: list[dict[str, dict[str, float]]] = [{}, {"emotion": {}}]
     for none in nothing:
         with pytest.raises(ConfigError, match="needs predictions and there are none"):
@@ -289,17 +290,15 @@ def test_hybrid_starts_by_spreading_and_goes_on_by_doubt() -> None:
 
 
 def test_hybrid_does_with_what_there_is() -> None:
-    assert (
-        rank(candidates(20, predicted=False), strategy="hybrid", count=5)[0].reason
-        == "typiclust: no prediction"
-    )
+    pool = candidates(20, predicted=False)
+    ranked = rank(pool, strategy="hybrid", count=5)
+    assert ranked[0].reason == "typiclust: no prediction"
     assert rank(candidates(20, embedded=False), strategy="hybrid", count=5)[0].reason.startswith(
         "margin: doubt"
     )
-    assert (
-        rank(candidates(20, embedded=False, predicted=False), strategy="hybrid", count=5)[0].reason
-        == "random"
-    )
+    pool = candidates(20, embedded=False, predicted=False)
+    ranked = rank(pool, strategy="hybrid", count=5)
+    assert ranked[0].reason == "random"
 
 
 def test_hybrid_starts_cold_when_what_was_heard_has_no_embedding() -> None:
@@ -344,9 +343,8 @@ def test_badge_takes_several_schemes_and_candidates_without_a_prediction() -> No
         )
         for i, c in enumerate(candidates(40))
     ]
-    assert (
-        len({r.candidate.utterance_id for r in rank(pool, strategy="badge", count=12)[:12]}) == 12
-    )
+    utterance_ids = {r.candidate.utterance_id for r in rank(pool, strategy="badge", count=12)[:12]}
+    assert len(utterance_ids) == 12
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -403,18 +401,25 @@ def test_select_typical_and_core_set_leave_clusters_that_were_heard() -> None:
 def test_selections_survive_equal_embeddings_and_too_small_pools() -> None:
     same = np.ones((8, 4))
     doubts = np.linspace(0, 1, 8)
-    assert len(select_typical(same, np.zeros((0, 4)), count=3, seed=0)) == 1
-    assert select_typical(same, same[:2], count=3, seed=0) == []
-    assert select_core_set(same[:0], same, count=3, seed=0) == []
-    assert select_diverse(same, doubts, count=3, seed=0) == [7, 6, 5]
-    assert select_diverse(same[:2], doubts[:2], count=3, seed=0) == [1, 0]
+    samples = np.zeros((0, 4))
+    selected = select_typical(same, samples, count=3, seed=0)
+    assert len(selected) == 1
+    selected = select_typical(same, same[:2], count=3, seed=0)
+    assert selected == []
+    selected = select_core_set(same[:0], same, count=3, seed=0)
+    assert selected == []
+    selected = select_diverse(same, doubts, count=3, seed=0)
+    assert selected == [7, 6, 5]
+    selected = select_diverse(same[:2], doubts[:2], count=3, seed=0)
+    assert selected == [1, 0]
     assert set(select_badge(same[:2], np.full((2, 3), 1 / 3), count=5, seed=0)) == {0, 1}
 
 
 def test_select_diverse_takes_the_most_doubtful_of_each_cluster() -> None:
     points = clusters(4, 5)
     doubts = np.array([0.9, 0.8, 0.7, 0.6, 0.5] * 4) - np.repeat([0.0, 0.01, 0.02, 0.03], 5)
-    assert select_diverse(points, doubts, count=4, seed=0) == [0, 5, 10, 15]
+    selected = select_diverse(points, doubts, count=4, seed=0)
+    assert selected == [0, 5, 10, 15]
 
 
 def test_compact_embeddings_is_not_ruled_by_one_large_feature() -> None:
@@ -431,7 +436,8 @@ def test_compact_embeddings_is_not_ruled_by_one_large_feature() -> None:
 def test_rank_compacts_wide_embeddings() -> None:
     draws = np.random.default_rng(0)
     wide = [replace(c, embedding=draws.normal(size=400).astype(np.float32)) for c in candidates(30)]
-    assert len(rank(wide, strategy="typiclust", count=5)) == 30
+    ranked = rank(wide, strategy="typiclust", count=5)
+    assert len(ranked) == 30
 
 
 def curve(arm: Arm, scores: Sequence[float], *, unit: str = "a") -> list[ArmScore]:

@@ -34,7 +34,8 @@ def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> l
 
 
 def test_measure_anchoring_finds_a_known_effect() -> None:
-    anchoring = measure_anchoring(simulate(swayed=0.3, faster_ms=1_000, seed=1), draws=200)
+    answers = simulate(swayed=0.3, faster_ms=1_000, seed=1)
+    anchoring = measure_anchoring(answers, draws=200)
     # Without a proposal a third agrees with it by chance; of those swayed all do.
     expected = 0.3 * (1 - 1 / 3)
     agrees = anchoring["agrees with the proposal"]
@@ -56,12 +57,10 @@ def test_measure_anchoring_holds_zero_when_nobody_is_swayed() -> None:
 
 
 def test_measure_anchoring_says_nothing_without_blind_clips() -> None:
-    assert (
-        measure_anchoring(
-            [a for a in simulate(swayed=0.2, faster_ms=0, seed=3, clips=20) if not a.blind]
-        )
-        == {}
+    anchoring = measure_anchoring(
+        [a for a in simulate(swayed=0.2, faster_ms=0, seed=3, clips=20) if not a.blind]
     )
+    assert anchoring == {}
     assert measure_anchoring([]) == {}
 
 

@@ -542,7 +542,8 @@ def test_label_stream_speaks_chinese(
     artifacts: Path,
 ) -> None:
     text = "我要退款，东西一直没有到。"
-    queue = make_queue(make_clip("u0", clip_file, text=text), language="zh")
+    clip = make_clip("u0", clip_file, text=text)
+    queue = make_queue(clip, language="zh")
     listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(f"{queue.page()}?labeling=1")
@@ -589,7 +590,8 @@ def test_adjudication_lists_the_rivals_under_pseudonyms_and_chooses_none(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue = make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS))
+    clip = make_clip("u0", clip_file, predictions=(), rivals=RIVALS)
+    queue = make_queue(clip)
     listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(queue.page("u0"))

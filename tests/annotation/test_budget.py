@@ -73,10 +73,8 @@ def past(count: int, *, seed: int = 0, breaks: float = 0.0) -> list[LeadTime]:
 def test_fit_lead_times_is_the_prior_when_there_are_none() -> None:
     model = fit_lead_times([])
     assert model.num_rows == 0
-    assert (
-        model.predict(4000, num_words=8, overlap_ratio=0.5)
-        == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
-    )
+    predicted = model.predict(4000, num_words=8, overlap_ratio=0.5)
+    assert predicted == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
 
 
 @pytest.mark.parametrize("breaks", [0.0, 0.1])
@@ -88,9 +86,8 @@ def test_fit_lead_times_finds_what_clips_cost_although_people_take_breaks(breaks
         (18_000, 45, 1.0),
     ):
         true = 3000 + 2.5 * duration + 200 * words + 0.8 * duration * overlap
-        assert model.predict(duration, num_words=words, overlap_ratio=overlap) == pytest.approx(
-            true, rel=0.06
-        )
+        predicted = model.predict(duration, num_words=words, overlap_ratio=overlap)
+        assert predicted == pytest.approx(true, rel=0.06)
 
 
 def test_fit_lead_times_stays_near_the_prior_with_few_and_leaves_it_with_many() -> None:
@@ -130,7 +127,8 @@ def test_fit_lead_times_refuses_negative_times() -> None:
 
 
 def test_utility_is_the_score_a_second() -> None:
-    assert utility(choice(0, score=0.5), FLAT) == pytest.approx(0.05)
+    worth = utility(choice(0, score=0.5), FLAT)
+    assert worth == pytest.approx(0.05)
     assert predict_cost(choice(0, duration_ms=2500), BY_LENGTH) == 2500
     assert PRIOR[0] == predict_cost(choice(0, duration_ms=0), fit_lead_times([]))
 
@@ -138,15 +136,18 @@ def test_utility_is_the_score_a_second() -> None:
 def test_fit_to_budget_spends_everybodys_minutes_over_the_votes_wanted() -> None:
     choices = [choice(i) for i in range(50)]
     assert len(fit_to_budget(choices, FLAT, 60_000)) == 6
-    assert len(fit_to_budget(choices, FLAT, 60_000, annotators=3)) == 18
-    assert len(fit_to_budget(choices, FLAT, 60_000, annotators=3, votes_wanted=2)) == 9
+    kept = fit_to_budget(choices, FLAT, 60_000, annotators=3)
+    assert len(kept) == 18
+    kept = fit_to_budget(choices, FLAT, 60_000, annotators=3, votes_wanted=2)
+    assert len(kept) == 9
     assert fit_to_budget(choices, FLAT, 60_000) == choices[:6]
 
 
 def test_fit_to_budget_prefers_worth_a_second_over_worth() -> None:
     long = choice(0, duration_ms=10_000, score=1.0)
     short = [choice(i, duration_ms=1000, score=0.5) for i in range(1, 11)]
-    assert fit_to_budget([long, *short], BY_LENGTH, 10_000) == short
+    kept = fit_to_budget([long, *short], BY_LENGTH, 10_000)
+    assert kept == short
 
 
 def test_fit_to_budget_does_not_choose_the_control_arm_by_price() -> None:
@@ -170,7 +171,8 @@ def test_fit_to_budget_does_not_swap_a_control_clip_that_does_not_fit_for_a_chea
         choice(1, duration_ms=100, arm="random"),
     ]
     active = [choice(i, duration_ms=1000) for i in range(2, 8)]
-    assert fit_to_budget([*control, *active], BY_LENGTH, 3000) == active[:3]
+    kept = fit_to_budget([*control, *active], BY_LENGTH, 3000)
+    assert kept == active[:3]
 
 
 @given(
@@ -265,4 +267,5 @@ def test_parse_duration_refuses_anything_else(text: str) -> None:
 def test_parse_duration_reads_back_what_is_written(hours: int, minutes: int, seconds: int) -> None:
     total = (hours * 60 + minutes) * 60 + seconds
     if total:
-        assert parse_duration(f"{hours}h{minutes}min{seconds}s") == total * 1000
+        duration_ms = parse_duration(f"{hours}h{minutes}min{seconds}s")
+        assert duration_ms == total * 1000

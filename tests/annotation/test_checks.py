@@ -59,7 +59,8 @@ def test_draw_checks_prefers_what_is_known_and_the_least_used() -> None:
         share=0.1,
     )
     assert [(c.utterance_id, c.purpose) for c in first] == [(UTTERANCES[0].utterance_id, "gold")]
-    assert draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=10, share=0.1) == first
+    drawn = draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=10, share=0.1)
+    assert drawn == first
     again = draw_checks(
         settled,
         UTTERANCES,
@@ -79,7 +80,8 @@ def test_draw_checks_prefers_what_is_known_and_the_least_used() -> None:
     )
     purposes = [c.purpose for c in several]
     assert purposes == ["gold", "retest", "retest"]
-    assert draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=0, share=0.1) == []
+    drawn = draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=0, share=0.1)
+    assert drawn == []
 
 
 def test_disguise_moves_the_edges_inside_the_recording_and_gives_another_key() -> None:

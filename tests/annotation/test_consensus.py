@@ -105,9 +105,8 @@ def test_infer_consensus_gives_the_same_twice():
         seed=5,
     )
     for method in METHODS:
-        assert infer_consensus(votes, labels=LABELS, method=method) == infer_consensus(
-            votes, labels=LABELS, method=method
-        )
+        consensus = infer_consensus(votes, labels=LABELS, method=method)
+        assert consensus == infer_consensus(votes, labels=LABELS, method=method)
 
 
 def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
@@ -164,5 +163,6 @@ def test_judge_contests_leaves_open_what_too_few_have_heard():
         Vote(utterance_id="u", annotator="a", labels=("angry",)),
         Vote(utterance_id="u", annotator="b", labels=("happy",)),
     ]
-    (contest,) = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
+    consensus = infer_consensus(votes, labels=LABELS)
+    (contest,) = judge_contests(votes, consensus, labels=LABELS)
     assert contest.standing is Standing.OPEN

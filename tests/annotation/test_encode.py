@@ -151,10 +151,8 @@ def test_decode_annotation_keeps_who_when_and_how_long() -> None:
 
 
 def test_decode_annotation_has_no_text_when_it_was_left_alone() -> None:
-    assert (
-        decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n").text
-        is None
-    )
+    decoded = decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n")
+    assert decoded.text is None
 
 
 def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
@@ -183,19 +181,22 @@ def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
 
 def test_decode_annotation_reads_that_a_script_answered() -> None:
     mark = encode_simulation("a@voxdata.local", 0.05)
-    assert decode(raw([*encode_labels({"emotion": ("angry",)}), mark])).simulated == 0.05
-    assert decode(raw([mark], was_cancelled=True)).simulated == 0.05
-    assert decode(raw(encode_labels({"emotion": ("angry",)}))).simulated is None
+    decoded = decode(raw([*encode_labels({"emotion": ("angry",)}), mark]))
+    assert decoded.simulated == 0.05
+    decoded = decode(raw([mark], was_cancelled=True))
+    assert decoded.simulated == 0.05
+    decoded = decode(raw(encode_labels({"emotion": ("angry",)})))
+    assert decoded.simulated is None
 
 
 def test_decode_annotation_takes_a_copied_mark_of_somebody_else_for_none() -> None:
-    assert decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)])).simulated is None
+    decoded = decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)]))
+    assert decoded.simulated is None
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
-    assert dict(
-        decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})])).labels
-    ) == {"emotion": ("angry",)}
+    decoded = decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})]))
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> (
@@ -215,22 +216,22 @@ def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the
 
 
 def test_decode_annotation_takes_a_second_choice_that_repeats_the_first_for_none() -> None:
-    assert dict(
-        decode(
-            raw(
-                [
-                    choices("emotion", "angry"),
-                    choices("emotion.second", "angry"),
-                ]
-            )
-        ).labels
-    ) == {"emotion": ("angry",)}
+    decoded = decode(
+        raw(
+            [
+                choices("emotion", "angry"),
+                choices("emotion.second", "angry"),
+            ]
+        )
+    )
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_passes_over_a_second_choice_of_a_scheme_that_is_not_ranked() -> None:
     plain = (replace(EMOTION, choice="one"),)
     row = raw([choices("emotion", "angry"), choices("emotion.second", "neutral")])
-    assert dict(decode(row, schemes=plain).labels) == {"emotion": ("angry",)}
+    decoded = decode(row, schemes=plain)
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_names_the_author_only_when_it_is_somebody_else() -> None:
@@ -240,9 +241,12 @@ def test_decode_annotation_names_the_author_only_when_it_is_somebody_else() -> N
 
 def test_decode_annotation_names_the_proposal_it_began_with() -> None:
     versions = {5: "emotion:m@1"}
-    assert decode(raw(parent_prediction=5), model_versions=versions).proposal == "emotion:m@1"
-    assert decode(raw(parent_prediction=6), model_versions=versions).proposal == ""
-    assert decode(raw(parent_prediction=None), model_versions=versions).proposal == ""
+    decoded = decode(raw(parent_prediction=5), model_versions=versions)
+    assert decoded.proposal == "emotion:m@1"
+    decoded = decode(raw(parent_prediction=6), model_versions=versions)
+    assert decoded.proposal == ""
+    decoded = decode(raw(parent_prediction=None), model_versions=versions)
+    assert decoded.proposal == ""
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,8 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
     assert encoded["data"]["note"] == "call <1> & 电话.wav · S0 · u0"
     (prediction,) = encoded["predictions"]
     assert prediction["score"] == pytest.approx(0.5)
-    assert dict(decode(raw(prediction["result"])).labels) == {
+    decoded = decode(raw(prediction["result"]))
+    assert dict(decoded.labels) == {
         "intent": ("查询余额",),
         "emotion": ("angry",),
     }
@@ -333,16 +338,13 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
 def test_encode_entry_is_served_in_the_order_of_its_priority() -> None:
     entry = replace(make_entry("u0", audio_file="clips/a.wav"), priority=0.25)
     assert encode_entry(entry)["predictions"][0]["score"] == 0.25
-    assert encode_entry(replace(entry, blind=True))["predictions"][0]["score"] == 0.25
+    encoded = encode_entry(replace(entry, blind=True))
+    assert encoded["predictions"][0]["score"] == 0.25
 
 
 def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:
-    assert (
-        encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))[
-            "predictions"
-        ]
-        == []
-    )
+    encoded = encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))
+    assert encoded["predictions"] == []
 
 
 def proposal_line(entry: QueueEntry, **more: Any) -> list[str]:
@@ -520,16 +522,14 @@ def test_encode_entry_lists_the_rivals_for_the_label_stream() -> None:
 
 
 def test_describe_rival_names_a_scale_that_has_no_words_by_itself() -> None:
-    assert (
-        describe_rival(
-            Rival(
-                pseudonym="B",
-                labels={},
-                ratings={"mood.warmth": 2},
-            )
+    line = describe_rival(
+        Rival(
+            pseudonym="B",
+            labels={},
+            ratings={"mood.warmth": 2},
         )
-        == "B: warmth 2"
     )
+    assert line == "B: warmth 2"
 
 
 def test_model_version_is_the_same_in_any_order_and_names_the_models() -> None:

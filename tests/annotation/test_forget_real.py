@@ -51,7 +51,8 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
                     "select recording_id from recording union all select utterance_id from utterance"
                 ).fetchall()
             ]
-        assert len(build_queue(workspace).find_clips(keys)) == CLIPS
+        clip_ids = build_queue(workspace).find_clips(keys)
+        assert len(clip_ids) == CLIPS
         died = subprocess.run(
             [sys.executable, "-c", KILLED, str(workspace.root), recording],
             capture_output=True,
@@ -69,6 +70,7 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
             app, ["--dir", str(workspace.root), "forget", "--finish", "--json"]
         )
         assert done.exit_code == 0, (done.output, done.exception)
-        assert search_folder(workspace.root, ["clip 3 of 0", recording, *keys]) == ()
+        hits = search_folder(workspace.root, ["clip 3 of 0", recording, *keys])
+        assert hits == ()
     with workspace.warehouse() as con:
         assert [receipt.proven_at is not None for receipt in list_receipts(con)] == [True]

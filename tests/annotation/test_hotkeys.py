@@ -48,7 +48,8 @@ def test_assign_hotkeys_starts_each_row_on_a_row_of_the_keyboard() -> None:
 
 
 def test_assign_hotkeys_passes_over_a_row_that_is_too_short() -> None:
-    assert assign_hotkeys({"a": 3, "b": 10, "c": 9}, {})["c"] == tuple("qwertyiop")
+    hotkeys = assign_hotkeys({"a": 3, "b": 10, "c": 9}, {})
+    assert hotkeys["c"] == tuple("qwertyiop")
 
 
 def test_assign_hotkeys_uses_shift_when_the_keyboard_is_full() -> None:

@@ -39,7 +39,8 @@ def test_find_label_errors_puts_the_wrong_labels_first_with_what_they_should_be(
     ids, features, labels, voices = corpus()
     wrong = [3, 77, 120, 201, 288]
     given = swap(labels, wrong)
-    doubts = find_label_errors(ids, given, out_of_fold(features, given, voices, seed=1))
+    probabilities = out_of_fold(features, given, voices, seed=1)
+    doubts = find_label_errors(ids, given, probabilities)
     utterance_ids = {d.utterance_id for d in doubts[:5]}
     assert utterance_ids == {ids[i] for i in wrong}
     assert {(d.utterance_id, d.suggested) for d in doubts[:5]} == {

@@ -169,7 +169,8 @@ def test_push_shows_the_newest_proposals(
                 client.get(f"/api/projects/{real_queue.project_id}/").json()["model_version"]
             )
     assert shown == [model_version(old.predictions), model_version(new.predictions)]
-    assert real_queue.find_clips(["u0"])["u0"].model_versions == set(shown)
+    clip_ids = real_queue.find_clips(["u0"])
+    assert clip_ids["u0"].model_versions == set(shown)
 
 
 def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
@@ -194,9 +195,8 @@ def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
 def test_push_crosses_the_size_of_a_batch(real_queue: LabelStudioQueue, clip_file: str) -> None:
     entries = [make_entry(f"u{i:03}", audio_file=clip_file) for i in range(230)]
     assert len(real_queue.push(entries).pushed) == 230
-    assert set(real_queue.find_clips([e.utterance_id for e in entries])) == {
-        e.utterance_id for e in entries
-    }
+    clip_ids = real_queue.find_clips([e.utterance_id for e in entries])
+    assert set(clip_ids) == {e.utterance_id for e in entries}
     assert len(real_queue.push(entries).already_there) == 230
     assert real_queue.counts().clips == 230
 
@@ -225,7 +225,8 @@ def test_remove_doubles_keeps_the_copy_that_somebody_worked_on(
     assert real_queue.push(entries).already_there == ("u0", "u1", "u2")
     assert sorted(real_queue.remove_doubles(["u0", "u1", "u2"])) == ["u0", "u0", "u1", "u1"]
     assert real_queue.counts() == QueueCounts(clips=3, annotations=1)
-    assert real_queue.find_clips(["u0"])["u0"].number == newest
+    clip_ids = real_queue.find_clips(["u0"])
+    assert clip_ids["u0"].number == newest
 
 
 def test_clip_sound_is_served_to_those_who_logged_in_only(
@@ -236,7 +237,8 @@ def test_clip_sound_is_served_to_those_who_logged_in_only(
     address = encode_entry(entry)["data"]["audio"]
     with label_studio.as_admin() as client:
         assert client.get(address).content == (label_studio.media_dir / clip_file).read_bytes()
-    assert httpx.get(label_studio.url + address, trust_env=False).status_code == 401
+    answer = httpx.get(label_studio.url + address, trust_env=False)
+    assert answer.status_code == 401
 
 
 def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(

@@ -29,9 +29,11 @@ def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list
         if len(calls) <= fail:
             raise AnnotationError(f"could not {what}")
         if command[1] == "venv":
-            (Path(command[-1]) / "bin").mkdir(parents=True)
+            bin_folder = Path(command[-1]) / "bin"
+            bin_folder.mkdir(parents=True)
             threading.Event().wait(0.05)
-            (Path(command[-1]) / "bin" / "label-studio").write_text("#!", encoding="utf-8")
+            program = Path(command[-1]) / "bin" / "label-studio"
+            program.write_text("#!", encoding="utf-8")
         return ""
 
     monkeypatch.setattr(server, "_run", run)
@@ -93,7 +95,8 @@ def test_ensure_migrated_leaves_a_database_alone(tmp_path: Path) -> None:
         data_dir=tmp_path / "d",
         say=str,
     )
-    assert (tmp_path / "d" / server.DATABASE).read_bytes() == b"mine"
+    content = (tmp_path / "d" / server.DATABASE).read_bytes()
+    assert content == b"mine"
     assert not (tmp_path / "cache").exists()
 
 

@@ -292,12 +292,14 @@ def test_queue_works_with_a_personal_token(
     label_studio: RunningServer, personal_token: str, clip_file: str
 ) -> None:
     queue = label_studio.queue(token=personal_token)
-    assert queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]).pushed == (
+    pushed = queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)])
+    assert pushed.pushed == (
         "u0",
         "u1",
         "u2",
     )
-    assert set(queue.find_clips(["u0", "u1", "u2"])) == {"u0", "u1", "u2"}
+    clip_ids = queue.find_clips(["u0", "u1", "u2"])
+    assert set(clip_ids) == {"u0", "u1", "u2"}
     assert queue.pull(since=None).refused == ()
 
 

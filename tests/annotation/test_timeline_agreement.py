@@ -30,7 +30,8 @@ def test_timeline_alpha_is_one_when_all_agree_whatever_they_call_the_speakers() 
         )
         for t in CALL
     ]
-    assert timeline_alpha([{"ann": CALL, "bob": other}], durations_ms=[7_000]) == pytest.approx(1)
+    alpha = timeline_alpha([{"ann": CALL, "bob": other}], durations_ms=[7_000])
+    assert alpha == pytest.approx(1)
 
 
 def test_timeline_alpha_falls_with_the_time_that_is_disputed() -> None:
@@ -71,8 +72,10 @@ def test_timeline_alpha_is_about_zero_for_people_who_mark_at_random() -> None:
 
 
 def test_timeline_alpha_is_none_where_there_is_nothing_to_compare() -> None:
-    assert timeline_alpha([{"ann": CALL}], durations_ms=[7_000]) is None
-    assert timeline_alpha([{"ann": [], "bob": []}], durations_ms=[7_000]) is None
+    alpha = timeline_alpha([{"ann": CALL}], durations_ms=[7_000])
+    assert alpha is None
+    alpha = timeline_alpha([{"ann": [], "bob": []}], durations_ms=[7_000])
+    assert alpha is None
     assert timeline_alpha([], durations_ms=[]) is None
     with pytest.raises(ValueError, match="shorter"):
         timeline_alpha([{"ann": CALL}], durations_ms=[])

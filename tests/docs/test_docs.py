@@ -159,7 +159,8 @@ def test_no_page_repeats_a_paragraph_of_another() -> None:
 
 
 def test_examples_in_docstrings_of_every_package_are_tests() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)
     packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     options = settings["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"].split()

@@ -205,7 +205,8 @@ def nothing_is_doubled(con: DuckDBPyConnection, queue: FakeQueue) -> None:
         for table, key in keys.items()
     ]
     assert [row for row in read_rows(con, " union all ".join(parts)) if row["n"]] == []
-    assert len({entry.audio_file for entry in queue.entries.values()}) == len(queue.entries)
+    audio_files = {entry.audio_file for entry in queue.entries.values()}
+    assert len(audio_files) == len(queue.entries)
 
 
 def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
@@ -247,9 +248,8 @@ def no_table_names(con: DuckDBPyConnection, words: Collection[str]) -> None:
         where regexp_matches(t::varchar, $words)"""
         for (table,) in tables
     ]
-    assert (
-        read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))}) == []
-    )
+    rows = read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))})
+    assert rows == []
 
 
 class Files:

@@ -497,7 +497,8 @@ class LoopMachine(RuleBasedStateMachine):
     def _forgotten_stay_forgotten(self, con: DuckDBPyConnection) -> None:
         if not self.forgotten:
             return
-        assert plan_erasure(con, list(self.forgotten)).counts == {}
+        plan = plan_erasure(con, list(self.forgotten))
+        assert plan.counts == {}
         no_table_names(con, self._words_of_the_forgotten())
 
     def _versions_verify(self, con: DuckDBPyConnection) -> None:

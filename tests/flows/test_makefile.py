@@ -124,7 +124,8 @@ def test_every_install_of_a_lock_checks_its_hashes() -> None:
 
 
 def test_lock_holds_every_direct_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {
         re.split(r"[\[<>=!~ ]", entry)[0].lower().replace(".", "-").replace("_", "-")

@@ -159,7 +159,8 @@ def test_commands_refuse_where_an_earlier_release_had_a_warehouse(
 
 def test_commands_refuse_a_link_to_a_disk_that_is_away(tmp_path: Path, command: Command) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    (workspace.root / "warehouse.duckdb").symlink_to(tmp_path / "away" / "warehouse.duckdb")
+    warehouse_file = workspace.root / "warehouse.duckdb"
+    warehouse_file.symlink_to(tmp_path / "away" / "warehouse.duckdb")
     code, printed = command(workspace.root, "ingest")
     assert code == 1, printed
     assert "this link leads nowhere: mount the disk" in printed, printed
@@ -465,7 +466,8 @@ def test_what_a_workspace_knows_is_refused_in_any_odd_shape_and_made_anew(
     assert "repair --accept warehouse" in printed, printed
     assert "Traceback" not in printed, printed
     assert command(used.root, "repair", "--accept", "warehouse")[0] == 0
-    assert json.loads((used.state_dir / FILE).read_text())["warehouse"]["commits"] > 0
+    content = json.loads((used.state_dir / FILE).read_text())
+    assert content["warehouse"]["commits"] > 0
     assert command(used.root, "ingest")[0] == 0
 
 

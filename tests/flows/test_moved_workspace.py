@@ -22,8 +22,10 @@ from warehouse.rows import read_rows
 
 def make_odd_files(workspace: Workspace) -> None:
     """Besides three recordings: one whose name is no UTF-8, and a file that is no audio."""
-    (workspace.root / "inbox/1.wav").rename(workspace.root / "inbox" / "b\udcff.wav")
-    (workspace.root / "inbox/notes.txt").write_text("no audio", encoding="utf-8")
+    sound_file = workspace.root / "inbox/1.wav"
+    sound_file.rename(workspace.root / "inbox" / "b\udcff.wav")
+    notes_file = workspace.root / "inbox/notes.txt"
+    notes_file.write_text("no audio", encoding="utf-8")
 
 
 def as_older_releases_wrote(workspace: Workspace) -> None:
@@ -87,7 +89,8 @@ def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_pat
 
 def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    (workspace.root / "inbox/notes.txt").write_text("no audio", encoding="utf-8")
+    notes_file = workspace.root / "inbox/notes.txt"
+    notes_file.write_text("no audio", encoding="utf-8")
     ingest_sources(workspace, [], say=quiet)
     moved = move(workspace, tmp_path / "copy")
     here = str(moved.root / "inbox/0.wav")
@@ -127,7 +130,8 @@ def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path)
 def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: Path) -> None:
     both = tmp_path / "both"
     workspace = make_workspace(both / "w", num_files=2)
-    (workspace.root / "inbox").rename(both / "calls")
+    inbox = workspace.root / "inbox"
+    inbox.rename(both / "calls")
     path = workspace.root / FILE_NAME
     path.write_text(
         path.read_text(encoding="utf-8").replace('"inbox"', '"../calls"'),
@@ -155,7 +159,8 @@ def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: P
 
 def test_ingest_sources_leaves_files_outside_the_workspace_absolute(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    (workspace.root / "inbox/0.wav").rename(tmp_path / "outside.wav")
+    sound_file = workspace.root / "inbox/0.wav"
+    sound_file.rename(tmp_path / "outside.wav")
     ingest_sources(workspace, [str(tmp_path / "outside.wav")], say=quiet)
     with workspace.warehouse() as con:
         uris = [row["uri"] for row in read_rows(con, "select uri from source")]

@@ -91,7 +91,8 @@ def test_covers_wants_all_of_a_leak(found: Segment | None, covered: bool) -> Non
 
 
 def test_the_times_of_the_recordings_fit_their_sentences() -> None:
-    truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
+    text = (FOLDER / "truth.json").read_text(encoding="utf-8")
+    truth = json.loads(text)
     recordings = {**SENTENCES, **BORDERS}
     assert (
         sorted(truth) == sorted(recordings) == sorted(path.name for path in FOLDER.glob("*.opus"))

@@ -69,7 +69,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspace:
     root.mkdir()
-    (root / FILE_NAME).write_text(settings or template())
+    settings_file = root / FILE_NAME
+    settings_file.write_text(settings or template())
     workspace = open_workspace(root)
     with workspace.warehouse():
         pass
@@ -119,7 +120,8 @@ def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_pa
     done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(output))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(output), done.stderr
-    assert json.loads((output / "train.list").read_text()) == [UTTERANCE, {"intent": "question"}]
+    content = json.loads((output / "train.list").read_text())
+    assert content == [UTTERANCE, {"intent": "question"}]
     checked = voxdata(workspace, "import", str(output), "--check")
     assert checked.returncode == 0, checked.stderr
     (output / "train.list").write_text("[]")

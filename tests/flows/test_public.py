@@ -38,7 +38,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split, text in TEXTS.items():
         recording = digest(split)
         path = workspace.audio_dir / canonical_file(recording)
-        write_canonical(path, np.full((16_000, 1), 0.25, dtype=np.float32))
+        samples = np.full((16_000, 1), 0.25, dtype=np.float32)
+        write_canonical(path, samples)
         segment = Segment(start_ms=100, end_ms=900)
         examples.append(
             Example(
@@ -70,7 +71,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines.append(
             f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}"
         )
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    labels_file = tmp_path / "labels.csv"
+    labels_file.write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

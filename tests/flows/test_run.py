@@ -72,7 +72,8 @@ def num_recordings(workspace: Workspace) -> int:
 
 
 def test_connect_prefect_refuses_when_prefect_was_imported_before(tmp_path: Path) -> None:
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     script = f"""
 import os, prefect
 from pathlib import Path

@@ -108,13 +108,15 @@ def test_a_storage_folder_elsewhere_has_a_scratch_folder_of_its_own(
 ) -> None:
     audio = tmp_path_factory.mktemp("disk") / "audio"
     audio.mkdir()
-    (tmp_path / FILE_NAME).write_text(template().replace('audio = "audio"', f'audio = "{audio}"'))
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template().replace('audio = "audio"', f'audio = "{audio}"'))
     workspace = open_workspace(tmp_path)
     assert workspace.scratch_dirs == (
         tmp_path / ".voxdata" / "scratch",
         audio / ".voxdata" / "scratch",
     )
-    (audio / ".voxdata" / "scratch").mkdir(parents=True)
+    scratch_folder = audio / ".voxdata" / "scratch"
+    scratch_folder.mkdir(parents=True)
     (audio / ".voxdata" / "scratch" / "0011223344556677.partial").write_bytes(b"a voice")
     with workspace.warehouse():
         assert list((audio / ".voxdata" / "scratch").iterdir()) == []

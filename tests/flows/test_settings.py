@@ -69,7 +69,8 @@ def test_parse_settings_names_the_trouble(text: str, words: list[str]) -> None:
 
 
 def test_find_workspace_searches_parents(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_workspace(below) == tmp_path.resolve()
@@ -77,7 +78,8 @@ def test_find_workspace_searches_parents(tmp_path: Path) -> None:
 
 def test_find_workspace_takes_the_demo_below_when_nothing_else_is_there(tmp_path: Path) -> None:
     (tmp_path / DEMO_DIR).mkdir()
-    (tmp_path / DEMO_DIR / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / DEMO_DIR / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     assert find_workspace(tmp_path) == (tmp_path / DEMO_DIR).resolve()
 
 
@@ -87,7 +89,8 @@ def test_find_workspace_fails_with_a_remedy_when_there_is_none(tmp_path: Path) -
 
 
 def test_find_workspace_does_not_search_on_when_the_folder_is_named(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     (tmp_path / "other").mkdir()
     with pytest.raises(ConfigError, match="other"):
         find_workspace(tmp_path, explicit=tmp_path / "other")
@@ -107,13 +110,15 @@ def test_secrets_do_not_show_tokens() -> None:
 
 
 def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     workspace = open_workspace(tmp_path)
     assert workspace.settings.utterance.min_ms == UtteranceSettings().min_ms == MIN_MS
     (tmp_path / FILE_NAME).write_text(
         template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8"
     )
-    assert build_models(open_workspace(tmp_path), {}).cutting["min_ms"] == 900
+    models = build_models(open_workspace(tmp_path), {})
+    assert models.cutting["min_ms"] == 900
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,8 @@ def test_ingest_stores_the_digest_of_every_recording(workspace: Workspace) -> No
         digests = list_audio_digests(con)
     for recording_id, path in stored_files(workspace).items():
         assert digests[recording_id].size_bytes == path.stat().st_size
-    assert len({d.sha256 for d in digests.values()}) == RECORDINGS
+    sha256s = {d.sha256 for d in digests.values()}
+    assert len(sha256s) == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -225,7 +226,8 @@ def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(
 ) -> None:
     name, path = attacked(workspace, attack)
     other = workspace.root / "another name.wav"
-    other.write_bytes((workspace.root / "calls" / "0.wav").read_bytes())
+    content = (workspace.root / "calls" / "0.wav").read_bytes()
+    other.write_bytes(content)
     ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
     assert verify_audio(workspace, say=quiet).bad == {}
     assert path.exists()
@@ -348,7 +350,8 @@ def test_prelabel_goes_on_without_a_bad_file(workspace: Workspace, attack: Attac
     ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == RECORDINGS
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", [cut_short, exchange])

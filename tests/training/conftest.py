@@ -92,7 +92,8 @@ def job(
         json.dumps({"utterance_id": k, "distribution": v}, ensure_ascii=False) + "\n"
         for k, v in incumbent.items()
     ]
-    (tmp_path / "incumbent.jsonl").write_text("".join(rows), encoding="utf-8")
+    incumbent_file = tmp_path / "incumbent.jsonl"
+    incumbent_file.write_text("".join(rows), encoding="utf-8")
     return TrainingJob(
         config=tmp_path / "config.toml",
         manifest=tmp_path / "manifest.jsonl",

@@ -34,8 +34,10 @@ def test_pool_clip_does_not_depend_on_clips_before_it() -> None:
 def test_hidden_states_of_short_and_long_clips() -> None:
     encoder = load_encoder("tiny-random")
     margins = 2 * MARGIN_SAMPLES / 16_000 * encoder.frame_rate_hz
-    assert encoder.hidden_states(noise(0))[0].shape == (margins, 16)
-    assert encoder.hidden_states(noise(70_000))[0].shape[0] == pytest.approx(3_500 + margins, abs=3)
+    states = encoder.hidden_states(noise(0))
+    assert states[0].shape == (margins, 16)
+    states = encoder.hidden_states(noise(70_000))
+    assert states[0].shape[0] == pytest.approx(3_500 + margins, abs=3)
 
 
 def test_log_mel_equals_the_feature_extractor() -> None:

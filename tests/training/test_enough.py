@@ -62,4 +62,5 @@ def test_find_shortage_names_too_few_voices(voices: int) -> None:
 
 def test_find_shortage_looks_at_its_scheme_only() -> None:
     others = [example(n, "sad", Split.TRAIN, scheme="emotion") for n in range(3)]
-    assert shortage([*version(5, 2), *others]) == ""
+    missing = shortage([*version(5, 2), *others])
+    assert missing == ""

@@ -168,9 +168,11 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
     result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
     assert result["counts"] == {"train": 12, "validation": 6, "test": 6}
     assert (job.output / "curves.csv").read_text().count("\n") == len(result["curves"]) + 1
-    assert len((job.output / "predictions.jsonl").read_text().splitlines()) == 6
+    text = (job.output / "predictions.jsonl").read_text()
+    assert len(text.splitlines()) == 6
     assert list((job.output / "tensorboard").glob("events.*"))
-    assert TrainedLabeler(job.output / "checkpoint").model.key == result["model"]["key"]
+    labeler = TrainedLabeler(job.output / "checkpoint")
+    assert labeler.model.key == result["model"]["key"]
 
 
 def test_main_exits_2_on_wrong_usage() -> None:

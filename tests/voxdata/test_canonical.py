@@ -62,7 +62,8 @@ def test_read_clip_names_a_missing_or_damaged_file(tmp_path):
     with pytest.raises(AudioError, match="ingest its source again") as caught:
         read_clip(tmp_path / "a.flac")
     assert caught.value.reason is DropReason.MISSING
-    (tmp_path / "a.flac").write_bytes(b"fLaC" + bytes(50))
+    sound_file = tmp_path / "a.flac"
+    sound_file.write_bytes(b"fLaC" + bytes(50))
     with pytest.raises(AudioError, match="damaged") as caught:
         read_clip(tmp_path / "a.flac")
     assert caught.value.reason is DropReason.UNDECODABLE
@@ -104,6 +105,7 @@ def test_open_canonical_names_a_file_that_is_cut_short(tmp_path):
     write_canonical(tmp_path / "a.flac", speech_like(4_000)[:, None])
     (sound,) = open_canonical(tmp_path / "a.flac")
     whole = (tmp_path / "a.flac").read_bytes()
-    (tmp_path / "a.flac").write_bytes(whole[: len(whole) // 2])
+    sound_file = tmp_path / "a.flac"
+    sound_file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AudioError, match="damaged"):
         sound.read()

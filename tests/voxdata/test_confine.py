@@ -51,7 +51,8 @@ def test_find_link_finds_links_and_pipes_and_nothing_else(tmp_path: Path) -> Non
 
 def test_leads_out_follows_links(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "same").symlink_to(tmp_path / "in")
+    loop = tmp_path / "in" / "same"
+    loop.symlink_to(tmp_path / "in")
     (tmp_path / "in" / "up").symlink_to(tmp_path)
     assert not leads_out(tmp_path / "in" / "same" / "x", tmp_path / "in")
     assert leads_out(tmp_path / "in" / "up" / "x", tmp_path / "in")

@@ -281,7 +281,8 @@ def test_decode_audio_adds_up_packets_that_are_missing_one_by_one(tmp_path, name
 
 def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
     for name, codec in (("a.webm", "libopus"), ("a.m4a", "aac"), ("a.mp3", "libmp3lame")):
-        assert decode(write(tmp_path / name, codec, SPEECH)).remarks == []
+        decoded = decode(write(tmp_path / name, codec, SPEECH))
+        assert decoded.remarks == []
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,8 @@ def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
 def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     tmp_path, name, codec
 ):
-    decoded = decode(write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0))
+    path = write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0)
+    decoded = decode(path)
     assert decoded.seconds == pytest.approx(9.0, abs=0.05)
     assert kinds(decoded) == [RemarkKind.LATE_START]
     assert likeness(decoded.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
@@ -302,13 +304,15 @@ def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     [("a.webm", "libopus"), ("a.m4a", "aac")],
 )
 def test_decode_audio_begins_with_silence_when_a_track_on_its_own_is_late(tmp_path, name, codec):
-    decoded = decode(write(tmp_path / name, codec, SPEECH, start_s=[2.0]))
+    path = write(tmp_path / name, codec, SPEECH, start_s=[2.0])
+    decoded = decode(path)
     assert decoded.seconds == pytest.approx(8.0, abs=0.05)
     assert kinds(decoded) == [RemarkKind.LATE_START]
 
 
 def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
-    decoded = decode(write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0]))
+    path = write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0])
+    decoded = decode(path)
     assert decoded.seconds == pytest.approx(6.0, abs=0.05)
 
 
@@ -321,7 +325,8 @@ def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
 )
 def test_decode_audio_reads_a_wav_that_counts_parts_of_its_header_as_sound(tmp_path, more):
     path = tmp_path / "a.wav"
-    path.write_bytes(with_data_size(write_wav(path), 2 * SPEECH.size + more))
+    content = with_data_size(write_wav(path), 2 * SPEECH.size + more)
+    path.write_bytes(content)
     assert decode(path).samples.shape == (SPEECH.size, 1)
 
 
@@ -329,7 +334,8 @@ def test_decode_audio_reads_a_wav_that_counts_a_longer_header_as_sound(tmp_path)
     path = tmp_path / "a.wav"
     whole = write_wav(path, SPEECH[:9_001], format="WAVEX", subtype="PCM_24")
     start = whole.index(b"data") + 8
-    path.write_bytes(with_data_size(whole, 3 * 9_001 + start))
+    content = with_data_size(whole, 3 * 9_001 + start)
+    path.write_bytes(content)
     assert start > 44
     assert decode(path).samples.shape == (9_001, 1)
 
@@ -338,7 +344,8 @@ def test_decode_audio_reads_a_wav_whose_padding_was_promised_and_not_written(tmp
     path = tmp_path / "a.wav"
     whole = write_wav(path, SPEECH[:9_001], subtype="PCM_U8")
     start = whole.index(b"data") + 8
-    path.write_bytes(with_data_size(whole[: start + 9_001], 9_002))
+    content = with_data_size(whole[: start + 9_001], 9_002)
+    path.write_bytes(content)
     assert decode(path).samples.shape == (9_001, 1)
 
 
@@ -431,7 +438,8 @@ def test_decode_audio_tells_a_truncated_wave64_and_au(tmp_path, name):
 
 def test_decode_audio_says_how_much_lies_after_the_end_of_a_wav(tmp_path):
     path = tmp_path / "a.wav"
-    path.write_bytes(with_data_size(write_wav(path), 4 * RATE_HZ))
+    content = with_data_size(write_wav(path), 4 * RATE_HZ)
+    path.write_bytes(content)
     decoded = decode(path)
     assert decoded.seconds == 2.0
     remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
@@ -488,7 +496,8 @@ def test_decode_audio_says_nothing_of_zeros_and_tags_after_the_end(tmp_path, tai
 def test_decode_audio_says_that_an_m4a_was_cut_off_before_its_index(tmp_path, left):
     whole = write(tmp_path / "a.m4a", "aac", SPEECH).read_bytes()
     index = whole.index(b"moov") - 4
-    (tmp_path / "cut.m4a").write_bytes(whole[: round(index * left)])
+    cut_file = tmp_path / "cut.m4a"
+    cut_file.write_bytes(whole[: round(index * left)])
     error = refusal(tmp_path / "cut.m4a")
     assert error.reason is DropReason.TRUNCATED
     assert "the recording was cut off before its index was written" in str(error)
@@ -496,7 +505,8 @@ def test_decode_audio_says_that_an_m4a_was_cut_off_before_its_index(tmp_path, le
 
 def test_decode_audio_says_that_an_m4a_was_cut_off_inside_its_index(tmp_path):
     whole = write(tmp_path / "a.m4a", "aac", SPEECH).read_bytes()
-    (tmp_path / "cut.m4a").write_bytes(whole[: whole.index(b"moov") + 200])
+    cut_file = tmp_path / "cut.m4a"
+    cut_file.write_bytes(whole[: whole.index(b"moov") + 200])
     assert "cut off before its index" in str(refusal(tmp_path / "cut.m4a"))
 
 
@@ -504,7 +514,8 @@ def test_decode_audio_says_that_an_m4a_was_cut_off_inside_its_index(tmp_path):
 def test_decode_audio_keeps_what_is_there_of_a_fragmented_mp4(tmp_path, share):
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
     whole = write(tmp_path / "a.mp4", "aac", SPEECH, options=options).read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: round(len(whole) * share)])
+    cut_file = tmp_path / "cut.mp4"
+    cut_file.write_bytes(whole[: round(len(whole) * share)])
     decoded = decode(tmp_path / "cut.mp4")
     assert decoded.seconds == pytest.approx(6.0 * share, abs=0.3)
     assert RemarkKind.CUT_OFF in kinds(decoded)
@@ -512,7 +523,8 @@ def test_decode_audio_keeps_what_is_there_of_a_fragmented_mp4(tmp_path, share):
 
 def test_decode_audio_says_that_a_webm_is_shorter_than_its_header_says(tmp_path):
     whole = write(tmp_path / "a.webm", "libopus", SPEECH).read_bytes()
-    (tmp_path / "cut.webm").write_bytes(whole[: len(whole) * 6 // 10])
+    cut_file = tmp_path / "cut.webm"
+    cut_file.write_bytes(whole[: len(whole) * 6 // 10])
     decoded = decode(tmp_path / "cut.webm")
     assert RemarkKind.CUT_OFF in kinds(decoded)
     assert decoded.seconds < 4.0

@@ -20,9 +20,11 @@ def root(tmp_path: Path) -> Path:
 def test_find_scratch_takes_the_nearest_one(
     root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assert find_scratch(root / "audio" / "ab") == root / SCRATCH
+    scratch = find_scratch(root / "audio" / "ab")
+    assert scratch == root / SCRATCH
     (root / "audio" / SCRATCH).mkdir(parents=True)
-    assert find_scratch(root / "audio" / "ab") == root / "audio" / SCRATCH
+    scratch = find_scratch(root / "audio" / "ab")
+    assert scratch == root / "audio" / SCRATCH
     assert find_scratch(tmp_path_factory.mktemp("none")) is None
 
 
@@ -89,7 +91,8 @@ def test_move_into_place_copies_between_two_mounts_of_one_disk(
 
     monkeypatch.setattr(Path, "replace", refuse)
     move_into_place(partial, target)
-    assert (target / "a" if folder else target).read_bytes() == b"sound"
+    content = (target / "a" if folder else target).read_bytes()
+    assert content == b"sound"
     assert not partial.exists()
     names = {path.name for path in target.parent.iterdir()}
     assert names == {"ab", "there"}

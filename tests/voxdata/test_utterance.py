@@ -91,7 +91,8 @@ def test_cut_utterances_contains_its_words_in_its_bounds(made):
 @given(spoken(), st.data())
 def test_assign_words_does_not_depend_on_the_order_of_turns(made, data):
     words, turns = made
-    assert assign_words(words, data.draw(st.permutations(turns))) == assign_words(words, turns)
+    assigned = assign_words(words, data.draw(st.permutations(turns)))
+    assert assigned == assign_words(words, turns)
 
 
 def test_assign_words_prefers_overlap_then_nearness():
@@ -100,7 +101,8 @@ def test_assign_words_prefers_overlap_then_nearness():
     inside = make_word(" a", 900, 2_050)
     between = make_word(" b", 1_600, 1_700)
     after = make_word(" c", 9_000, 9_100)
-    assert assign_words([inside, between, after], [second, first]) == [
+    assigned = assign_words([inside, between, after], [second, first])
+    assert assigned == [
         (first, [inside]),
         (second, [between, after]),
     ]

@@ -127,7 +127,8 @@ def test_link_speakers_compares_with_the_centre_of_all_a_voice_has() -> None:
             heard("b", (0.0, 1.0), speech_ms=10 * FULL_WEIGHT_MS),
         ]
     }
-    assert link_speakers([heard("c", (1.0, 1.0))], long)[0].score == 1.0
+    links = link_speakers([heard("c", (1.0, 1.0))], long)
+    assert links[0].score == 1.0
 
 
 def test_link_speakers_starts_no_voice_under_an_id_that_was_used() -> None:
@@ -139,7 +140,8 @@ def test_link_speakers_starts_no_voice_under_an_id_that_was_used() -> None:
 
 
 def test_link_speakers_has_nothing_to_say_about_nobody() -> None:
-    assert link_speakers([], {"v": [heard("a", (1.0, 0.0))]}) == []
+    links = link_speakers([], {"v": [heard("a", (1.0, 0.0))]})
+    assert links == []
 
 
 people = st.lists(

@@ -43,9 +43,11 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
         assert second.skipped is True
         assert dict(second.labels) == {}
         assert check_chain(con) == []
-        assert add_annotations(con, [first, second], run_id="t") == 0
+        added = add_annotations(con, [first, second], run_id="t")
+        assert added == 0
         assert check_chain(con) == []
-        assert add_annotations(con, [replace(first, annotation_id=3)], run_id="t") == 1
+        added = add_annotations(con, [replace(first, annotation_id=3)], run_id="t")
+        assert added == 1
         assert check_chain(con) == []
 
 
@@ -70,7 +72,8 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
         )
     with open_warehouse(path) as con:
         assert list_simulated(con) == {"annotator-1@voxdata.local": 0.05}
-        assert add_annotations(con, current_annotations(con), run_id="t") == 0
+        added = add_annotations(con, current_annotations(con), run_id="t")
+        assert added == 0
         assert check_chain(con) == []
 
 

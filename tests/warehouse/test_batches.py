@@ -46,13 +46,15 @@ def test_merge_batches_counts_every_batch_once(con: DuckDBPyConnection, tmp_path
     folder = tmp_path / "batches"
     leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
     leave_batch(folder, sources("你好", "a"), run_id="t", batch_id="two")
-    assert leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one") == "one"
+    batch_id = leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
+    assert batch_id == "one"
     merged = merge_batches(con, folder, run_id="t")
     assert merged.merged == 2
     assert merged.rows == 3
     assert uris(con) == ["a", "b", "你好"]
     # As after a death between the commit and the clearing away.
-    (folder / MERGED / "one").rename(folder / "one")
+    merged_batch = folder / MERGED / "one"
+    merged_batch.rename(folder / "one")
     again = merge_batches(con, folder, run_id="t")
     assert again.merged == 0
     assert again.known == 1
@@ -76,7 +78,8 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
     flipped[20] ^= 1
     (folder / "flipped" / "source.parquet").write_bytes(flipped)
     (folder / "no-header" / "batch.json").unlink()
-    header = json.loads((folder / "other-format" / "batch.json").read_text())
+    text = (folder / "other-format" / "batch.json").read_text()
+    header = json.loads(text)
     (folder / "other-format" / "batch.json").write_text(
         json.dumps({**header, "format": "voxdata-batch/9"})
     )
@@ -135,7 +138,8 @@ def test_staged_rows_are_written_as_if_directly(
     with pytest.raises(KeyError), staged_rows(tmp_path / "b", run_id="t") as staged:
         write({"con": staged}["no such key"])
     with open_warehouse(path) as con:
-        assert merge_batches(con, tmp_path / "b", run_id="t").merged == 1
+        merged = merge_batches(con, tmp_path / "b", run_id="t")
+        assert merged.merged == 1
         write(con)  # what is there already is not doubled
         recording_ids = [s.recording.recording_id for s in list_recordings(con)]
         assert recording_ids == ["r1"]

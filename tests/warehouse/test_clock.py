@@ -85,16 +85,14 @@ def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
     assert snapshots[-1] == last
     assert merged(path) == set()
     path.write_bytes(b"lost" * 10_000)
-    assert (
-        repair_warehouse(
-            path,
-            snapshots=last.parent,
-            batches=path.parent / "batches",
-            now=NOON,
-            run_id="t",
-        ).source
-        == f"snapshot {last.name}"
+    repair = repair_warehouse(
+        path,
+        snapshots=last.parent,
+        batches=path.parent / "batches",
+        now=NOON,
+        run_id="t",
     )
+    assert repair.source == f"snapshot {last.name}"
     with open_warehouse(path) as con:
         assert known_uris(con) == {*(f"before-{hour}" for hour in range(keep)), "last"}
 
@@ -155,7 +153,8 @@ def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
 
 def test_take_snapshot_leaves_batches_that_it_does_not_hold(path: Path) -> None:
     merge(path, "held")
-    (path.parent / "batches" / MERGED / "came later").mkdir()
+    late_batch = path.parent / "batches" / MERGED / "came later"
+    late_batch.mkdir()
     take(path, now=NOON)
     assert merged(path) == {"came later"}
 

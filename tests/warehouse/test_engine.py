@@ -100,8 +100,10 @@ def test_group_limits_reads_what_control_groups_allow(tmp_path: Path) -> None:
     own = tmp_path / "tree" / "jobs" / "one"
     own.mkdir(parents=True)
     (own / "memory.max").write_text("2000\n", encoding="ascii")
-    (own.parent / "memory.max").write_text("max\n", encoding="ascii")
-    (own.parent.parent / "memory.max").write_text("3000\n", encoding="ascii")
+    memory_file = own.parent / "memory.max"
+    memory_file.write_text("max\n", encoding="ascii")
+    memory_file = own.parent.parent / "memory.max"
+    memory_file.write_text("3000\n", encoding="ascii")
     membership = tmp_path / "cgroup"
     membership.write_text("0::/jobs/one\n", encoding="ascii")
     assert _group_limits(membership, tmp_path / "tree") == [2000, 3000]

@@ -165,8 +165,10 @@ def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPy
             if table == "split_assignment":
                 rows = [{**row, "voice": f"{row['voice']}/S0"} for row in rows]
             assert insert_rows(con, table, rows) == 1, (table, place)
-            assert insert_new(con, table, rows[:1], key=[place]) == 0, (table, place)
-            con.register("late_rows", pl.DataFrame(rows[:1], strict=False))
+            inserted = insert_new(con, table, rows[:1], key=[place])
+            assert inserted == 0, (table, place)
+            frame = pl.DataFrame(rows[:1], strict=False)
+            con.register("late_rows", frame)
             assert insert_query(con, table, "from late_rows") == 0, (table, place)
             assert not [
                 row
@@ -242,14 +244,12 @@ def test_an_utterance_cut_after_its_recording_was_forgotten_is_known_too(
     assert forgotten_among(con, [name, SAID]) == {SAID: receipt}
     assert insert_rows(con, "utterance", [late]) == 0
     assert forgotten_among(con, [name]) == {name: receipt}
-    assert (
-        insert_rows(
-            con,
-            "push",
-            [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}],
-        )
-        == 0
+    inserted = insert_rows(
+        con,
+        "push",
+        [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}],
     )
+    assert inserted == 0
     assert check_chain(con) == []
 
 
@@ -258,19 +258,20 @@ def test_renewed_consent_lets_recordings_and_utterances_in(con: DuckDBPyConnecti
     receipt = forget(con, GONE)
     late = utterance(GONE, end_ms=1_000)
     insert_rows(con, "utterance", [late])
-    assert renew_consent(con, receipt, reason="signed", run_id="t") == 1
-    assert insert_rows(con, "utterance", [utterance(GONE), late]) == 2
-    assert (
-        insert_rows(
-            con,
-            "push",
-            [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}],
-        )
-        == 1
+    renewed = renew_consent(con, receipt, reason="signed", run_id="t")
+    assert renewed == 1
+    inserted = insert_rows(con, "utterance", [utterance(GONE), late])
+    assert inserted == 2
+    inserted = insert_rows(
+        con,
+        "push",
+        [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}],
     )
+    assert inserted == 1
     assert check_chain(con) == []
     assert forget(con, GONE, run_id="again") != receipt
-    assert insert_rows(con, "utterance", [utterance(GONE)]) == 0
+    inserted = insert_rows(con, "utterance", [utterance(GONE)])
+    assert inserted == 0
 
 
 def test_a_batch_that_comes_late_brings_nobody_back(
@@ -342,10 +343,12 @@ def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it
             insert_rows(staged, "remark", [remark])
     damaged = folder / "cut short" / "utterance.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    (folder / "cut short" / "notes.txt").write_text(f"secret of {GONE}")
+    notes_file = folder / "cut short" / "notes.txt"
+    notes_file.write_text(f"secret of {GONE}")
     header = folder / "another format" / "batch.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "format": "voxdata-batch/9"}))
-    (folder / "no header" / "batch.json").write_text(f'"secret of {GONE}"')
+    batch_file = folder / "no header" / "batch.json"
+    batch_file.write_text(f'"secret of {GONE}"')
     assert merge_batches(con, folder, run_id="t").rejected == 3
     rejected = folder / REJECTED
     kept = {
@@ -560,4 +563,5 @@ def test_predictions_are_refused_one_by_one(con: DuckDBPyConnection) -> None:
         Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model)
         for name in (SAID, OTHER)
     ]
-    assert add_predictions(con, said, scheme_versions={"intent": 1}, run_id="t") == 1
+    added = add_predictions(con, said, scheme_versions={"intent": 1}, run_id="t")
+    assert added == 1

@@ -43,10 +43,10 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(
         add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t")
         for p in (old, old, new[:1], [])
     ] == [2, 0, 1, 0]
-    assert add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t") == 2
-    assert list_predictions(con, scheme="intent", model_key=new[0].model.key) == {
-        new[0].utterance_id: new[0]
-    }
+    added = add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t")
+    assert added == 2
+    predictions = list_predictions(con, scheme="intent", model_key=new[0].model.key)
+    assert predictions == {new[0].utterance_id: new[0]}
     assert list_predictions(con, scheme="emotion") == {}
 
 
@@ -79,7 +79,8 @@ def test_add_annotations_keeps_revisions_and_shows_the_newest(con: DuckDBPyConne
     ]
     assert current_annotations(con) == [later]
     gone = replace(later, deleted=True)
-    assert add_annotations(con, [gone, gone], run_id="t") == 1
+    added = add_annotations(con, [gone, gone], run_id="t")
+    assert added == 1
     assert current_annotations(con) == [gone]
 
 

@@ -121,9 +121,12 @@ def test_count_removed_takes_the_larger_as_worse_where_it_is(
             b: replace(GOOD, mos=1.0),
         },
     )
-    assert count_removed(con, {"overlap_ratio": 0.3})[-1]["utterances_removed"] == 1
-    assert count_removed(con, {"overlap_ratio": 0.4})[-1]["utterances_removed"] == 0
-    assert count_removed(con, {"overlap_ratio": 0.3, "mos": 2})[-1]["utterances_removed"] == 2
+    removed = count_removed(con, {"overlap_ratio": 0.3})
+    assert removed[-1]["utterances_removed"] == 1
+    removed = count_removed(con, {"overlap_ratio": 0.4})
+    assert removed[-1]["utterances_removed"] == 0
+    removed = count_removed(con, {"overlap_ratio": 0.3, "mos": 2})
+    assert removed[-1]["utterances_removed"] == 2
 
 
 def test_count_removed_keeps_what_was_not_measured(
@@ -131,8 +134,10 @@ def test_count_removed_keeps_what_was_not_measured(
 ) -> None:
     a, _ = calls["r1"]
     measure(con, "r1", {a: replace(GOOD, mos=None)})
-    assert count_removed(con, {"mos": 5})[-1]["utterances_removed"] == 0
-    assert count_removed(con, {"snr_db": 99})[-1]["utterances_removed"] == 1
+    removed = count_removed(con, {"mos": 5})
+    assert removed[-1]["utterances_removed"] == 0
+    removed = count_removed(con, {"snr_db": 99})
+    assert removed[-1]["utterances_removed"] == 1
 
 
 def test_count_removed_answers_an_empty_warehouse(con: DuckDBPyConnection) -> None:

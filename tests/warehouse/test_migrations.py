@@ -136,7 +136,8 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
             problems = [one.problems for one in verify_all(con)]
             assert problems == [()]
             assert find_version(con, OLD_ID[:8]).ref == "calls@1"
-            assert create_version(con, "calls", examples, recipe={}, run_id="t") == (version, False)
+            created = create_version(con, "calls", examples, recipe={}, run_id="t")
+            assert created == (version, False)
         assert read_rows(con, "select count(*) as n from utterances") == [{"n": 1}]
     with open_warehouse(path, read_only=True) as con:
         assert read_rows(con, "select max(version) as v from schema_version") == [

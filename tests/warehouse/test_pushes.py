@@ -65,7 +65,8 @@ def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(
     assert gone.arm == "random"
     assert gone.blind is True
     assert gone.votes_wanted == 3
-    assert record_pushes(con, [CLIP], project_id=1, run_id="t") == 1
+    recorded = record_pushes(con, [CLIP], project_id=1, run_id="t")
+    assert recorded == 1
     assert list_pushed(con, project_id=1) == {"u1": CLIP, "u2": replace(CLIP, utterance_id="u2")}
 
 

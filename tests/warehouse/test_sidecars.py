@@ -159,7 +159,8 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
     with open_warehouse(cut):
         pass
     assert sidecar_path(cut).read_text().startswith(listed)
-    assert len(sidecar_path(cut).read_text().splitlines()) == 2
+    text = sidecar_path(cut).read_text()
+    assert len(text.splitlines()) == 2
 
 
 AS_NOBODY = """

@@ -55,17 +55,15 @@ def test_list_stage_results_tells_what_is_known_and_what_is_in_force(
 def test_reuse_results_puts_an_earlier_result_in_force_again(con: DuckDBPyConnection) -> None:
     record(con, "a")
     record(con, "b")
-    assert (
-        reuse_results(
-            con,
-            {
-                ("r", "cut", "a"),
-                ("r", "cut", "nowhere"),
-            },
-            run_id="t",
-        )
-        == 1
+    reused = reuse_results(
+        con,
+        {
+            ("r", "cut", "a"),
+            ("r", "cut", "nowhere"),
+        },
+        run_id="t",
     )
+    assert reused == 1
     results = list_stage_results(con)["r"]
     assert results.current == {"cut": "a"}
     assert len(results.known) == 2

@@ -117,8 +117,10 @@ class WarehouseMachine(RuleBasedStateMachine):
             labels={"intent": (label,)},
             updated_at=NOON + timedelta(minutes=self.clock),
         )
-        assert add_annotations(self.con, [annotation], run_id="t") == 1
-        assert add_annotations(self.con, [annotation], run_id="t") == 0
+        added = add_annotations(self.con, [annotation], run_id="t")
+        assert added == 1
+        added = add_annotations(self.con, [annotation], run_id="t")
+        assert added == 0
         self.gold[number] = label
 
     @precondition(lambda self: self.gold)
@@ -204,7 +206,8 @@ class WarehouseMachine(RuleBasedStateMachine):
     def renew(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.forgotten)))
         if is_forgotten(self.con, f"r{number}") is not None:
-            assert renew_consent(self.con, self.forgotten[number], reason="", run_id="t") == 1
+            renewed = renew_consent(self.con, self.forgotten[number], reason="", run_id="t")
+            assert renewed == 1
         del self.forgotten[number]
 
     def remember(self, ref: str, root: str) -> None:
@@ -238,7 +241,8 @@ class WarehouseMachine(RuleBasedStateMachine):
         assert check_chain(self.con) == []
         for number in self.forgotten:
             if is_forgotten(self.con, f"r{number}") is not None:
-                assert plan_erasure(self.con, [f"r{number}"]).counts == {}
+                plan = plan_erasure(self.con, [f"r{number}"])
+                assert plan.counts == {}
         utterance_ids = {a.utterance_id for a in current_annotations(self.con)}
         assert utterance_ids == {f"u{n}" for n in self.gold}
 

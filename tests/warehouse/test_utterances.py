@@ -57,8 +57,10 @@ def test_list_utterances_shows_the_result_in_force_of_each_recording(
     assert list_utterances(con) == [*second.utterances, *heard("r2").utterances]
     assert list_turns(con, "r1") == list(second.turns)
     assert list_cut(con, "r1", key="k1") == list(first.utterances)
-    assert get_utterance(con, first.utterances[0].utterance_id).text == "old"
-    assert get_utterance(con, first.utterances[1].utterance_id).text == "new"
+    utterance = get_utterance(con, first.utterances[0].utterance_id)
+    assert utterance.text == "old"
+    utterance = get_utterance(con, first.utterances[1].utterance_id)
+    assert utterance.text == "new"
     with pytest.raises(NotFoundError, match="nope"):
         get_utterance(con, "nope")
 

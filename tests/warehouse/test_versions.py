@@ -48,14 +48,16 @@ def test_create_version_makes_nothing_when_nothing_changed(
     assert first.parent is None
     assert first.recipe == {"min_votes": 1}
     assert not path.with_name(path.name + ".wal").exists()
-    assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (
+    created = create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2")
+    assert created == (
         first,
         False,
     )
     assert load_examples(con, first.version_id) == examples[::-1]
     assert len(list_versions(con)) == 1
     assert len(list_outbox(con)) == 1
-    assert len(sidecar_path(path).read_text().splitlines()) == 1
+    text = sidecar_path(path).read_text()
+    assert len(text.splitlines()) == 1
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:
@@ -119,7 +121,8 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
         "outbox",
     ):
         assert read_rows(con, f"select * from {table}") == []
-    assert create_version(con, "calls", [example()], recipe={}, run_id="t")[1]
+    created = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    assert created[1]
 
 
 def test_create_version_survives_a_killed_process(path: Path) -> None:
@@ -137,7 +140,8 @@ with open_warehouse(Path({str(path)!r})) as con:
     con.execute("begin"); con.execute("insert into manifest values (9, 9)")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -9
     with open_warehouse(path) as con:
         assert verify_all(con)[0].ok
         assert read_rows(con, "select count(*) as n from manifest") == [{"n": 1}]

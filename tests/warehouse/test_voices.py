@@ -105,7 +105,8 @@ def test_merge_voices_holds_from_then_on_and_rewrites_nothing(
     a = link(con, A)
     b = link(con, B)
     before = read_rows(con, "from voice_event order by seq")
-    assert merge_voices(con, b[:10], into=a[:10], reason="same person", run_id="t") == (b, a)
+    merged = merge_voices(con, b[:10], into=a[:10], reason="same person", run_id="t")
+    assert merged == (b, a)
     assert current_voices(con) == {A: a, B: a}
     assert read_rows(con, "from voice_event order by seq")[:2] == before
     link(con, C, b)  # a link made by one who did not know of the merge yet
@@ -154,7 +155,8 @@ def test_split_voice_never_gives_an_id_that_was_used(
     link(con, B, a)
     seen = {a}
     for _ in range(3):
-        seen.add(split_voice(con, "aaa1:0:S0", reason="", run_id="t"))
+        divided = split_voice(con, "aaa1:0:S0", reason="", run_id="t")
+        seen.add(divided)
         merge_voices(
             con,
             current_voices(con)[A],

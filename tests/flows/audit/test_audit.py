@@ -116,7 +116,8 @@ def test_read_table_passes_over_empty_lines_and_keeps_line_separators_in_texts(
         "",
         '{"audio": "b", "label": "y", "split": "test"}',
     ]
-    table = read_table(write(tmp_path, "\n".join(lines), "m.jsonl"))
+    path = write(tmp_path, "\n".join(lines), "m.jsonl")
+    table = read_table(path)
     assert table.frame["row"].to_list() == [1, 3]
     assert table.frame["text"].to_list()[0] == "one\u2028two"
     assert table.remarks == []
@@ -206,7 +207,8 @@ def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes
 
 def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
     soundfile.write(folder / "47.wav", 0.3 * speech(0)[1_000:], 16_000)
-    (folder / "46.wav").write_bytes((folder / "1.wav").read_bytes())
+    sound_file = folder / "46.wav"
+    sound_file.write_bytes((folder / "1.wav").read_bytes())
     done = voxdata("audit", "m.csv", "--json", cwd=folder)
     assert done.returncode == 1, done.stderr
     leaks = {
@@ -259,7 +261,8 @@ def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
         16_000,
     )
     path.write_text(path.read_text(encoding="utf-8") + "again.flac,L3,t,test\n", encoding="utf-8")
-    (copies,) = of_check(audit_table(read_table(path), audio_root=tmp_path, say=silent), "copies")
+    audit = audit_table(read_table(path), audio_root=tmp_path, say=silent)
+    (copies,) = of_check(audit, "copies")
     assert copies.evidence[0]["audio"] == "3.wav"
     assert copies.evidence[0]["other audio"] == "again.flac"
 
@@ -287,7 +290,8 @@ def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copi
 
 def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", speech(1), 16_000)
-    (tmp_path / "copy.wav").write_bytes((tmp_path / "call.wav").read_bytes())
+    copy_file = tmp_path / "copy.wav"
+    copy_file.write_bytes((tmp_path / "call.wav").read_bytes())
     rows = [
         {"audio": "call.wav", "label": "x", "split": "train", "start": 0.0, "end": 0.8},
         {"audio": "copy.wav", "label": "y", "split": "test", "start": 0.5, "end": 1.2},
@@ -319,7 +323,8 @@ def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -
 
 def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_path: Path) -> None:
     table = read_table(many_files(tmp_path, num_files=12, num_copied=2))
-    assert audit_table(table, audio_root=tmp_path, say=silent).limit == ""
+    audit = audit_table(table, audio_root=tmp_path, say=silent)
+    assert audit.limit == ""
     assert (
         "--no-audio"
         in audit_table(table, audio_root=tmp_path, with_audio=False, say=silent).verdict

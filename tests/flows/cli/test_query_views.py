@@ -25,7 +25,8 @@ MINUTES = (
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "w" / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(tmp_path / "w")
 
 
@@ -85,7 +86,8 @@ def test_query_gold_gives_minutes_by_label_of_several_schemes(workspace: Workspa
         example(2, intent="ask", emotion="calm", duration_ms=90_000),
         example(3, intent="tell 'it'", split=Split.TEST, duration_ms=15_000),
     )
-    assert query(workspace, MINUTES.format(number=1)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [
         ["emotion", "calm", "train", "1.5", "1"],
         ["emotion", "sad", "train", "0.5", "1"],
         ["intent", "ask", "train", "2.0", "2"],
@@ -98,8 +100,10 @@ def test_query_gold_gives_each_version_its_own_labels_after_relabelling(
 ) -> None:
     cut(workspace, example(1, intent="ask"), example(2, intent="ask"))
     cut(workspace, example(1, intent="tell"), example(2, intent="ask"))
-    assert query(workspace, MINUTES.format(number=1)) == [["intent", "ask", "train", "1.0", "2"]]
-    assert query(workspace, MINUTES.format(number=2)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [["intent", "ask", "train", "1.0", "2"]]
+    rows = query(workspace, MINUTES.format(number=2))
+    assert rows == [
         ["intent", "ask", "train", "0.5", "1"],
         ["intent", "tell", "train", "0.5", "1"],
     ]
@@ -114,7 +118,8 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
             for i in range(3_000)
         ),
     )
-    assert query(workspace, MINUTES.format(number=1)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [
         ["emotion", "sad", "train", "300.0", "3000"],
         *(["intent", f"label{i}", "train", "100.0", "1000"] for i in range(3)),
     ]

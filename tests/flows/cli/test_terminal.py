@@ -54,7 +54,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (root / "calls").mkdir()
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     soundfile.write(root / "good.wav", speech_like(1_000), 16_000, subtype="PCM_16")
-    (root / "good.wav").rename(root / "calls" / NAME)
+    good_file = root / "good.wav"
+    good_file.rename(root / "calls" / NAME)
     (root / "calls" / f"no audio {NAME}").write_bytes(b"nothing")
     workspace = open_workspace(root)
     ingest_sources(workspace, [str(root / "calls")], say=quiet)

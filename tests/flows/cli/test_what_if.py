@@ -91,7 +91,9 @@ def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     ):
         done = CliRunner().invoke(app, [*command, *limits])
         assert done.exit_code == 0, done.output
-        assert json.loads(done.stdout)[-1]["utterances_removed"] == removed
-    assert json.loads(CliRunner().invoke(app, command).stdout) == []
+        content = json.loads(done.stdout)
+        assert content[-1]["utterances_removed"] == removed
+    content = json.loads(CliRunner().invoke(app, command).stdout)
+    assert content == []
     wrong = CliRunner().invoke(app, [*command, "--what-if", "loudness=3"])
     assert isinstance(wrong.exception, ConfigError)

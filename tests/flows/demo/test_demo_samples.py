@@ -50,15 +50,14 @@ def test_answers_name_only_samples() -> None:
 
 def test_match_answers_takes_the_largest_overlap() -> None:
     u = utterance(800, 1900)
-    assert match_answers([u], KEY, names={"r1": "a.wav"}) == {u.utterance_id: {"intent": "answer"}}
+    matched = match_answers([u], KEY, names={"r1": "a.wav"})
+    assert matched == {u.utterance_id: {"intent": "answer"}}
 
 
 def test_match_answers_leaves_out_what_no_answer_overlaps() -> None:
-    assert (
-        match_answers(
-            [utterance(2000, 2500), utterance(0, 500, "r2")],
-            KEY,
-            names={"r1": "a.wav", "r2": "b.wav"},
-        )
-        == {}
+    matched = match_answers(
+        [utterance(2000, 2500), utterance(0, 500, "r2")],
+        KEY,
+        names={"r1": "a.wav", "r2": "b.wav"},
     )
+    assert matched == {}

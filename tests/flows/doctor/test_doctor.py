@@ -88,7 +88,8 @@ def test_check_python_knows_the_versions_that_work(found: tuple[int, int], ok: b
 
 
 def test_check_pins_accepts_a_local_build() -> None:
-    assert check_pins(lambda name: PINS[name] + "+cpu").ok is True
+    check = check_pins(lambda name: PINS[name] + "+cpu")
+    assert check.ok is True
 
 
 def test_check_pins_names_what_differs_and_what_is_missing() -> None:
@@ -216,7 +217,8 @@ def test_check_program_separates_required_from_optional() -> None:
         for required in (True, False)
     ]
     assert outcomes == [False, None]
-    assert check_program("x", ("no-such-program", "sh"), remedy="r", required=True).ok is True
+    check = check_program("x", ("no-such-program", "sh"), remedy="r", required=True)
+    assert check.ok is True
 
 
 def test_check_disk_fails_when_too_little_is_free(tmp_path: Path) -> None:
@@ -231,14 +233,16 @@ def test_check_token_is_optional() -> None:
 
 
 def test_check_workspace_names_the_wrong_key(tmp_path: Path) -> None:
-    (tmp_path / "voxdata.toml").write_text(template() + "\n[nonsense]\nx = 1\n", encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template() + "\n[nonsense]\nx = 1\n", encoding="utf-8")
     check = check_workspace(tmp_path)
     assert check.ok is False
     assert "nonsense" in check.detail
 
 
 def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     assert check_books(tmp_path).ok is None
     with open_workspace(tmp_path).warehouse() as con:
         bar(con, "recording", {"r1": "receipt"}, reason="asked", run_id="t")
@@ -258,7 +262,8 @@ def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:
         None,
         False,
     ]
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     assert check_workspace(tmp_path).ok is True
 
 

@@ -427,7 +427,8 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         "4.wav,sad,s4,nowhere,y",
         "3.wav,,s3,train,z",
     ]
-    (tmp_path / "m.csv").write_text("\n".join(lines), encoding="utf-8")
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(lines), encoding="utf-8")
     version, new, imported = import_manifest(
         target,
         tmp_path / "m.csv",
@@ -470,7 +471,8 @@ def test_export_and_import_commands(workspace: Workspace, tmp_path: Path) -> Non
     assert Path(folder).is_dir()
     assert run("import", folder, "--check").exit_code == 0
     other = build(tmp_path / "other")
-    assert run("import", folder, "--name", "calls", at=other.root).exit_code == 0
+    done = run("import", folder, "--name", "calls", at=other.root)
+    assert done.exit_code == 0
     assert (other.state_dir / "statements" / "calls@1.json").is_file()
     with other.warehouse() as con:
         assert find_version(con, "calls").root == open_bundle(workspace, "calls").version.root

@@ -192,7 +192,8 @@ def test_import_export_writes_no_audio_outside(
     here: Workspace, source: Workspace, tmp_path: Path, format_name: str, kind: str
 ) -> None:
     where = "../../escaped.flac" if kind == "climbing" else str(tmp_path / "escaped.flac")
-    folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    folder = forge(exported_folder, set_fields(audio_file=where))
     error = bring_in(here, folder)
     assert outside(tmp_path) == []
     assert isinstance(error, ManifestError)
@@ -212,7 +213,8 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
     (secret,) = open_bundle(theirs, "calls").examples
     target = theirs.audio_dir / secret.audio_file
     where = os.path.relpath(target, here.audio_dir) if kind == "climbing" else str(target)
-    folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    folder = forge(exported_folder, set_fields(audio_file=where))
     error = bring_in(here, folder)
     if error is None:
         export_bundle(
@@ -229,7 +231,8 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 def test_import_export_lets_no_id_name_a_file_outside(
     here: Workspace, source: Workspace, tmp_path: Path, format_name: str
 ) -> None:
-    assert bring_in(here, exported(source, tmp_path / "out", format_name)) is None
+    refusal = bring_in(here, exported(source, tmp_path / "out", format_name))
+    assert refusal is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
     if error is None:
@@ -257,7 +260,8 @@ def test_import_export_follows_no_link_to_a_folder(
     hidden.rename(hidden.with_name(clip.name))
     clip.unlink()
     clip.parent.rmdir()
-    (folder / "audio").symlink_to(tmp_path / "elsewhere" / "x" / "audio")
+    audio_folder = folder / "audio"
+    audio_folder.symlink_to(tmp_path / "elsewhere" / "x" / "audio")
     error = bring_in(here, seal(folder))
     assert not leaked(theirs, here)
     assert isinstance(error, ManifestError)
@@ -331,7 +335,8 @@ def test_import_export_refuses_stray_members_of_shards(
 def test_read_export_refuses_rows_that_voxdata_does_not_write(
     source: Workspace, tmp_path: Path, fields: Row, trouble: str
 ) -> None:
-    folder = forge(exported(source, tmp_path / "out", "jsonl"), set_fields(**fields))
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    folder = forge(exported_folder, set_fields(**fields))
     with pytest.raises(ManifestError, match=rf"line 1 of rows.jsonl: .*{trouble}"):
         read_export(folder)
 
@@ -363,14 +368,16 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
             utterance_id=digest(row["recording_id"], 0, start_ms, end_ms),
         )
 
-    folder = forge(exported(source, tmp_path / "out", "jsonl"), stretch)
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    folder = forge(exported_folder, stretch)
     assert "max_hours" in str(bring_in(here, folder))
 
 
 def test_import_export_refuses_a_segment_that_its_recording_here_has_not(
     here: Workspace, source: Workspace, tmp_path: Path
 ) -> None:
-    assert bring_in(here, exported(source, tmp_path / "out", "jsonl")) is None
+    refusal = bring_in(here, exported(source, tmp_path / "out", "jsonl"))
+    assert refusal is None
 
     def stretch(row: Row) -> None:
         row.update(end_ms=5_000, utterance_id=digest(row["recording_id"], 0, 250, 5_000))
@@ -562,7 +569,8 @@ def test_import_manifest_opens_no_data_that_a_dataset_card_names_elsewhere(
     hidden = stripped(theirs, tmp_path / "hidden", "huggingface")
     folder = stripped(source, tmp_path / "out", "huggingface")
     card = (folder / "README.md").read_text()
-    (folder / "README.md").write_text(card.replace("path: data/", f"path: {hidden}/data/"))
+    readme_file = folder / "README.md"
+    readme_file.write_text(card.replace("path: data/", f"path: {hidden}/data/"))
     error = take_in(here, folder, "huggingface")
     assert not leaked(theirs, here)
     assert "absolute path" in str(error)

@@ -161,7 +161,8 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
     for split in ("train", "test"):
         names = [str(tmp_path / f"{split}{i}.wav") for i in range(2)]
         for name in names:
-            soundfile.write(name, rng.uniform(-0.5, 0.5, 16_000), 16_000)
+            noise = rng.uniform(-0.5, 0.5, 16_000)
+            soundfile.write(name, noise, 16_000)
         labels = datasets.ClassLabel(names=["no", "是"])
         features = datasets.Features(
             {"audio": datasets.Audio(), "label": labels, "speaker_id": datasets.Value("int64")}
@@ -208,7 +209,8 @@ def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(
         "a.wav,x,s,train,-1,1",
         "a.wav,x,s,train,nan,1",
     ]
-    (tmp_path / "m.csv").write_text("\n".join(rows))
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(rows))
     target = build(tmp_path / "w")
     _, _, imported = import_manifest(
         target,
@@ -356,15 +358,16 @@ def _renamed(bundle: Bundle, scheme: str) -> Bundle:
 
 def test_complete_scheme_keeps_labels_that_the_workspace_has_no_more(workspace: Workspace) -> None:
     intent = next(s for s in workspace.schemes if s.name == "intent")
-    assert (
-        complete_scheme("intent", ["question"], workspace.schemes).label_names == intent.label_names
-    )
-    assert complete_scheme("intent", ["zz", "old", "question"], workspace.schemes).label_names == (
+    completed = complete_scheme("intent", ["question"], workspace.schemes)
+    assert completed.label_names == intent.label_names
+    completed = complete_scheme("intent", ["zz", "old", "question"], workspace.schemes)
+    assert completed.label_names == (
         *intent.label_names,
         "old",
         "zz",
     )
-    assert complete_scheme("topic", ["b", "a"], workspace.schemes).label_names == ("a", "b")
+    completed = complete_scheme("topic", ["b", "a"], workspace.schemes)
+    assert completed.label_names == ("a", "b")
 
 
 def test_kaldi_speakers_stay_apart_when_their_names_look_alike() -> None:

@@ -118,7 +118,8 @@ def table(folder: Path, *lines: str, count: int = 4) -> Path:
             rng.uniform(-0.5, 0.5, 8_000),
             16_000,
         )
-    (folder / "m.csv").write_text("\n".join(("audio,label,speaker,split", *lines)) + "\n")
+    table_file = folder / "m.csv"
+    table_file.write_text("\n".join(("audio,label,speaker,split", *lines)) + "\n")
     return folder / "m.csv"
 
 
@@ -187,7 +188,8 @@ def test_import_manifest_refuses_a_recording_of_nobody_in_two_splits(tmp_path: P
     target = build(tmp_path / "w")
     table(tmp_path)
     lines = ("audio,label,split,start,end", "0.wav,sad,train,0,0.2", "0.wav,sad,test,0.2,0.4")
-    (tmp_path / "m.csv").write_text("\n".join(lines))
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(lines))
     with pytest.raises(WarehouseError, match="two splits"):
         import_manifest(
             target,
@@ -264,7 +266,8 @@ def test_import_export_leaves_nothing_behind_when_it_is_refused(
 ) -> None:
     there = build(tmp_path / "w")
     if fault == "labels":
-        (there.root / FILE_NAME).write_text(template().replace('name = "answer"', 'name = "reply"'))
+        settings_file = there.root / FILE_NAME
+        settings_file.write_text(template().replace('name = "answer"', 'name = "reply"'))
         there = open_workspace(there.root)
     folder = exports / ("csv" if fault != "clip" else "jsonl")
     export = read_export(folder)
@@ -352,7 +355,8 @@ def test_clear_staging_takes_back_audio_whose_rows_were_never_committed(tmp_path
 
 def test_clear_staging_keeps_audio_whose_rows_were_committed(exports: Path, tmp_path: Path) -> None:
     target = build(tmp_path / "w")
-    import_export(target, read_export(exports / "jsonl"), name="calls", say=quiet)
+    export = read_export(exports / "jsonl")
+    import_export(target, export, name="calls", say=quiet)
     kept = audio_of(target)
     folder = target.audio_dir / f"{PREFIX}x"
     folder.mkdir()
@@ -398,7 +402,8 @@ def workspace(exports: Path, tmp_path: Path) -> Workspace:
     )
     (made.root / FILE_NAME).write_text(text)
     made = open_workspace(made.root)
-    import_export(made, read_export(exports / "jsonl"), name="calls", say=quiet)
+    export = read_export(exports / "jsonl")
+    import_export(made, export, name="calls", say=quiet)
     keys = sorted({example.recording_id for example in open_bundle(made, "calls").examples})
     with made.warehouse() as con:
         store_metadata(
@@ -471,7 +476,8 @@ def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_p
 
 def test_croissant_claims_no_licence_that_nobody_stated(exports: Path, tmp_path: Path) -> None:
     target = build(tmp_path / "w")
-    import_export(target, read_export(exports / "jsonl"), name="calls", say=quiet)
+    export = read_export(exports / "jsonl")
+    import_export(target, export, name="calls", say=quiet)
     made = CliRunner().invoke(
         app,
         [
@@ -526,7 +532,8 @@ def test_kaldi_export_opens_from_anywhere_with_absolute_paths(
     for split in Split:
         for line in (tmp_path / "k" / split.value / "wav.scp").read_text().splitlines():
             assert soundfile.info(line.split(" ", 1)[1]).samplerate == 16_000
-    assert read_export(tmp_path / "k").root == open_bundle(workspace, "calls").version.root
+    export = read_export(tmp_path / "k")
+    assert export.root == open_bundle(workspace, "calls").version.root
 
 
 def test_absolute_paths_are_refused_where_they_would_mean_nothing(workspace: Workspace) -> None:

@@ -147,16 +147,17 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
         "example",
         "utterance",
     } <= set(forgotten.counts)
-    assert search_folder(workspace.root, [*probes, "caller-x-private"]) == ()
+    hits = search_folder(workspace.root, [*probes, "caller-x-private"])
+    assert hits == ()
     with workspace.warehouse() as con:
         assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
             (True, 2, 1)
         ]
         assert check_chain(con) == []
-    assert (
-        workspace.models_dir / RUN / "predictions.jsonl"
-    ).read_text() == '{"utterance_id": "other"}\n'
-    assert (workspace.state_dir / "logs" / "label-studio.log").read_text() == "GET /health\n"
+    text = (workspace.models_dir / RUN / "predictions.jsonl").read_text()
+    assert text == '{"utterance_id": "other"}\n'
+    text = (workspace.state_dir / "logs" / "label-studio.log").read_text()
+    assert text == "GET /health\n"
     with pytest.raises(NotFoundError):
         forget(workspace, "recording", recording_id, reason="again", say=quiet)
 
@@ -179,7 +180,8 @@ def test_release_goes_on_when_a_split_held_nobody_but_the_forgotten(workspace: W
     held = Counter(example.split for example in examples)
     alone = next(example for example in examples if held[example.split] == 1)
     forget(workspace, "recording", alone.recording_id, reason="asked", say=quiet)
-    assert release_version(workspace, "calls", say=quiet).version.num_examples == len(examples) - 1
+    released = release_version(workspace, "calls", say=quiet)
+    assert released.version.num_examples == len(examples) - 1
 
 
 def test_forgotten_recording_stays_out_until_consent_is_renewed(
@@ -188,7 +190,8 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
     recording_id, _ = first(workspace)
     copy = tmp_path / "elsewhere" / "same-sound.wav"
     copy.parent.mkdir()
-    copy.write_bytes((workspace.root / "inbox" / "caller-x-private.wav").read_bytes())
+    content = (workspace.root / "inbox" / "caller-x-private.wav").read_bytes()
+    copy.write_bytes(content)
     forgotten = forget(
         workspace,
         "recording",
@@ -206,7 +209,8 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
         subjects = [row.subject for row in drops]
         assert subjects == [f"receipt {forgotten.receipt_id}"]
         assert recording_id not in {s.recording.recording_id for s in list_recordings(con)}
-    assert search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy]) == ()
+    hits = search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy])
+    assert hits == ()
     assert not (workspace.audio_dir / f"{recording_id[:2]}/{recording_id}.flac").exists()
     renewed = CliRunner().invoke(
         app,
@@ -300,11 +304,13 @@ def test_forget_is_proven_only_once_what_was_left_is_gone(workspace: Workspace) 
         return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
 
     recording_id, _ = first(workspace)
-    (workspace.root / "notes.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
+    notes_file = workspace.root / "notes.7z"
+    notes_file.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
     done = run("forget", "--recording", recording_id, "--yes", "--json")
     assert done.exit_code == 1
     assert "notes.7z (7-Zip" in str(done.exception)
-    assert json.loads(run("forget", "--list", "--json").stdout)[0]["proven"] == "no"
+    content = json.loads(run("forget", "--list", "--json").stdout)
+    assert content[0]["proven"] == "no"
     status = run("status", "--json")
     assert status.exit_code == 1
     assert "voxdata forget --finish" in status.output
@@ -370,7 +376,8 @@ def test_forget_goes_on_where_it_died(
         with pytest.raises(KeyboardInterrupt):
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
-    assert ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet).recordings == 0
+    summary = ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet)
+    assert summary.recordings == 0
     forgotten = forget(
         workspace,
         "recording",
@@ -405,9 +412,8 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     assert "give one of" in str(run().exception)
     assert "give one of" in str(run("--recording", "a", "--finish").exception)
     assert "give one of" in str(run("--recording", "a", "--voice", "b").exception)
-    assert json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)[
-        "versions"
-    ] == {"calls@1": 1}
+    content = json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)
+    assert content["versions"] == {"calls@1": 1}
     declined = run("--recording", recording_id, answer="n\n")
     assert declined.exit_code == 1
     assert "nothing was forgotten" in declined.stderr
@@ -441,7 +447,8 @@ def test_search_folder_finds_text_however_it_is_spelled(
     (folder / "a.bin").write_bytes(b"\x00" * before + spelled + b"\x00\x00")
     (folder / "b.bin").write_bytes(b"\xfe" * 50)
     assert [(hit.path.name, hit.text) for hit in search_folder(folder, [text])] == [("a.bin", text)]
-    assert search_folder(folder, [text], skip=[folder / "a.bin"]) == ()
+    hits = search_folder(folder, [text], skip=[folder / "a.bin"])
+    assert hits == ()
 
 
 def test_search_folder_finds_what_lies_across_two_blocks(

@@ -171,7 +171,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "inbox/gone-caller.wav,Customer Gone Smith",
         "inbox/other-caller.wav,Customer Other Smith",
     ]
-    (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    manifest_file = root / "manifest.csv"
+    manifest_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     workspace = open_workspace(root)
     ingest_manifest(workspace, root / "manifest.csv", say=quiet)
     (root / "manifest.csv").unlink()
@@ -376,7 +377,8 @@ def test_forget_waits_for_a_push_and_takes_its_clips(
         threads.append(in_turn(begin, until="another process is pushing clips"))
 
     at(monkeypatch, stage.queue, "push", forget_meanwhile)
-    assert push_pending(stage.workspace, queue=stage.queue, say=quiet).pushed == 4
+    summary = push_pending(stage.workspace, queue=stage.queue, say=quiet)
+    assert summary.pushed == 4
     threads[0].join(120)
     assert len(stage.queue.entries) == 2
     stage.assert_gone()
@@ -512,11 +514,13 @@ def test_forget_during_training(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
             features.mkdir(parents=True)
             for key in stage.utterance_ids:
                 (features / f"{digest(key, PADDING_POLICY)}.npz").write_bytes(b"PK")
-            (job.output / "manifest.jsonl").write_text(examples, encoding="utf-8")
+            manifest_file = job.output / "manifest.jsonl"
+            manifest_file.write_text(examples, encoding="utf-8")
             rows = [
                 json.dumps({"utterance_id": key, "label": "ask"}) for key in stage.utterance_ids
             ]
-            (job.output / "predictions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+            predictions_file = job.output / "predictions.jsonl"
+            predictions_file.write_text("\n".join(rows), encoding="utf-8")
             return {
                 "model": {"key": "k", "name": "n"},
                 "decision": {"promote": True, "reason": "better"},
@@ -640,7 +644,8 @@ def test_forget_during_import_of_labelled_clips(
     for number, split in enumerate(("train", "test")):
         write_call(tmp_path / "theirs" / f"{number}.wav", number)
         rows.append(f"{number}.wav,ask,{split},p{number},{SECRETS[0] if number == 0 else 'x'}")
-    (tmp_path / "theirs" / "m.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    table_file = tmp_path / "theirs" / "m.csv"
+    table_file.write_text("\n".join(rows) + "\n", encoding="utf-8")
     at(monkeypatch, flows.exchange.theirs, "_once", stage.forget)
     version, _, imported = import_manifest(
         stage.workspace,

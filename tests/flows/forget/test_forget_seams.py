@@ -150,12 +150,14 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     )
     write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
     (made.state_dir / "logs").mkdir()
-    (made.state_dir / "logs" / "label-studio.log").write_text(f"GET /media/{key}/{utterance}.wav\n")
+    log_file = made.state_dir / "logs" / "label-studio.log"
+    log_file.write_text(f"GET /media/{key}/{utterance}.wav\n")
     (made.state_dir / "logs" / "label-studio.log.1").write_text(
         f"GET /media/{key}/{utterance}.wav\n"
     )
     (made.batches_dir / "merged" / "b").mkdir(parents=True)
-    (made.batches_dir / "merged" / "b" / "utterance.parquet").write_text(SAID[0])
+    utterance_file = made.batches_dir / "merged" / "b" / "utterance.parquet"
+    utterance_file.write_text(SAID[0])
     (made.state_dir / "scratch" / "0123456789abcdef.partial").write_bytes(SAID[0].encode())
     return made
 
@@ -231,8 +233,7 @@ def test_forget_is_finished_and_proven_by_the_next_command(
         assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
             (True, 1, 1)
         ]
-    assert (
-        search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"]) == ()
-    )
+    hits = search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"])
+    assert hits == ()
     assert len(list_snapshots(workspace.snapshots_dir)) == 1
     assert list((workspace.state_dir / FOLDER).glob("*")) == []

@@ -236,7 +236,8 @@ def test_forget_follows_an_exports_folder_that_is_a_link(tmp_path: Path) -> None
     (workspace.root / "exports").unlink()
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "calls-1.csv").write_text("of somebody")
-    (workspace.root / "exports").symlink_to(tmp_path / "new")
+    exports = workspace.root / "exports"
+    exports.symlink_to(tmp_path / "new")
     done = forget(workspace)
     assert done.exit_code == 0, done.output
     assert files(elsewhere) == {"theirs.csv": b"a,b\n"}
@@ -286,7 +287,8 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
         "--dry-run",
         "--json",
     )
-    assert sorted(json.loads(dry.stdout)["sources"]) == [str(anna), str(cleo), str(fay)]
+    content = json.loads(dry.stdout)
+    assert sorted(content["sources"]) == [str(anna), str(cleo), str(fay)]
     monkeypatch.setattr(Path, "unlink", refuse)
     done = run(
         workspace,
@@ -353,7 +355,8 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     (clips / f"{row}.wav").write_bytes(b"RIFF")
     failed = workspace.models_dir / "intent-0123456789ab"
     failed.mkdir(parents=True)
-    (failed / "manifest.jsonl").write_text(json.dumps({"recording_id": key}) + "\n")
+    manifest_file = failed / "manifest.jsonl"
+    manifest_file.write_text(json.dumps({"recording_id": key}) + "\n")
     for arguments in (
         ("report",),
         ("export", "calls"),
@@ -367,7 +370,8 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     damaged.mkdir()
     (damaged / "warehouse.duckdb").write_bytes(b"old")
     (workspace.root / "warehouse.duckdb.mine").mkdir()
-    (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").write_text("mine")
+    thesis_file = workspace.root / "warehouse.duckdb.mine" / "thesis.txt"
+    thesis_file.write_text("mine")
     dry = json.loads(
         run(
             workspace,
@@ -384,7 +388,8 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     named = {str(Path(one["file"]).relative_to(workspace.root)) for one in dry["files"]}
     done = forget(workspace, "anna", "--delete-sources", "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["proven"] is True, done.output
+    content = json.loads(done.stdout)
+    assert content["proven"] is True, done.output
     went = {name for name in before - set(files(workspace.root)) if not name.endswith(".wal")}
     assert went == named | {str(Path(path).relative_to(workspace.root)) for path in dry["sources"]}
     assert {
@@ -404,7 +409,8 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     assert dry["left_files"] == told["left_files"]
     names = {Path(one["place"]).name for one in dry["left_files"]}
     assert names == {"theirs.csv"}
-    assert (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text() == "mine"
+    text = (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text()
+    assert text == "mine"
 
 
 def test_forget_leaves_what_somebody_put_beside_clips_and_says_that_the_folder_names_them(
@@ -463,7 +469,8 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
         "--dry-run",
         "--json",
     )
-    assert json.loads(dry.stdout)["clips"] == keys[:1]
+    content = json.loads(dry.stdout)
+    assert content["clips"] == keys[:1]
 
 
 def test_forget_knows_exports_of_earlier_releases_by_their_headers(tmp_path: Path) -> None:
@@ -506,16 +513,16 @@ def test_forget_trusts_no_header_that_was_changed(tmp_path: Path) -> None:
             "--json",
         )
         assert not [one for one in json.loads(dry.stdout)["files"] if str(folder) in one["file"]]
-        assert any(
-            one["place"].startswith(str(folder)) for one in json.loads(dry.stdout)["left_files"]
-        )
+        left_files = json.loads(dry.stdout)["left_files"]
+        assert any(one["place"].startswith(str(folder)) for one in left_files)
         workspace.written.path.unlink(missing_ok=True)
     assert files(folder) == before
 
 
 def test_forget_finds_what_it_wrote_after_the_workspace_was_moved(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
-    assert run(workspace, "export", "calls", "--format", "csv").exit_code == 0
+    done = run(workspace, "export", "calls", "--format", "csv")
+    assert done.exit_code == 0
     shutil.move(workspace.root, tmp_path / "moved")
     moved = open_workspace(tmp_path / "moved")
     assert forget(moved).exit_code == 0
@@ -572,7 +579,8 @@ def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> N
     theirs = workspace.models_dir / "our-experiment"
     for folder in (own, theirs):
         folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n')
+        predictions_file = folder / "predictions.jsonl"
+        predictions_file.write_text(f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n')
     done = forget(workspace)
     assert (own / "predictions.jsonl").read_text() == "not json\n[1]\n"
     assert (
@@ -602,7 +610,8 @@ def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> 
     place = publish_bundle(bundle, format_name="csv", url=url)
     root = place.removeprefix("file://")
     (Path(root) / "team").mkdir()
-    (Path(root) / "team" / "plan.txt").write_text("theirs")
+    plan_file = Path(root) / "team" / "plan.txt"
+    plan_file.write_text("theirs")
     for _ in ("with a header", "without one"):
         before = files(Path(root))
         with pytest.raises(
@@ -672,7 +681,8 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
     with register.noting(newer):
         pass
     assert register.read() == [newer]
-    assert json.loads(register.path.read_text())["path"] == "./reports/a.html"
+    content = json.loads(register.path.read_text())
+    assert content["path"] == "./reports/a.html"
     assert register.path.stat().st_mode & 0o777 == 0o600
 
 

@@ -54,7 +54,8 @@ def quiet(_line: str) -> None:
 
 def workspace_at(root: Path, *, workers: int = 2) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
-    (root / FILE_NAME).write_text(SETTINGS.format(workers=workers), encoding="utf-8")
+    settings_file = root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(workers=workers), encoding="utf-8")
     return open_workspace(root)
 
 
@@ -162,7 +163,8 @@ if __name__ == "__main__":
 
 def test_ingest_killed_over_a_file_of_somebody_forgotten_leaves_no_audio(tmp_path: Path) -> None:
     source = tmp_path / "call.wav"
-    source.write_bytes(wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000))
+    sound = wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000)
+    source.write_bytes(sound)
     workspace = workspace_at(tmp_path / "w")
     ingest_sources(workspace, [str(source)], say=quiet)
     with workspace.warehouse() as con:
@@ -231,16 +233,22 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     workspace = workspace_at(tmp_path / "w")
     calls = tmp_path / "calls"
     calls.mkdir()
-    (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
-    assert plan_ingest(workspace, [str(calls)], say=quiet) == []
+    killer = calls / "kills.wav"
+    killer.write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
+    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die)
+    assert summary.dropped == 1
+    plan = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert plan == []
     for module in ("flow", "plan", "standing"):
         monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
     assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
-    assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
-    (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
-    (calls / "new.wav").write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 1
+    killer = calls / "kills.wav"
+    killer.write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
+    new_file = calls / "new.wav"
+    new_file.write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
     rows = plan_ingest(workspace, [str(calls)], say=quiet)
     texts = sorted(str(row["standing"]) for row in rows)
     assert texts == ["changed", "new"]
@@ -278,7 +286,8 @@ def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
     calls = tmp_path / "calls"
     calls.mkdir()
     pcm = np.rint(SPEECH * 32767).astype(np.int16)
-    (calls / "joined.wav").write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
+    joined_file = calls / "joined.wav"
+    joined_file.write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
     first = ingest_sources(workspace, [str(calls)], say=quiet)
     assert first.recordings == 1
     assert first.dropped == 0

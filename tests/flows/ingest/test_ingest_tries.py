@@ -155,7 +155,8 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
             assert f"tried on {number + 1} of 3 days" in str(row["why"])
             assert run() == (0, 1, 0)
     set_day(monkeypatch, 3)
-    assert plan_ingest(workspace, [str(calls)], say=quiet) == []
+    plan = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert plan == []
     assert run() == (0, 0, 1)
     with workspace.warehouse() as con:
         drops = [(drop.reason, drop.tries) for drop in list_drops(con)]
@@ -172,9 +173,11 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(
 ) -> None:
     workspace = workspace_at(tmp_path / "w", stall_s=1)
     set_day(monkeypatch, 0)
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_never).dropped == 1
+    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_never)
+    assert summary.dropped == 1
     soundfile.write(calls / "one.wav", speech_like(1_400), 16_000, subtype="PCM_16")
-    assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
+    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    assert summary.recordings == 1
 
 
 def test_ingest_lets_rest_what_the_system_killed_on_three_days(

@@ -66,7 +66,8 @@ def make_workspace(
             16_000,
             subtype="PCM_16",
         )
-    (root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
+    settings_file = root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(root)
 
 
@@ -167,7 +168,8 @@ def test_ingest_notes_nothing_when_the_audio_folder_cannot_be_made(
 
 
 def open_again(workspace: Workspace, *, storage: str) -> Workspace:
-    (workspace.root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(workspace.root)
 
 
@@ -252,8 +254,10 @@ def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_
     with pytest.raises(ShortageError, match="memory ran out"):
         ingest_sources(workspace, [], say=quiet, decode=decode_with_little_memory)
     assert noted(workspace) == (0, 0, 0)
-    (workspace.root / "inbox/0.wav").rename(workspace.root / "inbox/swells.wav")
-    assert ingest_sources(workspace, [], say=quiet, decode=decode_or_die).dropped == 1
+    sound_file = workspace.root / "inbox/0.wav"
+    sound_file.rename(workspace.root / "inbox/swells.wav")
+    summary = ingest_sources(workspace, [], say=quiet, decode=decode_or_die)
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         reasons = [drop.reason for drop in list_drops(con)]
         assert reasons == [DropReason.OUT_OF_MEMORY]

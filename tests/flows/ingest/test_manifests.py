@@ -153,7 +153,8 @@ def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
     ],
 )
 def test_read_manifest_survives_a_row_of_the_wrong_kind(tmp_path, row):
-    rows, bad = read_manifest(write(tmp_path / "calls.jsonl", f'{row}\n{{"path": "b.wav"}}\n'))
+    path = write(tmp_path / "calls.jsonl", f'{row}\n{{"path": "b.wav"}}\n')
+    rows, bad = read_manifest(path)
     assert [r.number for r in rows] == [2]
     assert [b.number for b in bad] == [1]
 
@@ -168,7 +169,8 @@ def test_read_manifest_reads_kaldi_files_separated_by_tabs(tmp_path):
 
 
 def test_read_manifest_tells_a_row_with_too_many_fields(tmp_path):
-    rows, bad = read_manifest(write(tmp_path / "calls.csv", "path,call_id\na.wav,1,2,3\nb.wav,2\n"))
+    path = write(tmp_path / "calls.csv", "path,call_id\na.wav,1,2,3\nb.wav,2\n")
+    rows, bad = read_manifest(path)
     assert [r.number for r in rows] == [3]
     assert [b.number for b in bad] == [2]
 

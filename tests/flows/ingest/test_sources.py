@@ -193,7 +193,8 @@ def test_list_sources_gives_nothing_for_an_empty_inbox(tmp_path):
 def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "s.wav").write_bytes(b"s")
-    (folder / "out.wav").symlink_to(tmp_path / "secret" / "s.wav")
+    out_file = folder / "out.wav"
+    out_file.symlink_to(tmp_path / "secret" / "s.wav")
     (folder / "outdir").symlink_to(tmp_path / "secret")
     (folder / "broken.wav").symlink_to(folder / "gone.wav")
     (folder / "inside.wav").symlink_to(folder / "b.wav")

@@ -84,7 +84,8 @@ def test_ingest_names_a_tree_deeper_than_the_system_allows(tmp_path: Path, calls
         deep = [drop for drop in drops if drop.reason is DropReason.NOT_READABLE]
         assert deep
         assert all("File name too long" in drop.detail for drop in deep)
-        assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 0
+        summary = ingest_sources(workspace, [str(calls)], say=quiet)
+        assert summary.recordings == 0
     finally:
         subprocess.run(["rm", "-rf", str(calls)], check=False)
 
@@ -123,7 +124,8 @@ def test_ingest_manifest_names_malformed_urls_and_takes_the_others(
     tmp_path: Path, calls: Path
 ) -> None:
     rows = [name for name in MALFORMED if name != "s3://"]
-    (calls / "m.csv").write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
+    table_file = calls / "m.csv"
+    table_file.write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
     workspace = workspace_at(tmp_path / "w")
     told: list[str] = []
     summary = ingest_manifest(workspace, calls / "m.csv", say=told.append, anywhere=True)
@@ -199,8 +201,10 @@ def test_ingest_names_what_is_no_file(tmp_path: Path, calls: Path) -> None:
 def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (calls / "was.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
-    (calls / "gone.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
+    was = calls / "was.wav"
+    was.write_bytes((calls / "good.wav").read_bytes()[:20_000])
+    gone = calls / "gone.wav"
+    gone.write_bytes((calls / "good.wav").read_bytes()[:20_000])
     listed = list_sources([str(calls)])
     (calls / "was.wav").unlink()
     (calls / "was.wav").mkdir()

@@ -44,7 +44,8 @@ Command = Callable[..., Done]
 def workspace(tmp_path: Path) -> Workspace:
     root = tmp_path / "workspace"
     root.mkdir()
-    (root / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = root / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(root)
 
 
@@ -156,7 +157,8 @@ def test_ingest_manifest_counts_every_row_of_a_tsv_with_quotes(
 def test_read_manifest_gives_every_row_of_a_csv_as_good_or_bad(
     tmp_path: Path, text: str, good: int, bad: list[int]
 ) -> None:
-    rows, trouble = read_manifest(write(tmp_path / "m.csv", text))
+    path = write(tmp_path / "m.csv", text)
+    rows, trouble = read_manifest(path)
     assert len(rows) == good
     assert [row.number for row in trouble] == bad
 
@@ -189,7 +191,8 @@ def places(workspace: Workspace) -> list[tuple[int, int, str]]:
 def test_import_takes_the_segments_of_a_nemo_manifest(
     voxdata: Command, workspace: Workspace, cases: Path
 ) -> None:
-    assert voxdata(*import_words(cases / "nemo_segments/nemo_seg.jsonl")).code == 0
+    done = voxdata(*import_words(cases / "nemo_segments/nemo_seg.jsonl"))
+    assert done.code == 0
     assert places(workspace) == [
         (0, 200, "a"),
         (100, 300, "a"),
@@ -474,7 +477,8 @@ def test_audit_takes_no_spelling_of_nothing_for_a_person(
 
 def test_read_manifest_keeps_words_that_only_look_like_nothing(tmp_path: Path) -> None:
     text = "path,text,language,label,speaker\na.wav,null,nan,none,Nan\n"
-    (row,), _ = read_manifest(write(tmp_path / "m.csv", text))
+    path = write(tmp_path / "m.csv", text)
+    (row,), _ = read_manifest(path)
     assert dict(row.metadata) == {
         "text": "null",
         "language": "nan",
@@ -676,13 +680,15 @@ def test_every_command_reads_a_csv_with_a_separator_line(
     table = write(clips / "m.csv", f"\ufeff{said}\r\n{rows}")
     assert voxdata(*import_words(table)).code == 0
     assert voxdata("audit", table, "--no-audio").code == 0
-    assert len(json.loads(voxdata("ingest", "--manifest", table, "--plan", "--json").out)) == 2
+    content = json.loads(voxdata("ingest", "--manifest", table, "--plan", "--json").out)
+    assert len(content) == 2
 
 
 def test_ingest_says_how_to_read_a_table_divided_by_semicolons(
     voxdata: Command, clips: Path
 ) -> None:
-    done = voxdata("ingest", "--manifest", write(clips / "m.csv", "path;call\na.wav;7\n"))
+    path = write(clips / "m.csv", "path;call\na.wav;7\n")
+    done = voxdata("ingest", "--manifest", path)
     assert done.code == 2
     assert "sep=;" in done.err
 
@@ -735,7 +741,8 @@ def test_ingest_takes_audio_root_and_keeps_what_the_manifest_says(
     voxdata: Command, workspace: Workspace, clips: Path, tmp_path: Path
 ) -> None:
     table = write(tmp_path / "m.csv", "path,call_id\na.wav,7.0\n")
-    assert voxdata("ingest", "--manifest", table, "--audio-root", clips).code == 0
+    done = voxdata("ingest", "--manifest", table, "--audio-root", clips)
+    assert done.code == 0
     shown = json.loads(voxdata("recordings", "--json").out)
     assert [row["metadata"] for row in shown] == ["call_id=7"]
 
@@ -782,7 +789,8 @@ def test_import_reaches_out_when_the_user_says_so(
     (tmp_path / "tables").mkdir()
     table = write(tmp_path / "tables/m.csv", f"audio,label,split\n{clips / 'a.wav'},x,train\n")
     words = [allow] if allow == "--anywhere" else [allow, clips]
-    assert voxdata(*import_words(table, *words)).code == 0
+    done = voxdata(*import_words(table, *words))
+    assert done.code == 0
     assert len(imported(workspace)) == 1
 
 

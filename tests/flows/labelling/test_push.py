@@ -167,7 +167,8 @@ def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) ->
 def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 2
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
     assert queue.entries[THANKS.utterance_id].text == "thank you"
     assert "02079460000" not in queue.entries[CALL.utterance_id].note
@@ -219,7 +220,8 @@ def test_push_mutes_a_neighbour_who_is_too_short_to_leave(
     )
     cut(workspace, [CALL, brief])
     scan(workspace, {brief.utterance_id: [name]})
-    assert push_pending(workspace, queue=queue, say=quiet).too_short == 1
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.too_short == 1
     served = read_served(workspace, queue, CALL)
     assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
     assert queue.counts().clips == 1
@@ -266,7 +268,8 @@ def test_push_replaces_clip_and_text_when_other_spans_are_found(
 def test_push_masks_nothing_when_the_operator_says_so(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS.replace("mask = true", "mask = false"))
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS.replace("mask = true", "mask = false"))
     cut(workspace, [CALL])
     push_pending(open_workspace(workspace.root), queue=queue, say=quiet)
     assert queue.entries[CALL.utterance_id].text == CALL.text
@@ -303,7 +306,8 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
 def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
@@ -320,24 +324,28 @@ def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(
         dtype="float32",
     )
     assert len(first) == 4_500 * 16  # 0 s to 4.5 s: a recording has no time before it begins
-    assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.unchanged == 2
 
 
 def test_push_gives_out_known_clips_again_in_disguise(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 1
     for person in "abc":
         queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 2
     (key,) = set(queue.entries) - {CALL.utterance_id, THANKS.utterance_id}
     twin = queue.entries[key]
     original = queue.entries[CALL.utterance_id]
@@ -398,11 +406,14 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
     propose(workspace, CALL, ask=0.6, tell=0.4)
     push_pending(workspace, queue=queue, say=quiet)
     assert len(queue.entries[CALL.utterance_id].ticked) == 1
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
     stricter = open_workspace(workspace.root)
-    assert push_pending(stricter, queue=queue, say=quiet).predictions_added == 1
+    summary = push_pending(stricter, queue=queue, say=quiet)
+    assert summary.predictions_added == 1
     assert queue.entries[CALL.utterance_id].ticked == ()
-    assert push_pending(stricter, queue=queue, say=quiet).unchanged == 1
+    summary = push_pending(stricter, queue=queue, say=quiet)
+    assert summary.unchanged == 1
 
 
 @pytest.mark.parametrize(
@@ -421,7 +432,8 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
 def test_push_holds_back_what_a_release_would_refuse_and_says_why(
     workspace: Workspace, queue: FakeQueue, metadata: dict[str, str], release: str, why: str
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + f"[release]\n{release}\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {})
@@ -440,7 +452,8 @@ def test_push_holds_back_what_a_release_would_refuse_and_says_why(
 def test_push_gives_out_what_the_purpose_of_the_release_covers(
     workspace: Workspace, queue: FakeQueue, release: str
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + f"[release]\n{release}\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {})

@@ -106,7 +106,8 @@ def workspace(tmp_path: Path) -> Workspace:
         add_call(workspace, recording, said)
         if recording is not LOST:
             path = workspace.audio_dir / f"{recording.recording_id}.flac"
-            write_canonical(path, np.full((160_000, 1), 0.5, np.float32))
+            samples = np.full((160_000, 1), 0.5, np.float32)
+            write_canonical(path, samples)
         if recording is not UNSCANNED:
             scan(workspace, recording)
     with workspace.warehouse() as con:
@@ -210,7 +211,8 @@ def test_push_plan_says_when_the_encoder_has_not_listened(
     workspace: Workspace, command: Command, strategy: str
 ) -> None:
     more = f'[annotation]\nembeddings = true\nstrategy = "{strategy}"\n'
-    (workspace.root / FILE_NAME).write_text(SETTINGS + more, encoding="utf-8")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + more, encoding="utf-8")
     code, printed, told = command(workspace.root, "push", "--plan", "--json")
     assert code == 0, told
     assert "has not heard every clip" in told

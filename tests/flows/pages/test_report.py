@@ -378,7 +378,8 @@ def test_read_waveform_says_why_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_recording", [False, True])
 def test_write_report_covers_a_workspace_at_its_start(tmp_path: Path, with_recording: bool) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     workspace = open_workspace(tmp_path)
     if with_recording:
         with workspace.warehouse() as con:

@@ -118,7 +118,8 @@ def test_status_counts_clips_without_consent_as_nobodys_work(workspace: Workspac
 
 
 def test_status_holds_back_what_says_nothing_when_consent_is_required(workspace: Workspace) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + '[release]\nconsent = "required"\n')
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + '[release]\nconsent = "required"\n')
     waiting = read_waiting(workspace)
     assert waiting[PUSH] == 1
     assert waiting[ANNOTATORS] == 1
@@ -128,7 +129,8 @@ def test_status_holds_back_what_says_nothing_when_consent_is_required(workspace:
 def test_status_leaves_push_nothing_to_do_after_a_push(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1 + 3
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 1 + 3
     waiting = read_waiting(workspace)
     assert waiting[PUSH] == 0
     assert waiting[ANNOTATORS] == 1 + 3
@@ -148,5 +150,6 @@ def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdr
 
 def test_status_follows_the_least_length_of_a_clip(workspace: Workspace, queue: FakeQueue) -> None:
     push_pending(workspace, queue=queue, say=quiet)
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_clip_ms = 50\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\nmin_clip_ms = 50\n")
     assert read_waiting(workspace)[PUSH] == 2

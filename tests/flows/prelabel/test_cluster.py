@@ -62,5 +62,6 @@ def test_prelabel_gives_equal_tables_on_a_cluster(
     finally:
         stop_all(workspace.state_dir, say=quiet)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout.splitlines()[-1])["recordings"] == 6
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert content["recordings"] == 6
     assert contents(workspace) == contents(open_workspace(alone))

@@ -81,7 +81,8 @@ def reopen(workspace: Workspace, old: str = "", new: str = "") -> Workspace:
 
 def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
-    rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
+    plan = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
+    rows = plan_rows(plan)
     return {
         (str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"]))
         for r in rows
@@ -127,7 +128,8 @@ def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
     assert first.failed == 0
     assert first.utterances == first.predictions == 6 + 2 * 1 + 2 * 2
     after = contents(workspace)
-    assert {name: len(rows) for name, rows in after.items()}["stage_result"] == 6 * len(STAGES)
+    lengths = {name: len(rows) for name, rows in after.items()}
+    assert lengths["stage_result"] == 6 * len(STAGES)
     assert planned(workspace) == {}
     again = prelabel_pending(open_workspace(workspace.root), say=quiet)
     assert again.recordings == 0
@@ -223,7 +225,8 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
     assert summary.failed == 2
     with workspace.warehouse() as con:
         drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
-        assert len({u.recording_id for u in list_utterances(con)}) == 4
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 4
     assert drops == {
         "001.wav": ("diarize", DropReason.CRASHED),
         "002.wav": ("diarize", DropReason.CRASHED),
@@ -260,7 +263,8 @@ def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
         monkeypatch.setattr("flows.workers.days.today", lambda day=day: day)
         prelabel_pending(open_workspace(workspace.root), say=quiet)
         assert planned(workspace)["diarize", "failed"][0] == 2
-        assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+        summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+        assert summary.recordings == 0
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 8))
     assert planned(workspace)["diarize", "failed"][0] == 2
     with workspace.warehouse() as con:
@@ -296,12 +300,14 @@ def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
             prelabel_pending(open_workspace(workspace.root), say=quiet)
         assert planned(workspace)["diarize", "new"][0] == 1
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 7))
-    assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 1
+    summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+    assert summary.failed == 1
     with workspace.warehouse() as con:
         drops = [(d.reason, d.tries) for d in list_drops(con)]
         assert drops == [(DropReason.KILLED, 3)]
     assert planned(workspace)["diarize", "failed"][0] == 1
-    assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+    summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+    assert summary.recordings == 0
 
 
 class AbsentDiarizer(FakeDiarizer):
@@ -341,7 +347,8 @@ def test_prelabel_pending_tries_again_what_a_model_refused(tmp_path: Path) -> No
     with pytest.raises(BackendError, match="the rest was done"):
         prelabel_pending(workspace, say=quiet)
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 5
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 5
     assert planned(workspace)["diarize", "new"][0] == 1
 
 
@@ -359,11 +366,13 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
     assert summary.recordings == 6
     assert summary.failed == 3
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 3
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 3
     ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 6
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 6
     assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == 6
 
 

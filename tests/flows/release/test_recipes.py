@@ -157,12 +157,12 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
     assert "1 of its annotators were simulated" in bundle.description
     write_rows(bundle, tmp_path)
     write_header(bundle, tmp_path, format_name="jsonl")
-    assert json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))["recipe"][
-        "simulated_annotators"
-    ] == {"a1": 0.1}
+    content = json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))
+    assert content["recipe"]["simulated_annotators"] == {"a1": 0.1}
     for i in range(10):
         path = workspace.audio_dir / canonical_file(make_recording(i).recording_id)
-        write_canonical(path, np.zeros((16_000 * 10, 1), np.float32))
+        samples = np.zeros((16_000 * 10, 1), np.float32)
+        write_canonical(path, samples)
     copy, _ = import_export(
         workspace,
         read_export(tmp_path),
@@ -274,19 +274,19 @@ def test_release_keeps_out_what_consent_does_not_cover(workspace: Workspace) -> 
 
 
 def test_why_not_reads_what_people_write() -> None:
-    assert why_not(Consent(), purpose="training", today=TODAY, policy="required") != ""
-    assert why_not(Consent(), purpose="training", today=TODAY, policy="unless_refused") == ""
+    refusal = why_not(Consent(), purpose="training", today=TODAY, policy="required")
+    assert refusal != ""
+    refusal = why_not(Consent(), purpose="training", today=TODAY, policy="unless_refused")
+    assert refusal == ""
     assert read_consent({"purpose": '["Training", "x y"]'}).purposes == {"training", "x y"}
     assert read_consent({"purposes": "训练，评测"}).purposes == {"训练", "评测"}
-    assert (
-        why_not(
-            read_consent({"consent_until": "2026-06-01"}),
-            purpose="",
-            today=TODAY,
-            policy="unless_refused",
-        )
-        == ""
+    refusal = why_not(
+        read_consent({"consent_until": "2026-06-01"}),
+        purpose="",
+        today=TODAY,
+        policy="unless_refused",
     )
+    assert refusal == ""
     assert "no date" in why_not(
         read_consent({"consent_until": "soon"}),
         purpose="",
@@ -374,12 +374,14 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
 
     release_version(workspace, "calls", say=lambda line: None)
     released(workspace, 'languages = ["en"]')
-    assert json.loads(run("release", "calls", "--dry-run", "--json").stdout)["examples"] == 10
+    content = json.loads(run("release", "calls", "--dry-run", "--json").stdout)
+    assert content["examples"] == 10
     assert run("tag", "calls@1", "金标").exit_code == 0
     assert isinstance(run("tag", "calls@2", "金标").exception, WarehouseError)
     assert isinstance(run("tag", "calls@2", "calls").exception, WarehouseError)
     assert isinstance(run("tag", "calls@2", "abcdef12").exception, WarehouseError)
-    assert json.loads(run("versions", "--json").stdout)[0]["tags"] == "金标"
+    content = json.loads(run("versions", "--json").stdout)
+    assert content[0]["tags"] == "金标"
     shown = json.loads(run("show", "金标", "--json").stdout)
     assert shown["examples"] == 10
     assert shown["leaks"] == []
@@ -400,7 +402,8 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
         assert example.text in html.unescape(shown_by_split)
         assert f"intent={example.gold['intent'].label}" in shown_by_split
     assert shown_by_split.count("<td>removed</td>") == len(gone)
-    assert json.loads(run("rollback", "金标", "--json").stdout)["version"] == "calls@3"
+    content = json.loads(run("rollback", "金标", "--json").stdout)
+    assert content["version"] == "calls@3"
     verdicts = [row["verdict"] for row in json.loads(run("verify", "--json").stdout)["versions"]]
     assert verdicts == ["as it was cut"] * 3
     key = released(workspace)[0].utterance_id
@@ -409,9 +412,8 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     assert annotators == ["a0", "a1"]
     assert "calls@1" in {row["version"] for row in story["versions"]}
     assert isinstance(run("why", "nothing").exception, NotFoundError)
-    assert json.loads(run("query", "select count(*) as n from utterances", "--json").stdout) == [
-        {"n": 10}
-    ]
+    content = json.loads(run("query", "select count(*) as n from utterances", "--json").stdout)
+    assert content == [{"n": 10}]
     assert (
         run("query", "from agreement", "--csv")
         .stdout.splitlines()[0]
@@ -428,9 +430,8 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     assert Path(run("snapshot").stdout.strip()).is_file()
     assert run("repair").exit_code == 0
     lines = (workspace.root / ".voxdata" / "lineage.jsonl").read_text().splitlines()
-    assert (
-        json.loads(lines[0])["outputs"][0]["facets"]["version"]["datasetVersion"] == shown["root"]
-    )
+    content = json.loads(lines[0])
+    assert content["outputs"][0]["facets"]["version"]["datasetVersion"] == shown["root"]
 
 
 golds = st.sampled_from(["question", "answer"])

@@ -164,7 +164,8 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
         utterances = list_utterances(con)
     labelers = build_labelers(workspace)
     assert isinstance(labelers["intent"], TrainedLabeler)
-    assert prelabel_pending(workspace, say=quiet).predictions == len(utterances)
+    summary = prelabel_pending(workspace, say=quiet)
+    assert summary.predictions == len(utterances)
     assert prelabel_pending(workspace, say=quiet).predictions == 0
     with workspace.warehouse() as con:
         predictions = list_predictions(con, scheme="intent", model_key=run.model_key)

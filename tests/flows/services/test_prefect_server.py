@@ -75,7 +75,8 @@ def test_prefect_server_refuses_a_client_without_a_login(prefect: RunningPrefect
 
 @pytest.mark.parametrize("password", ["", "wrong", "admin:admin"])
 def test_prefect_server_refuses_a_wrong_login(prefect: RunningPrefect, password: str) -> None:
-    assert prefect.post(auth=("voxdata", password)).status_code == 401
+    answer = prefect.post(auth=("voxdata", password))
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,8 @@ def find_browser() -> str:
 
 
 def test_prefect_server_tells_its_health_to_everybody_here(prefect: RunningPrefect) -> None:
-    assert httpx.get(f"{prefect.service.url}/api/health", trust_env=False).status_code == 200
+    answer = httpx.get(f"{prefect.service.url}/api/health", trust_env=False)
+    assert answer.status_code == 200
 
 
 def test_prefect_server_refuses_a_socket_of_a_foreign_page(prefect: RunningPrefect) -> None:

@@ -43,7 +43,8 @@ sqlalchemy.exc.InvalidRequestError: Can't evaluate bulk DML statement
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(tmp_path)
 
 
@@ -96,17 +97,20 @@ def test_judge_schedule_names_two_missed_ticks() -> None:
 
 def test_judge_schedule_counts_from_the_last_success() -> None:
     ran = replace(HOURLY, last_success=NOON + timedelta(hours=1))
-    assert judge_schedule(ran, since=NOON, now=NOON + timedelta(hours=2, minutes=30)).problem == ""
+    standing = judge_schedule(ran, since=NOON, now=NOON + timedelta(hours=2, minutes=30))
+    assert standing.problem == ""
 
 
 def test_judge_schedule_waits_for_a_run_that_is_at_work() -> None:
     busy = replace(HOURLY, running_since=NOON + timedelta(hours=1))
-    assert judge_schedule(busy, since=NOON, now=NOON + timedelta(hours=9)).problem == ""
+    standing = judge_schedule(busy, since=NOON, now=NOON + timedelta(hours=9))
+    assert standing.problem == ""
 
 
 def test_judge_schedule_forgives_a_tick_that_was_just_now() -> None:
     now = NOON + timedelta(hours=2, seconds=60)
-    assert judge_schedule(HOURLY, since=NOON, now=now).missed == 1
+    standing = judge_schedule(HOURLY, since=NOON, now=now)
+    assert standing.missed == 1
 
 
 def test_judge_schedule_names_a_schedule_that_is_not_planned() -> None:
@@ -125,7 +129,8 @@ def test_find_scheduler_errors_gives_the_exception() -> None:
 
 
 def test_find_scheduler_errors_passes_over_others() -> None:
-    assert find_scheduler_errors(LOG.split("\n")[-2]).count == 0
+    errors = find_scheduler_errors(LOG.split("\n")[-2])
+    assert errors.count == 0
 
 
 def test_check_scheduler_fails_on_errors_since_the_start(

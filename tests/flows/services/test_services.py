@@ -73,7 +73,8 @@ def test_ensure_running_starts_a_service_that_answers_and_is_recorded(
     state_dir: Path, said: list[str]
 ) -> None:
     service = ensure_running(state_dir, web(), say=said.append)
-    assert httpx.get(str(service.url), trust_env=False).status_code == 200
+    answer = httpx.get(str(service.url), trust_env=False)
+    assert answer.status_code == 200
     (row,) = json.loads((state_dir / "services.json").read_text(encoding="utf-8"))["services"]
     assert row["name"] == "web"
     assert row["pid"] == service.pid

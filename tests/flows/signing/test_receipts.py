@@ -45,7 +45,8 @@ Edit = Callable[[dict[str, Any]], None]
 def workspace(tmp_path: Path) -> Workspace:
     """A dataset of 60 recordings in two versions."""
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / FILE_NAME).write_text(template())
+    settings_file = tmp_path / "w" / FILE_NAME
+    settings_file.write_text(template())
     made = open_workspace(tmp_path / "w")
     cut(made, range(60))
     cut(made, range(2, 60))
@@ -105,7 +106,8 @@ def issue(workspace: Workspace, receipt: str, tmp_path: Path) -> tuple[Path, Pat
         str(path),
     )
     assert shown.exit_code == 0, shown.output
-    assert run(workspace, "receipts", "keys", "--output", str(key)).exit_code == 0
+    done = run(workspace, "receipts", "keys", "--output", str(key))
+    assert done.exit_code == 0
     return path, key
 
 
@@ -185,7 +187,8 @@ def test_receipt_keeps_its_bytes_while_nothing_changes(
 ) -> None:
     receipt = forget(workspace, 7)
     first = issue(workspace, receipt, tmp_path)[0].read_bytes()
-    assert issue(workspace, receipt, tmp_path)[0].read_bytes() == first
+    content = issue(workspace, receipt, tmp_path)[0].read_bytes()
+    assert content == first
 
 
 def test_receipt_names_the_leaf_of_the_row_as_it_was(workspace: Workspace, tmp_path: Path) -> None:
@@ -416,7 +419,8 @@ def test_rotated_key_keeps_what_the_old_one_signed(workspace: Workspace, tmp_pat
         (path, new, 0),
         (before, new, 1),
     ):
-        assert verify(tmp_path, receipt, "--key", key).returncode == code, (receipt.name, key.name)
+        done = verify(tmp_path, receipt, "--key", key)
+        assert done.returncode == code, (receipt.name, key.name)
     # The earlier receipt shown again carries the exchange of keys, and keeps its signature.
     again, _ = issue(
         workspace,
@@ -432,7 +436,8 @@ def test_key_kept_elsewhere_signs_elsewhere(workspace: Workspace, tmp_path: Path
     made = CliRunner().invoke(app, ["receipts", "new-key", str(away / "key.pem")])
     assert made.exit_code == 0
     assert (away / "key.pem").stat().st_mode & 0o777 == 0o600
-    assert run(workspace, "receipts", "trust", str(away / "key.pem.pub")).exit_code == 0
+    done = run(workspace, "receipts", "trust", str(away / "key.pem.pub"))
+    assert done.exit_code == 0
     receipt = forget(workspace, 7)
     path, key = issue(workspace, receipt, tmp_path)
     assert list((workspace.state_dir / "signing").glob("*.pem")) == []
@@ -469,19 +474,20 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / name)]).exit_code == 0
-    assert run(workspace, "receipts", "trust", str(tmp_path / "one.pub")).exit_code == 0
+        done = CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / name)])
+        assert done.exit_code == 0
+    done = run(workspace, "receipts", "trust", str(tmp_path / "one.pub"))
+    assert done.exit_code == 0
     told = run(workspace, "receipts", "trust", str(tmp_path / "two.pub"))
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
     assert str(rotation) in told.output.replace("\n", "")
     for name, number in (("one", 1), ("two", 2)):
-        assert (
-            CliRunner()
-            .invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)])
-            .exit_code
-            == 0
+        done = CliRunner().invoke(
+            app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)]
         )
-        assert len(json.loads(run(workspace, "receipts", "keys", "--json").stdout)) == number
+        assert done.exit_code == 0
+        content = json.loads(run(workspace, "receipts", "keys", "--json").stdout)
+        assert len(content) == number
 
 
 def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
@@ -490,15 +496,15 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     path, old = issue(workspace, forget(workspace, 7), tmp_path)
     before = path.rename(tmp_path / "before.json")
     old_key = old.rename(tmp_path / "old.pem")
-    assert CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")]).exit_code == 0
-    assert run(workspace, "receipts", "trust", str(tmp_path / "next.pub")).exit_code == 0
+    done = CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")])
+    assert done.exit_code == 0
+    done = run(workspace, "receipts", "trust", str(tmp_path / "next.pub"))
+    assert done.exit_code == 0
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
-    assert (
-        CliRunner()
-        .invoke(app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")])
-        .exit_code
-        == 0
+    done = CliRunner().invoke(
+        app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")]
     )
+    assert done.exit_code == 0
     again, new = issue(
         workspace,
         said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"],
@@ -659,9 +665,9 @@ def test_receipts_show_of_what_is_not_there_makes_no_key(workspace: Workspace) -
 
 
 def test_unknown_and_ambiguous_receipts_are_told(workspace: Workspace) -> None:
+    done = run(workspace, "receipts", "show", "zz")
     assert (
-        str(run(workspace, "receipts", "show", "zz").exception)
-        == "no receipt begins with 'zz'; `voxdata receipts` shows what there is"
+        str(done.exception) == "no receipt begins with 'zz'; `voxdata receipts` shows what there is"
     )
     receipts = [forget(workspace, number) for number in range(17)]
     start = next(

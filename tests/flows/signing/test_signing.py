@@ -51,9 +51,12 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     folder = workspace.models_dir / name
     (folder / "checkpoint").mkdir(parents=True)
     card = {"version_id": version.version_id, "revision": f"rev-{name}"}
-    (folder / "checkpoint" / "model.json").write_text(json.dumps(card))
-    (folder / "checkpoint" / "head.safetensors").write_bytes(name.encode() * 9)
-    (folder / "result.json").write_text(json.dumps({"model": card}))
+    model_file = folder / "checkpoint" / "model.json"
+    model_file.write_text(json.dumps(card))
+    head_file = folder / "checkpoint" / "head.safetensors"
+    head_file.write_bytes(name.encode() * 9)
+    result_file = folder / "result.json"
+    result_file.write_text(json.dumps({"model": card}))
     run = TrainingRun(
         training_id=name,
         scheme="intent",
@@ -225,9 +228,8 @@ def test_verify_refuses_a_model_whose_file_was_exchanged(workspace: Workspace, n
     folder = train(workspace, "one", cut(workspace, range(9)))
     path = folder / name
     path.write_bytes(path.read_bytes() + b" ")
-    assert verify(workspace, folder, code=1)["models"][0]["problems"] == [
-        f"{path.name} is not the file that was signed"
-    ]
+    done = verify(workspace, folder, code=1)
+    assert done["models"][0]["problems"] == [f"{path.name} is not the file that was signed"]
 
 
 def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> None:
@@ -235,7 +237,8 @@ def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> 
     one = train(workspace, "one", version)
     two = train(workspace, "two", version)
     shutil.copy(one / "checkpoint" / "statement.json", two / "checkpoint" / "statement.json")
-    assert len(verify(workspace, two, code=1)["models"][0]["problems"]) == 3
+    done = verify(workspace, two, code=1)
+    assert len(done["models"][0]["problems"]) == 3
     (one / "checkpoint" / "statement.json").write_text("{}")
     assert "no DSSE envelope" in verify(workspace, one, code=1)["models"][0]["problems"][0]
 
@@ -243,14 +246,17 @@ def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> 
 def test_verify_says_when_a_model_is_of_another_workspace(workspace: Workspace) -> None:
     folder = workspace.root / "stray"
     folder.mkdir()
-    (folder / "model.json").write_text(json.dumps({"version_id": "ab" * 32}))
+    model_file = folder / "model.json"
+    model_file.write_text(json.dumps({"version_id": "ab" * 32}))
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", str(folder)])
     assert "which this warehouse does not have" in str(done.exception)
 
 
 def test_try_signing_tells_and_goes_on(workspace: Workspace, said: list[str]) -> None:
-    (workspace.state_dir / "signing").mkdir(parents=True, exist_ok=True)
-    (workspace.state_dir / "signing" / "first.pem").write_text("no key")
+    signing_folder = workspace.state_dir / "signing"
+    signing_folder.mkdir(parents=True, exist_ok=True)
+    first_file = workspace.state_dir / "signing" / "first.pem"
+    first_file.write_text("no key")
     with workspace.warehouse() as con:
         version = find_version(con, "calls")
     try_signing(version.ref, lambda: sign_version(workspace, version), say=said.append)
@@ -266,10 +272,8 @@ def test_sign_version_signs_no_second_root_under_one_name(workspace: Workspace) 
 
 def test_rollback_signs_the_version_it_makes(workspace: Workspace) -> None:
     cut(workspace, range(5))
-    assert (
-        CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"]).exit_code
-        == 0
-    )
+    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"])
+    assert done.exit_code == 0
     assert [row["root is"][:6] for row in verify(workspace)["versions"]] == [
         "unsign",
         "unsign",

@@ -313,7 +313,8 @@ def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Sam
             language="en",
         ),
     ]
-    assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 3
+    labelled = SimilarityLabeler(scheme=INTENT).label(strangers)
+    assert labelled == [{"question": 0.5, "问候": 0.5}] * 3
 
 
 def test_similarity_names_labels_without_examples() -> None:
@@ -348,9 +349,8 @@ def test_affect_survives_empty_and_silent_clips() -> None:
         )
         for i, length in enumerate((0, 1, 640, 16_000))
     ]
-    assert all(
-        abs(answer["happy"] - 0.5) < 0.4 for answer in AffectLabeler(scheme=EMOTION).label(empty)
-    )
+    labelled = AffectLabeler(scheme=EMOTION).label(empty)
+    assert all(abs(answer["happy"] - 0.5) < 0.4 for answer in labelled)
 
 
 def test_affect_names_labels_without_a_place() -> None:
@@ -404,9 +404,8 @@ def test_affect_abstains_when_neither_words_nor_voice_tell_anything(
             ),
         ),
     )
-    assert AffectLabeler(scheme=neutral).label([clip]) == [
-        dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))
-    ]
+    labelled = AffectLabeler(scheme=neutral).label([clip])
+    assert labelled == [dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))]
 
 
 def test_affect_hears_the_voice_through_mains_hum() -> None:

@@ -57,7 +57,8 @@ def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(
     scores = mos.predict(ArraySound(samples), speech=speech)
     assert [(s.start_ms, s.end_ms) for s, _ in scores] == [(0, EVERY_MS), (2 * EVERY_MS, 75_000)]
     assert scores[0][1] == scores[1][1]
-    assert mos.predict(ArraySound(samples), speech=[]) == []
+    predicted = mos.predict(ArraySound(samples), speech=[])
+    assert predicted == []
 
 
 def test_predict_gives_the_same_alone_and_beside_others(mos: DnsMos, conversation: Samples) -> None:

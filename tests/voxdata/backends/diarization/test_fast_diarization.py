@@ -159,8 +159,10 @@ def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
 
 def test_unit_vector_refuses_zero_and_nan() -> None:
     assert unit_vector(np.zeros(3)) == ()
-    assert unit_vector(np.array([1.0, np.nan])) == ()
-    assert unit_vector(np.array([3.0, 4.0])) == (0.6, 0.8)
+    unit = unit_vector(np.array([1.0, np.nan]))
+    assert unit == ()
+    unit = unit_vector(np.array([3.0, 4.0]))
+    assert unit == (0.6, 0.8)
 
 
 def test_diarize_sounds_says_how_long_somebody_may_speak_when_no_turn_is_found() -> None:

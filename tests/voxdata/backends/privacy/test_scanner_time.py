@@ -241,7 +241,8 @@ KNOWN: tuple[Text, ...] = (
 @pytest.mark.parametrize("text", KNOWN, ids=repr)
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_known_attacks(rule: str, text: Text) -> None:
-    assert growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE) == []
+    slow_steps = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE)
+    assert slow_steps == []
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -271,7 +272,8 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
 @pytest.mark.parametrize("text", KNOWN[:9], ids=repr)
 def test_scan_takes_linear_time_on_known_attacks(text: Text) -> None:
     scanner = SpokenScanner()
-    assert growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE) == []
+    slow_steps = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)
+    assert slow_steps == []
 
 
 def test_scan_takes_linear_time_on_any_repeated_text() -> None:

@@ -196,10 +196,8 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(
 ) -> None:
     one = make_utterance(0, 1_000, text="My number is 4155")
     late = make_utterance(60_000, 61_000, text="5501 32")
-    assert (
-        scan_utterances(scanner, [one, late])[late.utterance_id]
-        == scan_utterances(scanner, [late])[late.utterance_id]
-    )
+    spans = scan_utterances(scanner, [one, late])
+    assert spans[late.utterance_id] == scan_utterances(scanner, [late])[late.utterance_id]
 
 
 @pytest.mark.parametrize(
