@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import Result
+from typer.testing import CliRunner
 
 from flows.place import FILE_NAME
 from flows.services.supervisor import stop_all
@@ -17,6 +20,9 @@ from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance
+
+if TYPE_CHECKING:
+    from flows.ingest.flow import IngestSummary
 
 FAKES = """
 [diarizer]
@@ -43,6 +49,30 @@ labels = [{ name = "ask" }, { name = "tell" }]
 schemes = []
 """
 """Tables of settings for who only ingests."""
+
+
+def quiet(_line: str) -> None:
+    """Say nothing of a line of status."""
+
+
+def run(workspace: Workspace, *words: str | Path) -> Result:
+    """What a command of voxdata answers in this workspace, in this process."""
+    from flows.cli.main import app
+
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), *map(str, words)])
+
+
+def ingest(workspace: Workspace, *sources: str | Path, **options: Any) -> IngestSummary:
+    """Ingest these sources, or those of the settings, without a word.
+
+    Args:
+        workspace: Where they go.
+        sources: Files, folders, patterns; none are those of the settings.
+        options: More of what `ingest_sources` takes.
+    """
+    from flows.ingest.flow import ingest_sources
+
+    return ingest_sources(workspace, [str(source) for source in sources], say=quiet, **options)
 
 
 def workspace_with(root: Path, settings: str) -> Workspace:

@@ -38,6 +38,7 @@ from flows.labelling.push import PushSummary, push_pending
 from flows.labelling.queues import open_project
 from flows.release.flow import ReleaseSummary, release_version
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import quiet
 from voxdata.errors import LockedError, VoxdataError, WarehouseError
 from voxdata.identity import digest
 from voxdata.testing.annotation_queue import FakeQueue
@@ -88,10 +89,6 @@ Step = Callable[[Workspace], Any]
 
 class Killed(BaseException):
     """A process that ends here; not an Exception, as nothing may catch it."""
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

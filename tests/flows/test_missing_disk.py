@@ -17,10 +17,10 @@ from flows.folders.known import FILE, read_known
 from flows.folders.storage_folders import FOLDERS
 from flows.forget.flow import forget
 from flows.forget.work import list_work
-from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted, quiet
+from tests.flows.conftest import ingest, quiet
+from tests.flows.ingest.test_machine_faults import SETTINGS, make_workspace, noted
 from voxdata.errors import DropReason, MachineError, WarehouseError
 from warehouse.chain import check_chain
 from warehouse.commits import commits_path
@@ -50,7 +50,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     (folder / "disk").mkdir()
     workspace = make_workspace(folder / "w", storage='warehouse = "../disk/warehouse.duckdb"')
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     with workspace.warehouse() as con:
         names = [stored.recording.recording_id for stored in list_recordings(con)]
     forget(workspace, "recording", names[0], reason="asked", say=quiet)
@@ -121,7 +121,7 @@ def test_commands_refuse_while_the_disk_of_the_warehouse_is_away(
     assert not list(disk.glob("*"))
     shutil.rmtree(disk, ignore_errors=True)
     away.rename(disk)
-    assert ingest_sources(used, [], say=quiet).recordings == 0
+    assert ingest(used).recordings == 0
     with used.warehouse() as con:
         assert len(list_recordings(con)) == 2
 
@@ -218,7 +218,7 @@ def test_another_warehouse_is_refused_until_it_is_accepted(
     used: Workspace, tmp_path: Path, command: Command
 ) -> None:
     other = make_workspace(tmp_path / "other", num_files=1)
-    ingest_sources(other, [], say=quiet)
+    ingest(other)
     own = used.warehouse_path.read_bytes()
     put_warehouse(other.warehouse_path, used.warehouse_path)
     code, printed = command(used.root, "ingest")
@@ -252,7 +252,7 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
     tmp_path: Path, command: Command, schema: str
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     backup = tmp_path / "backup.duckdb"
     put_warehouse(workspace.warehouse_path, backup)
     if schema == "earlier":
@@ -275,7 +275,7 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
         assert check_chain(con) == []
     assert list_work(workspace.state_dir) == []
     # Nor does it come back by the file, which is still there.
-    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+    assert ingest(workspace).recordings == 0
 
 
 def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
@@ -286,7 +286,7 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
         pass
     backup = tmp_path / "backup.duckdb"
     put_warehouse(workspace.warehouse_path, backup)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
     forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
@@ -297,7 +297,7 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
         "entry of who must stay out added" in printed
         or "entries of who must stay out added" in printed
     ) is True, printed
-    assert ingest_sources(workspace, [], say=quiet).recordings == 0
+    assert ingest(workspace).recordings == 0
     with workspace.warehouse() as con:
         reasons = [row.reason for row in list_drops(con)]
         assert reasons == [DropReason.FORGOTTEN]
@@ -334,7 +334,7 @@ def test_a_workspace_of_an_earlier_release_learns_its_warehouse_once(
     tmp_path: Path, command: Command
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     as_an_earlier_release(workspace.warehouse_path)
     (workspace.state_dir / FILE).unlink()
     first = command(workspace.root, "ingest")
@@ -351,7 +351,7 @@ def test_a_copied_or_moved_workspace_knows_its_warehouse(
     tmp_path: Path, command: Command, how: str
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     target = tmp_path / "there"
     if how == "moved":
         workspace.root.rename(target)
@@ -385,7 +385,7 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
     settings = workspace.root / FILE_NAME
     settings.write_text(settings.read_text().replace('" }', '", examples = ["say it"] }'))
     workspace = open_workspace(workspace.root)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     disk.mkdir(exist_ok=True)
     with workspace.warehouse():
         pass
@@ -403,13 +403,13 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
     assert noted(workspace) == before
     disk.rmdir()
     away.rename(disk)
-    assert ingest_sources(workspace, [], say=quiet).known == 1
+    assert ingest(workspace).known == 1
 
 
 def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{disk}"', num_files=1)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     for number in range(3):
         shutil.copyfile(
             workspace.root / "inbox/0.wav",
@@ -417,7 +417,7 @@ def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_p
         )
     take_away(disk)
     with pytest.raises(MachineError, match="mount it"):
-        ingest_sources(workspace, [], say=quiet)
+        ingest(workspace)
     assert noted(workspace) == (1, 1, 0)
 
 

@@ -12,11 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.label import Annotation
 from warehouse.annotations import add_annotations
 from warehouse.chain import check_chain
@@ -34,10 +32,6 @@ def workspace(tmp_path: Path) -> Workspace:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     return open_workspace(tmp_path / "workspace")
-
-
-def run(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 
 
 def test_versions_signatures_and_audio_of_an_older_workspace_verify(workspace: Workspace) -> None:

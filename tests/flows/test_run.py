@@ -26,16 +26,13 @@ from flows.services.supervisor import (
 )
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import quiet
 from voxdata.testing import speech_like
 from warehouse.recordings import list_recordings
 
 FILES = 40
 
 ROOT = Path(__file__).parents[2]
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @pytest.fixture

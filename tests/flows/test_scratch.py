@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.folders.known import is_mark
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 
 KILLED = {
     "a recording": """
@@ -99,7 +98,7 @@ def test_what_a_killed_process_left_is_swept_by_the_next_command(
     left = files(workspace) - before
     assert left != set()
     assert all(name.startswith(".voxdata/scratch/") for name in left)
-    CliRunner().invoke(app, ["--dir", str(workspace.root), "status"])
+    run(workspace, "status")
     assert files(workspace) == before
 
 

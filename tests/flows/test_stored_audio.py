@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
 from flows.doctor.examine import check_audio
 from flows.exchange.export import open_bundle
-from flows.ingest.flow import ingest_sources
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.retrain.finetune import train_version
 from flows.stored_audio import choose_part, verify_audio
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet, run
 from training.features import load_features
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical, read_clip
@@ -67,10 +65,6 @@ min_voices = 1
 RECORDINGS = 4
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def copied(made: Workspace, root: Path) -> Workspace:
     shutil.copytree(made.root, root)
     return open_workspace(root)
@@ -89,7 +83,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             subtype="PCM_16",
         )
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
 
 
@@ -177,10 +171,6 @@ def attacked(workspace: Workspace, attack: Attack) -> tuple[str, Path]:
     return files[0]
 
 
-def run(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
-
-
 def noted(workspace: Workspace) -> set[tuple[str, str | None]]:
     with workspace.warehouse() as con:
         return {(row.stage, row.recording_id) for row in list_drops(con)}
@@ -210,14 +200,14 @@ def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(
     assert "ingest its source again" in message
     assert ("verify", name) in noted(workspace)
     assert run(workspace, "verify").exit_code == 0
-    summary = ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    summary = ingest(workspace, workspace.root / "calls")
     assert summary.known == RECORDINGS - 1
     assert summary.duplicates == 1
     assert summary.recordings == 0
     contents = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
     assert contents == whole
     assert run(workspace, "verify", "--audio").exit_code == 0
-    assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == RECORDINGS
+    assert ingest(workspace, workspace.root / "calls").known == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", [cut_short, delete, exchange])
@@ -228,7 +218,7 @@ def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(
     other = workspace.root / "another name.wav"
     content = (workspace.root / "calls" / "0.wav").read_bytes()
     other.write_bytes(content)
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert verify_audio(workspace, say=quiet).bad == {}
     assert path.exists()
     assert name in stored_files(workspace)
@@ -242,7 +232,7 @@ def test_ingest_puts_back_an_exchanged_file_when_the_recording_comes_under_anoth
     (workspace.root / "new").mkdir()
     for source in sources:
         source.rename(workspace.root / "new" / source.name)
-    ingest_sources(workspace, [str(workspace.root / "new")], say=quiet)
+    ingest(workspace, workspace.root / "new")
     assert verify_audio(workspace, say=quiet).bad == {}
 
 
@@ -264,7 +254,7 @@ def test_export_refuses_a_bad_file_and_writes_nothing(labelled: Workspace, attac
     assert "ingest its source again" in str(done.exception)
     assert ("export", name) in noted(labelled)
     assert not (labelled.root / "out").exists()
-    ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
+    ingest(labelled, labelled.root / "calls")
     export_bundle(
         open_bundle(labelled, "calls"),
         format_name="huggingface",
@@ -331,7 +321,7 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
     assert summary.bad_audio == len(utterances) - len(good)
     assert ("push", name) in noted(labelled)
     assert any(name in line and str(path) in line for line in lines)
-    ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
+    ingest(labelled, labelled.root / "calls")
     again = push_pending(labelled, queue=queue, say=quiet)
     assert again.pushed == len(utterances) - len(good)
     assert again.bad_audio == 0
@@ -347,7 +337,7 @@ def test_prelabel_goes_on_without_a_bad_file(workspace: Workspace, attack: Attac
     assert ("diarize", name) in noted(workspace)
     with workspace.warehouse() as con:
         assert name not in {u.recording_id for u in list_utterances(con)}
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
         recording_ids = {u.recording_id for u in list_utterances(con)}
@@ -395,7 +385,7 @@ def test_verify_audio_gives_no_digest_to_a_damaged_file(
     assert set(verify_audio(workspace, say=quiet).bad) == {name}
     with workspace.warehouse() as con:
         assert name not in list_audio_digests(con)
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert verify_audio(workspace, say=quiet).bad == {}
 
 

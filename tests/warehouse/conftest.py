@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from warehouse.connection import open_warehouse, transaction
 from warehouse.labels import add_predictions
 from warehouse.stages import has_result, record_stage
 from warehouse.utterances import store_turns, store_utterances
+from warehouse.versions import DatasetVersion, create_version
 
 
 @pytest.fixture
@@ -126,6 +127,13 @@ def heard() -> Callable[..., Heard]:
         )
 
     return make
+
+
+def create_calls(
+    con: DuckDBPyConnection, examples: Sequence[Example]
+) -> tuple[DatasetVersion, bool]:
+    """Create a version of "calls" by a recipe that says nothing."""
+    return create_version(con, "calls", examples, recipe={}, run_id="t")
 
 
 @pytest.fixture

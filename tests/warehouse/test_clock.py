@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from warehouse import snapshot
@@ -18,7 +19,7 @@ from warehouse.guards import sidecar_path
 from warehouse.recordings import known_uris
 from warehouse.repair import repair_warehouse
 from warehouse.snapshot import list_snapshots, take_snapshot
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -135,13 +136,7 @@ def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
         take(path, now=NOON, keep=2)
     merge(path, "three")
     with open_warehouse(path) as con:
-        create_version(
-            con,
-            "calls",
-            [example(n) for n in range(3_000)],
-            recipe={},
-            run_id="t",
-        )
+        create_calls(con, [example(n) for n in range(3_000)])
     before = list_snapshots(path.parent / "snapshots")
     monkeypatch.setattr(snapshot, "copy_warehouse", damage(where))
     with pytest.raises(WarehouseError, match="cannot be read"):
@@ -169,7 +164,7 @@ def test_take_snapshot_lists_the_versions_that_it_holds(
     path: Path, example: Callable[..., Example]
 ) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     taken = take(path, now=NOON)
     assert sidecar_path(taken).read_text() == sidecar_path(path).read_text()
     with open_warehouse(taken, read_only=True) as con:

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from warehouse.commits import commits_path
@@ -18,7 +19,7 @@ from warehouse.connection import MIGRATIONS, newest_version, open_warehouse, tra
 from warehouse.guards import IMMUTABLE_TABLES, sidecar_path
 from warehouse.recordings import add_source
 from warehouse.rows import read_rows
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def test_open_warehouse_refuses_when_a_listed_version_is_missing(
         pass
     earlier = path.read_bytes()
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     assert '"name": "calls", "number": 1, "n": 1' in sidecar_path(path).read_text()
     path.write_bytes(earlier)
     with pytest.raises(WarehouseError, match=r"calls@1 .*backup"), open_warehouse(path):
@@ -186,7 +187,7 @@ def test_open_warehouse_refuses_versions_without_their_list(
     path: Path, example: Callable[..., Example]
 ) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     sidecar_path(path).unlink()
     with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(path):
         pass

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation
@@ -41,14 +42,8 @@ SECRET = "my name is Xiomara Quillfeather and I live at 我家"
 def fill(con: DuckDBPyConnection, example: Make) -> None:
     """Two versions of five recordings; what r1 says is secret, and one annotation of each is on record."""
     examples = [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
-    create_version(con, "calls", examples, recipe={}, run_id="t")
-    create_version(
-        con,
-        "calls",
-        [replace(e, text=f"{e.text} again") for e in examples],
-        recipe={},
-        run_id="t",
-    )
+    create_calls(con, examples)
+    create_calls(con, [replace(e, text=f"{e.text} again") for e in examples])
     add_annotations(
         con,
         [
@@ -187,12 +182,8 @@ def test_forgotten_recordings_stay_out_until_consent_is_renewed(
     assert is_forgotten(con, "r1") is None
     assert list_receipts(con)[0].renewed
     # It may come in again, and its rows get new salts and leaves.
-    again, new = create_version(
-        con,
-        "calls",
-        [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)],
-        recipe={},
-        run_id="t",
+    again, new = create_calls(
+        con, [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
     )
     assert new is True
     assert again.num_erased == 0

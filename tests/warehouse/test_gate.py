@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import DropReason, WarehouseError
 from voxdata.identity import digest
@@ -451,13 +452,7 @@ def test_what_came_by_an_import_only_is_known_and_erased(
     forget(con, "r1")
     assert known_recordings(con) == ["r2"]
     # It comes again with others, as by an import that nobody looked at: the version lacks it.
-    again, _ = create_version(
-        con,
-        "calls",
-        [example(1), example(2), example(3)],
-        recipe={},
-        run_id="t",
-    )
+    again, _ = create_calls(con, [example(1), example(2), example(3)])
     recording_ids = [e.recording_id for e in load_examples(con, again.version_id)]
     assert recording_ids == ["r2", "r3"]
     assert again.num_examples == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Split
 from voxdata.errors import WarehouseError
 from warehouse.annotations import add_annotations, current_annotations
@@ -19,7 +20,7 @@ from warehouse.recordings import list_recordings
 from warehouse.rows import read_rows
 from warehouse.utterances import list_utterances
 from warehouse.verify import verify_all
-from warehouse.versions import create_version, find_version, load_examples
+from warehouse.versions import find_version, load_examples
 
 OLD_ID = "ab" * 32
 
@@ -136,7 +137,7 @@ def test_open_warehouse_brings_every_earlier_schema_up_with_its_data(
             problems = [one.problems for one in verify_all(con)]
             assert problems == [()]
             assert find_version(con, OLD_ID[:8]).ref == "calls@1"
-            created = create_version(con, "calls", examples, recipe={}, run_id="t")
+            created = create_calls(con, examples)
             assert created == (version, False)
         assert read_rows(con, "select count(*) as n from utterances") == [{"n": 1}]
     with open_warehouse(path, read_only=True) as con:

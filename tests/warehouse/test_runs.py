@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation
@@ -24,7 +25,6 @@ from warehouse.runs import (
     promoted_run,
 )
 from warehouse.status import Counts, count_rows
-from warehouse.versions import create_version
 
 RUN = TrainingRun(
     training_id="t1",
@@ -133,7 +133,7 @@ def test_count_rows_counts_every_stage(
         ],
         run_id="t",
     )
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     add_training_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(
         sources=1,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from tests.warehouse.test_clock import NOON
 from voxdata.dataset import Example
 from voxdata.errors import MachineError, WarehouseError
@@ -18,7 +19,7 @@ from warehouse.connection import open_warehouse, transaction
 from warehouse.guards import sidecar_path
 from warehouse.recordings import add_source, known_uris
 from warehouse.repair import repair_warehouse
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 Shape = Callable[[Path], object]
 
@@ -45,7 +46,7 @@ ODD: dict[str, Shape] = {
 def cut(path: Path, example: Callable[..., Example]) -> Path:
     """A warehouse with a version."""
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     return path
 
 
@@ -145,13 +146,7 @@ def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_op
         listed = sidecar_path(cut).read_text()
         with monkeypatch.context() as patch:
             patch.setattr("warehouse.guards.write_file", refuse)
-            version, new = create_version(
-                con,
-                "calls",
-                [example(), example(2)],
-                recipe={},
-                run_id="t",
-            )
+            version, new = create_calls(con, [example(), example(2)])
         assert version.ref == "calls@2"
         assert new is True
     assert any("list of versions could not be written" in line for line in lines)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.label import Annotation
 from voxdata.recording import ChannelLayout, Recording
@@ -127,13 +128,7 @@ class WarehouseMachine(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         examples = self.examples()
-        version, new = create_version(
-            self.con,
-            "calls",
-            examples,
-            recipe={},
-            run_id="t",
-        )
+        version, new = create_calls(self.con, examples)
         again, twice = create_version(
             self.con,
             "calls",

@@ -11,6 +11,7 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 import warehouse.versions
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example, Split
 from voxdata.errors import NotFoundError, WarehouseError
 from voxdata.root import fingerprint
@@ -61,27 +62,9 @@ def test_create_version_makes_nothing_when_nothing_changed(
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:
-    first, _ = create_version(
-        con,
-        "calls",
-        [example(1), example(2)],
-        recipe={},
-        run_id="t",
-    )
-    second, _ = create_version(
-        con,
-        "calls",
-        [example(1), example(2, label="tell"), example(3)],
-        recipe={},
-        run_id="t",
-    )
-    third, new = create_version(
-        con,
-        "calls",
-        [example(1), example(2)],
-        recipe={},
-        run_id="t",
-    )
+    first, _ = create_calls(con, [example(1), example(2)])
+    second, _ = create_calls(con, [example(1), example(2, label="tell"), example(3)])
+    third, new = create_calls(con, [example(1), example(2)])
     other, _ = create_version(
         con,
         "other",
@@ -109,7 +92,7 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
     with monkeypatch.context() as patch:
         patch.setattr(warehouse.versions, "insert_new", die)
         with pytest.raises(KeyboardInterrupt):
-            create_version(con, "calls", [example()], recipe={}, run_id="t")
+            create_calls(con, [example()])
     for table in (
         "example",
         "example_leaf",
@@ -121,7 +104,7 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
         "outbox",
     ):
         assert read_rows(con, f"select * from {table}") == []
-    created = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    created = create_calls(con, [example()])
     assert created[1]
 
 
@@ -165,13 +148,7 @@ def test_create_version_refuses_what_is_no_dataset(
 ) -> None:
     examples = [example(n) for n in numbers]
     with pytest.raises(WarehouseError, match=message):
-        create_version(
-            con,
-            "calls",
-            [*examples[:-1], *(replace(e, **change) for e in examples[-1:])],
-            recipe={},
-            run_id="t",
-        )
+        create_calls(con, [*examples[:-1], *(replace(e, **change) for e in examples[-1:])])
     with pytest.raises(WarehouseError, match="'@'"):
         create_version(con, "a@1", [example()], recipe={}, run_id="t")
 
@@ -179,20 +156,8 @@ def test_create_version_refuses_what_is_no_dataset(
 def test_find_version_knows_names_numbers_and_prefixes(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    first, _ = create_version(
-        con,
-        "calls",
-        [example(1)],
-        recipe={},
-        run_id="t",
-    )
-    second, _ = create_version(
-        con,
-        "calls",
-        [example(2)],
-        recipe={},
-        run_id="t",
-    )
+    first, _ = create_calls(con, [example(1)])
+    second, _ = create_calls(con, [example(2)])
     assert [find_version(con, ref) for ref in ("calls", "calls@1", second.version_id[:6])] == [
         second,
         first,
@@ -218,7 +183,7 @@ def test_find_version_knows_names_numbers_and_prefixes(
 def test_version_tables_refuse_changes(
     con: DuckDBPyConnection, example: Make, statement: str
 ) -> None:
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     with pytest.raises(duckdb.Error, match="immutable"):
         con.execute(statement)
     assert verify_all(con)[0].ok
@@ -227,7 +192,7 @@ def test_version_tables_refuse_changes(
 def test_verify_version_notices_a_row_that_was_changed(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     con.execute("drop trigger example_no_update on example")
     con.execute("update example set text = 'forged'")
     assert verify_all(con)[0].problems == (
@@ -236,13 +201,7 @@ def test_verify_version_notices_a_row_that_was_changed(
 
 
 def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Make) -> None:
-    a, _ = create_version(
-        con,
-        "calls",
-        [example(n) for n in (1, 2, 3, 4, 5)],
-        recipe={},
-        run_id="t",
-    )
+    a, _ = create_calls(con, [example(n) for n in (1, 2, 3, 4, 5)])
     changed = [
         example(2, label="tell"),
         example(3, split=Split.TEST),
@@ -250,7 +209,7 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
         example(5),
         example(6),
     ]
-    b, _ = create_version(con, "calls", changed, recipe={}, run_id="t")
+    b, _ = create_calls(con, changed)
     diff = diff_versions(con, a.version_id, b.version_id)
     assert diff.added == ("u006",)
     assert diff.removed == ("u001",)
@@ -265,31 +224,13 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
 def test_split_assignments_keep_the_first_place_of_a_voice(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    create_version(
-        con,
-        "calls",
-        [example(1), example(2, split=Split.TEST)],
-        recipe={},
-        run_id="t",
-    )
-    create_version(
-        con,
-        "calls",
-        [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)],
-        recipe={},
-        run_id="t",
-    )
+    create_calls(con, [example(1), example(2, split=Split.TEST)])
+    create_calls(con, [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)])
     assert split_assignments(con) == {"v1": Split.TRAIN, "v2": Split.TEST, "v3": Split.VALIDATION}
 
 
 def test_mark_sent_notes_an_event_once(con: DuckDBPyConnection, example: Make) -> None:
-    version, _ = create_version(
-        con,
-        "calls",
-        [example()],
-        recipe={},
-        run_id="t",
-    )
+    version, _ = create_calls(con, [example()])
     (event,) = list_outbox(con)
     assert event.event == "voxdata.dataset.version.created"
     assert event.sent_at is None

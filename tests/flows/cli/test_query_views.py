@@ -6,12 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment
 from warehouse.versions import create_version
@@ -74,7 +73,7 @@ def cut(
 
 
 def query(workspace: Workspace, sql: str) -> list[list[str]]:
-    answer = CliRunner().invoke(app, ["--dir", str(workspace.root), "query", sql, "--csv"])
+    answer = run(workspace, "query", sql, "--csv")
     assert answer.exit_code == 0, answer.output
     return list(csv.reader(answer.stdout.splitlines()))[1:]
 

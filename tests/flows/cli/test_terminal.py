@@ -13,14 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
-from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.run import _make_visible
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, ingest, run
 from voxdata.errors import AudioError, DropReason
 from voxdata.segment import Segment
 from voxdata.testing import speech_like
@@ -43,10 +40,6 @@ NAME = "a\x1b[2J\x1b]0;owned\x07\u202egpj\x9b31m.wav"
 BAD = ("\x1b", "\x07", "\x9b", "\u202e", "\r")
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A recording and a file that is none, both called so that a terminal would act."""
@@ -58,12 +51,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     good_file.rename(root / "calls" / NAME)
     (root / "calls" / f"no audio {NAME}").write_bytes(b"nothing")
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
-
-
-def run(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 
 
 def acts(text: str) -> list[str]:

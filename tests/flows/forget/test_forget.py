@@ -17,12 +17,11 @@ from flows.exchange.export import open_bundle
 from flows.exchange.ours import import_export
 from flows.forget.flow import forget, plan_forgetting, require_gone
 from flows.forget.search import search_folder
-from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.release.flow import release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import release_calls
+from tests.flows.conftest import ingest, quiet, release_calls
 from training.feature_files import PADDING_POLICY
 from voxdata.dataset import leaf_hash
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
@@ -39,10 +38,6 @@ from warehouse.verify import verify_all
 from warehouse.versions import erased_leaves, list_versions, load_examples
 
 RUN = "intent-0123456789ab"
-
-
-def quiet(_: str) -> None:
-    return None
 
 
 @pytest.fixture
@@ -201,7 +196,7 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
         delete_sources=True,
     )
     for _ in range(2):
-        summary = ingest_sources(workspace, [str(copy)], say=quiet)
+        summary = ingest(workspace, copy)
         assert summary.recordings == 0
         assert summary.dropped == 1
     with workspace.warehouse() as con:
@@ -225,7 +220,7 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
         ],
     )
     assert renewed.exit_code == 0
-    assert ingest_sources(workspace, [str(copy)], say=quiet).recordings == 1
+    assert ingest(workspace, copy).recordings == 1
 
 
 def test_export_that_is_imported_once_consent_is_renewed_brings_everybody_back(
@@ -376,7 +371,7 @@ def test_forget_goes_on_where_it_died(
         with pytest.raises(KeyboardInterrupt):
             forget(workspace, "recording", recording_id, reason="asked", say=quiet)
     # It is barred already, whatever is left of it.
-    summary = ingest_sources(workspace, [str(workspace.root / "inbox")], say=quiet)
+    summary = ingest(workspace, workspace.root / "inbox")
     assert summary.recordings == 0
     forgotten = forget(
         workspace,
@@ -394,10 +389,6 @@ def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Wor
     statement.unlink()
     assert release_version(workspace, "calls", say=quiet).created is False
     assert statement.is_file()
-
-
-def run_words(workspace: Workspace, *words: str) -> Any:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 
 
 def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
@@ -425,7 +416,7 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     receipt = json.loads(done.stdout)["receipt"]
     assert (workspace.state_dir / "statements" / f"receipt-{receipt}.json").is_file()
     assert "calls@1, the newest of calls: not yet: no version since" in done.stderr
-    assert json.loads(run_words(workspace, "verify", "--json").stdout)["versions"][0][
+    assert json.loads(run(workspace, "verify", "--json").stdout)["versions"][0][
         "root is"
     ].startswith("signed by ")
     (listed,) = json.loads(run("--list", "--json").stdout)

@@ -35,7 +35,7 @@ from flows.exchange.ours import import_export
 from flows.exchange.theirs import import_manifest
 from flows.forget.flow import Forgotten, forget
 from flows.forget.search import search_folder
-from flows.ingest.flow import ingest_manifest, ingest_sources
+from flows.ingest.flow import ingest_manifest
 from flows.labelling.pull import pull_changes
 from flows.labelling.push import push_pending
 from flows.labelling.queues import Project
@@ -47,7 +47,7 @@ from flows.release.flow import release_version
 from flows.retrain.finetune import train_version
 from flows.retrain.late import MEANWHILE
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, ingest, quiet
 from training.features import PADDING_POLICY
 from voxdata.errors import DropReason, TrainingError
 from voxdata.identity import digest
@@ -80,10 +80,6 @@ schemes = ["intent"]
 """
 )
 SECRETS = ("Customer Gone Smith", "corrected words of Gone", "gone-caller")
-
-
-def quiet(_: str) -> None:
-    return None
 
 
 @dataclass
@@ -296,11 +292,7 @@ def test_forget_while_near_duplicates_are_searched(
     with stage.workspace.warehouse() as con:
         con.execute("delete from fingerprint")
     at(monkeypatch, flows.ingest.duplicates, "open_canonical", stage.forget, after=True)
-    ingest_sources(
-        stage.workspace,
-        [str(stage.workspace.root / "inbox" / "other-caller.wav")],
-        say=quiet,
-    )
+    ingest(stage.workspace, stage.workspace.root / "inbox" / "other-caller.wav")
     stage.assert_gone()
 
 

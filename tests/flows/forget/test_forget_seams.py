@@ -8,12 +8,9 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.forget.erase_steps import STEPS
 from flows.forget.flow import finish_forgetting, forget
 from flows.forget.search import search_folder
@@ -21,7 +18,7 @@ from flows.forget.work import FOLDER
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import release_calls
+from tests.flows.conftest import quiet, release_calls
 from voxdata.register import write_page
 from warehouse.erase import list_receipts
 from warehouse.recordings import list_recordings
@@ -121,14 +118,6 @@ def main():
 
 main()
 '''
-
-
-def quiet(_: str) -> None:
-    return None
-
-
-def command(workspace: Workspace, *arguments: str) -> Any:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
 
 
 @pytest.fixture(scope="module")

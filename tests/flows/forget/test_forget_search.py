@@ -25,15 +25,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import soundfile
 from pyarrow import feather, ipc, orc, parquet
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.forget.needles import Needles
 from flows.forget.probes import make_probes
 from flows.forget.search import Area, Proof, prove_gone, search_folder
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.identity import digest
 from voxdata.recording import ChannelLayout, Recording
 from warehouse.compact import compact_warehouse
@@ -423,10 +422,7 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
     )
     assert texts == set(wanted)
     began = time.perf_counter()
-    done = CliRunner().invoke(
-        app,
-        ["--dir", str(large.root), "forget", "--source", "/calls/gone", "--yes", "--json"],
-    )
+    done = run(large, "forget", "--source", "/calls/gone", "--yes", "--json")
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["proven"] is True

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import Result
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.exchange.export import open_bundle
 from flows.folders.known import is_mark
 from flows.ingest.worker import content_of
@@ -23,6 +21,7 @@ from flows.labelling.clips import remove_other_clips
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import ConfigError
@@ -115,10 +114,6 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
         create_version(con, "calls", examples, recipe={}, run_id="t")
         create_version(con, "others", examples[1:], recipe={}, run_id="t")
     return made
-
-
-def run(workspace: Workspace, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
 
 
 def forget(workspace: Workspace, name: str = "anna", *more: str) -> Result:

@@ -16,11 +16,11 @@ import pytest
 import soundfile
 
 from flows.forget.flow import forget
-from flows.ingest.flow import ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason
 from voxdata.testing import speech_like
@@ -46,10 +46,6 @@ labels = [{{ name = "ask" }}, {{ name = "tell" }}]
 schemes = []
 """
 SPEECH = speech_like(1_500)
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 def workspace_at(root: Path, *, workers: int = 2) -> Workspace:
@@ -166,7 +162,7 @@ def test_ingest_killed_over_a_file_of_somebody_forgotten_leaves_no_audio(tmp_pat
     sound = wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000)
     source.write_bytes(sound)
     workspace = workspace_at(tmp_path / "w")
-    ingest_sources(workspace, [str(source)], say=quiet)
+    ingest(workspace, source)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
     key = stored.recording.recording_id
@@ -198,22 +194,12 @@ def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(
 ) -> None:
     wanted = make_horrors(tmp_path / "calls")
     workspace = workspace_at(tmp_path / "w")
-    first = ingest_sources(
-        workspace,
-        [str(tmp_path / "calls")],
-        say=quiet,
-        decode=decode_or_die,
-    )
+    first = ingest(workspace, tmp_path / "calls", decode=decode_or_die)
     assert outcomes(workspace) == wanted
     assert first.listed == len(wanted)
     assert first.recordings == sum(reason is None for reason in wanted.values())
     assert first.dropped == sum(reason is not None for reason in wanted.values())
-    again = ingest_sources(
-        workspace,
-        [str(tmp_path / "calls")],
-        say=quiet,
-        decode=decode_or_die,
-    )
+    again = ingest(workspace, tmp_path / "calls", decode=decode_or_die)
     assert again.known == first.listed - 2
     assert again.waiting == 2  # what hung and what swelled
     assert again.recordings == 0
@@ -235,7 +221,7 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     calls.mkdir()
     killer = calls / "kills.wav"
     killer.write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
-    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die)
+    summary = ingest(workspace, calls, decode=decode_or_die)
     assert summary.dropped == 1
     plan = plan_ingest(workspace, [str(calls)], say=quiet)
     assert plan == []
@@ -243,7 +229,7 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
         monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
     assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 1
     killer = calls / "kills.wav"
     killer.write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
@@ -264,7 +250,7 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
     tables = []
     for workers in (1, 3):
         workspace = workspace_at(tmp_path / str(workers), workers=workers)
-        ingest_sources(workspace, [str(calls)], say=quiet)
+        ingest(workspace, calls)
         with workspace.warehouse() as con:
             columns = "* exclude (created_at, run_id)"
             tables.append(
@@ -288,7 +274,7 @@ def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
     pcm = np.rint(SPEECH * 32767).astype(np.int16)
     joined_file = calls / "joined.wav"
     joined_file.write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
-    first = ingest_sources(workspace, [str(calls)], say=quiet)
+    first = ingest(workspace, calls)
     assert first.recordings == 1
     assert first.dropped == 0
     assert first.remarks == 1
@@ -304,7 +290,7 @@ def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
         kinds = [r["kind"] for r in story["remarks"]]
         assert kinds == ["after_end"]
         assert story["dropped"] == []
-    again = ingest_sources(workspace, [str(calls)], say=quiet)
+    again = ingest(workspace, calls)
     assert again.known == 1
     assert again.remarks == 0
 
@@ -322,7 +308,7 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
                 frame.sample_rate, frame.pts = 16_000, 0
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 2
     assert summary.duplicates == 0
     with workspace.warehouse() as con:
@@ -333,8 +319,8 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
 @pytest.mark.corpus
 def test_ingest_sources_deals_with_the_bad_audio_corpus_once(tmp_path: Path, corpora: Path) -> None:
     workspace = workspace_at(tmp_path / "w")
-    first = ingest_sources(workspace, [str(corpora / "bad_audio")], say=quiet)
+    first = ingest(workspace, corpora / "bad_audio")
     assert first.listed == 95
     assert first.recordings + first.duplicates + first.dropped == 95
-    again = ingest_sources(workspace, [str(corpora / "bad_audio")], say=quiet)
+    again = ingest(workspace, corpora / "bad_audio")
     assert again.known == 95

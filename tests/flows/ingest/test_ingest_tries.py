@@ -15,11 +15,11 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.ingest.flow import IngestSummary, ingest_sources
+from flows.ingest.flow import IngestSummary
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
 from flows.workspace import Workspace
-from tests.flows.conftest import UNTRAINED, workspace_with
+from tests.flows.conftest import UNTRAINED, ingest, quiet, workspace_with
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, ShortageError
 from voxdata.testing import speech_like
@@ -35,10 +35,6 @@ stall_seconds = {stall_s}
 decode_spool_gb = {spool_gb}
 """
 MONDAY = date(2026, 1, 5)
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 def workspace_at(
@@ -116,7 +112,7 @@ def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonica
 
 def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) -> None:
     workspace = workspace_at(tmp_path / "w", cpu_s=1, stall_s=3)
-    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_slowly)
+    summary = ingest(workspace, calls, decode=decode_slowly)
     assert summary.recordings == 1
     assert summary.dropped == 0
 
@@ -135,13 +131,7 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     workspace = workspace_at(tmp_path / "w", stall_s=1)
 
     def run(*, retry: DropReason | None = None) -> tuple[int, int, int]:
-        summary: IngestSummary = ingest_sources(
-            workspace,
-            [str(calls)],
-            say=quiet,
-            decode=decode,
-            retry=retry,  # type: ignore[arg-type]
-        )
+        summary: IngestSummary = ingest(workspace, calls, decode=decode, retry=retry)
         return summary.dropped, summary.waiting, summary.known
 
     for number in range(3):
@@ -164,7 +154,7 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     assert run(retry=DropReason.KILLED) == (0, 0, 1)
     (row,) = plan_ingest(workspace, [], say=quiet, retry=reason)
     assert row["standing"] == "retry"
-    assert ingest_sources(workspace, [], say=quiet, retry=reason).recordings == 1
+    assert ingest(workspace, retry=reason).recordings == 1
     assert run() == (0, 0, 1)
 
 
@@ -173,10 +163,10 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(
 ) -> None:
     workspace = workspace_at(tmp_path / "w", stall_s=1)
     set_day(monkeypatch, 0)
-    summary = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_never)
+    summary = ingest(workspace, calls, decode=decode_never)
     assert summary.dropped == 1
     soundfile.write(calls / "one.wav", speech_like(1_400), 16_000, subtype="PCM_16")
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 1
 
 
@@ -190,18 +180,18 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(
         16_000,
         subtype="PCM_16",
     )
-    assert ingest_sources(workspace, [str(calls / "two.wav")], say=quiet).recordings == 1
+    assert ingest(workspace, calls / "two.wav").recordings == 1
     for number in range(2):
         set_day(monkeypatch, number)
         for _ in range(2):  # memory may be free again: it is tried whenever somebody asks
             with pytest.raises(ShortageError, match=r"1 file was not ingested.*SIGKILL"):
-                ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
+                ingest(workspace, calls, decode=decode_and_be_killed)
         with workspace.warehouse() as con:
             assert list_drops(con) == []
             days = [tries.days for tries in list_tries(con).values()]
             assert days == [number + 1]
     set_day(monkeypatch, 2)
-    last = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
+    last = ingest(workspace, calls, decode=decode_and_be_killed)
     assert last.dropped == 1
     assert last.known == 1
     with workspace.warehouse() as con:
@@ -209,8 +199,8 @@ def test_ingest_lets_rest_what_the_system_killed_on_three_days(
     assert drop.reason == DropReason.KILLED
     assert drop.tries == 3
     assert "on 3 days" in drop.detail
-    assert ingest_sources(workspace, [str(calls)], say=quiet).known == 2
-    summary = ingest_sources(workspace, [], say=quiet, retry=DropReason.KILLED)
+    assert ingest(workspace, calls).known == 2
+    summary = ingest(workspace, retry=DropReason.KILLED)
     assert summary.recordings == 1
 
 
@@ -219,22 +209,17 @@ def test_ingest_does_not_try_again_what_crashes_the_decoder(
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
     set_day(monkeypatch, 0)
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_crash).dropped == 1
+    assert ingest(workspace, calls, decode=decode_and_crash).dropped == 1
     set_day(monkeypatch, 1)
-    assert ingest_sources(workspace, [str(calls)], say=quiet).known == 1
-    summary = ingest_sources(
-        workspace,
-        [str(calls)],
-        say=quiet,
-        retry=DropReason.CRASHED,
-    )
+    assert ingest(workspace, calls).known == 1
+    summary = ingest(workspace, calls, retry=DropReason.CRASHED)
     assert summary.recordings == 1
 
 
 def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: Path) -> None:
     write_silence(calls / "long.wav", minutes=10)
     workspace = workspace_at(tmp_path / "w", spool_gb=0.01)
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 1
     assert summary.dropped == 1
     with workspace.warehouse() as con:

@@ -18,13 +18,14 @@ import pytest
 import soundfile
 
 from flows.cli.main import _run_command
-from flows.ingest.flow import ingest_batch, ingest_sources
+from flows.ingest.flow import ingest_batch
 from flows.ingest.sources import list_sources
 from flows.ingest.worker import Refused, decode_file
 from flows.place import FILE_NAME
 from flows.prelabel.worker import Outcome
 from flows.workers.pool import WorkerPool
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest
 from tests.flows.ingest.test_ingest import decode_or_die
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, MachineError, ShortageError
@@ -46,10 +47,6 @@ labels = [{{ name = "ask" }}, {{ name = "tell" }}]
 [training]
 schemes = []
 """
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 def make_workspace(
@@ -138,7 +135,7 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
     assert len(list(mounted.rglob("*.flac"))) == recordings
     assert not list(mounted.rglob("*.partial"))
     mount(mounted, "-o", "remount,size=200m")
-    again = ingest_sources(workspace, [], say=quiet)
+    again = ingest(workspace)
     assert again.known == recordings
     assert again.recordings == 6 - recordings
 
@@ -149,10 +146,10 @@ def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{mounted}/audio"')
     mount(mounted, "-o", "remount,ro")
     with pytest.raises(MachineError, match="Read-only file system; have it mounted for writing"):
-        ingest_sources(workspace, [], say=quiet)
+        ingest(workspace)
     assert noted(workspace) == (0, 0, 0)
     mount(mounted, "-o", "remount,rw")
-    assert ingest_sources(workspace, [], say=quiet).recordings == 3
+    assert ingest(workspace).recordings == 3
 
 
 @pytest.mark.parametrize("place", ["/dev/null/audio", "inbox/0.wav/audio"])
@@ -161,10 +158,10 @@ def test_ingest_notes_nothing_when_the_audio_folder_cannot_be_made(
 ) -> None:
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{place}"')
     with pytest.raises(MachineError, match="name another place under"):
-        ingest_sources(workspace, [], say=quiet)
+        ingest(workspace)
     assert noted(workspace) == (0, 0, 0)
     mended = open_again(workspace, storage="")
-    assert ingest_sources(mended, [], say=quiet).recordings == 3
+    assert ingest(mended).recordings == 3
 
 
 def open_again(workspace: Workspace, *, storage: str) -> Workspace:
@@ -241,10 +238,10 @@ def test_ingest_notes_nothing_when_the_machine_lacks_what_decoding_needs(
 ) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(MachineError, match=words):
-        ingest_sources(workspace, [], say=quiet, decode=decode)  # type: ignore[arg-type]
+        ingest(workspace, decode=decode)  # type: ignore[arg-type]
     assert noted(workspace) == (0, 0, 0)
     assert not list(workspace.audio_dir.rglob("*.flac"))
-    assert ingest_sources(workspace, [], say=quiet).recordings == 3
+    assert ingest(workspace).recordings == 3
 
 
 def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_not_have(
@@ -252,11 +249,11 @@ def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     with pytest.raises(ShortageError, match="memory ran out"):
-        ingest_sources(workspace, [], say=quiet, decode=decode_with_little_memory)
+        ingest(workspace, decode=decode_with_little_memory)
     assert noted(workspace) == (0, 0, 0)
     sound_file = workspace.root / "inbox/0.wav"
     sound_file.rename(workspace.root / "inbox/swells.wav")
-    summary = ingest_sources(workspace, [], say=quiet, decode=decode_or_die)
+    summary = ingest(workspace, decode=decode_or_die)
     assert summary.dropped == 1
     with workspace.warehouse() as con:
         reasons = [drop.reason for drop in list_drops(con)]
@@ -274,9 +271,9 @@ def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_
 ) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(ShortageError, match=r"1 file was not ingested.*1\.wav.*SIGKILL"):
-        ingest_sources(workspace, [], say=quiet, decode=decode_or_be_ended)
+        ingest(workspace, decode=decode_or_be_ended)
     assert noted(workspace) == (2, 2, 0)
-    assert ingest_sources(workspace, [], say=quiet).recordings == 1
+    assert ingest(workspace).recordings == 1
 
 
 FEW_FILES = """
@@ -314,7 +311,7 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(
     assert "Traceback" not in full.stderr
     assert "cannot rollback" not in full.stderr
     mount(mounted, "-o", "remount,size=50m")
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     assert noted(workspace) == (8, 8, 0)
 
 
@@ -360,19 +357,19 @@ def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission
     for folder in [workspace.root / "inbox", *(workspace.root / "inbox").parents][:-1]:
         folder.chmod(folder.stat().st_mode | 0o055)
     (workspace.root / "inbox/0.wav").chmod(0o600)
-    first = ingest_sources(workspace, [], say=quiet, decode=refuse_to_read)
+    first = ingest(workspace, decode=refuse_to_read)
     assert first.dropped == 1
     with workspace.warehouse() as con:
         drops = [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)]
         assert drops == [(DropReason.NOT_READABLE, True)]
         assert read_rows(con, "select * from source") == []
-    assert ingest_sources(workspace, [], say=quiet).recordings == 1
+    assert ingest(workspace).recordings == 1
 
 
 def test_ingest_tries_a_file_again_whose_disk_reported_an_error(tmp_path: Path) -> None:
     """/proc/self/mem answers like a disk that is broken."""
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    summary = ingest_sources(workspace, ["/proc/self/mem"], say=quiet)
+    summary = ingest(workspace, "/proc/self/mem")
     assert summary.dropped == 1
     with workspace.warehouse() as con:
         reasons = [drop.reason for drop in list_drops(con)]
@@ -391,7 +388,7 @@ def test_ingest_tries_files_again_whose_disk_went_away_while_it_ran(tmp_path: Pa
     assert summary.dropped == 2
     assert untried == []
     away.rename(inbox)
-    assert ingest_sources(workspace, [], say=quiet).recordings == 2
+    assert ingest(workspace).recordings == 2
 
 
 def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() -> None:

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.sources import list_sources
 from flows.workspace import Workspace
-from tests.flows.conftest import UNTRAINED, workspace_with
+from tests.flows.conftest import UNTRAINED, ingest, quiet, run, workspace_with
 from voxdata.errors import ConfigError, DropReason
 from voxdata.testing import speech_like
 from warehouse.ledger import list_drops
@@ -38,10 +36,6 @@ MALFORMED = [
     "://a.wav",
     "~nobody-of-that-name/a.wav",
 ]
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
@@ -77,14 +71,14 @@ def test_ingest_names_a_tree_deeper_than_the_system_allows(tmp_path: Path, calls
         os.close(back)
     workspace = workspace_at(tmp_path / "w")
     try:
-        first = ingest_sources(workspace, [str(calls)], say=quiet)
+        first = ingest(workspace, calls)
         assert first.recordings == 1
         with workspace.warehouse() as con:
             drops = list_drops(con)
         deep = [drop for drop in drops if drop.reason is DropReason.NOT_READABLE]
         assert deep
         assert all("File name too long" in drop.detail for drop in deep)
-        summary = ingest_sources(workspace, [str(calls)], say=quiet)
+        summary = ingest(workspace, calls)
         assert summary.recordings == 0
     finally:
         subprocess.run(["rm", "-rf", str(calls)], check=False)
@@ -95,13 +89,13 @@ def test_ingest_names_a_malformed_argument_and_takes_the_others(
     tmp_path: Path, calls: Path, url: str
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    summary = ingest_sources(workspace, [url, str(calls)], say=quiet)
+    summary = ingest(workspace, url, calls)
     assert summary.recordings == 1
     assert summary.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert url in (drop.subject, drop.subject.removeprefix(str(Path.cwd()) + "/"))
-    again = ingest_sources(workspace, [url, str(calls)], say=quiet)
+    again = ingest(workspace, url, calls)
     assert again.known == 1
     assert again.dropped == 1
     with pytest.raises(ConfigError) as caught:
@@ -113,7 +107,7 @@ def test_ingest_of_an_inbox_goes_on_when_one_of_its_entries_is_malformed(
     tmp_path: Path, calls: Path
 ) -> None:
     workspace = workspace_at(tmp_path / "w", inbox=("http://[", str(calls)))
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "ingest"])
+    done = run(workspace, "ingest")
     assert done.exit_code == 0, done.output
     assert list(drops(workspace)) == ["["]
     with workspace.warehouse() as con:
@@ -145,14 +139,14 @@ def test_ingest_takes_names_that_are_no_text_whatever_is_in_them(
     Path(os.fsdecode(odd + b"/fold\xe9r/empty\xfe.wav")).write_bytes(b"")
     Path(os.fsdecode(odd + b"/link\xfc.wav")).symlink_to(os.fsdecode(odd + b"/nowhere\xfd"))
     workspace = workspace_at(tmp_path / "w")
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.listed == 5
     assert summary.recordings == 1
     assert summary.duplicates == 1
     assert summary.dropped == 3
     assert set(drops(workspace)) == {"no%FF%20sound.wav", "empty%FE.wav", "link%FC.wav"}
     for command in (["ingest", str(calls), "--plan", "--json"], ["ledger", "--json"]):
-        done = CliRunner().invoke(app, ["--dir", str(workspace.root), *command])
+        done = run(workspace, *command)
         assert done.exit_code == 0, done.output
 
 
@@ -211,7 +205,7 @@ def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(
     (calls / "gone.wav").unlink()
     monkeypatch.setattr("flows.ingest.listing.list_sources", lambda _patterns: listed)
     workspace = workspace_at(tmp_path / "w")
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 1
     assert summary.dropped == 2
     reasons = {name: reason for name, (reason, _) in drops(workspace).items()}
@@ -222,7 +216,7 @@ def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
     tmp_path: Path, calls: Path
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    ingest_sources(workspace, [str(calls)], say=quiet)
+    ingest(workspace, calls)
     (flac,) = workspace.audio_dir.rglob("*.flac")
     flac.unlink()
     flac.mkdir()
@@ -235,13 +229,13 @@ def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
     (row, new) = plan_ingest(workspace, [str(calls)], say=quiet)
     assert row["standing"] == "retry"
     assert new["standing"] == "new"
-    summary = ingest_sources(workspace, [str(calls)], say=quiet)
+    summary = ingest(workspace, calls)
     assert summary.recordings == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert str(flac) in drop.detail
     flac.rmdir()
-    assert ingest_sources(workspace, [str(calls)], say=quiet).duplicates == 1
+    assert ingest(workspace, calls).duplicates == 1
     assert flac.is_file()
 
 

@@ -17,7 +17,7 @@ from flows.labelling.push import push_pending
 from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, quiet
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts
 from voxdata.label import Prediction
@@ -56,10 +56,6 @@ SECRET = PrivateSpan(
 )
 LOUD = 0.5
 """Level of every sample of the recording: what is below it was muted."""
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @pytest.fixture

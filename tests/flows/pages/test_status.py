@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, quiet, run
 from voxdata.canonical import write_canonical
 from voxdata.recording import Recording
 from voxdata.testing import make_recording, make_utterance
@@ -38,10 +36,6 @@ CONSENT = "consent: clips held back until it covers their use"
 RECORDINGS = {
     name: make_recording(number) for number, name in enumerate(("allowed", "refused", "silent"))
 }
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
@@ -87,7 +81,7 @@ def say_consent(workspace: Workspace, recording: Recording, consent: str) -> Non
 
 def read_waiting(workspace: Workspace) -> dict[str, int]:
     """What `voxdata status` prints."""
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "status", "--json"])
+    done = run(workspace, "status", "--json")
     assert done.exit_code == 0, done.output
     printed: dict[str, int] = json.loads(done.stdout)["waiting"]
     return printed

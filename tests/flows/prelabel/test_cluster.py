@@ -15,7 +15,8 @@ from flows.place import FILE_NAME
 from flows.services.start import prefect_spec
 from flows.services.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import open_workspace
-from tests.flows.prelabel.test_prelabel import SETTINGS, contents, make_workspace, quiet
+from tests.flows.conftest import quiet
+from tests.flows.prelabel.test_prelabel import SETTINGS, contents, make_workspace
 
 RUN = """
 import json, os, sys

@@ -8,21 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from flows.cli.main import app
 from flows.place import FILE_NAME
 from flows.prelabel.link_voices import link_voices, voice_rows
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import quiet, run
 from voxdata.errors import NotFoundError, WarehouseError
 from warehouse.rows import read_rows
 from warehouse.stages import record_stage
 from warehouse.voices import current_voices, store_speaker_embeddings
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @pytest.fixture
@@ -69,7 +65,7 @@ def hear(
 
 
 def voxdata(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), "voices", *words])
+    return run(workspace, "voices", *words)
 
 
 def people(workspace: Workspace) -> list[set[str]]:

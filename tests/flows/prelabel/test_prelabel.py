@@ -15,13 +15,12 @@ import pytest
 import soundfile
 
 import flows.prelabel.flow
-from flows.ingest.flow import ingest_sources
 from flows.models import build_models, labeler_specs
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, ingest, quiet
 from voxdata.errors import BackendError, DropReason, LockedError, ShortageError
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
@@ -47,10 +46,6 @@ schemes = []
 STAGES = ["diarize", "transcribe", "cut", "measure", "label:intent"]
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def write_call(path: Path, number: int) -> None:
     """Bursts of noise; how many and how long is the number's."""
     rng = np.random.default_rng(number)
@@ -67,7 +62,7 @@ def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> W
     for number in range(calls):
         write_call(root / "calls" / f"{number:03d}.wav", number)
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
 
 
@@ -180,7 +175,7 @@ def test_plan_prelabel_lists_one_changed_file_and_its_orphan(workspace: Workspac
     prelabel_pending(workspace, say=quiet)
     changed = workspace.root / "calls" / "001.wav"
     write_call(changed, 77)
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     plan = planned(workspace)
     assert plan.pop(("all", "orphaned"))[0] == 1
     assert plan == {(stage, "new"): (1, "never done") for stage in STAGES}
@@ -368,12 +363,12 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
     with workspace.warehouse() as con:
         recording_ids = {u.recording_id for u in list_utterances(con)}
         assert len(recording_ids) == 3
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
         recording_ids = {u.recording_id for u in list_utterances(con)}
         assert len(recording_ids) == 6
-    assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == 6
+    assert ingest(workspace, workspace.root / "calls").known == 6
 
 
 def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_writer_merges_it(

@@ -10,13 +10,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.ingest.flow import ingest_sources
 from flows.models import build_labelers
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release, release_version
 from flows.retrain.finetune import train_version
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet
 from training.labeler import TrainedLabeler
 from voxdata.dataset import Split
 from voxdata.label import Annotation
@@ -87,10 +87,6 @@ TONES = {"low": 200.0, "high": 900.0}
 CLIPS = 4
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does not tell."""
@@ -112,7 +108,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             subtype="PCM_16",
         )
     opened = open_workspace(root)
-    ingest_sources(opened, [str(root / "*.wav")], say=quiet)
+    ingest(opened, root / "*.wav")
     prelabel_pending(opened, say=quiet)
     with opened.warehouse() as con:
         add_annotations(

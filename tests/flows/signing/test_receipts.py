@@ -27,7 +27,7 @@ from flows.place import FILE_NAME
 from flows.settings import template
 from flows.signing.keys import read_keys
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import example
+from tests.flows.conftest import example, run
 from voxdata.dataset import leaf_hash
 from voxdata.signature import make_private_pem, public_of, public_pem, read_private, read_public
 from voxdata.statement import decode_envelope, encode_envelope, sign_envelope
@@ -62,10 +62,6 @@ def cut(workspace: Workspace, numbers: Any, *, name: str = "calls") -> None:
             recipe={},
             run_id="t",
         )
-
-
-def run(workspace: Workspace, *words: str) -> Any:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 
 
 def forget(workspace: Workspace, number: int) -> str:

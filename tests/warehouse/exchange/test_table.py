@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from voxdata.manifest import read_manifest
 from voxdata.root import fingerprint
 from warehouse.exchange.table import write_table, write_version_manifest
 from warehouse.rows import read_rows
-from warehouse.versions import create_version
 
 Make = Callable[..., Example]
 
@@ -48,7 +48,7 @@ def test_write_version_manifest_is_read_back_with_its_root(
     con: DuckDBPyConnection, example: Make, tmp_path: Path
 ) -> None:
     examples = [example(1), example(2)]
-    version, _ = create_version(con, "calls", examples, recipe={}, run_id="t")
+    version, _ = create_calls(con, examples)
     path = write_version_manifest(
         con,
         version.version_id,
