@@ -170,7 +170,11 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     cache_dir = read_environment(os.environ).cache_dir
     lines: list[str] = []
     program = server.ensure_installed(cache_dir=cache_dir, say=lines.append)
-    server.ensure_migrated(cache_dir=cache_dir, data_dir=data_dir, say=lines.append)
+    server.ensure_migrated(
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        say=lines.append,
+    )
     credentials = LabelStudioCredentials(
         email="admin@voxdata.local",
         password="right horse battery",

@@ -105,7 +105,12 @@ def test_choose_next_always_has_its_random_share(count: int, share: float, seed:
 
 def test_choose_next_refuses_to_turn_the_control_arm_off() -> None:
     with pytest.raises(ConfigError, match="never turned off"):
-        choose_next(candidates(5), strategy="margin", count=2, random_share=0.0)
+        choose_next(
+            candidates(5),
+            strategy="margin",
+            count=2,
+            random_share=0.0,
+        )
 
 
 def test_choose_next_draws_the_control_arm_without_looking() -> None:
@@ -193,7 +198,12 @@ def test_choose_next_fills_language_and_label_quotas() -> None:
     )
     assert len(chosen) == 40
     assert all(sum(q.admits(c.candidate) for c in chosen) >= q.share * 40 for q in quotas)
-    plain = choose_next(pool, strategy="margin", count=40, seed=0)
+    plain = choose_next(
+        pool,
+        strategy="margin",
+        count=40,
+        seed=0,
+    )
     assert sum(quotas[0].admits(c.candidate) for c in plain) < 20
     assert any("quota language zh" in c.reason for c in chosen)
     assert ids(plain, "random") == ids(chosen, "random")
@@ -302,7 +312,12 @@ def test_hybrid_does_with_what_there_is() -> None:
 
 
 def test_hybrid_starts_cold_when_what_was_heard_has_no_embedding() -> None:
-    heard = candidates(3, seed=9, embedded=False, start=500)
+    heard = candidates(
+        3,
+        seed=9,
+        embedded=False,
+        start=500,
+    )
     assert rank(candidates(60), strategy="hybrid", count=10, heard=heard)[0].reason.startswith(
         "typiclust"
     )
@@ -404,13 +419,28 @@ def test_selections_survive_equal_embeddings_and_too_small_pools() -> None:
     samples = np.zeros((0, 4))
     selected = select_typical(same, samples, count=3, seed=0)
     assert len(selected) == 1
-    selected = select_typical(same, same[:2], count=3, seed=0)
+    selected = select_typical(
+        same,
+        same[:2],
+        count=3,
+        seed=0,
+    )
     assert selected == []
-    selected = select_core_set(same[:0], same, count=3, seed=0)
+    selected = select_core_set(
+        same[:0],
+        same,
+        count=3,
+        seed=0,
+    )
     assert selected == []
     selected = select_diverse(same, doubts, count=3, seed=0)
     assert selected == [7, 6, 5]
-    selected = select_diverse(same[:2], doubts[:2], count=3, seed=0)
+    selected = select_diverse(
+        same[:2],
+        doubts[:2],
+        count=3,
+        seed=0,
+    )
     assert selected == [1, 0]
     assert set(select_badge(same[:2], np.full((2, 3), 1 / 3), count=5, seed=0)) == {0, 1}
 

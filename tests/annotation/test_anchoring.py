@@ -65,5 +65,10 @@ def test_measure_anchoring_says_nothing_without_blind_clips() -> None:
 
 
 def test_measure_anchoring_is_the_same_twice() -> None:
-    heard = simulate(swayed=0.2, faster_ms=500, seed=4, clips=60)
+    heard = simulate(
+        swayed=0.2,
+        faster_ms=500,
+        seed=4,
+        clips=60,
+    )
     assert measure_anchoring(heard, draws=50) == measure_anchoring(heard, draws=50)

@@ -59,7 +59,14 @@ def test_draw_checks_prefers_what_is_known_and_the_least_used() -> None:
         share=0.1,
     )
     assert [(c.utterance_id, c.purpose) for c in first] == [(UTTERANCES[0].utterance_id, "gold")]
-    drawn = draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=10, share=0.1)
+    drawn = draw_checks(
+        settled,
+        UTTERANCES,
+        DURATIONS,
+        known={},
+        new=10,
+        share=0.1,
+    )
     assert drawn == first
     again = draw_checks(
         settled,
@@ -80,7 +87,14 @@ def test_draw_checks_prefers_what_is_known_and_the_least_used() -> None:
     )
     purposes = [c.purpose for c in several]
     assert purposes == ["gold", "retest", "retest"]
-    drawn = draw_checks(settled, UTTERANCES, DURATIONS, known={}, new=0, share=0.1)
+    drawn = draw_checks(
+        settled,
+        UTTERANCES,
+        DURATIONS,
+        known={},
+        new=0,
+        share=0.1,
+    )
     assert drawn == []
 
 

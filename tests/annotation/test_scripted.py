@@ -123,7 +123,13 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     script = annotator(0.25, 7)
     key = {"u0": {"intent": "greet", "emotion": "高兴"}}
     password = label_studio.credentials.password_for(script.email)
-    script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
+    script.answer(
+        real_queue,
+        key,
+        ["u0", "u1"],
+        schemes=QUEUE_SCHEMES,
+        password=password,
+    )
     real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
     annotations = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
     marks = {utterance_id: a.simulated for utterance_id, a in annotations.items()}

@@ -327,7 +327,13 @@ def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: s
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
     answer(queue, workspace, "ann@voxdata.local", keys[:20])
-    answer(queue, workspace, "bob@voxdata.local", keys[10:30], label="tell")
+    answer(
+        queue,
+        workspace,
+        "bob@voxdata.local",
+        keys[10:30],
+        label="tell",
+    )
     pull_changes(workspace, say=quiet)
     before = {
         (a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)
@@ -383,7 +389,13 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
     for person, label in (("ann", "ask"), ("bob", "tell"), ("cid", "complain")):
-        answer(queue, workspace, f"{person}@voxdata.local", keys[:1], label=label)
+        answer(
+            queue,
+            workspace,
+            f"{person}@voxdata.local",
+            keys[:1],
+            label=label,
+        )
         answer(queue, workspace, f"{person}@voxdata.local", keys[1:3])
     pull_changes(workspace, say=quiet)
     with workspace.warehouse() as con:

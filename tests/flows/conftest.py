@@ -72,7 +72,12 @@ def ingest(workspace: Workspace, *sources: str | Path, **options: Any) -> Ingest
     """
     from flows.ingest.flow import ingest_sources
 
-    return ingest_sources(workspace, [str(source) for source in sources], say=quiet, **options)
+    return ingest_sources(
+        workspace,
+        [str(source) for source in sources],
+        say=quiet,
+        **options,
+    )
 
 
 def workspace_with(root: Path, settings: str) -> Workspace:

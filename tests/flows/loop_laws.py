@@ -248,7 +248,11 @@ def no_table_names(con: DuckDBPyConnection, words: Collection[str]) -> None:
         where regexp_matches(t::varchar, $words)"""
         for (table,) in tables
     ]
-    rows = read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))})
+    rows = read_rows(
+        con,
+        " union all ".join(parts),
+        {"words": "|".join(map(re.escape, words))},
+    )
     assert rows == []
 
 

@@ -199,7 +199,12 @@ class LoopMachine(RuleBasedStateMachine):
         try:
             if for_real and steps is not None:
                 self.kept.let_go()
-                return run_elsewhere(self.workspace.root, step, queue=self.queue, dies_in=steps)
+                return run_elsewhere(
+                    self.workspace.root,
+                    step,
+                    queue=self.queue,
+                    dies_in=steps,
+                )
             self.door.dies_in = steps
             return step(self.workspace)
         except Killed:

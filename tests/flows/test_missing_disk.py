@@ -53,7 +53,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest(workspace)
     with workspace.warehouse() as con:
         names = [stored.recording.recording_id for stored in list_recordings(con)]
-    forget(workspace, "recording", names[0], reason="asked", say=quiet)
+    forget(
+        workspace,
+        "recording",
+        names[0],
+        reason="asked",
+        say=quiet,
+    )
     for name in names[1:]:
         clip = workspace.media_dir / "clips" / name / f"{'0' * 32}.wav"
         clip.parent.mkdir(parents=True)
@@ -259,7 +265,13 @@ def test_an_older_copy_is_refused_until_it_is_accepted(
         as_an_earlier_release(backup)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
-    forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
+    forget(
+        workspace,
+        "recording",
+        stored.recording.recording_id,
+        reason="asked",
+        say=quiet,
+    )
     put_warehouse(backup, workspace.warehouse_path)
     before = workspace.warehouse_path.read_bytes()
     code, printed = command(workspace.root, "ingest")
@@ -289,7 +301,13 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
     ingest(workspace)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
-    forget(workspace, "recording", stored.recording.recording_id, reason="asked", say=quiet)
+    forget(
+        workspace,
+        "recording",
+        stored.recording.recording_id,
+        reason="asked",
+        say=quiet,
+    )
     put_warehouse(backup, workspace.warehouse_path)
     code, printed = command(workspace.root, "repair", "--accept", "warehouse")
     assert code == 0, printed

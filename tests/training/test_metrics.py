@@ -32,7 +32,12 @@ def test_score_equals_sklearn() -> None:
 
 def test_score_has_no_interval_when_one_voice() -> None:
     gold, probabilities, _ = _drawn(1)
-    scores = score(gold, probabilities, ["v"] * 200, labels=LABELS)
+    scores = score(
+        gold,
+        probabilities,
+        ["v"] * 200,
+        labels=LABELS,
+    )
     assert scores.uar_interval is None
     assert "one voice" in scores.interval_note
 

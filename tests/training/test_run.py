@@ -85,18 +85,38 @@ def test_run_training_refuses_a_leaking_split(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
     with pytest.raises(TrainingError, match="split leaks: voice 'v'"):
-        run_training(config, _relabel(manifest, voice="v"), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, voice="v"),
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="split leaks: group 'g'"):
-        run_training(config, _relabel(manifest, group="g"), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, group="g"),
+            incumbent,
+            cache_dir=tmp_path,
+        )
 
 
 def test_run_training_names_what_is_missing(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
     with pytest.raises(TrainingError, match="'mood' is not in version 'tiny'; it has: emotion"):
-        run_training(replace(config, scheme="mood"), manifest, incumbent, cache_dir=tmp_path)
+        run_training(
+            replace(config, scheme="mood"),
+            manifest,
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="no training example"):
-        run_training(config, _relabel(manifest, split=Split.TEST), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, split=Split.TEST),
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="no answer for 6 test examples"):
         run_training(config, manifest, {}, cache_dir=tmp_path)
     one = _relabel(manifest, gold=next(e for e in manifest.examples).gold)

@@ -127,7 +127,13 @@ def test_decode_audio_opens_a_name_that_is_not_utf8(tmp_path):
 def test_decode_audio_tells_a_truncated_wav(tmp_path, order):
     whole = write_wav(tmp_path / "a.wav").read_bytes() if order == "<" else b""
     if order == ">":
-        soundfile.write(tmp_path / "b.wav", SPEECH, 48_000, subtype="PCM_16", endian="BIG")
+        soundfile.write(
+            tmp_path / "b.wav",
+            SPEECH,
+            48_000,
+            subtype="PCM_16",
+            endian="BIG",
+        )
         whole = (tmp_path / "b.wav").read_bytes()
     half_file = tmp_path / "half.wav"
     half_file.write_bytes(whole[: len(whole) // 2])
@@ -178,7 +184,13 @@ def test_decode_audio_trusts_the_sound_when_a_streamed_wav_leaves_its_size_open(
 
 
 def test_decode_audio_tells_a_truncated_rf64(tmp_path):
-    soundfile.write(tmp_path / "a.wav", SPEECH, 48_000, format="RF64", subtype="PCM_16")
+    soundfile.write(
+        tmp_path / "a.wav",
+        SPEECH,
+        48_000,
+        format="RF64",
+        subtype="PCM_16",
+    )
     whole = (tmp_path / "a.wav").read_bytes()
     decoded = decode(tmp_path / "a.wav")
     assert decoded.samples.shape == (SPEECH.size, 1)

@@ -41,7 +41,13 @@ def valid_file(kind: str) -> bytes:
     speech = speech_like(250, rate_hz=16_000)
     if kind in ("wav", "flac", "aiff", "w64", "caf"):
         buffer = io.BytesIO()
-        soundfile.write(buffer, speech, 16_000, format=kind.upper(), subtype="PCM_16")
+        soundfile.write(
+            buffer,
+            speech,
+            16_000,
+            format=kind.upper(),
+            subtype="PCM_16",
+        )
         return buffer.getvalue()
     buffer = io.BytesIO()
     codec = {"mp3": "libmp3lame", "mp4": "aac", "ogg": "libopus", "matroska": "libopus"}[kind]

@@ -78,9 +78,17 @@ def test_compare_passes_over_silence_that_both_hold():
     a = codes(1)
     b = codes(2)
     silence = np.repeat(codes(3, 5), 6)
-    score = compare(np.concatenate([silence, a]), np.concatenate([silence, b]), [0])
+    score = compare(
+        np.concatenate([silence, a]),
+        np.concatenate([silence, b]),
+        [0],
+    )
     assert score is None
-    score = compare(np.concatenate([silence, a]), np.concatenate([silence, a]), [0])
+    score = compare(
+        np.concatenate([silence, a]),
+        np.concatenate([silence, a]),
+        [0],
+    )
     assert score == (1.0, 230)
 
 

@@ -36,7 +36,11 @@ def test_leading_label_of_one_label_is_that_label() -> None:
 
 
 def test_prediction_abstains_when_all_labels_are_equally_probable() -> None:
-    predicted = predict(a=1 / 3, b=1 / 3, c=1 / 3)
+    predicted = predict(
+        a=1 / 3,
+        b=1 / 3,
+        c=1 / 3,
+    )
     assert predicted.abstains
     assert not predict(a=0.4, b=0.4, c=0.2).abstains
     assert not predict(a=1.0).abstains

@@ -65,7 +65,13 @@ def write(
 ) -> Path:
     """A file with an audio track for each array, (num_samples,) or (num_samples, 2) int16."""
     if codec == "vorbis":
-        soundfile.write(path, tracks[0], rate_hz, format="OGG", subtype="VORBIS")
+        soundfile.write(
+            path,
+            tracks[0],
+            rate_hz,
+            format="OGG",
+            subtype="VORBIS",
+        )
         return path
     with av.open(str(path), "w", options=options or {}) as output:
         streams = []
@@ -122,7 +128,12 @@ def remux(source: Path, target: Path, keep: Callable[[int, float], bool]) -> Pat
 
 
 def write_wav(path: Path, samples: np.ndarray = SPEECH, **options) -> bytes:
-    soundfile.write(path, samples, RATE_HZ, **({"subtype": "PCM_16"} | options))
+    soundfile.write(
+        path,
+        samples,
+        RATE_HZ,
+        **({"subtype": "PCM_16"} | options),
+    )
     return path.read_bytes()
 
 
@@ -292,7 +303,13 @@ def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
 def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     tmp_path, name, codec
 ):
-    path = write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0)
+    path = write(
+        tmp_path / name,
+        codec,
+        SPEECH,
+        start_s=[3.0],
+        film_s=9.0,
+    )
     decoded = decode(path)
     assert decoded.seconds == pytest.approx(9.0, abs=0.05)
     assert kinds(decoded) == [RemarkKind.LATE_START]
@@ -304,14 +321,24 @@ def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     [("a.webm", "libopus"), ("a.m4a", "aac")],
 )
 def test_decode_audio_begins_with_silence_when_a_track_on_its_own_is_late(tmp_path, name, codec):
-    path = write(tmp_path / name, codec, SPEECH, start_s=[2.0])
+    path = write(
+        tmp_path / name,
+        codec,
+        SPEECH,
+        start_s=[2.0],
+    )
     decoded = decode(path)
     assert decoded.seconds == pytest.approx(8.0, abs=0.05)
     assert kinds(decoded) == [RemarkKind.LATE_START]
 
 
 def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
-    path = write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0])
+    path = write(
+        tmp_path / "a.webm",
+        "libopus",
+        SPEECH,
+        start_s=[3_000.0],
+    )
     decoded = decode(path)
     assert decoded.seconds == pytest.approx(6.0, abs=0.05)
 
@@ -332,7 +359,12 @@ def test_decode_audio_reads_a_wav_that_counts_parts_of_its_header_as_sound(tmp_p
 
 def test_decode_audio_reads_a_wav_that_counts_a_longer_header_as_sound(tmp_path):
     path = tmp_path / "a.wav"
-    whole = write_wav(path, SPEECH[:9_001], format="WAVEX", subtype="PCM_24")
+    whole = write_wav(
+        path,
+        SPEECH[:9_001],
+        format="WAVEX",
+        subtype="PCM_24",
+    )
     start = whole.index(b"data") + 8
     content = with_data_size(whole, 3 * 9_001 + start)
     path.write_bytes(content)

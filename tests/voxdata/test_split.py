@@ -51,7 +51,12 @@ def test_group_voices_joins_only_what_is_linked() -> None:
 def test_assign_splits_ignores_order_and_leaves_no_split_empty(
     groups: dict[str, Counter[str]], rng: random.Random, seed: int
 ) -> None:
-    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=seed)
+    splits = assign_splits(
+        groups,
+        fixed={},
+        ratios=RATIOS,
+        seed=seed,
+    )
     assert splits.keys() == groups.keys()
     if len(groups) >= 3:
         assert set(splits.values()) == set(Split)
@@ -67,7 +72,12 @@ def test_assign_splits_ignores_order_and_leaves_no_split_empty(
 def test_assign_splits_never_moves_what_was_placed(
     old: dict[str, Counter[str]], new: dict[str, Counter[str]]
 ) -> None:
-    before = assign_splits(old, fixed={}, ratios=RATIOS, seed=1)
+    before = assign_splits(
+        old,
+        fixed={},
+        ratios=RATIOS,
+        seed=1,
+    )
     after = assign_splits(
         {**new, **old},
         fixed=before,
@@ -89,7 +99,12 @@ def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: fl
         )
         for i in range(num_groups)
     }
-    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    splits = assign_splits(
+        groups,
+        fixed={},
+        ratios=RATIOS,
+        seed=0,
+    )
     for label in ("q", "s", "rare"):
         total = sum(counts[label] for counts in groups.values())
         for split, ratio in RATIOS.items():
@@ -133,7 +148,12 @@ def test_assign_splits_comes_close_for_every_label_and_language_though_voices_di
             )
         )
         groups[f"g{i}"][rng.choice(["language=en", "language=en", "language=zh"])] += size
-    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    splits = assign_splits(
+        groups,
+        fixed={},
+        ratios=RATIOS,
+        seed=0,
+    )
     assert worst_deviation(groups, splits) <= worst
 
 
@@ -153,7 +173,12 @@ def test_assign_splits_cannot_be_improved_by_moving_one_group(
         ],
         dtype=float,
     )
-    splits = assign_splits(groups, fixed={}, ratios=RATIOS, seed=0)
+    splits = assign_splits(
+        groups,
+        fixed={},
+        ratios=RATIOS,
+        seed=0,
+    )
     measure = _Measure(
         vectors,
         np.zeros((3, len(labels) + 1)),

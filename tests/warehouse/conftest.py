@@ -68,7 +68,13 @@ class Heard:
                 if has_result(con, recording_id=self.recording_id, stage=stage, key=key):
                     continue
                 if stage == "diarize":
-                    store_turns(con, self.recording_id, self.turns, key=key, run_id="t")
+                    store_turns(
+                        con,
+                        self.recording_id,
+                        self.turns,
+                        key=key,
+                        run_id="t",
+                    )
                 else:
                     store_utterances(con, self.utterances, key=key, run_id="t")
                 record_stage(
@@ -82,7 +88,12 @@ class Heard:
                     seconds=1.5,
                     run_id="t",
                 )
-            add_predictions(con, self.predictions, scheme_versions={"intent": 1}, run_id="t")
+            add_predictions(
+                con,
+                self.predictions,
+                scheme_versions={"intent": 1},
+                run_id="t",
+            )
 
 
 @pytest.fixture

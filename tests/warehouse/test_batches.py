@@ -44,9 +44,24 @@ def uris(con: DuckDBPyConnection) -> list[str]:
 
 def test_merge_batches_counts_every_batch_once(con: DuckDBPyConnection, tmp_path: Path) -> None:
     folder = tmp_path / "batches"
-    leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
-    leave_batch(folder, sources("你好", "a"), run_id="t", batch_id="two")
-    batch_id = leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
+    leave_batch(
+        folder,
+        sources("a", "b"),
+        run_id="t",
+        batch_id="one",
+    )
+    leave_batch(
+        folder,
+        sources("你好", "a"),
+        run_id="t",
+        batch_id="two",
+    )
+    batch_id = leave_batch(
+        folder,
+        sources("a", "b"),
+        run_id="t",
+        batch_id="one",
+    )
     assert batch_id == "one"
     merged = merge_batches(con, folder, run_id="t")
     assert merged.merged == 2
@@ -72,7 +87,12 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
     con: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     for name in ("good", "flipped", "no-header", "other-format", "strange", "misfit"):
-        leave_batch(tmp_path / "b", sources(name), run_id="t", batch_id=name)
+        leave_batch(
+            tmp_path / "b",
+            sources(name),
+            run_id="t",
+            batch_id=name,
+        )
     folder = tmp_path / "b"
     flipped = bytearray((folder / "flipped" / "source.parquet").read_bytes())
     flipped[20] ^= 1

@@ -69,7 +69,11 @@ def test_find_hints_names_a_pair_once_and_the_same_way_round(
     )
     hints = find_hints(con, arrivals, key=KEY)
     assert hints == {("a", "b"): [15]}
-    score = compare(codes(1), np.concatenate([codes(7, 15), codes(1)]), hints["a", "b"])
+    score = compare(
+        codes(1),
+        np.concatenate([codes(7, 15), codes(1)]),
+        hints["a", "b"],
+    )
     assert score == (
         1.0,
         120,
@@ -109,11 +113,29 @@ def test_duplicate_groups_take_what_is_mostly_shared(con: DuckDBPyConnection) ->
 
 
 def test_metadata_keeps_the_newest_value_and_repeats_none(con: DuckDBPyConnection) -> None:
-    stored = store_metadata(con, "a", {"call_id": "7", "language": "zh"}, manifest="m1", run_id="t")
+    stored = store_metadata(
+        con,
+        "a",
+        {"call_id": "7", "language": "zh"},
+        manifest="m1",
+        run_id="t",
+    )
     assert stored == 2
-    stored = store_metadata(con, "a", {"call_id": "7", "language": "en"}, manifest="m2", run_id="t")
+    stored = store_metadata(
+        con,
+        "a",
+        {"call_id": "7", "language": "en"},
+        manifest="m2",
+        run_id="t",
+    )
     assert stored == 1
-    stored = store_metadata(con, "b", {"consent": "yes"}, manifest="m2", run_id="t")
+    stored = store_metadata(
+        con,
+        "b",
+        {"consent": "yes"},
+        manifest="m2",
+        run_id="t",
+    )
     assert stored == 1
     assert list_metadata(con) == {"a": {"call_id": "7", "language": "en"}, "b": {"consent": "yes"}}
     assert list_metadata(con, recording_id="b") == {"b": {"consent": "yes"}}

@@ -177,13 +177,19 @@ def test_forgotten_recordings_stay_out_until_consent_is_renewed(
     assert "r1" not in str(forgotten_receipts(con))
     with pytest.raises(NotFoundError, match=r"no receipt that keeps anybody out begins with .zzz"):
         renew_consent(con, "zzz", reason="", run_id="t")
-    renewed = renew_consent(con, receipt[:8], reason="signed again", run_id="t")
+    renewed = renew_consent(
+        con,
+        receipt[:8],
+        reason="signed again",
+        run_id="t",
+    )
     assert renewed == 1
     assert is_forgotten(con, "r1") is None
     assert list_receipts(con)[0].renewed
     # It may come in again, and its rows get new salts and leaves.
     again, new = create_calls(
-        con, [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
+        con,
+        [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)],
     )
     assert new is True
     assert again.num_erased == 0

@@ -166,7 +166,12 @@ def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPy
             if table == "split_assignment":
                 rows = [{**row, "voice": f"{row['voice']}/S0"} for row in rows]
             assert insert_rows(con, table, rows) == 1, (table, place)
-            inserted = insert_new(con, table, rows[:1], key=[place])
+            inserted = insert_new(
+                con,
+                table,
+                rows[:1],
+                key=[place],
+            )
             assert inserted == 0, (table, place)
             frame = pl.DataFrame(rows[:1], strict=False)
             con.register("late_rows", frame)
@@ -558,5 +563,10 @@ def test_predictions_are_refused_one_by_one(con: DuckDBPyConnection) -> None:
         Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model)
         for name in (SAID, OTHER)
     ]
-    added = add_predictions(con, said, scheme_versions={"intent": 1}, run_id="t")
+    added = add_predictions(
+        con,
+        said,
+        scheme_versions={"intent": 1},
+        run_id="t",
+    )
     assert added == 1

@@ -43,7 +43,12 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(
         add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t")
         for p in (old, old, new[:1], [])
     ] == [2, 0, 1, 0]
-    added = add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t")
+    added = add_predictions(
+        con,
+        old,
+        scheme_versions={"intent": 2},
+        run_id="t",
+    )
     assert added == 2
     predictions = list_predictions(con, scheme="intent", model_key=new[0].model.key)
     assert predictions == {new[0].utterance_id: new[0]}

@@ -74,7 +74,12 @@ def test_list_measures_gives_the_newest_of_what_is_in_force(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: GOOD, b: GOOD}, key="old")
+    measure(
+        con,
+        "r1",
+        {a: GOOD, b: GOOD},
+        key="old",
+    )
     measure(
         con,
         "r1",

@@ -50,7 +50,12 @@ def test_find_source_wants_uri_size_and_time(con: DuckDBPyConnection) -> None:
     assert add_source(con, **stamp, recording_id=None, run_id="t")
     assert not add_source(con, **stamp, recording_id="r1", run_id="t")
     assert find_source(con, **stamp) == SourceRow(**stamp, recording_id=None)
-    source = find_source(con, uri="天.wav", size_bytes=5, modified_ns=8)
+    source = find_source(
+        con,
+        uri="天.wav",
+        size_bytes=5,
+        modified_ns=8,
+    )
     assert source is None
 
 

@@ -201,7 +201,12 @@ class WarehouseMachine(RuleBasedStateMachine):
     def renew(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.forgotten)))
         if is_forgotten(self.con, f"r{number}") is not None:
-            renewed = renew_consent(self.con, self.forgotten[number], reason="", run_id="t")
+            renewed = renew_consent(
+                self.con,
+                self.forgotten[number],
+                reason="",
+                run_id="t",
+            )
             assert renewed == 1
         del self.forgotten[number]
 

@@ -49,7 +49,13 @@ def test_create_version_makes_nothing_when_nothing_changed(
     assert first.parent is None
     assert first.recipe == {"min_votes": 1}
     assert not path.with_name(path.name + ".wal").exists()
-    created = create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2")
+    created = create_version(
+        con,
+        "calls",
+        examples[::-1],
+        recipe={"other": 2},
+        run_id="t2",
+    )
     assert created == (
         first,
         False,
@@ -150,7 +156,13 @@ def test_create_version_refuses_what_is_no_dataset(
     with pytest.raises(WarehouseError, match=message):
         create_calls(con, [*examples[:-1], *(replace(e, **change) for e in examples[-1:])])
     with pytest.raises(WarehouseError, match="'@'"):
-        create_version(con, "a@1", [example()], recipe={}, run_id="t")
+        create_version(
+            con,
+            "a@1",
+            [example()],
+            recipe={},
+            run_id="t",
+        )
 
 
 def test_find_version_knows_names_numbers_and_prefixes(
@@ -225,7 +237,13 @@ def test_split_assignments_keep_the_first_place_of_a_voice(
     con: DuckDBPyConnection, example: Make
 ) -> None:
     create_calls(con, [example(1), example(2, split=Split.TEST)])
-    create_calls(con, [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)])
+    create_calls(
+        con,
+        [
+            example(1, split=Split.TEST),
+            example(3, split=Split.VALIDATION),
+        ],
+    )
     assert split_assignments(con) == {"v1": Split.TRAIN, "v2": Split.TEST, "v3": Split.VALIDATION}
 
 

@@ -67,7 +67,13 @@ def link(
         score=None,
         key=key,
     )
-    record_links(con, [made], model_key="m", threshold=0.7, run_id="t")
+    record_links(
+        con,
+        [made],
+        model_key="m",
+        threshold=0.7,
+        run_id="t",
+    )
     return voice_id
 
 
@@ -105,7 +111,13 @@ def test_merge_voices_holds_from_then_on_and_rewrites_nothing(
     a = link(con, A)
     b = link(con, B)
     before = read_rows(con, "from voice_event order by seq")
-    merged = merge_voices(con, b[:10], into=a[:10], reason="same person", run_id="t")
+    merged = merge_voices(
+        con,
+        b[:10],
+        into=a[:10],
+        reason="same person",
+        run_id="t",
+    )
     assert merged == (b, a)
     assert current_voices(con) == {A: a, B: a}
     assert read_rows(con, "from voice_event order by seq")[:2] == before
@@ -121,14 +133,44 @@ def test_merge_voices_refuses_what_is_no_voice_or_the_same(
     a = link(con, A)
     b = link(con, B)
     with pytest.raises(NotFoundError, match="one voice already"):
-        merge_voices(con, a, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            a,
+            into=a,
+            reason="",
+            run_id="t",
+        )
     with pytest.raises(NotFoundError, match="voxdata voices"):
-        merge_voices(con, "nowhere", into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            "nowhere",
+            into=a,
+            reason="",
+            run_id="t",
+        )
     with pytest.raises(NotFoundError):
-        merge_voices(con, "", into=a, reason="", run_id="t")
-    merge_voices(con, b, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            "",
+            into=a,
+            reason="",
+            run_id="t",
+        )
+    merge_voices(
+        con,
+        b,
+        into=a,
+        reason="",
+        run_id="t",
+    )
     with pytest.raises(NotFoundError, match="no voice"):
-        merge_voices(con, b, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            b,
+            into=a,
+            reason="",
+            run_id="t",
+        )
 
 
 def test_split_voice_takes_one_speaker_out(

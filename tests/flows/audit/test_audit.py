@@ -309,7 +309,15 @@ def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: 
 def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -> None:
     many_files(tmp_path, num_copied=2)
     limit = "only 8 of 62 clips"
-    as_text = voxdata("audit", "m.csv", "--max-clips", "8", "--output", "page.html", cwd=tmp_path)
+    as_text = voxdata(
+        "audit",
+        "m.csv",
+        "--max-clips",
+        "8",
+        "--output",
+        "page.html",
+        cwd=tmp_path,
+    )
     assert as_text.returncode == 1, as_text.stderr
     assert limit in as_text.stdout.splitlines()[-1]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

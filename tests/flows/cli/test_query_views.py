@@ -69,7 +69,13 @@ def cut(
     recipe: dict[str, object] | None = None,
 ) -> None:
     with workspace.warehouse() as con:
-        create_version(con, name, examples, recipe=recipe or {}, run_id="t")
+        create_version(
+            con,
+            name,
+            examples,
+            recipe=recipe or {},
+            run_id="t",
+        )
 
 
 def query(workspace: Workspace, sql: str) -> list[list[str]]:
@@ -150,7 +156,12 @@ def test_query_imported_names_the_export_that_was_brought_in(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     recipe = {"imported": {"ref": "calls@4", "root": "ab" * 32}}
-    cut(workspace, example(2, intent="tell"), name="copy", recipe=recipe)
+    cut(
+        workspace,
+        example(2, intent="tell"),
+        name="copy",
+        recipe=recipe,
+    )
     assert query(workspace, "select source, source_root from imported") == [["calls@4", "ab" * 32]]
 
 

@@ -46,7 +46,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("w")
     (root / "calls").mkdir()
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
-    soundfile.write(root / "good.wav", speech_like(1_000), 16_000, subtype="PCM_16")
+    soundfile.write(
+        root / "good.wav",
+        speech_like(1_000),
+        16_000,
+        subtype="PCM_16",
+    )
     good_file = root / "good.wav"
     good_file.rename(root / "calls" / NAME)
     (root / "calls" / f"no audio {NAME}").write_bytes(b"nothing")
@@ -184,7 +189,13 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
     ]
     for_excel = tmp_path / "e.csv"
     plain = tmp_path / "p.csv"
-    write_table(examples, kind="csv", path=for_excel, version_id="v", for_excel=True)
+    write_table(
+        examples,
+        kind="csv",
+        path=for_excel,
+        version_id="v",
+        for_excel=True,
+    )
     write_table(examples, kind="csv", path=plain, version_id="v")
     assert for_excel.read_bytes().startswith(b"\xef\xbb\xbf")
     assert pl.read_csv(for_excel)["text"].to_list() == [

@@ -217,7 +217,12 @@ def test_check_program_separates_required_from_optional() -> None:
         for required in (True, False)
     ]
     assert outcomes == [False, None]
-    check = check_program("x", ("no-such-program", "sh"), remedy="r", required=True)
+    check = check_program(
+        "x",
+        ("no-such-program", "sh"),
+        remedy="r",
+        required=True,
+    )
     assert check.ok is True
 
 
@@ -245,7 +250,13 @@ def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
     settings_file.write_text(template(), encoding="utf-8")
     assert check_books(tmp_path).ok is None
     with open_workspace(tmp_path).warehouse() as con:
-        bar(con, "recording", {"r1": "receipt"}, reason="asked", run_id="t")
+        bar(
+            con,
+            "recording",
+            {"r1": "receipt"},
+            reason="asked",
+            run_id="t",
+        )
     assert check_books(tmp_path).ok is True
     with open_workspace(tmp_path).warehouse() as con:
         con.execute("drop trigger forgotten_no_update on forgotten")

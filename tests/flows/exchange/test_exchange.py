@@ -97,7 +97,13 @@ def workspace(tmp_path: Path) -> Workspace:
                 )
             )
     with made.warehouse() as con:
-        create_version(con, "calls", examples, recipe={"consensus": "majority"}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            examples,
+            recipe={"consensus": "majority"},
+            run_id="t",
+        )
     return made
 
 
@@ -133,7 +139,12 @@ def test_export_bundle_gives_the_same_bytes_again_and_verifies(
 ) -> None:
     bundle = open_bundle(workspace, "calls")
     for place in ("one", "two", "one"):
-        export_bundle(bundle, format_name=format_name, output=tmp_path / place, audio="clips")
+        export_bundle(
+            bundle,
+            format_name=format_name,
+            output=tmp_path / place,
+            audio="clips",
+        )
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     names = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert names == []

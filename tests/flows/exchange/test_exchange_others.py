@@ -278,7 +278,12 @@ def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(
     (tmp_path / "back").mkdir()
     export = read_export(fetch_export(place, tmp_path / "back"))
     target = build(tmp_path / "there")
-    version, _ = import_export(target, export, name="calls", say=lambda line: None)
+    version, _ = import_export(
+        target,
+        export,
+        name="calls",
+        say=lambda line: None,
+    )
     assert version.root == bundle.version.root
     with pytest.raises(ConfigError, match=HEADER):
         fetch_export(f"{bucket}/nothing", tmp_path / "back")

@@ -132,7 +132,12 @@ def test_import_export_verifies_what_the_first_release_wrote(
 ) -> None:
     target = build(tmp_path / "w")
     export = read_export(exports / format_name)
-    version, new = import_export(target, export, name="calls", say=quiet)
+    version, new = import_export(
+        target,
+        export,
+        name="calls",
+        say=quiet,
+    )
     assert new is True
     assert version.root == export.root
     assert version.num_examples == 9
@@ -146,7 +151,12 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(
 ) -> None:
     target = build(tmp_path / "w")
     export = read_export(exports / "erased")
-    version, _ = import_export(target, export, name="calls", say=quiet)
+    version, _ = import_export(
+        target,
+        export,
+        name="calls",
+        say=quiet,
+    )
     assert export.root == read_export(exports / "jsonl").root
     assert version.num_examples == 6
     assert version.root != export.root
@@ -180,7 +190,13 @@ def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
     target = build(tmp_path / "w")
     manifest = table(tmp_path, *lines)
     with pytest.raises(error, match=words):
-        import_manifest(target, manifest, name="theirs", scheme="emotion", say=quiet)
+        import_manifest(
+            target,
+            manifest,
+            name="theirs",
+            scheme="emotion",
+            say=quiet,
+        )
     assert is_untouched(target)
 
 
@@ -206,7 +222,13 @@ def test_import_manifest_decodes_nothing_of_a_table_with_unknown_labels(tmp_path
     manifest = table(tmp_path, *GOOD, "3.wav,glad,d,train")
     lines: list[str] = []
     with pytest.raises(SchemeError, match="Nothing was imported"):
-        import_manifest(target, manifest, name="theirs", scheme="emotion", say=lines.append)
+        import_manifest(
+            target,
+            manifest,
+            name="theirs",
+            scheme="emotion",
+            say=lines.append,
+        )
     assert lines == []
     assert not target.audio_dir.exists()
 
@@ -215,7 +237,13 @@ def test_import_manifest_says_that_a_scheme_is_not_in_the_workspace(tmp_path: Pa
     target = build(tmp_path / "w")
     manifest = table(tmp_path, *GOOD)
     lines: list[str] = []
-    import_manifest(target, manifest, name="theirs", scheme="mood", say=lines.append)
+    import_manifest(
+        target,
+        manifest,
+        name="theirs",
+        scheme="mood",
+        say=lines.append,
+    )
     assert "scheme 'mood' is not in voxdata.toml" in lines[0]
 
 

@@ -291,7 +291,13 @@ def test_forget_while_near_duplicates_are_searched(
 ) -> None:
     with stage.workspace.warehouse() as con:
         con.execute("delete from fingerprint")
-    at(monkeypatch, flows.ingest.duplicates, "open_canonical", stage.forget, after=True)
+    at(
+        monkeypatch,
+        flows.ingest.duplicates,
+        "open_canonical",
+        stage.forget,
+        after=True,
+    )
     ingest(stage.workspace, stage.workspace.root / "inbox" / "other-caller.wav")
     stage.assert_gone()
 
@@ -616,7 +622,13 @@ def test_forget_during_import(
     export = read_export(exported(stage, tmp_path / "elsewhere"))
     (stage.workspace.audio_dir / canonical_file(stage.recording_id)).unlink()
     lines: list[str] = []
-    at(monkeypatch, flows.exchange.ours, "find_clips", stage.forget, after=True)
+    at(
+        monkeypatch,
+        flows.exchange.ours,
+        "find_clips",
+        stage.forget,
+        after=True,
+    )
     version, new = import_export(
         stage.workspace,
         export,

@@ -187,7 +187,13 @@ def test_prove_gone_finds_a_text_left_in_a_file(tmp_path: Path, name: str) -> No
 def test_prove_gone_finds_a_text_in_the_tags_of_a_flac(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
-    with soundfile.SoundFile(folder / "a.flac", "w", 16_000, 1, format="FLAC") as file:
+    with soundfile.SoundFile(
+        folder / "a.flac",
+        "w",
+        16_000,
+        1,
+        format="FLAC",
+    ) as file:
         file.comment = CANARY
         file.write(np.zeros(1_000))
     names = [hit.path.name for hit in prove(folder, tmp_path).hits]

@@ -112,7 +112,13 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 )
             )
         create_version(con, "calls", examples, recipe={}, run_id="t")
-        create_version(con, "others", examples[1:], recipe={}, run_id="t")
+        create_version(
+            con,
+            "others",
+            examples[1:],
+            recipe={},
+            run_id="t",
+        )
     return made
 
 

@@ -34,7 +34,12 @@ def inbox(tmp_path: Path) -> Path:
 
 def next_batch(watched: Iterator[list[str]], workspace: Workspace) -> None:
     """What the command line does with what the watcher gives."""
-    ingest_sources(workspace, next(watched), say=lambda line: None, still_s=STILL_S)
+    ingest_sources(
+        workspace,
+        next(watched),
+        say=lambda line: None,
+        still_s=STILL_S,
+    )
 
 
 def names(workspace: Workspace) -> set[str]:

@@ -50,7 +50,12 @@ def workspace_at(
 def calls(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
-    soundfile.write(folder / "one.wav", speech_like(1_500), 16_000, subtype="PCM_16")
+    soundfile.write(
+        folder / "one.wav",
+        speech_like(1_500),
+        16_000,
+        subtype="PCM_16",
+    )
     return folder
 
 
@@ -165,7 +170,12 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(
     set_day(monkeypatch, 0)
     summary = ingest(workspace, calls, decode=decode_never)
     assert summary.dropped == 1
-    soundfile.write(calls / "one.wav", speech_like(1_400), 16_000, subtype="PCM_16")
+    soundfile.write(
+        calls / "one.wav",
+        speech_like(1_400),
+        16_000,
+        subtype="PCM_16",
+    )
     summary = ingest(workspace, calls)
     assert summary.recordings == 1
 

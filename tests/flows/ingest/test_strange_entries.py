@@ -49,7 +49,12 @@ def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
 def calls(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
-    soundfile.write(folder / "good.wav", speech_like(1_500), 16_000, subtype="PCM_16")
+    soundfile.write(
+        folder / "good.wav",
+        speech_like(1_500),
+        16_000,
+        subtype="PCM_16",
+    )
     return folder
 
 
@@ -122,7 +127,12 @@ def test_ingest_manifest_names_malformed_urls_and_takes_the_others(
     table_file.write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
     workspace = workspace_at(tmp_path / "w")
     told: list[str] = []
-    summary = ingest_manifest(workspace, calls / "m.csv", say=told.append, anywhere=True)
+    summary = ingest_manifest(
+        workspace,
+        calls / "m.csv",
+        say=told.append,
+        anywhere=True,
+    )
     assert summary.recordings == 1
     assert summary.dropped == len(rows)
     for number in range(len(rows)):

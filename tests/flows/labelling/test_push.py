@@ -372,7 +372,12 @@ def propose(workspace: Workspace, utterance: Utterance, **shares: float) -> None
         model=model,
     )
     with workspace.warehouse() as con:
-        add_predictions(con, [proposal], scheme_versions={"intent": 1}, run_id="t")
+        add_predictions(
+            con,
+            [proposal],
+            scheme_versions={"intent": 1},
+            run_id="t",
+        )
 
 
 def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(
@@ -504,7 +509,13 @@ def test_push_mutes_another_channel_only_where_it_is_heard_there(
     muted_ms: tuple[int, int] | None,
 ) -> None:
     write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 2), LOUD, np.float32))
-    other = make_utterance(1_000, 3_500, channel=1, speaker="C1", text="yes?")
+    other = make_utterance(
+        1_000,
+        3_500,
+        channel=1,
+        speaker="C1",
+        text="yes?",
+    )
     cut(workspace, [CALL, other])
     scan(workspace, {CALL.utterance_id: [replace(SECRET, leaks=leaks)]})
     push_pending(workspace, queue=queue, say=quiet)

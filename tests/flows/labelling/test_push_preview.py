@@ -111,7 +111,13 @@ def workspace(tmp_path: Path) -> Workspace:
         if recording is not UNSCANNED:
             scan(workspace, recording)
     with workspace.warehouse() as con:
-        store_metadata(con, REFUSED.recording_id, {"consent": "no"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            REFUSED.recording_id,
+            {"consent": "no"},
+            manifest="m",
+            run_id="t",
+        )
     return workspace
 
 

@@ -50,7 +50,12 @@ def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
     ]
     said.append(make_utterance(9_000, 9_100, recording_id=recording.recording_id))
     with workspace.warehouse() as con:
-        add_recording(con, recording, audio_file=f"{recording.recording_id}.flac", run_id="t")
+        add_recording(
+            con,
+            recording,
+            audio_file=f"{recording.recording_id}.flac",
+            run_id="t",
+        )
         uri = f"/calls/{recording.recording_id}.wav"
         add_source(
             con,
@@ -76,7 +81,13 @@ def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
 
 def say_consent(workspace: Workspace, recording: Recording, consent: str) -> None:
     with workspace.warehouse() as con:
-        store_metadata(con, recording.recording_id, {"consent": consent}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            recording.recording_id,
+            {"consent": consent},
+            manifest="m",
+            run_id="t",
+        )
 
 
 def read_waiting(workspace: Workspace) -> dict[str, int]:

@@ -53,7 +53,12 @@ def write_call(path: Path, number: int) -> None:
         np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
         for _ in range(1 + number % 3)
     ]
-    soundfile.write(path, np.concatenate(parts), 16_000, subtype="PCM_16")
+    soundfile.write(
+        path,
+        np.concatenate(parts),
+        16_000,
+        subtype="PCM_16",
+    )
 
 
 def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> Workspace:

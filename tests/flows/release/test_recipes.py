@@ -255,7 +255,13 @@ def test_release_keeps_out_what_consent_does_not_cover(workspace: Workspace) -> 
     }
     with workspace.warehouse() as con:
         for i, values in said.items():
-            store_metadata(con, make_recording(i).recording_id, values, manifest="m", run_id="t")
+            store_metadata(
+                con,
+                make_recording(i).recording_id,
+                values,
+                manifest="m",
+                run_id="t",
+            )
     assert lengths(released(workspace)) == [1, 6, 7, 8, 9, 10]
     with workspace.warehouse() as con:
         drops = {
@@ -274,9 +280,19 @@ def test_release_keeps_out_what_consent_does_not_cover(workspace: Workspace) -> 
 
 
 def test_why_not_reads_what_people_write() -> None:
-    refusal = why_not(Consent(), purpose="training", today=TODAY, policy="required")
+    refusal = why_not(
+        Consent(),
+        purpose="training",
+        today=TODAY,
+        policy="required",
+    )
     assert refusal != ""
-    refusal = why_not(Consent(), purpose="training", today=TODAY, policy="unless_refused")
+    refusal = why_not(
+        Consent(),
+        purpose="training",
+        today=TODAY,
+        policy="unless_refused",
+    )
     assert refusal == ""
     assert read_consent({"purpose": '["Training", "x y"]'}).purposes == {"training", "x y"}
     assert read_consent({"purposes": "训练，评测"}).purposes == {"训练", "评测"}

@@ -222,7 +222,12 @@ def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_com
     kin = {f"r{recording}": ties for recording, ties in shared.items()}
     first = build(utterances[:half], kin=kin) if utterances[:half] else None
     fixed = dict(first.places) if first else {}
-    second = build(utterances, fixed=fixed, voices=voices, kin=kin)
+    second = build(
+        utterances,
+        fixed=fixed,
+        voices=voices,
+        kin=kin,
+    )
     sides: dict[str, set[Split]] = {}
     for e in second.examples:
         for name in (e.voice, e.recording_id, e.group, *kin.get(e.recording_id, ())):
@@ -332,7 +337,13 @@ def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Wor
     link_voices(workspace, say=lambda line: None)
     with workspace.warehouse() as con:
         for recording_id in ids[:2]:
-            store_metadata(con, recording_id, {CALL: "c1"}, manifest="m.csv", run_id="t")
+            store_metadata(
+                con,
+                recording_id,
+                {CALL: "c1"},
+                manifest="m.csv",
+                run_id="t",
+            )
         copies = NearDuplicate(
             recording_id=ids[2],
             other_id=ids[1],

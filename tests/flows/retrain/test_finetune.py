@@ -67,7 +67,12 @@ def test_train_version_leaves_out_what_the_recipe_left_out(
     workspace: Workspace, said: list[str]
 ) -> None:
     version = cut(workspace, schemes={"intent": 1})
-    runs = train_version(workspace, ["emotion"], version.ref, say=said.append)
+    runs = train_version(
+        workspace,
+        ["emotion"],
+        version.ref,
+        say=said.append,
+    )
     assert runs == []
     assert said == ["train: emotion is not trained on calls@1: its recipe leaves emotion out"]
     with workspace.warehouse() as con:
@@ -79,7 +84,12 @@ def test_train_version_records_that_there_is_too_little_once(
 ) -> None:
     version = cut(workspace, schemes={"intent": 1})
     for _ in range(2):
-        (run,) = train_version(workspace, ["intent"], version.ref, say=said.append)
+        (run,) = train_version(
+            workspace,
+            ["intent"],
+            version.ref,
+            say=said.append,
+        )
         assert run.state == "skipped"
         assert run.promoted is False
         assert run.reason == (

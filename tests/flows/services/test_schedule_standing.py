@@ -97,7 +97,11 @@ def test_judge_schedule_names_two_missed_ticks() -> None:
 
 def test_judge_schedule_counts_from_the_last_success() -> None:
     ran = replace(HOURLY, last_success=NOON + timedelta(hours=1))
-    standing = judge_schedule(ran, since=NOON, now=NOON + timedelta(hours=2, minutes=30))
+    standing = judge_schedule(
+        ran,
+        since=NOON,
+        now=NOON + timedelta(hours=2, minutes=30),
+    )
     assert standing.problem == ""
 
 
@@ -139,7 +143,12 @@ def test_check_scheduler_fails_on_errors_since_the_start(
     log = tmp_path / "server.log"
     log.write_text(LOG, encoding="utf-8")
     workspace.state_dir.mkdir()
-    server = started(workspace, "prefect-server", alive=True, log=str(log))
+    server = started(
+        workspace,
+        "prefect-server",
+        alive=True,
+        log=str(log),
+    )
     write_services(workspace.state_dir, {server.name: server})
     assert check_scheduler(workspace.root).ok is False
     later = replace(server, log_start=log.stat().st_size)

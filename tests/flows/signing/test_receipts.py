@@ -479,7 +479,8 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(
     assert str(rotation) in told.output.replace("\n", "")
     for name, number in (("one", 1), ("two", 2)):
         done = CliRunner().invoke(
-            app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)]
+            app,
+            ["receipts", "sign", str(rotation), "--key", str(tmp_path / name)],
         )
         assert done.exit_code == 0
         content = json.loads(run(workspace, "receipts", "keys", "--json").stdout)
@@ -498,7 +499,8 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     assert done.exit_code == 0
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
     done = CliRunner().invoke(
-        app, ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")]
+        app,
+        ["receipts", "sign", str(rotation), "--key", str(tmp_path / "next")],
     )
     assert done.exit_code == 0
     again, new = issue(

@@ -151,7 +151,12 @@ def imported(workspace: Workspace) -> set[str]:
         str(workspace.root),
         "verify",
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 

@@ -110,7 +110,13 @@ def test_find_shared_names_the_speakers_of_two_splits() -> None:
             {"label": "b", "speaker": None, "split": "train"},
         ]
     )
-    findings = find_shared(frame, "speaker", check="speakers", what="speakers", remedy="")
+    findings = find_shared(
+        frame,
+        "speaker",
+        check="speakers",
+        what="speakers",
+        remedy="",
+    )
     assert findings is not None
     assert findings.severity is Severity.LEAK
     assert findings.count == 1
@@ -130,7 +136,12 @@ def test_find_shared_takes_missing_speakers_for_nobody() -> None:
 
 
 def test_judge_speakers_calls_it_a_leak_where_the_speaker_gives_96_percent_of_labels_away() -> None:
-    frame = corpus(num_speakers=40, per_speaker=30, faithful=0.947, disjoint=False)
+    frame = corpus(
+        num_speakers=40,
+        per_speaker=30,
+        faithful=0.947,
+        disjoint=False,
+    )
     _, findings = judge_speakers(
         frame,
         column="speaker",
@@ -213,7 +224,13 @@ def test_predict_across_falls_back_to_the_most_common_label_for_new_groups() -> 
 def test_predict_within_equals_leaving_each_row_out_by_hand(pairs: list[tuple[int, int]]) -> None:
     groups = np.array([g for g, _ in pairs])
     labels = np.array([label for _, label in pairs])
-    prediction = predict_within(groups, labels, name="", seed=0, num_permutations=1)
+    prediction = predict_within(
+        groups,
+        labels,
+        name="",
+        seed=0,
+        num_permutations=1,
+    )
     judged = [i for i in range(len(pairs)) if (groups == groups[i]).sum() > 1]
     if len({int(groups[i]) for i in judged}) < 2:
         assert prediction is None

@@ -178,7 +178,12 @@ def test_diarize_runs_a_pipeline_of_pyannotes_own_class(
 ) -> None:
     from benchmarks.stock_diarization import build_stock
 
-    stock = build_stock(threshold=0.31, min_cluster_size=4, segmentation_step=0.25, batch_size=1)
+    stock = build_stock(
+        threshold=0.31,
+        min_cluster_size=4,
+        segmentation_step=0.25,
+        batch_size=1,
+    )
     diarizer = PyannoteDiarizer(pipeline="somebody/community@1", device="cpu")
     monkeypatch.setattr(diarizer, "_load_hub", lambda: stock)
     (diarization,) = diarizer.diarize([ArraySound(conversation)])

@@ -82,7 +82,12 @@ def test_cluster_voices_is_the_same_above_the_pairwise_limit(
 def test_cluster_voices_dissolves_small_clusters() -> None:
     embeddings = voices(40, 2)
     embeddings[7, 0] = np.eye(16)[0] * 0.6 + np.eye(16)[5]
-    clusters = cluster_voices(embeddings, speaking(40, 0), threshold=0.3, min_cluster_size=4)
+    clusters = cluster_voices(
+        embeddings,
+        speaking(40, 0),
+        threshold=0.3,
+        min_cluster_size=4,
+    )
     assert len(clusters.centroids) == 2
     assert clusters.voices[7, 0] == clusters.voices[0, 0]
 
@@ -101,7 +106,12 @@ def test_cluster_voices_keeps_to_max_speakers() -> None:
 def test_cluster_voices_assigns_those_who_speak_too_little_to_be_clustered() -> None:
     masks = speaking(20, 0)
     masks[5, 2:, 0] = 0
-    clusters = cluster_voices(voices(20, 2), masks, threshold=0.4, min_cluster_size=4)
+    clusters = cluster_voices(
+        voices(20, 2),
+        masks,
+        threshold=0.4,
+        min_cluster_size=4,
+    )
     assert clusters.voices[5, 0] == clusters.voices[7, 0] != clusters.voices[6, 0]
 
 

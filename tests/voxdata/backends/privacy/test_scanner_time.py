@@ -241,7 +241,11 @@ KNOWN: tuple[Text, ...] = (
 @pytest.mark.parametrize("text", KNOWN, ids=repr)
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_known_attacks(rule: str, text: Text) -> None:
-    slow_steps = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE)
+    slow_steps = growth(
+        lambda written: RULES[rule](written, text[0]),
+        text,
+        size=SIZE,
+    )
     assert slow_steps == []
 
 
@@ -272,7 +276,11 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
 @pytest.mark.parametrize("text", KNOWN[:9], ids=repr)
 def test_scan_takes_linear_time_on_known_attacks(text: Text) -> None:
     scanner = SpokenScanner()
-    slow_steps = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)
+    slow_steps = growth(
+        lambda written: scanner.scan(written, language=text[0]),
+        text,
+        size=SIZE,
+    )
     assert slow_steps == []
 
 
