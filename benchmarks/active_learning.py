@@ -1,7 +1,8 @@
-"""Labels saved by choosing what to hear next, on held-out voices: python -m benchmarks.active_learning [--features DIR].
+"""Labels saved by choosing what to hear next, on held-out voices:
+python -m benchmarks.active_learning [--features DIR].
 
-Half of the held-out voices choose the strategy, the other half report. The learner is the same everywhere: a logistic regression on
-frozen features, trained again in every round.
+Half of the held-out voices choose the strategy, the other half report. The learner is the same
+everywhere: a logistic regression on frozen features, trained again in every round.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Plan:
         step: Labels of every later one.
         budget: Labels at the end.
         num_seeds: Repetitions of every split.
-        choosing: Held-out voices of each split that picks the strategy; `reporting` shares no held-out voice with it.
+        choosing: Held-out voices of each split that picks the strategy; `reporting` shares no
+            held-out voice with it.
     """
 
     start: int
@@ -68,7 +70,9 @@ class Plan:
 
 
 def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
-    """RAVDESS: four actors held out of sixteen, four ways a half. FSDD: one speaker of four, two ways a half, twice the seeds."""
+    """RAVDESS: four actors held out of sixteen, four ways a half. FSDD: one speaker of four, two
+    ways a half, twice the seeds.
+    """
     names = tuple(np.unique(corpus.voices).tolist())
     if corpus.name == "fsdd":
         choosing, reporting = ((names[0],), (names[1],)), ((names[2],), (names[3],))
@@ -96,7 +100,9 @@ def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """What may be labelled, and the held-out voices. Features are standardised and reduced by the pool alone, without its labels."""
+    """What may be labelled, and the held-out voices. Features are standardised and reduced by the
+    pool alone, without its labels.
+    """
 
     pool: Floats
     pool_targets: npt.NDArray[np.int64]
@@ -139,7 +145,9 @@ def play(fold: Fold, strategy: str, plan: Plan, *, seed: int) -> list[tuple[int,
 
 
 def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
-    """Train on what is labelled: (pool_size, num_labels) probabilities of the pool, and UAR on the held-out voices."""
+    """Train on what is labelled: (pool_size, num_labels) probabilities of the pool, and UAR on the
+    held-out voices.
+    """
     model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=500, tol=1e-3)
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
     answers = np.zeros((len(fold.pool), len(fold.labels)))
@@ -260,12 +268,14 @@ def print_table(
     units = len({row.unit for row in scores["random"]})
     last = mean_curve(scores["random"])
     print(
-        f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} labels: UAR {last[1][-1]:.3f};",
+        f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} "
+        f"labels: UAR {last[1][-1]:.3f};",
         end=" ",
     )
     print(f"at all {pool}: {ceiling:.3f}")
     print(
-        f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %               UAR at the end   mean UAR"
+        f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %     "
+        "          UAR at the end   mean UAR"
     )
     for strategy, rows in scores.items():
         _, mean, low, high = mean_curve(rows)
@@ -277,7 +287,8 @@ def print_table(
         low_share, high_share = s.interval or (float("nan"), float("nan"))
         interval = f"[{low_share:6.1%}, {high_share:6.1%}]"
         print(
-            f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   {s.share:6.1%}   {interval:<17}  {end}"
+            f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   "
+            f"{s.share:6.1%}   {interval:<17}  {end}"
         )
 
 
@@ -329,7 +340,9 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
 
 
 def main() -> int:
-    """Choose on one half of the held-out voices, report on the other; fail unless the chosen one beats random and margin alone."""
+    """Choose on one half of the held-out voices, report on the other; fail unless the chosen one
+    beats random and margin alone.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -388,14 +401,16 @@ def main() -> int:
             )
             low, high = alone.interval or (float("nan"), float("nan"))
             print(
-                f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: {alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
+                f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: "
+                f"{alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
             )
         figures[corpus.name.upper()] = scores
         low, _ = saved[best].interval or (float("nan"), float("nan"))
         beaten.append(low > 0 and saved[best].share >= saved["margin"].share)
     draw_curves(options.picture, figures)
     print(
-        f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.active_learning"
+        f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: "
+        "VOXDATA_CORPORA=... python -m benchmarks.active_learning"
     )
     return 0 if all(beaten) else 1
 

@@ -1,8 +1,10 @@
-"""The sync with a real Label Studio: push beside the raw import of the same payload, kills, pull, and the proof.
+"""The sync with a real Label Studio: push beside the raw import of the same payload, kills, pull,
+and the proof.
 
     python -m benchmarks.annotation_sync [--clips 2000] [--kills 10] [--pull-clips 5000]
 
-Starts a server of its own in a temporary folder. Nothing is simulated but the people: answers are written through the server's API.
+Starts a server of its own in a temporary folder. Nothing is simulated but the people: answers are
+written through the server's API.
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title
 def measure_push(workspace: Workspace, *, repeats: int) -> dict[str, object]:
     """The raw import of a payload, and the push that sends the same, in turns.
 
-    "push" is the step that validates, encodes, asks the tripwire, imports, confirms and records; "voxdata push" reads the warehouse and
-    compares before it, and compares again after it.
+    "push" is the step that validates, encodes, asks the tripwire, imports, confirms and records;
+    "voxdata push" reads the warehouse and compares before it, and compares again after it.
     """
     began = time.perf_counter()
     summary = push_pending(workspace, say=quiet)
@@ -106,7 +108,9 @@ def timed_steps(into: list[float]) -> Iterator[None]:
 
 
 def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) -> dict[str, object]:
-    """Kill `voxdata push` into an empty project at a random point, run it again, count copies on the server; and again."""
+    """Kill `voxdata push` into an empty project at a random point, run it again, count copies on
+    the server; and again.
+    """
     rng = random.Random(seed)
     command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "push"]
     workspace = rename(workspace, "not-killed")
@@ -154,7 +158,8 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     whole = pull_changes(workspace, say=quiet)
     whole_s = time.perf_counter() - began
     print(
-        f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor has left them behind",
+        f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor "
+        "has left them behind",
         flush=True,
     )
     time.sleep(OVERLAP.total_seconds() + 1)

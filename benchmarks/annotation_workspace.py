@@ -1,4 +1,6 @@
-"""A workspace full of clips and proposals, and a Label Studio of its own, for the benchmarks and tests of the sync."""
+"""A workspace full of clips and proposals, and a Label Studio of its own, for the benchmarks and
+tests of the sync.
+"""
 
 from __future__ import annotations
 

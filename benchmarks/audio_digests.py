@@ -1,4 +1,5 @@
-"""What digests of canonical audio cost: reading pieces with and without, comparing whole files, and decoding them, for scale.
+"""What digests of canonical audio cost: reading pieces with and without, comparing whole files, and
+decoding them, for scale.
 
 python -m benchmarks.audio_digests
 """
@@ -63,10 +64,12 @@ def main() -> int:
         whole, decoded = best_s(check_all), best_s(decode_all)
         print(f"{RECORDINGS} recordings of {MINUTES} min, {total_mb:.1f} MB; CPU, best of {ROUNDS}")
         print(
-            f"a clip of 3 s read: {plain / clips * 1e3:.3f} ms; with size and head compared: {compared / clips * 1e3:.3f} ms"
+            f"a clip of 3 s read: {plain / clips * 1e3:.3f} ms; with size and head compared: "
+            f"{compared / clips * 1e3:.3f} ms"
         )
         print(
-            f"an hour of audio compared whole: {whole * 60 / RECORDINGS / MINUTES * 1e3:.1f} ms ({total_mb / whole:.0f} MB/s)"
+            f"an hour of audio compared whole: {whole * 60 / RECORDINGS / MINUTES * 1e3:.1f} "
+            f"ms ({total_mb / whole:.0f} MB/s)"
         )
         print(f"an hour of audio decoded: {decoded * 60 / RECORDINGS / MINUTES * 1e3:.1f} ms")
     return 0

@@ -1,8 +1,9 @@
 """What `voxdata audit` finds and what it cries wolf at: python -m benchmarks.audit.
 
-Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora whose speakers give the label away,
-altered copies across the split and wrong labels should be found. The bounds on the correlation of copies and on the cosine of voices were
-chosen on these two corpora: figures on others may differ.
+Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora
+whose speakers give the label away, altered copies across the split and wrong labels should be
+found. The bounds on the correlation of copies and on the cosine of voices were chosen on these two
+corpora: figures on others may differ.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def without(rows: Rows, column: str) -> Rows:
 
 
 def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
-    """Labels that follow the speaker in `share` of the rows, and differ from the speaker's in the others."""
+    """Labels that follow the speaker in `share` of the rows, and differ from the speaker's in the
+    others.
+    """
     draws = np.random.default_rng(seed)
     labels, speakers = (
         sorted({str(row["label"]) for row in rows}),
@@ -116,7 +119,8 @@ def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
     leaks = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.LEAK})
     warned = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.WARNING})
     print(
-        f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); leaks: {', '.join(leaks) or 'none'}; "
+        f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); "
+        f"leaks: {', '.join(leaks) or 'none'}; "
         f"warnings: {', '.join(warned) or 'none'}",
         flush=True,
     )
@@ -171,7 +175,8 @@ def print_verdicts(folder: Path) -> None:
         ]
         wanted = "want all" if by == "audio" else "want 0, and a warning"
         tell(
-            f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by {'clip' if by == 'audio' else by}",
+            f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by "
+            f"{'clip' if by == 'audio' else by}",
             given,
             wanted=wanted,
         )
@@ -197,7 +202,9 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
 
 
 def print_copies(folder: Path) -> None:
-    """Share of altered copies that are found among all clips of the corpus, and clips wrongly called copies."""
+    """Share of altered copies that are found among all clips of the corpus, and clips wrongly
+    called copies.
+    """
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
     originals = [row for row in rows if row["split"] == "train"][
         :: max(1, len(rows) // NUM_COPIED)
@@ -217,7 +224,8 @@ def print_copies(folder: Path) -> None:
     ]
     pairs = len(kept) * (len(kept) - 1) // 2
     print(
-        f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by mistake ({monotonic() - started:.0f} s)"
+        f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by "
+        f"mistake ({monotonic() - started:.0f} s)"
     )
     names = [str(row["audio"]) for row in rows]
     with tempfile.TemporaryDirectory() as place:
@@ -249,7 +257,9 @@ def print_copies(folder: Path) -> None:
 
 
 def print_shared_sounds(folder: Path) -> None:
-    """Pairs wrongly called copies among different clips that share one loud sound, or of which little is heard."""
+    """Pairs wrongly called copies among different clips that share one loud sound, or of which
+    little is heard.
+    """
     rows = read_rows(folder)
     paths = [folder / str(row["audio"]) for row in rows[:: max(1, len(rows) // NUM_SHARING)]]
     clips = [read_recording(path)[1][:, 0] for path in paths]
@@ -269,7 +279,8 @@ def print_shared_sounds(folder: Path) -> None:
     for name, altered in kinds.items():
         alarms = find_copies([prepare_clip(clip) for clip in altered])
         print(
-            f"  {folder.name}, {name}: {len(alarms)} of {len(clips) * (len(clips) - 1) // 2} pairs called near copies",
+            f"  {folder.name}, {name}: {len(alarms)} of "
+            f"{len(clips) * (len(clips) - 1) // 2} pairs called near copies",
             flush=True,
         )
 
@@ -332,7 +343,8 @@ def print_noise(folder: Path) -> None:
         if seed == 0 and statistic:
             print(f"{folder.name}, {NOISE_SHARE:.0%} of labels wrong: {says}")
     print(
-        f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random {NOISE_SHARE:.0%})",
+        f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random "
+        f"{NOISE_SHARE:.0%})",
         flush=True,
     )
 

@@ -1,6 +1,8 @@
-"""Features of a labelled corpus, computed once: pooled hidden states of the packaged Whisper encoder, kept in one file.
+"""Features of a labelled corpus, computed once: pooled hidden states of the packaged Whisper
+encoder, kept in one file.
 
-python -m benchmarks.cached_features [--features DIR] [--encoder NAME] computes those of RAVDESS and FSDD.
+python -m benchmarks.cached_features [--features DIR] [--encoder NAME] computes those of RAVDESS and
+FSDD.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class CachedFeatures:
     """A corpus as a classifier sees it.
 
     Attributes:
-        values: (num_clips, num_layers * 2 * dim) float32: mean and deviation over time of every layer.
+        values: (num_clips, num_layers * 2 * dim) float32: mean and deviation over time of every
+            layer.
         targets: (num_clips,) indices into `labels`.
         voices: (num_clips,) speaker names.
         ids: (num_clips,) utterance ids.
@@ -111,7 +114,8 @@ def main() -> int:
         found = cached_features(corpus, folder=options.features, encoder=options.encoder)
         if found is not None:
             print(
-                f"{corpus}: {found.values.shape[0]} clips, {found.values.shape[1]} features, {len(found.labels)} labels"
+                f"{corpus}: {found.values.shape[0]} clips, {found.values.shape[1]} features, "
+                f"{len(found.labels)} labels"
             )
     return 0
 

@@ -1,7 +1,8 @@
-"""The whole chain on a folder, in a fresh workspace with the default models: python -m benchmarks.chain FOLDER [--workers N].
+"""The whole chain on a folder, in a fresh workspace with the default models:
+python -m benchmarks.chain FOLDER [--workers N].
 
-A program of its own that imports little, because a child's peak memory counts what its parent holds when it starts it. Prints one JSON
-line.
+A program of its own that imports little, because a child's peak memory counts what its parent holds
+when it starts it. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
     """Ingest and pre-label a folder in a fresh workspace with the default models.
 
     Returns:
-        Wall and CPU seconds of `voxdata ingest` and `voxdata prelabel`, loading included; seconds a stage; peak memory of the largest
-        process in MiB.
+        Wall and CPU seconds of `voxdata ingest` and `voxdata prelabel`, loading included; seconds a
+        stage; peak memory of the largest process in MiB.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "workspace"
@@ -48,7 +49,8 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
         with open_workspace(root).warehouse(read_only=True) as con:
             stages = read_rows(
                 con,
-                "select stage, sum(seconds) as seconds from stage_result where not reused group by stage order by min(seq)",
+                "select stage, sum(seconds) as seconds from stage_result where not reused "
+                "group by stage order by min(seq)",
             )
             (counts,) = read_rows(con, "select count(*) as utterances from utterance")
         row["stages"] = {

@@ -1,7 +1,9 @@
-"""Twenty calls composed of real voices, with complete truth about who spoke when; the same ones on every machine.
+"""Twenty calls composed of real voices, with complete truth about who spoke when; the same ones on
+every machine.
 
-Ten are for choosing parameters ("tune"), ten for showing what was chosen ("show"); no voice is in both. A RAVDESS actor is neutral, calm
-and in one other mood during a call; FSDD and Asterisk voices were recorded at 8 kHz; a Barista voice speaks once.
+Ten are for choosing parameters ("tune"), ten for showing what was chosen ("show"); no voice is in
+both. A RAVDESS actor is neutral, calm and in one other mood during a call; FSDD and Asterisk voices
+were recorded at 8 kHz; a Barista voice speaks once.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class CallPlan:
     """How one call is composed.
 
     Attributes:
-        parties: Voices as "corpus/speaker"; "barista/<n>" is the n-th clip of that corpus, whose speakers are not named.
+        parties: Voices as "corpus/speaker"; "barista/<n>" is the n-th clip of that corpus, whose
+            speakers are not named.
         telephone: Everything goes through 8 kHz.
     """
 

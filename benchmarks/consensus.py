@@ -1,8 +1,10 @@
-"""Agreement and consensus: the CREMA-D crowd's figures beside nltk's, and consensus methods on simulated annotators of known skill.
+"""Agreement and consensus: the CREMA-D crowd's figures beside nltk's, and consensus methods on
+simulated annotators of known skill.
 
     python -m benchmarks.consensus [--seeds 5]
 
-The annotators of the second table are SIMULATED: each names the truth at the stated rate, and any other label otherwise.
+The annotators of the second table are SIMULATED: each names the truth at the stated rate, and any
+other label otherwise.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     )
     print(f"CREMA-D, voice only: {len(golds)} clips, {len(votes)} votes")
     print(
-        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: {fleiss_kappa(votes):.3f}"
+        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: "
+        f"{fleiss_kappa(votes):.3f}"
     )
     cost = f"{ours_s:.2f} CPU-s against {theirs_s:.2f} ({theirs_s / ours_s:.0f}x)"
     print(f"  Krippendorff's alpha: voxdata {ours:.4f}, nltk {theirs:.4f}; {cost}")
@@ -92,7 +95,9 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
 def simulate(
     *, clips: int, skills: Sequence[float], per_clip: int, seed: int, labels: Sequence[str] = LABELS
 ) -> tuple[list[Vote], dict[str, str]]:
-    """Votes of annotators who name the truth at their rate of skill, and another label at random otherwise."""
+    """Votes of annotators who name the truth at their rate of skill, and another label at random
+    otherwise.
+    """
     rng = np.random.default_rng(seed)
     votes, truth = [], {}
     for clip in range(clips):
@@ -110,7 +115,8 @@ def simulate(
 def print_consensus(*, seeds: int) -> None:
     """Share of clips whose inferred label is the true one."""
     print(
-        f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} seeds (simulated annotators)"
+        f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} "
+        "seeds (simulated annotators)"
     )
     print(
         "| annotators | "
@@ -132,7 +138,9 @@ def print_consensus(*, seeds: int) -> None:
 
 
 def print_contests(*, seeds: int) -> None:
-    """A quarter of the clips are truly ambiguous; five good annotators and two careless ones hear all."""
+    """A quarter of the clips are truly ambiguous; five good annotators and two careless ones hear
+    all.
+    """
     precisions, recalls = [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)

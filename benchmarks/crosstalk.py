@@ -1,11 +1,13 @@
-"""Crosstalk under the other party's own speech: how much of it is noticed, and how often it is noticed where there is none.
+"""Crosstalk under the other party's own speech: how much of it is noticed, and how often it is
+noticed where there is none.
 
     python -m benchmarks.crosstalk
 
-Real speech on both channels at one level: coffee orders over other orders (barista), and strings of digits (FSDD, 8 kHz) over acted
-sentences (RAVDESS). What is said on the first channel leaks into the second, so many dB quieter and so many ms later; there the other
-party speaks all the while, or the line is silent but for its noise. A leak counts as found when the stretch that would be muted covers
-all of it. There is no named peer: the table says what `voxdata.crosstalk` does.
+Real speech on both channels at one level: coffee orders over other orders (barista), and strings of
+digits (FSDD, 8 kHz) over acted sentences (RAVDESS). What is said on the first channel leaks into
+the second, so many dB quieter and so many ms later; there the other party speaks all the while, or
+the line is silent but for its noise. A leak counts as found when the stretch that would be muted
+covers all of it. There is no named peer: the table says what `voxdata.crosstalk` does.
 """
 
 from __future__ import annotations
@@ -115,7 +117,9 @@ def leak_into(said: Samples, heard: Samples, *, level_db: float, lag_ms: int) ->
 
 
 def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | None:
-    """Where the second channel would be muted for a private part of the first; None where it would not."""
+    """Where the second channel would be muted for a private part of the first; None where it would
+    not.
+    """
     utterance = make_utterance(0, len(said) * 1000 // MODEL_RATE_HZ)
     part = Segment(start_ms=START_MS, end_ms=START_MS + length_ms)
     span = PrivateSpan(kind="number", start=0, end=1, segment=part, score=1.0)
@@ -168,7 +172,8 @@ def main() -> int:
         print(f"| {line} | {length}, {LENGTHS_MS[length] / 1000} s | {level_db} dB | {counts} |")
     for line, length in itertools.product(("speaking", "silent"), LENGTHS_MS):
         print(
-            f"no crosstalk, other party {line}, {length}: {alarms[line, length]} of {len(pairs)} muted in vain; "
+            f"no crosstalk, other party {line}, {length}: {alarms[line, length]} of "
+            f"{len(pairs)} muted in vain; "
             f"with crosstalk, noticed at a time that leaves some of it: {elsewhere[line, length]}"
         )
     return 0

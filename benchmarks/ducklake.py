@@ -1,8 +1,11 @@
-"""A dataset version in DuckLake with a Postgres catalogue, several writers at once: python -m benchmarks.ducklake EXPORT.
+"""A dataset version in DuckLake with a Postgres catalogue, several writers at once:
+python -m benchmarks.ducklake EXPORT.
 
-EXPORT is a folder that `voxdata export --format parquet --audio clips` (or any other folder format) wrote. DuckLake's extension exists for
-DuckDB 1.5.5, so this runs in an environment of its own, and in a Postgres of its own that ends with it; Debian's package `postgresql`
-brings that. It shows what carries over to where one machine is not enough: the same rows, leaves and manifest, and the same root.
+EXPORT is a folder that `voxdata export --format parquet --audio clips` (or any other folder format)
+wrote. DuckLake's extension exists for DuckDB 1.5.5, so this runs in an environment of its own, and
+in a Postgres of its own that ends with it; Debian's package `postgresql` brings that. It shows what
+carries over to where one machine is not enough: the same rows, leaves and manifest, and the same
+root.
 """
 
 from __future__ import annotations
@@ -30,12 +33,15 @@ PACKAGES = (
     "pytz",
 )
 WRITERS = 4
-LEAF = """left(sha256(concat_ws(chr(31), 'voxdata-row/2', salt, utterance_id, recording_id, channel, start_ms, end_ms, voice, "group",
-  audio_file, language, split, gold, text)), 32)"""
+LEAF = """left(sha256(concat_ws(
+  chr(31), 'voxdata-row/2', salt, utterance_id, recording_id, channel, start_ms, end_ms, voice,
+  "group", audio_file, language, split, gold, text)), 32)"""
 
 
 def main() -> None:
-    """Load an export into DuckLake by several writers, and compute its root there; exit code 1 when it is another."""
+    """Load an export into DuckLake by several writers, and compute its root there; exit code 1 when
+    it is another.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -94,9 +100,14 @@ def connect(catalogue: str, data: str):  # type: ignore[no-untyped-def]
 
 
 def write(export: Path, catalogue: str, data: str, part: int) -> None:
-    """One writer's share of the rows with their leaves and their place in the manifest, in one transaction."""
+    """One writer's share of the rows with their leaves and their place in the manifest, in one
+    transaction.
+    """
     con = connect(catalogue, data)
-    rows = f"read_json('{export}/rows.jsonl', format = 'newline_delimited', maximum_object_size = 100000000, columns = {COLUMNS})"
+    rows = (
+        f"read_json('{export}/rows.jsonl', format = 'newline_delimited', maximum_object_size = "
+        f"100000000, columns = {COLUMNS})"
+    )
     numbered = f"(select row_number() over () as row_no, *, {LEAF} as leaf from {rows})"
     if part < 0:
         con.execute(
@@ -122,8 +133,10 @@ def write(export: Path, catalogue: str, data: str, part: int) -> None:
             time.sleep(0.2 * (part + 1))
 
 
-COLUMNS = """{utterance_id: 'varchar', recording_id: 'varchar', channel: 'integer', start_ms: 'bigint', end_ms: 'bigint', voice: 'varchar',
-  "group": 'varchar', audio_file: 'varchar', text: 'varchar', language: 'varchar', split: 'varchar', gold: 'varchar', salt: 'varchar'}"""
+COLUMNS = """{
+  utterance_id: 'varchar', recording_id: 'varchar', channel: 'integer', start_ms: 'bigint',
+  end_ms: 'bigint', voice: 'varchar', "group": 'varchar', audio_file: 'varchar', text: 'varchar',
+  language: 'varchar', split: 'varchar', gold: 'varchar', salt: 'varchar'}"""
 
 
 def read(export: Path, catalogue: str, data: str) -> None:
@@ -132,7 +145,8 @@ def read(export: Path, catalogue: str, data: str) -> None:
     leaves = [
         row[0]
         for row in con.execute(
-            "select leaf from example_leaf join manifest using (row_no) where manifest_key = 1 order by leaf"
+            "select leaf from example_leaf join manifest using (row_no) where manifest_key = "
+            "1 order by leaf"
         ).fetchall()
     ]
     header = json.loads((export / "voxdata.json").read_text(encoding="utf-8"))
@@ -147,7 +161,8 @@ def read(export: Path, catalogue: str, data: str) -> None:
     snapshots = con.execute("select count(*) from ducklake_snapshots('lake')").fetchall()[0][0]
     verdict = "equal" if root == header["root"] else "DIFFERENT"
     print(
-        f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export {header['root'][:16]}: {verdict}"
+        f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export "
+        f"{header['root'][:16]}: {verdict}"
     )
     sys.exit(root != header["root"])
 

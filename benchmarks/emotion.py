@@ -1,6 +1,7 @@
 """Acted emotion with speakers held out (RAVDESS): python -m benchmarks.emotion.
 
-The peer is an SVM on acoustic statistics computed here; eGeMAPS itself (openSMILE) has a licence that does not allow commercial use.
+The peer is an SVM on acoustic statistics computed here; eGeMAPS itself (openSMILE) has a licence
+that does not allow commercial use.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ NUM_FOLDS = 4
 
 
 def acoustic_statistics(samples: Samples) -> Floats:
-    """Mean, deviation, 10th and 90th percentile of 20 MFCCs, energy, zero crossings, centroid, pitch and voicing, and their deltas."""
+    """Mean, deviation, 10th and 90th percentile of 20 MFCCs, energy, zero crossings, centroid,
+    pitch and voicing, and their deltas.
+    """
     padded = np.pad(samples.astype(float), (0, max(0, 640 - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 640)[::160] * np.hanning(640)
     power = np.abs(np.fft.rfft(frames, 1024)) ** 2
@@ -81,7 +84,8 @@ def main() -> int:
         majority[held, np.bincount(gold[~held]).argmax()] = 1
     found = np.stack([answers[e.utterance_id] for e in examples])
     print(
-        f"\nRAVDESS, {len(examples)} clips, {len(voices)} speakers, {NUM_FOLDS} folds, test and validation speakers held out"
+        f"\nRAVDESS, {len(examples)} clips, {len(voices)} speakers, {NUM_FOLDS} folds, test "
+        "and validation speakers held out"
     )
     print(f"  {'model':<34} {'UAR':>6}  95 % over speakers   macro-F1")
     rows = (
@@ -94,7 +98,8 @@ def main() -> int:
         low, high = s.uar_interval or (float("nan"), float("nan"))
         print(f"  {name:<34} {s.uar:6.3f}  [{low:.3f}, {high:.3f}]       {s.macro_f1:.3f}")
     print(
-        "The SVM learns from the validation speakers too. eGeMAPS is not used: its licence does not allow it."
+        "The SVM learns from the validation speakers too. eGeMAPS is not used: its licence "
+        "does not allow it."
     )
     print(f"{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.emotion")
     return 0 if scored[0][1].uar > max(TARGET, scored[1][1].uar) else 1

@@ -1,7 +1,9 @@
-"""Kill pre-labelling at random moments, compare with an undisturbed run: python -m benchmarks.kills [--files N] [--kills K] [--real].
+"""Kill pre-labelling at random moments, compare with an undisturbed run: python -m benchmarks.kills
+[--files N] [--kills K] [--real].
 
-Recordings are Asterisk prompts and RAVDESS clips with `--real` (the default models; needs VOXDATA_CORPORA), else short synthetic
-bursts with the fake backends of voxdata/testing, so that hundreds of files take a minute.
+Recordings are Asterisk prompts and RAVDESS clips with `--real` (the default models; needs
+VOXDATA_CORPORA), else short synthetic bursts with the fake backends of voxdata/testing, so that
+hundreds of files take a minute.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ batch_minutes = {minutes}
 name = "intent"
 version = 1
 cold_start = "{labeler}"
-labels = [{{ name = "ask", examples = ["can you tell me"] }}, {{ name = "tell", examples = ["it is done"] }}]
+labels = [
+  {{ name = "ask", examples = ["can you tell me"] }},
+  {{ name = "tell", examples = ["it is done"] }},
+]
 [training]
 schemes = []
 """
@@ -124,7 +129,8 @@ def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: in
     for _ in range(kills):
         process = _start(workspace, calls)
         try:
-            # Starting takes some seconds, so that about half of the kills come while there is work in flight.
+            # Starting takes some seconds, so that about half of the kills come while there is work
+            # in flight.
             process.wait(timeout=rng.uniform(0.5, max(10.0, 3 * whole_s / kills)))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""Wrong labels found: noise put into 10 % of the labels of RAVDESS and FSDD: python -m benchmarks.label_errors [--features DIR].
+"""Wrong labels found: noise put into 10 % of the labels of RAVDESS and FSDD:
+python -m benchmarks.label_errors [--features DIR].
 
-The figure is the review queue's precision at the number injected: of as many clips as have a wrong label, how many of the queue's first do.
-At random it is the share injected.
+The figure is the review queue's precision at the number injected: of as many clips as have a wrong
+label, how many of the queue's first do. At random it is the share injected.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ TARGET = 0.5
 
 
 def confusions(corpus: CachedFeatures, predicted: OutOfFold) -> Floats:
-    """(num_labels, num_labels): how likely a label is taken for each other one, by models on the clean labels; the diagonal is 0."""
+    """(num_labels, num_labels): how likely a label is taken for each other one, by models on the
+    clean labels; the diagonal is 0.
+    """
     table = np.full((len(corpus.labels), len(corpus.labels)), 1e-3)
     np.add.at(table, (corpus.targets, predicted.probabilities.argmax(axis=1)), 1)
     np.fill_diagonal(table, 0)
@@ -116,12 +119,14 @@ def main() -> int:
         )
         injected = round(NOISE_SHARE * len(corpus.targets))
         print(
-            f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels injected, {options.seeds} draws;",
+            f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels "
+            f"injected, {options.seeds} draws;",
             end=" ",
         )
         print(f"models of other voices are right on {accuracy:.1%} of the clean labels")
         print(
-            f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} {'queue minus plain':<24} random order"
+            f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} "
+            f"{'queue minus plain':<24} random order"
         )
         for kind, flips in zip(KINDS, (even, confusions(corpus, clean)), strict=True):
             runs = np.array(
@@ -139,7 +144,8 @@ def main() -> int:
             print(f"  {kind:<12} " + " ".join(f"{cell:<24}" for cell in cells), flush=True)
             reached.append(float(runs[:, 0].mean()))
     print(
-        f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.label_errors"
+        f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m "
+        "benchmarks.label_errors"
     )
     return 0 if not reached or min(reached) >= TARGET else 1
 

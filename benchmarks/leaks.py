@@ -1,14 +1,17 @@
-"""Personal data that leaves: spoken sentences from ingest to a trained model, and what can be read or heard of them.
+"""Personal data that leaves: spoken sentences from ingest to a trained model, and what can be read
+or heard of them.
 
     python -m benchmarks.leaks
 
-The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper model, and each place
-is searched for the private words, with numbers and letters read alike however they are written. Some places hold the
-words that were said by design; they are counted too, and show that the search finds what is there.
+The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper
+model, and each place is searched for the private words, with numbers and letters read alike however
+they are written. Some places hold the words that were said by design; they are counted too, and
+show that the search finds what is there.
 
-Each find is printed with its table and row, or its file and line. Tasks and clips are searched strictly. Elsewhere machines
-write numbers of their own: there a number of four digits counts where it stands alone, and none counts inside addresses,
-process ids, digests and times; what only the strict search finds is counted beside it, as perhaps by chance.
+Each find is printed with its table and row, or its file and line. Tasks and clips are searched
+strictly. Elsewhere machines write numbers of their own: there a number of four digits counts where
+it stands alone, and none counts inside addresses, process ids, digests and times; what only the
+strict search finds is counted beside it, as perhaps by chance.
 """
 
 from __future__ import annotations
@@ -117,7 +120,8 @@ class Leak:
 def find_secrets_in(
     text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True
 ) -> list[str]:
-    """The private parts of which something stands in a text: a word, or a run of four of their digits.
+    """The private parts of which something stands in a text: a word, or a run of four of their
+    digits.
 
     Args:
         strict: Count a number of four digits also inside longer ones, where it may be by chance.
@@ -195,11 +199,13 @@ def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Works
 
 
 def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
-    """Run every step up to a trained model in a process of its own, recorded by a Prefect server that lives as long.
+    """Run every step up to a trained model in a process of its own, recorded by a Prefect server
+    that lives as long.
 
     Args:
         tasks: What an annotator would read is written here, as a JSON list.
-        label_studio: Start a Label Studio server, too, with the receiver of its webhooks, and push into that.
+        label_studio: Start a Label Studio server, too, with the receiver of its webhooks, and push
+            into that.
 
     Returns:
         Whatever the steps said.
@@ -252,13 +258,16 @@ SEARCHED_APART = frozenset(["prefect", "label-studio", "logs", "batches", "snaps
 
 
 SERVERS_OWN = ("django_migrations", "core_asyncmigrationstatus")
-"""Tables of Label Studio's database with the names of its own migrations, in which digits of ours are found by chance."""
+"""Tables of Label Studio's database with the names of its own migrations, in which digits of ours
+are found by chance.
+"""
 
 
 def read_places(
     root: Path, names: Sequence[str], *, label_studio: bool = False
 ) -> dict[str, list[StoredText]]:
-    """Place -> the texts in it, or what is heard there, after every step from ingest to export was run.
+    """Place -> the texts in it, or what is heard there, after every step from ingest to export was
+    run.
 
     Args:
         label_studio: Push into a real server, and search its database and what it writes.
@@ -318,7 +327,9 @@ def _heard(clips: Sequence[Path]) -> list[StoredText]:
 
 
 def find_all(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
-    """Place -> the private parts that can be read or heard there, after every step, with a real Label Studio server."""
+    """Place -> the private parts that can be read or heard there, after every step, with a real
+    Label Studio server.
+    """
     keys = secret_keys(names)
     places = read_places(root, names, label_studio=True)
     return {
@@ -358,7 +369,8 @@ def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
         print(f"    {leak.secret!r} in {leak.where}")
     if perhaps:
         print(
-            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, such as:"
+            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, "
+            "such as:"
         )
         for leak in perhaps[:NAMED]:
             print(f"    {leak.secret!r} in {leak.where}")

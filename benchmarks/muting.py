@@ -1,12 +1,15 @@
-"""Whether what is found is inaudible: spoken sentences through the default chain, and what is left of them in the muted clips.
+"""Whether what is found is inaudible: spoken sentences through the default chain, and what is left
+of them in the muted clips.
 
     python -m benchmarks.muting [sentences | borders | calls]
 
-Three groups: the sentences of `benchmarks.muted_sentences`; dictations across the borders of utterances; and two-channel calls composed
-of the sentences, in which each party's channel leaks into the other, or does not. A private part counts as *found* when nothing of it
-can be read in a task and something of it is muted, as *heard* when the packaged Whisper model hears something of it in a muted clip.
-Since a person hears more than that model, the milliseconds of each part that a clip still plays are counted, too. The transcriber is
-told that it hears English: the voices are made for Japanese, and short pieces are taken for that otherwise.
+Three groups: the sentences of `benchmarks.muted_sentences`; dictations across the borders of
+utterances; and two-channel calls composed of the sentences, in which each party's channel leaks
+into the other, or does not. A private part counts as *found* when nothing of it can be read in a
+task and something of it is muted, as *heard* when the packaged Whisper model hears something of it
+in a muted clip. Since a person hears more than that model, the milliseconds of each part that a
+clip still plays are counted, too. The transcriber is told that it hears English: the voices are
+made for Japanese, and short pieces are taken for that otherwise.
 """
 
 from __future__ import annotations
@@ -178,7 +181,9 @@ class Fate:
 
 
 def part_keys(kind: str, text: str) -> tuple[str, ...]:
-    """What of a private part is searched for: its letters, its digits, or those of its words that say something."""
+    """What of a private part is searched for: its letters, its digits, or those of its words that
+    say something.
+    """
     if kind == "spelled":
         return (re.sub(r"\W", "", text).lower(),)
     digits = re.sub(r"\D", "", digits_view(text).text)
@@ -188,7 +193,9 @@ def part_keys(kind: str, text: str) -> tuple[str, ...]:
 
 
 def stands_in(keys: Iterable[str], text: str) -> bool:
-    """Whether a text holds one of some keys: a word, letters that spell it, or four of its digits in a row, of fewer all."""
+    """Whether a text holds one of some keys: a word, letters that spell it, or four of its digits
+    in a row, of fewer all.
+    """
     runs = re.findall(r"\d{2,}", digits_view(re.sub(r"[.,\-]", "", text)).text)
     spelled = [re.sub(r"\W", "", found[0]).lower() for found in _LETTERS.finditer(text)]
     words = {*re.findall(r"[a-z]+", text.lower()), *spelled}
@@ -244,7 +251,9 @@ def spoken_calls() -> Iterator[Call]:
 
 
 def two_channel_calls() -> Iterator[Call]:
-    """Two parties in turn or at once, each on a channel of its own that leaks into the other, or does not."""
+    """Two parties in turn or at once, each on a channel of its own that leaks into the other, or
+    does not.
+    """
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     rng = np.random.default_rng(1)
     for number, parties in enumerate(PAIRS):
@@ -253,7 +262,8 @@ def two_channel_calls() -> Iterator[Call]:
             call = compose_call(clips, pause_ms=600, overlap_ms=overlap_ms_, stereo=True)
             for level_db in LEAKS_DB:
                 at_once = "at once" if overlap_ms_ else "in turn"
-                name = f"call{number}-{at_once.replace(' ', '-')}-{'apart' if level_db is None else f'{-level_db:.0f}db'}.flac"
+                leak = "apart" if level_db is None else f"{-level_db:.0f}db"
+                name = f"call{number}-{at_once.replace(' ', '-')}-{leak}.flac"
                 parts: list[Part] = []
                 for turn, (party, index) in zip(call.turns, call.clips, strict=True):
                     row = truth[parties[party]][index]
@@ -293,7 +303,8 @@ def _leaking(samples: npt.NDArray[np.float32], level_db: float | None) -> npt.ND
 
 
 def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list[Utterance]]:
-    """Ingest, pre-label and push recordings in a new workspace with the default models, and listen to the clips.
+    """Ingest, pre-label and push recordings in a new workspace with the default models, and listen
+    to the clips.
 
     Returns:
         Name of the recording -> what left of it; and the utterances of all.
@@ -402,9 +413,12 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
     private_ms = sum(fate.part.segment.duration_ms for fate in found)
     spans = [muted for fate in fates for muted in fate.leaks]
     print(
-        f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, {sum(f.readable for f in fates)} readable, "
-        f"{len(found)} found; of these {len(audible)} heard, {sum(f.left_ms for f in found)} of {private_ms} ms played, "
-        f"{sum(f.leaking_ms for f in found)} ms in the other channel, whose clips are muted for {sum(spans)} of {len(spans)} spans; "
+        f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, "
+        f"{sum(f.readable for f in fates)} readable, "
+        f"{len(found)} found; of these {len(audible)} heard, {sum(f.left_ms for f in found)} "
+        f"of {private_ms} ms played, "
+        f"{sum(f.leaking_ms for f in found)} ms in the other channel, whose clips are muted "
+        f"for {sum(spans)} of {len(spans)} spans; "
         f"of the others {sum(f.own or f.other for f in fates if not f.found)} heard",
         flush=True,
     )
@@ -421,7 +435,8 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
         notes += ["heard in the other channel"] if fate.other else []
         if notes or fate.left_ms:
             print(
-                f"    {fate.part.recording} {fate.part.text!r}: {', '.join([*notes, f'{fate.left_ms} ms played'])}"
+                f"    {fate.part.recording} {fate.part.text!r}: "
+                f"{', '.join([*notes, f'{fate.left_ms} ms played'])}"
             )
 
 
@@ -436,7 +451,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         sent, utterances = send_calls(Path(folder) / "w", calls)
     print(
-        f"{len(calls)} recordings, {len(utterances)} utterances, {sum(len(each.clips) for each in sent.values())} clips"
+        f"{len(calls)} recordings, {len(utterances)} utterances, "
+        f"{sum(len(each.clips) for each in sent.values())} clips"
     )
     groups: defaultdict[str, list[Fate]] = defaultdict(list)
     for call in calls:

@@ -1,7 +1,9 @@
-"""The diarization stage beside its peers: python -m benchmarks.prelabel_diarization [--memory] [--senko] [--long MINUTES].
+"""The diarization stage beside its peers: python -m benchmarks.prelabel_diarization [--memory]
+[--senko] [--long MINUTES].
 
-Stock is pyannote.audio's `SpeakerDiarization` with the same weights, step, clustering and embedding rule (statistics pooled by mask), on
-one thread, in batches of 32; its turns must be ours within one frame. What counts is CPU time: other work on the machine does not.
+Stock is pyannote.audio's `SpeakerDiarization` with the same weights, step, clustering and embedding
+rule (statistics pooled by mask), on one thread, in batches of 32; its turns must be ours within one
+frame. What counts is CPU time: other work on the machine does not.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ MEMORY_MINUTES = (10, 60, 600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRow:
-    """One file: CPU seconds of each side, and how far their turns lie apart; None when the turns do not pair up."""
+    """One file: CPU seconds of each side, and how far their turns lie apart; None when the turns do
+    not pair up.
+    """
 
     name: str
     seconds: float
@@ -99,7 +103,9 @@ def peer_rows(files: Sequence[tuple[str, Samples]]) -> list[PeerRow]:
 
 
 def boundary_difference_ms(a: Diarization, b: Diarization) -> int | None:
-    """The largest distance between boundaries of paired segments; None when number, order or speakers differ."""
+    """The largest distance between boundaries of paired segments; None when number, order or
+    speakers differ.
+    """
     if [s.speaker for s in a.segments] != [s.speaker for s in b.segments]:
         return None
     pairs = [(x.segment, y.segment) for x, y in zip(a.segments, b.segments, strict=True)]
@@ -120,7 +126,8 @@ def senko_cpu_s(files: Sequence[tuple[str, Samples]]) -> float:
 
 
 def peer_ratio(*, senko: bool = True) -> dict[str, float | None]:
-    """The stage in one line: CPU seconds of each side, how many times less ours are than stock's, and the largest difference in ms.
+    """The stage in one line: CPU seconds of each side, how many times less ours are than stock's,
+    and the largest difference in ms.
 
     `max_boundary_difference_ms` is None when on any file the turns do not pair up.
     """
@@ -142,7 +149,8 @@ def peer_ratio(*, senko: bool = True) -> dict[str, float | None]:
 def print_peer_rows(rows: Sequence[PeerRow]) -> None:
     """A table; every line is one file."""
     print(
-        f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}{'ratio':>7}{'turns':>7}{'difference':>12}"
+        f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}"
+        f"{'ratio':>7}{'turns':>7}{'difference':>12}"
     )
     for row in rows:
         apart = "other turns" if row.difference_ms is None else f"{row.difference_ms} ms"
@@ -211,7 +219,8 @@ def main() -> int:
             }
         )
         print(
-            "Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m benchmarks.prelabel_diarization --senko"
+            "Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m "
+            "benchmarks.prelabel_diarization --senko"
         )
     return 0
 

@@ -1,8 +1,10 @@
-"""Personal data: how much is found and how much is masked in vain, on sentences of our own; and what is flagged in corpora without any.
+"""Personal data: how much is found and how much is masked in vain, on sentences of our own; and
+what is flagged in corpora without any.
 
     python -m benchmarks.privacy
 
-With presidio-analyzer installed (it is no dependency), its row with the same English model stands beside ours.
+With presidio-analyzer installed (it is no dependency), its row with the same English model stands
+beside ours.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def read_marks(marked: str) -> tuple[str, list[Span]]:
 
 
 def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]:
-    """Count spans found (half of their characters or more, whatever the kind), spans flagged in vain, and characters left readable."""
+    """Count spans found (half of their characters or more, whatever the kind), spans flagged in
+    vain, and characters left readable.
+    """
     wanted: Counter[str] = Counter()
     found: Counter[str] = Counter()
     in_vain = flagged = readable = secret = 0
@@ -80,7 +84,9 @@ def ours() -> Scan:
 
 
 def presidio() -> Scan | None:
-    """Presidio as its documentation sets it up, with the same English model; None where it is not installed."""
+    """Presidio as its documentation sets it up, with the same English model; None where it is not
+    installed.
+    """
     try:
         from presidio_analyzer import AnalyzerEngine  # type: ignore[import-not-found]
         from presidio_analyzer.nlp_engine import NlpEngineProvider  # type: ignore[import-not-found]
@@ -92,7 +98,8 @@ def presidio() -> Scan | None:
             nlp_configuration={"nlp_engine_name": "spacy", "models": models}
         ).create_engine()
     )
-    # Places, dates and nationalities alone identify nobody; with them nearly every sentence would be flagged.
+    # Places, dates and nationalities alone identify nobody; with them nearly every sentence would
+    # be flagged.
     kinds = [
         k
         for k in engine.get_supported_entities("en")
@@ -115,7 +122,9 @@ def flagged_in_corpus(transcripts: Sequence[str], scan: Scan) -> tuple[int, int,
 
 
 def corpus_texts(name: str) -> list[str]:
-    """The transcripts of a corpus: what recorded for telephone systems, so they hold nobody's data."""
+    """The transcripts of a corpus: what recorded for telephone systems, so they hold nobody's
+    data.
+    """
     folder = find_corpus(name)
     if folder is None:
         return []
@@ -143,7 +152,8 @@ def main() -> None:
                 spent = (time.process_time() - began) * 1000 / len(chosen)
                 misses = row.pop("misses")
                 print(
-                    f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences {row} {spent:.1f} ms each"
+                    f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences "
+                    f"{row} {spent:.1f} ms each"
                 )
                 if language is None and os.environ.get("SHOW"):
                     print("   ", *misses, sep="\n    ") if isinstance(misses, list) else None
@@ -151,7 +161,8 @@ def main() -> None:
         if texts:
             flags, words, what = flagged_in_corpus(texts, scan)
             print(
-                f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} prompts, which hold nobody's data"
+                f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} "
+                "prompts, which hold nobody's data"
             )
             if os.environ.get("SHOW"):
                 print("   ", Counter(what).most_common(40))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.receipts [EXAMPLES ...]
 
-Beside the bytes stand those that a binary Merkle tree (RFC 6962) would need for the same leaves, which would have given every version
-another root.
+Beside the bytes stand those that a binary Merkle tree (RFC 6962) would need for the same leaves,
+which would have given every version another root.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def measure(workspace: Workspace, size: int) -> None:
     # Hex; absence takes the paths of both neighbours.
     binary = 64 * math.ceil(math.log2(size)) * leaves * 3
     print(
-        f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in binary trees: {binary}"
+        f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in "
+        f"binary trees: {binary}"
     )
 
 

@@ -1,9 +1,11 @@
-"""The way of recordings from ingest to a trained model, each step a flow that the Prefect server of the workspace records.
+"""The way of recordings from ingest to a trained model, each step a flow that the Prefect server of
+the workspace records.
 
     python -m benchmarks.recorded_chain WORKSPACE TASKS.json [--label-studio]
 
-Only the annotators are simulated: a script labels the clips in turn. The clips are pushed into a queue in memory, or, with
-`--label-studio`, into the Label Studio server of the workspace, where the script answers through the API.
+Only the annotators are simulated: a script labels the clips in turn. The clips are pushed into a
+queue in memory, or, with `--label-studio`, into the Label Studio server of the workspace, where the
+script answers through the API.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ LABELS = ("ask", "tell")
 
 
 class VoicelessDiarizer(FakeDiarizer):
-    """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be held out."""
+    """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be
+    held out.
+    """
 
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
@@ -65,7 +69,8 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
 
 
 def push_to_server(workspace: Workspace, path: Path) -> list[str]:
-    """Push into the Label Studio server of the workspace, and write to a file what an annotator would read there.
+    """Push into the Label Studio server of the workspace, and write to a file what an annotator
+    would read there.
 
     Returns:
         Ids of the utterances that arrived.
@@ -81,7 +86,9 @@ def push_to_server(workspace: Workspace, path: Path) -> list[str]:
 
 
 def answer_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
-    """Answer the clips on the server as a script does that takes the labels in turn, and pull the answers."""
+    """Answer the clips on the server as a script does that takes the labels in turn, and pull the
+    answers.
+    """
     from flows.labelling.queues import build_queue
     from flows.services.label_studio_server import label_studio_credentials
 

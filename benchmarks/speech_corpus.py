@@ -116,7 +116,8 @@ def run_folds(
             for key, shares in outcome.predictions.items()
         }
         print(
-            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, best epoch {outcome.fit.best_epoch}",
+            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, "
+            f"best epoch {outcome.fit.best_epoch}",
             flush=True,
         )
     return answers

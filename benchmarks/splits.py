@@ -1,8 +1,11 @@
-"""Splits of 20 to 20,000 voices beside plain hashing, and what moves when voices come: python -m benchmarks.splits.
+"""Splits of 20 to 20,000 voices beside plain hashing, and what moves when voices come:
+python -m benchmarks.splits.
 
-Voices are made up: each has a handful of examples (a long tail of talkative ones) of seven labels, each with favourites of its own, in two
-languages. Deviation is the largest difference, over labels, languages and splits, between the share a split has and the share it should
-have, as a part of the latter; only labels and languages that could be met are counted (at least one voice for each split has them).
+Voices are made up: each has a handful of examples (a long tail of talkative ones) of seven labels,
+each with favourites of its own, in two languages. Deviation is the largest difference, over labels,
+languages and splits, between the share a split has and the share it should have, as a part of the
+latter; only labels and languages that could be met are counted (at least one voice for each split
+has them).
 """
 
 from __future__ import annotations
@@ -73,7 +76,8 @@ def main() -> None:
     """Print a table; exit code 1 when a voice is in two splits or an old example moved."""
     failed = False
     print(
-        "| voices | examples | overlap | worst deviation, ours | plain hashing | after +20 %, ours | from scratch | moved, ours "
+        "| voices | examples | overlap | worst deviation, ours | plain hashing | after +20 "
+        "%, ours | from scratch | moved, ours "
         "| moved, from scratch | seconds |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")

@@ -1,4 +1,6 @@
-"""pyannote.audio's own `SpeakerDiarization`, as a user would build it from the weights that voxdata uses: the peer to be equal to."""
+"""pyannote.audio's own `SpeakerDiarization`, as a user would build it from the weights that voxdata
+uses: the peer to be equal to.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
 
 
 class CamPlusPlus(Model):
-    """CAM++ as an ordinary pyannote.audio embedding model: whole waveforms in, statistics pooled by `weights`."""
+    """CAM++ as an ordinary pyannote.audio embedding model: whole waveforms in, statistics pooled by
+    `weights`.
+    """
 
     def __init__(
         self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None
@@ -71,7 +75,8 @@ def build_stock(
             embedding=CamPlusPlus().eval(),
             embedding_batch_size=batch_size,
             embedding_exclude_overlap=True,
-            # Agglomerative clustering never asks it, yet the constructor would fetch one from the hub.
+            # Agglomerative clustering never asks it, yet the constructor would fetch one from the
+            # hub.
             plda=PLDA.__new__(PLDA),
             clustering="AgglomerativeClustering",
         )

@@ -1,6 +1,8 @@
-"""Word error rate and cost on recorded telephone prompts, beside faster-whisper: python -m benchmarks.transcription [--limit N].
+"""Word error rate and cost on recorded telephone prompts, beside faster-whisper:
+python -m benchmarks.transcription [--limit N].
 
-The peer is faster-whisper as its README calls it, one file at a time, with the same weights, language, beam, quantisation and thread.
+The peer is faster-whisper as its README calls it, one file at a time, with the same weights,
+language, beam, quantisation and thread.
 """
 
 from __future__ import annotations
@@ -88,7 +90,9 @@ def score_texts(
 
 
 def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
-    """This project's transcriber and the peer, on the same prompts; the whole prompt counts as speech."""
+    """This project's transcriber and the peer, on the same prompts; the whole prompt counts as
+    speech.
+    """
     transcriber = WhisperTranscriber(model=model, language="en", threads=1)
 
     def ours(samples: Samples) -> str:
@@ -116,18 +120,21 @@ def main() -> int:
         return 0
     seconds = sum(len(prompt.samples) for prompt in prompts) / 16_000
     print(
-        f"asterisk_en, {len(prompts)} prompts, {seconds:.0f} s, Whisper's English normaliser, jiwer; one thread, greedy, int8, word times"
+        f"asterisk_en, {len(prompts)} prompts, {seconds:.0f} s, Whisper's English "
+        "normaliser, jiwer; one thread, greedy, int8, word times"
     )
     print(f"{'model':<20}{'system':<16}{'WER':>8}{'CER':>8}{'CPU-s':>9}{'per s':>8}")
     for model in MODELS:
         ours, peer = compare(model, prompts)
         for row in (ours, peer):
             print(
-                f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}",
+                f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}"
+                f"{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}",
                 flush=True,
             )
         print(
-            f"{model:<20}faster-whisper / voxdata = {peer.cpu_s / ours.cpu_s:.2f} in CPU, {100 * (ours.wer - peer.wer):+.2f} points of WER"
+            f"{model:<20}faster-whisper / voxdata = {peer.cpu_s / ours.cpu_s:.2f} in CPU, "
+            f"{100 * (ours.wer - peer.wer):+.2f} points of WER"
         )
     print("Repeat: VOXDATA_CORPORA=... python -m benchmarks.transcription")
     return 0

@@ -1,10 +1,13 @@
-"""Versions of one and ten million utterances beside full copies in DuckDB, Delta Lake, Lance and DVC: make bench-warehouse.
+"""Versions of one and ten million utterances beside full copies in DuckDB, Delta Lake, Lance and
+DVC: make bench-warehouse.
 
-    python -m benchmarks.versions [--sizes 1000000 10000000] [--systems voxdata duckdb delta lance dvc] [--keep FOLDER]
+    python -m benchmarks.versions [--sizes 1000000 10000000] [--systems voxdata duckdb delta lance
+    dvc] [--keep FOLDER]
 
-Every system keeps the same two contents: the second has 1 % relabelled, 0.5 % new and 0.1 % gone, recording by recording. Each runs in a
-process of its own, DuckDB with one thread, the peers in an environment of their own, made when it is absent. CPU time is compared: a
-release is everything from content in memory to a version on disk.
+Every system keeps the same two contents: the second has 1 % relabelled, 0.5 % new and 0.1 % gone,
+recording by recording. Each runs in a process of its own, DuckDB with one thread, the peers in an
+environment of their own, made when it is absent. CPU time is compared: a release is everything from
+content in memory to a version on disk.
 """
 
 from __future__ import annotations
@@ -111,13 +114,15 @@ def print_table(size: int, found: dict[str, dict[str, Any]]) -> None:
         for name in names
     }
     print(
-        f"| MB after the first version | {' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"
+        "| MB after the first version | "
+        f"{' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"
     )
     print(
         f"| MB after the second | {' | '.join(f'{sizes[name][1] / 1e6:.1f}' for name in names)} |"
     )
     print(
-        f"| bytes a row that the second added | {' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
+        "| bytes a row that the second added | "
+        f"{' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
     )
     peaks, diffs = (
         [found[name]["peak"] for name in names],

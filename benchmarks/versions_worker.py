@@ -1,8 +1,10 @@
-"""One system keeping two versions of a dataset, measured step by step, in a process of its own; see benchmarks/versions.py.
+"""One system keeping two versions of a dataset, measured step by step, in a process of its own; see
+benchmarks/versions.py.
 
     python benchmarks/versions_worker.py SYSTEM FOLDER FIRST.parquet SECOND.parquet
 
-Imports nothing of voxdata but for SYSTEM "voxdata", since the others run in an environment without it. Prints one JSON object.
+Imports nothing of voxdata but for SYSTEM "voxdata", since the others run in an environment without
+it. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -102,7 +104,8 @@ def run_voxdata(meter: Meter, folder: Path, first: Path, second: Path) -> None:
             meter.notes["rows"] = len(con.sql(kept).pl())
         with meter("to parquet"):
             con.execute(
-                f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, compression zstd)"
+                f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, "
+                "compression zstd)"
             )
     (folder / "out.parquet").unlink()
     compact_warehouse(path)

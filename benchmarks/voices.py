@@ -1,9 +1,12 @@
-"""Voices across recordings: how often two people are taken for one, and one for two: python -m benchmarks.voices.
+"""Voices across recordings: how often two people are taken for one, and one for two:
+python -m benchmarks.voices.
 
-From every speaker of RAVDESS and FSDD recordings of 3, 5, 10 and 30 s are composed, each of clips of its own, silence at their edges cut.
-Emotions are mixed, microphone and session are not: across telephones expect more false rejects. Threshold and least speech were chosen on
-the first half of the speakers and are shown on the second. People are compared within their corpus only: between corpora the microphone
-tells them apart. Last come the composed calls, where the speakers are those that the diarizer found.
+From every speaker of RAVDESS and FSDD recordings of 3, 5, 10 and 30 s are composed, each of clips
+of its own, silence at their edges cut. Emotions are mixed, microphone and session are not: across
+telephones expect more false rejects. Threshold and least speech were chosen on the first half of
+the speakers and are shown on the second. People are compared within their corpus only: between
+corpora the microphone tells them apart. Last come the composed calls, where the speakers are those
+that the diarizer found.
 """
 
 from __future__ import annotations
@@ -70,7 +73,9 @@ def read_speech(path: Path) -> Samples:
 
 
 def compose(paths: Sequence[Path]) -> Iterator[tuple[int, Samples]]:
-    """(length in s, recording) of one speaker, PER_LENGTH of each length, as long as there are clips; none is used twice."""
+    """(length in s, recording) of one speaker, PER_LENGTH of each length, as long as there are
+    clips; none is used twice.
+    """
     clips = iter(paths)
     for length_s in (length for _ in range(PER_LENGTH) for length in LENGTHS_S):
         parts, missing = [], length_s * MODEL_RATE_HZ
@@ -104,7 +109,9 @@ def take_all(corpus: str, folder: Path, diarizer: PyannoteDiarizer) -> list[Take
 
 
 def halves(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
-    """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS alternates men and women)."""
+    """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS
+    alternates men and women).
+    """
     people = {
         corpus: sorted({t.person for t in takes if t.corpus == corpus})
         for corpus in {t.corpus for t in takes}
@@ -145,7 +152,9 @@ def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[floa
 def link_outcome(
     takes: Sequence[Take], *, threshold: float, min_speech_ms: int = MIN_SPEECH_MS
 ) -> str:
-    """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little are in no pair."""
+    """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little
+    are in no pair.
+    """
     links = link_speakers(
         [t.heard for t in takes], {}, threshold=threshold, min_speech_ms=min_speech_ms
     )
@@ -169,13 +178,17 @@ def link_outcome(
         sum(len(found) > 1 for found in people.values()),
     )
     return (
-        f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with too little): {len(people)} voices, "
-        f"{mixed} of them mixed; pairs wrongly joined {counts['joined']}/{counts['two']}, wrongly apart {counts['apart']}/{counts['one']}"
+        f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with "
+        f"too little): {len(people)} voices, "
+        f"{mixed} of them mixed; pairs wrongly joined {counts['joined']}/{counts['two']}, "
+        f"wrongly apart {counts['apart']}/{counts['one']}"
     )
 
 
 def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> list[Take]:
-    """The speakers that the diarizer finds in composed calls, each named as the party it shares most speech with."""
+    """The speakers that the diarizer finds in composed calls, each named as the party it shares
+    most speech with.
+    """
     takes = []
     for plan, call in compose_calls(part):
         for channel in range(call.samples.shape[1]):
@@ -203,7 +216,8 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
 def print_pairs(title: str, takes: Sequence[Take]) -> None:
     """Pairs of recordings by threshold and length."""
     print(
-        f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} people; false accept % / false reject %"
+        f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} "
+        "people; false accept % / false reject %"
     )
     print("  threshold " + "".join(f"{length:>14} s" for length in LENGTHS_S))
     scores = {length: pair_scores(takes, length_s=length) for length in LENGTHS_S}
@@ -239,7 +253,8 @@ def main() -> int:
     if not takes:
         return 0
     print(
-        f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in {time.process_time() - began:.0f} CPU s"
+        f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in "
+        f"{time.process_time() - began:.0f} CPU s"
     )
     for title, half in zip(
         ("chosen on the first half", "shown on the second half"), halves(takes), strict=True
@@ -251,7 +266,8 @@ def main() -> int:
         print(f"\nspeakers found in the composed calls, part {part}")
         print_links(hear_calls(part, diarizer), (MIN_SPEECH_MS,))
     print(
-        f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices"
+        f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: "
+        "VOXDATA_CORPORA=... python -m benchmarks.voices"
     )
     return 0
 

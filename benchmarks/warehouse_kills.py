@@ -1,9 +1,11 @@
-"""Kill -9 of writers and mergers at random points, inside checkpoints too: is anything acknowledged lost, or anything doubled?
+"""Kill -9 of writers and mergers at random points, inside checkpoints too: is anything acknowledged
+lost, or anything doubled?
 
     python -m benchmarks.warehouse_kills [--kills 100] [--seed 0]
 
-One process after the other does what a writer of the warehouse does, and is killed: it leaves batches and says so, merges them, cuts
-versions, and rewrites a large table so that a checkpoint takes long. What it says it has done is held against what is there afterwards.
+One process after the other does what a writer of the warehouse does, and is killed: it leaves
+batches and says so, merges them, cuts versions, and rewrites a large table so that a checkpoint
+takes long. What it says it has done is held against what is there afterwards.
 """
 
 from __future__ import annotations
@@ -177,14 +179,17 @@ def run(root: Path, *, kills: int, seed: int) -> int:
     gone = [ref for ref, digest in cut if (ref, digest) not in versions]
     broken = [one.version.ref for one in verified if not one.ok]
     print(
-        f"kill -9: {sum(killed.values())} ({', '.join(f'{phase} {count}' for phase, count in killed.items())})"
+        f"kill -9: {sum(killed.values())} "
+        f"({', '.join(f'{phase} {count}' for phase, count in killed.items())})"
     )
     print(f"  inside a checkpoint: {inside}")
     print(
-        f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: {sum(there.values())}, doubled {len(doubled)}"
+        f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: "
+        f"{sum(there.values())}, doubled {len(doubled)}"
     )
     print(
-        f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: {len(verified) - len(broken)} of {len(verified)}"
+        f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: "
+        f"{len(verified) - len(broken)} of {len(verified)}"
     )
     print(f"  slowest opening afterwards: {slowest:.2f} s")
     return 1 if lost or doubled or gone or broken else 0

@@ -1,4 +1,6 @@
-"""No module of ours may be taken for another: one of the standard library, or one of its own package."""
+"""No module of ours may be taken for another: one of the standard library, or one of its own
+package.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_modules_are_not_named_like_the_standard_library(package: str) -> None:
 
 
 ROOMS_HAVE = {"flow", "plan", "worker"}
-"""What several rooms of flows have, and each calls alike: its Prefect flow, what that would do, what runs in a child."""
+"""What several rooms of flows have, and each calls alike: its Prefect flow, what that would do,
+what runs in a child.
+"""
 
 
 @pytest.mark.parametrize("package", PACKAGES[:-2])

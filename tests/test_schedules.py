@@ -1,4 +1,6 @@
-"""The loop turned by schedules alone, as a user meets it: `voxdata up`, and nothing else by hand."""
+"""The loop turned by schedules alone, as a user meets it: `voxdata up`, and nothing else by
+hand.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One real Label Studio server for the whole run, a project of its own for each test, and people who answer through the API."""
+"""One real Label Studio server for the whole run, a project of its own for each test, and people
+who answer through the API.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +163,9 @@ def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A real server, started as `voxdata up` starts it, from the cache; the cache is filled when it is empty."""
+    """A real server, started as `voxdata up` starts it, from the cache; the cache is filled when it
+    is empty.
+    """
     root = tmp_path_factory.mktemp("label-studio")
     data_dir = root / "server"
     media_dir = root / "media"

@@ -9,7 +9,9 @@ LABELS = ("angry", "calm", "sad")
 
 
 def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> list[Heard]:
-    """Answers of three people; when shown a proposal, a share `swayed` of them takes it instead of what they hear."""
+    """Answers of three people; when shown a proposal, a share `swayed` of them takes it instead of
+    what they hear.
+    """
     rng = np.random.default_rng(seed)
     out = []
     for clip in range(clips):

@@ -1,4 +1,6 @@
-"""The labelling page in a real browser, as an annotator who is not the administrator sees it and works on it without a mouse."""
+"""The labelling page in a real browser, as an annotator who is not the administrator sees it and
+works on it without a mouse.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ pytestmark = pytest.mark.slow
 ANNOTATOR = "listener@voxdata.local"
 TEXT = 'I want my money back, "it" <never> & arrived.'
 MOST_KEYS = 4
-"""Key presses for a clip whose proposal is right, with Ctrl and Enter counted apart: play, submit, and the next clip is there."""
+"""Key presses for a clip whose proposal is right, with Ctrl and Enter counted apart: play, submit,
+and the next clip is there.
+"""
 
 FLAGS = (
     "--disable-gpu",
@@ -63,7 +67,8 @@ def make_scheme(name: str, labels: str, **options: object) -> Scheme:
 SCHEMES = (
     make_scheme(
         "intent",
-        "Billing/refund/退款 Billing/invoice/发票 Billing/balance/查询余额 Delivery/delivery/配送 Delivery/address/改地址 "
+        "Billing/refund/退款 Billing/invoice/发票 Billing/balance/查询余额 Delivery/delivery/配送 "
+        "Delivery/address/改地址 "
         "Other/complaint/投诉 Other/greeting/问候 Other/other/其他",
         title='What does the speaker want? <"&">',
         choice="many",
@@ -152,7 +157,9 @@ def make_queue(label_studio: RunningServer, clip_file: str) -> Callable[..., Lab
 
 
 def hotkeys(language: str = "en") -> dict[tuple[str, str], str]:
-    """(row, label) -> key, as the screen shows it; a scale has the label "", the way into the transcript too."""
+    """(row, label) -> key, as the screen shows it; a scale has the label "", the way into the
+    transcript too.
+    """
     found = {}
     for control in ElementTree.fromstring(build_config(SCHEMES, language=language)).iter():
         if control.tag in {"Rating", "Filter"}:
@@ -183,7 +190,9 @@ class Listener:
         self.page.wait_for_url(lambda url: "/login" not in url)
 
     def begin(self, queue: LabelStudioQueue) -> None:
-        """Open the label stream, in which the next clip comes by itself, and put the guidelines away."""
+        """Open the label stream, in which the next clip comes by itself, and put the guidelines
+        away.
+        """
         self.page.goto(f"{queue.page()}?labeling=1")
         expect(self.page.get_by_text("先听再选。")).to_be_visible(timeout=60_000)
         self.page.keyboard.press("Escape")
@@ -227,7 +236,9 @@ class Listener:
         self.page.keyboard.press(key)
 
     def play(self) -> None:
-        """Play by the keyboard and see that it plays; a press that comes before a slow page listens is lost, and counts once."""
+        """Play by the keyboard and see that it plays; a press that comes before a slow page listens
+        is lost, and counts once.
+        """
         self.chord("Space")
         for _ in range(5):
             with suppress(PlaywrightTimeout):
@@ -368,7 +379,8 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
     )
     per_clip = len(listener.presses) / len(keys)
     print(
-        f"key presses per accepted clip: {per_clip:g} ({' '.join(listener.presses[: len(listener.presses) // len(keys)])})"
+        f"key presses per accepted clip: {per_clip:g} "
+        f"({' '.join(listener.presses[: len(listener.presses) // len(keys)])})"
     )
     assert per_clip <= MOST_KEYS
 
@@ -390,7 +402,8 @@ def test_label_stream_takes_one_correction_by_one_key_more(
     listener.send("Control+Enter")
     assert dict(only(queue, "u0").labels) == {"intent": ("refund",), "emotion": ("sad",)}
     print(
-        f"key presses per clip with one correction: {len(listener.presses)} ({' '.join(listener.presses)})"
+        f"key presses per clip with one correction: {len(listener.presses)} "
+        f"({' '.join(listener.presses)})"
     )
     assert len(listener.presses) <= MOST_KEYS
 
@@ -480,7 +493,10 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     [
         (
             "en",
-            'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is ticked there  ·  angry 71%, or sad 20%',
+            (
+                'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is '
+                "ticked there  ·  angry 71%, or sad 20%"
+            ),
         ),
         (
             "zh",

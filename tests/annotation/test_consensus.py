@@ -110,7 +110,9 @@ def test_infer_consensus_gives_the_same_twice():
 
 
 def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
-    """Clear clips heard by all, ambiguous ones on which good annotators split, clear ones that careless annotators miss."""
+    """Clear clips heard by all, ambiguous ones on which good annotators split, clear ones that
+    careless annotators miss.
+    """
     rng = np.random.default_rng(seed)
     skills = (0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)
     votes, ambiguous, clear = [], set(), set()

@@ -199,9 +199,7 @@ def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
     assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
-def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> (
-    None
-):
+def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank() -> None:
     row = raw(
         [
             choices("intent", "查询余额", "greet"),
@@ -426,7 +424,10 @@ def test_encode_entry_ticks_nothing_that_is_less_sure_than_asked() -> None:
     [
         (
             "en",
-            'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is ticked there  ·  angry 70%, or neutral 15%',
+            (
+                'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is '
+                "ticked there  ·  angry 70%, or neutral 15%"
+            ),
         ),
         (
             "zh",

@@ -48,7 +48,8 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
             recording, *keys = [
                 str(name)
                 for (name,) in con.execute(
-                    "select recording_id from recording union all select utterance_id from utterance"
+                    "select recording_id from recording union all select utterance_id from "
+                    "utterance"
                 ).fetchall()
             ]
         clip_ids = build_queue(workspace).find_clips(keys)

@@ -1,4 +1,6 @@
-"""What only the real queue can get wrong: the project, lost answers, retries, other people's mistakes."""
+"""What only the real queue can get wrong: the project, lost answers, retries, other people's
+mistakes.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ pytestmark = pytest.mark.slow
 
 
 class Gate:
-    """Between the client and the server: passes everything on, but loses the answers to imports while `fault` is set."""
+    """Between the client and the server: passes everything on, but loses the answers to imports
+    while `fault` is set.
+    """
 
     def __init__(self, target: str) -> None:
         self.fault: str | None = None

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list[list[str]]:
-    """Replace the installer by one that writes the program in 50 ms; the first `fail` calls end badly."""
+    """Replace the installer by one that writes the program in 50 ms; the first `fail` calls end
+    badly.
+    """
     calls: list[list[str]] = []
 
     def run(command: list[str], *, what: str, env: object = None) -> str:

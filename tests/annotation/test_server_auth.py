@@ -332,7 +332,10 @@ def test_wrong_token_says_which_kind_is_wanted_and_where(
 ) -> None:
     with pytest.raises(
         AnnotationError,
-        match=r"does not take the.*Account & Settings.*Personal Access Token.*VOXDATA_LABEL_STUDIO_TOKEN",
+        match=(
+            r"does not take the.*Account & Settings.*Personal Access "
+            r"Token.*VOXDATA_LABEL_STUDIO_TOKEN"
+        ),
     ):
         ask(label_studio.url, token)
 

@@ -1,4 +1,6 @@
-"""The sync between a warehouse and a real Label Studio that dies, loses, doubles and is tampered with."""
+"""The sync between a warehouse and a real Label Studio that dies, loses, doubles and is tampered
+with.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ pytestmark = pytest.mark.slow
 
 CLIPS = 60
 Moment = Literal["unheard", "unanswered"]
-"""Whether the server dies before a request reaches it, or after it has done what was asked, its answer unheard."""
+"""Whether the server dies before a request reaches it, or after it has done what was asked, its
+answer unheard.
+"""
 
 
 def quiet(_line: str) -> None:

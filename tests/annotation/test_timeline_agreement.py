@@ -106,7 +106,8 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
     if plain is None:
         assert agreement is None
         return
-    # Somebody who never spoke, and the reference, may leave names unmatched only when they never overlap.
+    # Somebody who never spoke, and the reference, may leave names unmatched only when they never
+    # overlap.
     overlaps = all(
         any(row[p] and row[q] for row in rows) or not any(row[p] for row in rows)
         for p in range(3)

@@ -1,4 +1,6 @@
-"""The documents are true: every command, option and setting is in them, and every command they show exists."""
+"""The documents are true: every command, option and setting is in them, and every command they show
+exists.
+"""
 
 import itertools
 import re

@@ -1,4 +1,6 @@
-"""What the tests of flows share: settings with fakes, workspaces that hold something, and services that never outlive a test."""
+"""What the tests of flows share: settings with fakes, workspaces that hold something, and services
+that never outlive a test.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,8 @@ def example(number: int) -> Example:
 
 
 def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
-    """Release one call of each caller as "calls": an utterance that a manifest says something about and somebody labelled and corrected.
+    """Release one call of each caller as "calls": an utterance that a manifest says something about
+    and somebody labelled and corrected.
 
     What the warehouse stores of them is not compressed, so that bytes can be found.
     """

@@ -338,7 +338,8 @@ def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
 class KeptOpen:
     """Keeps a database loaded between openings of its file, which saves most of what one costs.
 
-    What each opening checks it checks as ever. Where a process would have ended, `let_go` closes it.
+    What each opening checks it checks as ever. Where a process would have ended, `let_go` closes
+    it.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""Personal data that leaves, on real speech: said, transcribed, masked, muted, listened to again, and looked for in every place."""
+"""Personal data that leaves, on real speech: said, transcribed, masked, muted, listened to again,
+and looked for in every place.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ spoken = pytest.mark.skipif(bool(ABSENT), reason=f"{FOLDER} lacks {', '.join(ABS
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """Place -> the texts in it, after two recordings went all the way from ingest to a trained model and exports."""
+    """Place -> the texts in it, after two recordings went all the way from ingest to a trained
+    model and exports.
+    """
     return read_places(tmp_path_factory.mktemp("leaks") / "w", SPOKEN)
 
 
@@ -149,7 +153,10 @@ def test_read_texts_finds_what_is_stored(
 
 
 def test_read_texts_leaves_out_digits_of_identities_and_times(tmp_path: Path) -> None:
-    lines = "0132ab4155cd9f7e\n2026-11-29 01:32:41.550132\n0.0132415555\n41555501-0132-4155-8132-a0b1c2d3e4f5"
+    lines = (
+        "0132ab4155cd9f7e\n2026-11-29 01:32:41.550132\n0.0132415555\n"
+        "41555501-0132-4155-8132-a0b1c2d3e4f5"
+    )
     write_plain(tmp_path / "log", lines)
     assert found_in(tmp_path) == []
 

@@ -516,7 +516,8 @@ def tell_progress() -> None:
     done = steps_done()
     if STEPS > TELL_EVERY and done and done % TELL_EVERY == 0:
         print(
-            f"{done} of {STEPS} steps, {cpu_s():.0f} CPU-s, {DONE['killed for real']} killed for real",
+            f"{done} of {STEPS} steps, {cpu_s():.0f} CPU-s, {DONE['killed for real']} "
+            "killed for real",
             flush=True,
         )
 

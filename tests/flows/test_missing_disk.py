@@ -46,7 +46,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three recordings, one of them forgotten, clips, files in every folder; the warehouse on a disk of its own."""
+    """Three recordings, one of them forgotten, clips, files in every folder; the warehouse on a
+    disk of its own.
+    """
     folder = tmp_path_factory.mktemp("template")
     (folder / "disk").mkdir()
     workspace = make_workspace(folder / "w", storage='warehouse = "../disk/warehouse.duckdb"')
@@ -409,7 +411,8 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
         pass
     before = noted(workspace)
     if arguments == ("push",):
-        # Nobody listens there: a push that went on to Label Studio would say that, and nothing about the folder.
+        # Nobody listens there: a push that went on to Label Studio would say that, and nothing
+        # about the folder.
         monkeypatch.setenv("VOXDATA_LABEL_STUDIO_URL", "http://127.0.0.1:9")
         monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "nobody")
     away = take_away(disk)

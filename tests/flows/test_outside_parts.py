@@ -1,4 +1,6 @@
-"""A package of somebody else adds a backend and an export format by entry points, and changes nothing here."""
+"""A package of somebody else adds a backend and an export format by entry points, and changes
+nothing here.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ LISTS = FolderFormat(write=write, taken=frozenset({"mood"}))
 '''
 RECORDING = digest("recording")
 UTTERANCE = digest(RECORDING, 0, 0, 900)
-ENTRY_POINTS = "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = echoes:write\n"
+ENTRY_POINTS = (
+    "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = "
+    "echoes:write\n"
+)
 
 
 @pytest.fixture

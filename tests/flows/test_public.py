@@ -27,7 +27,9 @@ TEXTS = {Split.TRAIN: "I want my money back", Split.TEST: "我想退款"}
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a version of two examples, a table beside it, and the shell in their folder."""
+    """A workspace with a version of two examples, a table beside it, and the shell in their
+    folder.
+    """
     root = tmp_path / "calls"
     root.mkdir()
     (root / "voxdata.toml").write_text(template())
@@ -68,9 +70,9 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             rng.uniform(-0.5, 0.5, 16_000),
             16_000,
         )
-        lines.append(
-            f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}"
-        )
+        label = "on" if number % 2 else "off"
+        split = "test" if number > 5 else "train"
+        lines.append(f"{number}.wav,{label},{split},p{number}")
     labels_file = tmp_path / "labels.csv"
     labels_file.write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)

@@ -98,8 +98,8 @@ connect_prefect(workspace)
 def test_commands_import_no_prefect_before_they_are_connected(tmp_path: Path) -> None:
     script = """
 import sys
-import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, flows.pages.status, flows.doctor.examine
-import flows.ingest.sources, flows.services.start
+import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, flows.pages.status
+import flows.doctor.examine, flows.ingest.sources, flows.services.start
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run(

@@ -7,7 +7,10 @@ import pytest
 from flows.settings import Settings, parse_settings, template
 from voxdata.errors import ConfigError
 
-HEAD = "[training]\nschemes = []\n\n[[schemes]]\nname = 'intent'\nversion = 1\ncold_start = 'similarity'\n"
+HEAD = (
+    "[training]\nschemes = []\n\n[[schemes]]\nname = 'intent'\nversion = 1\ncold_start = "
+    "'similarity'\n"
+)
 LABELS = "\n[[schemes.labels]]\nname = 'a'\n\n[[schemes.labels]]\nname = 'b'\n"
 
 

@@ -33,14 +33,18 @@ with replacing(workspace.models_dir / "features" / "e" / "a.npz") as file:
     "a batch": """
 import warehouse.batches as batches, polars
 batches.move_into_place = die
-batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage": ["s"], "subject": ["x"]})}, run_id="r")
+rows = polars.DataFrame({"stage": ["s"], "subject": ["x"]})
+batches.leave_batch(workspace.batches_dir, {"ledger": rows}, run_id="r")
 """,
     "a repair": """
 import warehouse.repair as repair
 from datetime import datetime
-repair._candidates = lambda path, snapshots, folder, known: ((folder / "0.duckdb").write_bytes(path.read_bytes()), die())
-repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_dir, batches=workspace.batches_dir,
-                        now=datetime(2026, 1, 1), run_id="r")
+def copy_and_die(path, snapshots, folder, known):
+    (folder / "0.duckdb").write_bytes(path.read_bytes())
+    die()
+repair._candidates = copy_and_die
+repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_dir,
+                        batches=workspace.batches_dir, now=datetime(2026, 1, 1), run_id="r")
 """,
     "a compaction": """
 import warehouse.compact as compact
@@ -51,7 +55,8 @@ compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 import fsspec
 from flows.ingest.sources import Source, open_local
 fsspec.filesystem("memory").pipe_file("/calls/a.wav", b"RIFF")
-with open_local(Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0), near=workspace.root) as path:
+source = Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0)
+with open_local(source, near=workspace.root) as path:
     assert path.read_bytes() == b"RIFF"
     die()
 """,

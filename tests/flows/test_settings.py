@@ -149,7 +149,8 @@ def test_scheme_title_has_a_language() -> None:
     def titles(text: str) -> list[str]:
         scheme = (
             parse_settings(
-                f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{text}\n'
+                '[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start '
+                f'= "x"\n{text}\n'
                 'labels = [{ name = "a" }, { name = "b" }]',
                 origin="t",
             )
@@ -174,7 +175,10 @@ def test_scheme_title_has_a_language() -> None:
     ],
 )
 def test_scheme_title_in_an_unknown_language_or_blank_is_refused(wrong: str) -> None:
-    head = f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{wrong}\n'
+    head = (
+        '[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n'
+        f"{wrong}\n"
+    )
     text = head + 'labels = [{ name = "a" }, { name = "b" }]'
     with pytest.raises(ConfigError):
         parse_settings(text, origin="t")

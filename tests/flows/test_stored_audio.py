@@ -1,4 +1,6 @@
-"""Canonical audio that is cut short, changed, deleted or another recording's: found, never used, put back by its source."""
+"""Canonical audio that is cut short, changed, deleted or another recording's: found, never used,
+put back by its source.
+"""
 
 from __future__ import annotations
 

@@ -157,7 +157,10 @@ BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"prefect", "duckdb", "pyannote", "label_studio_sdk", "polars", "faster_whisper", "ctranslate2"}:
+        if name.split(".")[0] in {
+            "prefect", "duckdb", "pyannote", "label_studio_sdk", "polars", "faster_whisper",
+            "ctranslate2",
+        }:
             raise ImportError("blocked " + name)
 sys.meta_path.insert(0, Block())
 from training.__main__ import main

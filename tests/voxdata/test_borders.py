@@ -18,7 +18,9 @@ SCANNER = SpokenScanner()
 def said_in_turn(
     *texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)
 ) -> list[Utterance]:
-    """Utterances of one speaker of two seconds each, with a word of the other party in every pause."""
+    """Utterances of one speaker of two seconds each, with a word of the other party in every
+    pause.
+    """
     lines = []
     for number, text in enumerate(texts):
         start_ms = number * (2_000 + gap_ms)
@@ -162,7 +164,8 @@ def test_scan_utterances_takes_time_that_grows_with_the_length_of_a_call_and_no_
         times = []
         for _ in range(3):
             began = time.process_time()
-            scan_utterances(EveryWord(), said)  # type: ignore[arg-type]  # its model is not asked for
+            # The scanner's model is not asked for.
+            scan_utterances(EveryWord(), said)  # type: ignore[arg-type]
             times.append(time.process_time() - began)
         return min(times)  # what the machine did besides makes one slower, never faster
 

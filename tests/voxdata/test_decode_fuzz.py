@@ -1,4 +1,6 @@
-"""Headers that lie: whatever the first bytes of a file say, decoding ends with blocks or with an AudioError, and never with too much."""
+"""Headers that lie: whatever the first bytes of a file say, decoding ends with blocks or with an
+AudioError, and never with too much.
+"""
 
 import io
 import struct
@@ -77,7 +79,9 @@ KINDS = ("wav", "flac", "aiff", "w64", "caf", "mp3", "mp4", "ogg", "matroska")
 
 @st.composite
 def lying_files(draw) -> bytes:
-    """A valid file whose head was changed: numbers at the edge of their range, bytes replaced, cut out, doubled, or the end missing."""
+    """A valid file whose head was changed: numbers at the edge of their range, bytes replaced, cut
+    out, doubled, or the end missing.
+    """
     content = bytearray(valid_file(draw(st.sampled_from(KINDS))))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, min(HEADER_BYTES, len(content) - 1)))

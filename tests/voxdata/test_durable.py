@@ -77,7 +77,9 @@ def test_ended_from_outside_tells_a_kill_from_a_crash(code: int, outside: bool) 
 
 
 def test_open_canonical_blames_no_recording_when_its_file_may_not_be_read(tmp_path: Path) -> None:
-    """/proc/self/mem answers like a disk that is broken, and a file below a file cannot be looked up."""
+    """/proc/self/mem answers like a disk that is broken, and a file below a file cannot be looked
+    up.
+    """
     write_canonical(tmp_path / "a.flac", tone(100)[:, None])
     for path in (Path("/proc/self/mem"), tmp_path / "a.flac" / "b.flac"):
         with pytest.raises(MachineError, match=str(path)):

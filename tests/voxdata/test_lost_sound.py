@@ -1,4 +1,6 @@
-"""Nothing that a recording holds is lost without a word: it is there in its place, or a remark or the refusal names it."""
+"""Nothing that a recording holds is lost without a word: it is there in its place, or a remark or
+the refusal names it.
+"""
 
 from __future__ import annotations
 

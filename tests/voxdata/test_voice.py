@@ -1,4 +1,6 @@
-"""Linking speakers into voices: by likeness, in an order of its own, and never two of one recording."""
+"""Linking speakers into voices: by likeness, in an order of its own, and never two of one
+recording.
+"""
 
 from __future__ import annotations
 

@@ -27,12 +27,17 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
             )
         con.execute(
             """
-            insert into annotation(annotation_id, project_id, utterance_id, annotator, labels, skipped, deleted, updated_at, run_id) values
-            (1, 1, 'u', 'ann', '{"intent":"查询 \\"余额\\"","emotion":"sad"}', false, false, '2026-01-01', 'r'),
+            insert into annotation(
+              annotation_id, project_id, utterance_id, annotator, labels,
+              skipped, deleted, updated_at, run_id
+            ) values
+            (1, 1, 'u', 'ann', '{"intent":"查询 \\"余额\\"","emotion":"sad"}',
+              false, false, '2026-01-01', 'r'),
             (2, 1, 'v', 'ann', '{}', true, false, '2026-01-02', 'r')"""
         )
         con.execute(
-            "insert into push(project_id, utterance_id, predictions_key, run_id) values (1, 'u', 'k', 'r')"
+            "insert into push(project_id, utterance_id, predictions_key, run_id) values (1, "
+            "'u', 'k', 'r')"
         )
     with open_warehouse(path) as con:
         first, second = current_annotations(con)
@@ -64,8 +69,10 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
             )
         con.execute(
             """
-            insert into annotation(annotation_id, project_id, utterance_id, annotator, labels, skipped, deleted, lead_time_ms, updated_at,
-            run_id) values
+            insert into annotation(
+              annotation_id, project_id, utterance_id, annotator, labels,
+              skipped, deleted, lead_time_ms, updated_at, run_id
+            ) values
             (1, 1, 'u', 'annotator-1@voxdata.local', '{}', false, false, 2000, '2026-01-01', 'r'),
             (2, 1, 'u', 'annotator-2@voxdata.local', '{}', false, false, 4711, '2026-01-02', 'r'),
             (3, 1, 'u', 'ann@example.org', '{}', false, false, 2000, '2026-01-02', 'r')"""

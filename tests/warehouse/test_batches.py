@@ -143,7 +143,8 @@ def test_staged_rows_are_written_as_if_directly(
 ) -> None:
     def write(con: DuckDBPyConnection) -> None:
         with transaction(con):
-            add_recording(con, recording("r1"), audio_file="a.flac", run_id="t")  # type: ignore[operator]
+            first = recording("r1")  # type: ignore[operator]
+            add_recording(con, first, audio_file="a.flac", run_id="t")
             add_source(
                 con,
                 uri="a",

@@ -24,7 +24,10 @@ from warehouse.versions import list_versions
 
 @contextmanager
 def holder(path: Path, *, seconds: float = 30) -> Iterator[subprocess.Popen[str]]:
-    code = f"import duckdb,sys,time; c=duckdb.connect({str(path)!r}); print('held', flush=True); time.sleep({seconds})"
+    code = (
+        f"import duckdb,sys,time; c=duckdb.connect({str(path)!r}); print('held', flush=True); "
+        f"time.sleep({seconds})"
+    )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
@@ -115,7 +118,9 @@ def test_open_warehouse_serves_several_processes_that_create_and_write_at_once(p
         from warehouse.recordings import add_source
         for i in range(5):
             with open_warehouse(Path({str(path)!r})) as con:
-                add_source(con, uri=sys.argv[1], size_bytes=i, modified_ns=0, recording_id=None, run_id="t")
+                add_source(
+                    con, uri=sys.argv[1], size_bytes=i, modified_ns=0, recording_id=None, run_id="t"
+                )
         """
     )
     children = [

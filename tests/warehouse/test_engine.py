@@ -90,7 +90,8 @@ def test_open_warehouse_puts_what_has_no_room_into_its_folder_and_clears_it(tmp_
         assert not spill.exists()
         con.execute("set threads = 1")
         con.execute(
-            "create temp table much as select range as n, md5(range::varchar) as t from range(12000000)"
+            "create temp table much as select range as n, md5(range::varchar) as t from "
+            "range(12000000)"
         )
         assert any(spill.iterdir())
     assert not list(tmp_path.rglob("*.tmp"))
@@ -143,9 +144,18 @@ def test_run_query_names_the_function_that_may_not_be_called(tmp_path: Path) -> 
         "show tables",
         "values (1)",
         "select * from range(3) t(n) where n in (select 1) order by n",
-        "select count(*) filter (where n > 1), list(n), row_number() over () from range(3) t(n) group by n",
-        "with a as (select {'b': [1, 2]} as x) select x.b[1], list_transform(x.b, lambda n: n + 1) from a",
-        "select placed(uri), date_trunc('month', created_at), now() - created_at < interval 1 day from source",
+        (
+            "select count(*) filter (where n > 1), list(n), row_number() over () from range(3) "
+            "t(n) group by n"
+        ),
+        (
+            "with a as (select {'b': [1, 2]} as x) select x.b[1], list_transform(x.b, lambda n: "
+            "n + 1) from a"
+        ),
+        (
+            "select placed(uri), date_trunc('month', created_at), now() - created_at < interval "
+            "1 day from source"
+        ),
         "select json_extract_string(gold, '$.intent.label') from example",
         "select case when true then 1 end, cast(1 as varchar), 'a' like 'b', 1 between 0 and 2",
         "from information_schema.tables",

@@ -40,7 +40,9 @@ SECRET = "my name is Xiomara Quillfeather and I live at 我家"
 
 
 def fill(con: DuckDBPyConnection, example: Make) -> None:
-    """Two versions of five recordings; what r1 says is secret, and one annotation of each is on record."""
+    """Two versions of five recordings; what r1 says is secret, and one annotation of each is on
+    record.
+    """
     examples = [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
     create_calls(con, examples)
     create_calls(con, [replace(e, text=f"{e.text} again") for e in examples])
@@ -279,8 +281,11 @@ def test_every_table_that_names_a_recording_or_an_utterance_is_erased(
         str(row["table_name"])
         for row in read_rows(
             con,
-            """select distinct table_name from duckdb_columns() where column_name in ('recording_id', 'utterance_id', 'uri')
-            and table_name in (select table_name from duckdb_tables())""",
+            """
+            select distinct table_name from duckdb_columns()
+            where column_name in ('recording_id', 'utterance_id', 'uri')
+              and table_name in (select table_name from duckdb_tables())
+            """,
         )
     }
     assert naming <= set(_doomed(con))

@@ -45,7 +45,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, resource.RLIM_IN
 try:
     with open_warehouse(path) as con, transaction(con):
         con.execute("insert into ledger(stage, subject, reason, detail, key, run_id) "
-                    "select 's', uuid()::varchar, 'empty', repeat(uuid()::varchar, 20), '', 't' from range(200000)")
+                    "select 's', uuid()::varchar, 'empty', repeat(uuid()::varchar, 20), '', 't' "
+                    "from range(200000)")
 except MachineError as error:
     print(error)
 """

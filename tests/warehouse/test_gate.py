@@ -1,4 +1,6 @@
-"""Whoever was forgotten stays out of every table, whoever writes, and who is on the list of those is guarded by the chain."""
+"""Whoever was forgotten stays out of every table, whoever writes, and who is on the list of those
+is guarded by the chain.
+"""
 
 from __future__ import annotations
 
@@ -101,8 +103,12 @@ def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for row in read_rows(
         con,
-        """select table_name, column_name, data_type from duckdb_columns() c where database_name = current_database()
-        and table_name in (select table_name from duckdb_tables() where not internal and not temporary)""",
+        """
+        select table_name, column_name, data_type from duckdb_columns() c
+        where database_name = current_database()
+          and table_name in (
+            select table_name from duckdb_tables() where not internal and not temporary)
+        """,
     ):
         found.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
             row["data_type"]
@@ -112,7 +118,8 @@ def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
 
 def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPyConnection) -> None:
     con.execute(
-        "create table added_later(first_recording_id varchar, last_utterance_id varchar, note varchar)"
+        "create table added_later(first_recording_id varchar, last_utterance_id varchar, "
+        "note varchar)"
     )
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     insert_rows(
@@ -193,7 +200,8 @@ def count(con: DuckDBPyConnection, table: str, where: str = "true") -> int:
 
 def test_rows_come_into_the_warehouse_by_one_door_only() -> None:
     root = Path(__file__).parents[2]
-    # Books that name nobody: versions of the schema, commits, refused changes, and what erasing leaves behind.
+    # Books that name nobody: versions of the schema, commits, refused changes, and what erasing
+    # leaves behind.
     allowed = {
         "schema_version",
         "commit_count",
@@ -313,7 +321,8 @@ def test_a_batch_that_comes_late_brings_nobody_back(
     assert merged.rows == 3
     assert count(con, "utterance", f"recording_id = '{GONE}'") == 0
     assert count(con, "prediction") == 2
-    # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them either, and is merged again as it is.
+    # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them
+    # either, and is merged again as it is.
     kept = sorted((folder / MERGED).glob("*/*.parquet"))
     lengths = [len(pl.read_parquet(file)) for file in kept]
     assert lengths == [1, 1, 1]
@@ -473,7 +482,10 @@ def test_what_came_by_an_import_only_is_known_and_erased(
         ("update forgotten set subject = 'somebody else'", "is not as it was written"),
         ("delete from forgotten where kind = 'recording'", "is gone"),
         (
-            "insert into forgotten by name select * replace ('another' as subject, nextval('row_seq') as seq) from forgotten limit 1",
+            (
+                "insert into forgotten by name select * replace ('another' as subject, "
+                "nextval('row_seq') as seq) from forgotten limit 1"
+            ),
             "never sealed",
         ),
     ],

@@ -128,7 +128,10 @@ def test_check_chain_names_what_was_changed_removed_or_slipped_in(con: DuckDBPyC
     assert len(head) == 64
     con.execute('update annotation set labels = \'{"intent":["答"]}\' where annotation_id = 2')
     con.execute("delete from annotation where annotation_id = 4")
-    slipped = "select * replace (9 as annotation_id, nextval('row_seq') as seq) from annotation where annotation_id = 1"
+    slipped = (
+        "select * replace (9 as annotation_id, nextval('row_seq') as seq) from annotation where "
+        "annotation_id = 1"
+    )
     con.execute(f"insert into annotation by name {slipped}")
     wrong = check_chain(con)
     assert len(wrong) == 3

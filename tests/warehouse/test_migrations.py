@@ -37,7 +37,9 @@ def build(path: Path, schema: int) -> None:
 
 
 def _build(path: Path, schema: int) -> None:
-    """A warehouse as the release of a schema left it: a recording, an utterance, a vote, a drop, and a version of two examples."""
+    """A warehouse as the release of a schema left it: a recording, an utterance, a vote, a drop,
+    and a version of two examples.
+    """
     with duckdb.connect(path) as con:
         con.execute(
             "create table schema_version(version integer, name varchar, applied_at timestamp)"
@@ -48,33 +50,58 @@ def _build(path: Path, schema: int) -> None:
                 "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
             )
         con.execute(
-            """insert into recording(recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container,
-            audio_file, run_id) values ('r1', 8000, 80000, 1, 'mono', 1, 'pcm_s16le', 'wav', 'r1.flac', 't')"""
+            """
+            insert into recording(
+              recording_id, sample_rate_hz, num_samples, num_channels, layout,
+              canonical_channels, codec, container, audio_file, run_id
+            )
+            values ('r1', 8000, 80000, 1, 'mono', 1, 'pcm_s16le', 'wav', 'r1.flac', 't')
+            """
         )
         con.execute(
-            "insert into source(uri, size_bytes, modified_ns, recording_id, run_id) values ('/a.wav', 1, 2, 'r1', 't')"
+            "insert into source(uri, size_bytes, modified_ns, recording_id, run_id) values "
+            "('/a.wav', 1, 2, 'r1', 't')"
         )
         con.execute(
-            "insert into ledger(stage, subject, reason, detail, key, run_id) values ('ingest', '/b.wav', 'empty', '0 bytes', '', 't')"
+            "insert into ledger(stage, subject, reason, detail, key, run_id) values "
+            "('ingest', '/b.wav', 'empty', '0 bytes', '', 't')"
         )
         if schema == 1:
             con.execute(
-                """insert into prelabel_result(recording_id, key, num_turns, num_utterances, models, run_id)
-                values ('r1', 'k', 0, 1, '{}', 't')"""
+                """
+                insert into prelabel_result(
+                  recording_id, key, num_turns, num_utterances, models, run_id
+                )
+                values ('r1', 'k', 0, 1, '{}', 't')
+                """
             )
         else:
             con.execute(
-                """insert into stage_result(recording_id, stage, key, num_rows, audio_ms, seconds, run_id)
-                values ('r1', 'cut', 'k', 1, 10000, 1.0, 't')"""
+                """
+                insert into stage_result(
+                  recording_id, stage, key, num_rows, audio_ms, seconds, run_id
+                )
+                values ('r1', 'cut', 'k', 1, 10000, 1.0, 't')
+                """
             )
         con.execute(
-            """insert into utterance(utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, words, run_id)
-            values ('u1', 'r1', 'k', 0, 'S0', 0, 900, '你好', 'zh', '[]', 't')"""
+            """
+            insert into utterance(
+              utterance_id, recording_id, key, channel, speaker, start_ms, end_ms,
+              text, language, words, run_id
+            )
+            values ('u1', 'r1', 'k', 0, 'S0', 0, 900, '你好', 'zh', '[]', 't')
+            """
         )
         labels = '{"intent":"ask"}' if schema < 5 else '{"intent":["ask"]}'
         con.execute(
-            """insert into annotation(annotation_id, project_id, utterance_id, annotator, labels, skipped, deleted, updated_at, run_id)
-            values (1, 1, 'u1', 'a', ?, false, false, '2026-01-01', 't')""",
+            """
+            insert into annotation(
+              annotation_id, project_id, utterance_id, annotator, labels,
+              skipped, deleted, updated_at, run_id
+            )
+            values (1, 1, 'u1', 'a', ?, false, false, '2026-01-01', 't')
+            """,
             [labels],
         )
         if schema < 6:
@@ -82,22 +109,32 @@ def _build(path: Path, schema: int) -> None:
             for number, split in enumerate(("train", "test")):
                 gold = {"intent": {"label": "ask", "num_votes": 3, "distribution": shares}}
                 con.execute(
-                    """insert into example(sha, row_id, utterance_id, recording_id, channel, start_ms, end_ms, voice, "group",
-                    audio_file, text, language, split, gold, run_id)
-                    values (?, ?, ?, 'r1', 0, 0, 900, ?, 'g', 'r1.flac', '你好', 'zh', ?, ?, 't')""",
+                    """
+                    insert into example(
+                      sha, row_id, utterance_id, recording_id, channel, start_ms, end_ms,
+                      voice, "group", audio_file, text, language, split, gold, run_id
+                    )
+                    values (?, ?, ?, 'r1', 0, 0, 900, ?, 'g', 'r1.flac', '你好', 'zh', ?, ?, 't')
+                    """,
                     [f"s{number}", number + 1, f"u{number}", f"v{number}", split, json.dumps(gold)],
                 )
                 con.execute("insert into manifest values (1, ?)", [number + 1])
             con.execute(
-                """insert into dataset_version(version_id, name, number, manifest_key, num_examples, recipe, run_id)
-                values (?, 'calls', 1, 1, 2, '{"consensus":"majority"}', 't')""",
+                """
+                insert into dataset_version(
+                  version_id, name, number, manifest_key, num_examples, recipe, run_id
+                )
+                values (?, 'calls', 1, 1, 2, '{"consensus":"majority"}', 't')
+                """,
                 [OLD_ID],
             )
             for table in ("example", "manifest", "dataset_version", "split_assignment", "outbox"):
                 for verb in ("update", "delete"):
                     con.execute(
-                        f"create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement "
-                        f"insert into refused_change select error('{table} is immutable') from old_rows"
+                        f"create trigger {table}_no_{verb} after {verb} on {table} "
+                        "referencing old table as old_rows for each statement "
+                        f"insert into refused_change select error('{table} is immutable') "
+                        "from old_rows"
                     )
 
 
@@ -165,7 +202,8 @@ def test_migrate_leaves_the_old_schema_when_a_step_fails(
             pass
     with duckdb.connect(path) as con:
         assert con.execute(
-            "select max(version), (select count(*) from example), (select count(*) from manifest) from schema_version"
+            "select max(version), (select count(*) from example), (select count(*) from "
+            "manifest) from schema_version"
         ).fetchall() == [(5, 2, 2)]
     with open_warehouse(path) as con:
         assert verify_all(con)[0].ok
@@ -177,7 +215,10 @@ def test_migrate_builds_the_same_schema_in_one_go_and_step_by_step(tmp_path: Pat
         pass
     with duckdb.connect(tmp_path / "steps.duckdb") as steps, duckdb.connect(":memory:") as fresh:
         migrate(fresh)
-        query = "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'main' and not internal order by all"
+        query = (
+            "select table_name, column_name, data_type from duckdb_columns() where schema_name = "
+            "'main' and not internal order by all"
+        )
         assert steps.execute(query).fetchall() == fresh.execute(query).fetchall()
 
 
@@ -191,8 +232,13 @@ def test_migrate_takes_the_label_from_proposals_that_said_nothing(tmp_path: Path
     with duckdb.connect(tmp_path / "w.duckdb") as con:
         for key, distribution in shares.items():
             con.execute(
-                """insert into prediction(prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key, run_id)
-                values ($key, $key, 'intent', 1, 'ask', $shares, 'm', '', 't')""",
+                """
+                insert into prediction(
+                  prediction_id, utterance_id, scheme, scheme_version, label,
+                  distribution, model_key, key, run_id
+                )
+                values ($key, $key, 'intent', 1, 'ask', $shares, 'm', '', 't')
+                """,
                 {"key": key, "shares": distribution},
             )
     with open_warehouse(tmp_path / "w.duckdb") as con:

@@ -1,4 +1,6 @@
-"""Files beside the warehouse in every odd shape: refused with a remedy, or mended with a word; never a crash, never a false failure."""
+"""Files beside the warehouse in every odd shape: refused with a remedy, or mended with a word;
+never a crash, never a false failure.
+"""
 
 from __future__ import annotations
 
@@ -168,7 +170,9 @@ from warehouse.recordings import add_source, known_uris
 path, read_only = Path(sys.argv[1]), sys.argv[2] == "read"
 os.setuid(65534)
 try:
-    with open_warehouse(path, read_only=read_only, wait_s=1, say=lambda line: print("said", line)) as con:
+    with open_warehouse(
+        path, read_only=read_only, wait_s=1, say=lambda line: print("said", line)
+    ) as con:
         if not read_only:
             with transaction(con):
                 add_source(con, uri="b", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")

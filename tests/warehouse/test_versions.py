@@ -122,8 +122,9 @@ from warehouse.connection import open_warehouse
 from warehouse.versions import create_version
 from voxdata.dataset import Example, Split
 from voxdata.segment import Segment
-e = Example(utterance_id="u", recording_id="r", channel=0, segment=Segment(start_ms=0, end_ms=1), voice="v", group="g", audio_file="f",
-            text="", language="en", gold={{}}, split=Split.TRAIN)
+e = Example(utterance_id="u", recording_id="r", channel=0, segment=Segment(start_ms=0, end_ms=1),
+            voice="v", group="g", audio_file="f", text="", language="en", gold={{}},
+            split=Split.TRAIN)
 with open_warehouse(Path({str(path)!r})) as con:
     create_version(con, "calls", [e], recipe={{}}, run_id="t")
     con.execute("begin"); con.execute("insert into manifest values (9, 9)")

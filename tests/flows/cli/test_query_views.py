@@ -16,7 +16,8 @@ from voxdata.segment import Segment
 from warehouse.versions import create_version
 
 MINUTES = (
-    "select scheme, label, split, round(sum(minutes), 4) as minutes, count(*) as examples from gold "
+    "select scheme, label, split, round(sum(minutes), 4) as minutes, count(*) as examples "
+    "from gold "
     "where version = 'calls@{number}' group by all order by all"
 )
 
@@ -132,7 +133,10 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
 
 def test_query_gold_tells_where_a_label_comes_from(workspace: Workspace) -> None:
     cut(workspace, example(7, intent="ask"))
-    sql = "select utterance_id, recording_id, start_ms, end_ms, duration_ms, voice, language, text, num_votes, share, standing from gold"
+    sql = (
+        "select utterance_id, recording_id, start_ms, end_ms, duration_ms, voice, language, "
+        "text, num_votes, share, standing from gold"
+    )
     assert query(workspace, sql) == [
         ["u000007", "r000007", "1000", "31000", "30000", "v7", "zh", "你好", "4", "0.75", "clear"]
     ]

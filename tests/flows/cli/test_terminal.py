@@ -1,4 +1,6 @@
-"""What files are called and people say never acts on a terminal, and never becomes a formula in a spreadsheet."""
+"""What files are called and people say never acts on a terminal, and never becomes a formula in a
+spreadsheet.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ PROJECTS = '{"count": 0, "next": null, "previous": null, "results": []}'
 
 
 class Answer(BaseHTTPRequestHandler):
-    """An address that answers at /good, a web page at every path below /page, and Label Studio's API below /studio."""
+    """An address that answers at /good, a web page at every path below /page, and Label Studio's
+    API below /studio.
+    """
 
     def do_GET(self) -> None:
         if self.path.startswith("/page/"):

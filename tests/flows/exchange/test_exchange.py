@@ -48,7 +48,9 @@ def build(root: Path) -> Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Three stereo recordings of two voices each, twelve utterances, three splits; some labelled under one scheme only."""
+    """Three stereo recordings of two voices each, twelve utterances, three splits; some labelled
+    under one scheme only.
+    """
     made = build(tmp_path / "here")
     rng = np.random.default_rng(7)
     examples = []
@@ -312,7 +314,8 @@ def test_tables_hold_the_rows(workspace: Workspace, tmp_path: Path) -> None:
     bundle = open_bundle(workspace, "calls")
     texts = [e.text for e in bundle.examples]
     for kind in ("parquet", "jsonl", "csv"):
-        export_bundle(bundle, format_name=kind, output=tmp_path / f"t.{kind}")  # type: ignore[arg-type]
+        table = tmp_path / f"t.{kind}"
+        export_bundle(bundle, format_name=kind, output=table)  # type: ignore[arg-type]
     assert pl.read_parquet(tmp_path / "t.parquet")["text"].to_list() == texts
     assert [
         json.loads(line)["text"] for line in (tmp_path / "t.jsonl").read_text().split("\n") if line

@@ -1,4 +1,6 @@
-"""Exports and datasets made to reach out of the workspace: nothing outside is written, read or run."""
+"""Exports and datasets made to reach out of the workspace: nothing outside is written, read or
+run.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def quiet(line: str) -> None:
 
 
 def build(root: Path, *, seed: int) -> Workspace:
-    """A workspace with one recording of noise and one labelled utterance, a quarter of a second of it."""
+    """A workspace with one recording of noise and one labelled utterance, a quarter of a second of
+    it.
+    """
     root.mkdir(parents=True)
     (root / FILE_NAME).write_text(template())
     made = open_workspace(root)
@@ -299,7 +303,10 @@ def test_import_export_refuses_stray_members_of_shards(
     folder = exported(source, tmp_path / "out", format_name)
     (shard,) = folder.rglob("*.tar")
     with tarfile.open(shard) as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        members = {
+            member.name: tar.extractfile(member).read()  # type: ignore[union-attr]
+            for member in tar
+        }
     (clip,) = [name for name in members if name.endswith(".flac")]
     with tarfile.open(shard, "w") as tar:
         for name, content in members.items():

@@ -1,4 +1,6 @@
-"""Exports that somebody changed by hand: the answer names file, line, field and remedy, and no word of Python."""
+"""Exports that somebody changed by hand: the answer names file, line, field and remedy, and no word
+of Python.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ def build(root: Path) -> Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Six mono recordings of one voice and one utterance each, labelled under "topic", which is no scheme of the workspace."""
+    """Six mono recordings of one voice and one utterance each, labelled under "topic", which is no
+    scheme of the workspace.
+    """
     made = build(tmp_path / "here")
     rng = np.random.default_rng(3)
     examples = []

@@ -55,7 +55,9 @@ from warehouse.verify import verify_all
 from warehouse.versions import load_examples
 
 ARCHIVE = Path(__file__).parents[2] / "data" / "exports-0.1.tar.xz"
-"""Exports that release 0.1 wrote: nine utterances in every format, and "erased", where three of them were erased."""
+"""Exports that release 0.1 wrote: nine utterances in every format, and "erased", where three of
+them were erased.
+"""
 
 FORMATS = ("parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat")
 
@@ -323,7 +325,8 @@ from pathlib import Path
 from flows.exchange.theirs import import_manifest
 from flows.workspace import open_workspace
 print("ready", flush=True)
-import_manifest(open_workspace(Path(sys.argv[1])), Path(sys.argv[2]), name="theirs", scheme="emotion", say=lambda line: None)
+import_manifest(open_workspace(Path(sys.argv[1])), Path(sys.argv[2]),
+                name="theirs", scheme="emotion", say=lambda line: None)
 print("done", flush=True)
 """
 
@@ -494,7 +497,10 @@ def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_p
     assert croissant["description"].startswith("Calls of a shop. Dataset version calls@1")
     assert any(
         line
-        == "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes named: research (1), training (1)."
+        == (
+            "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes "
+            "named: research (1), training (1)."
+        )
         for line in croissant["rai:personalSensitiveInformation"]
     )
     header = json.loads((folder / "voxdata.json").read_text())

@@ -1,4 +1,6 @@
-"""Nobody else on this machine can read what a workspace holds, however lax the umask of the shell is."""
+"""Nobody else on this machine can read what a workspace holds, however lax the umask of the shell
+is.
+"""
 
 from __future__ import annotations
 

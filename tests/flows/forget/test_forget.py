@@ -42,7 +42,9 @@ RUN = "intent-0123456789ab"
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Three real recordings with an utterance each, labelled and released; uncompressed, so that bytes can be found."""
+    """Three real recordings with an utterance each, labelled and released; uncompressed, so that
+    bytes can be found.
+    """
     (tmp_path / FILE_NAME).write_text(template())
     made = open_workspace(tmp_path)
     release_calls(made, "xyz")

@@ -1,6 +1,8 @@
-"""Somebody is forgotten while another flow is at work with what it knew before: nothing of them comes back, whoever comes last.
+"""Somebody is forgotten while another flow is at work with what it knew before: nothing of them
+comes back, whoever comes last.
 
-Each flow is stopped at the seam behind its reading and before its writing, by replacing what stands there; nobody sleeps.
+Each flow is stopped at the seam behind its reading and before its writing, by replacing what stands
+there; nobody sleeps.
 """
 
 from __future__ import annotations
@@ -112,11 +114,18 @@ class Stage:
         with self.workspace.warehouse() as con:
             for row in read_rows(
                 con,
-                """select table_name, column_name from duckdb_columns() where database_name = current_database() and table_name in (
-                  select table_name from duckdb_tables() where not internal and not temporary)""",
+                """
+                select table_name, column_name from duckdb_columns()
+                where database_name = current_database()
+                  and table_name in (
+                    select table_name from duckdb_tables() where not internal and not temporary)
+                """,
             ):
                 for probe in probes:
-                    sql = f'select * from "{row["table_name"]}" where contains("{row["column_name"]}"::varchar, ?)'
+                    sql = (
+                        f'select * from "{row["table_name"]}" where '
+                        f'contains("{row["column_name"]}"::varchar, ?)'
+                    )
                     assert read_rows(con, sql, [probe]) == [], (row, probe)
             assert check_chain(con) == []
             assert all(one.ok for one in verify_all(con))
@@ -390,7 +399,8 @@ def test_forget_waits_for_a_rebuild_and_takes_what_it_wrote(
         for annotation in current_annotations(con):
             stage.queue.remove(annotation.annotation_id)
     assert pull_changes(stage.workspace, say=quiet).vanished == 4
-    stage.queue.server = SimpleNamespace(ensure_annotator=lambda *_: None)  # type: ignore[attr-defined]
+    server = SimpleNamespace(ensure_annotator=lambda *_: None)
+    stage.queue.server = server  # type: ignore[attr-defined]
     threads: list[threading.Thread] = []
 
     def forget_meanwhile() -> None:
@@ -484,7 +494,8 @@ def test_forget_during_release(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
         threads.append(threading.Thread(target=stage.forget, daemon=True))
         threads[0].start()
 
-    # A release reads and writes in one opening of the warehouse, so whoever forgets meanwhile comes after it.
+    # A release reads and writes in one opening of the warehouse, so whoever forgets meanwhile comes
+    # after it.
     at(monkeypatch, flows.release.flow, "draft_version", forget_meanwhile, after=True)
     summary = release_version(stage.workspace, "calls", say=quiet)
     threads[0].join(120)

@@ -102,19 +102,21 @@ def arm(seam, ticked):
     }[seam]()
 
 def main():
-    root, recording, ticked, seams = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4].split(",")
+    root, recording = sys.argv[1:3]
+    ticked, seams = sys.argv[3].split(","), sys.argv[4].split(",")
     for number, seam in enumerate(seams):
         # Nothing but imports happened in this process, so that it can be copied for each seam.
         child = os.fork()
         if child == 0:
             arm(seam, ticked)
             try:
-                flow.forget(open_workspace(Path(root) / str(number)), "recording", recording, reason="asked", say=lambda line: None,
-                            delete_sources=True)
+                flow.forget(open_workspace(Path(root) / str(number)), "recording", recording,
+                            reason="asked", say=lambda line: None, delete_sources=True)
             finally:
                 os._exit(7)
         status = os.waitpid(child, 0)[1]
-        print(number, os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status), flush=True)
+        ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
+        print(number, ended, flush=True)
 
 main()
 '''
@@ -122,7 +124,9 @@ main()
 
 @pytest.fixture(scope="module")
 def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Two recordings with an utterance each, released; with clips, a report, an export, a model folder, logs, snapshots and batches."""
+    """Two recordings with an utterance each, released; with clips, a report, an export, a model
+    folder, logs, snapshots and batches.
+    """
     root = tmp_path_factory.mktemp("template")
     (root / FILE_NAME).write_text(template())
     made = open_workspace(root)

@@ -1,4 +1,6 @@
-"""What is left somewhere is found there, whatever kind of file it lies in, and what cannot be read is named."""
+"""What is left somewhere is found there, whatever kind of file it lies in, and what cannot be read
+is named.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def in_duckdb(column: str) -> Callable[[Path], None]:
             for secret in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
                 con.execute(f"insert into t select 1, {value}", {"said": secret})
             con.execute(
-                f"insert into t select 2, {value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from range(50000) r(i)"
+                "insert into t select 2, "
+                f"{value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from "
+                "range(50000) r(i)"
             )
             con.execute("checkpoint")
 
@@ -406,7 +410,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def gone(workspace: Workspace) -> list[str]:
     with workspace.warehouse() as con:
         rows = con.execute(
-            "select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')"
+            "select text from utterance where contains(text, ' call 0 ') or contains(text, ' "
+            "call 1 ')"
         ).fetchall()
     return [str(text) for (text,) in rows]
 
@@ -417,14 +422,18 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
     wanted = gone(large)
     assert len(wanted) == 200
     with large.warehouse() as con:
-        query = "select distinct compression from pragma_storage_info('utterance') where segment_type = 'VARCHAR'"
+        query = (
+            "select distinct compression from pragma_storage_info('utterance') where "
+            "segment_type = 'VARCHAR'"
+        )
         kinds = {str(kind) for (kind,) in con.execute(query).fetchall()}
     raw = large.warehouse_path.read_bytes()
     began = time.perf_counter()
     texts = {hit.text for hit in search_folder(large.root, wanted)}
     seconds = time.perf_counter() - began
     print(
-        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(texts)} of 200 found"
+        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 "
+        f"in the bytes, {len(texts)} of 200 found"
     )
     assert texts == set(wanted)
     began = time.perf_counter()
@@ -437,7 +446,8 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
     assert answer["searched"] >= 400
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(
-        f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most {peak:.0f} MB in this process"
+        f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most "
+        f"{peak:.0f} MB in this process"
     )
     assert search_folder(large.root, wanted) == ()
 

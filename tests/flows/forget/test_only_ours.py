@@ -1,4 +1,6 @@
-"""Forgetting never touches what is not voxdata's: other people's files, files changed by hand, files exchanged under the same name."""
+"""Forgetting never touches what is not voxdata's: other people's files, files changed by hand,
+files exchanged under the same name.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ SECRET = "the secret words of "
 
 
 def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) -> Workspace:
-    """Recordings of some people with an utterance each; "calls" is a version of all, "others" one without the first."""
+    """Recordings of some people with an utterance each; "calls" is a version of all, "others" one
+    without the first.
+    """
     root.mkdir(parents=True, exist_ok=True)
     text = template()
     for name, place in storage.items():
@@ -204,9 +208,9 @@ def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> 
     assert report.read_text() == "<h1>Minutes of our meeting</h1>"
     assert files(folder) == {"train/text": b"checked by hand"}
     assert (
-        f"{report} was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
-        in flat(done.stderr)
-    )
+        f"{report} was changed since voxdata wrote it; take out of it what you need, and "
+        "delete it by hand"
+    ) in flat(done.stderr)
     assert f"{folder} was an export, and its {HEADER} is gone or changed" in flat(done.stderr)
     assert not page.exists()
     assert not table.exists()

@@ -1,4 +1,6 @@
-"""Copies that are not byte-equal are found and grouped; calls that share their hold music are not one."""
+"""Copies that are not byte-equal are found and grouped; calls that share their hold music are not
+one.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +231,8 @@ def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
     )
     ingest_manifest(workspace, manifest, say=said.append)
     assert [line for line in said if "neither yes nor no" in line] == [
-        "manifest: not understood, so these recordings are not used: consent 'oui' is neither yes nor no: 2 rows; "
+        "manifest: not understood, so these recordings are not used: consent 'oui' is "
+        "neither yes nor no: 2 rows; "
         "consent 'see file' is neither yes nor no: 1 row; write yes or no, and a date as 2027-01-31"
     ]
 

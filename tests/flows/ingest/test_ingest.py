@@ -82,7 +82,9 @@ def wav(
 
 
 def decode_or_die(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
-    """Hangs, dies or swells on files of those names; a decoder that does it on its own cannot be had to order."""
+    """Hangs, dies or swells on files of those names; a decoder that does it on its own cannot be
+    had to order.
+    """
     if path.name == "hangs.wav":
         time.sleep(60)
     if path.name == "kills.wav":

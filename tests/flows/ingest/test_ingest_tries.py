@@ -1,4 +1,6 @@
-"""A busy machine is no bad file: what hung, was killed or took too much is tried on several days."""
+"""A busy machine is no bad file: what hung, was killed or took too much is tried on several
+days.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A machine's fault is never a file's fault: nothing is noted about files that were not at fault, and the next run does them."""
+"""A machine's fault is never a file's fault: nothing is noted about files that were not at fault,
+and the next run does them.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,10 @@ def mount(folder: Path, *options: str) -> None:
 def run_cli(
     workspace: Workspace, *arguments: str, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    code = f"import sys\n{before}\nfrom flows.cli.main import main\nsys.argv = ['voxdata', *sys.argv[1:]]\nmain()"
+    code = (
+        f"import sys\n{before}\nfrom flows.cli.main import main\nsys.argv = ['voxdata', "
+        "*sys.argv[1:]]\nmain()"
+    )
     return subprocess.run(
         [sys.executable, "-c", code, "--dir", str(workspace.root), *arguments],
         capture_output=True,

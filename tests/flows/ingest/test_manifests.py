@@ -144,8 +144,14 @@ def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
 @pytest.mark.parametrize(
     "row",
     [
-        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}], "custom": "oops"}}',
-        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}]}, "supervisions": 5}',
+        (
+            '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}], '
+            '"custom": "oops"}}'
+        ),
+        (
+            '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}]}, '
+            '"supervisions": 5}'
+        ),
         '{"id": "r", "sources": [{"type": "command", "source": "cat a.wav"}]}',
         '{"path": "~nobody-of-that-name/x.wav"}',
         '{"path": "a.wav", "note": "\\ud800 alone"}',

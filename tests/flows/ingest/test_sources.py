@@ -60,7 +60,9 @@ def web(folder):
 
 @pytest.fixture
 def halting(tmp_path):
-    """(URL, event): a web server that says how long a file is and sends half of it, and the rest once the event is set."""
+    """(URL, event): a web server that says how long a file is and sends half of it, and the rest
+    once the event is set.
+    """
     go_on = threading.Event()
     closed = threading.Event()
     rng = np.random.default_rng(5)

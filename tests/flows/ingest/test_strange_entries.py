@@ -258,7 +258,8 @@ def test_ingest_names_a_folder_that_may_not_be_entered(tmp_path: Path, calls: Pa
     closed.chmod(0o000)
     code = (
         "import os, sys\nfrom flows.ingest.sources import list_sources\nos.setuid(65534)\n"
-        "for s in list_sources(sys.argv[1:]): print(s.name, s.problem_reason if s.problem else 'fine')"
+        "for s in list_sources(sys.argv[1:]): print(s.name, s.problem_reason if s.problem "
+        "else 'fine')"
     )
     for folder in [calls, *calls.parents][:-1]:
         folder.chmod(folder.stat().st_mode | 0o055)

@@ -1,4 +1,6 @@
-"""Tables that failed somewhere, by the commands that read them: every row is read as it stands, or said to be bad."""
+"""Tables that failed somewhere, by the commands that read them: every row is read as it stands, or
+said to be bad.
+"""
 
 from __future__ import annotations
 
@@ -837,7 +839,10 @@ def test_import_of_lhotse_runs_no_command(
 # Labels that look like slips
 
 
-SLIPS = "audio,label,split\na.wav,on,train\nb.wav,ON,train\nc.wav,off,train\nd.wav,offf,test\ne.wav,on,test\nf.wav,off,test\n"
+SLIPS = (
+    "audio,label,split\na.wav,on,train\nb.wav,ON,train\nc.wav,off,train\nd.wav,offf,test\n"
+    "e.wav,on,test\nf.wav,off,test\n"
+)
 
 
 def test_import_names_labels_that_look_like_slips(voxdata: Command, clips: Path) -> None:

@@ -1,4 +1,6 @@
-"""Pages in a real browser, in light and in dark: what opens first, what is folded, and which colours pictures have."""
+"""Pages in a real browser, in light and in dark: what opens first, what is folded, and which
+colours pictures have.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ Open = Callable[[Path, str], Page]
 
 @pytest.fixture(scope="module")
 def show() -> Iterator[Open]:
-    """Opens a page in light or dark; Chromium's sandbox is off only for root, who cannot have one."""
+    """Opens a page in light or dark; Chromium's sandbox is off only for root, who cannot have
+    one.
+    """
     program = (
         shutil.which("chromium")
         or shutil.which("chromium-browser")
@@ -169,7 +173,8 @@ def colors(page: Page) -> set[tuple[str, str]]:
         tuple(pair)
         for pair in page.eval_on_selector_all(
             "figure svg path[style*='--heat,']",
-            "found => found.map(p => [getComputedStyle(p).fill, getComputedStyle(document.body).backgroundColor])",
+            "found => found.map(p => [getComputedStyle(p).fill, "
+            "getComputedStyle(document.body).backgroundColor])",
         )
     }
 

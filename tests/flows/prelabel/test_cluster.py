@@ -1,4 +1,6 @@
-"""Pre-labelling on local Dask and Ray clusters of two workers gives what this machine gives alone."""
+"""Pre-labelling on local Dask and Ray clusters of two workers gives what this machine gives
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pre-labelling over a warehouse: what is planned, what is run, and what survives a worker's death."""
+"""Pre-labelling over a warehouse: what is planned, what is run, and what survives a worker's
+death.
+"""
 
 from __future__ import annotations
 
@@ -92,9 +94,14 @@ def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
 CONTENT = {
     "turn": "recording_id, key, position, channel, speaker, start_ms, end_ms",
     "transcript": "recording_id, key, channel, passages, words",
-    "utterance": "utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, words, marks",
+    "utterance": (
+        "utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, "
+        "words, marks"
+    ),
     "measure": "* exclude (created_at, run_id, seq)",
-    "prediction": "prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key",
+    "prediction": (
+        "prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key"
+    ),
     "stage_result": "recording_id, stage, key, model_key, num_rows, audio_ms",
     "speaker_embedding": "* exclude (created_at, run_id, seq)",
     "voice_event": "* exclude (created_at, run_id, seq)",

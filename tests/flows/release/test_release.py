@@ -434,7 +434,10 @@ def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothi
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
     with pytest.raises(
         SplitLossError,
-        match=r"against calls@1, validation loses everything .*, test loses everything .*--accept-losses",
+        match=(
+            r"against calls@1, validation loses everything .*, test loses everything "
+            r".*--accept-losses"
+        ),
     ):
         released(workspace)
     with workspace.warehouse() as con:

@@ -1,4 +1,6 @@
-"""From votes to a promoted model that labels next, on real parts; only the voices are synthetic tones."""
+"""From votes to a promoted model that labels next, on real parts; only the voices are synthetic
+tones.
+"""
 
 import json
 from collections.abc import Sequence
@@ -89,7 +91,9 @@ CLIPS = 4
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does not tell."""
+    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does
+    not tell.
+    """
     root = tmp_path_factory.mktemp("promotion")
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     generator = np.random.default_rng(0)

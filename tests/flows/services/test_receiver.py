@@ -125,7 +125,8 @@ def test_receive_answers_200_events_at_once(client: TestClient, inbox: WebhookIn
     assert len(inbox.names()) == 200
     spent = [seconds * 1000 for _, seconds in timings]
     print(
-        f"answered in: median {statistics.median(spent):.1f} ms, 95 % {statistics.quantiles(spent, n=20)[-1]:.1f} ms"
+        f"answered in: median {statistics.median(spent):.1f} ms, 95 % "
+        f"{statistics.quantiles(spent, n=20)[-1]:.1f} ms"
     )
 
 

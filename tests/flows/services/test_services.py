@@ -270,7 +270,9 @@ def original(tmp_path: Path, said: list[str]) -> Iterator[tuple[Path, Service]]:
 
 
 def forget_folder(state_dir: Path) -> None:
-    """Make the state file one of an earlier version, which did not say for which folder it was written."""
+    """Make the state file one of an earlier version, which did not say for which folder it was
+    written.
+    """
     path = state_dir / "services.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["folder"]

@@ -1,4 +1,6 @@
-"""Receipts for outsiders: issued by the commands, checked by docs/verify_receipt.py as somebody without voxdata would."""
+"""Receipts for outsiders: issued by the commands, checked by docs/verify_receipt.py as somebody
+without voxdata would.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def issue(workspace: Workspace, receipt: str, tmp_path: Path) -> tuple[Path, Pat
 
 
 def verify(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """The script as an outsider runs it: isolated, with the standard library and one crypto package."""
+    """The script as an outsider runs it: isolated, with the standard library and one crypto
+    package.
+    """
     script = tmp_path / "outside" / "verify_receipt.py"
     packages = tmp_path / "outside" / "packages"
     packages.mkdir(parents=True, exist_ok=True)
@@ -118,7 +122,10 @@ def verify(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[st
     ):
         if not (packages / installed.name).exists():
             (packages / installed.name).symlink_to(installed)
-    start = "import runpy, sys; sys.path.append(sys.argv[1]); sys.argv[:2] = []; runpy.run_path(sys.argv[0], run_name='__main__')"
+    start = (
+        "import runpy, sys; sys.path.append(sys.argv[1]); sys.argv[:2] = []; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     command = [
         sys.executable,
         "-I",
@@ -566,7 +573,8 @@ def test_damaged_key_and_receipt_name_the_file_and_not_what_it_says(workspace: W
 def test_receipt_of_somebody_in_no_version_says_so(workspace: Workspace, tmp_path: Path) -> None:
     with workspace.warehouse() as con:
         con.execute(
-            "insert into recording_metadata by name select '9' as recording_id, 'who' as name, 'x' as value, 'm' as manifest, 't' as run_id"
+            "insert into recording_metadata by name select '9' as recording_id, 'who' as "
+            "name, 'x' as value, 'm' as manifest, 't' as run_id"
         )
         plan = plan_erasure(con, ["9"])
         receipt = begin_erasure(

@@ -1,4 +1,6 @@
-"""Signed roots and models: what a release and a training run leave, and what `voxdata verify` makes of it."""
+"""Signed roots and models: what a release and a training run leave, and what `voxdata verify` makes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -185,7 +187,8 @@ def test_verify_walks_from_a_model_to_who_was_forgotten(workspace: Workspace) ->
     assert model["heard"] == {receipt: 1}
     assert model["retrained"] == ""
     assert model["problems"] == []
-    # A model that was trained after the erasure heard nothing of it, on whatever version; the next version holds no leaf of it either.
+    # A model that was trained after the erasure heard nothing of it, on whatever version; the next
+    # version holds no leaf of it either.
     (later,) = verify(workspace, train(workspace, "two", first))["models"]
     assert later["version"] == "calls@1"
     assert later["heard"] == {}

@@ -1,4 +1,6 @@
-"""The engine with nets that hear numbers: voice k speaks where samples are k/10, so every answer is known."""
+"""The engine with nets that hear numbers: voice k speaks where samples are k/10, so every answer is
+known.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ AT = np.minimum(np.arange(NUM_FRAMES) * 270 + 495, WINDOW_SAMPLES - 1)
 
 
 class NumberNets:
-    """Gives voices their slots by first appearance in the window, as the real net does; all of them sound alike."""
+    """Gives voices their slots by first appearance in the window, as the real net does; all of them
+    sound alike.
+    """
 
     speech_batch = 4
     voice_batch = 2

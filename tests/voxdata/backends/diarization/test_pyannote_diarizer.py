@@ -150,8 +150,10 @@ def test_diarize_needs_no_torch_once_the_graphs_are_there(
 ) -> None:
     diarizer.diarize([ArraySound(conversation)])
     program = (
-        "import sys, numpy as np; from voxdata.backends.diarization.pyannote import PyannoteDiarizer; from voxdata.sound import ArraySound;"
-        f"PyannoteDiarizer(cache_dir={str(cache)!r}, device='cpu').diarize([ArraySound(np.full(16000, 0.1, np.float32))]);"
+        "import sys, numpy as np; from voxdata.backends.diarization.pyannote import "
+        "PyannoteDiarizer; from voxdata.sound import ArraySound;"
+        f"PyannoteDiarizer(cache_dir={str(cache)!r}, "
+        "device='cpu').diarize([ArraySound(np.full(16000, 0.1, np.float32))]);"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(

@@ -1,4 +1,6 @@
-"""Time of the scanner: twice the text takes at most two and a half times as long, whatever the text."""
+"""Time of the scanner: twice the text takes at most two and a half times as long, whatever the
+text.
+"""
 
 from __future__ import annotations
 
@@ -161,11 +163,15 @@ RULES: dict[str, Callable[[str, str], object]] = {
 }
 
 SIZE = 5_120
-"""Characters up to which a rule is tried: more than the pieces in which the model of names gets a text."""
+"""Characters up to which a rule is tried: more than the pieces in which the model of names gets a
+text.
+"""
 
 
 def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
-    """CPU time of the quickest of some runs; nothing is collected meanwhile, nor before, which would take longer than they do."""
+    """CPU time of the quickest of some runs; nothing is collected meanwhile, nor before, which
+    would take longer than they do.
+    """
     spent = []
     gc.disable()
     try:
@@ -179,7 +185,9 @@ def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
 
 
 def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple[int, float]]:
-    """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST` times as long."""
+    """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST`
+    times as long.
+    """
     _language, unit, end = text
     before = 0.0
     length = 40
