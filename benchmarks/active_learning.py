@@ -361,11 +361,8 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, default=OUT / "active_learning.png")
     options = parser.parse_args()
     began = monotonic()
-    corpora = [
-        c
-        for c in (cached_features(name, folder=options.features) for name in ("ravdess", "fsdd"))
-        if c is not None
-    ]
+    cached = [cached_features(name, folder=options.features) for name in ("ravdess", "fsdd")]
+    corpora = [corpus for corpus in cached if corpus is not None]
     if not corpora:
         return 0
     plans = {c.name: plan_corpus(c, num_seeds=options.seeds) for c in corpora}
@@ -373,11 +370,10 @@ def main() -> int:
         c.name: summarise(play_all(c, plans[c.name].choosing, plans[c.name], said="choosing"))
         for c in corpora
     }
-    shares = {
-        name: float(np.mean([saved[name].share for saved in rehearsals.values()]))
-        for name in STRATEGIES
-        if name != "random"
-    }
+    shares = {}
+    for name in STRATEGIES:
+        if name != "random":
+            shares[name] = float(np.mean([saved[name].share for saved in rehearsals.values()]))
     best = max((name for name in shares if name != WITH_CONTROL), key=lambda name: shares[name])
     print(
         "Half that chooses, labels saved on average: "

@@ -206,13 +206,13 @@ def _payload(workspace: Workspace) -> list[dict[str, Any]]:
     """What the server was sent, as it was sent."""
     queue = build_queue(workspace)
     keep = ("model_version", "score", "result")
-    return [
-        {
-            "data": task["data"],
-            "predictions": [{name: p[name] for name in keep} for p in task["predictions"]],
-        }
-        for task in queue.server.list_tasks(queue.project_id)
-    ]
+    payload: list[dict[str, Any]] = []
+    for task in queue.server.list_tasks(queue.project_id):
+        predictions = []
+        for prediction in task["predictions"]:
+            predictions.append({name: prediction[name] for name in keep})
+        payload.append({"data": task["data"], "predictions": predictions})
+    return payload
 
 
 def main() -> int:

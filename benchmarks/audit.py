@@ -9,6 +9,7 @@ corpora: figures on others may differ.
 from __future__ import annotations
 
 import csv
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,10 @@ def split_rows(rows: Rows, *, by: str, seed: int) -> Rows:
 
 def without(rows: Rows, column: str) -> Rows:
     """The rows without a column."""
-    return [{key: value for key, value in row.items() if key != column} for row in rows]
+    bare: list[dict[str, object]] = []
+    for row in rows:
+        bare.append({key: value for key, value in row.items() if key != column})
+    return bare
 
 
 def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
@@ -95,15 +99,13 @@ def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
         sorted({str(row["speaker"]) for row in rows}),
     )
     own = {speaker: labels[i % len(labels)] for i, speaker in enumerate(speakers)}
-    return [
-        {
-            **row,
-            "label": own[str(row["speaker"])]
-            if draws.random() < share
-            else str(draws.choice([a for a in labels if a != own[str(row["speaker"])]])),
-        }
-        for row in rows
-    ]
+    given: list[dict[str, object]] = []
+    for row in rows:
+        label = own[str(row["speaker"])]
+        if draws.random() >= share:
+            label = str(draws.choice([other for other in labels if other != label]))
+        given.append({**row, "label": label})
+    return given
 
 
 def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit:
@@ -116,8 +118,9 @@ def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit
 
 def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
     """One line of the table of verdicts."""
-    leaks = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.LEAK})
-    warned = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.WARNING})
+    findings = list(itertools.chain.from_iterable(a.findings for a in audits))
+    leaks = sorted({f.check for f in findings if f.severity is Severity.LEAK})
+    warned = sorted({f.check for f in findings if f.severity is Severity.WARNING})
     print(
         f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); "
         f"leaks: {', '.join(leaks) or 'none'}; "
@@ -217,11 +220,8 @@ def print_copies(folder: Path) -> None:
         say=silent,
     )
     started = monotonic()
-    alarms = [
-        c
-        for c in find_copies([clip.sound for clip in kept])
-        if kept[c.first].digest != kept[c.second].digest
-    ]
+    copies = find_copies([clip.sound for clip in kept])
+    alarms = [c for c in copies if kept[c.first].digest != kept[c.second].digest]
     pairs = len(kept) * (len(kept) - 1) // 2
     print(
         f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by "
@@ -328,12 +328,12 @@ def print_noise(folder: Path) -> None:
         wrong = set(
             draws.choice(len(rows), size=round(NOISE_SHARE * len(rows)), replace=False).tolist()
         )
-        given = [
-            str(draws.choice([a for a in labels if a != r["label"]]))
-            if i in wrong
-            else str(r["label"])
-            for i, r in enumerate(rows)
-        ]
+        given = []
+        for i, row in enumerate(rows):
+            label = str(row["label"])
+            if i in wrong:
+                label = str(draws.choice([a for a in labels if a != row["label"]]))
+            given.append(label)
         frame = table.frame.with_columns(pl.Series("label", given))
         says, statistic, finding = judge_labels(
             frame, heard, [str(row["speaker"]) for row in rows], seed=seed

@@ -99,10 +99,11 @@ def compose_calls(
 
 
 def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator) -> ComposedCall:
-    parties = [
-        [_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)]
-        for voice in plan.parties
-    ]
+    parties = []
+    for voice in plan.parties:
+        parties.append(
+            [_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)]
+        )
     call = compose_call(
         parties,
         pause_ms=plan.pause_ms,
@@ -138,10 +139,11 @@ def _turns(
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
     sizes = rng.integers(low, high, endpoint=True, size=num_turns)
     chosen = itertools.cycle(rng.permutation(len(rows)))
-    return [
-        join_clips([read_spoken(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)])
-        for size in sizes
-    ]
+    turns = []
+    for size in sizes:
+        paths = [folders[corpus] / rows[next(chosen)]["path"] for _ in range(size)]
+        turns.append(join_clips([read_spoken(path) for path in paths]))
+    return turns
 
 
 def read_spoken(path: Path) -> Samples:
@@ -158,7 +160,7 @@ def read_spoken(path: Path) -> Samples:
 def join_clips(clips: Sequence[Samples], *, gap_ms: int = 80) -> Samples:
     """Clips one after the other, with so much silence between them."""
     gap = np.zeros(gap_ms * MODEL_RATE_HZ // 1000, np.float32)
-    parts = [part for clip in clips for part in (clip, gap)]
+    parts = list(itertools.chain.from_iterable((clip, gap) for clip in clips))
     return np.concatenate(parts[:-1])
 
 

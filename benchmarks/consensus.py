@@ -58,11 +58,11 @@ def main() -> int:
 
 def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     """CREMA-D, voice only: what the crowd said, against what was acted."""
-    votes = [
-        Vote(utterance_id=row["fileName"], annotator=str(i), labels=(label,))
-        for row in rows
-        for i, label in enumerate(label for label in "ADFHNS" for _ in range(int(row[label])))
-    ]
+    votes = []
+    for row in rows:
+        answers = "".join(label * int(row[label]) for label in "ADFHNS")
+        for i, label in enumerate(answers):
+            votes.append(Vote(utterance_id=row["fileName"], annotator=str(i), labels=(label,)))
     golds = resolve(votes, scheme="emotion")
     tied = {
         g.utterance_id

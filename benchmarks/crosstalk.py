@@ -74,16 +74,17 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
     by_speaker: dict[str, list[Path]] = {}
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
-    counted = {
-        speaker: [read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)]
-        for speaker, paths in sorted(by_speaker.items())
-    }
+    counted = {}
+    for speaker, paths in sorted(by_speaker.items()):
+        counted[speaker] = [
+            read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)
+        ]
     rows = _rows(moods)
     acted = [read_spoken(moods / rows[index]["path"]) for index in rng.choice(len(rows), NUM_CLIPS)]
     speakers = list(counted)
     for number in range(NUM_PAIRS):
         sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]
-        said, other = (_fill([ordered[index] for index in side]) for side in sides)
+        said, other = (_fill(list(map(ordered.__getitem__, side))) for side in sides)
         yield _pair(said, other, rng)
         spoken = counted[speakers[number % len(speakers)]]
         said = _fill([spoken[index] for index in rng.choice(NUM_CLIPS, 20)])

@@ -122,11 +122,11 @@ def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         channels = [ArraySound(np.ascontiguousarray(channel)) for channel in samples.T]
         found = diarizer.diarize(channels, max_speakers=None if len(channels) == 1 else 1)
-        return [
-            (s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}")
-            for i, answer in enumerate(found)
-            for s in answer.segments
-        ]
+        spans = []
+        for i, answer in enumerate(found):
+            for s in answer.segments:
+                spans.append((s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}"))
+        return spans
 
     return hear
 

@@ -61,9 +61,7 @@ def main() -> int:
     labels = sorted({e.gold["emotion"].label for e in examples})
     voices = sorted({e.voice for e in examples})
     tests = [voices[i::NUM_FOLDS] for i in range(NUM_FOLDS)]
-    folds = [
-        (set(test), {tests[(i + 1) % NUM_FOLDS][k] for k in (0, 1)}) for i, test in enumerate(tests)
-    ]
+    folds = [(set(test), set(tests[(i + 1) % NUM_FOLDS][:2])) for i, test in enumerate(tests)]
     config = load_recipe("emotion")
     answers = run_folds(folder, examples, config, folds, labels=labels)
     gold = np.array([labels.index(e.gold["emotion"].label) for e in examples])

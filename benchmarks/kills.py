@@ -170,15 +170,14 @@ def _make_calls(folder: Path, files: int, *, real: bool) -> None:
                 folder / f"{number:04d}.wav", np.concatenate(parts), 16_000, subtype="PCM_16"
             )
         return
-    found = [
-        path
-        for name in ("asterisk_en", "ravdess")
-        if (corpus := find_corpus(name))
-        for path in sorted(corpus.rglob("*.flac"))
-    ]
-    if len(found) < files:
-        raise SystemExit(f"--real needs {files} recordings; VOXDATA_CORPORA has {len(found)}")
-    for number, path in enumerate(random.Random(0).sample(found, files)):
+    paths: list[Path] = []
+    for name in ("asterisk_en", "ravdess"):
+        corpus = find_corpus(name)
+        if corpus:
+            paths += sorted(corpus.rglob("*.flac"))
+    if len(paths) < files:
+        raise SystemExit(f"--real needs {files} recordings; VOXDATA_CORPORA has {len(paths)}")
+    for number, path in enumerate(random.Random(0).sample(paths, files)):
         shutil.copyfile(path, folder / f"{number:04d}.flac")
 
 

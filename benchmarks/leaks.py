@@ -16,6 +16,7 @@ strict search finds is counted beside it, as perhaps by chance.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -128,11 +129,11 @@ def find_secrets_in(
     """
     runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
     words = set(re.findall(r"[a-z]+", text.lower()))
-    return [
-        secret
-        for secret, parts in keys.items()
-        if any(_stands(part, runs, words, strict=strict) for part in parts)
-    ]
+    standing = []
+    for secret, parts in keys.items():
+        if any(_stands(part, runs, words, strict=strict) for part in parts):
+            standing.append(secret)
+    return standing
 
 
 def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
@@ -141,7 +142,7 @@ def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) ->
     if len(part) == 4 and not strict:
         return part in runs
     pieces = {part[i : i + 4] for i in range(len(part) - 3)}
-    return any(piece in run for run in runs for piece in pieces)
+    return any(piece in run for run, piece in itertools.product(runs, pieces))
 
 
 def find_leaks(
@@ -179,10 +180,10 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
         everything = Segment(start_ms=0, end_ms=duration_ms(sound))
         requests.append(SpeechRequest(sound=sound, speech=(everything,)))
     heard = whisper.transcribe(requests)
-    return {
-        path: "".join(word.text for word in transcript.words)
-        for path, transcript in zip(paths, heard, strict=True)
-    }
+    texts = {}
+    for path, transcript in zip(paths, heard, strict=True):
+        texts[path] = "".join(word.text for word in transcript.words)
+    return texts
 
 
 def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:
@@ -263,6 +264,10 @@ are found by chance.
 """
 
 
+def _is_servers_own(text: StoredText) -> bool:
+    return any(f"table {table}," in text.where for table in SERVERS_OWN)
+
+
 def read_places(
     root: Path, names: Sequence[str], *, label_studio: bool = False
 ) -> dict[str, list[StoredText]]:
@@ -306,9 +311,7 @@ def read_places(
     }
     if label_studio:
         stored = read_texts([state / "label-studio"])
-        places["Label Studio"] = [
-            text for text in stored if not any(f"table {own}," in text.where for own in SERVERS_OWN)
-        ]
+        places["Label Studio"] = [text for text in stored if not _is_servers_own(text)]
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
     places["export huggingface, clips"] = _heard(spoken)

@@ -14,6 +14,7 @@ made for Japanese, and short pieces are taken for that otherwise.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -202,12 +203,13 @@ def stands_in(keys: Iterable[str], text: str) -> bool:
     for key in keys:
         if not key.isdigit():
             pieces = {key[i : i + 3] for i in range(max(len(key) - 2, 1))}
-            if key in words or any(piece in run for piece in pieces for run in spelled):
+            spellings = itertools.product(pieces, spelled)
+            if key in words or any(piece in run for piece, run in spellings):
                 return True
         elif len(key) < 4:
             if key in runs:
                 return True
-        elif any(key[i : i + 4] in run for i in range(len(key) - 3) for run in runs):
+        elif any(key[i : i + 4] in run for i, run in itertools.product(range(len(key) - 3), runs)):
             return True
     return False
 
@@ -240,11 +242,12 @@ def spoken_calls() -> Iterator[Call]:
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     for group, recordings in (("sentences", SENTENCES), ("borders", BORDERS)):
         for name, sentences in recordings.items():
-            parts = [
-                part
-                for said, row in zip(sentences, truth[name], strict=True)
-                for part in read_parts(name, said, row["private_ms"])
-            ]
+            parts = list(
+                itertools.chain.from_iterable(
+                    read_parts(name, said, row["private_ms"])
+                    for said, row in zip(sentences, truth[name], strict=True)
+                )
+            )
             yield Call(
                 name=name, group=group, samples=read_recording(FOLDER / name)[1], parts=tuple(parts)
             )
@@ -348,38 +351,44 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
     Args:
         leaks: The channels of its recording leak into each other.
     """
-    own = [going for going in sent.clips if going.utterance.channel == part.channel]
-    others = [going for going in sent.clips if going.utterance.channel != part.channel]
+    own = [clip for clip in sent.clips if clip.utterance.channel == part.channel]
+    others = [clip for clip in sent.clips if clip.utterance.channel != part.channel]
+    of_clips = (sent.spans[clip.utterance.utterance_id] for clip in own)
     spans = [
         span
-        for going in own
-        for span in sent.spans[going.utterance.utterance_id]
+        for span in itertools.chain.from_iterable(of_clips)
         if overlap_ms(span.segment, part.segment)
     ]
-    heard = [
-        (going.utterance.channel, text) for going, text in zip(sent.clips, sent.heard, strict=True)
-    ]
-    lagged = Segment(start_ms=part.segment.start_ms + LAG_MS, end_ms=part.segment.end_ms + LAG_MS)
+    heard_own = []
+    heard_others = []
+    for clip, text in zip(sent.clips, sent.heard, strict=True):
+        is_own = clip.utterance.channel == part.channel
+        (heard_own if is_own else heard_others).append(text)
+    transcribed = " ".join(clip.utterance.text for clip in own)
+    leaking_ms = 0
+    if leaks:
+        lagged = Segment(
+            start_ms=part.segment.start_ms + LAG_MS,
+            end_ms=part.segment.end_ms + LAG_MS,
+        )
+        leaking_ms = played_ms(lagged, [(clip.window, clip.muted) for clip in others])
+    leaks_of_spans = itertools.chain.from_iterable(span.leaks.values() for span in spans)
     return Fate(
         part=part,
-        said=stands_in(part.keys, " ".join(going.utterance.text for going in own)),
-        readable=any(stands_in(part.keys, going.entry.text) for going in sent.clips),
-        own=any(stands_in(part.keys, text) for channel, text in heard if channel == part.channel),
-        other=any(stands_in(part.keys, text) for channel, text in heard if channel != part.channel),
+        said=stands_in(part.keys, transcribed),
+        readable=any(stands_in(part.keys, clip.entry.text) for clip in sent.clips),
+        own=any(stands_in(part.keys, text) for text in heard_own),
+        other=any(stands_in(part.keys, text) for text in heard_others),
         muted_ms=_muted_ms(part.segment, own),
-        left_ms=played_ms(part.segment, [(going.window, going.muted) for going in own]),
-        leaking_ms=played_ms(lagged, [(going.window, going.muted) for going in others])
-        if leaks
-        else 0,
-        leaks=tuple(heard_in is not None for span in spans for heard_in in span.leaks.values()),
+        left_ms=played_ms(part.segment, [(clip.window, clip.muted) for clip in own]),
+        leaking_ms=leaking_ms,
+        leaks=tuple(leak is not None for leak in leaks_of_spans),
     )
 
 
 def _muted_ms(segment: Segment, clips: Sequence[Outgoing]) -> int:
-    return sum(
-        overlap_ms(segment, muted)
-        for muted in union([span for going in clips for span in going.muted])
-    )
+    muted = list(itertools.chain.from_iterable(clip.muted for clip in clips))
+    return sum(overlap_ms(segment, span) for span in union(muted))
 
 
 def played_ms(segment: Segment, clips: Sequence[tuple[Segment, Sequence[Segment]]]) -> int:
@@ -411,7 +420,7 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
     found = [fate for fate in fates if fate.found]
     audible = [fate for fate in found if fate.own or fate.other]
     private_ms = sum(fate.part.segment.duration_ms for fate in found)
-    spans = [muted for fate in fates for muted in fate.leaks]
+    spans = list(itertools.chain.from_iterable(fate.leaks for fate in fates))
     print(
         f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, "
         f"{sum(f.readable for f in fates)} readable, "

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.private_sentences import HELD_BACK, NEW_KINDS, SEEN
 from benchmarks.speech_corpus import find_corpus
@@ -37,6 +37,11 @@ def read_marks(marked: str) -> tuple[str, list[Span]]:
     return text + marked[at:], spans
 
 
+def meets_any(spans: Iterable[tuple[str, int, int]], start: int, end: int) -> bool:
+    """Whether one of some spans (kind, start, end) overlaps this one."""
+    return any(span_start < end and span_end > start for _, span_start, span_end in spans)
+
+
 def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]:
     """Count spans found (half of their characters or more, whatever the kind), spans flagged in
     vain, and characters left readable.
@@ -49,19 +54,16 @@ def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]
         text, truth = read_marks(marked)
         answer = scan(text, language)
         flagged += len(answer)
-        in_vain += sum(
-            not any(s < end and e > start for _, s, e in truth) for _, start, end in answer
-        )
+        strangers = [(s, e) for _, s, e in answer if not meets_any(truth, s, e)]
+        in_vain += len(strangers)
         for kind, start, end in truth:
             wanted[kind] += 1
-            covered = sum(any(s <= i < e for _, s, e in answer) for i in range(start, end))
+            covered = sum(meets_any(answer, i, i + 1) for i in range(start, end))
             found[kind] += covered >= (end - start) / 2
             readable, secret = readable + end - start - covered, secret + end - start
             if covered < end - start:
                 misses.append((text[start:end], [text[s:e] for _, s, e in answer]))
-        misses += [
-            ("", [text[s:e]]) for _, s, e in answer if not any(a < e and b > s for _, a, b in truth)
-        ]
+        misses += [("", [text[start:end]]) for start, end in strangers]
     return {
         "spans": sum(wanted.values()),
         "recall": round(sum(found.values()) / sum(wanted.values()), 3),
@@ -117,7 +119,9 @@ def presidio() -> Scan | None:
 
 def flagged_in_corpus(transcripts: Sequence[str], scan: Scan) -> tuple[int, int, list[str]]:
     """(flags, words, what was flagged) in transcripts that hold no personal data by design."""
-    flags = [text[start:end] for text in transcripts for _, start, end in scan(text, "en")]
+    flags = []
+    for text in transcripts:
+        flags += [text[start:end] for _, start, end in scan(text, "en")]
     return len(flags), sum(len(text.split()) for text in transcripts), flags
 
 

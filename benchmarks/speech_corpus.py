@@ -111,10 +111,8 @@ def run_folds(
             cache_dir=OUT / "features",
             say=lambda line: print(line, file=sys.stderr) if "features" in line else None,
         )
-        answers |= {
-            key: np.array([shares[label] for label in labels])
-            for key, shares in outcome.predictions.items()
-        }
+        for key, shares in outcome.predictions.items():
+            answers[key] = np.array([shares[label] for label in labels])
         print(
             f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, "
             f"best epoch {outcome.fit.best_epoch}",

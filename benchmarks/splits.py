@@ -10,6 +10,7 @@ has them).
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import Counter
@@ -51,7 +52,7 @@ def make_voices(count: int, *, seed: int, start: int = 0) -> dict[str, Counter[s
 def deviation(voices: dict[str, Counter[str]], placed: dict[str, Split]) -> float:
     """The largest relative deviation from the wanted share over labels, languages and splits."""
     worst = 0.0
-    for column in sorted({name for tally in voices.values() for name in tally}):
+    for column in sorted(set(itertools.chain.from_iterable(voices.values()))):
         total = sum(tally[column] for tally in voices.values())
         if sum(tally[column] > 0 for tally in voices.values()) < len(RATIOS):
             continue

@@ -109,10 +109,10 @@ def print_table(size: int, found: dict[str, dict[str, Any]]) -> None:
             "-" if cell is None else f"{cell['cpu']:.2f} ({cell['wall']:.2f})" for cell in cells
         ]
         print(f"| {step} | {' | '.join(shown)} |")
-    sizes = {
-        name: [found[name]["notes"][key] for key in ("bytes first", "bytes second")]
-        for name in names
-    }
+    sizes = {}
+    for name in names:
+        notes = found[name]["notes"]
+        sizes[name] = [notes["bytes first"], notes["bytes second"]]
     print(
         "| MB after the first version | "
         f"{' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"

@@ -12,6 +12,7 @@ that the diarizer found.
 from __future__ import annotations
 
 import csv
+import itertools
 import sys
 import time
 from collections import Counter, defaultdict
@@ -77,7 +78,7 @@ def compose(paths: Sequence[Path]) -> Iterator[tuple[int, Samples]]:
     clips; none is used twice.
     """
     clips = iter(paths)
-    for length_s in (length for _ in range(PER_LENGTH) for length in LENGTHS_S):
+    for length_s in itertools.chain.from_iterable(LENGTHS_S for _ in range(PER_LENGTH)):
         parts, missing = [], length_s * MODEL_RATE_HZ
         while missing > 0:
             path = next(clips, None)
@@ -112,16 +113,10 @@ def halves(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
     """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS
     alternates men and women).
     """
-    people = {
-        corpus: sorted({t.person for t in takes if t.corpus == corpus})
-        for corpus in {t.corpus for t in takes}
-    }
-    first = {
-        (corpus, person)
-        for corpus, names in people.items()
-        for i, person in enumerate(names)
-        if i // 2 % 2 == 0
-    }
+    first = set()
+    for corpus in {t.corpus for t in takes}:
+        people = sorted({t.person for t in takes if t.corpus == corpus})
+        first |= {(corpus, person) for i, person in enumerate(people) if i // 2 % 2 == 0}
     return [t for t in takes if (t.corpus, t.person) in first], [
         t for t in takes if (t.corpus, t.person) not in first
     ]
@@ -228,9 +223,8 @@ def print_pairs(title: str, takes: Sequence[Take]) -> None:
         )
         cells = (f"{accepts:.2f} /{rejects:6.2f}" for accepts, rejects in rates)
         print(f"  {threshold:9.2f} " + " ".join(f"{cell:>15}" for cell in cells))
-    equal = (
-        f"{100 * rate:.2f} at {at:.2f}" for rate, at in (equal_error(*s) for s in scores.values())
-    )
+    rates = [equal_error(*s) for s in scores.values()]
+    equal = (f"{100 * rate:.2f} at {at:.2f}" for rate, at in rates)
     print("  equal     " + " ".join(f"{cell:>15}" for cell in equal))
     print("  pairs     " + " ".join(f"{f'{len(b)} /{len(a):6}':>15}" for a, b in scores.values()))
 

@@ -156,7 +156,9 @@ def run(root: Path, *, kills: int, seed: int) -> int:
             said = [line.split() for line in child.stdout.read().splitlines()]
         killed[phase] += 1
         inside += phase == "checkpoint" and not any(line[0] == "checkpoint" for line in said)
-        left += [name for line in said if line[0] == "left" for name in line[1:]]
+        for line in said:
+            if line[0] == "left":
+                left += line[1:]
         cut += [line[1:] for line in said if line[0] == "cut" and len(line) == 3]
         began = time.monotonic()
         with open_warehouse(root / "w.duckdb") as con:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,7 +156,7 @@ def test_fit_to_budget_does_not_choose_the_control_arm_by_price() -> None:
     control = [choice(i, duration_ms=1000 * (i + 1), arm="random") for i in range(10)]
     active = [choice(i, duration_ms=500, score=1) for i in range(10, 20)]
     kept = fit_to_budget(
-        [c for pair in zip(control, active, strict=True) for c in pair],
+        list(itertools.chain.from_iterable(zip(control, active, strict=True))),
         BY_LENGTH,
         12_000,
     )

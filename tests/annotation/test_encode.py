@@ -94,7 +94,9 @@ def answers(
         )
         for s in schemes
     }
-    scales = [f"{s.name}.{scale}" for s in schemes for scale in s.scales]
+    scales = []
+    for s in schemes:
+        scales += [f"{s.name}.{scale}" for scale in s.scales]
     ratings = {name: draw(st.integers(1, 5)) for name in scales if draw(st.booleans())}
     flags = draw(st.sets(st.sampled_from(FLAGS)))
     return schemes, labels, ratings, tuple(flag for flag in FLAGS if flag in flags)
@@ -347,12 +349,11 @@ def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:
 
 def proposal_line(entry: QueueEntry, **more: Any) -> list[str]:
     (prediction,) = encode_entry(entry, schemes=QUEUE_SCHEMES, **more)["predictions"]
-    return [
-        line
-        for result in prediction["result"]
-        if result["from_name"] == "proposal"
-        for line in result["value"]["text"]
-    ]
+    lines = []
+    for result in prediction["result"]:
+        if result["from_name"] == "proposal":
+            lines += result["value"]["text"]
+    return lines
 
 
 def test_encode_entry_shows_the_proposal_and_how_sure_it_is() -> None:

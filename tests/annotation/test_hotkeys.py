@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,8 +30,8 @@ def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
     except AnnotationError:
         assert sum(rows.values()) + extras + sum(rows[name] for name in second) > len("".join(ROWS))
         return
-    keys = [key for name in hotkeys for key in hotkeys[name]] + [
-        with_shift(key) for name in second for key in hotkeys[name]
+    keys = list(itertools.chain.from_iterable(hotkeys[name] for name in hotkeys)) + [
+        with_shift(key) for key in itertools.chain.from_iterable(hotkeys[name] for name in second)
     ]
     lengths = {name: len(keys) for name, keys in hotkeys.items()}
     assert lengths == {**rows, "extra": extras}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,30 +91,27 @@ def test_timeline_alpha_is_none_where_there_is_nothing_to_compare() -> None:
     )
 )
 def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[list[bool]]) -> None:
-    people = {
-        f"p{p}": [make_turn(i * 50, i * 50 + 50) for i, row in enumerate(rows) if row[p]]
-        for p in range(3)
-    }
+    people = {}
+    for p in range(3):
+        spoken = [i for i, row in enumerate(rows) if row[p]]
+        people[f"p{p}"] = [make_turn(i * 50, i * 50 + 50) for i in spoken]
     agreement = timeline_alpha([people], durations_ms=[50 * len(rows)])
-    votes = [
-        Vote(
-            utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=("talk" if row[p] else "silence",)
-        )
-        for i, row in enumerate(rows)
-        for copy in range(50)
-        for p in range(3)
-    ]
+    votes = []
+    for (i, row), copy, p in itertools.product(enumerate(rows), range(50), range(3)):
+        label = "talk" if row[p] else "silence"
+        votes.append(Vote(utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=(label,)))
     plain = krippendorff_alpha(votes)
     if plain is None:
         assert agreement is None
         return
+
     # Somebody who never spoke, and the reference, may leave names unmatched only when they never
     # overlap.
-    overlaps = all(
-        any(row[p] and row[q] for row in rows) or not any(row[p] for row in rows)
-        for p in range(3)
-        for q in range(3)
-    )
+    def meet(p: int, q: int) -> bool:
+        together = any(row[p] and row[q] for row in rows)
+        return together or not any(row[p] for row in rows)
+
+    overlaps = all(meet(p, q) for p, q in itertools.product(range(3), range(3)))
     if overlaps:
         assert agreement == pytest.approx(plain, abs=0.02)
 

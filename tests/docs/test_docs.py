@@ -70,12 +70,11 @@ def test_cli_page_lists_every_command(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(commands_with_rows()))
 def test_cli_page_lists_every_option(name: str) -> None:
     parameters = commands_with_rows()[name].params
-    options = {
-        o
-        for p in parameters
-        for o in p.opts
-        if o.startswith("--") and o not in {"--json", "--help"}
-    }
+    options = set()
+    for p in parameters:
+        for o in p.opts:
+            if o.startswith("--") and o not in {"--json", "--help"}:
+                options.add(o)
     shown = set(re.findall(r"--[a-z-]+", " ".join(row.split(" | ")[0] for row in rows_of(name))))
     assert options - shown == set()
     assert shown - options == set()
@@ -95,7 +94,7 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
     command = COMMANDS[words.pop(0)]
     if words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    options = {option for parameter in command.params for option in parameter.opts}
+    options = set(itertools.chain.from_iterable(parameter.opts for parameter in command.params))
     assert [w for w in words if w.startswith("--") and w not in options] == [], f"{page}: {line}"
 
 
@@ -103,19 +102,19 @@ def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:
     return [f"{prefix}.{name}" for name in model.model_fields]
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        key
-        for name, field in Settings.model_fields.items()
-        if name != "schemes" and isinstance(field.annotation, type)
-        for key in (
-            setting_keys(field.annotation, name)
-            if field.annotation is not BackendSettings
-            else [f"{name}.backend"]
-        )
-    ],
-)
+def all_setting_keys() -> list[str]:
+    keys: list[str] = []
+    for name, field in Settings.model_fields.items():
+        if name == "schemes" or not isinstance(field.annotation, type):
+            continue
+        if field.annotation is BackendSettings:
+            keys.append(f"{name}.backend")
+        else:
+            keys += setting_keys(field.annotation, name)
+    return keys
+
+
+@pytest.mark.parametrize("key", all_setting_keys())
 def test_settings_page_lists_every_setting(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 
@@ -126,12 +125,11 @@ def test_shipped_settings_are_valid(name: str) -> None:
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
-    broken = [
-        (page.name, target)
-        for page in PAGES
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
-    ]
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                broken.append((page.name, target))
     assert broken == []
 
 

@@ -5,6 +5,7 @@ They read the tables by queries of their own, so that they do not believe what t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -229,12 +230,14 @@ def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
         ),
         "utterance_id": ("prediction", "push", "annotation"),
     }
-    parts = [
-        f"""select '{table}' as name, count(*) as n
-        from "{table}" anti join ({whole[column]}) using ({column}) where {column} is not null"""
-        for column, tables in named.items()
-        for table in tables
-    ]
+    parts = []
+    for column, tables in named.items():
+        parts += [
+            f"""select '{table}' as name, count(*) as n
+            from "{table}" anti join ({whole[column]}) using ({column})
+            where {column} is not null"""
+            for table in tables
+        ]
     assert [row for row in read_rows(con, " union all ".join(parts)) if row["n"]] == []
 
 
@@ -268,7 +271,7 @@ class Files:
         pattern = re.compile("|".join(map(re.escape, words)).encode())
         if words != self._words:
             self._seen, self._words = {}, frozenset(words)
-        for path in (path for folder in folders for path in folder.rglob("*")):
+        for path in itertools.chain.from_iterable(folder.rglob("*") for folder in folders):
             assert not pattern.search(str(path).encode()), path
             status = path.stat()
             if path.is_dir() or self._seen.get(path) == (status.st_mtime_ns, status.st_size):

@@ -7,6 +7,7 @@ are functions of this process. With VOXDATA_STEPS=10000 and another VOXDATA_SEED
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -349,11 +350,10 @@ class LoopMachine(RuleBasedStateMachine):
     def pull(self) -> None:
         if self.run(partial(pull_changes, say=quiet)) is not None:
             with self.workspace.warehouse() as con:
-                assert answers_in(con) == {
-                    (number, key)
-                    for key, (copy,) in self.queue.list_copies().items()
-                    for number in copy
-                }
+                wanted = set()
+                for key, (copy,) in self.queue.list_copies().items():
+                    wanted |= {(number, key) for number in copy}
+                assert answers_in(con) == wanted
 
     @rule()
     @counted
@@ -427,7 +427,11 @@ class LoopMachine(RuleBasedStateMachine):
     def _words(self, key: str, number: int) -> frozenset[str]:
         utterances = CALLS[number].utterances(key)
         return frozenset(
-            (key, *utterances, *(text for one in utterances for text in self.written.get(one, [])))
+            (
+                key,
+                *utterances,
+                *itertools.chain.from_iterable(self.written.get(one, []) for one in utterances),
+            )
         )
 
     @precondition(lambda self: self.forgotten)
@@ -507,7 +511,7 @@ class LoopMachine(RuleBasedStateMachine):
         no_table_names(con, self._words_of_the_forgotten())
 
     def _versions_verify(self, con: DuckDBPyConnection) -> None:
-        assert [problem for one in verify_all(con) for problem in one.problems] == []
+        assert list(itertools.chain.from_iterable(one.problems for one in verify_all(con))) == []
         assert check_chain(con) == []
 
 

@@ -4,6 +4,7 @@ put back by its source.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -395,7 +396,7 @@ def test_verify_audio_reads_every_recording_in_seven_parts(workspace: Workspace)
     with workspace.warehouse() as con:
         stored = list_audio(con)
     parts = [choose_part(stored, part, 7) for part in range(1, 8)]
-    recording_ids = sorted(one.recording_id for part in parts for one in part)
+    recording_ids = sorted(one.recording_id for one in itertools.chain.from_iterable(parts))
     assert recording_ids == [one.recording_id for one in stored]
     assert (
         sum(verify_audio(workspace, part=(part, 7), say=quiet).files for part in range(1, 8))

@@ -95,11 +95,10 @@ def test_compare_passes_over_silence_that_both_hold():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
 def test_longest_match_has_the_largest_sum(errors):
     values = np.array(errors)
-    sums = {
-        (start, end - start): float((MAX_ERROR - values[start:end]).sum())
-        for start in range(len(values))
-        for end in range(start + 1, len(values) + 1)
-    }
+    sums = {}
+    for start in range(len(values)):
+        for end in range(start + 1, len(values) + 1):
+            sums[(start, end - start)] = float((MAX_ERROR - values[start:end]).sum())
     best = longest_match(values)
     if best is None:
         assert max(sums.values()) <= 1e-9

@@ -48,9 +48,9 @@ def test_detect_layout_tells_how_channels_relate(samples, layout, kept):
 
 @pytest.mark.parametrize("overlap_ms", [0, 800])
 def test_detect_layout_tells_a_composed_call(overlap_ms):
-    parties = [
-        [speech_like(2_000, seed=10 * party + index) for index in range(5)] for party in range(2)
-    ]
+    parties = []
+    for party in range(2):
+        parties.append([speech_like(2_000, seed=10 * party + index) for index in range(5)])
     call = compose_call(parties, overlap_ms=overlap_ms)
     layout = detect_layout(in_blocks(call.samples), RATE)
     assert layout.layout == ChannelLayout.PER_CHANNEL

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -45,11 +46,9 @@ sets = st.dictionaries(
 
 
 def ballots(given_labels: dict[str, list[str]]) -> list[Vote]:
-    rows = [
-        (unit, person, label)
-        for unit, labels in given_labels.items()
-        for person, label in enumerate(labels)
-    ]
+    rows = []
+    for unit, labels in given_labels.items():
+        rows += [(unit, person, label) for person, label in enumerate(labels)]
     return [
         Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,))
         for unit, person, label in rows
@@ -64,11 +63,10 @@ def nltk_alpha(rows: list[tuple[str, str, object]], distance) -> float:
 
 @given(sets)
 def test_krippendorff_alpha_of_label_sets_equals_nltk(given_sets):
-    votes = [
-        Vote(utterance_id=unit, annotator=f"p{i}", labels=tuple(sorted(labels)))
-        for unit, several in given_sets.items()
-        for i, labels in enumerate(several)
-    ]
+    votes = []
+    for unit, several in given_sets.items():
+        for i, labels in enumerate(several):
+            votes.append(Vote(utterance_id=unit, annotator=f"p{i}", labels=tuple(sorted(labels))))
     alpha = krippendorff_alpha(votes, distance="masi")
     pairable = [v for v in votes if len(given_sets[v.utterance_id]) > 1]
     if len({frozenset(v.labels) for v in pairable}) < 2:
@@ -82,7 +80,7 @@ def test_krippendorff_alpha_of_label_sets_equals_nltk(given_sets):
 def test_krippendorff_alpha_of_ranks_equals_nltk(given_labels):
     alpha = krippendorff_alpha(ballots(given_labels), distance="ordinal", order=SCALE)
     pairable = {unit: labels for unit, labels in given_labels.items() if len(labels) > 1}
-    totals = Counter(label for labels in pairable.values() for label in labels)
+    totals = Counter(itertools.chain.from_iterable(pairable.values()))
     if len(totals) < 2:
         assert alpha is None
         return
@@ -100,11 +98,9 @@ def test_krippendorff_alpha_of_ranks_equals_nltk(given_labels):
             else 0.0
         )
 
-    rows = [
-        (str(person), unit, label)
-        for unit, labels in pairable.items()
-        for person, label in enumerate(labels)
-    ]
+    rows = []
+    for unit, labels in pairable.items():
+        rows += [(str(person), unit, label) for person, label in enumerate(labels)]
     assert alpha == pytest.approx(nltk_alpha(rows, between), abs=1e-9)
 
 
@@ -122,11 +118,12 @@ def test_krippendorff_alpha_refuses_a_rank_outside_the_scale():
 )
 def test_fleiss_kappa_equals_statsmodels_when_all_have_the_same_number(rows):
     kappa = fleiss_kappa(ballots({str(i): labels for i, labels in enumerate(rows)}))
-    used = sorted({label for labels in rows for label in labels})
+    used = sorted(set(itertools.chain.from_iterable(rows)))
     if len(used) < 2:
         assert kappa is None
         return
-    table = np.array([[labels.count(label) for label in used] for labels in rows])
+    counts = [list(map(labels.count, used)) for labels in rows]
+    table = np.array(counts)
     assert kappa == pytest.approx(float(statsmodels_fleiss(table)), abs=1e-9)
 
 
@@ -143,7 +140,7 @@ def test_cohen_kappa_equals_scikit_learn(pairs):
         "p0",
         "p1",
     )
-    if len({label for pair in pairs for label in pair}) < 2:
+    if len(set(itertools.chain.from_iterable(pairs))) < 2:
         assert kappa is None
         return
     assert kappa == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)), abs=1e-9)
@@ -207,9 +204,10 @@ def test_alpha_by_label_tells_which_labels_people_confuse():
 
 def test_alpha_without_rises_when_a_careless_annotator_is_left_out():
     rng = np.random.default_rng(0)
-    given_labels = {
-        str(i): [label, label, str(rng.integers(3))] for i in range(60) for label in [str(i % 3)]
-    }
+    given_labels = {}
+    for i in range(60):
+        label = str(i % 3)
+        given_labels[str(i)] = [label, label, str(rng.integers(3))]
     alphas = alpha_without(ballots(given_labels))
     assert alphas["p2"] == 1
     assert alphas["p0"] is not None
@@ -222,12 +220,10 @@ def cremad(corpora: Path) -> list[Vote]:
         rows = [
             row for row in csv.DictReader(file) if row[""].startswith("1") and len(row[""]) == 6
         ]
-    return ballots(
-        {
-            row["fileName"]: [label for label in "ADFHNS" for _ in range(int(row[label]))]
-            for row in rows
-        }
-    )
+    heard = {}
+    for row in rows:
+        heard[row["fileName"]] = list("".join(label * int(row[label]) for label in "ADFHNS"))
+    return ballots(heard)
 
 
 @pytest.mark.corpus

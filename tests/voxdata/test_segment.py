@@ -12,7 +12,9 @@ segments = st.tuples(st.integers(0, 300), st.integers(1, 60)).map(
 
 
 def covered(found) -> set[int]:
-    return {ms for segment in found for ms in range(segment.start_ms, segment.end_ms)}
+    return set(
+        itertools.chain.from_iterable(range(segment.start_ms, segment.end_ms) for segment in found)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 
@@ -117,16 +118,16 @@ def test_assign_splits_keeps_the_share_of_every_label(num_groups: int, worst: fl
 
 def worst_deviation(groups: dict[str, Counter[str]], splits: dict[str, Split]) -> float:
     total: Counter[str] = sum(groups.values(), Counter())
-    return max(
-        abs(
-            sum(counts[label] for group, counts in groups.items() if splits[group] is split)
-            / total[label]
-            - ratio
+    worst = 0.0
+    for split, ratio in RATIOS.items():
+        held: Counter[str] = sum(
+            (counts for group, counts in groups.items() if splits[group] is split),
+            Counter(),
         )
-        / ratio
-        for label in total
-        for split, ratio in RATIOS.items()
-    )
+        for label in total:
+            share = held[label] / total[label]
+            worst = max(worst, abs(share - ratio) / ratio)
+    return worst
 
 
 @pytest.mark.parametrize(
@@ -165,14 +166,12 @@ def test_assign_splits_cannot_be_improved_by_moving_one_group(
     if not groups:
         return
     names = sorted(groups)
-    labels = sorted({label for counts in groups.values() for label in counts})
-    vectors = np.array(
-        [
-            [*(groups[name][label] for label in labels), max(groups[name].total(), 1)]
-            for name in names
-        ],
-        dtype=float,
-    )
+    labels = sorted(set(itertools.chain.from_iterable(groups.values())))
+    rows = []
+    for name in names:
+        counts = [groups[name][label] for label in labels]
+        rows.append([*counts, max(groups[name].total(), 1)])
+    vectors = np.array(rows, dtype=float)
     splits = assign_splits(
         groups,
         fixed={},

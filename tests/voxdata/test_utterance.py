@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import pytest
@@ -54,7 +55,9 @@ def spoken(draw):
 def test_cut_utterances_puts_every_word_into_exactly_one_utterance(made):
     words, turns = made
     cut = cut_utterances(turns, transcript(words))
-    assert Counter(word for utterance in cut for word in utterance.words) == Counter(words)
+    assert Counter(itertools.chain.from_iterable(utterance.words for utterance in cut)) == Counter(
+        words
+    )
 
 
 @given(spoken(), st.integers(1_000, 4_000))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_find_hints_links_a_sound_that_is_everywhere_to_the_first_that_have_it(
     store(con, **dict.fromkeys(names, codes(1)))
     hints = find_hints(con, names, key=KEY)
     assert {first for first, _ in hints} <= set(names[:MAX_SHARING])
-    assert {name for pair in hints for name in pair} == set(names)
+    assert set(itertools.chain.from_iterable(hints)) == set(names)
 
 
 def test_duplicate_groups_take_what_is_mostly_shared(con: DuckDBPyConnection) -> None:

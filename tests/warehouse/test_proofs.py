@@ -154,8 +154,7 @@ def test_forgotten_since_names_the_erasures_of_a_version(
     cut(con, example, 3, 4)
     one = erase(con, "r1")
     two = erase(con, "r4")
-    found = {
-        ref: [r.receipt_id for r in forgotten_since(con, find_version(con, ref))]
-        for ref in ("calls@1", "calls@2")
-    }
+    found = {}
+    for ref in ("calls@1", "calls@2"):
+        found[ref] = [r.receipt_id for r in forgotten_since(con, find_version(con, ref))]
     assert found == {"calls@1": [one], "calls@2": [two]}

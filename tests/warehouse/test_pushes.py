@@ -33,9 +33,9 @@ def test_record_pushes_notes_changes_and_returns_to_an_earlier_key(con: DuckDBPy
         {"u1": "a"},
         {"u1": "a"},
     ]
-    clips = [
-        [PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()] for push in pushes
-    ]
+    clips = []
+    for push in pushes:
+        clips.append([PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()])
     assert [record_pushes(con, push, project_id=1, run_id="t") for push in clips] == [2, 0, 1, 1, 0]
     clip_digests = {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()}
     assert clip_digests == {

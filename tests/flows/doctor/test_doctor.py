@@ -124,7 +124,8 @@ def test_check_service_fails_when_nothing_listens() -> None:
 def look(root: Path, **secrets: str) -> dict[str, Check]:
     """Name -> what the doctor finds of each service."""
     checks = service_checks(root, Secrets(cache_dir=root, **secrets))
-    return {check.name: check for check in (look_at() for look_at in checks)}
+    looked_at = [look_at() for look_at in checks]
+    return {check.name: check for check in looked_at}
 
 
 def a_service(name: str, *, pid: int, started: str, port: int | None = None) -> Service:

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,10 +276,11 @@ def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
     seen = 0
     for split in Split:
         place = folder / split.value
-        rows = {
-            name: dict(line.split(" ", 1) for line in (place / name).read_text().splitlines())
-            for name in ("wav.scp", "utt2spk", "utt2intent")
-        }
+        rows = {}
+        for name in ("wav.scp", "utt2spk", "utt2intent"):
+            rows[name] = dict(
+                line.split(" ", 1) for line in (place / name).read_text().splitlines()
+            )
         assert list(rows["wav.scp"]) == sorted(rows["wav.scp"], key=str.encode)
         texts = {
             line.partition(" ")[0]: line.partition(" ")[2]
@@ -393,16 +395,8 @@ def test_export_bundle_refuses_a_scheme_named_like_a_column(
     examples = open_bundle(workspace, "calls").examples
     with workspace.warehouse() as con:
         odd = {"text": examples[0].gold["intent"]}
-        create_version(
-            con,
-            "odd",
-            [
-                Example(**{**{n: getattr(e, n) for n in Example.__slots__}, "gold": odd})
-                for e in examples
-            ],
-            recipe={},
-            run_id="t",
-        )
+        odd_examples = [replace(e, gold=odd) for e in examples]
+        create_version(con, "odd", odd_examples, recipe={}, run_id="t")
     with pytest.raises(WarehouseError, match="clash"):
         export_bundle(open_bundle(workspace, "odd"), format_name="csv", output=tmp_path / "t.csv")
 

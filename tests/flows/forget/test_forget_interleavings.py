@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,7 +133,7 @@ class Stage:
         assert [key for key in self.queue.entries if key in self.utterance_ids] == []
         assert search_folder(self.workspace.root, probes) == ()
         names = [str(path) for path in self.workspace.root.rglob("*")]
-        assert [name for name in names if any(probe in name for probe in probes)] == []
+        assert [(name, probe) for name, probe in product(names, probes) if probe in name] == []
         assert cached(self.workspace, self.utterance_ids) == []
 
 
@@ -324,12 +325,9 @@ def test_forget_during_prelabel(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
         workspace: Workspace, units: Iterator[Unit]
     ) -> Iterator[tuple[Unit, list[Outcome]]]:
         for unit, outcomes in list(run_here(workspace, units)):
-            late.extend(
-                u.utterance_id
-                for o in outcomes
-                if o.work.recording_id == stage.recording_id
-                for u in o.work.utterances
-            )
+            for outcome in outcomes:
+                if outcome.work.recording_id == stage.recording_id:
+                    late.extend(u.utterance_id for u in outcome.work.utterances)
             stage.forget()
             yield unit, outcomes
 

@@ -348,9 +348,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = open_workspace(root)
     rng = np.random.default_rng(5)
     starts = ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti", "ve", "zu")
-    words = [
-        f"{start}{end}" for start in starts for end in ("n", "rd", "st", "lk", "mp", "sh", "t")
-    ]
+    words = []
+    for start in starts:
+        for end in ("n", "rd", "st", "lk", "mp", "sh", "t"):
+            words.append(f"{start}{end}")
     recordings, sources, utterances = [], [], []
     for number in range(NUM_RECORDINGS):
         key = digest("recording", number)[:32]

@@ -57,10 +57,11 @@ def music(seconds: float, seed: int):
     """Chords that change four times a second: a fingerprint needs pitch."""
     rng = np.random.default_rng(seed)
     at = np.arange(RATE_HZ // 4) / RATE_HZ
-    chords = [
-        sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4))
-        for _ in range(round(4 * seconds))
-    ]
+    chords = []
+    for _ in range(round(4 * seconds)):
+        chords.append(
+            sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4))
+        )
     return (0.1 * np.concatenate(chords)).astype(np.float32)
 
 

@@ -51,10 +51,9 @@ def test_read_manifest_reads_tsv_and_parquet_alike(tmp_path):
     frame = pl.DataFrame({"path": ["a.wav", "b.wav"], "agent_id": [7, None]})
     frame.write_parquet(tmp_path / "calls.parquet")
     write(tmp_path / "calls.tsv", "path\tagent_id\na.wav\t7\nb.wav\t\n")
-    found = [
-        [(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]]
-        for name in ("calls.parquet", "calls.tsv")
-    ]
+    found = []
+    for name in ("calls.parquet", "calls.tsv"):
+        found.append([(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]])
     assert (
         found[0]
         == found[1]

@@ -198,9 +198,8 @@ def test_heat_map_numbers_can_be_read_in_light_and_dark(diff_page: Path, show: O
         page = show(diff_page, scheme)
         names = ("--heat", "--heat-ink", "--ink", "--page")
         read = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
-        heat, full_ink, ink, ground = (
-            [int(page.evaluate(read, name)[i : i + 2], 16) for i in (1, 3, 5)] for name in names
-        )
+        colors = [page.evaluate(read, name) for name in names]
+        heat, full_ink, ink, ground = (list(bytes.fromhex(color[1:7])) for color in colors)
         for share, color in ((0.0, ink), (FULL, ink), (FULL, full_ink), (1.0, full_ink)):
             cell = [share * h + (1 - share) * g for h, g in zip(heat, ground, strict=True)]
             dark_one, light_one = sorted(

@@ -36,10 +36,9 @@ def hear(
     key: str = "k",
 ) -> None:
     """As a diarization of one channel would: speakers S0, S1, ..."""
-    embeddings = {
-        f"S{i}": [x / float(np.linalg.norm(vector)) for x in vector]
-        for i, vector in enumerate(vectors)
-    }
+    embeddings = {}
+    for i, vector in enumerate(vectors):
+        embeddings[f"S{i}"] = [x / float(np.linalg.norm(vector)) for x in vector]
     with workspace.warehouse() as con:
         store_speaker_embeddings(
             con,

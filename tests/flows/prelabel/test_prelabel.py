@@ -112,13 +112,11 @@ CONTENT = {
 def contents(workspace: Workspace) -> dict[str, list[str]]:
     """Every table without its times and run ids, sorted."""
     with workspace.warehouse() as con:
-        return {
-            table: sorted(
-                json.dumps(row, default=str, sort_keys=True)
-                for row in read_rows(con, f"select {columns} from {table}")
-            )
-            for table, columns in CONTENT.items()
-        }
+        content = {}
+        for table, columns in CONTENT.items():
+            rows = read_rows(con, f"select {columns} from {table}")
+            content[table] = sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+        return content
 
 
 @pytest.fixture

@@ -103,9 +103,8 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
     examples = draft.examples
     assert len(examples) == len(utterances)
     for key in ("voice", "recording_id", "group"):
-        splits = Counter(
-            getattr(e, key) for e in {(getattr(e, key), e.split): e for e in examples}.values()
-        )
+        pairs = {(getattr(e, key), e.split) for e in examples}
+        splits = Counter(held for held, _ in pairs)
         assert max(splits.values()) == 1
 
 
@@ -370,10 +369,8 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
 ) -> None:
     link_voices(workspace, say=lambda line: None)
     first = places(workspace, released(workspace))
-    train, test = (
-        next(r for r, split in sorted(first.items()) if split is wanted)
-        for wanted in (Split.TRAIN, Split.TEST)
-    )
+    train = next(r for r, split in sorted(first.items()) if split is Split.TRAIN)
+    test = next(r for r, split in sorted(first.items()) if split is Split.TEST)
     with workspace.warehouse() as con:
         voices = current_voices(con)
         kept = voices[test, 0, "S0"]

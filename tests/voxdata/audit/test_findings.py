@@ -28,11 +28,10 @@ from voxdata.dataset import Split
 
 def table(rows: list[dict[str, object]]) -> pl.DataFrame:
     full = [{"row": i, "audio": f"{i}.wav", **row} for i, row in enumerate(rows, start=2)]
-    return pl.DataFrame(
-        {name: [row.get(name) for row in full] for name in SCHEMA},
-        schema=dict(SCHEMA),
-        strict=False,
-    )
+    columns = {}
+    for name in SCHEMA:
+        columns[name] = [row.get(name) for row in full]
+    return pl.DataFrame(columns, schema=dict(SCHEMA), strict=False)
 
 
 def corpus(
@@ -98,7 +97,8 @@ def test_verdict_is_leak_when_any_finding_is() -> None:
 
 
 def test_limit_evidence_keeps_the_first() -> None:
-    assert [row["i"] for row in limit_evidence([{"i": i} for i in range(99)])] == list(range(25))
+    evidence = limit_evidence([{"i": i} for i in range(99)])
+    assert [row["i"] for row in evidence] == list(range(25))
 
 
 def test_find_shared_names_the_speakers_of_two_splits() -> None:
