@@ -75,7 +75,8 @@ def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
     """
     names = tuple(np.unique(corpus.voices).tolist())
     if corpus.name == "fsdd":
-        choosing, reporting = ((names[0],), (names[1],)), ((names[2],), (names[3],))
+        choosing = ((names[0],), (names[1],))
+        reporting = ((names[2],), (names[3],))
         return Plan(
             start=20,
             step=20,
@@ -117,7 +118,8 @@ def fold_corpus(corpus: CachedFeatures, held_out: Sequence[str]) -> Fold:
     """Split by voice."""
     held = np.isin(corpus.voices, held_out)
     scaler = StandardScaler().fit(corpus.values[~held])
-    pool, test = scaler.transform(corpus.values[~held]), scaler.transform(corpus.values[held])
+    pool = scaler.transform(corpus.values[~held])
+    test = scaler.transform(corpus.values[held])
     reduction = PCA(MAX_DIMENSIONS, random_state=0).fit(pool)
     return Fold(
         pool=reduction.transform(pool),
@@ -148,12 +150,19 @@ def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
     """Train on what is labelled: (pool_size, num_labels) probabilities of the pool, and UAR on the
     held-out voices.
     """
-    model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=500, tol=1e-3)
+    model = LogisticRegression(
+        C=REGULARISATION,
+        class_weight="balanced",
+        max_iter=500,
+        tol=1e-3,
+    )
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
     answers = np.zeros((len(fold.pool), len(fold.labels)))
     answers[:, model.classes_] = model.predict_proba(fold.pool)
     confusion = confusion_matrix(
-        fold.test_targets, model.predict(fold.test), num_labels=len(fold.labels)
+        fold.test_targets,
+        model.predict(fold.test),
+        num_labels=len(fold.labels),
     )
     return answers, float(average_recall(confusion))
 
@@ -182,10 +191,8 @@ def _choose(
             embedding=fold.pool[row],
         )
 
-    waiting, heard = (
-        [candidate(row) for row in np.flatnonzero(~labelled)],
-        [candidate(row) for row in np.flatnonzero(labelled)],
-    )
+    waiting = [candidate(row) for row in np.flatnonzero(~labelled)]
+    heard = [candidate(row) for row in np.flatnonzero(labelled)]
     if strategy == WITH_CONTROL:
         ids = [
             choice.utterance_id
@@ -253,7 +260,11 @@ def mean_curve(
     for row in rows:
         table[units.index(row.unit), rounds.index(row.num_labels)] = row.score
     draws = np.random.default_rng(0).integers(len(units), size=(num_draws, len(units)))
-    low, high = np.percentile(table[draws].mean(axis=1), [2.5, 97.5], axis=0)
+    low, high = np.percentile(
+        table[draws].mean(axis=1),
+        [2.5, 97.5],
+        axis=0,
+    )
     return np.array(rounds, dtype=float), table.mean(axis=0), low, high
 
 
@@ -316,22 +327,44 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
         )
     )
     figure, panels = plt.subplots(
-        1, len(figures), figsize=(7 * len(figures), 5), squeeze=False, layout="constrained"
+        1,
+        len(figures),
+        figsize=(7 * len(figures), 5),
+        squeeze=False,
+        layout="constrained",
     )
     for panel, (title, scores) in zip(panels[0], figures.items(), strict=True):
         for name, rows in scores.items():
             num_labels, mean, low, high = mean_curve(rows)
             strong = name in ("random", "hybrid")
             panel.plot(
-                num_labels, mean, color=colours[name], label=name, linewidth=2.4 if strong else 1.2
+                num_labels,
+                mean,
+                color=colours[name],
+                label=name,
+                linewidth=2.4 if strong else 1.2,
             )
             if strong:
                 panel.fill_between(
-                    num_labels, low, high, color=colours[name], alpha=0.15, linewidth=0
+                    num_labels,
+                    low,
+                    high,
+                    color=colours[name],
+                    alpha=0.15,
+                    linewidth=0,
                 )
         end = mean_curve(scores["random"])[1][-1]
-        panel.axhline(end, color="#555555", linestyle=":", linewidth=1)
-        panel.set(title=f"{title}: held-out voices", xlabel="labels", ylabel="UAR")
+        panel.axhline(
+            end,
+            color="#555555",
+            linestyle=":",
+            linewidth=1,
+        )
+        panel.set(
+            title=f"{title}: held-out voices",
+            xlabel="labels",
+            ylabel="UAR",
+        )
         panel.grid(alpha=0.25)
     panels[0][0].legend(loc="lower right", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -383,14 +416,23 @@ def main() -> int:
     figures, beaten = {}, []
     for corpus in corpora:
         scores = play_all(
-            corpus, plans[corpus.name].reporting, plans[corpus.name], said="reporting"
+            corpus,
+            plans[corpus.name].reporting,
+            plans[corpus.name],
+            said="reporting",
         )
         saved = summarise(scores)
         folds = [fold_corpus(corpus, held_out) for held_out in plans[corpus.name].reporting]
         ceiling = float(
             np.mean([learn(fold, np.ones(len(fold.pool), dtype=bool))[1] for fold in folds])
         )
-        print_table(corpus.name.upper(), scores, saved, ceiling=ceiling, pool=len(folds[0].pool))
+        print_table(
+            corpus.name.upper(),
+            scores,
+            saved,
+            ceiling=ceiling,
+            pool=len(folds[0].pool),
+        )
         if best != "margin":
             alone = labels_saved(
                 [*scores[best], *(replace(row, arm="random") for row in scores["margin"])]

@@ -52,7 +52,9 @@ def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title
     )
     address = f"{url}/api/projects/{queue.project_id}/import"
     with httpx.Client(
-        headers={"Authorization": f"Token {token}"}, timeout=600, trust_env=False
+        headers={"Authorization": f"Token {token}"},
+        timeout=600,
+        trust_env=False,
     ) as session:
         began = time.perf_counter()
         for start in range(0, len(payload), IMPORT_CHUNK):
@@ -121,7 +123,10 @@ def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) ->
     while killed < kills:
         workspace = rename(workspace, f"killed-{len(kept)}-{rng.randrange(10**6)}")
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             process.wait(timeout=rng.uniform(0.3, 1.0) * whole_s)
@@ -230,7 +235,12 @@ def main() -> int:
         with running_server(small):
             push = measure_push(small, repeats=chosen.repeats)
             print(json.dumps(push, indent=2), flush=True)
-            kills = measure_kills(small, clips=chosen.clips, kills=chosen.kills, seed=chosen.seed)
+            kills = measure_kills(
+                small,
+                clips=chosen.clips,
+                kills=chosen.kills,
+                seed=chosen.seed,
+            )
             print(json.dumps(kills, indent=2), flush=True)
         with running_server(large):
             pull = measure_pull(large, clips=chosen.pull_clips)

@@ -128,7 +128,9 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
 def running_server(workspace: Workspace) -> Iterator[None]:
     """Label Studio for the workspace, stopped at the end."""
     ensure_running(
-        workspace.state_dir, label_studio_spec(workspace, receiver=None, say=print), say=quiet
+        workspace.state_dir,
+        label_studio_spec(workspace, receiver=None, say=print),
+        say=quiet,
     )
     try:
         yield

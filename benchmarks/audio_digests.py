@@ -57,11 +57,10 @@ def main() -> int:
 
         total_mb = sum(digest.size_bytes for digest in digests.values()) / 1e6
         clips = CLIPS * RECORDINGS
-        plain, compared = (
-            best_s(lambda: read_all(compared=False)),
-            best_s(lambda: read_all(compared=True)),
-        )
-        whole, decoded = best_s(check_all), best_s(decode_all)
+        plain = best_s(lambda: read_all(compared=False))
+        compared = best_s(lambda: read_all(compared=True))
+        whole = best_s(check_all)
+        decoded = best_s(decode_all)
         print(f"{RECORDINGS} recordings of {MINUTES} min, {total_mb:.1f} MB; CPU, best of {ROUNDS}")
         print(
             f"a clip of 3 s read: {plain / clips * 1e3:.3f} ms; with size and head compared: "

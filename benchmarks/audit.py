@@ -61,7 +61,7 @@ def silent(_: str) -> None:
 def read_rows(folder: Path) -> Rows:
     """Every clip, all in training."""
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
-        known = list(csv.DictReader(file, delimiter="\t"))
+        rows = list(csv.DictReader(file, delimiter="\t"))
     return [
         {
             "audio": r["path"],
@@ -70,7 +70,7 @@ def read_rows(folder: Path) -> Rows:
             "text": r["transcript"],
             "split": "train",
         }
-        for r in known
+        for r in rows
     ]
 
 
@@ -94,10 +94,8 @@ def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
     others.
     """
     draws = np.random.default_rng(seed)
-    labels, speakers = (
-        sorted({str(row["label"]) for row in rows}),
-        sorted({str(row["speaker"]) for row in rows}),
-    )
+    labels = sorted({str(row["label"]) for row in rows})
+    speakers = sorted({str(row["speaker"]) for row in rows})
     own = {speaker: labels[i % len(labels)] for i, speaker in enumerate(speakers)}
     given: list[dict[str, object]] = []
     for row in rows:
@@ -112,7 +110,12 @@ def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit
     """The whole audit, as the command runs it."""
     table = check_rows(rows, origin=folder.name)
     return audit_table(
-        table, audio_root=folder, with_audio=with_audio, max_clips=MAX_CLIPS, seed=seed, say=silent
+        table,
+        audio_root=folder,
+        with_audio=with_audio,
+        max_clips=MAX_CLIPS,
+        seed=seed,
+        say=silent,
     )
 
 
@@ -196,7 +199,9 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
         else:
             ratio = 10 ** (-float(name.split(",")[1].split()[0]) / 20)
             samples = samples + np.random.default_rng(seed).normal(
-                0, ratio * float(np.sqrt(np.mean(samples**2))), len(samples)
+                0,
+                ratio * float(np.sqrt(np.mean(samples**2))),
+                len(samples),
             ).astype(np.float32)
         soundfile.write(target, samples, rate)
         return target
@@ -243,7 +248,11 @@ def print_copies(folder: Path) -> None:
                 }
             )
             heard, _ = listen(
-                frame, range(len(paths)), audio_root=Path(place), with_voices=False, say=silent
+                frame,
+                range(len(paths)),
+                audio_root=Path(place),
+                with_voices=False,
+                say=silent,
             )
             found = find_copies([*(clip.sound for clip in kept), *(clip.sound for clip in heard)])
             wanted = {
@@ -307,7 +316,9 @@ def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
     part = clip[int(np.argmax(power)) :][:size]
     draws = np.random.default_rng(seed)
     room = draws.normal(
-        0, 10**-2.5 * float(np.sqrt(np.mean(np.square(part)))), 3 * MODEL_RATE_HZ
+        0,
+        10**-2.5 * float(np.sqrt(np.mean(np.square(part)))),
+        3 * MODEL_RATE_HZ,
     ).astype(np.float32)
     at = int(draws.integers(0, room.size - part.size))
     room[at : at + part.size] += part
@@ -319,7 +330,11 @@ def print_noise(folder: Path) -> None:
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
     table: AuditTable = check_rows(rows, origin="noise")
     heard, _ = listen(
-        table.frame, range(len(rows)), audio_root=folder, with_voices=False, say=silent
+        table.frame,
+        range(len(rows)),
+        audio_root=folder,
+        with_voices=False,
+        say=silent,
     )
     labels = sorted({str(row["label"]) for row in rows})
     precision = []
@@ -336,7 +351,10 @@ def print_noise(folder: Path) -> None:
             given.append(label)
         frame = table.frame.with_columns(pl.Series("label", given))
         says, statistic, finding = judge_labels(
-            frame, heard, [str(row["speaker"]) for row in rows], seed=seed
+            frame,
+            heard,
+            [str(row["speaker"]) for row in rows],
+            seed=seed,
         )
         first = {int(str(e["row"])) - 1 for e in finding.evidence} if finding else set()
         precision.append(len(first & wrong) / max(len(first), 1))

@@ -35,12 +35,14 @@ def run_chain(recordings: Path, *, workers: int) -> dict[str, object]:
         settings.write_text(text.replace("workers = 0 ", f"workers = {workers} "), encoding="utf-8")
         row: dict[str, object] = {"workers": workers}
         for command in (("ingest", str(recordings)), ("prelabel",)):
-            began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            began = time.monotonic()
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             _voxdata(root, *command)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             row[f"{command[0]}_wall_s"] = round(time.monotonic() - began, 1)
             row[f"{command[0]}_cpu_s"] = round(
-                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
+                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+                1,
             )
             row[f"{command[0]}_peak_mib"] = after.ru_maxrss // 1024
         from flows.workspace import open_workspace
@@ -64,7 +66,13 @@ def _voxdata(root: Path, *arguments: str) -> None:
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     place = () if arguments[0] == "init" else ("--dir", str(root))
     command = [sys.executable, "-m", "flows.cli", *place, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environ,
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
 

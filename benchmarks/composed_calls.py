@@ -60,19 +60,72 @@ def _plan(
     d = [f"fsdd/{name}" for name in digits]
     o = list(others)
     return [
-        CallPlan(name=f"{part}01", part=part, parties=(a[0], a[1]), overlap_ms=300),
-        CallPlan(name=f"{part}02", part=part, parties=(a[2], a[4]), pause_ms=700, telephone=True),
-        CallPlan(name=f"{part}03", part=part, parties=(d[0], d[1]), overlap_ms=400, telephone=True),
-        CallPlan(name=f"{part}04", part=part, parties=(a[3], a[5]), stereo=True, overlap_ms=500),
-        CallPlan(name=f"{part}05", part=part, parties=(d[0], a[6]), stereo=True, telephone=True),
-        CallPlan(name=f"{part}06", part=part, parties=(o[0], o[1]), stereo=True, pause_ms=600),
-        CallPlan(name=f"{part}07", part=part, parties=(a[0], a[3], a[7]), overlap_ms=300),
         CallPlan(
-            name=f"{part}08", part=part, parties=(d[1], a[1], a[2]), telephone=True, overlap_ms=200
+            name=f"{part}01",
+            part=part,
+            parties=(a[0], a[1]),
+            overlap_ms=300,
         ),
-        CallPlan(name=f"{part}09", part=part, parties=(a[4], a[5], o[1]), pause_ms=300),
         CallPlan(
-            name=f"{part}10", part=part, parties=(o[0], a[6], a[7]), overlap_ms=600, telephone=True
+            name=f"{part}02",
+            part=part,
+            parties=(a[2], a[4]),
+            pause_ms=700,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}03",
+            part=part,
+            parties=(d[0], d[1]),
+            overlap_ms=400,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}04",
+            part=part,
+            parties=(a[3], a[5]),
+            stereo=True,
+            overlap_ms=500,
+        ),
+        CallPlan(
+            name=f"{part}05",
+            part=part,
+            parties=(d[0], a[6]),
+            stereo=True,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}06",
+            part=part,
+            parties=(o[0], o[1]),
+            stereo=True,
+            pause_ms=600,
+        ),
+        CallPlan(
+            name=f"{part}07",
+            part=part,
+            parties=(a[0], a[3], a[7]),
+            overlap_ms=300,
+        ),
+        CallPlan(
+            name=f"{part}08",
+            part=part,
+            parties=(d[1], a[1], a[2]),
+            telephone=True,
+            overlap_ms=200,
+        ),
+        CallPlan(
+            name=f"{part}09",
+            part=part,
+            parties=(a[4], a[5], o[1]),
+            pause_ms=300,
+        ),
+        CallPlan(
+            name=f"{part}10",
+            part=part,
+            parties=(o[0], a[6], a[7]),
+            overlap_ms=600,
+            telephone=True,
         ),
     ]
 
@@ -80,7 +133,10 @@ def _plan(
 PLANS = (
     *_plan("tune", range(1, 9), ("george", "jackson"), ("ravdess/actor02", "barista/3")),
     *_plan(
-        "show", range(9, 17), ("lucas", "nicolas"), ("asterisk_en/en_US_f_Allison", "barista/120")
+        "show",
+        range(9, 17),
+        ("lucas", "nicolas"),
+        ("asterisk_en/en_US_f_Allison", "barista/120"),
     ),
 )
 
@@ -92,10 +148,10 @@ def compose_calls(
     folders = {name: find_corpus(name) for name in ("ravdess", "fsdd", "asterisk_en", "barista")}
     if any(folder is None for folder in folders.values()):
         return
-    found = {name: folder for name, folder in folders.items() if folder is not None}
+    folders_in_use = {name: folder for name, folder in folders.items() if folder is not None}
     for seed, plan in enumerate(PLANS):
         if part in ("all", plan.part):
-            yield plan, _compose(plan, found, np.random.default_rng(seed))
+            yield plan, _compose(plan, folders_in_use, np.random.default_rng(seed))
 
 
 def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator) -> ComposedCall:
@@ -114,7 +170,9 @@ def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator)
     )
     noise = rng.standard_normal(call.samples.shape).astype(np.float32) * np.float32(NOISE)
     return ComposedCall(
-        samples=np.clip(call.samples + noise, -1, 1), turns=call.turns, clips=call.clips
+        samples=np.clip(call.samples + noise, -1, 1),
+        turns=call.turns,
+        clips=call.clips,
     )
 
 

@@ -62,7 +62,13 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     for row in rows:
         answers = "".join(label * int(row[label]) for label in "ADFHNS")
         for i, label in enumerate(answers):
-            votes.append(Vote(utterance_id=row["fileName"], annotator=str(i), labels=(label,)))
+            votes.append(
+                Vote(
+                    utterance_id=row["fileName"],
+                    annotator=str(i),
+                    labels=(label,),
+                )
+            )
     golds = resolve(votes, scheme="emotion")
     tied = {
         g.utterance_id
@@ -79,7 +85,9 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     theirs = AnnotationTask([(v.annotator, v.utterance_id, v.label) for v in votes]).alpha()
     theirs_s = time.process_time() - began
     interval = alpha_interval(
-        votes, calls={v.utterance_id: v.utterance_id[:4] for v in votes}, draws=1_000
+        votes,
+        calls={v.utterance_id: v.utterance_id[:4] for v in votes},
+        draws=1_000,
     )
     print(f"CREMA-D, voice only: {len(golds)} clips, {len(votes)} votes")
     print(
@@ -108,7 +116,13 @@ def simulate(
             label = (
                 truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
             )
-            votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
+            votes.append(
+                Vote(
+                    utterance_id=key,
+                    annotator=f"p{person}",
+                    labels=(label,),
+                )
+            )
     return votes, truth
 
 
@@ -126,7 +140,12 @@ def print_consensus(*, seeds: int) -> None:
     for crew, skills in CREWS.items():
         found: dict[str, list[float]] = {method: [] for method in METHODS}
         for seed in range(seeds):
-            votes, truth = simulate(clips=1_000, skills=skills, per_clip=3, seed=seed)
+            votes, truth = simulate(
+                clips=1_000,
+                skills=skills,
+                per_clip=3,
+                seed=seed,
+            )
             for method in METHODS:
                 inferred = infer_consensus(votes, labels=LABELS, method=method)
                 found[method].append(
@@ -153,7 +172,13 @@ def print_contests(*, seeds: int) -> None:
             for person, skill in enumerate((0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)):
                 heard = second if key in ambiguous and rng.random() < 0.45 else first
                 label = LABELS[heard] if rng.random() < skill else LABELS[rng.integers(len(LABELS))]
-                votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
+                votes.append(
+                    Vote(
+                        utterance_id=key,
+                        annotator=f"p{person}",
+                        labels=(label,),
+                    )
+                )
         contests = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
         called = {
             contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS

@@ -123,11 +123,19 @@ def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | Non
     """
     utterance = make_utterance(0, len(said) * 1000 // MODEL_RATE_HZ)
     part = Segment(start_ms=START_MS, end_ms=START_MS + length_ms)
-    span = PrivateSpan(kind="number", start=0, end=1, segment=part, score=1.0)
-    found = measure_leaks(
-        {utterance.utterance_id: [span]}, [utterance], [ArraySound(said), ArraySound(heard)]
+    span = PrivateSpan(
+        kind="number",
+        start=0,
+        end=1,
+        segment=part,
+        score=1.0,
     )
-    return found[utterance.utterance_id][0].leaks[1]
+    leaks = measure_leaks(
+        {utterance.utterance_id: [span]},
+        [utterance],
+        [ArraySound(said), ArraySound(heard)],
+    )
+    return leaks[utterance.utterance_id][0].leaks[1]
 
 
 def covers(found: Segment | None, *, length_ms: int, lag_ms: int) -> bool:

@@ -27,12 +27,21 @@ def main() -> int:
     # fixed epochs are trained.
     config = load_recipe("intent")
     answers = run_folds(
-        folder, examples, config, [({voice}, set()) for voice in voices], labels=labels
+        folder,
+        examples,
+        config,
+        [({voice}, set()) for voice in voices],
+        labels=labels,
     )
     gold = np.array([labels.index(e.gold["intent"].label) for e in examples])
-    found = np.stack([answers[e.utterance_id] for e in examples])
-    right = found.argmax(axis=1) == gold
-    scores = score(gold, found, [e.voice for e in examples], labels=labels)
+    predicted = np.stack([answers[e.utterance_id] for e in examples])
+    right = predicted.argmax(axis=1) == gold
+    scores = score(
+        gold,
+        predicted,
+        [e.voice for e in examples],
+        labels=labels,
+    )
     print(
         f"\nFSDD, {len(examples)} clips, leave one speaker out, {config.encoder} frozen, "
         "chance 0.100"

@@ -48,12 +48,25 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("--environment", type=Path, default=Path(".venv") / "ducklake")
     parser.add_argument(
-        "--write", nargs=3, metavar=("CATALOGUE", "DATA", "PART"), help=argparse.SUPPRESS
+        "--write",
+        nargs=3,
+        metavar=("CATALOGUE", "DATA", "PART"),
+        help=argparse.SUPPRESS,
     )
-    parser.add_argument("--read", nargs=2, metavar=("CATALOGUE", "DATA"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--read",
+        nargs=2,
+        metavar=("CATALOGUE", "DATA"),
+        help=argparse.SUPPRESS,
+    )
     options = parser.parse_args()
     if options.write:
-        write(options.export, options.write[0], options.write[1], int(options.write[2]))
+        write(
+            options.export,
+            options.write[0],
+            options.write[1],
+            int(options.write[2]),
+        )
     elif options.read:
         read(options.export, *options.read)
     else:
@@ -67,7 +80,11 @@ def run(export: Path, environment: Path) -> None:
         uv = Path(sys.executable).parent / "uv"
         subprocess.run([uv, "venv", "-q", environment], check=True)
         subprocess.run([uv, "pip", "install", "-q", "--python", python, *PACKAGES], check=True)
-    command = [str(python.absolute()), str(Path(__file__).absolute()), str(export.absolute())]
+    command = [
+        str(python.absolute()),
+        str(Path(__file__).absolute()),
+        str(export.absolute()),
+    ]
     with tempfile.TemporaryDirectory() as data, postgres() as catalogue:
         began = time.monotonic()
         for part in range(-1, WRITERS):  # -1 makes the tables
@@ -170,12 +187,12 @@ def read(export: Path, catalogue: str, data: str) -> None:
 @contextmanager
 def postgres() -> Iterator[str]:
     """A Postgres server on a free port, gone at the end; yields a connection string."""
-    found = shutil.which("initdb") or next(
+    initdb = shutil.which("initdb") or next(
         map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
     )
-    if found is None:
+    if initdb is None:
         sys.exit("needs Postgres: apt-get install postgresql")
-    programs = Path(os.path.realpath(found)).parent
+    programs = Path(os.path.realpath(initdb)).parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -37,7 +37,8 @@ def acoustic_statistics(samples: Samples) -> Floats:
     mfcc = mel @ np.cos(np.outer(grid, np.arange(20)))
     correlation = np.fft.irfft(np.abs(np.fft.rfft(frames, 2048)) ** 2)[:, :400]
     lags = correlation[:, 40:267] / (correlation[:, :1] + 1e-9)
-    voicing, pitch = lags.max(axis=1), np.log(16_000 / (40 + lags.argmax(axis=1)))
+    voicing = lags.max(axis=1)
+    pitch = np.log(16_000 / (40 + lags.argmax(axis=1)))
     centroid = (power @ np.linspace(0, 8000, 513)) / (power.sum(axis=1) + 1e-9)
     crossings = (np.diff(np.sign(frames), axis=1) != 0).mean(axis=1)
     tracks = np.column_stack(
@@ -72,7 +73,8 @@ def main() -> int:
             for e in examples
         ]
     )
-    svm, majority = np.zeros((len(examples), len(labels))), np.zeros((len(examples), len(labels)))
+    svm = np.zeros((len(examples), len(labels)))
+    majority = np.zeros((len(examples), len(labels)))
     for test, _ in folds:
         held = np.isin(spoken, list(test))
         model = make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced")).fit(
@@ -80,14 +82,14 @@ def main() -> int:
         )
         svm[held, model.predict(statistics[held])] = 1
         majority[held, np.bincount(gold[~held]).argmax()] = 1
-    found = np.stack([answers[e.utterance_id] for e in examples])
+    predicted = np.stack([answers[e.utterance_id] for e in examples])
     print(
         f"\nRAVDESS, {len(examples)} clips, {len(voices)} speakers, {NUM_FOLDS} folds, test "
         "and validation speakers held out"
     )
     print(f"  {'model':<34} {'UAR':>6}  95 % over speakers   macro-F1")
     rows = (
-        (f"{config.encoder} frozen + head", found),
+        (f"{config.encoder} frozen + head", predicted),
         ("acoustic statistics + SVM (peer)", svm),
         ("majority", majority),
     )

@@ -84,7 +84,11 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = compare(
-            Path(folder), files=chosen.files, kills=chosen.kills, seed=chosen.seed, real=chosen.real
+            Path(folder),
+            files=chosen.files,
+            kills=chosen.kills,
+            seed=chosen.seed,
+            real=chosen.real,
         )
     print(json.dumps(outcome, indent=2))
     return 0 if outcome["equal"] else 1
@@ -95,7 +99,8 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     calls = folder / "calls"
     calls.mkdir()
     _make_calls(calls, files, real=real)
-    calm, shaken = folder / "calm", folder / "shaken"
+    calm = folder / "calm"
+    shaken = folder / "shaken"
     for workspace in (calm, shaken):
         workspace.mkdir()
         labeler = "similarity" if real else "voxdata.testing.backends:FakeLabeler"
@@ -104,7 +109,13 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     began = time.monotonic()
     _start(calm, calls).wait()
     whole_s = time.monotonic() - began
-    killed = _shake(shaken, calls, kills=kills, whole_s=whole_s, seed=seed)
+    killed = _shake(
+        shaken,
+        calls,
+        kills=kills,
+        whole_s=whole_s,
+        seed=seed,
+    )
     done = _start(shaken, calls).wait()
     tables = {name: (_table(calm, name), _table(shaken, name)) for name in TABLES}
     return {
@@ -167,7 +178,10 @@ def _make_calls(folder: Path, files: int, *, real: bool) -> None:
                 for _ in range(1 + number % 3)
             ]
             soundfile.write(
-                folder / f"{number:04d}.wav", np.concatenate(parts), 16_000, subtype="PCM_16"
+                folder / f"{number:04d}.wav",
+                np.concatenate(parts),
+                16_000,
+                subtype="PCM_16",
             )
         return
     paths: list[Path] = []

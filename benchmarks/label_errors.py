@@ -32,8 +32,18 @@ def confusions(corpus: CachedFeatures, predicted: OutOfFold) -> Floats:
     """(num_labels, num_labels): how likely a label is taken for each other one, by models on the
     clean labels; the diagonal is 0.
     """
-    table = np.full((len(corpus.labels), len(corpus.labels)), 1e-3)
-    np.add.at(table, (corpus.targets, predicted.probabilities.argmax(axis=1)), 1)
+    table = np.full(
+        (
+            len(corpus.labels),
+            len(corpus.labels),
+        ),
+        1e-3,
+    )
+    np.add.at(
+        table,
+        (corpus.targets, predicted.probabilities.argmax(axis=1)),
+        1,
+    )
     np.fill_diagonal(table, 0)
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
@@ -70,7 +80,11 @@ def queue_precision(
     out = []
     for num_passes in (2, 1):
         predicted = out_of_fold(
-            features, labels, corpus.voices.tolist(), num_passes=num_passes, seed=seed
+            features,
+            labels,
+            corpus.voices.tolist(),
+            num_passes=num_passes,
+            seed=seed,
         )
         queue = find_label_errors(corpus.ids, labels, predicted, count=size)
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)

@@ -218,14 +218,24 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
         if label_studio:
             receiver = ensure_running(
-                workspace.state_dir, receiver_spec(workspace, server), say=lines.append
+                workspace.state_dir,
+                receiver_spec(workspace, server),
+                say=lines.append,
             )
             spec = label_studio_spec(
-                workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=lines.append
+                workspace,
+                receiver=f"{receiver.url}{WEBHOOK_PATH}",
+                say=lines.append,
             )
             ensure_running(workspace.state_dir, spec, say=lines.append)
             command.append("--label-studio")
-        done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
     finally:
         stop_all(workspace.state_dir, say=lines.append, grace_s=10)
     if done.returncode:
@@ -282,7 +292,7 @@ def read_places(
     )
     workspace = make_workspace(root, names, more=f"{TRAINED}{ports}")
     tasks = root.with_name(f"{root.name}-tasks.json")
-    said = run_chain(root, tasks, label_studio=label_studio)
+    lines = run_chain(root, tasks, label_studio=label_studio)
     report = write_report(workspace)
     exports = export_all(workspace)
     state = workspace.state_dir
@@ -293,7 +303,7 @@ def read_places(
     places = {
         "tasks": _numbered("task", json.loads(tasks.read_text(encoding="utf-8"))),
         "clips": _heard(clips),
-        "said": _numbered("line", said.splitlines()),
+        "said": _numbered("line", lines.splitlines()),
         "logs": list(read_texts([state / "logs"])),
         "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
         "Prefect": list(read_texts([prefect_home(workspace)])),

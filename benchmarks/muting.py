@@ -249,7 +249,10 @@ def spoken_calls() -> Iterator[Call]:
                 )
             )
             yield Call(
-                name=name, group=group, samples=read_recording(FOLDER / name)[1], parts=tuple(parts)
+                name=name,
+                group=group,
+                samples=read_recording(FOLDER / name)[1],
+                parts=tuple(parts),
             )
 
 
@@ -262,7 +265,12 @@ def two_channel_calls() -> Iterator[Call]:
     for number, parties in enumerate(PAIRS):
         for overlap_ms_ in OVERLAPS_MS:
             clips = [_sentence_clips(name, truth[name]) for name in parties]
-            call = compose_call(clips, pause_ms=600, overlap_ms=overlap_ms_, stereo=True)
+            call = compose_call(
+                clips,
+                pause_ms=600,
+                overlap_ms=overlap_ms_,
+                stereo=True,
+            )
             for level_db in LEAKS_DB:
                 at_once = "at once" if overlap_ms_ else "in turn"
                 leak = "apart" if level_db is None else f"{-level_db:.0f}db"
@@ -282,10 +290,17 @@ def two_channel_calls() -> Iterator[Call]:
                     1e-3
                 )
                 samples = np.clip(
-                    call.samples + _leaking(call.samples, level_db) + noise, -1, 1
+                    call.samples + _leaking(call.samples, level_db) + noise,
+                    -1,
+                    1,
                 ).astype(np.float32)
                 group = f"{at_once}, {'no crosstalk' if level_db is None else f'{level_db:.0f} dB'}"
-                yield Call(name=name, group=group, samples=samples, parts=tuple(parts))
+                yield Call(
+                    name=name,
+                    group=group,
+                    samples=samples,
+                    parts=tuple(parts),
+                )
 
 
 def _sentence_clips(name: str, rows: Sequence[Mapping[str, int]]) -> list[Samples]:
@@ -316,7 +331,10 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     for call in calls:
         soundfile.write(
-            root / "calls" / f"{call.name}.wav", call.samples, MODEL_RATE_HZ, subtype="PCM_16"
+            root / "calls" / f"{call.name}.wav",
+            call.samples,
+            MODEL_RATE_HZ,
+            subtype="PCM_16",
         )
     lines: list[str] = []
     workspace = open_workspace(root)
@@ -330,7 +348,8 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
         names = {
             key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()
         }
-        utterances, spans = list_utterances(con), list_private_spans(con)
+        utterances = list_utterances(con)
+        spans = list_private_spans(con)
     heard = hear_clips([workspace.media_dir / going.entry.audio_file for going in left])
     sent: dict[str, Sent] = {}
     for recording_id, name in names.items():

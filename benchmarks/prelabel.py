@@ -64,7 +64,12 @@ def _write(path: Path, samples: Samples) -> float:
 def run_chain(recordings: Path, *, workers: int) -> dict[str, Any]:
     """See benchmarks/chain.py."""
     command = [sys.executable, "-m", "benchmarks.chain", str(recordings), "--workers", str(workers)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
 
@@ -91,7 +96,8 @@ def print_chain() -> None:
 def hear_whisperx(python: str, prompts: Sequence[transcription.Prompt]) -> transcription.Score:
     """WhisperX with the same weights, in its own environment."""
     with tempfile.TemporaryDirectory() as folder:
-        model, clips = Path(folder) / "model", Path(folder) / "clips"
+        model = Path(folder) / "model"
+        clips = Path(folder) / "clips"
         model.mkdir()
         clips.mkdir()
         for file, parts in PACKAGED["packaged-base"].items():
@@ -110,7 +116,10 @@ def hear_whisperx(python: str, prompts: Sequence[transcription.Prompt]) -> trans
     answer = json.loads(done.stdout.splitlines()[-1])
     heard = [answer["texts"][f"{number:04d}.wav"] for number in range(len(prompts))]
     return transcription.score_texts(
-        f"WhisperX {answer['version']}", prompts, heard, cpu_s=float(answer["cpu_s"])
+        f"WhisperX {answer['version']}",
+        prompts,
+        heard,
+        cpu_s=float(answer["cpu_s"]),
     )
 
 
@@ -152,7 +161,14 @@ def long_recording(path: Path, hours: float) -> None:
     loop = (rng.standard_normal(period) * 1e-4).astype(np.float32)
     loop[: len(talk)] += talk
     left = round(hours * 3600 * MODEL_RATE_HZ)
-    with soundfile.SoundFile(path, "w", MODEL_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as file:
+    with soundfile.SoundFile(
+        path,
+        "w",
+        MODEL_RATE_HZ,
+        1,
+        subtype="PCM_16",
+        format="FLAC",
+    ) as file:
         while left > 0:
             file.write(loop[:left])
             left -= len(loop)
@@ -164,7 +180,12 @@ def print_memory(hours: Sequence[float]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             long_recording(Path(folder) / "long.flac", length)
             print(
-                json.dumps({"hours": round(length, 3), **run_chain(Path(folder), workers=1)}),
+                json.dumps(
+                    {
+                        "hours": round(length, 3),
+                        **run_chain(Path(folder), workers=1),
+                    }
+                ),
                 flush=True,
             )
 
@@ -178,8 +199,18 @@ def main() -> int:
         default=os.environ.get("VOXDATA_WHISPERX"),
         help="a Python in whose environment whisperx is installed",
     )
-    parser.add_argument("--skip", nargs="*", choices=PARTS, default=[])
-    parser.add_argument("--hours", nargs="*", type=float, default=[1 / 6, 1, 10])
+    parser.add_argument(
+        "--skip",
+        nargs="*",
+        choices=PARTS,
+        default=[],
+    )
+    parser.add_argument(
+        "--hours",
+        nargs="*",
+        type=float,
+        default=[1 / 6, 1, 10],
+    )
     chosen = parser.parse_args()
     parts = {
         "chain": print_chain,

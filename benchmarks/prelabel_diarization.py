@@ -134,15 +134,18 @@ def peer_ratio(*, senko: bool = True) -> dict[str, float | None]:
     files = peer_files()
     rows = peer_rows(files)
     print_peer_rows(rows)
-    ours, stock = sum(r.ours for r in rows), sum(r.stock for r in rows)
-    known = [r.difference_ms for r in rows if r.difference_ms is not None]
+    ours = sum(r.ours for r in rows)
+    stock = sum(r.stock for r in rows)
+    differences_ms = [r.difference_ms for r in rows if r.difference_ms is not None]
     return {
         "audio_s": sum(r.seconds for r in rows),
         "cpu_s_ours": ours,
         "cpu_s_stock": stock,
         "cpu_s_senko": senko_cpu_s(files) if senko else None,
         "ratio": stock / ours,
-        "max_boundary_difference_ms": max(known, default=0) if len(known) == len(rows) else None,
+        "max_boundary_difference_ms": max(differences_ms, default=0)
+        if len(differences_ms) == len(rows)
+        else None,
     }
 
 
@@ -203,7 +206,10 @@ def main() -> int:
     )
     parser.add_argument("--senko", action="store_true", help="measure senko too")
     parser.add_argument(
-        "--long", type=float, default=None, help="one recording of so many minutes, in this process"
+        "--long",
+        type=float,
+        default=None,
+        help="one recording of so many minutes, in this process",
     )
     chosen = parser.parse_args()
     if chosen.long is not None:

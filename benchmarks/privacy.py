@@ -79,8 +79,8 @@ def ours() -> Scan:
     scanner = SpokenScanner()
 
     def scan(text: str, language: str) -> list[Span]:
-        found: list[PrivateText] = scanner.scan(text, language=language)
-        return [(t.kind, t.start, t.end) for t in found]
+        texts: list[PrivateText] = scanner.scan(text, language=language)
+        return [(t.kind, t.start, t.end) for t in texts]
 
     return scan
 

@@ -51,13 +51,21 @@ def measure(workspace: Workspace, size: int) -> None:
     examples = [example(number) for number in range(size)]
     with workspace.warehouse() as con:
         version, _ = timed(
-            "release", lambda: create_version(con, "calls", examples, recipe={}, run_id="b")
+            "release",
+            lambda: create_version(con, "calls", examples, recipe={}, run_id="b"),
         )
     keys = timed("make the key", lambda: make_keys(workspace))
     timed("sign the root", lambda: sign_version(workspace, version))
     with workspace.warehouse() as con:
         plan = plan_erasure(con, [examples[0].recording_id, examples[EACH].recording_id])
-        receipt_id = begin_erasure(con, plan, kind="recording", subject="b", reason="", run_id="b")
+        receipt_id = begin_erasure(
+            con,
+            plan,
+            kind="recording",
+            subject="b",
+            reason="",
+            run_id="b",
+        )
         timed(
             "erase rows",
             lambda: erase_rows(
@@ -70,7 +78,13 @@ def measure(workspace: Workspace, size: int) -> None:
                 run_id="b",
             ),
         )
-        create_version(con, "calls", examples[2 * EACH :], recipe={}, run_id="b")
+        create_version(
+            con,
+            "calls",
+            examples[2 * EACH :],
+            recipe={},
+            run_id="b",
+        )
     issued = timed("issue the receipt", lambda: issue_receipt(workspace, receipt_id))
     key = workspace.root / "public.pem"
     key.write_text(public_pem(keys.current), encoding="utf-8")
@@ -109,7 +123,13 @@ def example(number: int) -> Example:
         text=f"text {number}",
         language="en",
         split=Split.TRAIN,
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
     )
 
 

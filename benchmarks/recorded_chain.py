@@ -42,7 +42,7 @@ class VoicelessDiarizer(FakeDiarizer):
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         heard = super().diarize(sounds, max_speakers=max_speakers)
-        return [replace(each, embeddings={}) for each in heard]
+        return [replace(voice, embeddings={}) for voice in heard]
 
 
 def push_recorded(workspace: Workspace, path: Path) -> list[str]:
@@ -57,7 +57,12 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
 
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
 
-    @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
+    @flow(
+        name="push",
+        flow_run_name="push",
+        validate_parameters=False,
+        log_prints=True,
+    )
     def push_to_memory(root: str) -> dict[str, int]:
         # No server is needed to see what is sent.
         return asdict(push_pending(open_workspace(Path(root)), queue=queue, say=tell))
@@ -129,7 +134,12 @@ def main(root: str, tasks: str, *options: str) -> int:
     """Run every step."""
     workspace = open_workspace(Path(root))
     connect_prefect(workspace)
-    run_flow(workspace, "ingest", [str(workspace.root / "calls")], say=tell)
+    run_flow(
+        workspace,
+        "ingest",
+        [str(workspace.root / "calls")],
+        say=tell,
+    )
     run_flow(workspace, "prelabel", say=tell)
     if "--label-studio" in options:
         answer_in_turn(workspace, push_to_server(workspace, Path(tasks)))

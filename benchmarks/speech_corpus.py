@@ -59,7 +59,13 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
                 audio_file=target.name,
                 text=row["transcript"],
                 language=row["language"],
-                gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+                gold={
+                    scheme: GoldLabel(
+                        label=label,
+                        distribution={label: 1.0},
+                        num_votes=1,
+                    )
+                },
                 split=Split.TRAIN,
             )
         )

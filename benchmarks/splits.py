@@ -87,11 +87,26 @@ def main() -> None:
         for seed in range(SEEDS if size <= 2_000 else 1):
             voices = make_voices(size, seed=seed)
             began = time.perf_counter()
-            placed = assign_splits(voices, fixed={}, ratios=RATIOS, seed=seed)
+            placed = assign_splits(
+                voices,
+                fixed={},
+                ratios=RATIOS,
+                seed=seed,
+            )
             seconds = time.perf_counter() - began
             more = voices | make_voices(size // 5, seed=seed, start=size)
-            later = assign_splits(more, fixed=placed, ratios=RATIOS, seed=seed)
-            from_scratch = assign_splits(more, fixed={}, ratios=RATIOS, seed=seed)
+            later = assign_splits(
+                more,
+                fixed=placed,
+                ratios=RATIOS,
+                seed=seed,
+            )
+            from_scratch = assign_splits(
+                more,
+                fixed={},
+                ratios=RATIOS,
+                seed=seed,
+            )
             overlap = len(voices) - len(placed) + len(more) - len(later)
             moved = sum(later[voice] is not placed[voice] for voice in voices)
             failed |= bool(overlap or moved)

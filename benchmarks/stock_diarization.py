@@ -33,7 +33,11 @@ class CamPlusPlus(Model):
     def __init__(
         self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None
     ) -> None:
-        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
+        super().__init__(
+            sample_rate=sample_rate,
+            num_channels=num_channels,
+            task=task,
+        )
         self.save_hyperparameters("sample_rate", "num_channels")
         network: Any = load_network()
         layers = dict(network.xvector.named_children())

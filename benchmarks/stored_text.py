@@ -96,9 +96,11 @@ def _sqlite_texts(path: Path) -> Placed:
         con.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
         tables = con.execute("select name from sqlite_master where type = 'table'").fetchall()
         for (table,) in tables:
-            found = con.execute(f'select * from "{table}"')
+            rows = con.execute(f'select * from "{table}"')
             yield from _row_texts(
-                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+                f"table {table}, ",
+                [column[0] for column in rows.description],
+                rows.fetchall(),
             )
 
 
@@ -106,9 +108,11 @@ def _duckdb_texts(path: Path) -> Placed:
     with duckdb.connect(str(path), read_only=True) as con:
         tables = con.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         for schema, table in tables:
-            found = con.execute(f'from "{schema}"."{table}"')
+            rows = con.execute(f'from "{schema}"."{table}"')
             yield from _row_texts(
-                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+                f"table {table}, ",
+                [column[0] for column in rows.description],
+                rows.fetchall(),
             )
 
 

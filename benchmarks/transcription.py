@@ -80,7 +80,8 @@ def score_texts(
         for prompt, text in zip(prompts, heard, strict=True)
         if (reference := normalise(prompt.text))
     ]
-    references, hypotheses = [p[0] for p in pairs], [p[1] for p in pairs]
+    references = [p[0] for p in pairs]
+    hypotheses = [p[1] for p in pairs]
     return Score(
         system=system,
         wer=jiwer.wer(references, hypotheses),
@@ -105,7 +106,12 @@ def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
     stock = transcriber.loaded_model()
 
     def peer(samples: Samples) -> str:
-        segments, _ = stock.transcribe(samples, language="en", beam_size=1, word_timestamps=True)
+        segments, _ = stock.transcribe(
+            samples,
+            language="en",
+            beam_size=1,
+            word_timestamps=True,
+        )
         return "".join(segment.text for segment in segments)
 
     return score("voxdata", prompts, ours), score("faster-whisper", prompts, peer)

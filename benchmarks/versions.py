@@ -46,13 +46,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--systems", nargs="+", choices=list(SAYS), default=list(SAYS))
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 10_000_000],
+    )
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        choices=list(SAYS),
+        default=list(SAYS),
+    )
     parser.add_argument(
         "--keep", type=Path, help="where the made-up content stays for the next time"
     )
     parser.add_argument(
-        "--peers", type=Path, default=Path(".venv") / "peers", help="the peers' environment"
+        "--peers",
+        type=Path,
+        default=Path(".venv") / "peers",
+        help="the peers' environment",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,7 +92,13 @@ def measure(
             *(["-m", "benchmarks.versions_worker"] if system == "voxdata" else [str(WORKER)]),
         ]
         done = subprocess.run(
-            [*run, system, folder, str(first.absolute()), str(second.absolute())],
+            [
+                *run,
+                system,
+                folder,
+                str(first.absolute()),
+                str(second.absolute()),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -124,10 +143,8 @@ def print_table(size: int, found: dict[str, dict[str, Any]]) -> None:
         "| bytes a row that the second added | "
         f"{' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
     )
-    peaks, diffs = (
-        [found[name]["peak"] for name in names],
-        [found[name]["notes"]["diff"] for name in names],
-    )
+    peaks = [found[name]["peak"] for name in names]
+    diffs = [found[name]["notes"]["diff"] for name in names]
     print(f"| peak memory, MB | {' | '.join(f'{peak / 1e6:.0f}' for peak in peaks)} |")
     print(f"| added, removed, relabelled | {' | '.join(map(str, diffs))} |", flush=True)
 

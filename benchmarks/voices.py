@@ -94,18 +94,25 @@ def take_all(corpus: str, folder: Path, diarizer: PyannoteDiarizer) -> list[Take
     takes = []
     for person, paths in read_clips(folder).items():
         for number, (length_s, samples) in enumerate(compose(paths)):
-            (found,) = diarizer.diarize([ArraySound(samples)], max_speakers=1)
-            speech_ms = sum(s.segment.duration_ms for s in found.segments)
-            if not found.embeddings:
+            (diarization,) = diarizer.diarize([ArraySound(samples)], max_speakers=1)
+            speech_ms = sum(s.segment.duration_ms for s in diarization.segments)
+            if not diarization.embeddings:
                 print(f"{corpus} {person} #{number}, {length_s} s: no voice heard")
                 continue
             recording_id = digest("voices", corpus, person, number)
             heard = HeardSpeaker(
                 speaker=(recording_id, 0, "S0"),
-                vector=tuple(found.embeddings["S0"]),
+                vector=tuple(diarization.embeddings["S0"]),
                 speech_ms=speech_ms,
             )
-            takes.append(Take(corpus=corpus, person=person, length_s=length_s, heard=heard))
+            takes.append(
+                Take(
+                    corpus=corpus,
+                    person=person,
+                    length_s=length_s,
+                    heard=heard,
+                )
+            )
     return takes
 
 
@@ -151,16 +158,17 @@ def link_outcome(
     are in no pair.
     """
     links = link_speakers(
-        [t.heard for t in takes], {}, threshold=threshold, min_speech_ms=min_speech_ms
+        [t.heard for t in takes],
+        {},
+        threshold=threshold,
+        min_speech_ms=min_speech_ms,
     )
     voice = {link.speaker: link.voice_id for link in links}
     rich = [t for t in takes if t.heard.speech_ms >= min_speech_ms]
     counts: Counter[str] = Counter()
     for a, b in combinations(rich, 2):
-        one, joined = (
-            (a.corpus, a.person) == (b.corpus, b.person),
-            voice[a.heard.speaker] == voice[b.heard.speaker],
-        )
+        one = (a.corpus, a.person) == (b.corpus, b.person)
+        joined = voice[a.heard.speaker] == voice[b.heard.speaker]
         if a.heard.speaker[0] != b.heard.speaker[0] and (one or a.corpus == b.corpus):
             counts["one" if one else "two"] += 1
             counts["apart"] += one and not joined
@@ -168,10 +176,8 @@ def link_outcome(
     people: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for t in rich:
         people[voice[t.heard.speaker]].add((t.corpus, t.person))
-    num_people, mixed = (
-        len({(t.corpus, t.person) for t in rich}),
-        sum(len(found) > 1 for found in people.values()),
-    )
+    num_people = len({(t.corpus, t.person) for t in rich})
+    mixed = sum(len(found) > 1 for found in people.values())
     return (
         f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with "
         f"too little): {len(people)} voices, "
@@ -187,11 +193,11 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
     takes = []
     for plan, call in compose_calls(part):
         for channel in range(call.samples.shape[1]):
-            (found,) = diarizer.diarize(
+            (diarization,) = diarizer.diarize(
                 [ArraySound(np.ascontiguousarray(call.samples[:, channel]))]
             )
-            for speaker, vector in sorted(found.embeddings.items()):
-                heard = [s.segment for s in found.segments if s.speaker == speaker]
+            for speaker, vector in sorted(diarization.embeddings.items()):
+                heard = [s.segment for s in diarization.segments if s.speaker == speaker]
                 shared: Counter[str] = Counter()
                 for turn in call.turns:
                     if turn.channel == channel:
@@ -204,7 +210,14 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
                     vector=tuple(vector),
                     speech_ms=sum(segment.duration_ms for segment in heard),
                 )
-                takes.append(Take(corpus="calls", person=party, length_s=0, heard=who))
+                takes.append(
+                    Take(
+                        corpus="calls",
+                        person=party,
+                        length_s=0,
+                        heard=who,
+                    )
+                )
     return takes
 
 

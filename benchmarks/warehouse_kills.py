@@ -68,7 +68,13 @@ def work(root: Path, phase: str, seed: int) -> None:
                 for i in range(3_000)
             ]
             with open_warehouse(root / "w.duckdb") as con:
-                version, _ = create_version(con, "calls", examples, recipe={}, run_id="k")
+                version, _ = create_version(
+                    con,
+                    "calls",
+                    examples,
+                    recipe={},
+                    run_id="k",
+                )
             print("cut", version.ref, version.root, flush=True)
         else:
             with open_warehouse(root / "w.duckdb") as con:
@@ -105,11 +111,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--work", nargs=3, metavar=("ROOT", "PHASE", "SEED"), help=argparse.SUPPRESS
+        "--work",
+        nargs=3,
+        metavar=("ROOT", "PHASE", "SEED"),
+        help=argparse.SUPPRESS,
     )
     options = parser.parse_args()
     if options.work:
-        work(Path(options.work[0]), options.work[1], int(options.work[2]))
+        work(
+            Path(options.work[0]),
+            options.work[1],
+            int(options.work[2]),
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         sys.exit(run(Path(folder), kills=options.kills, seed=options.seed))
@@ -164,11 +177,16 @@ def run(root: Path, *, kills: int, seed: int) -> int:
         with open_warehouse(root / "w.duckdb") as con:
             con.execute("select 1").fetchall()
         slowest = max(slowest, time.monotonic() - began)
-        print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{number + 1}/{kills} kills",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
     print(file=sys.stderr)
     with open_warehouse(root / "w.duckdb") as con:
         merge_batches(con, root / "batches", run_id="k")
-        there = Counter(str(row["uri"]) for row in read_rows(con, "select uri from source"))
+        counts = Counter(str(row["uri"]) for row in read_rows(con, "select uri from source"))
         versions = {
             (str(row["ref"]), str(row["root"]))
             for row in read_rows(
@@ -176,8 +194,8 @@ def run(root: Path, *, kills: int, seed: int) -> int:
             )
         }
         verified = verify_all(con)
-    lost = [name for name in left if name not in there]
-    doubled = [name for name, count in there.items() if count > 1]
+    lost = [name for name in left if name not in counts]
+    doubled = [name for name, count in counts.items() if count > 1]
     gone = [ref for ref, digest in cut if (ref, digest) not in versions]
     broken = [one.version.ref for one in verified if not one.ok]
     print(
@@ -187,7 +205,7 @@ def run(root: Path, *, kills: int, seed: int) -> int:
     print(f"  inside a checkpoint: {inside}")
     print(
         f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: "
-        f"{sum(there.values())}, doubled {len(doubled)}"
+        f"{sum(counts.values())}, doubled {len(doubled)}"
     )
     print(
         f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: "

@@ -30,14 +30,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--producers", type=int, default=8)
     parser.add_argument("--readers", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=500, help="rows a batch")
     parser.add_argument(
-        "--child", nargs=4, metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"), help=argparse.SUPPRESS
+        "--rows",
+        type=int,
+        default=500,
+        help="rows a batch",
+    )
+    parser.add_argument(
+        "--child",
+        nargs=4,
+        metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"),
+        help=argparse.SUPPRESS,
     )
     options = parser.parse_args()
     if options.child:
         role, root, number, until = options.child
-        ROLES[role](Path(root), int(number), float(until), options.rows)
+        ROLES[role](
+            Path(root),
+            int(number),
+            float(until),
+            options.rows,
+        )
         return
     failed = False
     for name, writer in (("batches, one merger", "leave"), ("open, insert, close, retry", "retry")):

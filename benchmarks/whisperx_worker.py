@@ -20,7 +20,8 @@ def main() -> int:
     import torch
     import whisperx
 
-    model_folder, clips = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.wav"))
+    model_folder = Path(sys.argv[1])
+    clips = sorted(Path(sys.argv[2]).glob("*.wav"))
     torch.set_num_threads(1)
     model = whisperx.load_model(
         str(model_folder),
