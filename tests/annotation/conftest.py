@@ -131,7 +131,8 @@ class ApiPeople:
     def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         with self.running.as_admin() as client:
             client.patch(
-                f"/api/annotations/{annotation_id}/", json={"result": encode_labels(labels)}
+                f"/api/annotations/{annotation_id}/",
+                json={"result": encode_labels(labels)},
             ).raise_for_status()
 
     def remove(self, annotation_id: int) -> None:

@@ -119,7 +119,11 @@ def contested(seed: int) -> tuple[list[Vote], set[str], set[str]]:
     for clip in range(400):
         key = f"u{clip:04}"
         unclear = clip % 4 == 0
-        first, second = rng.choice(len(LABELS), size=2, replace=False)
+        first, second = rng.choice(
+            len(LABELS),
+            size=2,
+            replace=False,
+        )
         (ambiguous if unclear else clear).add(key)
         for person, skill in enumerate(skills):
             heard = second if unclear and rng.random() < 0.45 else first

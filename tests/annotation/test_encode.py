@@ -134,7 +134,8 @@ def test_encode_labels_fits_the_labelling_screen(answer: Any) -> None:
         )
         assert (
             screen.validate_prediction(
-                {"model_version": "m", "score": 0.5, "result": result}, return_errors=True
+                {"model_version": "m", "score": 0.5, "result": result},
+                return_errors=True,
             )
             == []
         )

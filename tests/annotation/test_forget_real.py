@@ -68,7 +68,8 @@ def test_forget_is_finished_and_proven_with_a_real_label_studio_after_a_kill(
         assert status.exit_code == 1
         assert "forget --finish" in status.output
         done = CliRunner().invoke(
-            app, ["--dir", str(workspace.root), "forget", "--finish", "--json"]
+            app,
+            ["--dir", str(workspace.root), "forget", "--finish", "--json"],
         )
         assert done.exit_code == 0, (done.output, done.exception)
         hits = search_folder(workspace.root, ["clip 3 of 0", recording, *keys])

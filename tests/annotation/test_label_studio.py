@@ -223,7 +223,8 @@ def test_remove_doubles_keeps_the_copy_that_somebody_worked_on(
             if clip["data"]["vox_id"] == "u0"
         )
         client.post(
-            f"/api/tasks/{newest}/annotations/", json={"result": [], "was_cancelled": True}
+            f"/api/tasks/{newest}/annotations/",
+            json={"result": [], "was_cancelled": True},
         ).raise_for_status()
     assert real_queue.counts().clips == 7
     assert real_queue.push(entries).already_there == ("u0", "u1", "u2")

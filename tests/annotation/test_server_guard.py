@@ -116,7 +116,8 @@ def test_server_refuses_a_foreign_host_even_with_the_token(
 
 
 @pytest.mark.parametrize(
-    "header", [{}, {"Authorization": "Token 0000"}, {"Authorization": "Bearer 0000"}]
+    "header",
+    [{}, {"Authorization": "Token 0000"}, {"Authorization": "Bearer 0000"}],
 )
 def test_server_refuses_a_missing_or_wrong_token(
     label_studio: RunningServer, header: dict[str, str]
@@ -175,7 +176,8 @@ def test_webhook_to_an_internal_address_is_refused(
 ) -> None:
     url = address.replace("{port}", str(internal.port))
     answer = annotator.post(
-        "/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True}
+        "/api/webhooks/",
+        json={"url": url, "send_for_all_actions": True, "is_active": True},
     )
     assert answer.status_code in {400, 403}
 
@@ -186,7 +188,8 @@ def test_webhook_to_another_page_of_the_receiver_is_refused(
 ) -> None:
     url = label_studio.receiver.removesuffix("/hook") + path
     answer = annotator.post(
-        "/api/webhooks/", json={"url": url, "send_for_all_actions": True, "is_active": True}
+        "/api/webhooks/",
+        json={"url": url, "send_for_all_actions": True, "is_active": True},
     )
     assert answer.status_code in {400, 403}
 

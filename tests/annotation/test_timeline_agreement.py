@@ -97,9 +97,19 @@ def test_timeline_alpha_is_that_of_many_short_units_of_equal_length(rows: list[l
         people[f"p{p}"] = [make_turn(i * 50, i * 50 + 50) for i in spoken]
     agreement = timeline_alpha([people], durations_ms=[50 * len(rows)])
     votes = []
-    for (i, row), copy, p in itertools.product(enumerate(rows), range(50), range(3)):
+    for (i, row), copy, p in itertools.product(
+        enumerate(rows),
+        range(50),
+        range(3),
+    ):
         label = "talk" if row[p] else "silence"
-        votes.append(Vote(utterance_id=f"{i}/{copy}", annotator=f"p{p}", labels=(label,)))
+        votes.append(
+            Vote(
+                utterance_id=f"{i}/{copy}",
+                annotator=f"p{p}",
+                labels=(label,),
+            )
+        )
     plain = krippendorff_alpha(votes)
     if plain is None:
         assert agreement is None

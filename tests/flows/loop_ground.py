@@ -420,7 +420,10 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
     """
     ours, theirs = PROCESSES.Pipe()
     attributes = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}
-    child = PROCESSES.Process(target=_live, args=(theirs, root, step, attributes, dies_in))
+    child = PROCESSES.Process(
+        target=_live,
+        args=(theirs, root, step, attributes, dies_in),
+    )
     child.start()
     theirs.close()
     said: tuple[str, Any] = ("nothing", None)

@@ -46,7 +46,8 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "check", "bench", "clean", "lock", "hashes", "help"]
+    "target",
+    ["demo", "test", "check", "bench", "clean", "lock", "hashes", "help"],
 )
 def test_help_lists_target(target: str) -> None:
     assert re.search(rf"make {target}\s+\S", make("help").stdout)

@@ -401,7 +401,11 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disk = tmp_path / "disk"
-    workspace = make_workspace(tmp_path / "w", storage=f'{folder} = "{disk}"', num_files=1)
+    workspace = make_workspace(
+        tmp_path / "w",
+        storage=f'{folder} = "{disk}"',
+        num_files=1,
+    )
     settings = workspace.root / FILE_NAME
     settings.write_text(settings.read_text().replace('" }', '", examples = ["say it"] }'))
     workspace = open_workspace(workspace.root)
@@ -429,7 +433,11 @@ def test_nothing_is_noted_or_deleted_while_a_storage_folder_is_away(
 
 def test_a_folder_that_goes_away_while_files_are_decoded_is_no_files_fault(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    workspace = make_workspace(tmp_path / "w", storage=f'audio = "{disk}"', num_files=1)
+    workspace = make_workspace(
+        tmp_path / "w",
+        storage=f'audio = "{disk}"',
+        num_files=1,
+    )
     ingest(workspace)
     for number in range(3):
         shutil.copyfile(

@@ -104,7 +104,11 @@ def write(
 
 def encoded(stream, samples: np.ndarray, *, rate_hz: int, start: int):
     layout = "mono" if samples.ndim == 1 else "stereo"
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+    frame = av.AudioFrame.from_ndarray(
+        samples.reshape(1, -1),
+        format="s16",
+        layout=layout,
+    )
     frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, 0, Fraction(1, RATE_HZ)
     resampler = av.AudioResampler(
         format=stream.codec_context.format,

@@ -68,7 +68,10 @@ def test_proven_root_refuses_a_leaf_spelled_so_that_nobody_finds_it() -> None:
         proof = RootProof(buckets={}, opened={"0a3": (spelled,)})
         with pytest.raises(StatementError, match="bucket 0a3"):
             proven_root(proof)
-    proof = RootProof(buckets={}, opened={"0a3": (leaf, "0a3" + "a" * 29)})
+    proof = RootProof(
+        buckets={},
+        opened={"0a3": (leaf, "0a3" + "a" * 29)},
+    )
     with pytest.raises(StatementError, match="bucket 0a3"):
         proven_root(proof)
 

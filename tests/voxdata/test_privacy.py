@@ -27,7 +27,10 @@ KINDS = ("name", "phone", "card", "birth_date")
 
 
 def span(start: int, end: int, kind: str = "phone", **fields: int) -> PrivateSpan:
-    segment = Segment(start_ms=fields.get("start_ms", 0), end_ms=fields.get("end_ms", 1_000))
+    segment = Segment(
+        start_ms=fields.get("start_ms", 0),
+        end_ms=fields.get("end_ms", 1_000),
+    )
     return PrivateSpan(
         kind=kind,
         start=start,

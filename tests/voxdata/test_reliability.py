@@ -66,7 +66,13 @@ def test_krippendorff_alpha_of_label_sets_equals_nltk(given_sets):
     votes = []
     for unit, several in given_sets.items():
         for i, labels in enumerate(several):
-            votes.append(Vote(utterance_id=unit, annotator=f"p{i}", labels=tuple(sorted(labels))))
+            votes.append(
+                Vote(
+                    utterance_id=unit,
+                    annotator=f"p{i}",
+                    labels=tuple(sorted(labels)),
+                )
+            )
     alpha = krippendorff_alpha(votes, distance="masi")
     pairable = [v for v in votes if len(given_sets[v.utterance_id]) > 1]
     if len({frozenset(v.labels) for v in pairable}) < 2:
@@ -106,7 +112,11 @@ def test_krippendorff_alpha_of_ranks_equals_nltk(given_labels):
 
 def test_krippendorff_alpha_refuses_a_rank_outside_the_scale():
     with pytest.raises(ValueError, match="'9' is not in the order"):
-        krippendorff_alpha(ballots({"u": ["1", "9"]}), distance="ordinal", order=SCALE)
+        krippendorff_alpha(
+            ballots({"u": ["1", "9"]}),
+            distance="ordinal",
+            order=SCALE,
+        )
 
 
 @given(

@@ -47,6 +47,7 @@ def test_read_stretch_wants_a_start_where_the_table_has_one() -> None:
 
 def test_unused_times_names_columns_that_sound_like_times() -> None:
     columns = choose_columns(
-        ["audio", "start", "speechEnd", "t0", "recorded_at", "bartender"], origin="t"
+        ["audio", "start", "speechEnd", "t0", "recorded_at", "bartender"],
+        origin="t",
     )
     assert unused_times(columns, ["start"]) == ["speechEnd", "t0"]

@@ -23,7 +23,8 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
         for file in sorted(MIGRATIONS.glob("000[1-4]_*.sql")):
             con.execute(file.read_text(encoding="utf-8"))
             con.execute(
-                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+                "insert into schema_version values (?, ?, now())",
+                [int(file.name[:4]), file.stem],
             )
         con.execute(
             """
@@ -65,7 +66,8 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
         for file in sorted(MIGRATIONS.glob("000[1-7]_*.sql")):
             con.execute(file.read_text(encoding="utf-8"))
             con.execute(
-                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+                "insert into schema_version values (?, ?, now())",
+                [int(file.name[:4]), file.stem],
             )
         con.execute(
             """

@@ -28,7 +28,11 @@ def holder(path: Path, *, seconds: float = 30) -> Iterator[subprocess.Popen[str]
         f"import duckdb,sys,time; c=duckdb.connect({str(path)!r}); print('held', flush=True); "
         f"time.sleep({seconds})"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     try:

@@ -49,7 +49,11 @@ def add(con: DuckDBPyConnection, name: str, *, seconds: int) -> None:
 
 
 def test_fingerprints_come_back_as_they_were(con: DuckDBPyConnection) -> None:
-    store(con, a=codes(1), b=np.zeros(0, np.uint32))
+    store(
+        con,
+        a=codes(1),
+        b=np.zeros(0, np.uint32),
+    )
     assert list_fingerprinted(con, key=KEY) == {"a", "b"}
     assert list_fingerprinted(con, key="another") == set()
     assert np.array_equal(list_fingerprints(con, ["a"], key=KEY)["a"], codes(1))

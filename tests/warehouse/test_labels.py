@@ -167,7 +167,11 @@ def test_find_oddities_names_each_kind(con: DuckDBPyConnection) -> None:
         project_id=2,
         updated_at=NOON + timedelta(hours=1),
     )
-    late = replace(ANNOTATION, annotation_id=4, updated_at=NOON + timedelta(hours=2))
+    late = replace(
+        ANNOTATION,
+        annotation_id=4,
+        updated_at=NOON + timedelta(hours=2),
+    )
     add_annotations(con, [forged, gone, decided, late], run_id="t")
     oddities = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
     assert oddities == {

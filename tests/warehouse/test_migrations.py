@@ -47,7 +47,8 @@ def _build(path: Path, schema: int) -> None:
         for file in migrations_until(schema):
             con.execute(file.read_text(encoding="utf-8"))
             con.execute(
-                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+                "insert into schema_version values (?, ?, now())",
+                [int(file.name[:4]), file.stem],
             )
         con.execute(
             """

@@ -241,7 +241,8 @@ def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> No
     seen = 0
     for split in Split:
         for entry in webdataset.WebDataset(
-            str(folder / f"{split.value}-000000.tar"), shardshuffle=False
+            str(folder / f"{split.value}-000000.tar"),
+            shardshuffle=False,
         ):
             example, sound = wanted(workspace)[entry["__key__"]]
             row = json.loads(entry["json"])

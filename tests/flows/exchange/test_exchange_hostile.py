@@ -182,7 +182,11 @@ def sounds_of(workspace: Workspace) -> list[bytes]:
 def secret_of(theirs: Workspace) -> bytes:
     """The PCM of the one clip there is."""
     (example,) = open_bundle(theirs, "calls").examples
-    samples = read_clip(theirs.audio_dir / example.audio_file, channel=0, segment=example.segment)
+    samples = read_clip(
+        theirs.audio_dir / example.audio_file,
+        channel=0,
+        segment=example.segment,
+    )
     return np.rint(samples * 32768).astype(np.int16).tobytes()
 
 
@@ -235,7 +239,8 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 def test_import_export_lets_no_id_name_a_file_outside(
     here: Workspace, source: Workspace, tmp_path: Path, format_name: str
 ) -> None:
-    refusal = bring_in(here, exported(source, tmp_path / "out", format_name))
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    refusal = bring_in(here, exported_folder)
     assert refusal is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
@@ -383,11 +388,15 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
 def test_import_export_refuses_a_segment_that_its_recording_here_has_not(
     here: Workspace, source: Workspace, tmp_path: Path
 ) -> None:
-    refusal = bring_in(here, exported(source, tmp_path / "out", "jsonl"))
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    refusal = bring_in(here, exported_folder)
     assert refusal is None
 
     def stretch(row: Row) -> None:
-        row.update(end_ms=5_000, utterance_id=digest(row["recording_id"], 0, 250, 5_000))
+        row.update(
+            end_ms=5_000,
+            utterance_id=digest(row["recording_id"], 0, 250, 5_000),
+        )
 
     error = bring_in(here, forge(tmp_path / "out", stretch))
     assert isinstance(error, ManifestError)

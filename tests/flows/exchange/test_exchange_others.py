@@ -410,5 +410,6 @@ def test_import_command_speaks_json(workspace: Workspace, tmp_path: Path) -> Non
     assert again["new"] is False
     assert again["root"] == made["root"]
     assert isinstance(
-        run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception, ConfigError
+        run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception,
+        ConfigError,
     )

@@ -316,7 +316,8 @@ def test_forget_during_prelabel(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
     # All is cut anew, so that nobody knew the utterances when they were forgotten.
     path = stage.workspace.root / FILE_NAME
     path.write_text(
-        path.read_text(encoding="utf-8") + "[utterance]\nmax_ms = 1000\n", encoding="utf-8"
+        path.read_text(encoding="utf-8") + "[utterance]\nmax_ms = 1000\n",
+        encoding="utf-8",
     )
     stage.workspace = open_workspace(stage.workspace.root)
     late: list[str] = []

@@ -222,7 +222,8 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     calls = tmp_path / "calls"
     calls.mkdir()
     killer = calls / "kills.wav"
-    killer.write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
+    sound = wav(np.rint(SPEECH * 32767), 16_000)
+    killer.write_bytes(sound)
     summary = ingest(workspace, calls, decode=decode_or_die)
     assert summary.dropped == 1
     plan = plan_ingest(workspace, [str(calls)], say=quiet)
@@ -234,9 +235,11 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     summary = ingest(workspace, calls)
     assert summary.recordings == 1
     killer = calls / "kills.wav"
-    killer.write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
+    sound = wav(np.rint(SPEECH[:9_000] * 32767), 16_000)
+    killer.write_bytes(sound)
     new_file = calls / "new.wav"
-    new_file.write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
+    sound = wav(np.rint(SPEECH[:8_000] * 32767), 16_000)
+    new_file.write_bytes(sound)
     rows = plan_ingest(workspace, [str(calls)], say=quiet)
     texts = sorted(str(row["standing"]) for row in rows)
     assert texts == ["changed", "new"]

@@ -109,7 +109,10 @@ def decode_and_be_killed(_path: Path, _dir: Path, _max_duration_ms: int) -> Cano
 
 
 def decode_and_swell(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
-    return Refused(reason=DropReason.OUT_OF_MEMORY, detail=str(len(bytearray(8 << 30))))
+    return Refused(
+        reason=DropReason.OUT_OF_MEMORY,
+        detail=str(len(bytearray(8 << 30))),
+    )
 
 
 def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:

@@ -226,7 +226,10 @@ def decode_with_little_memory(
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + (64 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    return Refused(reason=DropReason.FAILED, detail=str(len(bytearray(1 << 30))))
+    return Refused(
+        reason=DropReason.FAILED,
+        detail=str(len(bytearray(1 << 30))),
+    )
 
 
 @pytest.mark.parametrize(

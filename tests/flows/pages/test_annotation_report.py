@@ -139,7 +139,8 @@ def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(
     workspace: Workspace,
 ) -> None:
     content = replace(
-        read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1
+        read_annotation_content(workspace, created_at=NOON, pseudonyms=True),
+        num_simulated=1,
     )
     page = render_annotation_report(content)
     assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))

@@ -52,7 +52,10 @@ def show() -> Iterator[Open]:
             ).new_page()  # type: ignore[arg-type]
             page.goto(path.as_uri())
             folder = Path(os.environ.get("VOXDATA_TEST_ARTIFACTS") or path.parent)
-            page.screenshot(path=folder / f"{path.stem}-{scheme}.png", full_page=True)
+            page.screenshot(
+                path=folder / f"{path.stem}-{scheme}.png",
+                full_page=True,
+            )
             return page
 
         yield open_page

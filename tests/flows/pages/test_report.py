@@ -351,7 +351,11 @@ def test_drop_groups_counts_and_caps() -> None:
 
 
 def test_plot_balance_has_text_and_follows_the_page_colour() -> None:
-    svg = plot_balance({CHINESE: {"train": 3}}, splits=["train"], salt="a")
+    svg = plot_balance(
+        {CHINESE: {"train": 3}},
+        splits=["train"],
+        salt="a",
+    )
     assert "退款 &amp; 投诉" in svg
     assert "currentColor" in svg
     assert svg.startswith("<svg")

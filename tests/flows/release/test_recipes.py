@@ -158,7 +158,8 @@ def test_release_says_in_the_version_and_its_export_who_was_simulated(
     assert "1 of its annotators were simulated" in bundle.description
     write_rows(bundle, tmp_path)
     write_header(bundle, tmp_path, format_name="jsonl")
-    content = json.loads((tmp_path / HEADER).read_text(encoding="utf-8"))
+    text = (tmp_path / HEADER).read_text(encoding="utf-8")
+    content = json.loads(text)
     assert content["recipe"]["simulated_annotators"] == {"a1": 0.1}
     for i in range(10):
         path = workspace.audio_dir / canonical_file(make_recording(i).recording_id)

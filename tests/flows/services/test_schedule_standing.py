@@ -107,7 +107,11 @@ def test_judge_schedule_counts_from_the_last_success() -> None:
 
 def test_judge_schedule_waits_for_a_run_that_is_at_work() -> None:
     busy = replace(HOURLY, running_since=NOON + timedelta(hours=1))
-    standing = judge_schedule(busy, since=NOON, now=NOON + timedelta(hours=9))
+    standing = judge_schedule(
+        busy,
+        since=NOON,
+        now=NOON + timedelta(hours=9),
+    )
     assert standing.problem == ""
 
 
@@ -119,8 +123,16 @@ def test_judge_schedule_forgives_a_tick_that_was_just_now() -> None:
 
 def test_judge_schedule_names_a_schedule_that_is_not_planned() -> None:
     idle = replace(HOURLY, next_tick=None)
-    early = judge_schedule(idle, since=NOON, now=NOON + timedelta(seconds=30))
-    late = judge_schedule(idle, since=NOON, now=NOON + timedelta(minutes=5))
+    early = judge_schedule(
+        idle,
+        since=NOON,
+        now=NOON + timedelta(seconds=30),
+    )
+    late = judge_schedule(
+        idle,
+        since=NOON,
+        now=NOON + timedelta(minutes=5),
+    )
     assert early.problem == ""
     assert "plans no run" in late.problem
 

@@ -249,7 +249,8 @@ def test_predict_within_equals_leaving_each_row_out_by_hand(pairs: list[tuple[in
 
 def test_group_purity_is_the_share_of_the_most_common_label() -> None:
     assert group_purity(np.array([0, 0, 0, 2]), np.array([1, 1, 0, 0])).tolist() == pytest.approx(
-        [2 / 3, np.nan, 1.0], nan_ok=True
+        [2 / 3, np.nan, 1.0],
+        nan_ok=True,
     )
 
 
