@@ -51,13 +51,15 @@ def remux(source: Path, target: Path) -> Path:
 
 
 def loudness(samples, *, frames: int = 14, size: int = 4_800):
-    return np.sqrt(np.mean(np.square(samples[: frames * size].reshape(frames, size)), axis=1))
+    framed = samples[: frames * size].reshape(frames, size)
+    return np.sqrt(np.mean(np.square(framed), axis=1))
 
 
 def decode(path: Path, **options) -> SimpleNamespace:
     """A whole file in memory."""
     blocks = decode_audio(path, list, **options)
-    assert len({(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}) == 1
+    formats = {(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}
+    assert len(formats) == 1
     return SimpleNamespace(
         samples=np.concatenate([b.samples for b in blocks]),
         sample_rate_hz=blocks[0].sample_rate_hz,
@@ -89,7 +91,9 @@ def test_decode_audio_reads_every_usual_container(tmp_path, suffix, codec):
     decoded = decode(encode(tmp_path / f"call.{suffix}", codec))
     assert decoded.sample_rate_hz == 48_000
     assert abs(decoded.samples.shape[0] - SPEECH.size) < 5_000
-    assert np.corrcoef(loudness(decoded.samples[:, 0]), loudness(SPEECH / 32768))[0, 1] > 0.9
+    heard = loudness(decoded.samples[:, 0])
+    wanted = loudness(SPEECH / 32768)
+    assert np.corrcoef(heard, wanted)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,8 @@ def test_decode_audio_gives_exact_float32(tmp_path, subtype):
 
 def test_decode_audio_keeps_every_channel_apart(tmp_path):
     samples = np.arange(50, dtype=np.int16).reshape(10, 5)
-    assert np.array_equal(decode(write_wav(tmp_path / "a.wav", samples)).samples * 32768, samples)
+    decoded = decode(write_wav(tmp_path / "a.wav", samples))
+    assert np.array_equal(decoded.samples * 32768, samples)
 
 
 @pytest.mark.parametrize(

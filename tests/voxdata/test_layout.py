@@ -9,14 +9,16 @@ RATE = 16_000
 SPEECH = speech_like(6_000, seed=1)
 OTHER = speech_like(6_000, seed=2)
 HISS = noise(6_000, level=0.0003, seed=3)
-ROOM = np.stack(
-    [SPEECH + 0.1 * noise(6_000, seed=4), np.roll(0.7 * SPEECH, 9) + 0.1 * noise(6_000, seed=5)],
-    axis=1,
-).astype(np.float32)
 
 
 def columns(*channels):
     return np.stack(channels, axis=1).astype(np.float32)
+
+
+ROOM = columns(
+    SPEECH + 0.1 * noise(6_000, seed=4),
+    np.roll(0.7 * SPEECH, 9) + 0.1 * noise(6_000, seed=5),
+)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def with_data_size(whole: bytes, size: int) -> bytes:
 def loudness(samples: np.ndarray, *, frame_s: float = 0.1, rate_hz: int = RATE_HZ) -> np.ndarray:
     size = round(frame_s * rate_hz)
     whole = len(samples) // size * size
-    return np.sqrt(np.mean(np.square(samples[:whole].reshape(-1, size)), axis=1))
+    framed = samples[:whole].reshape(-1, size)
+    return np.sqrt(np.mean(np.square(framed), axis=1))
 
 
 def likeness(found: np.ndarray, original: np.ndarray) -> float:
@@ -213,7 +214,9 @@ def all_suffixes() -> list[str]:
 
 def test_decode_audio_takes_noise_for_sound_under_no_suffix(tmp_path):
     rng = np.random.default_rng(5)
-    contents = rng.bytes(40_000), rng.integers(0x50, 0xD9, 40_000).astype(np.uint8).tobytes()
+    noise = rng.bytes(40_000)
+    voiced = rng.integers(0x50, 0xD9, 40_000).astype(np.uint8)
+    contents = noise, voiced.tobytes()
     taken = []
     suffixes = all_suffixes()
     assert {"al", "ul", "sw", "sln", "g722", "gsm", "tco"} <= set(suffixes)
@@ -273,7 +276,9 @@ def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, c
     assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
     assert kinds(decoded) == [RemarkKind.GAP]
     assert decoded.remarks[0].amount_ms == pytest.approx(2_000, abs=50)
-    assert not decoded.samples[round(2.1 * decoded.rate_hz) : round(3.9 * decoded.rate_hz)].any()
+    start = round(2.1 * decoded.rate_hz)
+    end = round(3.9 * decoded.rate_hz)
+    assert not decoded.samples[start:end].any()
     after = decoded.samples[round(4.2 * RATE_HZ) :, 0]
     wanted = SPEECH[round(4.2 * RATE_HZ) :]
     assert likeness(after, wanted) > 0.9

@@ -51,10 +51,10 @@ STAGES = ["diarize", "transcribe", "cut", "measure", "label:intent"]
 def write_call(path: Path, number: int) -> None:
     """Bursts of noise; how many and how long is the number's."""
     rng = np.random.default_rng(number)
-    parts = [
-        np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
-        for _ in range(1 + number % 3)
-    ]
+    burst_size = 8_000 + 1_600 * (number % 5)
+    parts = []
+    for _ in range(1 + number % 3):
+        parts += [rng.normal(0, 0.1, burst_size), np.zeros(16_000)]
     soundfile.write(
         path,
         np.concatenate(parts),
@@ -85,10 +85,11 @@ def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
     plan = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
     rows = plan_rows(plan)
-    return {
-        (str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"]))
-        for r in rows
-    }
+    by_stage = {}
+    for row in rows:
+        key = str(row["stage"]), str(row["standing"])
+        by_stage[key] = int(str(row["recordings"])), str(row["why"])
+    return by_stage
 
 
 CONTENT = {
@@ -125,9 +126,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
-    assert {key: n for key, (n, _) in planned(workspace).items()} == {
-        (stage, "new"): 6 for stage in STAGES
-    }
+    recordings = {key: number for key, (number, _) in planned(workspace).items()}
+    assert recordings == {(stage, "new"): 6 for stage in STAGES}
     first = prelabel_pending(workspace, say=quiet)
     assert first.recordings == 6
     assert first.failed == 0

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -27,14 +29,35 @@ def voice(seed: int, *, seconds: float = 2.5) -> Samples:
     """Syllables of harmonics at a wandering pitch: like speech in what the search looks at."""
     draws = np.random.default_rng(seed)
     time = np.arange(int(seconds * MODEL_RATE_HZ)) / MODEL_RATE_HZ
-    pitch = 140 + 40 * np.interp(time, np.linspace(0, seconds, 12), draws.normal(size=12))
+
+    def curve(values: np.ndarray) -> np.ndarray:
+        """The values at equal distances, and straight lines between them."""
+        knots = np.linspace(0, seconds, len(values))
+        return np.interp(time, knots, values)
+
+    pitch = 140 + 40 * curve(draws.normal(size=12))
     phase = 2 * np.pi * np.cumsum(pitch) / MODEL_RATE_HZ
-    level = np.interp(time, np.linspace(0, seconds, 20), draws.uniform(0, 1, 20)) ** 2
-    tones = sum(
-        np.interp(time, np.linspace(0, seconds, 10), draws.uniform(0, 1, 10)) * np.sin(k * phase)
-        for k in range(1, 24)
-    )
+    level = curve(draws.uniform(0, 1, 20)) ** 2
+    tones = np.zeros(len(time))
+    for k in range(1, 24):
+        tones += curve(draws.uniform(0, 1, 10)) * np.sin(k * phase)
     return (0.05 * level * tones).astype(np.float32)
+
+
+def rms(samples: Samples) -> np.float32:
+    return np.sqrt(np.mean(np.square(samples)))
+
+
+def noisy(samples: Samples) -> Samples:
+    level = 0.1 * float(np.std(samples))
+    noise = np.random.default_rng(0).normal(0, level, len(samples))
+    return samples + noise.astype(np.float32)
+
+
+def copied(sounds: Sequence[Samples]) -> list[tuple[int, int]]:
+    """The pairs that `find_copies` finds among these sounds."""
+    clips = [prepare_clip(sound) for sound in sounds]
+    return [(copy.first, copy.second) for copy in find_copies(clips)]
 
 
 VOICES = [voice(seed) for seed in range(12)]
@@ -47,19 +70,14 @@ VOICES = [voice(seed) for seed in range(12)]
         lambda x: -x,
         lambda x: x[4_000:-4_000],
         lambda x: np.concatenate([np.zeros(3_000, np.float32), x]),
-        lambda x: (
-            x
-            + np.random.default_rng(0).normal(0, 0.1 * float(np.std(x)), len(x)).astype(np.float32)
-        ),
+        noisy,
         lambda x: np.rint(x * 127).astype(np.float32) / 127,
     ],
     ids=["quieter", "inverted", "trimmed", "later", "noisy", "8 bit"],
 )
 def test_find_copies_finds_altered_copies_and_nothing_else(alter: object) -> None:
     assert callable(alter)
-    clips = [prepare_clip(x) for x in [*VOICES, alter(VOICES[3])]]
-    copies = [(c.first, c.second) for c in find_copies(clips)]
-    assert copies == [(3, 12)]
+    assert copied([*VOICES, alter(VOICES[3])]) == [(3, 12)]
 
 
 def test_find_copies_leaves_silence_alone() -> None:
@@ -73,9 +91,10 @@ def test_correlate_is_one_for_a_shifted_part() -> None:
 
 
 def test_correlate_is_nothing_when_too_little_is_shared() -> None:
-    one = prepare_clip(np.concatenate([VOICES[0], VOICES[1]])).wave
-    other = prepare_clip(np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])).wave
-    assert correlate(one, other) < least_correlation(5.0)
+    first = np.concatenate([VOICES[0], VOICES[1]])
+    second = np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])
+    likeness = correlate(prepare_clip(first).wave, prepare_clip(second).wave)
+    assert likeness < least_correlation(5.0)
 
 
 def test_least_correlation_is_stricter_where_less_is_heard() -> None:
@@ -93,9 +112,9 @@ TONES = {
 
 def place(samples: Samples, sound: Samples, *, at: int, louder_db: float) -> Samples:
     """The samples with a sound added so much louder than they are."""
-    size = float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (louder_db / 20)
+    size = float(rms(samples)) * 10 ** (louder_db / 20)
     both = samples.copy()
-    both[at : at + sound.size] += size * sound / np.float32(np.sqrt(np.mean(np.square(sound))))
+    both[at : at + sound.size] += size * sound / np.float32(rms(sound))
     return both.astype(np.float32)
 
 
@@ -108,7 +127,7 @@ def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(
         place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db)
         for i, x in enumerate(VOICES[:6])
     ]
-    assert find_copies([prepare_clip(x) for x in clips]) == []
+    assert copied(clips) == []
 
 
 @pytest.mark.parametrize("floor_db", [None, -50.0, -30.0])
@@ -120,11 +139,13 @@ def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(
     clips = []
     for i in range(4):
         clip = np.zeros(3 * MODEL_RATE_HZ, np.float32)
-        clip[8_000 + 5_000 * i :][: TONES[name].size] += np.float32(0.3) * TONES[name]
+        start = 8_000 + 5_000 * i
+        clip[start:][: TONES[name].size] += np.float32(0.3) * TONES[name]
         if floor_db is not None:
-            clip += draws.normal(0, 0.2 * 10 ** (floor_db / 20), clip.size).astype(np.float32)
+            level = 0.2 * 10 ** (floor_db / 20)
+            clip += draws.normal(0, level, clip.size).astype(np.float32)
         clips.append(clip)
-    assert find_copies([prepare_clip(x) for x in clips]) == []
+    assert copied(clips) == []
 
 
 def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
@@ -134,9 +155,7 @@ def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
         0.1 * float(np.std(VOICES[3])),
         clicked[3].size,
     )
-    clips = [prepare_clip(x) for x in [*clicked, clicked[3] + noise.astype(np.float32)]]
-    copies = [(c.first, c.second) for c in find_copies(clips)]
-    assert copies == [(3, 12)]
+    assert copied([*clicked, clicked[3] + noise.astype(np.float32)]) == [(3, 12)]
 
 
 def short_word(seed: int) -> Samples:
