@@ -100,7 +100,8 @@ def test_choose_next_always_has_its_random_share(count: int, share: float, seed:
         seed=seed,
     )
     assert len(chosen) == min(count, 50)
-    assert share * len(chosen) - 1e-6 <= len(ids(chosen, "random")) < share * len(chosen) + 1
+    wanted = share * len(chosen)
+    assert wanted - 1e-6 <= len(ids(chosen, "random")) < wanted + 1
 
 
 def test_choose_next_refuses_to_turn_the_control_arm_off() -> None:
@@ -143,7 +144,8 @@ def test_choose_next_spreads_the_control_arm_over_the_batch() -> None:
         seed=0,
     )
     places = [i for i, choice in enumerate(chosen) if choice.arm == "random"]
-    assert len([p for p in places if p < 100]) in range(10, 31)
+    early = [place for place in places if place < 100]
+    assert len(early) in range(10, 31)
 
 
 def test_fair_sample_is_random_although_the_strategy_chose_most() -> None:
@@ -177,10 +179,12 @@ def test_fair_sample_is_random_although_the_strategy_chose_most() -> None:
         [c.utterance_id for c in pool],
         seed=4,
     )
-    easy = sum(int(i[1:]) % 2 for i in fair) / len(fair)
+    numbers = [int(utterance_id[1:]) for utterance_id in fair]
+    easy = sum(number % 2 for number in numbers) / len(fair)
     assert len(fair) > 5 * 36  # the arm's own and those the strategy had taken in passing
     assert 0.4 < easy < 0.6
-    assert sum(int(c.utterance_id[1:]) % 2 for c in heard) / len(heard) < 0.35
+    numbers = [int(c.utterance_id[1:]) for c in heard]
+    assert sum(number % 2 for number in numbers) / len(heard) < 0.35
 
 
 def test_choose_next_fills_language_and_label_quotas() -> None:
@@ -225,7 +229,11 @@ def test_choose_next_counts_the_control_arm_towards_a_quota() -> None:
 
 
 def test_choose_next_fills_a_quota_as_far_as_it_goes() -> None:
-    pool = [replace(c, language="yue" if i < 2 else "en") for i, c in enumerate(candidates(50))]
+    languages = ["yue"] * 2 + ["en"] * 48
+    pool = [
+        replace(candidate, language=language)
+        for candidate, language in zip(candidates(50), languages, strict=True)
+    ]
     chosen = choose_next(
         pool,
         strategy="margin",
@@ -385,9 +393,11 @@ def test_badge_serves_every_scheme_in_turn(seed: int) -> None:
 
 
 def clusters(num: int, each: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    return np.concatenate(
-        [np.random.default_rng(i).normal(0, 0.02, (each, num)) + np.eye(num)[i] for i in range(num)]
-    )
+    points = []
+    for i, centre in enumerate(np.eye(num)):
+        noise = np.random.default_rng(i).normal(0, 0.02, (each, num))
+        points.append(noise + centre)
+    return np.concatenate(points)
 
 
 def test_select_typical_and_core_set_visit_every_cluster() -> None:
@@ -443,12 +453,14 @@ def test_selections_survive_equal_embeddings_and_too_small_pools() -> None:
         seed=0,
     )
     assert selected == [1, 0]
-    assert set(select_badge(same[:2], np.full((2, 3), 1 / 3), count=5, seed=0)) == {0, 1}
+    unsure = np.full((2, 3), 1 / 3)
+    assert set(select_badge(same[:2], unsure, count=5, seed=0)) == {0, 1}
 
 
 def test_select_diverse_takes_the_most_doubtful_of_each_cluster() -> None:
     points = clusters(4, 5)
-    doubts = np.array([0.9, 0.8, 0.7, 0.6, 0.5] * 4) - np.repeat([0.0, 0.01, 0.02, 0.03], 5)
+    by_place = np.array([0.9, 0.8, 0.7, 0.6, 0.5] * 4)
+    doubts = by_place - np.repeat([0.0, 0.01, 0.02, 0.03], 5)
     selected = select_diverse(points, doubts, count=4, seed=0)
     assert selected == [0, 5, 10, 15]
 
@@ -456,17 +468,21 @@ def test_select_diverse_takes_the_most_doubtful_of_each_cluster() -> None:
 def test_compact_embeddings_is_not_ruled_by_one_large_feature() -> None:
     draws = np.random.default_rng(0)
     sides = np.repeat([-1.0, 1.0], 50)
-    features = np.column_stack(
-        [1e6 * draws.normal(size=100), *(sides + 0.1 * draws.normal(size=100) for _ in range(9))]
-    )
+    large = 1e6 * draws.normal(size=100)
+    small = [sides + 0.1 * draws.normal(size=100) for _ in range(9)]
+    features = np.column_stack([large, *small])
     compact = compact_embeddings(features, num_dimensions=1)
     assert compact.shape == (100, 1)
-    assert abs(np.corrcoef(compact[:, 0], sides)[0, 1]) > 0.99
+    correlation = np.corrcoef(compact[:, 0], sides)[0, 1]
+    assert abs(correlation) > 0.99
 
 
 def test_rank_compacts_wide_embeddings() -> None:
     draws = np.random.default_rng(0)
-    wide = [replace(c, embedding=draws.normal(size=400).astype(np.float32)) for c in candidates(30)]
+    wide = []
+    for candidate in candidates(30):
+        embedding = draws.normal(size=400).astype(np.float32)
+        wide.append(replace(candidate, embedding=embedding))
     ranked = rank(wide, strategy="typiclust", count=5)
     assert len(ranked) == 30
 
@@ -483,13 +499,17 @@ def test_labels_saved_compares_at_the_score_both_reach() -> None:
     saved = labels_saved(
         [*curve("active", [0.5, 0.7, 0.8]), *curve("random", [0.4, 0.5, 0.6, 0.7])]
     )
-    assert [saved.score, saved.active_labels, saved.random_labels] == pytest.approx([0.7, 200, 400])
+    assert saved.score == pytest.approx(0.7)
+    assert saved.active_labels == pytest.approx(200)
+    assert saved.random_labels == pytest.approx(400)
     assert saved.share == pytest.approx(0.5)
     assert saved.interval is None
 
 
 def test_labels_saved_is_negative_when_choosing_costs() -> None:
-    saved = labels_saved([*curve("active", [0.4, 0.5, 0.6]), *curve("random", [0.5, 0.6, 0.7])])
+    active = curve("active", [0.4, 0.5, 0.6])
+    random = curve("random", [0.5, 0.6, 0.7])
+    saved = labels_saved([*active, *random])
     assert saved.score == pytest.approx(0.6)
     assert saved.share == pytest.approx(1 - 300 / 200)
 

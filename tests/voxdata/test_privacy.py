@@ -66,7 +66,8 @@ def test_mask_text_leaves_no_character_of_a_span(made: tuple[str, list[PrivateSp
     for kind in KINDS:
         masked = masked.replace(f"[{kind}]", "")
     assert masked == left
-    assert sum(len(characters) for _, characters in hidden_parts(text, spans)) == len(secret)
+    hidden = [characters for _, characters in hidden_parts(text, spans)]
+    assert sum(map(len, hidden)) == len(secret)
 
 
 def test_mask_text_makes_one_of_spans_that_overlap() -> None:
@@ -173,7 +174,8 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
 def test_mute_leaves_nothing_inside_and_everything_outside(
     stretches: list[tuple[int, int]], offset_ms: int
 ) -> None:
-    samples = np.random.default_rng(0).uniform(0.5, 0.9, 2 * MODEL_RATE_HZ).astype(np.float32)
+    draws = np.random.default_rng(0)
+    samples = draws.uniform(0.5, 0.9, 2 * MODEL_RATE_HZ).astype(np.float32)
     segments = [
         Segment(start_ms=max(0, a + offset_ms), end_ms=max(0, a + offset_ms) + length)
         for a, length in stretches
@@ -181,7 +183,9 @@ def test_mute_leaves_nothing_inside_and_everything_outside(
     muted = mute(samples, segments, offset_ms=offset_ms)
     inside = np.zeros(len(samples), bool)
     for s in segments:
-        inside[max(0, (s.start_ms - offset_ms) * 16) : max(0, (s.end_ms - offset_ms) * 16)] = True
+        start = max(0, s.start_ms - offset_ms)
+        end = max(0, s.end_ms - offset_ms)
+        inside[start * 16 : end * 16] = True
     assert (np.abs(muted[inside]) <= 0.03).all()
     assert np.array_equal(muted[~inside], samples[~inside])
     assert (samples >= 0.5).all()

@@ -55,6 +55,10 @@ def workspace_at(root: Path, *, workers: int = 2) -> Workspace:
     return open_workspace(root)
 
 
+def as_pcm(samples: np.ndarray) -> np.ndarray:
+    return np.rint(samples * 32767).astype(np.int16)
+
+
 def wav(
     samples: np.ndarray, rate_hz: int, *, channels: int = 1, promised: int | None = None
 ) -> bytes:
@@ -97,7 +101,7 @@ def decode_or_die(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonica
 def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     """Files and the outcome of each; None is a recording."""
     folder.mkdir()
-    pcm = np.rint(SPEECH * 32767).astype(np.int16)
+    pcm = as_pcm(SPEECH)
     loud = pcm[:, None].repeat(64, axis=1)
     files: dict[str, tuple[bytes, DropReason | None]] = {
         "good.wav": (wav(pcm, 16_000), None),
@@ -161,7 +165,7 @@ if __name__ == "__main__":
 
 def test_ingest_killed_over_a_file_of_somebody_forgotten_leaves_no_audio(tmp_path: Path) -> None:
     source = tmp_path / "call.wav"
-    sound = wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000)
+    sound = wav(as_pcm(SPEECH), 16_000)
     source.write_bytes(sound)
     workspace = workspace_at(tmp_path / "w")
     ingest(workspace, source)
@@ -222,7 +226,7 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     calls = tmp_path / "calls"
     calls.mkdir()
     killer = calls / "kills.wav"
-    sound = wav(np.rint(SPEECH * 32767), 16_000)
+    sound = wav(as_pcm(SPEECH), 16_000)
     killer.write_bytes(sound)
     summary = ingest(workspace, calls, decode=decode_or_die)
     assert summary.dropped == 1
@@ -231,18 +235,20 @@ def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_ch
     for module in ("flow", "plan", "standing"):
         monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
-    assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
+    (row,) = again
+    assert row["standing"] == "retry"
+    assert row["why"] == "the decoder changed"
     summary = ingest(workspace, calls)
     assert summary.recordings == 1
     killer = calls / "kills.wav"
-    sound = wav(np.rint(SPEECH[:9_000] * 32767), 16_000)
+    sound = wav(as_pcm(SPEECH[:9_000]), 16_000)
     killer.write_bytes(sound)
     new_file = calls / "new.wav"
-    sound = wav(np.rint(SPEECH[:8_000] * 32767), 16_000)
+    sound = wav(as_pcm(SPEECH[:8_000]), 16_000)
     new_file.write_bytes(sound)
     rows = plan_ingest(workspace, [str(calls)], say=quiet)
-    texts = sorted(str(row["standing"]) for row in rows)
-    assert texts == ["changed", "new"]
+    standings = sorted(str(row["standing"]) for row in rows)
+    assert standings == ["changed", "new"]
 
 
 def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Path) -> None:
@@ -250,7 +256,7 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
     calls.mkdir()
     for number in range(12):
         (calls / f"{number}.wav").write_bytes(
-            wav(np.rint(speech_like(500 + 100 * (number % 10), seed=number) * 32767), 16_000)
+            wav(as_pcm(speech_like(500 + 100 * (number % 10), seed=number)), 16_000)
         )
     tables = []
     for workers in (1, 3):
@@ -276,7 +282,7 @@ def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
     workspace = workspace_at(tmp_path / "w")
     calls = tmp_path / "calls"
     calls.mkdir()
-    pcm = np.rint(SPEECH * 32767).astype(np.int16)
+    pcm = as_pcm(SPEECH)
     joined_file = calls / "joined.wav"
     joined_file.write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
     first = ingest(workspace, calls)
@@ -304,7 +310,7 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
     workspace = workspace_at(tmp_path / "w")
     calls = tmp_path / "calls"
     calls.mkdir()
-    one, two = (np.rint(speech_like(3_000, seed=s) * 32767).astype(np.int16) for s in (1, 2))
+    one, two = (as_pcm(speech_like(3_000, seed=seed)) for seed in (1, 2))
     for name, tracks in (("one.mov", [one]), ("two.mov", [one, two])):
         with av.open(str(calls / name), "w") as output:
             streams = [output.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in tracks]

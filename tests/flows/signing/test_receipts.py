@@ -149,15 +149,28 @@ def verify(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[st
 
 
 def said_in(envelope: dict[str, Any]) -> dict[str, Any]:
-    printed: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return printed
+    payload = base64.b64decode(envelope["payload"])
+    statement: dict[str, Any] = json.loads(payload)
+    return statement
+
+
+def receipt_in(path: Path) -> dict[str, Any]:
+    """What the receipt in a file says of the erasure."""
+    statement = said_in(json.loads(path.read_text())["receipt"])
+    predicate: dict[str, Any] = statement["predicate"]
+    return predicate
+
+
+def new_key(path: Path) -> Any:
+    return CliRunner().invoke(app, ["receipts", "new-key", str(path)])
 
 
 def restate(envelope: dict[str, Any], edit: Edit) -> None:
     """Change what an envelope says, and leave the signatures."""
     statement = said_in(envelope)
     edit(statement)
-    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    payload = json.dumps(statement).encode()
+    envelope["payload"] = base64.b64encode(payload).decode()
 
 
 def test_receipt_says_not_yet_until_there_is_a_version_since(
@@ -202,7 +215,7 @@ def test_receipt_names_the_leaf_of_the_row_as_it_was(workspace: Workspace, tmp_p
             e.utterance_id: e for e in load_examples(con, find_version(con, "calls@1").version_id)
         }
     path, _ = issue(workspace, forget(workspace, 0), tmp_path)
-    predicate = said_in(json.loads(path.read_text())["receipt"])["predicate"]
+    predicate = receipt_in(path)
     versions = [(row["ref"], row["leaves"]) for row in predicate["versions"]]
     assert versions == [("calls@1", [leaf_hash(before[f"{0:032x}"])])]
     statuses = [row["status"] for row in predicate["now"]]
@@ -231,7 +244,8 @@ def _hide_leaf(content: dict[str, Any], *, spell: Callable[[str], str]) -> None:
     leaf = said_in(content["receipt"])["predicate"]["versions"][0]["leaves"][0]
     for proof in content["proofs"].values():
         if leaf[:3] in proof["opened"]:
-            proof["opened"][leaf[:3]] = proof["opened"][leaf[:3]].replace(leaf, spell(leaf))
+            opened = proof["opened"]
+            opened[leaf[:3]] = opened[leaf[:3]].replace(leaf, spell(leaf))
 
 
 FORGERIES: dict[str, tuple[Edit, str]] = {
@@ -429,7 +443,7 @@ def test_rotated_key_keeps_what_the_old_one_signed(workspace: Workspace, tmp_pat
     # The earlier receipt shown again carries the exchange of keys, and keeps its signature.
     again, _ = issue(
         workspace,
-        said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"],
+        receipt_in(before)["receipt_id"],
         tmp_path,
     )
     assert verify(tmp_path, again, "--key", new).returncode == 0
@@ -438,7 +452,7 @@ def test_rotated_key_keeps_what_the_old_one_signed(workspace: Workspace, tmp_pat
 def test_key_kept_elsewhere_signs_elsewhere(workspace: Workspace, tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
-    made = CliRunner().invoke(app, ["receipts", "new-key", str(away / "key.pem")])
+    made = new_key(away / "key.pem")
     assert made.exit_code == 0
     assert (away / "key.pem").stat().st_mode & 0o777 == 0o600
     done = run(workspace, "receipts", "trust", str(away / "key.pem.pub"))
@@ -479,7 +493,7 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        done = CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / name)])
+        done = new_key(tmp_path / name)
         assert done.exit_code == 0
     done = run(workspace, "receipts", "trust", str(tmp_path / "one.pub"))
     assert done.exit_code == 0
@@ -502,7 +516,7 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     path, old = issue(workspace, forget(workspace, 7), tmp_path)
     before = path.rename(tmp_path / "before.json")
     old_key = old.rename(tmp_path / "old.pem")
-    done = CliRunner().invoke(app, ["receipts", "new-key", str(tmp_path / "next")])
+    done = new_key(tmp_path / "next")
     assert done.exit_code == 0
     done = run(workspace, "receipts", "trust", str(tmp_path / "next.pub"))
     assert done.exit_code == 0
@@ -514,7 +528,7 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     assert done.exit_code == 0
     again, new = issue(
         workspace,
-        said_in(json.loads(before.read_text())["receipt"])["predicate"]["receipt_id"],
+        receipt_in(before)["receipt_id"],
         tmp_path,
     )
     assert list((workspace.state_dir / "signing").glob("*.pem")) == []

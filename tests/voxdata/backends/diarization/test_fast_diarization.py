@@ -156,9 +156,10 @@ def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
     mask[90:110, 1] = 1
     mask[50:52, 2] = 1
     masks = voice_masks(mask)
-    assert np.nonzero(masks[0])[0].tolist() == [*range(50), *range(52, 90)]
-    assert np.nonzero(masks[1])[0].tolist() == list(range(100, 110))
-    assert np.nonzero(masks[2])[0].tolist() == [50, 51]
+    first, second, third = (np.nonzero(mask)[0].tolist() for mask in masks[:3])
+    assert first == [*range(50), *range(52, 90)]
+    assert second == list(range(100, 110))
+    assert third == [50, 51]
 
 
 def test_unit_vector_refuses_zero_and_nan() -> None:
