@@ -128,7 +128,11 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
         schemes=QUEUE_SCHEMES,
         password=password,
     )
-    real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
+    real_people.answer(
+        "u2",
+        {"intent": ("greet",), "emotion": ("angry",)},
+        annotator=script.email,
+    )
     annotations = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
     marks = {utterance_id: a.simulated for utterance_id, a in annotations.items()}
     assert marks == {

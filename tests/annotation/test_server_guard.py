@@ -122,7 +122,11 @@ def test_server_refuses_a_foreign_host_even_with_the_token(
 def test_server_refuses_a_missing_or_wrong_token(
     label_studio: RunningServer, header: dict[str, str]
 ) -> None:
-    answer = httpx.get(f"{label_studio.url}/api/projects/", headers=header, trust_env=False)
+    answer = httpx.get(
+        f"{label_studio.url}/api/projects/",
+        headers=header,
+        trust_env=False,
+    )
     assert answer.status_code == 401
 
 

@@ -373,7 +373,10 @@ class KeptOpen:
     def _compact(self, path: Path, output: Path) -> None:
         """As `warehouse.compact` does it: in a process that never saw what was deleted."""
         self.let_go()
-        child = PROCESSES.Process(target=warehouse.compact._copy, args=(path, output))
+        child = PROCESSES.Process(
+            target=warehouse.compact._copy,
+            args=(path, output),
+        )
         child.start()
         child.join()
         if child.exitcode:

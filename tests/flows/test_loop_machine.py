@@ -165,7 +165,10 @@ class LoopMachine(RuleBasedStateMachine):
             folder.mkdir(parents=True)
         (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
         self.workspace = open_workspace(root)
-        self.queue = FakeQueue(schemes=self.workspace.schemes, media_dir=self.workspace.media_dir)
+        self.queue = FakeQueue(
+            schemes=self.workspace.schemes,
+            media_dir=self.workspace.media_dir,
+        )
         self.patch = pytest.MonkeyPatch()
         set_up_fakes(self.patch, self.queue)
         self.door, self.kept, self.files = Door(self._die), KeptOpen(), Files()

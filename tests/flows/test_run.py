@@ -42,7 +42,11 @@ def workspace(tmp_path: Path) -> Workspace:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(FILES):
-        soundfile.write(inbox / f"{number}.wav", speech_like(1_000, seed=number), 16_000)
+        soundfile.write(
+            inbox / f"{number}.wav",
+            speech_like(1_000, seed=number),
+            16_000,
+        )
     return open_workspace(tmp_path)
 
 

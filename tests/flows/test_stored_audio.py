@@ -359,7 +359,11 @@ def test_read_of_a_piece_refuses_a_file_that_changed_since_it_was_opened(
     with pytest.raises(AudioError, match=name):
         sound.read(0, 1_600)
     with pytest.raises(AudioError, match=name):
-        read_clip(path, segment=Segment(start_ms=0, end_ms=100), expected=expected)
+        read_clip(
+            path,
+            segment=Segment(start_ms=0, end_ms=100),
+            expected=expected,
+        )
 
 
 def forget_digests(workspace: Workspace) -> None:

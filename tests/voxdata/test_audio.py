@@ -26,7 +26,11 @@ def encode(path: Path, codec: str, *, container: str | None = None) -> Path:
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=48_000, layout="mono")
         stream.time_base = Fraction(1, 48_000)
-        frame = av.AudioFrame.from_ndarray(SPEECH[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            SPEECH[None],
+            format="s16",
+            layout="mono",
+        )
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
         resampler = av.AudioResampler(
             format=stream.codec_context.format,
@@ -160,7 +164,11 @@ def test_decode_audio_tells_a_truncated_lossless_file(tmp_path, name, codec):
 def test_decode_audio_tells_a_truncated_mp4_with_its_index_in_front(tmp_path):
     with (
         av.open(str(encode(tmp_path / "a.m4a", "aac"))) as read,
-        av.open(str(tmp_path / "fast.m4a"), "w", options={"movflags": "faststart"}) as output,
+        av.open(
+            str(tmp_path / "fast.m4a"),
+            "w",
+            options={"movflags": "faststart"},
+        ) as output,
     ):
         stream = output.add_stream_from_template(read.streams.audio[0])
         for packet in read.demux(read.streams.audio[0]):

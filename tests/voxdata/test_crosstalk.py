@@ -63,7 +63,11 @@ def test_measure_leaks_says_when_it_is_heard_elsewhere() -> None:
         segment=Segment(start_ms=1_000, end_ms=2_000),
         score=1.0,
     )
-    found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [sound, leaking, apart])
+    found = measure_leaks(
+        {utterance.utterance_id: [span]},
+        [utterance],
+        [sound, leaking, apart],
+    )
     leaks = found[utterance.utterance_id][0].leaks
     assert leaks[2] is None
     assert leaks[1] is not None

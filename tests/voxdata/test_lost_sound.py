@@ -271,7 +271,11 @@ def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
 )
 def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
-    path = remux(source, tmp_path / f"gap-{name}", lambda _, at_s: not 2 <= at_s < 4)
+    path = remux(
+        source,
+        tmp_path / f"gap-{name}",
+        lambda _, at_s: not 2 <= at_s < 4,
+    )
     decoded = decode(path)
     assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
     assert kinds(decoded) == [RemarkKind.GAP]

@@ -134,7 +134,11 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
 
 def test_leave_batch_refuses_tables_that_are_not_merged(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dataset_version"):
-        leave_batch(tmp_path, {"dataset_version": pl.DataFrame({"a": [1]})}, run_id="t")
+        leave_batch(
+            tmp_path,
+            {"dataset_version": pl.DataFrame({"a": [1]})},
+            run_id="t",
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -74,7 +74,11 @@ def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
 ) -> None:
     for hour in range(keep):
         merge(path, f"before-{hour}")
-        take(path, now=NOON + timedelta(hours=hour), keep=keep)
+        take(
+            path,
+            now=NOON + timedelta(hours=hour),
+            keep=keep,
+        )
     merge(path, "last")
     last = take(
         path,

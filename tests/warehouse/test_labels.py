@@ -50,7 +50,11 @@ def test_add_predictions_adds_each_once_for_scheme_version_and_model(
         run_id="t",
     )
     assert added == 2
-    predictions = list_predictions(con, scheme="intent", model_key=new[0].model.key)
+    predictions = list_predictions(
+        con,
+        scheme="intent",
+        model_key=new[0].model.key,
+    )
     assert predictions == {new[0].utterance_id: new[0]}
     assert list_predictions(con, scheme="emotion") == {}
 

@@ -206,7 +206,11 @@ def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes
 
 
 def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
-    soundfile.write(folder / "47.wav", 0.3 * speech(0)[1_000:], 16_000)
+    soundfile.write(
+        folder / "47.wav",
+        0.3 * speech(0)[1_000:],
+        16_000,
+    )
     sound_file = folder / "46.wav"
     sound_file.write_bytes((folder / "1.wav").read_bytes())
     done = voxdata("audit", "m.csv", "--json", cwd=folder)
@@ -225,7 +229,11 @@ def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Pa
     """Each of the first files stands once more, under another name, in the other split."""
     rows = ["audio,label,speaker,split"]
     for i in range(num_files):
-        soundfile.write(folder / f"{i}.wav", speech(i)[:8_000], 16_000)
+        soundfile.write(
+            folder / f"{i}.wav",
+            speech(i)[:8_000],
+            16_000,
+        )
         rows.append(f"{i}.wav,L{i % 4},s{i},train")
     for i in range(num_copied):
         (folder / f"again{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())

@@ -399,7 +399,11 @@ def test_export_bundle_refuses_a_scheme_named_like_a_column(
         odd_examples = [replace(e, gold=odd) for e in examples]
         create_version(con, "odd", odd_examples, recipe={}, run_id="t")
     with pytest.raises(WarehouseError, match="clash"):
-        export_bundle(open_bundle(workspace, "odd"), format_name="csv", output=tmp_path / "t.csv")
+        export_bundle(
+            open_bundle(workspace, "odd"),
+            format_name="csv",
+            output=tmp_path / "t.csv",
+        )
 
 
 @pytest.mark.parametrize("file", [HEADER, "rows.jsonl", "utterances.csv"])

@@ -561,7 +561,11 @@ def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_pa
         url=f"memory://{tmp_path.name}",
     )
     away = tmp_path / "disk"
-    export_bundle(open_bundle(workspace, "calls"), format_name="csv", output=away / "calls.csv")
+    export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="csv",
+        output=away / "calls.csv",
+    )
     away.rename(tmp_path / "unplugged")
     done = forget(workspace)
     assert done.exit_code == 0, done.output

@@ -180,7 +180,11 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
     workspace: Workspace, tmp_path: Path, said: list[str]
 ) -> None:
     for number in range(3):
-        soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            speech_like(1_200, seed=number),
+            RATE_HZ,
+        )
     shutil.copy(tmp_path / "0.wav", tmp_path / "same.wav")
     (tmp_path / "notes.wav").write_text("not audio", encoding="utf-8")
     manifest = tmp_path / "calls.csv"
@@ -225,7 +229,11 @@ def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
     workspace: Workspace, tmp_path: Path, said: list[str]
 ) -> None:
     for number in range(4):
-        soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            speech_like(1_200, seed=number),
+            RATE_HZ,
+        )
     manifest = tmp_path / "calls.csv"
     manifest.write_text(
         "path,consent\n0.wav,oui\n1.wav,oui\n2.wav,see file\n3.wav,yes\n", encoding="utf-8"

@@ -315,7 +315,11 @@ def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path:
         with av.open(str(calls / name), "w") as output:
             streams = [output.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in tracks]
             for stream, samples in zip(streams, tracks, strict=True):
-                frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                frame = av.AudioFrame.from_ndarray(
+                    samples[None],
+                    format="s16",
+                    layout="mono",
+                )
                 frame.sample_rate, frame.pts = 16_000, 0
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))

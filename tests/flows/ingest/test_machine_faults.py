@@ -87,7 +87,11 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount(folder, "-t", "tmpfs", "-o", "size=4m", "tmpfs")
     yield folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+    subprocess.run(
+        ["umount", str(folder)],
+        check=False,
+        capture_output=True,
+    )
 
 
 def mount(folder: Path, *options: str) -> None:

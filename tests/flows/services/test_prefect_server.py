@@ -186,7 +186,10 @@ def test_prefect_server_keeps_its_login_in_a_private_file_and_out_of_its_log(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     password = prefect.login[1]
     assert len(password) > 30
-    log = Path(prefect.service.log).read_text(encoding="utf-8", errors="replace")
+    log = Path(prefect.service.log).read_text(
+        encoding="utf-8",
+        errors="replace",
+    )
     command = Path(f"/proc/{prefect.service.pid}/cmdline").read_bytes().decode()
     assert [text for text in (log, command) if password in text] == []
 

@@ -113,7 +113,10 @@ def test_worker_pool_limits_cpu_time_of_each_piece_of_work_and_not_of_the_child(
 
 
 def test_worker_pool_limits_memory_and_hands_errors_on() -> None:
-    with WorkerPool(workers=1, limits=Limits(memory_bytes=1 << 30)) as pool:
+    with WorkerPool(
+        workers=1,
+        limits=Limits(memory_bytes=1 << 30),
+    ) as pool:
         assert result_of(pool.submit(threads, 0)) == "1"
         with pytest.raises(ValueError, match="no 3"):
             result_of(pool.submit(refuse, 3))

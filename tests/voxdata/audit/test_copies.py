@@ -242,7 +242,11 @@ def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.
 @pytest.mark.parametrize("shared", [True, False])
 def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: bool) -> None:
     splits, vectors = people(20, 8, shared=shared)
-    _, findings = find_shared_voices(frame(splits), range(len(splits)), vectors)
+    _, findings = find_shared_voices(
+        frame(splits),
+        range(len(splits)),
+        vectors,
+    )
     severities = [f.severity for f in findings]
     assert severities == ([Severity.LEAK] if shared else [])
 

@@ -89,7 +89,11 @@ def clips(samples: Samples) -> list[Clip]:
 def test_fakes_keep_the_contracts() -> None:
     check_diarizer(FakeDiarizer(), SOUND)
     check_transcriber(FakeTranscriber(), SOUND, speech=Segment(start_ms=1000, end_ms=3000))
-    check_labeler(FakeLabeler(["a", "b"]), clips(SOUND), labels=["a", "b"])
+    check_labeler(
+        FakeLabeler(["a", "b"]),
+        clips(SOUND),
+        labels=["a", "b"],
+    )
 
 
 class LateDiarizer(FakeDiarizer):
