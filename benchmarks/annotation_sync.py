@@ -230,8 +230,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        small = make_workspace(Path(folder) / "small", clips=chosen.clips, name="first")
-        large = make_workspace(Path(folder) / "large", clips=chosen.pull_clips, name="large")
+        small = make_workspace(
+            Path(folder) / "small",
+            clips=chosen.clips,
+            name="first",
+        )
+        large = make_workspace(
+            Path(folder) / "large",
+            clips=chosen.pull_clips,
+            name="large",
+        )
         with running_server(small):
             push = measure_push(small, repeats=chosen.repeats)
             print(json.dumps(push, indent=2), flush=True)

@@ -44,7 +44,10 @@ def main() -> int:
         def read_all(*, compared: bool) -> None:
             for path, digest in digests.items():
                 for at in range(CLIPS):
-                    segment = Segment(start_ms=at * CLIP_MS, end_ms=(at + 1) * CLIP_MS)
+                    segment = Segment(
+                        start_ms=at * CLIP_MS,
+                        end_ms=(at + 1) * CLIP_MS,
+                    )
                     read_clip(path, segment=segment, expected=digest if compared else None)
 
         def check_all() -> None:

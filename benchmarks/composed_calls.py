@@ -181,7 +181,10 @@ def _turns(
 ) -> list[Samples]:
     """What one voice says, turn by turn."""
     corpus, _, name = voice.partition("/")
-    with (folders[corpus] / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+    with (folders[corpus] / "MANIFEST.tsv").open(
+        encoding="utf-8",
+        newline="",
+    ) as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if corpus == "barista":
         return [read_spoken(folders[corpus] / rows[int(name)]["path"])]

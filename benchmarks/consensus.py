@@ -166,7 +166,11 @@ def print_contests(*, seeds: int) -> None:
         votes, ambiguous = [], set()
         for clip in range(400):
             key = f"u{clip:05}"
-            first, second = rng.choice(len(LABELS), size=2, replace=False)
+            first, second = rng.choice(
+                len(LABELS),
+                size=2,
+                replace=False,
+            )
             if clip % 4 == 0:
                 ambiguous.add(key)
             for person, skill in enumerate((0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)):

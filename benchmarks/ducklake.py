@@ -46,7 +46,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("export", type=Path)
-    parser.add_argument("--environment", type=Path, default=Path(".venv") / "ducklake")
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        default=Path(".venv") / "ducklake",
+    )
     parser.add_argument(
         "--write",
         nargs=3,
@@ -188,7 +192,8 @@ def read(export: Path, catalogue: str, data: str) -> None:
 def postgres() -> Iterator[str]:
     """A Postgres server on a free port, gone at the end; yields a connection string."""
     initdb = shutil.which("initdb") or next(
-        map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
+        map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        None,
     )
     if initdb is None:
         sys.exit("needs Postgres: apt-get install postgresql")

@@ -90,7 +90,8 @@ def measure(workspace: Workspace, size: int) -> None:
     key.write_text(public_pem(keys.current), encoding="utf-8")
     command = [sys.executable, "-I", str(SCRIPT), str(issued.path), "--key", str(key)]
     timed(
-        "check it without voxdata", lambda: subprocess.run(command, check=True, capture_output=True)
+        "check it without voxdata",
+        lambda: subprocess.run(command, check=True, capture_output=True),
     )
     leaves = issued.predicate["num_leaves"]
     # Hex; absence takes the paths of both neighbours.

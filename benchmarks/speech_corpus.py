@@ -46,7 +46,10 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             write_canonical(target, samples)
-        segment = Segment(start_ms=0, end_ms=-(-samples.shape[0] // 16))
+        segment = Segment(
+            start_ms=0,
+            end_ms=-(-samples.shape[0] // 16),
+        )
         label = row[scheme]
         examples.append(
             Example(

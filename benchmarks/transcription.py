@@ -98,7 +98,10 @@ def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
 
     def ours(samples: Samples) -> str:
         sound = ArraySound(samples)
-        whole = Segment(start_ms=0, end_ms=max(duration_ms(sound), 1))
+        whole = Segment(
+            start_ms=0,
+            end_ms=max(duration_ms(sound), 1),
+        )
         (transcript,) = transcriber.transcribe([SpeechRequest(sound=sound, speech=(whole,))])
         return "".join(word.text for word in transcript.words)
 

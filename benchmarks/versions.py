@@ -71,7 +71,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         content = options.keep or Path(scratch) / "content"
         for size in options.sizes:
-            print(f"content of {size:,} utterances", file=sys.stderr, flush=True)
+            print(
+                f"content of {size:,} utterances",
+                file=sys.stderr,
+                flush=True,
+            )
             first, second = write_versions(content, size)
             found = {
                 name: measure(name, Path(scratch), first, second, peers=options.peers)

@@ -273,7 +273,8 @@ def _frame_diff(old: Any, new: Any) -> list[int]:
     import polars as pl
 
     both = old.select("utterance_id", "gold").join(
-        new.select("utterance_id", "gold"), on="utterance_id"
+        new.select("utterance_id", "gold"),
+        on="utterance_id",
     )
     return [
         new.join(old, on="utterance_id", how="anti").height,

@@ -154,7 +154,11 @@ def _leave(root: Path, number: int, until: float, rows: int) -> None:
     batch = 0
     while time.time() < until:
         began = time.monotonic()
-        leave_batch(root / "batches", {"source": _frame(number, batch, rows)}, run_id="b")
+        leave_batch(
+            root / "batches",
+            {"source": _frame(number, batch, rows)},
+            run_id="b",
+        )
         print("write", rows, time.monotonic() - began)
         batch += 1
 

@@ -96,7 +96,8 @@ def test_answer_raises_when_the_password_is_wrong(
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     person = annotator(0.0, seed=9)
     real_queue.server.ensure_annotator(
-        person.email, label_studio.credentials.password_for(person.email)
+        person.email,
+        label_studio.credentials.password_for(person.email),
     )
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
         person.answer(

@@ -143,7 +143,8 @@ def write_plain(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain]
+    "write",
+    [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain],
 )
 def test_read_texts_finds_what_is_stored(
     tmp_path: Path, write: Callable[[Path, str], None]

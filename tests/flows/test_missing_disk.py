@@ -541,5 +541,6 @@ def test_doctor_says_what_is_away(used: Workspace) -> None:
     assert check.ok is False
     assert "mount its disk" in check.detail
     (used.root / FILE_NAME).write_text(
-        SETTINGS.format(storage='warehouse = "w.duckdb"'), encoding="utf-8"
+        SETTINGS.format(storage='warehouse = "w.duckdb"'),
+        encoding="utf-8",
     )

@@ -115,7 +115,8 @@ def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
     assert workspace.settings.utterance.min_ms == UtteranceSettings().min_ms == MIN_MS
     (tmp_path / FILE_NAME).write_text(
-        template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8"
+        template().replace("min_ms = 600", "min_ms = 900"),
+        encoding="utf-8",
     )
     models = build_models(open_workspace(tmp_path), {})
     assert models.cutting["min_ms"] == 900

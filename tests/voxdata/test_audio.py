@@ -117,7 +117,8 @@ def test_decode_audio_keeps_every_channel_apart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"]
+    "name",
+    ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"],
 )
 def test_decode_audio_opens_any_name(tmp_path, monkeypatch, name):
     write_wav(tmp_path / "plain.wav").rename(tmp_path / name)

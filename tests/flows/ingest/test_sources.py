@@ -178,7 +178,8 @@ def test_list_sources_decodes_file_urls(folder):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""]
+    "pattern",
+    ["gone.wav", "*.gone", "memory://gone/", "memory://gone/*.wav", "nosuch://x/y", ""],
 )
 def test_list_sources_names_a_pattern_that_matches_nothing(tmp_path, monkeypatch, pattern):
     monkeypatch.chdir(tmp_path)

@@ -335,7 +335,8 @@ def test_import_of_a_lhotse_cut_takes_its_supervision_only(
 
 
 @pytest.mark.parametrize(
-    "name", ["nemo.json", "nemo.txt", "nemo.manifest", "nemo", "nemo.csv", "nemo.json.gz"]
+    "name",
+    ["nemo.json", "nemo.txt", "nemo.manifest", "nemo", "nemo.csv", "nemo.json.gz"],
 )
 def test_ingest_plan_reads_json_lines_whatever_the_suffix(
     voxdata: Command, cases: Path, name: str
@@ -401,7 +402,8 @@ def test_import_makes_labels_one_that_look_the_same(
     voxdata: Command, workspace: Workspace, clips: Path, other: str
 ) -> None:
     table = write(
-        clips / "m.csv", f"audio,label,split\na.wav,Jos\u00e9,train\nb.wav,{other},test\n"
+        clips / "m.csv",
+        f"audio,label,split\na.wav,Jos\u00e9,train\nb.wav,{other},test\n",
     )
     assert voxdata(*import_words(table)).code == 0
     labels = {e.gold["s"].label for e in imported(workspace)}

@@ -48,7 +48,8 @@ def show() -> Iterator[Open]:
 
         def open_page(path: Path, scheme: str) -> Page:
             page = browser.new_context(
-                color_scheme=scheme, viewport={"width": 1280, "height": 900}
+                color_scheme=scheme,
+                viewport={"width": 1280, "height": 900},
             ).new_page()  # type: ignore[arg-type]
             page.goto(path.as_uri())
             folder = Path(os.environ.get("VOXDATA_TEST_ARTIFACTS") or path.parent)

@@ -145,7 +145,8 @@ def test_prefect_page_lets_a_person_in_who_types_the_password(
 ) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=find_browser(),
+            args=["--no-sandbox", "--disable-gpu"],
         )
         page = browser.new_page()
         page.goto(f"http://{host}:{prefect.service.port}/")

@@ -337,7 +337,8 @@ def test_services_of_a_removed_original_are_left_alone_by_a_copy(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}']
+    "text",
+    ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}'],
 )
 def test_read_services_takes_a_damaged_file_for_empty(state_dir: Path, text: str) -> None:
     state_dir.mkdir()

@@ -438,7 +438,8 @@ def test_locate_names_unknown_weights() -> None:
 
 def test_load_backend_takes_a_strangers_class() -> None:
     assert isinstance(
-        load_backend("diarizer", "voxdata.testing.backends:FakeDiarizer", floor=0.2), FakeDiarizer
+        load_backend("diarizer", "voxdata.testing.backends:FakeDiarizer", floor=0.2),
+        FakeDiarizer,
     )
 
 
